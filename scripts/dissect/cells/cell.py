@@ -1,0 +1,45 @@
+"""A cell: the readable ids that name it, and its spec or the reason why it has none."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dissect.cells.spec import InspectSpec, PretrainSpec, canonical_spec, spec_key
+
+CELLS_DIR = "results/cells"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of an experiment's axes."""
+
+    stage: str
+    platform: str
+    model: str
+    framework: str
+    method: str
+    workload: str
+    n_gpus: int
+    seq_len: int | None
+    batch: int | Literal["max"] | None
+    launcher: str
+    """Command that starts the Python that measures it."""
+    unsupported: str | None = None
+    canonical: str | None = None
+    """Canonical JSON of its spec; None if unsupported."""
+    key: str | None = None
+
+    @property
+    def id(self) -> str:
+        """What globs match."""
+        return "/".join((self.stage, self.platform, self.model, self.framework, self.method, self.workload))
+
+    @property
+    def path(self) -> str | None:
+        """Published result, relative to the project; None if unsupported."""
+        return f"{CELLS_DIR}/{self.id}/{self.key}.json" if self.key else None
+
+
+def spec_and_key(spec: PretrainSpec | InspectSpec) -> tuple[str, str]:
+    """Canonical JSON of a spec and its key."""
+    canonical = canonical_spec(spec)
+    return canonical, spec_key(canonical)

@@ -1,0 +1,73 @@
+"""Globs over cells: ``stage/platform/model/framework/method/workload``, as ``select`` and overrides use them."""
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from dissect.config.catalog import Catalog, methods_of
+from dissect.config.errors import ConfigError, unknown
+
+PARTS = ("stage", "platform", "model", "framework", "method", "workload")
+NO_NAME = "-"
+"""Stands where a stage has no model or method."""
+
+_WILD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class CellGlob:
+    """A checked glob."""
+
+    text: str
+    pattern: re.Pattern[str]
+
+    def matches(self, cell_id: str) -> bool:
+        """Whether the glob matches a cell's id."""
+        return self.pattern.fullmatch(cell_id) is not None
+
+
+def parse_glob(text: str, catalog: Catalog, where: str) -> CellGlob:
+    """Check a glob part by part: each must be able to match a known name.
+
+    Raises:
+        ConfigError: wrong number of parts, or a part that matches nothing known.
+    """
+    parts = text.split("/")
+    if len(parts) != len(PARTS):
+        raise ConfigError(f"{where}: found '{text}', expected {len(PARTS)} parts: {'/'.join(PARTS)}")
+    known = known_names(catalog)
+    checked = [_check_part(what, part, known, catalog, where) for what, part in zip(PARTS, parts, strict=True)]
+    # fnmatch lets * cross slashes, so each part becomes a pattern of its own.
+    return CellGlob(text, re.compile("/".join(_part_pattern(part) for part in checked)))
+
+
+def known_names(catalog: Catalog) -> Mapping[str, Iterable[str]]:
+    """Every name that a part of a cell's id can have; workloads are open."""
+    experiments = catalog.experiments.values()
+    methods = {m for e in experiments for m in methods_of(e.axes.method, catalog.methods, "")}
+    return {
+        "stage": {e.stage for e in experiments},
+        "platform": catalog.platforms,
+        "model": {*catalog.models, NO_NAME},
+        "framework": {framework for e in experiments for framework in e.axes.framework},
+        "method": {*methods, *catalog.methods.letters, NO_NAME},
+    }
+
+
+def _check_part(what: str, part: str, known: Mapping[str, Iterable[str]], catalog: Catalog, where: str) -> str:
+    if what == "workload":
+        return part
+    if _WILD.search(part):
+        if not fnmatch.filter(known[what], part):
+            raise unknown(where, what, part, known[what])
+        return part
+    if what == "method" and part != NO_NAME:
+        return catalog.methods.normal(part, where)
+    if part not in known[what]:
+        raise unknown(where, what, part, known[what])
+    return part
+
+
+def _part_pattern(part: str) -> str:
+    return fnmatch.translate(part).removeprefix("(?s:").removesuffix(r")\Z").replace(".*", "[^/]*")

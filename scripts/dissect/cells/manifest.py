@@ -1,0 +1,83 @@
+"""Manifest: what one table or figure is made of. Written when the workflow is parsed, read by the merging rules."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import PositiveFloat, PositiveInt
+
+from dissect.model import Model
+
+
+class PlatformFacts(Model):
+    """What tables say and need of a platform: labels and declared peaks, none of which can change a measurement."""
+
+    label: str
+    gpu_label: str
+    gpus_per_node: PositiveInt
+    declared: dict[str, str]
+    """Table I's rows for this platform: what -> value with unit."""
+    peak_flops: dict[str, PositiveFloat]
+    """Dense peak of one GPU in FLOP/s by dtype; empty where nobody states one (``cpu``)."""
+    peak_source: str | None
+
+
+class ModelFacts(Model):
+    """Label of a model."""
+
+    label: str
+
+
+class MethodFacts(Model):
+    """Label of a method and the sentence that tables print below it, if its letters need one."""
+
+    label: str
+    note: str | None
+
+
+class ManifestCell(Model):
+    """One cell of the table: its ids, where its result lies, or why there is none."""
+
+    stage: str
+    platform: str
+    model: str
+    framework: str
+    method: str
+    workload: str
+    n_gpus: PositiveInt
+    seq_len: PositiveInt | None = None
+    batch: PositiveInt | Literal["max"] | None = None
+    key: str | None
+    path: str | None
+    """Published result, relative to the project's root; None if ``unsupported``."""
+    unsupported: str | None
+    """Why this cell cannot exist; None if it can."""
+
+    @property
+    def id(self) -> str:
+        """The readable name that ``select`` and overrides match."""
+        return "/".join((self.stage, self.platform, self.model, self.framework, self.method, self.workload))
+
+
+class Manifest(Model):
+    """Cells and layout of one table or figure."""
+
+    name: str
+    """``table_III``, ``fig_4``: the stem of the output files."""
+    kind: Literal["table", "figure"]
+    title: str
+    caption: str
+    layout: dict[str, Any]
+    """The experiment's layout section, passed through."""
+    platforms: dict[str, PlatformFacts]
+    models: dict[str, ModelFacts]
+    methods: dict[str, MethodFacts]
+    cells: list[ManifestCell]
+
+    def to_json(self) -> str:
+        """Indented and sorted: the same manifest has the same bytes."""
+        return self.model_dump_json(indent=1) + "\n"
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest that the workflow wrote."""
+    return Manifest.model_validate_json(path.read_bytes())

@@ -1,0 +1,143 @@
+"""CellSpec: exactly what can change a cell's number, all of it declared and nothing detected.
+
+Labels, ids that only name paths, plot styles, partitions and accounts are not in it, so changing them never measures
+anything again.
+"""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, model_validator
+
+from dissect.config.architecture import ModelArchitecture as ModelArchitecture
+from dissect.config.kinds import AttentionKernel, Device, DType, Optimizer, Quantization, ZeroStage
+from dissect.model import Model
+
+KEY_LENGTH = 12
+
+
+class Hardware(Model):
+    """What the cell runs on, as the platform file declares it."""
+
+    device: Device
+    gpu_model: str
+    """As NVML names it; on ``cpu`` a name for the machine at hand."""
+    n_gpus: PositiveInt
+    """Over all nodes; on ``cpu`` the number of processes."""
+    n_nodes: PositiveInt
+    interconnect: str
+    environment: dict[str, str]
+    """Environment variables of the launch, such as ``NCCL_P2P_DISABLE``."""
+    device_memory_bytes: PositiveInt
+    """Of one GPU; on ``cpu`` the budget that each process is held to."""
+    host_memory_bytes: PositiveInt
+    """Of one node; a cell that needs more ends as ``oom`` in phase ``host``."""
+
+
+class Software(Model):
+    """Identity of the software environment: a lock file, or versions or an image that the site declares."""
+
+    python: str | None = None
+    """Python's minor version, such as ``3.12``."""
+    lock_sha256: str | None = None
+    image: str | None = None
+    versions: dict[str, str] = {}
+    """Declared by the site and checked by the runner: distribution name -> version."""
+
+
+class TrainingMethod(Model):
+    """The optimisations of a training cell, resolved to knobs; each choice between implementations is here."""
+
+    attention: AttentionKernel
+    recompute: bool
+    zero_stage: ZeroStage
+    offload_optimizer: bool
+    offload_parameters: bool
+    quantization: Quantization
+    """``nf4``: bitsandbytes NF4 with double quantisation of every linear layer but the head."""
+    optimizer: Optimizer
+
+
+class TrainingWorkload(Model):
+    """What one optimizer step computes."""
+
+    seq_len: PositiveInt = 350
+    """Tokens per sequence; every sequence has exactly this many."""
+    batch: PositiveInt | Literal["max"] = 1
+    """Sequences per GPU and step; ``max`` searches the largest that does not run out of memory."""
+    dtype: DType = "bf16"
+    gradient_clipping: NonNegativeFloat = 0.3
+    """Maximum norm, as in the authors' code; 0 does not clip."""
+    seed: int = 42
+
+
+class Sampling(Model):
+    """How long to measure: until the interval is narrow enough, or steps or budget run out."""
+
+    warmup_min_steps: PositiveInt = 3
+    """Includes the step in which the attention kernel is looked at."""
+    warmup_max_steps: PositiveInt = 10
+    """Warm-up ends before, once the step time has settled."""
+    min_steps: PositiveInt = 10
+    max_steps: PositiveInt = 50
+    interval_target: PositiveFloat = 0.02
+    """Half width of the 95 % interval of the median step time, as a share of the median."""
+    budget_s: PositiveFloat = 900
+    """Wall time of the whole cell; past it the outcome is ``timeout``."""
+
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> Self:
+        if self.warmup_min_steps > self.warmup_max_steps:
+            raise ValueError("'warmup_min_steps' is above 'warmup_max_steps'")
+        if self.min_steps > self.max_steps:
+            raise ValueError("'min_steps' is above 'max_steps'")
+        return self
+
+
+class PretrainSpec(Model):
+    """Pre-training: all parameters train (with Q: those that stay unquantised)."""
+
+    stage: Literal["pretrain"] = "pretrain"
+    framework: Literal["deepspeed"]
+    hardware: Hardware
+    software: Software
+    model: ModelArchitecture
+    method: TrainingMethod
+    workload: TrainingWorkload
+    sampling: Sampling
+    protocol: PositiveInt
+
+
+class InspectSpec(Model):
+    """What the platform's node really has, to hold against what the platform file declares (Table I)."""
+
+    stage: Literal["inspect"] = "inspect"
+    framework: Literal["system"]
+    hardware: Hardware
+    software: Software
+    protocol: PositiveInt
+
+
+CellSpec = Annotated[PretrainSpec | InspectSpec, Field(discriminator="stage")]
+_SPEC: TypeAdapter[PretrainSpec | InspectSpec] = TypeAdapter(CellSpec)
+
+
+def parse_spec(text: str | bytes) -> PretrainSpec | InspectSpec:
+    """Read a spec from JSON; raises ``pydantic.ValidationError``."""
+    return _SPEC.validate_json(text)
+
+
+def canonical_json(value: Any) -> str:
+    """One spelling per value: sorted keys, no white space, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def canonical_spec(spec: PretrainSpec | InspectSpec) -> str:
+    """The spec's canonical JSON, the string that Snakemake tracks and that the key hashes."""
+    return canonical_json(spec.model_dump(mode="json"))
+
+
+def spec_key(canonical: str) -> str:
+    """First 12 hex digits of the SHA-256 of a canonical spec."""
+    return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_LENGTH]

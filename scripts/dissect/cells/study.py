@@ -1,0 +1,165 @@
+"""The study: all cells, tables and figures that one configuration asks for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dissect.cells.cell import Cell
+from dissect.cells.globs import CellGlob, parse_glob
+from dissect.cells.manifest import Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
+from dissect.cells.resolve import Override, expand
+from dissect.config.catalog import ROOT_FILE, Catalog, load_catalog
+from dissect.config.errors import ConfigError
+from dissect.config.platform import Platform
+
+MANIFESTS_DIR = "results/manifests"
+
+
+@dataclass(frozen=True)
+class Study:
+    """Cells by experiment, for the configured platforms and for ``select``."""
+
+    catalog: Catalog
+    experiments: Mapping[str, list[Cell]]
+    """Every table and figure -> its cells on the configured platforms."""
+    selected: list[Cell]
+    """Cells for the targets ``cells`` and ``remeasure``."""
+    notices: list[str] = field(default_factory=list)
+    """Sentences for the user about globs that match nothing enabled."""
+
+    @cached_property
+    def by_path(self) -> dict[str, Cell]:
+        """Every cell that can be measured, by its published path."""
+        cells = [cell for cells in self.experiments.values() for cell in cells] + self.selected
+        found: dict[str, Cell] = {}
+        specs: dict[str, str] = {}
+        for cell in cells:
+            if cell.path and cell.key and cell.canonical:
+                if specs.setdefault(cell.key, cell.canonical) != cell.canonical:
+                    raise ConfigError(f"cell {cell.id}: its key {cell.key} collides with that of another spec")
+                found[cell.path] = cell
+        return found
+
+    @cached_property
+    def targets(self) -> list[str]:
+        """Published paths of the cells of all wanted tables and figures."""
+        wanted = self.catalog.wanted_experiments
+        return list(dict.fromkeys(path for name in wanted for path in self.paths_of(name)))
+
+    @cached_property
+    def selected_targets(self) -> list[str]:
+        """Published paths of the selected cells."""
+        return list(dict.fromkeys(_paths(self.selected)))
+
+    def paths_of(self, experiment: str) -> list[str]:
+        """Published paths of one table's or figure's cells."""
+        return list(dict.fromkeys(_paths(self.experiments[experiment])))
+
+    def wanted(self, kind: str) -> list[str]:
+        """Names of the tables or figures that config.yaml asks for."""
+        return [name for name, experiment in self.catalog.wanted_experiments.items() if experiment.kind == kind]
+
+    def manifest(self, name: str) -> Manifest:
+        """What the merging rule of one table or figure reads."""
+        experiment = self.catalog.experiments[name]
+        cells = self.experiments[name]
+        methods = self.catalog.methods
+        return Manifest(
+            name=name,
+            kind=experiment.kind,
+            title=experiment.title,
+            caption=experiment.caption,
+            layout=experiment.layout.model_dump(),
+            platforms={p: _platform_facts(self.catalog.platforms[p]) for p in self.catalog.root.platforms},
+            models={c.model: ModelFacts(label=self.catalog.models[c.model].label) for c in cells if c.batch},
+            methods={
+                c.method: MethodFacts(label=c.method, note=methods.note(methods.parse(c.method, name)))
+                for c in cells
+                if c.batch
+            },
+            cells=[_manifest_cell(cell) for cell in cells],
+        )
+
+
+def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
+    """Resolve the configuration of a project folder.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+    """
+    catalog = load_catalog(project, command_line)
+    overrides = [
+        Override(parse_glob(text, catalog, f"{ROOT_FILE}: overrides"), parameters)
+        for text, parameters in catalog.root.overrides.items()
+    ]
+    platforms = catalog.root.platforms
+    experiments = {name: list(expand(name, catalog, platforms, overrides)) for name in catalog.experiments}
+    enabled = [cell for name in catalog.wanted_experiments for cell in experiments[name]]
+    notices = [
+        f"{ROOT_FILE}: overrides: '{override.glob.text}' matches no cell of the configured platforms"
+        for override in overrides
+        if not any(override.glob.matches(cell.id) for cell in enabled)
+    ]
+    if catalog.root.select is None:
+        return Study(catalog, experiments, enabled, notices)
+    glob = parse_glob(catalog.root.select, catalog, "--config select")
+    selected = [c for name in catalog.wanted_experiments for c in _select(name, catalog, glob, overrides)]
+    if not selected:
+        notices.append(f"--config select: '{glob.text}' matches no cell of the suite '{catalog.root.suite}'")
+    return Study(catalog, experiments, selected, notices)
+
+
+def write_manifests(study: Study, project: Path) -> None:
+    """Write each manifest whose content changed: a file's time tells Snakemake to merge again."""
+    folder = project / MANIFESTS_DIR
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in study.experiments:
+        path, text = folder / f"{name}.json", study.manifest(name).to_json()
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def _select(name: str, catalog: Catalog, glob: CellGlob, overrides: list[Override]) -> list[Cell]:
+    return [cell for cell in expand(name, catalog, list(catalog.platforms), overrides) if glob.matches(cell.id)]
+
+
+def _paths(cells: list[Cell]) -> list[str]:
+    return [cell.path for cell in cells if cell.path]
+
+
+def _manifest_cell(cell: Cell) -> ManifestCell:
+    return ManifestCell.model_construct(
+        stage=cell.stage, platform=cell.platform, model=cell.model, framework=cell.framework, method=cell.method,
+        workload=cell.workload, n_gpus=cell.n_gpus, seq_len=cell.seq_len, batch=cell.batch, key=cell.key,
+        path=cell.path, unsupported=cell.unsupported,
+    )  # fmt: skip
+
+
+def _platform_facts(platform: Platform) -> PlatformFacts:
+    gpu = platform.gpu
+    return PlatformFacts(
+        label=platform.label,
+        gpu_label=gpu.label,
+        gpus_per_node=platform.gpus_per_node,
+        declared=_declared(platform),
+        peak_flops={dtype: tflops * 1e12 for dtype, tflops in gpu.peak_tflops.items()},
+        peak_source=gpu.source,
+    )
+
+
+def _declared(platform: Platform) -> dict[str, str]:
+    """Table I's rows for one platform."""
+    gpu, link = platform.gpu, platform.interconnect
+    rows = {
+        "GPU": gpu.model,
+        "GPUs": str(platform.gpus_per_node * platform.nodes),
+        "GPU memory": f"{gpu.memory_gib:g} GiB",
+        "Memory bandwidth": f"{gpu.memory_bandwidth_gb_per_s:g} GB/s" if gpu.memory_bandwidth_gb_per_s else None,
+        "Interconnect": link.kind + (f", {link.gb_per_s:g} GB/s" if link.gb_per_s else ""),
+        "CPU": platform.host.cpu,
+        "Host memory": f"{platform.host.memory_gib:g} GiB",
+    }
+    rows |= {f"Dense peak {dtype}": f"{tflops:g} TFLOP/s" for dtype, tflops in gpu.peak_tflops.items()}
+    return {name: value for name, value in rows.items() if value}

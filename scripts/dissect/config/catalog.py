@@ -1,0 +1,164 @@
+"""Everything below config/, read, validated and cross-checked. No other module reads configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dissect.config.architecture import ModelFile
+from dissect.config.errors import ConfigError, unknown
+from dissect.config.experiment import Axes, Experiment, MethodCross
+from dissect.config.files import M, read_yaml, typed, validate
+from dissect.config.kinds import Suite
+from dissect.config.methods import NAIVE, Methods
+from dissect.config.names import check_name
+from dissect.config.platform import Platform
+from dissect.config.root import RootConfig
+
+ROOT_FILE = "config/config.yaml"
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The whole configuration of one project folder."""
+
+    root: RootConfig
+    platforms: Mapping[str, Platform]
+    models: Mapping[str, ModelFile]
+    methods: Methods
+    experiments: Mapping[str, Experiment]
+    locks: Mapping[str, str]
+    """Environment name -> text of its requirements.txt."""
+
+    @property
+    def wanted_experiments(self) -> dict[str, Experiment]:
+        """The tables and figures that config.yaml asks for."""
+        return {
+            name: experiment
+            for name, experiment in self.experiments.items()
+            if _wanted(name, self.root.tables if experiment.kind == "table" else self.root.figures)
+        }
+
+
+def load_catalog(project: Path, command_line: Mapping[str, Any]) -> Catalog:
+    """Read config/ of a project folder; keys of the command line replace those of config.yaml.
+
+    Raises:
+        ConfigError: anything is wrong, in one sentence.
+    """
+    folder = project / "config"
+    shown = f"{ROOT_FILE} with --config" if command_line else ROOT_FILE
+    given = {key: typed(value) for key, value in command_line.items()}
+    root = validate(RootConfig, {**read_yaml(project / ROOT_FILE, ROOT_FILE), **given}, shown)
+    methods = validate(Methods, read_yaml(folder / "methods.yaml", "config/methods.yaml"), "config/methods.yaml")
+    catalog = Catalog(
+        root=root,
+        platforms=_read_platforms(folder / "platforms"),
+        models=_read_folder(folder / "models", ModelFile),
+        methods=methods,
+        experiments=_read_folder(folder / "experiments", Experiment),
+        locks={path.parent.name: path.read_text() for path in sorted(project.glob("envs/*/requirements.txt"))},
+    )
+    _check_references(catalog)
+    return catalog
+
+
+def _wanted(name: str, names: list[str] | str) -> bool:
+    return names == "all" or name in names
+
+
+def _read_folder(folder: Path, model: type[M]) -> dict[str, M]:
+    files = {path: f"config/{folder.name}/{path.name}" for path in sorted(folder.glob("*.yaml"))}
+    return {_stem(path, shown): validate(model, read_yaml(path, shown), shown) for path, shown in files.items()}
+
+
+def _stem(path: Path, shown: str) -> str:
+    try:
+        return check_name(path.stem)
+    except ValueError as error:
+        raise ConfigError(f"{shown}: found the file name '{path.stem}': {error}") from None
+
+
+def _read_platforms(folder: Path) -> dict[str, Platform]:
+    raw = {}
+    for path in sorted(folder.glob("*.yaml")):
+        shown = f"config/platforms/{path.name}"
+        raw[_stem(path, shown)] = read_yaml(path, shown)
+    return {name: validate(Platform, _inherit(name, raw), f"config/platforms/{name}.yaml") for name in raw}
+
+
+def _inherit(name: str, raw: Mapping[str, dict[str, Any]], chain: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A platform's keys laid over those of the platform that it extends."""
+    parent = raw[name].get("extends")
+    if parent is None:
+        return raw[name]
+    where = f"config/platforms/{name}.yaml: extends"
+    if parent not in raw:
+        raise unknown(where, "platform", parent, raw)
+    if parent in (*chain, name):
+        raise ConfigError(f"{where}: found a cycle: {' -> '.join((*chain, name, parent))}")
+    return _merge(_inherit(parent, raw, (*chain, name)), raw[name])
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``over`` laid on ``base``, mapping by mapping."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _check_references(catalog: Catalog) -> None:
+    """Every name that one file uses must be defined by another."""
+    root = catalog.root
+    _check_known(ROOT_FILE, "platforms", "platform", root.platforms, catalog.platforms)
+    _check_known(ROOT_FILE, "models", "model", root.models, catalog.models)
+    for kind, key, names in (("table", "tables", root.tables), ("figure", "figures", root.figures)):
+        known = [name for name, experiment in catalog.experiments.items() if experiment.kind == kind]
+        _check_known(ROOT_FILE, key, kind, [] if names == "all" else names, known)
+    for name, platform in catalog.platforms.items():
+        file = f"config/platforms/{name}.yaml"
+        _check_known(file, "workload.models", "model", platform.workload.models or [], catalog.models)
+        locks = [environment.lock for environment in platform.environments.values() if environment.lock]
+        _check_known(file, "environments", "environment", locks, catalog.locks)
+    for name, experiment in catalog.experiments.items():
+        file = f"config/experiments/{name}.yaml"
+        models = experiment.axes.model
+        _check_known(file, "axes.model", "model", models if isinstance(models, list) else [], catalog.models)
+        for path, method in _methods_of(experiment):
+            methods_of(method, catalog.methods, f"{file}: {path}")
+    for letter, entry in catalog.methods.letters.items():
+        for key in ("knobs_with", "excludes"):
+            where = f"letters.{letter}.{key}"
+            _check_known("config/methods.yaml", where, "letter", getattr(entry, key), catalog.methods.letters)
+
+
+def _methods_of(experiment: Experiment) -> list[tuple[str, list[str] | MethodCross]]:
+    suites = [(f"suites.{suite}.method", axes.method) for suite, axes in experiment.suites.items()]
+    return [("axes.method", experiment.axes.method), *((path, method) for path, method in suites if method)]
+
+
+def methods_of(method: list[str] | MethodCross, methods: Methods, where: str) -> list[str]:
+    """The methods of an axis in their normal spelling, each once."""
+    if not isinstance(method, MethodCross):
+        return list(dict.fromkeys(methods.normal(name, where) for name in method))
+    combined: list[tuple[str, ...]] = [()]
+    for group in method.cross:
+        parsed = [methods.parse(name, where) for name in group]
+        combined = [(*letters, *more) for letters in combined for more in parsed]
+    return list(dict.fromkeys(methods.normal("+".join(dict.fromkeys(c)) or NAIVE, where) for c in combined))
+
+
+def axes_of(experiment: Experiment, suite: Suite) -> Axes:
+    """The experiment's axes, shortened by the suite."""
+    shorter = experiment.suites.get(suite)
+    if shorter is None:
+        return experiment.axes
+    return experiment.axes.model_copy(update={k: v for k, v in shorter if v is not None})
+
+
+def _check_known(file: str, key: str, what: str, names: Any, known: Any) -> None:
+    for name in names:
+        if name not in known:
+            raise unknown(f"{file}: {key}", what, name, known)

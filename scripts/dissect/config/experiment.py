@@ -1,0 +1,78 @@
+"""config/experiments/*.yaml: one table or figure, its axes, sampling and layout."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, PositiveInt, model_validator
+
+from dissect.config.kinds import Framework, Stage, Suite
+from dissect.config.layout import FigureLayout, Layout
+from dissect.config.names import Names, check_unique
+from dissect.config.overrides import SamplingOverride, WorkloadOverride
+from dissect.model import Model
+
+Batch = PositiveInt | Literal["max"]
+
+
+def _check_batches(batches: list[int | str]) -> list[int | str]:
+    check_unique([str(batch) for batch in batches])
+    return batches
+
+
+class MethodCross(Model):
+    """Every combination of one method from each list, letters joined."""
+
+    cross: list[list[str]]
+    """Lists of methods; ``Naive`` adds no letter."""
+
+
+class Axes(Model):
+    """What the experiment varies besides the platform; its cells are the product."""
+
+    framework: Annotated[list[Framework], AfterValidator(check_unique)]
+    """Frameworks or engines."""
+    model: Names | Literal["configured", "none"] = "configured"
+    """Which of config.yaml's models: ``configured`` for all of them, ``none`` where no model is involved."""
+    method: list[str] | MethodCross = ["Naive"]
+    """Methods as letters joined by +, or their cross product."""
+    batch: Annotated[list[Batch], AfterValidator(_check_batches)] = [1]
+    """Sequences per GPU; ``max`` is searched."""
+    gpus: Literal["all", "sweep"] = "all"
+    """``all``: every GPU of the platform; ``sweep``: each of its gpu_counts."""
+
+
+class SuiteAxes(Model):
+    """Axes that a suite shortens."""
+
+    method: list[str] | MethodCross | None = None
+    """In place of the experiment's methods."""
+    batch: Annotated[list[Batch], AfterValidator(_check_batches)] | None = None
+    """In place of the experiment's batches."""
+
+
+class Experiment(Model):
+    """One table or figure."""
+
+    kind: Literal["table", "figure"]
+    """What is made of the cells."""
+    title: str
+    """One line above the table."""
+    caption: str
+    """What the reader sees, in plain words."""
+    stage: Stage
+    """Which runner measures the cells."""
+    axes: Axes
+    """What is varied."""
+    suites: dict[Suite, SuiteAxes] = {}
+    """Shorter axes by suite; ``full`` has the axes above."""
+    workload: WorkloadOverride = WorkloadOverride()
+    """What one step computes, where it differs from the defaults."""
+    sampling: SamplingOverride = SamplingOverride()
+    """How long to measure, where it differs from the defaults."""
+    layout: Layout
+    """How it is laid out or drawn; never measures anything again."""
+
+    @model_validator(mode="after")
+    def _layout_fits_kind(self) -> Self:
+        if isinstance(self.layout, FigureLayout) != (self.kind == "figure"):
+            raise ValueError(f"a {self.kind} cannot have the layout '{self.layout.kind}'")
+        return self

@@ -1,0 +1,73 @@
+"""Reading YAML 1.2 and validating it: every problem becomes one ConfigError."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from dissect.config.errors import ConfigError, validation_sentence
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_yaml(path: Path, shown: str) -> dict[str, Any]:
+    """Read one mapping; ``shown`` is how errors name the file.
+
+    Raises:
+        ConfigError: the file is missing, empty, no mapping, or no valid YAML (tabs, duplicate keys, Python tags).
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{shown}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{shown}: cannot be read as UTF-8 text ({error})") from None
+    try:
+        data = YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        raise ConfigError(f"{shown}: {_yaml_sentence(error)}") from None
+    except (YAMLError, ValueError) as error:
+        raise ConfigError(f"{shown}: not valid YAML: {str(error).splitlines()[0]}") from None
+    if data is None:
+        raise ConfigError(f"{shown}: the file is empty, expected a mapping of keys to values")
+    if not isinstance(data, dict):
+        raise ConfigError(
+            f"{shown}: found a {type(data).__name__} at the top level, expected a mapping of keys to values"
+        )
+    return data
+
+
+def typed(value: Any, nested: bool = False) -> Any:
+    """A value of Snakemake's ``--config``, which leaves numbers inside lists and mappings as text."""
+    if isinstance(value, dict):
+        return {key: typed(inner, nested=True) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [typed(inner, nested=True) for inner in value]
+    if not nested or not isinstance(value, str):
+        return value
+    try:
+        scalar = YAML(typ="safe", pure=True).load(value)
+    except YAMLError:
+        return value
+    return scalar if isinstance(scalar, (int, float)) else value
+
+
+def validate(model: type[M], data: dict[str, Any], shown: str) -> M:
+    """Validate data against its model; raises ConfigError with one sentence."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(validation_sentence(shown, error, model)) from None
+
+
+def _yaml_sentence(error: MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    problem = (error.problem or "not valid YAML").splitlines()[0]
+    if "found character '\\t'" in problem:
+        problem = "found a tab, YAML is indented with spaces"
+    if "could not determine a constructor" in problem:
+        problem = f"{problem}, only plain YAML is read"
+    return place + problem

@@ -1,0 +1,16 @@
+"""The closed lists of values that configuration and specs share."""
+
+from typing import Literal
+
+Device = Literal["cpu", "cuda"]
+DType = Literal["bf16", "fp32"]
+FlashKernel = Literal["sdpa_flash", "flash_attention_2", "flash_attention_3"]
+AttentionKernel = Literal["eager", "sdpa_flash", "flash_attention_2", "flash_attention_3"]
+DeviceOptimizer = Literal["torch_adamw", "deepspeed_fused_adam"]
+Optimizer = Literal["torch_adamw", "deepspeed_fused_adam", "deepspeed_cpu_adam"]
+Quantization = Literal["none", "nf4"]
+ZeroStage = Literal[0, 1, 2, 3]
+Stage = Literal["inspect", "pretrain"]
+Framework = Literal["system", "deepspeed", "megatron"]
+PythonMinor = Literal["3.11", "3.12"]
+Suite = Literal["smoke", "full"]

@@ -1,0 +1,118 @@
+"""config/methods.yaml: letters, what they turn, and how they combine into methods such as ``F+R+Z2+O``."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from dissect.config.errors import ConfigError, unknown
+from dissect.config.kinds import Quantization, ZeroStage
+from dissect.model import Model
+
+NAIVE = "Naive"
+"""The method without any letter."""
+
+_LETTER = re.compile(r"[A-Z]+[0-9]?")
+
+
+def _check_letter(name: str) -> str:
+    if not _LETTER.fullmatch(name):
+        raise ValueError("a letter is upper case with at most one digit, such as F or Z2")
+    return name
+
+
+Letter = Annotated[str, AfterValidator(_check_letter)]
+
+
+class MethodKnobs(Model):
+    """What letters can turn; whatever no letter turns keeps the default."""
+
+    flash_attention: bool | None = None
+    """Attention by the platform's FlashAttention kernel in place of transformers' ``eager``."""
+    recompute: bool | None = None
+    """Recompute the activations of every decoder layer in the backward pass."""
+    zero_stage: ZeroStage | None = None
+    """DeepSpeed ZeRO stage; 0 is plain data parallel."""
+    offload_optimizer: bool | None = None
+    """Keep optimizer states in host memory and step there."""
+    offload_parameters: bool | None = None
+    """Keep parameters in host memory."""
+    quantization: Quantization | None = None
+    """``nf4``: 4-bit base with double quantisation."""
+
+
+class LetterFile(Model):
+    """One letter of the paper's method labels."""
+
+    means: str
+    """One sentence for the reader."""
+    knobs: MethodKnobs = MethodKnobs()
+    """What the letter turns."""
+    knobs_with: dict[Letter, MethodKnobs] = {}
+    """What it turns beside another letter; it needs one of these."""
+    excludes: dict[Letter, str] = {}
+    """Letters that it cannot stand beside, each with the reason."""
+    note: str | None = None
+    """A sentence that every table with this letter prints."""
+
+
+class Methods(Model):
+    """All letters, in the order in which a label names them."""
+
+    letters: dict[Letter, LetterFile]
+    """Letter -> what it means. Their order here is their order in every label."""
+
+    def parse(self, method: str, where: str) -> tuple[str, ...]:
+        """The letters of a method in the order of this file; none for ``Naive``.
+
+        Raises:
+            ConfigError: a letter is unknown or stands there twice.
+        """
+        if method == NAIVE:
+            return ()
+        letters = method.split("+")
+        for letter in letters:
+            if letter not in self.letters:
+                raise unknown(where, "letter", letter, [*self.letters, NAIVE])
+            if letters.count(letter) > 1:
+                raise ConfigError(f"{where}: found the method '{method}', in which '{letter}' stands twice")
+        return tuple(letter for letter in self.letters if letter in letters)
+
+    def normal(self, method: str, where: str) -> str:
+        """The one spelling of a method: ``O+Z2`` becomes ``Z2+O``."""
+        return "+".join(self.parse(method, where)) or NAIVE
+
+    def knobs(self, letters: tuple[str, ...]) -> MethodKnobs:
+        """Everything that the letters turn; only for letters without :meth:`conflict`."""
+        turned: dict[str, object] = {}
+        for letter in letters:
+            turned |= self._turned_by(letter, letters)
+        return MethodKnobs.model_validate(turned)
+
+    def conflict(self, letters: tuple[str, ...]) -> str | None:
+        """Why these letters cannot stand together, or None."""
+        turned: dict[str, tuple[str, object]] = {}
+        for letter in letters:
+            entry = self.letters[letter]
+            for other, reason in entry.excludes.items():
+                if other in letters:
+                    return reason
+            if entry.knobs_with and not entry.knobs_with.keys() & set(letters):
+                return f"{letter} needs one of {', '.join(entry.knobs_with)}"
+            for knob, value in self._turned_by(letter, letters).items():
+                first, before = turned.setdefault(knob, (letter, value))
+                if before != value:
+                    return f"{first} and {letter} both set {knob}"
+        return None
+
+    def note(self, letters: tuple[str, ...]) -> str | None:
+        """What tables must say about a method with these letters."""
+        return " ".join(note for letter in letters if (note := self.letters[letter].note)) or None
+
+    def _turned_by(self, letter: str, letters: tuple[str, ...]) -> dict[str, object]:
+        entry = self.letters[letter]
+        turned = entry.knobs.model_dump(exclude_none=True)
+        for other, knobs in entry.knobs_with.items():
+            if other in letters:
+                turned |= knobs.model_dump(exclude_none=True)
+        return turned

@@ -1,0 +1,79 @@
+"""Parameters of cells that experiments, stand-ins and overrides may set; whatever is left out keeps its default.
+
+Defaults stand in ``dissect.cells.spec``.
+"""
+
+from typing import Any, Literal
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+from dissect.config.kinds import AttentionKernel, DType, Optimizer
+from dissect.model import Model
+
+
+class SamplingOverride(Model):
+    """How long to measure."""
+
+    warmup_min_steps: PositiveInt | None = None
+    """Steps before the step time may count as settled."""
+    warmup_max_steps: PositiveInt | None = None
+    """Steps after which measuring starts, settled or not (then flagged)."""
+    min_steps: PositiveInt | None = None
+    """Measured steps at least."""
+    max_steps: PositiveInt | None = None
+    """Measured steps at most."""
+    interval_target: PositiveFloat | None = None
+    """Half width of the 95 % interval of the median step time, as a share of the median."""
+    budget_s: PositiveFloat | None = None
+    """Wall time of a cell in seconds; past it the outcome is ``timeout``."""
+
+
+class WorkloadOverride(Model):
+    """What one optimizer step computes."""
+
+    seq_len: PositiveInt | None = None
+    """Tokens per sequence."""
+    batch: PositiveInt | Literal["max"] | None = None
+    """Sequences per GPU and step, or ``max``."""
+    dtype: DType | None = None
+    """Of parameters and activations."""
+    gradient_clipping: NonNegativeFloat | None = None
+    """Maximum norm; 0 does not clip."""
+    seed: int | None = None
+    """Of weights and tokens."""
+
+
+class MethodOverride(Model):
+    """Choices between implementations."""
+
+    attention: AttentionKernel | None = None
+    """Attention kernel, whatever the letters say."""
+    optimizer: Optimizer | None = None
+    """AdamW implementation."""
+
+
+class HardwareOverride(Model):
+    """How much of the platform a cell uses."""
+
+    n_gpus: PositiveInt | None = None
+    """GPUs over all nodes."""
+    environment: dict[str, str] | None = None
+    """Environment variables of the launch, in place of the platform's."""
+
+
+class CellOverride(Model):
+    """What an override may set for the cells that its glob matches."""
+
+    hardware: HardwareOverride = HardwareOverride()
+    """How much of the platform is used."""
+    method: MethodOverride = MethodOverride()
+    """Choices between implementations."""
+    workload: WorkloadOverride = WorkloadOverride()
+    """What one step computes."""
+    sampling: SamplingOverride = SamplingOverride()
+    """How long to measure."""
+
+
+def given(override: Model) -> dict[str, Any]:
+    """The parameters that an override really sets."""
+    return override.model_dump(exclude_none=True)

@@ -1,0 +1,163 @@
+"""config/platforms/*.yaml: a machine, as declared facts with their sources."""
+
+from typing import Literal, Self
+
+from pydantic import PositiveFloat, PositiveInt, model_validator
+
+from dissect.config.kinds import Device, DeviceOptimizer, DType, FlashKernel, PythonMinor
+from dissect.config.names import Name, Names
+from dissect.config.overrides import SamplingOverride
+from dissect.model import Model
+
+
+class GpuFacts(Model):
+    """One GPU of the platform; on ``cpu`` one process."""
+
+    model: str
+    """Name as NVML reports it; a different one found at run time is flagged."""
+    label: str
+    """Short name for tables."""
+    memory_gib: PositiveFloat
+    """Memory of one GPU in GiB; on ``cpu`` the budget that each process is held to."""
+    memory_bandwidth_gb_per_s: PositiveFloat | None = None
+    """Peak memory bandwidth in GB/s."""
+    peak_tflops: dict[DType, PositiveFloat] = {}
+    """Dense peak in TFLOP/s by dtype, without sparsity; empty where nobody states one."""
+    source: str | None = None
+    """Where the peaks come from; required when there are any."""
+
+    @model_validator(mode="after")
+    def _peaks_have_a_source(self) -> Self:
+        if (self.peak_tflops or self.memory_bandwidth_gb_per_s) and not self.source:
+            raise ValueError("peaks need a 'source'")
+        return self
+
+
+class Interconnect(Model):
+    """How the GPUs of one node are linked."""
+
+    kind: str
+    """NVLink, PCIe 4.0 x16, host memory."""
+    gb_per_s: PositiveFloat | None = None
+    """Bandwidth of one GPU to the others in GB/s, both directions together."""
+    source: str | None = None
+    """Where that comes from."""
+
+
+class Host(Model):
+    """The machine around the GPUs."""
+
+    cpu: str
+    """Processors of one node."""
+    memory_gib: PositiveFloat
+    """Host memory of one node in GiB; a cell that needs more ends as ``oom`` in phase ``host``."""
+    source: str | None = None
+    """Where that comes from."""
+
+
+class Kernels(Model):
+    """Which implementation a letter means on this platform."""
+
+    flash_attention: FlashKernel | None = None
+    """What the letter F runs; without one, F is unsupported here."""
+
+
+class StandIn(Model):
+    """What runs here in place of the paper's workload, for machines too small for it."""
+
+    models: Names | None = None
+    """Models in place of those of every experiment."""
+    seq_len: PositiveInt | None = None
+    """Sequence length in place of the experiment's, in tokens."""
+    sampling: SamplingOverride = SamplingOverride()
+    """Sampling in place of the experiment's."""
+
+
+class Environment(Model):
+    """Where a kind of cell finds its Python: a locked environment, or an interpreter that the site vouches for."""
+
+    lock: Name | None = None
+    """Folder below envs/ with a hash-locked requirements.txt; built on demand."""
+    python: PythonMinor | None = None
+    """Python minor version of the locked environment; default: that of the workflow."""
+    interpreter: str | None = None
+    """Command that starts the site's own Python, such as ``python3`` or ``apptainer exec stack.sif python``."""
+    versions: dict[str, str] = {}
+    """With ``interpreter``: distribution -> version, checked before each cell is measured."""
+    image: str | None = None
+    """With ``interpreter``: digest of the container image that it runs in."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.lock is None) == (self.interpreter is None):
+            raise ValueError("give either 'lock' or 'interpreter'")
+        if self.interpreter and not (self.versions or self.image):
+            raise ValueError("an 'interpreter' needs 'versions' or 'image' that declare what it holds")
+        if self.lock and (self.versions or self.image):
+            raise ValueError("'versions' and 'image' belong to an 'interpreter', a 'lock' declares itself")
+        return self
+
+
+class Scheduler(Model):
+    """What a batch system is asked for; never part of a cell's identity."""
+
+    partition: str | None = None
+    """Slurm partition."""
+    account: str | None = None
+    """Slurm account."""
+    qos: str | None = None
+    """Slurm quality of service."""
+    constraint: str | None = None
+    """Slurm node feature."""
+    exclusive: bool = False
+    """Whether a cell gets its nodes for itself."""
+    cpus: PositiveInt | None = None
+    """CPU cores per node."""
+    memory_gib: PositiveFloat | None = None
+    """Host memory per node in GiB."""
+
+
+class Platform(Model):
+    """One platform. Facts stay declared: what is detected goes to provenance and is flagged when it differs."""
+
+    label: str
+    """Name in tables and figures."""
+    extends: Name | None = None
+    """Platform whose keys are inherited."""
+    device: Device
+    """``cpu`` is the machine at hand, without GPUs."""
+    gpu: GpuFacts
+    """One GPU."""
+    gpus_per_node: PositiveInt
+    """GPUs that a cell uses on each node unless the experiment sweeps them; on ``cpu`` processes."""
+    nodes: PositiveInt = 1
+    """Nodes that a cell uses."""
+    gpu_counts: list[PositiveInt]
+    """Counts that a sweep over GPUs visits."""
+    interconnect: Interconnect
+    """Links between the GPUs of a node."""
+    host: Host
+    """The machine around the GPUs."""
+    environment: dict[str, str] = {}
+    """Environment variables of every launch."""
+    kernels: Kernels = Kernels()
+    """Implementations behind letters."""
+    optimizer: DeviceOptimizer = "deepspeed_fused_adam"
+    """AdamW where nothing is offloaded."""
+    output_tokens: PositiveInt = 128
+    """Tokens that each serving request generates."""
+    workload: StandIn = StandIn()
+    """What runs here in place of the paper's workload."""
+    environments: dict[Literal["train"], Environment] = {"train": Environment(lock="train")}
+    """Software environment by kind of cell."""
+    scheduler: Scheduler = Scheduler()
+    """What a batch system is asked for."""
+
+    @model_validator(mode="after")
+    def _counts_exist(self) -> Self:
+        total = self.gpus_per_node * self.nodes
+        if len(set(self.gpu_counts)) != len(self.gpu_counts):
+            raise ValueError("'gpu_counts' has a duplicate")
+        if too_many := [count for count in self.gpu_counts if count > total]:
+            raise ValueError(f"'gpu_counts' has {too_many[0]}, but the platform has {total} GPUs")
+        return self

@@ -1,0 +1,27 @@
+"""config/config.yaml: what to run. The one file that users edit."""
+
+from typing import Literal
+
+from dissect.config.kinds import Suite
+from dissect.config.names import Names
+from dissect.config.overrides import CellOverride
+from dissect.model import Model
+
+
+class RootConfig(Model):
+    """What to run; each key can also be given as ``--config key=value``."""
+
+    platforms: Names = ["cpu"]
+    """Platforms to measure: stems of config/platforms/*.yaml."""
+    models: Names = ["llama2-7b", "llama2-13b", "llama2-70b"]
+    """Models to cover: stems of config/models/*.yaml."""
+    suite: Suite = "smoke"
+    """``smoke``: a few methods of every table; ``full``: all of them."""
+    tables: Names | Literal["all"] = "all"
+    """Tables to build: stems of config/experiments/*.yaml of kind table."""
+    figures: Names | Literal["all"] = "all"
+    """Figures to draw: stems of config/experiments/*.yaml of kind figure."""
+    overrides: dict[str, CellOverride] = {}
+    """Glob over cells -> parameters: ``pretrain/h200/llama2-70b/*/Z3*/*: {sampling: {budget_s: 1800}}``."""
+    select: str | None = None
+    """Glob over the cells of all known platforms that the targets ``cells`` and ``remeasure`` take."""

@@ -1,0 +1,238 @@
+"""result.json: the versioned record of one measured cell. Units are in the field names."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from dissect.cells.spec import CellSpec, canonical_spec, spec_key
+from dissect.model import Model
+from dissect.outcome import Flag, Phase, Status
+
+SCHEMA_VERSION: Final = 1
+
+
+class Estimate(Model):
+    """The median of ``n`` samples with its distribution-free 95 % interval, and their mean."""
+
+    median: float
+    low: float
+    high: float
+    mean: float
+    n: PositiveInt
+
+    @property
+    def relative_half_width(self) -> float:
+        """Half width of the interval as a share of the median."""
+        return (self.high - self.low) / 2 / self.median
+
+
+class Trial(Model):
+    """One attempt of a ``max`` search, in its own processes."""
+
+    batch: PositiveInt
+    status: Status
+    phase: Phase | None = None
+    peak_memory_bytes: NonNegativeInt | None = None
+
+
+class TrainingMetrics(Model):
+    """What one training cell measured; docs/metrics.md has the formulas."""
+
+    kind: Literal["training"] = "training"
+    batch: PositiveInt
+    """Sequences per GPU; for ``max`` the largest that passed."""
+    tokens_per_step: PositiveInt
+    """Over all GPUs: batch x GPUs x sequence length."""
+    step_time_s: Estimate
+    """Synchronised steps; a step lasts as long as its slowest rank."""
+    tokens_per_s: Estimate
+    """Over all GPUs, from the median step; the interval is the step time's."""
+    paper_tokens_per_s: PositiveFloat
+    """The authors' definition: tokens per step / mean step time of the measured window."""
+    step_time_cv: NonNegativeFloat
+    """Coefficient of variation of the step times."""
+    warmup_steps: NonNegativeInt
+    stopped_by: Literal["interval", "max_steps", "budget"]
+    peak_memory_bytes: PositiveInt
+    """Largest over the ranks: allocator peak on GPUs, peak resident set on ``cpu``."""
+    peak_memory_source: Literal["allocator", "rss"]
+    nvml_peak_memory_bytes: PositiveInt | None
+    """Largest used memory over the GPUs as NVML saw it."""
+    paper_memory_gib: PositiveFloat
+    """The authors' definition: driver total minus free at the end, rank 0's device; on ``cpu`` the resident set."""
+    model_flops_per_step: PositiveInt
+    """Without recomputation; over all GPUs. The numerator of MFU."""
+    hardware_flops_per_step: PositiveInt
+    """With recomputation; over all GPUs. The numerator of HFU."""
+    energy_per_step_j: PositiveFloat | None
+    """Over all GPUs, from NVML's accumulating counter over the measured window."""
+    parameters: PositiveInt
+    trainable_parameters: PositiveInt
+    first_loss: float
+    last_loss: float
+    attention_kernel: str
+    """The attention kernel that was seen to run."""
+    trials: list[Trial] = []
+    """Of a ``max`` search, in the order in which they ran."""
+
+
+class InspectMetrics(Model):
+    """What a node of the platform really has."""
+
+    kind: Literal["inspect"] = "inspect"
+    gpu_names: list[str]
+    gpu_memory_bytes: list[int]
+    driver: str | None
+    interconnect: str | None
+    """As the driver reports the links between the first two GPUs; None without a pair of GPUs."""
+    cpu_model: str
+    cpu_cores: PositiveInt
+    host_memory_bytes: PositiveInt
+
+
+Metrics = Annotated[TrainingMetrics | InspectMetrics, Field(discriminator="kind")]
+
+
+class Durations(Model):
+    """Where the wall time of a cell went, in seconds; the timed window over the total is its duty cycle."""
+
+    imports_s: NonNegativeFloat = 0.0
+    prepare_s: NonNegativeFloat = 0.0
+    """Compiling extensions, once per machine."""
+    launch_s: NonNegativeFloat = 0.0
+    """From the start of the processes to a working process group."""
+    build_s: NonNegativeFloat = 0.0
+    """Model, optimizer and engine."""
+    warmup_s: NonNegativeFloat = 0.0
+    window_s: NonNegativeFloat = 0.0
+    """The timed steps themselves."""
+    search_s: NonNegativeFloat = 0.0
+    """Trials of a ``max`` search before the measured one."""
+    total_s: NonNegativeFloat = 0.0
+
+
+class Provenance(Model):
+    """Where, when and with what the cell was measured: detected, never part of the key."""
+
+    measured_at: str
+    """UTC, ISO 8601."""
+    git_commit: str | None
+    git_dirty: bool | None
+    host: str
+    kernel: str
+    cpu_model: str
+    cpu_cores: PositiveInt
+    host_memory_bytes: PositiveInt
+    python: str
+    versions: dict[str, str]
+    environment: dict[str, str]
+    """Variables that steer the libraries: NCCL_*, OMP_*, CUDA_*, TORCH_*, SLURM_*."""
+    scheduler_job: str | None
+    gpus: "list[Gpu] | str"
+    """One record per GPU, or a sentence why there is none (no NVML)."""
+    other_processes: str
+    """Other load on the devices during the window, in words."""
+    notes: dict[str, Any] = {}
+
+
+class Gpu(Model):
+    """One GPU, read through NVML before and during the measured window."""
+
+    index: NonNegativeInt
+    name: str
+    uuid: str
+    driver: str
+    memory_bytes: PositiveInt
+    power_limit_w: float | None
+    mean_power_w: float | None
+    sm_clock_mhz: float | None
+    """Mean over the window."""
+    memory_clock_mhz: float | None
+    temperature_c: float | None
+    """Highest in the window."""
+    throttle_reasons: list[str]
+    links: dict[str, str]
+    """GPU index -> how the driver says it is linked (NVLink, PCIe switch, ...)."""
+
+
+class Result(Model):
+    """One cell's outcome. ``metrics`` is there exactly when the status is ``ok``."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    key: str
+    spec: CellSpec
+    status: Status
+    phase: Phase | None = None
+    reason: str | None = None
+    """One sentence for every status but ``ok``."""
+    metrics: Metrics | None = None
+    flags: list[Flag] = []
+    attempts: PositiveInt = 1
+    durations: Durations = Durations()
+    provenance: Provenance | None = None
+    """None where nothing was launched (``skipped_oom``)."""
+
+    @model_validator(mode="after")
+    def _numbers_or_a_reason(self) -> Self:
+        if (self.metrics is not None) != (self.status is Status.OK):
+            raise ValueError(
+                f"the status is {self.status}, so metrics must {'' if self.metrics is None else 'not '}be there"
+            )
+        if self.status is not Status.OK and not self.reason:
+            raise ValueError(f"the status is {self.status}, so a reason must be there")
+        return self
+
+
+class ResultError(ValueError):
+    """A result file that is missing, broken, of another schema or under a wrong key; one sentence for the user."""
+
+
+def parse_result(data: bytes) -> Result:
+    """Read a result and check it against its own spec; raises ``ValueError`` saying what is wrong with it."""
+    try:
+        version = json.loads(data).get("schema_version")
+    except (ValueError, AttributeError):
+        raise ValueError("is not a JSON object (cut short?)") from None
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"has schema_version {version!r}, this version of the project reads {SCHEMA_VERSION}")
+    try:
+        result = Result.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise ValueError(f"does not fit the schema: {where}: {first['msg']}") from None
+    key = spec_key(canonical_spec(result.spec))
+    if key != result.key:
+        raise ValueError(f"has key {result.key!r}, but its spec hashes to {key!r}")
+    return result
+
+
+def read_result(path: Path) -> Result:
+    """Read a published or stored result; raises :class:`ResultError`, one sentence with file, fault and remedy."""
+    try:
+        return parse_result(path.read_bytes())
+    except FileNotFoundError:
+        fault = "does not exist"
+    except OSError as error:
+        fault = f"cannot be read ({error.strerror})"
+    except ValueError as error:
+        fault = str(error)
+    raise ResultError(f"{path}: {fault}; measure it again: snakemake remeasure --config select='{_select(path)}'")
+
+
+def _select(path: Path) -> str:
+    """The id that ``select`` matches, from a published path ``.../cells/<id>/<key>.json``; else a place to fill."""
+    parts = path.parts[:-1]
+    if "cells" not in parts:
+        return "<id of the cell>"
+    return "/".join(parts[len(parts) - parts[::-1].index("cells") :])

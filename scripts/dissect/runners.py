@@ -1,0 +1,22 @@
+"""The runners that exist: one line per stage and framework. Adding one is a module and a line here."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Where a stage's measurement for one framework lives."""
+
+    module: str
+    """Imported in the measuring process only."""
+    protocol: int
+    """Raised by hand when what the runner measures changes; part of every key."""
+    environment: Literal["train"] = "train"
+    """Which of the platform's environments it runs in."""
+
+
+RUNNERS = {
+    ("inspect", "system"): Runner("dissect.inspection.system", protocol=1),
+    ("pretrain", "deepspeed"): Runner("dissect.pretrain.deepspeed", protocol=1),
+}

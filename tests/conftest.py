@@ -1,0 +1,20 @@
+"""Fixtures that every kind of test shares."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the configuration alone: enough to resolve, to be broken by the test."""
+    folder = tmp_path / "project"
+    shutil.copytree(ROOT / "config", folder / "config")
+    for lock in ROOT.glob("envs/*/requirements.txt"):
+        target = folder / lock.relative_to(ROOT)
+        target.parent.mkdir(parents=True)
+        shutil.copy(lock, target)
+    return folder

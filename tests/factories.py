@@ -1,0 +1,216 @@
+"""Specs, results and manifests with realistic content, for any test that needs some."""
+
+from pathlib import Path
+from typing import Any
+
+from dissect.cells.manifest import Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
+from dissect.cells.spec import (
+    Hardware,
+    InspectSpec,
+    ModelArchitecture,
+    PretrainSpec,
+    Sampling,
+    Software,
+    TrainingMethod,
+    TrainingWorkload,
+    canonical_spec,
+    spec_key,
+)
+from dissect.outcome import Flag, Phase, Status
+from dissect.result import Estimate, Gpu, InspectMetrics, Provenance, Result, TrainingMetrics
+
+GIB = 2**30
+Spec = PretrainSpec | InspectSpec
+
+LLAMA_7B = ModelArchitecture(
+    vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32,
+    num_key_value_heads=32, max_position_embeddings=4096, rms_norm_eps=1e-5, rope_theta=10000.0,
+)  # fmt: skip
+LLAMA_13B = LLAMA_7B.model_copy(
+    update={
+        "hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40, "num_attention_heads": 40,
+        "num_key_value_heads": 40,
+    }
+)  # fmt: skip
+PARAMETERS_7B = 6_738_415_616
+
+
+def hardware(gpu_model: str = "NVIDIA H200", n_gpus: int = 4, device: str = "cuda") -> Hardware:
+    """A node with GPUs of 140 GiB."""
+    return Hardware.model_validate(
+        {
+            "device": device, "gpu_model": gpu_model, "n_gpus": n_gpus, "n_nodes": 1, "interconnect": "NVLink",
+            "environment": {}, "device_memory_bytes": 140 * GIB, "host_memory_bytes": 512 * GIB,
+        }
+    )  # fmt: skip
+
+
+def pretrain_spec(
+    on: Hardware | None = None,
+    *,
+    batch: int | str = 1,
+    seq_len: int = 350,
+    model: ModelArchitecture = LLAMA_7B,
+    **method: Any,
+) -> PretrainSpec:
+    """A pre-training cell; keywords that are not named are knobs of the method."""
+    knobs: dict[str, Any] = {
+        "attention": "eager", "recompute": False, "zero_stage": 0, "offload_optimizer": False,
+        "offload_parameters": False, "quantization": "none", "optimizer": "deepspeed_fused_adam",
+    }  # fmt: skip
+    return PretrainSpec(
+        framework="deepspeed",
+        hardware=on or hardware(),
+        software=Software(python="3.12", lock_sha256="0" * 64),
+        model=model,
+        method=TrainingMethod.model_validate(knobs | method),
+        workload=TrainingWorkload.model_validate(
+            {"seq_len": seq_len, "batch": batch, "dtype": "bf16", "gradient_clipping": 0.3, "seed": 0}
+        ),
+        sampling=Sampling(
+            warmup_min_steps=3, warmup_max_steps=20, min_steps=10, max_steps=200, interval_target=0.01, budget_s=600.0
+        ),
+        protocol=1,
+    )
+
+
+def inspect_spec(on: Hardware | None = None) -> InspectSpec:
+    """What Table I measures."""
+    return InspectSpec(framework="system", hardware=on or hardware(), software=Software(python="3.12"), protocol=1)
+
+
+def training_metrics(
+    spec: PretrainSpec, step_time_s: float = 0.2, found_batch: int = 24, **changes: Any
+) -> TrainingMetrics:
+    """Metrics that fit the spec and one another, ``found_batch`` for ``max``; keywords replace fields."""
+    batch = spec.workload.batch if isinstance(spec.workload.batch, int) else found_batch
+    tokens = batch * spec.hardware.n_gpus * spec.workload.seq_len
+    step = Estimate(median=step_time_s, low=step_time_s * 0.99, high=step_time_s * 1.02, mean=step_time_s * 1.01, n=40)
+    rate = Estimate(
+        median=tokens / step.median, low=tokens / step.high, high=tokens / step.low, mean=tokens / step.mean, n=40
+    )
+    cuda = spec.hardware.device == "cuda"
+    flops = 6 * PARAMETERS_7B * tokens
+    fields: dict[str, Any] = {
+        "batch": batch, "tokens_per_step": tokens, "step_time_s": step, "tokens_per_s": rate,
+        "paper_tokens_per_s": tokens / step.mean, "step_time_cv": 0.012, "warmup_steps": 5, "stopped_by": "interval",
+        "peak_memory_bytes": 61 * GIB + 123_456_789, "peak_memory_source": "allocator" if cuda else "rss",
+        "nvml_peak_memory_bytes": 66 * GIB if cuda else None, "paper_memory_gib": 65.31,
+        "model_flops_per_step": flops, "hardware_flops_per_step": flops * 4 // 3 if spec.method.recompute else flops,
+        "energy_per_step_j": 480.5 if cuda else None, "parameters": PARAMETERS_7B,
+        "trainable_parameters": PARAMETERS_7B, "first_loss": 10.42, "last_loss": 9.97,
+        "attention_kernel": spec.method.attention,
+    }  # fmt: skip
+    return TrainingMetrics.model_validate(fields | changes)
+
+
+def inspect_metrics(gpu: str | None = "NVIDIA H200", n_gpus: int = 4, **changes: Any) -> InspectMetrics:
+    """A node with so many GPUs, or none."""
+    count = n_gpus if gpu else 0
+    fields: dict[str, Any] = {
+        "gpu_names": [gpu] * count, "gpu_memory_bytes": [150_754_820_096] * count,
+        "driver": "580.95.05" if gpu else None, "interconnect": "NVLink (18 links)" if gpu else None,
+        "cpu_model": "Intel(R) Xeon(R) Platinum 8480+", "cpu_cores": 64, "host_memory_bytes": 503 * GIB,
+    }  # fmt: skip
+    return InspectMetrics.model_validate(fields | changes)
+
+
+def provenance(
+    gpus: list[Gpu] | str = "no NVML on this machine", measured_at: str = "2026-03-01T12:00:00Z"
+) -> Provenance:
+    """Where a result of these tests would have been measured."""
+    return Provenance(
+        measured_at=measured_at, git_commit="0123456789abcdef0123456789abcdef01234567", git_dirty=False, host="node1",
+        kernel="6.8.0", cpu_model="Intel(R) Xeon(R) Platinum 8480+", cpu_cores=64, host_memory_bytes=503 * GIB,
+        python="3.12.3", versions={"torch": "2.11.0", "deepspeed": "0.19.8"}, environment={"OMP_NUM_THREADS": "1"},
+        scheduler_job=None, gpus=gpus, other_processes="none",
+    )  # fmt: skip
+
+
+def ok_result(
+    spec: Spec, metrics: TrainingMetrics | InspectMetrics | None = None, flags: list[Flag] | None = None
+) -> Result:
+    """A cell that was measured."""
+    if metrics is None:
+        metrics = training_metrics(spec) if isinstance(spec, PretrainSpec) else inspect_metrics()
+    return Result(
+        key=key_of(spec), spec=spec, status=Status.OK, metrics=metrics, flags=flags or [], provenance=provenance()
+    )
+
+
+def ended_result(spec: Spec, status: Status, phase: Phase | None, reason: str) -> Result:
+    """A cell that ended without numbers."""
+    launched = status is not Status.SKIPPED_OOM
+    return Result(
+        key=key_of(spec), spec=spec, status=status, phase=phase, reason=reason,
+        provenance=provenance() if launched else None,
+    )  # fmt: skip
+
+
+def key_of(spec: Spec) -> str:
+    """The cell's key."""
+    return spec_key(canonical_spec(spec))
+
+
+def published_cell(
+    project: Path, result: Result, *, platform: str, method: str = "Naive", model: str = "llama2-7b"
+) -> ManifestCell:
+    """Publish a result below a project folder; the manifest's entry for it."""
+    spec = result.spec
+    ids = {"stage": spec.stage, "platform": platform, "framework": spec.framework, "n_gpus": spec.hardware.n_gpus}
+    if isinstance(spec, PretrainSpec):
+        work = spec.workload
+        workload = f"seq{work.seq_len}-bs{work.batch}-gpus{spec.hardware.n_gpus}"
+        ids |= {"model": model, "method": method, "workload": workload, "seq_len": work.seq_len, "batch": work.batch}
+    else:
+        ids |= {"model": "none", "method": "Naive", "workload": "node"}
+    cell = ManifestCell.model_validate(ids | {"key": result.key, "path": None, "unsupported": None})
+    path = f"results/cells/{cell.id}/{result.key}.json"
+    (project / path).parent.mkdir(parents=True, exist_ok=True)
+    (project / path).write_text(result.model_dump_json(indent=1))
+    return cell.model_copy(update={"path": path})
+
+
+def unsupported_cell(reason: str, **ids: Any) -> ManifestCell:
+    """A cell that cannot exist; keywords replace its ids."""
+    fields: dict[str, Any] = {
+        "stage": "pretrain", "platform": "h200", "model": "llama2-7b", "framework": "deepspeed", "method": "Naive",
+        "workload": "seq350-bs1", "n_gpus": 4, "seq_len": 350, "batch": 1,
+    }  # fmt: skip
+    return ManifestCell.model_validate(fields | ids | {"key": None, "path": None, "unsupported": reason})
+
+
+def platform_facts(label: str, gpu_label: str, n_gpus: int = 8, **changes: Any) -> PlatformFacts:
+    """A platform with a declared peak; keywords replace fields."""
+    fields: dict[str, Any] = {
+        "label": label, "gpu_label": gpu_label, "gpus_per_node": n_gpus, "declared": {},
+        "peak_flops": {"bf16": 989.5e12}, "peak_source": "vendor's datasheet",
+    }  # fmt: skip
+    return PlatformFacts.model_validate(fields | changes)
+
+
+PLATFORMS = {
+    "h200": platform_facts("H200", "H200-141G", 4),
+    "a800": platform_facts("A800", "A800-80G", peak_flops={"bf16": 312e12}),
+    "rtx4090": platform_facts("RTX4090", "RTX4090-24G", peak_flops={"bf16": 165.2e12}),
+    "rtx3090": platform_facts("RTX3090", "RTX3090-24G", peak_flops={"bf16": 71e12}),
+    "rtx3090-no-nvlink": platform_facts("RTX3090 w/o NVLink", "RTX3090-24G", peak_flops={"bf16": 71e12}),
+    "cpu": platform_facts("CPU", "process", 2, peak_flops={}, peak_source=None),
+}
+NOTE_Q = "Q: the 4-bit base is frozen; what trains is what stays unquantised: embeddings, norms and head."
+
+
+def manifest(name: str, cells: list[ManifestCell], layout: dict[str, Any], **changes: Any) -> Manifest:
+    """A manifest of these cells with the facts of all their ids; keywords replace fields."""
+    fields: dict[str, Any] = {
+        "name": name, "kind": "figure" if name.startswith("fig") else "table",
+        "title": f"{name.replace('_', ' ').capitalize()}: pre-training", "caption": "Made for a test.",
+        "layout": layout,
+        "platforms": {name: PLATFORMS[name] for name in dict.fromkeys(cell.platform for cell in cells)},
+        "models": {cell.model: ModelFacts(label=cell.model.replace("llama", "Llama")) for cell in cells},
+        "methods": {
+            cell.method: MethodFacts(label=cell.method, note=NOTE_Q if "Q" in cell.method else None) for cell in cells
+        },
+        "cells": cells,
+    }  # fmt: skip
+    return Manifest.model_validate(fields | changes)

@@ -1,0 +1,171 @@
+"""Every kind of bad input stops with one sentence: the file, the key, what was found, what would be right."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dissect.cells.study import load_study
+from dissect.config.errors import ConfigError
+
+ROOT = "config/config.yaml"
+CPU = "config/platforms/cpu.yaml"
+A800 = "config/platforms/a800.yaml"
+NO_NVLINK = "config/platforms/rtx3090-no-nvlink.yaml"
+TINY = "config/models/llama-tiny.yaml"
+METHODS = "config/methods.yaml"
+TABLE_III = "config/experiments/table_III.yaml"
+FIG_4 = "config/experiments/fig_4.yaml"
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One mistake: what is replaced in which file, and what the sentence must say."""
+
+    name: str
+    says: list[str]
+    file: str = ROOT
+    old: str | None = None
+    """Text to replace; None replaces the whole file."""
+    new: str = ""
+    command_line: dict[str, Any] = field(default_factory=dict)
+
+
+def root(name: str, old: str, new: str, *says: str) -> Bad:
+    return Bad(name, [ROOT, *says], ROOT, old, new)
+
+
+def edit(name: str, file: str, old: str, new: str, *says: str) -> Bad:
+    return Bad(name, [file, *says], file, old, new)
+
+
+def whole(name: str, file: str, text: str, *says: str) -> Bad:
+    return Bad(name, [file, *says], file, None, text)
+
+
+def option(name: str, key: str, value: Any, *says: str) -> Bad:
+    return Bad(name, list(says), command_line={key: value})
+
+
+def override(name: str, text: str, *says: str) -> Bad:
+    return root(name, "overrides: {}", f"overrides: {{{text}}}", *says)
+
+
+BAD = [
+    # Unknown names, with the nearest known one.
+    root("unknown platform", "platforms: [cpu]", "platforms: [h20]", "platforms", "'h20'", "did you mean 'h200'?"),
+    root("unknown model", "llama2-70b]", "llama2-70]", "models", "'llama2-70'", "did you mean 'llama2-70b'?"),
+    root("unknown table", "tables: all", "tables: [table_3]", "tables", "'table_3'", "table_III"),
+    root("a figure is no table", "tables: all", "tables: [fig_4]", "tables", "'fig_4'"),
+    root("unknown figure", "figures: all", "figures: [fig_5]", "figures", "did you mean 'fig_4'?"),
+    root("unknown suite", "suite: smoke", "suite: smok", "suite", "'smok'", "did you mean 'smoke'?"),
+    root("unknown key", "suite: smoke", "suites: smoke", "suites: found an unknown key", "did you mean 'suite'?"),
+    edit("unknown nested key", CPU, "memory_gib: 4}", "memory: 4}", "host.memory", "did you mean 'memory_gib'?"),
+    edit("unknown method letter", TABLE_III, "Z2+O, Z3,", "Z2+P, Z3,", "axes.method", "letter 'P'", "Naive"),
+    edit("unknown letter in a suite", TABLE_III, "[Naive, F+R, Z2,", "[Naive, F+Z7,", "suites.smoke.method", "'Z7'"),
+    edit("unknown framework", FIG_4, "[deepspeed]", "[deepsped]", "axes.framework", "did you mean 'deepspeed'?"),
+    edit("unknown stage", FIG_4, "stage: pretrain", "stage: pretraining", "stage", "did you mean 'pretrain'?"),
+    edit("unknown model in an axis", FIG_4, "[llama2-7b]", "[llama-7b]", "axes.model", "did you mean 'llama2-7b'?"),
+    edit("unknown stand-in", CPU, "[llama-tiny]", "[llama-tin]", "workload.models", "did you mean 'llama-tiny'?"),
+    edit("unknown environment", CPU, "lock: train", "lock: trian", "environments", "did you mean 'train'?"),
+    edit("unknown letter in knobs_with", METHODS, "Z2: {offload_optimizer", "Z4: {offload_optimizer", "O.knobs_with"),
+    edit("unknown knob", METHODS, "recompute:", "recomputation:", "letters.R.knobs", "did you mean 'recompute'?"),
+    edit("unknown kernel", CPU, "sdpa_flash", "flash", "kernels.flash_attention", "'flash'"),
+    edit("unknown layout", FIG_4, "kind: scaling", "kind: bars", "layout", "bars"),
+    edit("layout of the other kind", FIG_4, "{kind: scaling}", "{kind: platforms}", "a figure cannot have"),
+    # References that dangle or run in circles.
+    edit("dangling extends", NO_NVLINK, "extends: rtx3090", "extends: rtx3080", "did you mean 'rtx3090'?"),
+    edit("cyclic extends", "config/platforms/rtx3090.yaml", "device: cuda", "device: cuda\nextends: rtx3090-no-nvlink",
+         "cycle", "rtx3090-no-nvlink"),
+    edit("extends itself", NO_NVLINK, "extends: rtx3090", "extends: rtx3090-no-nvlink", "cycle"),
+    # Wrong types and values.
+    root("platforms is no list", "platforms: [cpu]", "platforms: cpu", "platforms", "'cpu'", "valid list"),
+    root("number as a name", "platforms: [cpu]", "platforms: [7]", "platforms.0", "found 7", "valid string"),
+    root("empty value", "suite: smoke", "suite:", "suite", "found None"),
+    edit("negative size", TINY, "hidden_size: 256", "hidden_size: -256", "architecture.hidden_size", "greater than 0"),
+    edit("zero layers", TINY, "num_hidden_layers: 4", "num_hidden_layers: 0", "num_hidden_layers", "greater than 0"),
+    edit("text as a number", TINY, "hidden_size: 256", "hidden_size: '256'", "hidden_size", "valid integer"),
+    edit("fraction as a size", TINY, "hidden_size: 256", "hidden_size: 256.5", "hidden_size", "valid integer"),
+    edit("zero GPUs", CPU, "gpus_per_node: 2", "gpus_per_node: 0", "gpus_per_node", "greater than 0"),
+    edit("sweep beyond the platform", CPU, "[1, 2]", "[1, 2, 4]", "gpu_counts", "has 2 GPUs"),
+    edit("negative memory", CPU, "memory_gib: 4}", "memory_gib: -4}", "host.memory_gib", "greater than 0"),
+    edit("number as an environment variable", CPU, '"1"', "1", "environment.OMP_NUM_THREADS", "valid string"),
+    edit("peak without a source", CPU, "label: process", "label: process\n  peak_tflops: {bf16: 1}", "'source'"),
+    edit("unsupported Python", CPU, "lock: train", "lock: train, python: '3.9'", "python", "'3.9'"),
+    edit("environment of two kinds", CPU, "lock: train", "lock: train, interpreter: python3", "either 'lock' or"),
+    edit("undeclared interpreter", CPU, "lock: train", "interpreter: python3", "'versions' or 'image'"),
+    edit("batch that is neither", FIG_4, "batch: [2]", "batch: [most]", "axes.batch", "'most'"),
+    edit("negative batch", FIG_4, "batch: [2]", "batch: [-2]", "axes.batch", "-2"),
+    edit("zero batch", FIG_4, "batch: [2]", "batch: [0]", "axes.batch", "found 0"),
+    edit("missing key", FIG_4, "stage: pretrain\n", "", "stage", "required"),
+    edit("bounds the wrong way", TABLE_III, "layout:", "sampling: {min_steps: 99}\nlayout:", "min_steps"),
+    # Duplicates.
+    root("platform twice", "platforms: [cpu]", "platforms: [cpu, cpu]", "platforms", "'cpu' stands there twice"),
+    edit("batch twice", FIG_4, "batch: [2]", "batch: [2, 2]", "axes.batch", "'2' stands there twice"),
+    edit("letter twice", FIG_4, "[Q]", "[Q+Q]", "'Q' stands twice"),
+    edit("GPU count twice", CPU, "[1, 2]", "[1, 1]", "gpu_counts", "duplicate"),
+    root("key twice", "suite: smoke", "suite: smoke\nsuite: full", "duplicate key"),
+    # Globs.
+    override("glob of too few parts", "'pretrain/cpu': {}", "overrides", "expected 6 parts"),
+    override("glob of an unknown platform", "'pretrain/cpx/*/*/*/*': {}", "platform 'cpx'", "did you mean 'cpu'?"),
+    override("glob that matches no name", "'pretrain/rtx5*/*/*/*/*': {}", "platform 'rtx5*'"),
+    override("override of an unknown section", "'*/cpu/*/*/*/*': {samplin: {}}", "did you mean 'sampling'?"),
+    override("override of an unknown parameter", "'*/cpu/*/*/*/*': {sampling: {budget: 3}}", "'budget_s'"),
+    override("override that is negative", "'*/cpu/*/*/*/*': {sampling: {budget_s: -3}}", "budget_s", "greater than 0"),
+    override("overrides that disagree",
+             "'*/cpu/*/*/Z2/*': {workload: {seed: 1}}, '*/*/*/*/Z2/*': {workload: {seed: 2}}",
+             "workload.seed", "disjoint"),
+    option("select of an unknown method", "select", "pretrain/cpu/*/deepspeed/Z5/*", "--config select", "'Z5'"),
+    option("select of too many parts", "select", "a/b/c/d/e/f/g", "--config select", "expected 6 parts"),
+    option("unknown key on the command line", "siute", "full", "--config", "siute", "did you mean 'suite'?"),
+    # Names that would leave their directory.
+    root("name with a path", "platforms: [cpu]", "platforms: [../cpu]", "platforms.0", "'../cpu'", "letters, digits"),
+    edit("extends with a path", NO_NVLINK, "extends: rtx3090", "extends: ../models/x", "../models/x"),
+    # YAML itself.
+    whole("empty file", ROOT, "", "empty"),
+    whole("only comments", METHODS, "# nothing here\n", "empty"),
+    whole("a list at the top", ROOT, "- cpu\n", "found a list", "mapping"),
+    whole("tabs", ROOT, "platforms:\n\t- cpu\n", "line 2", "tab"),
+    whole("Python tag", ROOT, "platforms: !!python/object/apply:os.system ['true']\n", "only plain YAML is read"),
+    whole("unclosed bracket", ROOT, "platforms: [cpu\n", "line"),
+    whole("no text", ROOT, "platforms: \x00\n", "not valid YAML"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
+def test_bad_input_is_one_clear_sentence(project: Path, bad: Bad) -> None:
+    path = project / bad.file
+    text = path.read_text()
+    if bad.old is not None:
+        assert bad.old in text, f"the test edits what {bad.file} no longer says: {bad.old}"
+        text = text.replace(bad.old, bad.new, 1)
+    elif not bad.command_line:
+        text = bad.new
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_study(project, bad.command_line)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    for part in bad.says:
+        assert part in sentence
+
+
+def test_at_least_forty_kinds() -> None:
+    assert len({bad.name for bad in BAD}) == len(BAD) >= 40
+
+
+def test_missing_file(project: Path) -> None:
+    (project / METHODS).unlink()
+    with pytest.raises(ConfigError, match=r"^config/methods\.yaml: no such file$"):
+        load_study(project, {})
+
+
+def test_file_name_that_is_no_name(project: Path) -> None:
+    (project / CPU).rename(project / "config/platforms/my cpu.yaml")
+    with pytest.raises(ConfigError, match="'my cpu'"):
+        load_study(project, {})
+
+
+def test_what_ships_is_right(project: Path) -> None:
+    assert load_study(project, {}).targets

@@ -1,0 +1,196 @@
+"""From experiments to cells: methods, stand-ins, overrides, globs, constraints, sharing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dissect.cells.cell import Cell
+from dissect.cells.spec import PretrainSpec, parse_spec
+from dissect.cells.study import Study, load_study
+from dissect.config.errors import ConfigError
+
+ALL = ["cpu", "a800", "rtx4090", "rtx3090", "rtx3090-no-nvlink", "h200"]
+
+
+def study(project: Path, **options: Any) -> Study:
+    return load_study(project, options)
+
+
+def spec_of(cell: Cell) -> PretrainSpec:
+    assert cell.canonical
+    spec = parse_spec(cell.canonical)
+    assert isinstance(spec, PretrainSpec)
+    return spec
+
+
+def cell(study: Study, experiment: str, cell_id: str) -> Cell:
+    return next(cell for cell in study.experiments[experiment] if cell.id == cell_id)
+
+
+def set_overrides(project: Path, text: str) -> None:
+    config = project / "config/config.yaml"
+    config.write_text(config.read_text().replace("overrides: {}", f"overrides: {{{text}}}"))
+
+
+def test_the_paper_s_24_methods(project: Path) -> None:
+    cells = study(project, platforms=["a800"], models=["llama2-7b"], suite="full").experiments["table_III"]
+    assert len(cells) == 24
+    assert {c.method for c in cells} == {
+        "+".join(part for part in (prefix, strategy) if part) or "Naive"
+        for prefix in ("", "F", "R", "F+R")
+        for strategy in ("", "Z2", "Z2+O", "Z3", "Z3+O", "Q")
+    }
+    assert not [c for c in cells if c.unsupported]
+
+
+def test_letters_turn_their_knobs(project: Path) -> None:
+    made = study(project, platforms=["a800"], models=["llama2-7b"], suite="full")
+    spec = spec_of(cell(made, "table_III", "pretrain/a800/llama2-7b/deepspeed/F+R+Z3+O/s350-b1-n8"))
+    assert spec.method.model_dump() == {
+        "attention": "flash_attention_2", "recompute": True, "zero_stage": 3, "offload_optimizer": True,
+        "offload_parameters": True, "quantization": "none", "optimizer": "deepspeed_cpu_adam",
+    }  # fmt: skip
+    naive = spec_of(cell(made, "table_III", "pretrain/a800/llama2-7b/deepspeed/Naive/s350-b1-n8"))
+    assert (naive.method.attention, naive.method.zero_stage, naive.workload.seq_len) == ("eager", 0, 350)
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [("Z2+Z3", "Z2 and Z3 both set zero_stage"), ("O", "O needs one of Z2, Z3"), ("Z3+Q", "ZeRO-3 does not shard")],
+)
+def test_impossible_mixes_have_a_reason(project: Path, method: str, reason: str) -> None:
+    figure = project / "config/experiments/fig_4.yaml"
+    figure.write_text(figure.read_text().replace("[Q]", f"[{method}]"))
+    cells = study(project).experiments["fig_4"]
+    assert cells
+    assert all(reason in (c.unsupported or "") and c.path is None for c in cells)
+
+
+def test_megatron_is_said_to_be_missing(project: Path) -> None:
+    reasons = {c.framework: c.unsupported for c in study(project).experiments["table_II"]}
+    assert reasons == {"megatron": "not built yet", "deepspeed": None}
+
+
+def test_no_flash_kernel_is_a_reason(project: Path) -> None:
+    cpu = project / "config/platforms/cpu.yaml"
+    cpu.write_text(cpu.read_text().replace("kernels: {flash_attention: sdpa_flash}", "kernels: {}"))
+    reasons = {c.method: c.unsupported for c in study(project).experiments["table_III"]}
+    assert reasons["F+R"] == "the platform names no FlashAttention kernel"
+    assert reasons["Naive"] is None
+
+
+def test_the_stand_in_replaces_models_and_length(project: Path) -> None:
+    cells = study(project, platforms=["cpu"]).experiments["table_III"]
+    assert {(c.model, c.seq_len) for c in cells} == {("llama-tiny", 128)}
+
+
+def test_the_sweep_visits_the_platform_s_counts(project: Path) -> None:
+    made = study(project, platforms=["cpu", "a800"]).experiments["fig_4"]
+    assert [(c.platform, c.n_gpus) for c in made] == [
+        ("cpu", 1), ("cpu", 2), ("a800", 1), ("a800", 2), ("a800", 4), ("a800", 8),
+    ]  # fmt: skip
+
+
+def test_tables_share_what_is_the_same(project: Path) -> None:
+    made = study(project, platforms=["a800"], suite="full")
+    shared = "pretrain/a800/llama2-7b/deepspeed/Naive/s350-b1-n8"
+    assert cell(made, "table_II", shared).path == cell(made, "table_III", shared).path
+
+
+def test_inheritance_lays_keys_over_the_parent(project: Path) -> None:
+    made = study(project, platforms=ALL)
+    by_platform = {c.platform: spec_of(c) for c in made.experiments["fig_4"] if c.n_gpus == 2}
+    plain, switched_off = by_platform["rtx3090"].hardware, by_platform["rtx3090-no-nvlink"].hardware
+    assert switched_off.environment == {**plain.environment, "NCCL_P2P_DISABLE": "1"}
+    assert switched_off.gpu_model == plain.gpu_model
+
+
+def test_an_override_changes_what_it_matches_and_nothing_else(project: Path) -> None:
+    before = {c.id: c.key for c in study(project).experiments["table_III"]}
+    set_overrides(project, "'pretrain/cpu/*/deepspeed/Z2*/*': {sampling: {budget_s: 77}}")
+    after = {c.id: c for c in study(project).experiments["table_III"]}
+    moved = {cell_id for cell_id in before if before[cell_id] != after[cell_id].key}
+    assert {cell_id.split("/")[4] for cell_id in moved} == {"Z2", "Z2+O"}
+    assert all(spec_of(after[cell_id]).sampling.budget_s == 77 for cell_id in moved)
+
+
+def test_numbers_inside_a_command_line_value_are_numbers(project: Path) -> None:
+    # As Snakemake hands over --config overrides="{...: {sampling: {budget_s: 1e2, min_steps: 7}}}".
+    overrides = {"*/cpu/*/*/Z2/*": {"sampling": {"budget_s": "1e2", "min_steps": "7"}}}
+    spec = spec_of(next(c for c in study(project, overrides=overrides).experiments["table_III"] if c.method == "Z2"))
+    assert (spec.sampling.budget_s, spec.sampling.min_steps) == (100, 7)
+
+
+def test_an_override_reaches_every_section(project: Path) -> None:
+    set_overrides(
+        project,
+        "'*/cpu/*/*/Z2/*': {hardware: {n_gpus: 1}, method: {optimizer: deepspeed_fused_adam}, workload: {batch: 3}}",
+    )
+    made = next(c for c in study(project).experiments["table_III"] if c.method == "Z2")
+    spec = spec_of(made)
+    assert made.workload == "s128-b3-n1"
+    assert (spec.hardware.n_gpus, spec.method.optimizer, spec.workload.batch) == (1, "deepspeed_fused_adam", 3)
+
+
+def test_overrides_may_agree_and_their_order_does_not_count(project: Path) -> None:
+    one, two = "'*/cpu/*/*/Z2/*': {workload: {seed: 1}}", "'*/*/*/*/Z2*/*': {sampling: {budget_s: 9}}"
+    set_overrides(project, f"{one}, {two}")
+    first = {c.id: c.key for c in study(project).experiments["table_III"]}
+    config = project / "config/config.yaml"
+    config.write_text(config.read_text().replace(f"{one}, {two}", f"{two}, {one}"))
+    assert {c.id: c.key for c in study(project).experiments["table_III"]} == first
+
+
+def test_an_override_that_matches_nothing_enabled_is_a_notice(project: Path) -> None:
+    set_overrides(project, "'pretrain/h200/*/*/*/*': {sampling: {budget_s: 9}}")
+    assert study(project).notices == [
+        "config/config.yaml: overrides: 'pretrain/h200/*/*/*/*' matches no cell of the configured platforms"
+    ]
+
+
+def test_more_gpus_than_there_are_is_a_reason(project: Path) -> None:
+    set_overrides(project, "'*/cpu/*/*/Q/*': {hardware: {n_gpus: 16}}")
+    reasons = {c.unsupported for c in study(project).experiments["fig_4"]}
+    assert reasons == {"the platform has 2 GPUs, not 16"}
+
+
+@pytest.mark.parametrize(
+    ("glob", "methods"),
+    [
+        ("pretrain/cpu/*/deepspeed/Z2*/*", {"Z2", "Z2+O"}),
+        ("pretrain/cpu/*/deepspeed/O+Z2/*", {"Z2+O"}),
+        ("*/cpu/llama-*/*/[NQ]*/*-b1-*", {"Naive", "Q"}),
+    ],
+)
+def test_select_takes_what_it_matches(project: Path, glob: str, methods: set[str]) -> None:
+    assert {c.method for c in study(project, select=glob).selected} == methods
+
+
+def test_select_reaches_every_known_platform_and_no_manifest(project: Path) -> None:
+    plain = study(project)
+    made = study(project, select="pretrain/h200/*/deepspeed/Z3+O/*")
+    assert {c.platform for c in made.selected} == {"h200"}
+    assert {name: made.manifest(name) for name in made.experiments} == {
+        name: plain.manifest(name) for name in plain.experiments
+    }
+    assert made.targets == plain.targets
+
+
+def test_select_of_nothing_enabled_is_a_notice(project: Path) -> None:
+    made = study(project, select="pretrain/cpu/*/deepspeed/R/*")
+    assert made.selected == []
+    assert "matches no cell of the suite 'smoke'" in made.notices[0]
+
+
+def test_a_collision_of_keys_is_an_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dissect.cells.cell.spec_key", lambda _: "0123456789ab")
+    # Ids differ, so equal keys alone are not yet equal paths; different specs under one key are never right.
+    with pytest.raises(ConfigError, match="collides"):
+        _ = study(project).by_path
+
+
+def test_wanted_tables_limit_targets_only(project: Path) -> None:
+    made = study(project, tables=["table_II"], figures=[])
+    assert {path.split("/")[6] for path in made.targets} == {"Naive"}
+    assert set(made.experiments) == {"table_I", "table_II", "table_III", "table_IV", "fig_4"}
