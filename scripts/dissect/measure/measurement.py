@@ -1,0 +1,25 @@
+"""What measuring a cell yields, before it becomes a ``Result``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dissect.outcome import Flag, Phase, Status
+from dissect.result import Durations, Gpu, InspectMetrics, TrainingMetrics
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How the cell ended, with its numbers if it is ``ok``, and what was seen of the machine meanwhile."""
+
+    status: Status
+    phase: Phase | None = None
+    reason: str | None = None
+    metrics: TrainingMetrics | InspectMetrics | None = None
+    flags: Sequence[Flag] = ()
+    durations: Durations = field(default_factory=Durations)
+    samples: Sequence[Mapping[str, Any]] = ()
+    """Lines of ``steps.jsonl``."""
+    gpus: list[Gpu] | str = "no GPU was looked at: nothing was launched"
+    other_processes: str = "not looked at: nothing was launched"
+    notes: Mapping[str, Any] = field(default_factory=dict)

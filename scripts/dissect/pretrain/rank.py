@@ -1,0 +1,114 @@
+"""The life of one rank of a pre-training cell, whatever the framework."""
+
+import os
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from dissect.cells.spec import PretrainSpec
+from dissect.measure.device import Device, is_host_out_of_memory, is_out_of_memory, is_thread_failure, open_device
+from dissect.measure.group import join_process_group, leave_process_group
+from dissect.measure.rank import RankContext, RankReport, describe
+from dissect.measure.steps import DivergedError, StepLoop, Trainer
+from dissect.outcome import Phase, Status
+from dissect.workloads import arithmetic
+from dissect.workloads.attention import WrongKernelError, only_kernel
+from dissect.workloads.llama import parameter_counts, synthetic_tokens
+
+Connect = Callable[[], None]
+"""Forms the framework's own process groups, on top of torch's."""
+Build = Callable[[PretrainSpec, Device], "BuiltTrainer"]
+"""Model, optimizer and engine of a framework, ready to train."""
+
+
+class BuiltTrainer(Trainer, Protocol):
+    """A trainer with what the rank reports of it."""
+
+    @property
+    def model(self) -> Any:
+        """The torch module."""
+        ...
+
+    @property
+    def attention_kernel(self) -> str | None:
+        """The one that was seen to run in the first step; None before it."""
+        ...
+
+
+def run_training_rank(spec: PretrainSpec, context: RankContext, connect: Connect, build: Build) -> RankReport:
+    """Join the groups, build, train, report. No exception leaves it: each becomes the rank's outcome.
+
+    The spec's batch must be a number by now. Groups come before the memory limit: a thread of theirs that cannot start
+    would not raise but abort the process.
+    """
+    known: dict[str, Any] = {"rank": int(os.environ["RANK"])}
+    device: Device | None = None
+    try:
+        context.enter(Phase.BUILD)
+        hardware = spec.hardware
+        device = open_device(hardware.device, int(os.environ["LOCAL_RANK"]), hardware.n_gpus // hardware.n_nodes)
+        join_process_group(device, hardware.n_nodes, context.seconds_left())
+        connect()
+        known["ready_at"] = time.monotonic()
+        device.limit_memory(hardware.device_memory_bytes)
+        with only_kernel(spec.method.attention):
+            known |= _train(spec, context, device, build, known)
+        leave_process_group()
+        return RankReport(status=Status.OK, **known)
+    except Exception as error:
+        return _failure(error, context, device, known)
+
+
+def _train(
+    spec: PretrainSpec, context: RankContext, device: Device, build: Build, known: dict[str, Any]
+) -> dict[str, Any]:
+    """Build and run the steps; what is known early goes to ``known`` at once, so that a failure reports it too."""
+    if not isinstance(spec.workload.batch, int):
+        raise ValueError(f"a rank needs a number of sequences, not batch {spec.workload.batch!r}")
+    device.reset_peak_memory()
+    trainer = build(spec, device)
+    known["parameters"], known["trainable_parameters"] = _checked_counts(spec, trainer)
+    seed = spec.workload.seed + known["rank"]
+    tokens = synthetic_tokens(spec.model, spec.workload.batch, spec.workload.seq_len, device.torch_device, seed)
+    device.synchronize()
+    known["built_at"] = time.monotonic()
+    loop = StepLoop(trainer, tokens, context, device)
+    fields = loop.measure(spec.sampling) if context.probe_steps is None else loop.probe(context.probe_steps)
+    return fields | {"attention_kernel": trainer.attention_kernel}
+
+
+def _checked_counts(spec: PretrainSpec, trainer: BuiltTrainer) -> tuple[int, int]:
+    """Parameters and trainable ones of the model; raises ``RuntimeError`` if the architecture says otherwise."""
+    found = parameter_counts(trainer.model)
+    expected = (arithmetic.count_parameters(spec.model), arithmetic.count_trainable(spec))
+    if found != expected:
+        raise RuntimeError(f"the model has (parameters, trainable) = {found}, its architecture says {expected}")
+    return found
+
+
+def _failure(error: Exception, context: RankContext, device: Device | None, known: dict[str, Any]) -> RankReport:
+    """What the rank reports when ``error`` ended it; the traceback goes to the log by way of standard error."""
+    status = _status_of(error, device)
+    if device is not None:
+        device.lift_limit()
+    traceback.print_exception(error)
+    return RankReport(
+        status=status,
+        phase=Phase.HOST if _is_of_the_host(error, device) else context.current,
+        reason=describe(error),
+        peak_memory_bytes=device.peak_memory_bytes() if device is not None else 0,
+        **known,
+    )
+
+
+def _status_of(error: Exception, device: Device | None) -> Status:
+    """The outcome that an error means, asked before the memory limit is lifted."""
+    if is_out_of_memory(error) or (is_thread_failure(error) and device is not None and device.is_full()):
+        return Status.OOM
+    return Status.INVALID if isinstance(error, (WrongKernelError, DivergedError)) else Status.FAILED
+
+
+def _is_of_the_host(error: Exception, device: Device | None) -> bool:
+    """Whether the memory that ran out is the host's and not the device's; on ``cpu`` they are the same."""
+    return device is not None and device.kind != "cpu" and is_host_out_of_memory(error)

@@ -1,0 +1,123 @@
+"""What a training step of a Llama-like decoder amounts to: parameters, FLOPs and bytes, from its architecture alone.
+
+FLOPs count matrix products only, 2mnk for (m x k) by (k x n). Attention is counted over the full square, as a kernel
+without a causal shortcut computes it.
+"""
+
+from dataclasses import dataclass
+
+from dissect.cells.spec import ModelArchitecture, PretrainSpec
+
+NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
+"""Per weight: 4 bits, one 8-bit scale per 64 weights, one fp32 scale per 256 of those (double quantisation)."""
+
+_BYTES = {"bf16": 2, "fp32": 4}
+_ADAM_MOMENTS_BYTES = 2 * 4
+_FP32_MASTER_BYTES = 4
+
+
+@dataclass(frozen=True)
+class ParameterGroups:
+    """Parameters by what happens to them: linear layers of the decoder may be quantised, the rest never is."""
+
+    decoder_linear: int
+    """Weights of q, k, v, o, gate, up and down projections over all layers."""
+    head: int
+    embedding: int
+    norms: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.decoder_linear + self.unquantized
+
+    @property
+    def unquantized(self) -> int:
+        """What Q leaves in full precision, and trains."""
+        return self.head + self.embedding + self.norms
+
+
+def parameter_groups(arch: ModelArchitecture) -> ParameterGroups:
+    """Parameters of the architecture by group; embedding and head are not tied, no layer has a bias."""
+    return ParameterGroups(
+        decoder_linear=arch.num_hidden_layers * (_attention_weights(arch) + 3 * _mlp_weights(arch)),
+        head=arch.vocab_size * arch.hidden_size,
+        embedding=arch.vocab_size * arch.hidden_size,
+        norms=(2 * arch.num_hidden_layers + 1) * arch.hidden_size,
+    )
+
+
+def count_parameters(arch: ModelArchitecture) -> int:
+    """All parameters of the model."""
+    return parameter_groups(arch).total
+
+
+def count_trainable(spec: PretrainSpec) -> int:
+    """Parameters that the optimizer updates: all, or with Q those that stay unquantised."""
+    groups = parameter_groups(spec.model)
+    return groups.total if spec.method.quantization == "none" else groups.unquantized
+
+
+def model_flops(spec: PretrainSpec, batch: int) -> int:
+    """FLOPs that one optimizer step needs, over all GPUs, with ``batch`` sequences on each: the numerator of MFU.
+
+    The backward pass needs twice the forward's: one product for the gradient of each operand. A frozen weight needs
+    no gradient, so its layer's backward costs one forward.
+    """
+    linear, head, attention = _forward_flops(spec)
+    linear_passes = 3 if spec.method.quantization == "none" else 2
+    return batch * spec.hardware.n_gpus * (linear_passes * linear + 3 * head + 3 * attention)
+
+
+def hardware_flops(spec: PretrainSpec, batch: int) -> int:
+    """FLOPs that one optimizer step computes, over all GPUs: the model's and those recomputed. The numerator of HFU.
+
+    Recomputation runs the forward pass of the decoder layers once more, but for the last product of each, the down
+    projection: ``torch.utils.checkpoint`` stops once everything that the backward pass needs is there.
+    """
+    if not spec.method.recompute:
+        return model_flops(spec, batch)
+    linear, _, attention = _forward_flops(spec)
+    arch = spec.model
+    down_projection = 2 * spec.workload.seq_len * arch.num_hidden_layers * _mlp_weights(arch)
+    return model_flops(spec, batch) + batch * spec.hardware.n_gpus * (linear - down_projection + attention)
+
+
+def state_bytes(spec: PretrainSpec) -> int:
+    """Bytes of parameters, gradients and optimizer states that each GPU must hold at least, activations not counted.
+
+    A lower bound: a cell whose state alone exceeds the memory can never fit. States are Adam's two fp32 moments and,
+    under bf16, the fp32 master weights. On ``cpu`` offloading moves nothing out of the process.
+    """
+    groups, method, trainable = parameter_groups(spec.model), spec.method, count_trainable(spec)
+    frozen_bytes = (groups.total - trainable) * NF4_BITS / 8
+    width = _BYTES[spec.workload.dtype]
+    state_width = _ADAM_MOMENTS_BYTES + (_FP32_MASTER_BYTES if width == 2 else 0)
+    shards = spec.hardware.n_gpus
+    parameters = trainable * width / (shards if method.zero_stage >= 3 else 1)
+    gradients = trainable * width / (shards if method.zero_stage >= 2 else 1)
+    states = trainable * state_width / (shards if method.zero_stage >= 1 else 1)
+    if spec.hardware.device != "cpu" and method.offload_optimizer:
+        gradients = states = 0
+    if spec.hardware.device != "cpu" and method.offload_parameters:
+        parameters = 0
+    return int(frozen_bytes + parameters + gradients + states)
+
+
+def _attention_weights(arch: ModelArchitecture) -> int:
+    """Weights of one layer's q, k, v and output projections."""
+    kv_width = arch.num_key_value_heads * (arch.hidden_size // arch.num_attention_heads)
+    return 2 * arch.hidden_size * arch.hidden_size + 2 * arch.hidden_size * kv_width
+
+
+def _mlp_weights(arch: ModelArchitecture) -> int:
+    """Weights of one of the three projections of one layer's MLP."""
+    return arch.hidden_size * arch.intermediate_size
+
+
+def _forward_flops(spec: PretrainSpec) -> tuple[int, int, int]:
+    """Forward FLOPs of one sequence: linear layers of the decoder, head, attention products."""
+    arch, seq_len = spec.model, spec.workload.seq_len
+    groups = parameter_groups(arch)
+    attention = 2 * 2 * seq_len * seq_len * arch.hidden_size * arch.num_hidden_layers
+    return 2 * seq_len * groups.decoder_linear, 2 * seq_len * groups.head, attention

@@ -1,0 +1,50 @@
+"""Attention kernels: how to ask for one, and which one was seen to run."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+
+from dissect.config.kinds import AttentionKernel
+
+IMPLEMENTATIONS: dict[AttentionKernel, str] = {
+    "eager": "eager",
+    "sdpa_flash": "sdpa",
+    "flash_attention_2": "flash_attention_2",
+    "flash_attention_3": "flash_attention_3",
+}
+"""Kernel -> ``attn_implementation`` of transformers."""
+
+# The first prefix that matches an operator names the kernel. The fused kernels come first: PyTorch's math fallback
+# and transformers' eager code share the softmax.
+_OPERATORS = (
+    ("flash_attn_3::", "flash_attention_3"),
+    ("flash_attn::", "flash_attention_2"),
+    ("aten::_scaled_dot_product_flash_attention", "sdpa_flash"),
+    ("aten::_scaled_dot_product_efficient_attention", "sdpa_efficient"),
+    ("aten::_scaled_dot_product_cudnn_attention", "sdpa_cudnn"),
+    ("aten::_scaled_dot_product_fused_attention_overrideable", "sdpa_overrideable"),
+    ("aten::_scaled_dot_product_attention_math", "sdpa_math"),
+    ("aten::_softmax", "eager"),
+)
+
+
+class WrongKernelError(RuntimeError):
+    """Another attention kernel ran than the spec names, or the named one cannot run here."""
+
+
+def only_kernel(kernel: AttentionKernel) -> AbstractContextManager[None]:
+    """Context in which PyTorch may use no other fused kernel than ``kernel``: it raises where it cannot, instead."""
+    if kernel != "sdpa_flash":
+        return nullcontext()
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    restricted: AbstractContextManager[None] = sdpa_kernel(SDPBackend.FLASH_ATTENTION)
+    return restricted
+
+
+def kernel_of(operators: Iterable[str]) -> str:
+    """The attention kernel among the names of the operators of a forward pass; ``unknown`` if there is none."""
+    names = set(operators)
+    for prefix, kernel in _OPERATORS:
+        if any(name.startswith(prefix) for name in names):
+            return kernel
+    return "unknown"

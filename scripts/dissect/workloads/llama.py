@@ -1,0 +1,132 @@
+"""Random-weight Llamas and synthetic batches, built on the device that uses them; nothing is ever downloaded."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dissect.config.architecture import ModelArchitecture
+from dissect.config.kinds import AttentionKernel, DType
+from dissect.workloads.attention import IMPLEMENTATIONS
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+
+def llama_config(arch: ModelArchitecture, kernel: AttentionKernel) -> "LlamaConfig":
+    """The architecture as transformers knows it; no cache, since nothing is generated."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=arch.vocab_size,
+        hidden_size=arch.hidden_size,
+        intermediate_size=arch.intermediate_size,
+        num_hidden_layers=arch.num_hidden_layers,
+        num_attention_heads=arch.num_attention_heads,
+        num_key_value_heads=arch.num_key_value_heads,
+        max_position_embeddings=arch.max_position_embeddings,
+        rms_norm_eps=arch.rms_norm_eps,
+        rope_parameters={"rope_type": "default", "rope_theta": arch.rope_theta},
+        use_cache=False,
+        attn_implementation=IMPLEMENTATIONS[kernel],
+    )
+
+
+def build_llama(config: "LlamaConfig", dtype: DType, device: "torch.device", seed: int) -> "LlamaForCausalLM":
+    """The model in ``dtype``, allocated and initialised on ``device``; the seed fixes the weights."""
+    import torch
+    from transformers import LlamaForCausalLM
+    from transformers.initialization import no_init_weights
+
+    torch.manual_seed(seed)
+    with torch.device(device), default_dtype(dtype):
+        with no_init_weights():
+            model = LlamaForCausalLM(config)
+        model.initialize_weights()
+    return model
+
+
+def build_nf4_llama(config: "LlamaConfig", dtype: DType, device: "torch.device", seed: int) -> "LlamaForCausalLM":
+    """As ``build_llama``, with the decoder's linear layers in 4 bits, and frozen.
+
+    Each layer is quantised as soon as it is built, so that no more than one ever exists in ``dtype``.
+    """
+    import torch
+    from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+
+    n_layers, config.num_hidden_layers = config.num_hidden_layers, 0
+    model = build_llama(config, dtype, device, seed)
+    config.num_hidden_layers = n_layers
+    for index in range(n_layers):
+        with torch.device(device), default_dtype(dtype), torch.no_grad():
+            layer = LlamaDecoderLayer(config, index)
+            layer.apply(model._init_weights)
+        _quantize_linear_layers(layer, device)
+        model.model.layers.append(layer)
+    return model
+
+
+def parameter_counts(model: "torch.nn.Module") -> tuple[int, int]:
+    """All and trainable parameters of the model, those included that are sharded (ZeRO-3) or packed (NF4)."""
+    sizes = [(_logical_size(parameter), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(size for size, _ in sizes), sum(size for size, trains in sizes if trains)
+
+
+def synthetic_tokens(
+    arch: ModelArchitecture, batch: int, seq_len: int, device: "torch.device", seed: int
+) -> "torch.Tensor":
+    """Random token ids [batch, seq_len], int64; made once and used in every step, as labels too."""
+    import torch
+
+    generator = torch.Generator(device).manual_seed(seed)
+    return torch.randint(arch.vocab_size, (batch, seq_len), device=device, generator=generator)
+
+
+def torch_dtype(dtype: DType) -> "torch.dtype":
+    """PyTorch's name for it."""
+    import torch
+
+    return {"bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
+
+
+@contextmanager
+def default_dtype(dtype: DType) -> Iterator[None]:
+    """New floating-point tensors have this dtype inside."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch_dtype(dtype))
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _quantize_linear_layers(layer: "torch.nn.Module", device: "torch.device") -> None:
+    """Replace each linear layer inside by its NF4 counterpart: double quantisation, computing in bf16."""
+    import torch
+    from bitsandbytes.nn import Linear4bit, Params4bit
+
+    for name, linear in list(layer.named_modules()):
+        if not isinstance(linear, torch.nn.Linear):
+            continue
+        quantized = Linear4bit(
+            linear.in_features,
+            linear.out_features,
+            bias=False,
+            compute_dtype=torch.bfloat16,
+            quant_type="nf4",
+            device=torch.device("meta"),
+        )
+        packed = Params4bit(linear.weight.data, quant_type="nf4", compress_statistics=True, module=quantized)
+        quantized.weight = packed.to(device)
+        layer.set_submodule(name, quantized)
+
+
+def _logical_size(parameter: "torch.nn.Parameter") -> int:
+    """Elements that the parameter stands for."""
+    if hasattr(parameter, "ds_numel"):
+        return int(parameter.ds_numel)
+    if (state := getattr(parameter, "quant_state", None)) is not None:
+        return int(state.shape.numel())
+    return int(parameter.numel())

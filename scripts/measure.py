@@ -1,0 +1,59 @@
+#!/usr/bin/env python
+"""Measure one cell, or publish what the store already has.
+
+Exit status: 0 for every final outcome, 1 for a failure, 2 for bad arguments.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dissect.cells.spec import canonical_spec, parse_spec, spec_key
+from dissect.measure.cell import CellFailed, Interrupted, measure_cell
+from dissect.store import KeyCollision, Store
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line, checked; ends the process with status 2 where it is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spec", required=True, help="the cell's spec as JSON")
+    parser.add_argument("--publish", required=True, type=Path, help="where the result is copied: .../<key>.json")
+    parser.add_argument("--store", default=Path("results/store"), type=Path, help="results/store unless told")
+    parser.add_argument("--remeasure", action="store_true", help="measure even if the store has a result")
+    arguments = parser.parse_args()
+    try:
+        arguments.spec = parse_spec(arguments.spec)
+    except ValidationError as error:
+        first = error.errors()[0]
+        parser.error(f"--spec: {'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}")
+    key = spec_key(canonical_spec(arguments.spec))
+    if arguments.publish.name != f"{key}.json":
+        parser.error(f"--publish: {arguments.publish.name} is not {key}.json, the key of the spec")
+    return arguments
+
+
+def main() -> int:
+    """Measure, say in one line what came of it, and return the exit status."""
+    arguments = parse_arguments()
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("dissect").setLevel(logging.INFO)
+    store = Store(arguments.store)
+    try:
+        result = measure_cell(arguments.spec, store, arguments.publish, arguments.remeasure)
+    except (CellFailed, KeyCollision, Interrupted, OSError) as error:
+        key = arguments.publish.stem
+        print(f"{key}: failed: {error}; log: {store.entry(key).log_path}", file=sys.stderr)
+        return 128 + error.number if isinstance(error, Interrupted) else 1
+    print(f"{result.key}: {result.status}{f' ({result.reason})' if result.reason else ''}")
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # the libraries' exit handlers take seconds and have nothing to say

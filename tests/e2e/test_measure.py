@@ -1,0 +1,301 @@
+"""The life of a cell as real processes: scripts/measure.py with a runner that needs no torch, killed and crowded."""
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from dissect.cells.spec import InspectSpec, PretrainSpec, Software, canonical_spec, spec_key
+from dissect.measure.siblings import with_batch
+from dissect.result import Result, TrainingMetrics, read_result
+from dissect.store import Failure
+from factories import GIB, hardware, pretrain_spec
+
+pytestmark = pytest.mark.e2e
+TESTS = Path(__file__).parents[1]
+
+
+@dataclass
+class Bench:
+    """One project folder, and how to measure in it."""
+
+    folder: Path
+
+    def spec(self, batch: int | str = 1, budget_s: float = 60.0, **environment: str) -> PretrainSpec:
+        on = hardware(device="cpu", n_gpus=2).model_copy(
+            update={"environment": {"OMP_NUM_THREADS": "1"} | environment, "device_memory_bytes": 900 * GIB}
+        )
+        spec = pretrain_spec(on, batch=batch)
+        sampling = spec.sampling.model_copy(update={"budget_s": budget_s})
+        return spec.model_copy(update={"sampling": sampling, "software": Software()})
+
+    def entry(self, spec: PretrainSpec | InspectSpec) -> Path:
+        return self.folder / "store" / spec_key(canonical_spec(spec))
+
+    def output(self, spec: PretrainSpec | InspectSpec) -> Path:
+        return self.folder / "cells" / f"{self.entry(spec).name}.json"
+
+    def start(self, spec: PretrainSpec | InspectSpec, *options: str, **keywords: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, str(TESTS / "measure_tiny.py"), "--spec", canonical_spec(spec)]
+        command += ["--publish", str(self.output(spec)), "--store", str(self.folder / "store"), *options]
+        environment = {"TINY_MARKS": str(self.folder / "marks"), **os.environ}
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **keywords
+        )
+
+    def measure(self, spec: PretrainSpec | InspectSpec, *options: str, **keywords: Any) -> tuple[int, str, str]:
+        process = self.start(spec, *options, **keywords)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+    def measured(self) -> int:
+        """How often a runner was prepared."""
+        return len(list((self.folder / "marks").iterdir()))
+
+    def result(self, spec: PretrainSpec | InspectSpec) -> Result:
+        return read_result(self.output(spec))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    (tmp_path / "marks").mkdir()
+    yield Bench(tmp_path)
+    left = [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or [])]
+    assert left == [], "no rank outlives its test"
+
+
+def wait_for_ranks(
+    bench: Bench, spec: PretrainSpec, process: subprocess.Popen[str], n: int = 2
+) -> list[psutil.Process]:
+    deadline = time.monotonic() + 30
+    log = bench.entry(spec) / "log.txt"
+    while time.monotonic() < deadline:
+        ranks = psutil.Process(process.pid).children()
+        if len(ranks) == n and log.exists() and log.read_text().count("runs batch") >= n:
+            return ranks
+        time.sleep(0.02)
+    raise AssertionError("the ranks did not start")
+
+
+def wait_until_gone(processes: list[psutil.Process]) -> None:
+    deadline = time.monotonic() + 10
+    while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
+        assert time.monotonic() < deadline, "a rank outlives its parent"
+        time.sleep(0.02)
+
+
+def test_measured_once_then_published_at_once(bench):
+    spec = bench.spec()
+    code, out, _ = bench.measure(spec)
+    assert (code, out) == (0, f"{bench.entry(spec).name}: ok\n")
+    result = bench.result(spec)
+    assert isinstance(result.metrics, TrainingMetrics)
+    assert result.metrics.tokens_per_step == 2 * 350
+    assert result.provenance is not None
+    assert str(result.provenance.gpus).startswith(("no NVML: ", "none is used"))
+    assert result.durations.total_s > result.durations.window_s > 0
+    lines = [json.loads(line) for line in (bench.entry(spec) / "steps.jsonl").read_text().splitlines()]
+    assert [line["part"] for line in lines] == ["warmup"] * 3 + ["measured"] * 5
+    assert all(len(line["seconds"]) == 2 for line in lines)
+    bench.output(spec).unlink()
+    assert bench.measure(spec)[0] == 0
+    assert bench.result(spec) == result
+    assert bench.measured() == 1
+
+
+def test_publishing_imports_nothing_heavy(bench, monkeypatch):
+    spec = bench.spec()
+    bench.measure(spec)
+    bench.output(spec).unlink()
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    assert not re.search(r"\b(torch|psutil|multiprocessing|numpy|pandas)$", bench.measure(spec)[2], re.MULTILINE)
+
+
+def test_only_declared_thread_counts_reach_a_cell(bench, monkeypatch):
+    monkeypatch.setenv("MKL_NUM_THREADS", "2")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    spec = bench.spec(OMP_NUM_THREADS="1")
+    bench.measure(spec)
+    threads = {name: value for name, value in bench.result(spec).provenance.environment.items() if "THREADS" in name}
+    assert threads == {"OMP_NUM_THREADS": "1"}
+
+
+def test_two_at_once_measure_once(bench):
+    spec = bench.spec(TINY_STEP_S="0.2")
+    first, second = bench.start(spec), bench.start(spec)
+    outs = [process.communicate(timeout=60) for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), outs
+    assert bench.measured() == 1
+    assert sum("waiting for another process" in err for _, err in outs) == 1
+
+
+def test_parent_killed_half_way_leaves_nothing_and_the_next_run_finishes(bench):
+    spec = bench.spec(TINY_STEP_S="0.5")
+    process = bench.start(spec)
+    ranks = wait_for_ranks(bench, spec, process)
+    process.kill()
+    process.communicate()
+    wait_until_gone(ranks)
+    assert not (bench.entry(spec) / "result.json").exists()
+    assert not bench.output(spec).exists()
+    assert bench.measure(spec)[0] == 0
+    assert bench.result(spec).attempts == 1, "nobody was left to count the killed attempt"
+    assert not (bench.entry(spec) / "ranks").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_ranks_and_is_recorded(bench, number):
+    spec = bench.spec(TINY_STEP_S="5")
+    process = bench.start(spec)
+    ranks = wait_for_ranks(bench, spec, process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    wait_until_gone(ranks)
+    assert process.returncode == 128 + number
+    assert f"ended by {number.name}" in err
+    failure = Failure.model_validate_json((bench.entry(spec) / "failure.json").read_bytes())
+    assert (failure.attempt, failure.reason) == (1, f"ended by {number.name}")
+    assert not bench.output(spec).exists()
+
+
+def test_failure_names_reason_and_log_and_is_counted(bench):
+    spec = bench.spec(TINY_FAULT="SIGKILL")
+    for attempt in (1, 2):
+        code, _, err = bench.measure(spec)
+        assert code == 1
+        last = err.strip().splitlines()[-1]
+        assert "rank 1 was ended by SIGKILL, by the kernel" in last
+        assert str(bench.entry(spec) / "log.txt") in last
+        failure = Failure.model_validate_json((bench.entry(spec) / "failure.json").read_bytes())
+        assert failure.attempt == attempt
+    log = (bench.entry(spec) / "log.txt").read_text()
+    assert log.count("=== attempt") == 2
+    assert "rank 0 runs batch 1" in log
+
+
+def test_timeout_is_a_result(bench):
+    spec = bench.spec(budget_s=2.0, TINY_FAULT="hang")
+    code, out, _ = bench.measure(spec)
+    assert code == 0
+    assert "timeout (the budget was spent in phase forward)" in out
+    assert bench.result(spec).phase == "forward"
+
+
+def test_truncated_result_is_measured_again(bench):
+    spec = bench.spec()
+    bench.measure(spec)
+    path = bench.entry(spec) / "result.json"
+    path.write_bytes(path.read_bytes()[:500])
+    code, _, err = bench.measure(spec)
+    assert code == 0
+    assert "measuring again" in err
+    assert bench.result(spec).status == "ok"
+    assert bench.measured() == 2
+    assert (bench.entry(spec) / "result.json.invalid-1").exists()
+
+
+def test_remeasure_measures_again(bench):
+    spec = bench.spec()
+    bench.measure(spec)
+    assert bench.measure(spec, "--remeasure")[0] == 0
+    assert bench.measured() == 2
+    assert not (bench.entry(spec) / "result.json.previous").exists()
+
+
+def _files_of_four_kilobytes() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+def test_full_disk_fails_clearly_and_the_next_run_finishes(bench):
+    spec = bench.spec(TINY_STEPS="100")
+    code, _, err = bench.measure(spec, preexec_fn=_files_of_four_kilobytes)
+    assert code == 1
+    assert "File too large: " in err.splitlines()[-1]
+    assert "steps.jsonl" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert not (bench.entry(spec) / "result.json").exists()
+    assert not list(bench.entry(spec).glob(".*.tmp"))
+    assert bench.measure(spec)[0] == 0
+    assert bench.result(spec).status == "ok"
+
+
+def test_search_lists_its_trials_and_siblings_learn_from_it(bench):
+    search = bench.spec("max", TINY_LIMIT="11")
+    assert bench.measure(search)[0] == 0
+    result = bench.result(search)
+    assert isinstance(result.metrics, TrainingMetrics)
+    assert result.metrics.batch == 11
+    tried = {trial.batch: trial.status for trial in result.metrics.trials}
+    assert (tried[11], tried[12]) == ("ok", "oom")
+    larger = with_batch(search, 12)
+    _, out, _ = bench.measure(larger)
+    assert "skipped_oom (the search for the largest batch of the same cell ran out of memory at batch 12" in out
+    assert bench.result(larger).provenance is None
+    similar = bench.spec("max", TINY_LIMIT="11", budget_s=61.0)
+    bench.measure(similar)
+    found = bench.result(similar).metrics
+    assert isinstance(found, TrainingMetrics)
+    assert [trial.batch for trial in found.trials] == [11, 12], "the hint of the other cell"
+
+
+def test_search_that_fits_nothing_is_oom_and_smaller_batches_speak_for_larger(bench):
+    search = bench.spec("max", TINY_LIMIT="0")
+    _, out, _ = bench.measure(search)
+    assert "oom (batch 1: the tiny memory is full)" in out
+    assert "skipped_oom" in bench.measure(with_batch(search, 3))[1]
+    two = bench.spec(2, TINY_LIMIT="1")
+    assert ": oom (the tiny memory is full)" in bench.measure(two)[1]
+    assert "skipped_oom (batch 2 of the same cell ran out of memory already" in bench.measure(with_batch(two, 5))[1]
+    assert ": ok" in bench.measure(with_batch(two, 1))[1]
+
+
+def test_states_beyond_the_memory_need_no_run(bench):
+    spec = bench.spec()
+    small = spec.model_copy(update={"hardware": spec.hardware.model_copy(update={"device_memory_bytes": GIB})})
+    _, out, _ = bench.measure(small)
+    assert "skipped_oom (parameters, gradients and optimizer states alone take" in out
+    assert bench.measured() == 0
+
+
+def test_declared_version_that_is_not_installed_is_invalid(bench):
+    spec = bench.spec().model_copy(update={"software": Software(versions={"pydantic": "0.0.1"})})
+    code, out, _ = bench.measure(spec)
+    assert code == 0
+    assert "invalid (pydantic 0.0.1 is declared, " in out
+    assert bench.measured() == 0
+
+
+def test_inspect_goes_the_same_way(bench):
+    spec = InspectSpec(framework="system", hardware=hardware(device="cpu"), software=Software(), protocol=1)
+    assert bench.measure(spec)[0] == 0
+    result = bench.result(spec)
+    assert result.metrics is not None
+    assert result.metrics.kind == "inspect"
+    assert result.provenance is not None
+
+
+@pytest.mark.parametrize(
+    ("spec", "publish", "message"),
+    [
+        ("{", "x.json", "--spec: the whole: Invalid JSON"),
+        ('{"stage": "pretrain"}', "x.json", "--spec: pretrain.framework: Field required"),
+        (None, "x.json", "--publish: x.json is not "),
+    ],
+)
+def test_bad_arguments_exit_with_two(bench, spec, publish, message):
+    text = spec or canonical_spec(bench.spec())
+    command = [sys.executable, str(TESTS / "measure_tiny.py"), "--spec", text, "--publish", publish]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=bench.folder)
+    assert done.returncode == 2
+    assert message in done.stderr

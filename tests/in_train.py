@@ -1,0 +1,16 @@
+"""Run pytest inside the train environment: ``envs/run train -- python tests/in_train.py <pytest's arguments>``.
+
+Tests of the runners must see exactly what cells see, so that environment holds no test tools. They are borrowed from
+.venv, which has the same Python minor version and comes last on the path: what both have is taken from train.
+"""
+
+import sys
+from pathlib import Path
+
+version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+sys.path.append(str(Path(__file__).parents[1] / ".venv" / "lib" / version / "site-packages"))
+
+import pytest  # noqa: E402
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main())

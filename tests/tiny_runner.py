@@ -1,0 +1,62 @@
+"""A runner without torch, for tests of what surrounds a runner: each rank holds memory and 'trains' by sleeping.
+
+Knobs come from environment variables that a spec's hardware may declare:
+TINY_STEPS measured steps of TINY_STEP_S seconds, TINY_LIMIT is the largest batch that fits, TINY_FAULT is what goes
+wrong on the last rank.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from dissect.cells.spec import PretrainSpec
+from dissect.measure.rank import RankContext, RankReport
+from dissect.outcome import Phase, Status
+
+
+def import_libraries(_: PretrainSpec) -> None:
+    """There are none."""
+
+
+def prepare(_: PretrainSpec) -> None:
+    if marks := os.environ.get("TINY_MARKS"):  # counts measurements across processes
+        (Path(marks) / f"{os.getpid()}").touch()
+
+
+def run_rank(spec: PretrainSpec, context: RankContext) -> RankReport:
+    rank = int(os.environ["RANK"])
+    last = rank == int(os.environ["WORLD_SIZE"]) - 1
+    context.enter(Phase.FORWARD)
+    assert isinstance(spec.workload.batch, int)
+    print(f"rank {rank} runs batch {spec.workload.batch}")
+    if spec.workload.batch > int(os.environ.get("TINY_LIMIT", "1000000")):
+        return RankReport(rank=rank, status=Status.OOM, phase=Phase.FORWARD, reason="the tiny memory is full")
+    fault = os.environ.get("TINY_FAULT")
+    if fault and last:
+        _break(fault)
+    elif fault:
+        time.sleep(60)  # hangs, as in a collective whose peer is gone
+    ready, step_s = time.monotonic(), float(os.environ.get("TINY_STEP_S", "0.01"))
+    steps = int(os.environ.get("TINY_STEPS", "5"))
+    for _ in range(3 + steps):
+        time.sleep(step_s)
+    return RankReport(
+        rank=rank, status=Status.OK, warmup_step_times_s=[step_s] * 3, step_times_s=[step_s] * steps,
+        warmup_settled=True, stopped_by="interval", losses=[2.0] * (3 + steps),
+        peak_memory_bytes=1000 + 10 * spec.workload.batch, driver_memory_bytes=2000, parameters=1,
+        trainable_parameters=1, attention_kernel="eager", ready_at=ready, built_at=ready, window_start=ready,
+        window_end=time.monotonic(),
+    )  # fmt: skip
+
+
+def _break(fault: str) -> None:
+    if fault == "raise":
+        raise ValueError("the first line says it\nand this is advice")
+    if fault == "hang":
+        time.sleep(60)
+    if fault == "memory":
+        held = bytearray(400 * 2**20)
+        held[::4096] = b"x" * len(held[::4096])
+        time.sleep(60)
+    os.kill(os.getpid(), getattr(signal, fault))

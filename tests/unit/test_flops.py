@@ -1,0 +1,96 @@
+"""Parameters, FLOPs and bytes against numbers worked out elsewhere; tests/e2e holds them against the real model."""
+
+import pytest
+
+from dissect.cells.spec import ModelArchitecture, PretrainSpec
+from dissect.workloads.arithmetic import (
+    NF4_BITS,
+    count_parameters,
+    count_trainable,
+    hardware_flops,
+    model_flops,
+    state_bytes,
+)
+from factories import LLAMA_7B, LLAMA_13B, hardware, pretrain_spec
+
+LLAMA_70B = LLAMA_7B.model_copy(
+    update={"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,
+            "num_key_value_heads": 8}
+)  # fmt: skip
+SIZES = {LLAMA_7B: 6_738_415_616, LLAMA_13B: 13_015_864_320, LLAMA_70B: 68_976_648_192}
+P = SIZES[LLAMA_7B]
+UNQUANTIZED = 2 * 32000 * 4096 + 65 * 4096
+
+
+@pytest.mark.parametrize(("arch", "parameters"), SIZES.items(), ids=["7b", "13b", "70b"])
+def test_parameters_of_the_published_models(arch: ModelArchitecture, parameters: int) -> None:
+    assert count_parameters(arch) == parameters
+
+
+def test_q_trains_what_stays_unquantised() -> None:
+    assert count_trainable(pretrain_spec()) == P
+    assert count_trainable(pretrain_spec(quantization="nf4")) == UNQUANTIZED
+
+
+def test_model_flops_are_six_per_weight_and_token() -> None:
+    spec = pretrain_spec(seq_len=350)
+    weights = P - 32000 * 4096 - 65 * 4096  # the embedding is looked up, norms are no products
+    attention = 3 * 4 * 350 * 350 * 4096 * 32
+    assert model_flops(spec, batch=2) == 2 * 4 * (6 * weights * 350 + attention)
+
+
+def test_frozen_weights_need_no_gradient() -> None:
+    frozen = P - UNQUANTIZED
+    difference = model_flops(pretrain_spec(), 1) - model_flops(pretrain_spec(quantization="nf4"), 1)
+    assert difference == 4 * 2 * frozen * 350
+
+
+def test_recomputation_counts_in_hfu_only() -> None:
+    plain, recomputed = pretrain_spec(), pretrain_spec(recompute=True)
+    assert hardware_flops(plain, 1) == model_flops(plain, 1) == model_flops(recomputed, 1)
+    frozen = P - UNQUANTIZED
+    down = 32 * 4096 * 11008
+    assert hardware_flops(recomputed, 1) - model_flops(recomputed, 1) == 4 * (
+        2 * 350 * (frozen - down) + 4 * 350 * 350 * 4096 * 32
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ({"zero_stage": 0}, P * (2 + 2 + 12)),
+        ({"zero_stage": 1}, P * (2 + 2 + 3)),
+        ({"zero_stage": 2}, P * 2 + P * 14 // 4),
+        ({"zero_stage": 3}, P * 16 // 4),
+        ({"zero_stage": 2, "offload_optimizer": True}, P * 2),
+        ({"zero_stage": 3, "offload_optimizer": True}, P * 2 // 4),
+        ({"zero_stage": 3, "offload_optimizer": True, "offload_parameters": True}, 0),
+        ({"quantization": "nf4"}, int((P - UNQUANTIZED) * NF4_BITS / 8 + UNQUANTIZED * 16)),
+    ],
+)
+def test_state_bytes_on_four_gpus(method: dict[str, object], expected: int) -> None:
+    assert state_bytes(pretrain_spec(**method)) == expected
+
+
+def test_on_cpu_offloading_stays_in_the_process() -> None:
+    on = hardware(device="cpu")
+    kept = pretrain_spec(on, zero_stage=3)
+    assert state_bytes(pretrain_spec(on, zero_stage=3, offload_optimizer=True)) == state_bytes(kept) > 0
+
+
+def test_fp32_has_no_master_copy() -> None:
+    spec = pretrain_spec()
+    fp32 = spec.model_copy(update={"workload": spec.workload.model_copy(update={"dtype": "fp32"})})
+    assert state_bytes(fp32) == P * (4 + 4 + 8)
+
+
+def test_nf4_takes_little_more_than_four_bits() -> None:
+    assert pytest.approx(4.127, abs=5e-4) == NF4_BITS
+
+
+def test_state_of_7b_exceeds_an_80_gib_gpu_unless_sharded() -> None:
+    def fits(spec: PretrainSpec) -> bool:
+        return state_bytes(spec) < 80 * 2**30
+
+    assert not fits(pretrain_spec())
+    assert fits(pretrain_spec(zero_stage=3))

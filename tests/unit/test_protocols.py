@@ -1,0 +1,95 @@
+"""A runner's protocol number is pinned to what it measures with, so that raising it cannot be forgotten."""
+
+import ast
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from dissect.runners import RUNNERS, Runner
+from goldens import check_golden
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "scripts"
+MEASURING = ("dissect.measure", "dissect.workloads", "dissect.pretrain", "dissect.inspection")
+"""Packages whose code can change a number; configuration and specs are in the key anyway."""
+PARENT = "dissect.measure.cell"
+"""Whatever runs in the parent, for every runner."""
+
+
+def source_of(module: str) -> Path | None:
+    path = SCRIPTS / Path(*module.split("."))
+    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists()), None)
+
+
+def imports_of(tree: ast.Module) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name for name in names if name.startswith(MEASURING)}
+
+
+def closure(module: str) -> dict[str, ast.Module]:
+    found: dict[str, ast.Module] = {}
+    waiting = [module, PARENT]
+    while waiting:
+        name = waiting.pop()
+        if name in found or (source := source_of(name)) is None:
+            continue
+        found[name] = ast.parse(source.read_text())
+        waiting += sorted(imports_of(found[name]))
+    return found
+
+
+def without_docstrings(tree: ast.Module) -> str:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+    return ast.dump(tree)
+
+
+def sources_sha256(runner: Runner) -> str:
+    texts = [f"{name} {without_docstrings(tree)}" for name, tree in sorted(closure(runner.module).items())]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def command_of(stage: str) -> str:
+    common = re.search(r'^MEASURE = "(.*)"$', (ROOT / "rules/common.smk").read_text(), re.MULTILINE)
+    rule = re.search(r'MEASURE \+ "(.*)"$', (ROOT / f"rules/{stage}.smk").read_text(), re.MULTILINE)
+    assert common
+    assert rule
+    return common[1] + rule[1]
+
+
+def pinned() -> str:
+    facts = {
+        f"{stage}/{framework}": {
+            "protocol": runner.protocol,
+            "sources_sha256": sources_sha256(runner),
+            "command": command_of(stage),
+        }
+        for (stage, framework), runner in RUNNERS.items()
+    }
+    return json.dumps(facts, indent=1, sort_keys=True) + "\n"
+
+
+def test_what_measures_is_pinned() -> None:
+    # It differs? Raise `protocol` in scripts/dissect/runners.py if a runner now measures something else; then write it
+    # anew with UPDATE_GOLDEN=1. A change that leaves the numbers alone keeps its protocol, and everybody's results.
+    check_golden("protocols.json", pinned())
+
+
+@pytest.mark.parametrize("comment", ["# a comment\n", '"""A docstring."""\n', "\n\n"])
+def test_comments_change_nothing(comment: str) -> None:
+    assert without_docstrings(ast.parse(comment + "x = 1\n")) == without_docstrings(ast.parse("x = 1\n"))
+
+
+def test_the_closure_reaches_parent_and_ranks() -> None:
+    found = closure(RUNNERS["pretrain", "deepspeed"].module)
+    assert {"dissect.pretrain.deepspeed", "dissect.measure.steps", "dissect.measure.supervise"} <= set(found)

@@ -1,0 +1,70 @@
+"""What is read from the machine, and what must never be."""
+
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from dissect import provenance
+from dissect.cells.spec import Software
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_git_commit_and_dirtiness(tmp_path):
+    assert provenance.git_state(tmp_path) == (None, None)
+    git(tmp_path, "init")
+    (tmp_path / "a").write_text("a")
+    git(tmp_path, "add", "a")
+    git(tmp_path, "commit", "-m", "first")
+    commit, dirty = provenance.git_state(tmp_path)
+    assert commit is not None
+    assert len(commit) == 40
+    assert dirty is False
+    (tmp_path / "a").write_text("b")
+    assert provenance.git_state(tmp_path) == (commit, True)
+
+
+def test_environment_has_what_steers_and_no_secret():
+    environment = {
+        "NCCL_P2P_DISABLE": "1",
+        "OMP_NUM_THREADS": "1",
+        "SLURM_JOB_ID": "7",
+        "SLURM_JWT": "secret",
+        "TORCH_HUB_TOKEN": "secret",
+        "CUDA_API_KEY": "secret",
+        "HOME": "/home/someone",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }
+    assert provenance.steering_environment(environment) == {
+        "NCCL_P2P_DISABLE": "1",
+        "OMP_NUM_THREADS": "1",
+        "SLURM_JOB_ID": "7",
+    }
+
+
+def test_declared_software_is_compared_with_what_is_installed():
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    installed = metadata.version("pydantic")
+    assert provenance.software_mismatch(Software()) is None
+    assert provenance.software_mismatch(Software(python=running, versions={"pydantic": installed})) is None
+    assert provenance.software_mismatch(Software(python="2.7")) == f"python 2.7 is declared, {running} runs"
+    sentence = provenance.software_mismatch(Software(versions={"pydantic": "0.1", "no-such-library": "1"}))
+    assert (
+        sentence
+        == f"no-such-library 1 is declared, none is installed; pydantic 0.1 is declared, {installed} is installed"
+    )
+
+
+def test_collected_record_says_where_it_was_measured(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    record = provenance.collect("no NVML: none here", "nobody", {"a": 1})
+    assert record.scheduler_job == "4711"
+    assert record.gpus == "no NVML: none here"
+    assert record.cpu_cores == os.cpu_count()
+    assert record.host_memory_bytes > 2**28
+    assert record.measured_at.endswith("+00:00")

@@ -1,0 +1,135 @@
+"""How the outcome of a cell follows from its ranks, with real forked processes where processes matter."""
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+import tiny_runner
+from dissect.measure.hostload import Busy, HostLoad, others_share
+from dissect.measure.launch import Launch
+from dissect.measure.rank import RankContext, RankReport
+from dissect.measure.supervise import Ending, RankEnd, conclude, supervise
+from dissect.outcome import Phase, Status
+from factories import hardware, pretrain_spec
+
+GIB = 2**30
+SPEC = pretrain_spec(hardware(device="cpu", n_gpus=2))
+
+
+def report(rank: int, status: Status, reason: str | None = None, phase: Phase | None = None) -> RankReport:
+    return RankReport(rank=rank, status=status, phase=phase, reason=reason)
+
+
+def end(rank: int, status: Status | None, exit_code: int | None = 0, phase: Phase = Phase.BUILD) -> RankEnd:
+    known = None if status is None else report(rank, status, f"reason of {rank}", Phase.FORWARD)
+    return RankEnd(rank, known, exit_code, phase)
+
+
+@pytest.mark.parametrize(
+    ("ends", "status", "reason"),
+    [
+        ([end(1, Status.OK), end(0, Status.OK)], Status.OK, None),
+        ([end(0, Status.FAILED, 1), end(1, Status.OOM, 1)], Status.OOM, "reason of 1"),
+        ([end(0, Status.INVALID, 1), end(1, Status.OOM, 1)], Status.OOM, "reason of 1"),
+        ([end(0, Status.FAILED, 1), end(1, Status.INVALID, 1)], Status.INVALID, "reason of 1"),
+        ([end(0, Status.OK), end(1, Status.TIMEOUT, 1)], Status.TIMEOUT, "reason of 1"),
+        ([end(1, Status.FAILED, 1), end(0, Status.FAILED, 1)], Status.FAILED, "rank 1: reason of 1"),
+        ([end(0, Status.FAILED, 1), end(1, None, -9)], Status.FAILED, "rank 1 was ended by SIGKILL, by the kernel"),
+        ([end(0, Status.OK), end(1, None, 3)], Status.FAILED, r"rank 1 left no report \(exit code 3\), in phase build"),
+        ([end(0, Status.OK), end(1, None, None)], Status.FAILED, "rank 1 left no report"),
+    ],
+)
+def test_one_ending_out_of_all_ranks(ends, status, reason):
+    ending = conclude(ends)
+    assert ending.status is status
+    assert [rank_report.rank for rank_report in ending.reports] == ([0, 1] if status is Status.OK else [])
+    if reason is None:
+        assert ending.reason is None
+    else:
+        with pytest.raises(ValueError, match=reason):
+            raise ValueError(ending.reason)
+
+
+def run(folder: Path, seconds: float = 60, memory: int = 64 * GIB, watchers=()) -> tuple[Ending, float]:
+    folder.mkdir()
+    start = time.monotonic()
+    launch = Launch(partial(tiny_runner.run_rank, SPEC), 2, folder, start + seconds)
+    return supervise(launch, memory, watchers), time.monotonic() - start
+
+
+def children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("raise", "rank 1: ValueError: the first line says it"),
+        ("SIGKILL", "rank 1 was ended by SIGKILL"),
+        ("SIGSEGV", "rank 1 was ended by SIGSEGV, in phase forward"),
+    ],
+)
+def test_a_rank_that_fails_ends_the_others_soon(tmp_path, monkeypatch, fault, reason):
+    monkeypatch.setenv("TINY_FAULT", fault)
+    ending, seconds = run(tmp_path / "w")
+    assert (ending.status, ending.phase) == (Status.FAILED, Phase.FORWARD)
+    assert ending.reason is not None
+    assert ending.reason.startswith(reason)
+    assert seconds < 10, "the other rank sleeps for 60 s"
+    assert children() == []
+
+
+def test_budget_ends_in_timeout_with_the_phase(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINY_FAULT", "hang")
+    ending, seconds = run(tmp_path / "w", seconds=1)
+    assert (ending.status, ending.phase) == (Status.TIMEOUT, Phase.FORWARD)
+    assert ending.reason == "the budget was spent in phase forward"
+    assert seconds < 10
+    assert children() == []
+
+
+def test_host_memory_beyond_the_declared_ends_in_oom(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINY_FAULT", "memory")
+    ending, _ = run(tmp_path / "w", memory=300 * 2**20)
+    assert (ending.status, ending.phase) == (Status.OOM, Phase.HOST)
+    assert ending.reason is not None
+    assert "0.29 GiB are declared (in phase forward)" in ending.reason
+
+
+def shared_memory(held: bytearray, _: RankContext) -> RankReport:
+    assert sum(held[::4096]) > 0  # touch every page that the fork shares
+    time.sleep(1.2)
+    return report(int(os.environ["RANK"]), Status.OK)
+
+
+def test_memory_shared_by_ranks_counts_once(tmp_path):
+    held = bytearray(b"x") * (200 * 2**20)
+    (tmp_path / "w").mkdir()
+    launch = Launch(partial(shared_memory, held), 2, tmp_path / "w", time.monotonic() + 60)
+    assert supervise(launch, 350 * 2**20, []).status is Status.OK
+
+
+def test_ranks_that_pass_and_a_parent_that_sleeps(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINY_STEP_S", "0.3")
+    load = HostLoad()
+    before = time.process_time()
+    ending, seconds = run(tmp_path / "w", watchers=[load])
+    assert ending.status is Status.OK
+    assert [rank_report.rank for rank_report in ending.reports] == [0, 1]
+    assert (time.process_time() - before) / seconds < 0.25, "the parent must not spin"
+    assert len(load.seen) >= 4
+    sentence, _ = load.others(ending.reports[0].window_start, ending.reports[0].window_end)
+    assert "CPU cores during the window" in sentence
+
+
+def test_share_of_others_is_what_neither_ranks_nor_idle_used():
+    seen = [Busy(0, 0, 0), Busy(10, 15, 5), Busy(20, 50, 25), Busy(30, 90, 40)]
+    assert others_share(seen, 10, 20, n_cores=4) == pytest.approx((35 - 20) / 40)
+    assert others_share(seen, 12, 18, n_cores=4) == pytest.approx((35 - 20) / 40)
+    assert others_share(seen, 35, 40, n_cores=4) == pytest.approx((40 - 15) / 40), "the last two looks"
+    assert others_share([Busy(0, 5, 0), Busy(1, 5, 3)], 0, 1, n_cores=1) == 0, "clocks differ by a tick"
+    assert others_share(seen[:1], 0, 1, n_cores=1) is None
