@@ -1,0 +1,36 @@
+"""Figures by kind, drawn from a tidy CSV and the layout in the manifest."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dissect.cells.manifest import Manifest
+from dissect.config.layout import FigureLayout
+from dissect.figures.scaling import draw_scaling
+from dissect.figures.style import save_figure, style
+
+KINDS: dict[str, Callable[[Manifest, FigureLayout, pd.DataFrame], Figure]] = {"scaling": draw_scaling}
+"""``layout.kind`` -> what draws it."""
+
+
+def read_tidy(path: Path) -> pd.DataFrame:
+    """A CSV that ``write_table`` wrote; an empty field is NaN, ids and marks stay text."""
+    text = ("platform", "model", "framework", "method", "workload", "batch", "status", "phase", "reason", "device")
+    return pd.read_csv(path, dtype=dict.fromkeys(text, "string"))
+
+
+def draw(manifest: Manifest, frame: pd.DataFrame) -> Figure:
+    """The figure that the manifest's layout asks for."""
+    layout = FigureLayout.model_validate(manifest.layout)
+    return KINDS[layout.kind](manifest, layout, frame)
+
+
+def save(manifest: Manifest, frame: pd.DataFrame, paths: list[Path | None]) -> None:
+    """Draw once and write every path that is given; the same data give the same bytes."""
+    with style():
+        figure = draw(manifest, frame)
+        for path in paths:
+            if path:
+                save_figure(figure, path, manifest.title)

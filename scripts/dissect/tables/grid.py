@@ -1,0 +1,50 @@
+"""A laid-out table, before it becomes Markdown or LaTeX."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands in one place of a table, with the footnotes that belong to it."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table, or one part of a table that is split."""
+
+    name: str
+    title: str
+    caption: str
+    row_names: tuple[str, ...]
+    """Headers of the columns that name a row."""
+    rows: list[tuple[str, ...]]
+    columns: list[tuple[str, ...]]
+    """Header of each column, outermost level first, all of the same depth."""
+    entries: list[list[Entry]]
+    """Row by row."""
+    alignment: Literal["left", "right"] = "right"
+    """Of the entries: numbers are read from the right."""
+    remarks: list[str] = field(default_factory=list)
+    """Sentences below the table that belong to no single entry."""
+
+
+@dataclass
+class Footnotes:
+    """Letters for footnotes: the same text has the same letter."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def letters(self, notes: tuple[str, ...]) -> str:
+        """Letters of these notes, such as ``a,c``; new ones are added."""
+        self.texts.extend(note for note in dict.fromkeys(notes) if note not in self.texts)
+        return ",".join(letter(self.texts.index(note)) for note in notes)
+
+
+def letter(index: int) -> str:
+    """0 -> a, 25 -> z, 26 -> aa."""
+    high, low = divmod(index, 26)
+    return (letter(high - 1) if high else "") + chr(ord("a") + low)

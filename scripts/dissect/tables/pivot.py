@@ -1,0 +1,101 @@
+"""From tidy rows to tables in the paper's layout: each cell at its row and column."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dissect.cells.manifest import Manifest
+from dissect.config.layout import Axis, TableLayout
+from dissect.outcome import Status
+from dissect.tables.grid import Entry, Grid
+from dissect.tables.labels import axis_label, axis_order, row_header
+from dissect.tables.marks import UNPLANNED, flag_notes, mark, short_mark
+from dissect.tables.quantities import BY_NAME, Quantity
+from dissect.tables.remarks import remarks
+from dissect.tables.tidy import plain_rows
+
+Row = Mapping[str, Any]
+Place = tuple[Any, ...]
+
+
+class LayoutError(ValueError):
+    """A layout that does not fit the cells it is given; one sentence for the user."""
+
+
+def pivot(manifest: Manifest, layout: TableLayout, frame: pd.DataFrame) -> list[Grid]:
+    """One grid per value of the axes in ``split``, a single one if there are none.
+
+    Raises:
+        LayoutError: two cells would stand at one place.
+    """
+    rows = plain_rows(frame)
+    order = axis_order(rows)
+    parts = _places(rows, layout.split, order)
+    return [_part(manifest, layout, [row for row in rows if _at(row, layout.split) == part]) for part in parts]
+
+
+def _part(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> Grid:
+    order = axis_order(rows)
+    columns = [axis for axis in layout.columns if len(order[axis]) > 1]
+    quantities = [BY_NAME[name] for name in layout.values]
+    cells = _cells_by_place(manifest, [*layout.rows, *columns], rows)
+    row_places, column_places = _places(rows, layout.rows, order), _places(rows, columns, order)
+    heading = ", ".join(axis_label(manifest, axis, rows[0][axis]) for axis in layout.split)
+    return Grid(
+        name="_".join([manifest.name, *(str(rows[0][axis]) for axis in layout.split)]),
+        title=f"{manifest.title} ({heading})" if heading else manifest.title,
+        caption=manifest.caption,
+        row_names=tuple(row_header(axis) for axis in layout.rows),
+        rows=[_labels(manifest, layout.rows, place, bare=True) for place in row_places],
+        columns=[(*_labels(manifest, columns, place), q.title) for place in column_places for q in quantities],
+        entries=[
+            [entry for column in column_places for entry in _entries(cells.get(row + column), quantities)]
+            for row in row_places
+        ],
+        remarks=remarks(manifest, rows, [*layout.rows, *columns], quantities),
+    )
+
+
+def _labels(manifest: Manifest, axes: Sequence[Axis], place: Place, bare: bool = False) -> tuple[str, ...]:
+    return tuple(axis_label(manifest, axis, value, bare) for axis, value in zip(axes, place, strict=True))
+
+
+def _at(row: Row, axes: Sequence[Axis]) -> Place:
+    return tuple(row[axis] for axis in axes)
+
+
+def _places(rows: Sequence[Row], axes: Sequence[Axis], order: Mapping[Axis, list[Any]]) -> list[Place]:
+    """The combinations of values that occur, in the order of each axis."""
+    found = {_at(row, axes) for row in rows}
+    return sorted(found, key=lambda place: [order[axis].index(v) for axis, v in zip(axes, place, strict=True)])
+
+
+def _cells_by_place(manifest: Manifest, axes: Sequence[Axis], rows: Sequence[Row]) -> dict[Place, Row]:
+    cells: dict[Place, Row] = {}
+    for row in rows:
+        first = cells.setdefault(_at(row, axes), row)
+        if first is not row:
+            differ = [axis for axis in axis_order(rows) if first[axis] != row[axis]]
+            raise LayoutError(
+                f"{manifest.name}: layout: two cells stand at {', '.join(map(str, _at(row, axes)))}; "
+                f"add one of {', '.join(differ) or 'more axes'} to rows, columns or split"
+            )
+    return cells
+
+
+def _entries(row: Row | None, quantities: Sequence[Quantity]) -> list[Entry]:
+    """What one cell shows: its numbers, or its outcome with the reason at the first and in short at the others."""
+    if row is None:
+        return [UNPLANNED] + [Entry(UNPLANNED.text)] * (len(quantities) - 1)
+    if row["status"] != Status.OK:
+        return [mark(row)] + [Entry(short_mark(row["status"]))] * (len(quantities) - 1)
+    entries = [_number(row, quantity) for quantity in quantities]
+    return [Entry(entries[0].text, entries[0].notes + flag_notes(row)), *entries[1:]]
+
+
+def _number(row: Row, quantity: Quantity) -> Entry:
+    if row[quantity.name] is None:
+        return Entry("n/a", (f"n/a: {quantity.absent}",))
+    ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.interval else []
+    return Entry(quantity.show(row[quantity.name], *ends))

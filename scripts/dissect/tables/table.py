@@ -1,0 +1,48 @@
+"""One table in its three forms, from its manifest and the published results."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from dissect.cells.manifest import Manifest
+from dissect.config.layout import FigureLayout, Layout, PlatformTableLayout, TableLayout
+from dissect.tables import platforms
+from dissect.tables.pivot import pivot
+from dissect.tables.render import latex, markdown
+from dissect.tables.tidy import read_records, tidy_frame, to_csv
+
+_LAYOUT: TypeAdapter[TableLayout | PlatformTableLayout | FigureLayout] = TypeAdapter(Layout)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text of the files."""
+
+    csv: str
+    markdown: str
+    latex: str
+
+
+def build_table(manifest: Manifest, project: Path) -> Table:
+    """Merge the results of the manifest's cells; a figure's data become a table with one row per point.
+
+    Raises:
+        ResultError: a result is missing or broken.
+        LayoutError: the layout does not fit the cells.
+    """
+    records = read_records(manifest, project)
+    layout = _LAYOUT.validate_python(manifest.layout)
+    if isinstance(layout, PlatformTableLayout):
+        frame = platforms.table_frame(manifest, records)
+        grids = [platforms.table_grid(manifest, records, frame)]
+    else:
+        frame = tidy_frame(records)
+        grids = pivot(manifest, _pivot_of(layout), frame)
+    return Table(to_csv(frame), markdown(grids), latex(grids))
+
+
+def _pivot_of(layout: TableLayout | FigureLayout) -> TableLayout:
+    if isinstance(layout, TableLayout):
+        return layout
+    return TableLayout(kind="pivot", rows=[*layout.series, "n_gpus"])

@@ -1,0 +1,49 @@
+"""Results of one table's cells, and the tidy CSV made of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dissect.cells.manifest import Manifest, ManifestCell
+from dissect.result import Result, ResultError, read_result
+from dissect.tables.quantities import Record, column_names, row_of
+
+
+def read_records(manifest: Manifest, project: Path) -> list[Record]:
+    """Every cell of the manifest with its published result, in the manifest's order.
+
+    Raises:
+        ResultError: a result is missing, broken or another cell's; the message names the file.
+    """
+    return [
+        Record(cell, manifest.platforms[cell.platform], _read(cell, project) if cell.path else None)
+        for cell in manifest.cells
+    ]
+
+
+def tidy_frame(records: list[Record]) -> pd.DataFrame:
+    """One row per cell, columns as documented in ``dissect.tables.quantities``."""
+    # Of dtype object, so that whole numbers stay whole beside empty fields.
+    return pd.DataFrame([row_of(record) for record in records], columns=column_names(), dtype=object)
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """The file's text; equal frames have equal bytes."""
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The frame's rows by column name, None where a field is empty."""
+    return [
+        {str(name): None if pd.isna(value) else value for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+def _read(cell: ManifestCell, project: Path) -> Result:
+    path = project / str(cell.path)
+    result = read_result(path)
+    if result.key != cell.key:
+        raise ResultError(f"{path}: holds the cell {result.key}, but the manifest wants {cell.key} for {cell.id}")
+    return result

@@ -1,0 +1,31 @@
+"""Entry point of the rule ``write_table``: merge the results of a manifest's cells into a table."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from dissect.cells.manifest import read_manifest
+from dissect.result import ResultError
+from dissect.tables.pivot import LayoutError
+from dissect.tables.table import build_table
+
+
+def main() -> None:
+    """Write the tidy CSV, and the Markdown and LaTeX that are asked for; paths are relative to the project."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--md", type=Path)
+    parser.add_argument("--tex", type=Path)
+    arguments = parser.parse_args()
+    try:
+        table = build_table(read_manifest(arguments.manifest), Path())
+    except (ResultError, LayoutError) as error:
+        sys.exit(f"llm-dissect: {error}")
+    for path, text in ((arguments.csv, table.csv), (arguments.md, table.markdown), (arguments.tex, table.latex)):
+        if path:
+            path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

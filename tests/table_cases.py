@@ -1,0 +1,136 @@
+"""Manifests of every table with results for them: each kind of outcome, flag and gap occurs at least once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import factories as make
+from dissect.cells.manifest import Manifest
+from dissect.cells.spec import Hardware, ModelArchitecture
+from dissect.outcome import Flag, Phase, Status
+
+Outcome = tuple[Status, Phase | None, str]
+OOM: Outcome = (Status.OOM, Phase.BACKWARD, "CUDA out of memory")
+
+
+def table_i(project: Path) -> Manifest:
+    """One platform that differs from its declaration, one without a cell, and the machine at hand."""
+    declared = {
+        "GPU": "NVIDIA H200", "GPUs": "4", "GPU memory": "140.4 GiB", "Memory bandwidth": "4800 GB/s",
+        "Interconnect": "NVLink, 900 GB/s", "CPU": "2 x AMD EPYC 7402", "Host memory": "512 GiB",
+    }  # fmt: skip
+    platforms = {
+        "h200": make.platform_facts("H200", "H200-141G", 4, declared=declared),
+        "a800": make.platform_facts("A800", "A800-80G", declared=declared | {"GPU": "NVIDIA A800-SXM4-80GB"}),
+        "cpu": make.platform_facts(
+            "CPU", "process", 2, peak_flops={}, peak_source=None,
+            declared={"GPU": "cpu", "GPUs": "2", "CPU": "the machine at hand", "Host memory": "4 GiB"},
+        ),
+    }  # fmt: skip
+    h200 = make.ok_result(make.inspect_spec())
+    cpu = make.ok_result(make.inspect_spec(make.hardware("cpu", 2, "cpu")), make.inspect_metrics(None))
+    cells = [make.published_cell(project, h200, platform="h200"), make.published_cell(project, cpu, platform="cpu")]
+    return make.manifest("table_I", cells, {"kind": "platforms"}, title="Table I: platforms", platforms=platforms)
+
+
+def table_ii(project: Path) -> Manifest:
+    """A ladder of batch sizes; one framework is not built yet."""
+    cells = []
+    for batch, seconds in ((1, 0.21), (2, 0.3), (4, None), ("max", 0.41)):
+        spec = make.pretrain_spec(make.hardware("NVIDIA A800-SXM4-80GB", 8), batch=batch)
+        metrics = make.training_metrics(spec, seconds, found_batch=3) if seconds else None
+        result = make.ok_result(spec, metrics) if metrics else make.ended_result(spec, *OOM)
+        cells.append(make.published_cell(project, result, platform="a800"))
+        ids = {"platform": "a800", "framework": "megatron", "n_gpus": 8, "batch": batch, "workload": f"bs{batch}"}
+        cells.append(make.unsupported_cell("not built yet", **ids))
+    values = ["batch_measured", "tokens_per_s", "peak_memory_gib", "mfu"]
+    layout = {"kind": "pivot", "rows": ["batch"], "columns": ["platform", "framework"], "values": values}
+    return make.manifest("table_II", cells, layout, title="Table II: Megatron-LM against DeepSpeed")
+
+
+def table_iii(project: Path) -> Manifest:
+    """Methods by platform and model, both definitions of each number; every outcome and a flag."""
+    fast, slow = make.hardware(), make.hardware("NVIDIA GeForce RTX 4090", 8)
+    methods: dict[str, dict[str, Any]] = {
+        "Naive": {},
+        "F+R": {"attention": "sdpa_flash", "recompute": True},
+        "Z2+O": {"zero_stage": 2, "offload_optimizer": True},
+        "Q": {"quantization": "nf4"},
+    }
+    over_budget = (Status.TIMEOUT, Phase.OPTIMIZER, "the budget of 600 s was spent after 2 of 10 steps")
+    wrong_kernel = (Status.INVALID, Phase.FORWARD, "the spec names sdpa_flash, but eager ran")
+    too_large = (Status.SKIPPED_OOM, None, "parameters and states alone need 192.1 GiB of 140.0 GiB")
+    cells = []
+    runs: Sequence[tuple[str, Hardware, str, ModelArchitecture, Sequence[float | Outcome]]] = (
+        ("h200", fast, "llama2-7b", make.LLAMA_7B, (0.09, 0.11, 0.31, 0.08)),
+        ("h200", fast, "llama2-13b", make.LLAMA_13B, (too_large, OOM, 0.61, 0.14)),
+        ("rtx4090", slow, "llama2-7b", make.LLAMA_7B, (OOM, wrong_kernel, over_budget, 0.5)),
+    )
+    for platform, on, model, architecture, outcomes in runs:
+        for (method, knobs), outcome in zip(methods.items(), outcomes, strict=True):
+            spec = make.pretrain_spec(on, model=architecture, **knobs)
+            flags = [Flag.THROTTLED] if method == "Q" and platform == "rtx4090" else []
+            result = (
+                make.ended_result(spec, *outcome)
+                if isinstance(outcome, tuple)
+                else make.ok_result(spec, make.training_metrics(spec, outcome), flags)
+            )
+            cells.append(make.published_cell(project, result, platform=platform, method=method, model=model))
+        reason = "Q packs weights into 4-bit blocks that ZeRO-3 does not shard"
+        ids = {"platform": platform, "model": model, "method": "Z3+Q", "n_gpus": on.n_gpus}
+        cells.append(make.unsupported_cell(reason, **ids))
+    layout = {"kind": "pivot", "rows": ["method"], "columns": ["platform", "model"]}
+    return make.manifest("table_III", cells, layout, title="Table III: pre-training by method, batch 1")
+
+
+def table_iv(project: Path) -> Manifest:
+    """The largest batch of each method, one part per platform, on a machine without NVML among them."""
+    cells = []
+    for platform, on, batches in (
+        ("h200", make.hardware(), (24, 64)),
+        ("cpu", make.hardware("cpu", 2, "cpu"), (3, 7)),
+    ):
+        for method, batch in zip(("Naive", "R"), batches, strict=True):
+            seq_len = 64 if platform == "cpu" else 350
+            spec = make.pretrain_spec(on, batch="max", seq_len=seq_len, recompute=method == "R")
+            metrics = make.training_metrics(spec, 0.1 * batch, found_batch=batch)
+            cells.append(make.published_cell(project, make.ok_result(spec, metrics), platform=platform, method=method))
+    values = ["batch_measured", "tokens_per_s", "peak_memory_gib", "nvml_peak_memory_gib", "mfu", "hfu"]
+    layout = {"kind": "pivot", "rows": ["method"], "columns": ["model"], "split": ["platform"], "values": values}
+    return make.manifest("table_IV", cells, layout, title="Table IV: pre-training by method, largest batch")
+
+
+def fig_4(project: Path) -> Manifest:
+    """Three platforms over four counts; the smallest of one ran out of memory, one has no number at all."""
+    over_budget = (Status.TIMEOUT, Phase.FORWARD, "the budget of 600 s was spent")
+    platforms: dict[str, Sequence[float | Outcome]] = {
+        "a800": (100.0, 99.0, 98.3, 97.6),
+        "rtx4090": (OOM, 100.0, 95.0, 90.8),
+        "rtx3090": (OOM, OOM, OOM, over_budget),
+    }
+    return scaling(project, platforms, (1, 2, 4, 8))
+
+
+def scaling(project: Path, platforms: Mapping[str, Sequence[float | Outcome]], counts: Sequence[int]) -> Manifest:
+    """Figure 4 with these efficiencies in percent, or outcomes in their place."""
+    cells = []
+    for platform, outcomes in platforms.items():
+        for count, outcome in zip(counts, outcomes, strict=True):
+            on = make.hardware(platform, count, "cpu" if platform == "cpu" else "cuda")
+            spec = make.pretrain_spec(on, batch=2, quantization="nf4")
+            if isinstance(outcome, tuple):
+                result = make.ended_result(spec, *outcome)
+            else:
+                result = make.ok_result(spec, make.training_metrics(spec, 0.3 * 100 / outcome))
+            cells.append(make.published_cell(project, result, platform=platform, method="Q"))
+    layout = {"kind": "scaling", "series": ["platform"]}
+    return make.manifest("fig_4", cells, layout, title="Figure 4: scaling efficiency")
+
+
+CASES: dict[str, Callable[[Path], Manifest]] = {
+    "table_I": table_i,
+    "table_II": table_ii,
+    "table_III": table_iii,
+    "table_IV": table_iv,
+    "fig_4": fig_4,
+}

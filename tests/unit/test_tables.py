@@ -1,0 +1,289 @@
+"""From published results to CSV, Markdown and LaTeX."""
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import factories as make
+from dissect.outcome import Flag, Phase, Status
+from dissect.result import ResultError
+from dissect.tables.grid import Footnotes, letter
+from dissect.tables.pivot import LayoutError
+from dissect.tables.platforms import DETECTORS
+from dissect.tables.quantities import BY_NAME, IDENTITY, ORIGIN, OUTCOME, QUANTITIES, column_names
+from dissect.tables.render import escape_latex, escape_markdown, subject
+from dissect.tables.table import build_table
+from goldens import check_golden
+from table_cases import CASES, table_i, table_ii, table_iii
+
+ROOT = Path(__file__).parents[2]
+NASTY = r"A_1 & 50% #2 $x {y} ~ ^ \z <a|b> 3–4 ×"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_tables_are_those_that_were_looked_at(name: str, tmp_path: Path) -> None:
+    table = build_table(CASES[name](tmp_path), tmp_path)
+    check_golden(f"tables/{name}.csv", table.csv)
+    check_golden(f"tables/{name}.md", table.markdown)
+    check_golden(f"tables/{name}.tex", table.latex)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_place_is_left_bare(name: str, tmp_path: Path) -> None:
+    table = build_table(CASES[name](tmp_path), tmp_path)
+    lines = [line for line in table.markdown.splitlines() if line.startswith("|") and not line.startswith("|:")]
+    places = [place.strip() for line in lines for place in line.strip("|").split("|")]
+    assert places
+    assert not {"", "-", "–", "nan", "None"} & set(places)
+
+
+def test_csv_has_the_documented_columns_and_a_row_per_cell(tmp_path: Path) -> None:
+    manifest = table_iii(tmp_path)
+    rows = list(csv.DictReader(io.StringIO(build_table(manifest, tmp_path).csv)))
+    assert list(rows[0]) == column_names()
+    assert [row["key"] or None for row in rows] == [cell.key for cell in manifest.cells]
+    by_status = {row["status"] for row in rows}
+    assert by_status == {"ok", "oom", "skipped_oom", "timeout", "invalid", "unsupported"}
+    assert all(bool(row["tokens_per_s"]) == (row["status"] == "ok") for row in rows)
+    assert all(bool(row["reason"]) == (row["status"] != "ok") for row in rows)
+
+
+def test_the_machine_at_hand_declares_budgets_that_nothing_is_held_against(tmp_path: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(build_table(table_i(tmp_path), tmp_path).csv)))
+    assert {row["agrees"] for row in rows if row["platform"] == "cpu"} == {""}
+    differing = [(row["platform"], row["fact"]) for row in rows if row["agrees"] == "no"]
+    assert differing == [("h200", "CPU")]
+    assert {row["source"] for row in rows if row["platform"] == "a800"} == {
+        "not measured: no cell inspects this platform"
+    }
+
+
+def test_every_column_has_one_meaning() -> None:
+    assert all(column.meaning for column in (*IDENTITY, *OUTCOME, *ORIGIN))
+    assert all(quantity.meaning and quantity.header for quantity in QUANTITIES)
+    assert len(set(column_names())) == len(column_names())
+    assert list(BY_NAME) == [quantity.name for quantity in QUANTITIES]
+
+
+def test_derived_numbers(tmp_path: Path) -> None:
+    spec = make.pretrain_spec(make.hardware(n_gpus=4), recompute=True)
+    metrics = make.training_metrics(
+        spec, 0.5, model_flops_per_step=989_500_000_000_000, hardware_flops_per_step=1_319_333_333_333_333,
+        energy_per_step_j=700.0, peak_memory_bytes=3 * 2**29,
+    )  # fmt: skip
+    cell = make.published_cell(tmp_path, make.ok_result(spec, metrics), platform="h200", method="R")
+    layout = {"kind": "pivot", "rows": ["method"]}
+    [row] = csv.DictReader(io.StringIO(build_table(make.manifest("table_III", [cell], layout), tmp_path).csv))
+    # One second of one GPU's work in half a second of four: half.
+    assert float(row["mfu"]) == pytest.approx(0.5)
+    assert float(row["hfu"]) == pytest.approx(0.5 * 4 / 3)
+    assert float(row["tokens_per_joule"]) == pytest.approx(1400 / 700)
+    assert float(row["peak_memory_gib"]) == 1.5
+    assert (row["tokens_per_step"], row["batch"], row["git_dirty"]) == ("1400", "1", "False")
+
+
+def test_no_mfu_without_a_peak_at_the_dtype(tmp_path: Path) -> None:
+    cell = make.published_cell(tmp_path, make.ok_result(make.pretrain_spec()), platform="h200")
+    facts = {"h200": make.platform_facts("H200", "H200-141G", peak_flops={"fp32": 67e12})}
+    layout = {"kind": "pivot", "rows": ["method"], "values": ["tokens_per_s", "mfu"]}
+    table = build_table(make.manifest("table_III", [cell], layout, platforms=facts), tmp_path)
+    assert next(csv.DictReader(io.StringIO(table.csv)))["mfu"] == ""
+    assert "n/a<sup>a</sup>" in table.markdown
+    assert "no dense peak is declared for this platform and dtype" in table.markdown
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "shown"),
+    [
+        ("tokens_per_s", (123456.7, 123000.2, 124000.9), "123,457 [123,000–124,001]"),
+        ("tokens_per_s", (1234.56, 1230.0, 1240.0), "1,235 [1,230–1,240]"),
+        ("tokens_per_s", (12.3456, 12.0, 13.0), "12.35 [12.00–13.00]"),
+        ("step_time_s", (0.0123456, 0.0122, 0.0125), "12.35 [12.20–12.50]"),
+        ("paper_tokens_per_s", (0.05,), "0.05000"),
+        ("peak_memory_gib", (61.11497,), "61.11"),
+        ("mfu", (0.41234,), "41.2"),
+        ("batch_measured", (24,), "24"),
+        ("trainable_parameters", (6738415616,), "6,738"),
+        ("energy_per_step_j", (0.0,), "0.000"),
+    ],
+)
+def test_numbers_as_shown(name: str, values: tuple[float, ...], shown: str) -> None:
+    assert BY_NAME[name].show(*values) == shown
+
+
+@pytest.mark.parametrize(
+    ("status", "phase", "first", "others", "has_note"),
+    [
+        (Status.OOM, Phase.BACKWARD, "OOM (backward)", "OOM", False),
+        (Status.OOM, Phase.HOST, "OOM (host)", "OOM", False),
+        (Status.SKIPPED_OOM, None, "OOM (skipped)", "OOM", True),
+        (Status.TIMEOUT, Phase.OPTIMIZER, "timeout (optimizer)", "timeout", True),
+        (Status.TIMEOUT, None, "timeout", "timeout", True),
+        (Status.INVALID, Phase.FORWARD, "invalid (forward)", "invalid", True),
+    ],
+)
+def test_outcomes_stand_where_numbers_would(
+    status: Status, phase: Phase | None, first: str, others: str, has_note: bool, tmp_path: Path
+) -> None:
+    result = make.ended_result(make.pretrain_spec(), status, phase, "it is so")
+    cell = make.published_cell(tmp_path, result, platform="h200")
+    layout = {"kind": "pivot", "rows": ["method"], "values": ["tokens_per_s", "mfu"]}
+    text = build_table(make.manifest("table_III", [cell], layout), tmp_path).markdown
+    row = next(line for line in text.splitlines() if line.startswith("| Naive"))
+    places = [place.strip() for place in row.strip("|").split("|")]
+    assert places == ["Naive", first + ("<sup>a</sup>" if has_note else ""), others]
+    assert (f"- <sup>a</sup> {first}: it is so" in text) == has_note
+
+
+def test_every_flag_is_a_footnote(tmp_path: Path) -> None:
+    result = make.ok_result(make.pretrain_spec(), flags=list(Flag))
+    cell = make.published_cell(tmp_path, result, platform="h200")
+    table = build_table(make.manifest("table_III", [cell], {"kind": "pivot", "rows": ["method"]}), tmp_path)
+    assert "<sup>a,b,c,d,e,f</sup>" in table.markdown
+    for mark, flag in zip("abcdef", Flag, strict=True):
+        assert f"- <sup>{mark}</sup> {flag.meaning}" in table.markdown.replace("\\", "")
+    assert next(csv.DictReader(io.StringIO(table.csv)))["flags"] == ";".join(Flag)
+
+
+def test_a_constant_column_moves_below_the_table(tmp_path: Path) -> None:
+    text = build_table(table_ii(tmp_path), tmp_path).markdown
+    header = next(line for line in text.splitlines() if line.startswith("|"))
+    assert "A800" not in header
+    assert "Megatron-LM<br>" in header
+    assert "A800 (8 × A800-80G)" in text
+
+
+def test_rows_of_numbers_ascend_and_max_is_last(tmp_path: Path) -> None:
+    manifest = table_ii(tmp_path)
+    backwards = manifest.model_copy(update={"cells": manifest.cells[::-1]})
+    rows = [
+        line.split("|")[1].strip() for line in build_table(backwards, tmp_path).markdown.splitlines() if "|" in line
+    ]
+    assert rows[2:] == ["1", "2", "4", "max"]
+
+
+def test_two_cells_at_one_place_are_an_error_that_names_the_axis(tmp_path: Path) -> None:
+    manifest = table_iii(tmp_path)
+    layout = {"kind": "pivot", "rows": ["method"], "columns": ["platform"]}
+    with pytest.raises(LayoutError, match=r"table_III: layout: two cells stand at Naive, h200; add one of model"):
+        build_table(manifest.model_copy(update={"layout": layout}), tmp_path)
+
+
+def test_bad_results_are_one_sentence_with_the_file(tmp_path: Path) -> None:
+    manifest = table_ii(tmp_path)
+    path = tmp_path / str(manifest.cells[0].path)
+    other = tmp_path / str(manifest.cells[2].path)
+    shutil.copy(other, path)
+    with pytest.raises(
+        ResultError, match=rf"{path}: holds the cell \w+, but the manifest wants {manifest.cells[0].key}"
+    ):
+        build_table(manifest, tmp_path)
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(ResultError, match=re.escape(str(path))):
+        build_table(manifest, tmp_path)
+    path.unlink()
+    with pytest.raises(ResultError, match=rf"{path}: does not exist"):
+        build_table(manifest, tmp_path)
+
+
+def test_special_characters_are_escaped() -> None:
+    assert escape_latex(NASTY) == (
+        r"A\_1 \& 50\% \#2 \$x \{y\} \textasciitilde{} \textasciicircum{} \textbackslash{}z "
+        r"\textless{}a\textbar{}b\textgreater{} 3--4 $\times$"
+    )
+    assert escape_latex("[x]\n y") == "{}[x] y"
+    assert escape_markdown(r"a_b *c* <d> x|y \z") == r"a\_b \*c\* \<d\> x\|y \\z"
+
+
+def test_special_characters_in_labels_break_neither_form(tmp_path: Path) -> None:
+    result = make.ended_result(make.pretrain_spec(), Status.INVALID, Phase.FORWARD, NASTY)
+    cell = make.published_cell(tmp_path, result, platform="h200")
+    facts = {"h200": make.platform_facts(NASTY, NASTY)}
+    layout = {"kind": "pivot", "rows": ["platform"], "values": ["tokens_per_s", "mfu"]}
+    manifest = make.manifest("table_III", [cell], layout, platforms=facts, title=NASTY, caption=NASTY)
+    table = build_table(manifest, tmp_path)
+    row = next(line for line in table.markdown.splitlines() if "invalid (forward)<sup>" in line)
+    assert len(re.findall(r"(?<!\\)\|", row)) == 4
+    assert not re.search(r"(?<!\\)[%#]", table.latex.split("\n", 1)[1].replace("{!}{%\n", ""))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+@pytest.mark.parametrize("name", CASES)
+def test_latex_compiles(name: str, tmp_path: Path) -> None:
+    tex = build_table(CASES[name](tmp_path), tmp_path).latex
+    document = f"\\documentclass{{article}}\\usepackage{{booktabs,graphicx}}\\begin{{document}}{tex}\\end{{document}}"
+    (tmp_path / "t.tex").write_text(document)
+    subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_latex_rows_have_as_many_places_as_the_header_says(name: str, tmp_path: Path) -> None:
+    tex = build_table(CASES[name](tmp_path), tmp_path).latex
+    tabulars = re.findall(r"\\begin\{tabular\}\{(\w+)\}\n(.*?)\\end\{tabular\}", tex, re.DOTALL)
+    assert tabulars
+    for alignment, body in tabulars:
+        for line in (line for line in body.splitlines() if line.endswith(r"\\")):
+            spans = [int(width) for width in re.findall(r"\\multicolumn\{(\d+)\}", line)]
+            places = len(re.findall(r"(?<!\\)&", line)) + 1
+            assert places + sum(spans) - len(spans) == len(alignment), line
+
+
+def test_subject_of_a_title() -> None:
+    assert subject("Table III: pre-training: batch 1") == "Pre-training: batch 1"
+    assert subject("Pre-training") == "Pre-training"
+
+
+def test_footnotes_share_letters() -> None:
+    footnotes = Footnotes()
+    assert footnotes.letters(("x", "y")) == "a,b"
+    assert footnotes.letters(("y",)) == "b"
+    assert footnotes.letters(()) == ""
+    assert footnotes.texts == ["x", "y"]
+    names = [letter(index) for index in range(60)]
+    assert (names[0], names[25], names[26], names[52]) == ("a", "z", "aa", "ba")
+    assert len(set(names)) == 60
+
+
+@pytest.mark.parametrize(
+    ("fact", "declared", "agrees"),
+    [
+        ("GPU", "NVIDIA H200", True),
+        ("GPU", "NVIDIA A800-SXM4-80GB", False),
+        ("GPUs", "4", True),
+        ("GPUs", "8", False),
+        ("GPU memory", "140.4 GiB", True),
+        ("GPU memory", "80 GiB", False),
+        ("Host memory", "plenty", None),
+        ("Interconnect", "NVLink, 900 GB/s", True),
+        ("Interconnect", "PCIe 4.0 x16", False),
+        ("CPU", "2 x Intel Xeon Platinum 8480", True),
+        ("CPU", "2 x AMD EPYC 7402", False),
+        ("CPU", "64 cores of a virtual machine", None),
+        ("Host memory", "512 GiB", True),
+        ("Host memory", "1024 GiB", False),
+    ],
+)
+def test_declared_against_detected(fact: str, declared: str, agrees: bool | None) -> None:
+    assert DETECTORS[fact].agree(declared, make.inspect_metrics()) is agrees
+
+
+def test_entry_point_writes_all_forms_and_fails_in_one_sentence(tmp_path: Path) -> None:
+    manifest = table_iii(tmp_path)
+    (tmp_path / "manifest.json").write_text(manifest.to_json())
+    command = [sys.executable, str(ROOT / "scripts/write_table.py"), "manifest.json"]
+    subprocess.run([*command, "--csv", "t.csv", "--md", "t.md", "--tex", "t.tex"], cwd=tmp_path, check=True)
+    table = build_table(manifest, tmp_path)
+    written = [(tmp_path / name).read_text() for name in ("t.csv", "t.md", "t.tex")]
+    assert written == [table.csv, table.markdown, table.latex]
+    path = str(manifest.cells[0].path)
+    (tmp_path / path).unlink()
+    failed = subprocess.run([*command, "--csv", "t.csv"], cwd=tmp_path, capture_output=True, text=True)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(f"llm-dissect: {path}: does not exist; ")
+    assert failed.stderr.count("\n") == 1
