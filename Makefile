@@ -1,0 +1,86 @@
+# Builds and runs everything; `make help` lists the targets.
+# Needs Python 3.11 or 3.12 with its venv module, git, gcc, g++ and make.
+
+SUITE ?= smoke
+# The first of these that works is taken; `make PYTHON=/path/to/python3` names another.
+PYTHON ?= python3 python3.12 python3.11
+
+LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help smoke test lint format bench envs train-env locks schemas clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | \
+	    while IFS='|' read -r target what; do printf '%-9s %s\n' "$$target" "$$what"; done
+
+smoke: .venv/.complete train-env ## Measure on this machine's CPU, draw every table and figure (SUITE=full: every method)
+	@echo "Measuring the $(SUITE) suite on the CPU"
+	@snakemake --profile profiles/cpu all --config suite=$(SUITE)
+
+test: lint train-env ## Run every check and test that this machine can run
+	@echo "Testing what needs torch, in the train environment"
+	@envs/run train -- python tests/in_train.py -m torch
+	@echo "Testing everything else"
+	@pytest -m "not torch"
+
+lint: .venv/.complete ## Check style and types
+	@echo "Checking style and types"
+	@ruff check --quiet
+	@ruff format --quiet --check
+	@mypy --no-error-summary
+	@snakefmt --check Snakefile rules
+
+format: .venv/.complete ## Bring the sources into shape
+	@ruff check --quiet --fix
+	@ruff format --quiet
+	@snakefmt Snakefile rules
+
+bench: .venv/.complete train-env ## Measure planning, no-op runs and duty cycles; results in results/bench/
+	@echo "Measuring the pipeline itself"
+	@python scripts/bench.py
+
+envs: .venv/.complete train-env ## Build the environments ahead, for nodes without a network
+	@if command -v nvidia-smi >/dev/null; then envs/run --build train-flash@3.12; fi
+
+train-env: .venv/.complete
+	@envs/run --build train
+
+locks: .venv/.complete ## Compile the lock files anew from pyproject.toml and envs/*/requirements.in
+	@echo "Compiling the lock files"
+	@$(LOCK) --all-extras pyproject.toml --output-file envs/workflow/requirements.txt
+	@for name in train train-flash; do \
+	    (cd envs/$$name && $(LOCK) requirements.in --output-file requirements.txt) || exit; \
+	done
+
+schemas: .venv/.complete ## Write the JSON Schemas of the configuration for editors
+	@echo "Writing the JSON Schemas"
+	@python scripts/write_schemas.py
+
+clean: ## Remove everything that is built, but no results
+	rm -rf .venv .envs .cache .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# uv comes by pip, hash-checked like all else; it installs the rest.
+.venv/.bootstrapped:
+	@rm -rf .venv; \
+	for python in $(PYTHON); do \
+	    $$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' \
+	        2>/dev/null && break; \
+	    python=; \
+	done; \
+	if test -z "$$python"; then \
+	    echo "No Python 3.11 or 3.12 with its venv module among: $(PYTHON)." \
+	        "Install one, or name it: make PYTHON=/path/to/python3" >&2; \
+	    exit 1; \
+	fi; \
+	echo "Creating .venv with $$($$python --version)"; \
+	$$python -m venv .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' envs/workflow/requirements.txt >.venv/uv.txt
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .venv/uv.txt
+	@touch $@
+
+.venv/.complete: envs/workflow/requirements.txt | .venv/.bootstrapped
+	@echo "Installing the workflow's environment into .venv"
+	@uv pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode envs/workflow/requirements.txt
+	@touch $@

@@ -1,0 +1,43 @@
+# llm-dissect: platforms x models x methods -> cells -> tables -> figures. docs/design.md explains the flow.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+include: "rules/common.smk"
+include: "rules/inspect.smk"
+include: "rules/pretrain.smk"
+include: "rules/remeasure.smk"
+include: "rules/tables.smk"
+include: "rules/figures.smk"
+include: "rules/plan.smk"
+
+
+localrules:
+    all,
+    cells,
+    remeasure,
+    plan,
+    write_table,
+    draw_figure,
+
+
+rule all:
+    default_target: True
+    input:
+        STUDY.targets,
+        expand(TABLE, experiment=STUDY.wanted("table"), format=TABLE_FORMATS),
+        expand(FIGURE, experiment=STUDY.wanted("figure"), format=FIGURE_FORMATS),
+
+
+rule cells:
+    input:
+        STUDY.selected_targets,
+
+
+onsuccess:
+    summarise(STUDY)
+
+
+onerror:
+    summarise(STUDY)

@@ -1,0 +1,15 @@
+rule draw_figure:
+    input:
+        manifest=MANIFEST,
+        table=TABLE.replace("{format}", "csv"),
+    output:
+        pdf=FIGURE.replace("{format}", "pdf"),
+        svg=FIGURE.replace("{format}", "svg"),
+        png=FIGURE.replace("{format}", "png"),
+    log:
+        "results/logs/figures/{experiment}.log",
+    message:
+        "Draw figure {wildcards.experiment}"
+    shell:
+        "{PYTHON} scripts/draw_figure.py {input.manifest:q} {input.table:q}"
+        " --pdf {output.pdf:q} --svg {output.svg:q} --png {output.png:q} >{log:q} 2>&1"

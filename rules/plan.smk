@@ -1,0 +1,9 @@
+rule plan:
+    log:
+        "results/logs/plan.log",
+    params:
+        config=json.dumps(config),
+    message:
+        "Plan"
+    shell:
+        "{PYTHON} scripts/write_plan.py --config {params.config:q} --csv results/plan.csv 2>&1 | tee {log:q}"

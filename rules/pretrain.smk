@@ -1,0 +1,16 @@
+rule measure_pretrain:
+    output:
+        CELL,
+    log:
+        CELL_LOG,
+    wildcard_constraints:
+        cell="pretrain/.+",
+    threads: ALL_CORES
+    resources:
+        launcher=launcher_of,
+    params:
+        spec=spec_of,
+    message:
+        "Measure {wildcards.cell}"
+    shell:
+        MEASURE + " --publish {output:q} >{log:q} 2>&1"

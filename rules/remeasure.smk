@@ -1,0 +1,29 @@
+# The one way to measure a finished cell again: snakemake remeasure --config select='<glob>'
+import time
+
+# Asked again, measured again: what an earlier, perhaps broken, run left behind must not count as done.
+RUN = f"{time.time_ns():x}"
+
+
+rule remeasure:
+    input:
+        [path.replace("results/cells", f"results/remeasured/{RUN}") for path in STUDY.selected_targets],
+    shell:
+        "rm -rf results/remeasured"
+
+
+rule remeasure_cell:
+    output:
+        temp(touch(REMEASURED)),
+    log:
+        "results/logs/remeasured/{run}/{cell}/{key}.log",
+    threads: ALL_CORES
+    resources:
+        launcher=launcher_of,
+    params:
+        spec=spec_of,
+        publish=lambda wildcards: cell_of(wildcards).path,
+    message:
+        "Measure again {wildcards.cell}"
+    shell:
+        MEASURE + " --publish {params.publish:q} --remeasure >{log:q} 2>&1"

@@ -1,0 +1,173 @@
+"""Benchmarks of the pipeline itself: planning, a run with nothing to do, and the duty cycle of a cell.
+
+``make bench`` prints them and writes results/bench/*.csv. Nothing here is asserted: machines are noisy, so compare
+ratios within one run.
+"""
+
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from dissect.cells.study import load_study, write_manifests
+from dissect.result import Durations, parse_result
+
+PROJECT = Path(__file__).parent.parent
+METHODS = 24
+SIZES = (42 * METHODS, 417 * METHODS)
+"""About 1,000 and 10,000 cells."""
+RUNS = 3
+DUTY_CELL = "pretrain/cpu/llama-tiny/deepspeed/Naive/s128-b1-n2"
+
+EXPERIMENT = """\
+kind: table
+title: Benchmark
+caption: Many cells.
+stage: pretrain
+axes:
+  model: [llama2-7b]
+  framework: [deepspeed]
+  method: {{cross: [[Naive, F, R, F+R], [Naive, Z2, Z2+O, Z3, Z3+O, Q]]}}
+  batch: [{batches}]
+layout: {{kind: pivot, rows: [method, batch]}}
+"""
+TRIVIAL = """\
+rule all:
+    input: [f"out/{{i}}" for i in range({size})]
+rule one:
+    output: "out/{{i}}"
+    params: spec=lambda w: "x" * 1000 + w.i
+    shell: "touch {{output}}"
+"""
+
+
+def main() -> None:
+    """Run every benchmark, print and write each table."""
+    folder = PROJECT / "results" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, measure in (("planning", planning), ("no_op", no_op), ("duty_cycle", duty_cycle)):
+        table = measure()
+        table.to_csv(folder / f"{name}.csv", index=False)
+        what = (measure.__doc__ or "").splitlines()[0]
+        print(f"\n{what}\n{table.to_string(index=False, float_format='%.2f')}", flush=True)
+
+
+def planning() -> pd.DataFrame:
+    """Planning: CPU seconds of `snakemake -n`, this pipeline against a one-rule Snakefile with as many jobs."""
+    rows = []
+    for size in SIZES:
+        with cells_project(size) as ours, trivial_project(size) as trivial:
+            dry_run = snakemake("-n", "-q")
+            pairs = [(cpu_seconds(dry_run, ours), cpu_seconds(dry_run, trivial)) for _ in range(RUNS)]
+        ratios = pd.Series([mine / other for mine, other in pairs])
+        rows.append(
+            {
+                "jobs": size,
+                "ours_cpu_s": pd.Series([mine for mine, _ in pairs]).median(),
+                "trivial_cpu_s": pd.Series([other for _, other in pairs]).median(),
+                "ratio": ratios.median(),
+                "ratio_min": ratios.min(),
+                "ratio_max": ratios.max(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def no_op() -> pd.DataFrame:
+    """A run with nothing to do: wall and CPU seconds of `snakemake all` when every cell is published."""
+    rows = []
+    for size in SIZES[:1]:
+        with cells_project(size) as folder:
+            study = load_study(folder, {})
+            write_manifests(study, folder)
+            for path in study.targets:
+                touch(folder / path)
+            for suffix in ("csv", "md", "tex"):
+                touch(folder / f"results/tables/bench.{suffix}")
+            start = time.perf_counter()
+            cpu = cpu_seconds(snakemake("all"), folder)
+            rows.append({"cells": size, "wall_s": time.perf_counter() - start, "cpu_s": cpu})
+    return pd.DataFrame(rows)
+
+
+def duty_cycle() -> pd.DataFrame:
+    """Duty cycle: where the wall time of one cell goes, in seconds, measured anew; and of all finished cells."""
+    cells = {cell.id: cell for cell in load_study(PROJECT, {}).by_path.values()}
+    rows = [duty_row(f"{DUTY_CELL} (run {run + 1})", *measured_anew(cells[DUTY_CELL])) for run in range(RUNS)]
+    for cell in cells.values():
+        path = PROJECT / "results" / "store" / (cell.key or "") / "result.json"
+        if path.exists():
+            durations = parse_result(path.read_bytes()).durations
+            rows.append(duty_row(cell.id, durations, durations.total_s))
+    return pd.DataFrame(rows)
+
+
+def measured_anew(cell) -> tuple[Durations, float]:
+    """Measure a cell in a store of its own; what it says of its time, and the wall time of the whole job."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / f"{cell.key}.json"
+        command = [*cell.launcher.split(), "scripts/measure.py", "--spec", cell.canonical, "--publish", str(output)]
+        start = time.perf_counter()
+        subprocess.run([*command, "--store", f"{folder}/store"], cwd=PROJECT, check=True, capture_output=True)
+        return parse_result(output.read_bytes()).durations, time.perf_counter() - start
+
+
+def duty_row(name: str, durations: Durations, wall_s: float) -> dict[str, object]:
+    """One line of the duty cycle's table."""
+    parts = durations.model_dump(exclude={"total_s"})
+    rest = wall_s - sum(parts.values())
+    return {"cell": name, "wall_s": wall_s, **parts, "rest_s": rest, "duty_cycle": durations.window_s / wall_s}
+
+
+@contextmanager
+def cells_project(size: int) -> Iterator[Path]:
+    """A project folder whose only table has so many cells: every method at many batch sizes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("config", "rules", "profiles", "envs"):
+            shutil.copytree(PROJECT / part, folder / part)
+        shutil.copy(PROJECT / "Snakefile", folder)
+        (folder / "scripts").symlink_to(PROJECT / "scripts")
+        for experiment in (folder / "config/experiments").glob("*.yaml"):
+            experiment.unlink()
+        batches = ", ".join(str(batch) for batch in range(1, size // METHODS + 1))
+        (folder / "config/experiments/bench.yaml").write_text(EXPERIMENT.format(batches=batches))
+        yield folder
+
+
+@contextmanager
+def trivial_project(size: int) -> Iterator[Path]:
+    """A project folder with one rule and as many jobs."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "Snakefile").write_text(TRIVIAL.format(size=size))
+        yield Path(folder)
+
+
+def snakemake(*arguments: str) -> list[str]:
+    """A snakemake command of this environment."""
+    return [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
+
+
+def cpu_seconds(command: list[str], folder: Path) -> float:
+    """User and system seconds of a command."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def touch(path: Path) -> None:
+    """An empty file with its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Entry point of the rule ``plan``."""
+
+import argparse
+import json
+from pathlib import Path
+
+from dissect.cells.study import load_study
+from dissect.plan import plan_table, plan_text
+from dissect.store import Store
+
+
+def main() -> None:
+    """Write the plan as CSV and print its summary."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=json.loads, default={}, help="what --config said, as JSON")
+    parser.add_argument("--csv", type=Path, required=True)
+    arguments = parser.parse_args()
+    plan = plan_table(load_study(Path.cwd(), arguments.config), Store(Path("results/store")))
+    arguments.csv.parent.mkdir(parents=True, exist_ok=True)
+    plan.to_csv(arguments.csv, index=False)
+    print(plan_text(plan))
+
+
+if __name__ == "__main__":
+    main()

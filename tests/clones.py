@@ -1,0 +1,88 @@
+"""Clones of the project in which real Snakemake runs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass
+class Run:
+    """How one snakemake run ended."""
+
+    code: int
+    output: str
+
+    @property
+    def jobs(self) -> list[str]:
+        """The messages of the jobs that ran or would run."""
+        return re.findall(r"^Job \d+: (.+)$", self.output, re.MULTILINE)
+
+
+@dataclass
+class Clone:
+    """A project folder and what happened in it."""
+
+    folder: Path
+
+    def snakemake(self, *arguments: str, profile: str | None = "cpu", expect: int | None = 0) -> Run:
+        """Run snakemake as a user would; fails the test if it ends otherwise than expected."""
+        chosen = ["--profile", f"profiles/{profile}"] if profile else []
+        # The tables of this suite are about cells, not about this process's environment.
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", *chosen, *arguments],
+            cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
+        )  # fmt: skip
+        if expect is not None:
+            assert done.returncode == expect, done.stdout
+        return Run(done.returncode, done.stdout)
+
+    def measured(self) -> list[str]:
+        """Ids of the cells measured since the last call, sorted."""
+        log = self.folder / "measured.txt"
+        keys = log.read_text().split() if log.exists() else []
+        log.unlink(missing_ok=True)
+        found = {path.stem: path for path in (self.folder / "results/cells").rglob("*.json")}
+        cells = self.folder / "results/cells"
+        return sorted(str(found[key].parent.relative_to(cells)) if key in found else key for key in keys)
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace text in a file; the text must be there."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{file} no longer says: {old}"
+        path.write_text(text.replace(old, new, 1))
+
+    def bytes_of(self, pattern: str) -> dict[str, bytes]:
+        """Content of files below results/."""
+        found = (self.folder / "results").glob(pattern)
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(found)}
+
+    def cell_file(self, fragment: str) -> Path:
+        """The published file of the one cell whose path has a fragment."""
+        (path,) = [path for path in (self.folder / "results/cells").rglob("*.json") if fragment in str(path)]
+        return path
+
+    def copy(self, target: Path, *, without: tuple[str, ...] = ()) -> "Clone":
+        """Another clone with the same files, times preserved."""
+        shutil.copytree(self.folder, target, symlinks=True, ignore=lambda _, names: [n for n in names if n in without])
+        return Clone(target)
+
+
+def new_clone(folder: Path) -> Clone:
+    """What git would give, with scripts/ linked and without results."""
+    for name in ("config", "rules", "profiles"):
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "Snakefile", folder)
+    (folder / "scripts").symlink_to(ROOT / "scripts")
+    for path in (*ROOT.glob("envs/*/requirements.txt"), ROOT / "envs/run"):
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    return Clone(folder)

@@ -1,0 +1,63 @@
+"""Clones in which real Snakemake runs over invented measurements."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clones import ROOT, Clone, new_clone
+
+STUB = Path(__file__).with_name("measuring_stub.py")
+
+
+def stubbed_clone(folder: Path) -> Clone:
+    """A clone whose measuring command is replaced."""
+    clone = new_clone(folder)
+    paths = f"{ROOT / 'scripts'}:{ROOT / 'tests'}"
+    command = f'PYTHONPATH="{paths}" exec "{sys.executable}" "{STUB}" "$@"'
+    (folder / "envs/run").write_text(f"#!/bin/sh\n{command}\n")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def measured_clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which Tables III and IV and Figure 4 are finished; copy it, do not change it."""
+    clone = stubbed_clone(tmp_path_factory.mktemp("measured") / "clone")
+    clone.edit("config/config.yaml", "tables: all", "tables: [table_III, table_IV]")
+    clone.snakemake("all")
+    assert len(clone.measured()) == 9
+    return clone
+
+
+@pytest.fixture
+def clone(measured_clone: Clone, tmp_path: Path) -> Clone:
+    """A finished clone of the test's own."""
+    return measured_clone.copy(tmp_path / "clone")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Clone:
+    """A clone in which nothing was measured yet."""
+    return stubbed_clone(tmp_path / "fresh")
+
+
+THREE_WAYS: dict[str, Callable[[Clone, Path], Clone]] = {
+    "as it is": lambda clone, _: clone,
+    "without .snakemake": lambda clone, path: clone.copy(path / "bare", without=(".snakemake",)),
+    "fresh clone": lambda clone, path: _with_new_times(clone.copy(path / "new", without=(".snakemake",))),
+}
+
+
+@pytest.fixture(params=list(THREE_WAYS))
+def variant(request: pytest.FixtureRequest, clone: Clone, tmp_path: Path) -> Clone:
+    """A finished clone in each of the states that the contract speaks of."""
+    return THREE_WAYS[request.param](clone, tmp_path)
+
+
+def _with_new_times(clone: Clone) -> Clone:
+    """Times as git and cp leave them: all new, in no useful order."""
+    for path in sorted(clone.folder.rglob("*"), key=lambda path: path.name):
+        if path.is_file() and not path.is_symlink() and "scripts" not in path.parts:
+            path.touch()
+    return clone

@@ -1,0 +1,51 @@
+"""Stands where ``envs/run`` stands in a real clone: the real store and publishing, invented numbers.
+
+These tests are about what is measured when, not about the measurement. Called as
+``envs/run <environment> -- python scripts/measure.py --spec ... --publish ... [--remeasure]``; a spec whose key is in
+``fail_keys.txt`` fails.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from dissect.cells.spec import canonical_spec, parse_spec, spec_key
+from dissect.outcome import Phase
+from dissect.store import Failure, Store
+from factories import ok_result
+
+MEASURED = Path("measured.txt")
+FAILING = Path("fail_keys.txt")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--spec", required=True)
+    parser.add_argument("--publish", type=Path, required=True)
+    parser.add_argument("--remeasure", action="store_true")
+    arguments = parser.parse_args(sys.argv[sys.argv.index("scripts/measure.py") + 1 :])
+    spec = parse_spec(arguments.spec)
+    key = spec_key(canonical_spec(spec))
+    entry = Store(Path("results/store")).entry(key)
+    with entry.locked():
+        entry.claim(canonical_spec(spec))
+        if arguments.remeasure:
+            entry.forget()
+        if entry.result() is None:
+            with MEASURED.open("a") as file:
+                file.write(f"{key}\n")
+            if FAILING.exists() and key in FAILING.read_text():
+                log = str(entry.log_path)
+                entry.write_failure(
+                    Failure(attempt=1, phase=Phase.BUILD, reason="it was told to", log=log, failed_at="2026-01-01")
+                )
+                print(f"{key} failed: it was told to; log: {log}", file=sys.stderr)
+                return 1
+            again = 1 + entry.previous_path.exists()
+            entry.write(ok_result(spec).model_copy(update={"attempts": again}), [])
+        entry.publish(arguments.publish)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

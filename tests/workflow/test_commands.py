@@ -1,0 +1,100 @@
+"""Every form of command that the README and the docs show."""
+
+import csv
+
+import pytest
+
+from clones import Clone
+
+
+@pytest.mark.parametrize("profile", [None, "cpu", "local"])
+def test_one_table_alone(fresh: Clone, profile: str | None) -> None:
+    fresh.snakemake("results/tables/table_IV.csv", profile=profile)
+    assert fresh.measured() == ["pretrain/cpu/llama-tiny/deepspeed/Naive/s128-bmax-n2"]
+    assert (fresh.folder / "results/tables/table_IV.md").exists()
+
+
+@pytest.mark.parametrize("profile", [None, "cpu"])
+def test_select_measures_just_those(fresh: Clone, profile: str | None) -> None:
+    run = fresh.snakemake("cells", "--config", "select=pretrain/cpu/*/deepspeed/Z2*/*", profile=profile)
+    assert fresh.measured() == [f"pretrain/cpu/llama-tiny/deepspeed/{m}/s128-b1-n2" for m in ("Z2+O", "Z2")]
+    assert not [job for job in run.jobs if "table" in job]
+
+
+def test_a_dry_run_has_readable_names_and_changes_no_result(fresh: Clone) -> None:
+    run = fresh.snakemake("-n", "cells", "--config", "select=pretrain/cpu/*/deepspeed/Z2/*")
+    assert run.jobs == ["Measure pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"]
+    assert fresh.measured() == []
+    assert not (fresh.folder / "results/cells").exists()
+
+
+@pytest.mark.parametrize("profile", [None, "cpu"])
+def test_remeasure_is_one_command(clone: Clone, profile: str | None) -> None:
+    select = "select=pretrain/cpu/*/deepspeed/Z2/*"
+    clone.snakemake("remeasure", "--config", select, profile=profile)
+    assert clone.measured() == ["pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"]
+    clone.snakemake("remeasure", "--config", select, profile=profile)
+    assert clone.measured() == ["pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"]
+    # As often as asked, no more: the next run only draws from the new result.
+    run = clone.snakemake("all")
+    assert run.jobs == ["Write table table_III"]
+    assert clone.measured() == []
+
+
+def test_forcing_a_job_measures_nothing(clone: Clone) -> None:
+    """-F runs jobs again; the store still answers."""
+    clone.snakemake("--forceall", "all")
+    assert clone.measured() == []
+
+
+@pytest.mark.parametrize("profile", [None, "cpu"])
+def test_plan_says_what_would_run(clone: Clone, profile: str | None) -> None:
+    clone.edit("config/config.yaml", "platforms: [cpu]", "platforms: [cpu, h200]")
+    clone.edit("config/config.yaml", "tables: [table_III, table_IV]", "tables: [table_II, table_III, table_IV]")
+    run = clone.snakemake("plan", profile=profile)
+    with (clone.folder / "results/plan.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    by_status = {status: [row for row in rows if row["status"] == status] for status in {r["status"] for r in rows}}
+    assert {row["platform"] for row in by_status["cached"]} == {"cpu"}
+    assert {row["reason"] for row in by_status["unsupported"]} == {"not built yet"}
+    assert "h200" in {row["platform"] for row in by_status["to run"]}
+    assert f"{len(rows)} cells" in run.output
+    assert clone.measured() == []
+
+
+def test_plan_imports_no_torch(clone: Clone) -> None:
+    clone.snakemake("plan")
+    (clone.folder / "torch.py").write_text("raise SystemExit('torch was imported')")
+    assert "torch was imported" not in clone.snakemake("plan").output
+
+
+def test_a_failed_cell_keeps_only_its_tables(clone: Clone) -> None:
+    clone.edit("config/config.yaml", "overrides: {}", "overrides: {'*/cpu/*/*/Q/*-b2-n1': {sampling: {budget_s: 98}}}")
+    clone.edit("config/config.yaml", "tables: [table_III, table_IV]", "tables: [table_II, table_III, table_IV]")
+    clone.snakemake("plan")
+    key = _key_of(clone, "/Q/s128-b2-n1/")
+    (clone.folder / "fail_keys.txt").write_text(key)
+    run = clone.snakemake("all", expect=1)
+    assert (clone.folder / "results/tables/table_II.csv").exists()
+    assert "failed: pretrain/cpu/llama-tiny/deepspeed/Q/s128-b2-n1: it was told to in phase build" in run.output
+    assert f"results/store/{key}/log.txt" in run.output
+    assert "not built: fig_4 needs pretrain/cpu/llama-tiny/deepspeed/Q/s128-b2-n1" in run.output
+    (clone.folder / "fail_keys.txt").unlink()
+    clone.snakemake("all")
+    assert clone.measured()[-1] == "pretrain/cpu/llama-tiny/deepspeed/Q/s128-b2-n1"
+
+
+def _key_of(clone: Clone, fragment: str) -> str:
+    manifest = (clone.folder / "results/manifests/fig_4.json").read_text()
+    (line,) = [line for line in manifest.splitlines() if fragment in line]
+    return line.split("/")[-1].split(".json")[0]
+
+
+def test_a_name_of_no_cell_is_one_sentence(clone: Clone) -> None:
+    stale = "results/cells/pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2/0123456789ab.json"
+    run = clone.snakemake(stale, expect=1)
+    assert "no cell of this configuration has this name" in run.output
+
+
+def test_an_unknown_table_is_refused(clone: Clone) -> None:
+    assert "table_XX" in clone.snakemake("results/tables/table_XX.csv", expect=1).output

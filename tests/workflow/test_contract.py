@@ -1,0 +1,133 @@
+"""The invalidation contract of docs/design.md, point by point, by real runs of snakemake."""
+
+from pathlib import Path
+
+import pytest
+
+from clones import Clone
+
+Z2_CELL = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
+
+
+def test_nothing_to_do_runs_nothing(variant: Clone) -> None:
+    """Points 2 and 3: unchanged means nothing is measured, and tables come out byte for byte the same."""
+    before = variant.bytes_of("tables/*") | variant.bytes_of("figures/*")
+    variant.snakemake("all")
+    assert variant.measured() == []
+    assert variant.bytes_of("tables/*") | variant.bytes_of("figures/*") == before
+
+
+def test_a_new_spec_measures_exactly_its_cells(variant: Clone) -> None:
+    """Point 1, and point 3 for it: also without metadata and in a fresh clone."""
+    variant.edit("config/config.yaml", "overrides: {}", "overrides: {'*/cpu/*/*/Z2/*': {sampling: {budget_s: 99}}}")
+    run = variant.snakemake("all")
+    assert variant.measured() == [Z2_CELL]
+    assert "Write table table_III" in run.jobs
+
+
+def test_only_the_tables_that_read_a_cell_are_built_again(clone: Clone) -> None:
+    """Point 1."""
+    clone.edit("config/config.yaml", "overrides: {}", "overrides: {'*/cpu/*/*/Z2/*': {sampling: {budget_s: 99}}}")
+    run = clone.snakemake("all")
+    assert sorted(run.jobs) == [f"Measure {Z2_CELL}", "Write table table_III"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("config/config.yaml", "suite: smoke", "suite:   smoke  # as always"),
+        ("config/methods.yaml", "knobs: {zero_stage: 2}", "knobs: {  zero_stage:  0x2  }"),
+        ("config/platforms/cpu.yaml", "interconnect: {kind", "scheduler: {partition: other}\ninterconnect: {kind"),
+        ("config/platforms/cpu.yaml", "models: [llama-tiny]\n  seq_len: 128", "seq_len: 128\n  models: [llama-tiny]"),
+        ("envs/train/requirements.txt", "torch==", "# pinned\ntorch=="),
+        ("config/models/llama-tiny.yaml", "1.0e-5", "0.00001"),
+    ],
+    ids=["comment", "notation", "partition", "key order", "comment in a lock", "number"],
+)
+def test_what_changes_no_number_runs_nothing(clone: Clone, file: str, old: str, new: str) -> None:
+    """Point 2."""
+    clone.edit(file, old, new)
+    assert clone.snakemake("all").jobs == []
+
+
+def test_touched_files_run_nothing(clone: Clone) -> None:
+    """Point 2."""
+    for path in [*(clone.folder / "config").rglob("*.yaml"), *(clone.folder / "rules").iterdir()]:
+        path.touch()
+    assert clone.snakemake("all").jobs == []
+
+
+def test_a_label_redraws_and_measures_nothing(variant: Clone) -> None:
+    """Point 2: labels are no part of a cell."""
+    variant.edit("config/platforms/cpu.yaml", "label: CPU", "label: Laptop")
+    run = variant.snakemake("all")
+    assert variant.measured() == []
+    assert {"Write table table_III", "Draw figure fig_4"} <= set(run.jobs)
+
+
+def test_plot_settings_touch_their_own_figure_only(clone: Clone) -> None:
+    """Point 2."""
+    clone.edit("config/experiments/fig_4.yaml", "caption: Throughput", "caption: The throughput")
+    assert set(clone.snakemake("all").jobs) == {"Write table fig_4", "Draw figure fig_4"}
+    assert clone.measured() == []
+
+
+def test_going_back_measures_nothing(clone: Clone) -> None:
+    """Point 4."""
+    before = clone.bytes_of("tables/*.csv")
+    clone.edit("config/methods.yaml", "knobs: {zero_stage: 2}", "knobs: {zero_stage: 1}")
+    clone.snakemake("all")
+    assert len(clone.measured()) == 2
+    clone.edit("config/methods.yaml", "knobs: {zero_stage: 1}", "knobs: {zero_stage: 2}")
+    run = clone.snakemake("all")
+    assert run.jobs == ["Write table table_III"]
+    assert clone.bytes_of("tables/*.csv") == before
+
+
+def test_a_platform_more_and_a_platform_less(clone: Clone) -> None:
+    """Point 5."""
+    clone.edit("config/config.yaml", "platforms: [cpu]", "platforms: [cpu, a800]")
+    clone.edit("config/config.yaml", "models: [llama2-7b, llama2-13b, llama2-70b]", "models: [llama2-7b]")
+    clone.snakemake("all")
+    new = clone.measured()
+    assert new
+    assert {cell.split("/")[1] for cell in new} == {"a800"}
+    clone.edit("config/config.yaml", "platforms: [cpu, a800]", "platforms: [cpu]")
+    run = clone.snakemake("all")
+    assert clone.measured() == []
+    assert set(run.jobs) == {"Write table table_III", "Write table table_IV", "Write table fig_4", "Draw figure fig_4"}
+
+
+def test_a_lock_measures_its_environment_again(clone: Clone) -> None:
+    """Point 6."""
+    clone.edit("config/config.yaml", "platforms: [cpu]", "platforms: [cpu, a800]")
+    clone.edit("config/config.yaml", "models: [llama2-7b, llama2-13b, llama2-70b]", "models: [llama2-7b]")
+    clone.snakemake("all")
+    clone.measured()
+    clone.edit("envs/train-flash/requirements.txt", "torch==2.11.0", "torch==2.11.1")
+    clone.snakemake("all")
+    again = clone.measured()
+    assert len(again) == 11
+    assert {cell.split("/")[1] for cell in again} == {"a800"}
+
+
+def test_a_killed_run_loses_nothing(clone: Clone) -> None:
+    """What Snakemake deletes before it runs a job again is still in the store."""
+    published = clone.cell_file("/Z2/")
+    published.unlink()
+    clone.snakemake("all")
+    assert clone.measured() == []
+    assert published.exists()
+
+
+def test_bad_configuration_stops_before_anything_runs(clone: Clone) -> None:
+    clone.edit("config/config.yaml", "platforms: [cpu]", "platforms: [cpuu]")
+    run = clone.snakemake("all", expect=1)
+    assert run.jobs == []
+    sentence = run.output.strip().splitlines()[-1]
+    assert sentence.startswith("llm-dissect: config/config.yaml: platforms: found the platform 'cpuu'")
+
+
+def test_paths_are_relative_to_the_clone(clone: Clone, tmp_path: Path) -> None:
+    for name, content in (clone.bytes_of("manifests/*") | clone.bytes_of("tables/*")).items():
+        assert str(tmp_path).encode() not in content, name

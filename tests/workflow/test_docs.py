@@ -1,0 +1,40 @@
+"""The worked examples of docs/extending.md, executed as they stand there."""
+
+import re
+import shlex
+from pathlib import Path
+
+from clones import ROOT, Clone
+
+BLOCK = re.compile(r"^```(\w+) ?(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_worked_examples(fresh: Clone) -> None:
+    blocks = BLOCK.findall((ROOT / "docs/extending.md").read_text())
+    assert len([kind for kind, _, _ in blocks if kind == "console"]) >= 3
+    for kind, info, text in blocks:
+        if kind == "console":
+            run_console(fresh, text)
+        else:
+            write_file(fresh.folder, info, text)
+
+
+def write_file(folder: Path, info: str, text: str) -> None:
+    append, _, name = info.rpartition(" ")
+    path = folder / name
+    before = path.read_text() if append else ""
+    assert bool(append) == path.exists(), f"{name}: 'append' is for files that exist"
+    path.write_text(before + text)
+
+
+def run_console(clone: Clone, text: str) -> None:
+    for session in text.split("$ ")[1:]:
+        command, *shown = session.strip().splitlines()
+        program, *arguments = shlex.split(command)
+        assert program == "snakemake"
+        run = clone.snakemake(*arguments, profile=None)
+        expected = [line for line in shown if line.startswith(("Measure", "Write"))]
+        if expected:
+            assert sorted(job for job in run.jobs) == sorted(expected), command
+        for line in shown:
+            assert line in run.output, f"{command} no longer shows: {line}"
