@@ -16,7 +16,7 @@ help: ## List the targets
 	    while IFS='|' read -r target what; do printf '%-9s %s\n' "$$target" "$$what"; done
 
 smoke: .venv/.complete train-env ## Measure on this machine's CPU, draw every table and figure (SUITE=full: every method)
-	@echo "Measuring the $(SUITE) suite on the CPU"
+	@echo "Measuring the $(SUITE) suite on the CPU; the first run also compiles DeepSpeed's CPU optimizer, for a minute"
 	@snakemake --profile profiles/cpu all --config suite=$(SUITE)
 
 test: lint train-env ## Run every check and test that this machine can run

@@ -1,7 +1,6 @@
 """The last lines of a run: what each outcome means for the tables, and where to look."""
 
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +13,12 @@ STORE_DIR = Path("results/store")
 
 def summarise(study: Study) -> None:
     """Print failed cells with their logs, and the tables that they keep from being built."""
-    print(*summary_lines(study, Store(STORE_DIR)), sep="\n", file=sys.stderr)
+    for line in summary_lines(study, Store(STORE_DIR)):
+        print(line, file=sys.stderr)
 
 
 def summary_lines(study: Study, store: Store) -> Iterator[str]:
-    """One line per failed cell and per table that is missing for it."""
+    """One line per failed cell and per table that is missing for it; none if no cell failed."""
     cells = {path: cell for path, cell in study.by_path.items() if not Path(path).exists()}
     failed = {path: failure for path, cell in cells.items() if (failure := _failure(cell, store))}
     for path, failure in failed.items():
@@ -28,9 +28,6 @@ def summary_lines(study: Study, store: Store) -> Iterator[str]:
         missing = [cells[path].id for path in study.paths_of(name) if path in failed]
         if missing:
             yield f"not built: {name} needs {', '.join(missing)}"
-    done = Counter(cell.stage for path, cell in study.by_path.items() if path not in cells)
-    counts = ", ".join(f"{count} {stage}" for stage, count in sorted(done.items())) or "none"
-    yield f"cells with a result: {counts}; failed: {len(failed)}; not measured: {len(cells) - len(failed)}"
 
 
 def _failure(cell: Cell, store: Store) -> Failure | None:
