@@ -8,8 +8,10 @@ rule draw_figure:
         png=FIGURE.replace("{format}", "png"),
     log:
         "results/logs/figures/{experiment}.log",
+    resources:
+        launcher=PYTHON,
     message:
         "Draw figure {wildcards.experiment}"
     shell:
-        "{PYTHON} scripts/draw_figure.py {input.manifest:q} {input.table:q}"
+        "{resources.launcher} scripts/draw_figure.py {input.manifest:q} {input.table:q}"
         " --pdf {output.pdf:q} --svg {output.svg:q} --png {output.png:q} >{log:q} 2>&1"

@@ -1,9 +1,11 @@
 rule plan:
     log:
         "results/logs/plan.log",
+    resources:
+        launcher=PYTHON,
     params:
         config=json.dumps(config),
     message:
         "Plan"
     shell:
-        "{PYTHON} scripts/write_plan.py --config {params.config:q} --csv results/plan.csv 2>&1 | tee {log:q}"
+        "{resources.launcher} scripts/write_plan.py --config {params.config:q} --csv results/plan.csv 2>&1 | tee {log:q}"

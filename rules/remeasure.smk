@@ -8,8 +8,10 @@ RUN = f"{time.time_ns():x}"
 rule remeasure:
     input:
         [path.replace("results/cells", f"results/remeasured/{RUN}") for path in STUDY.selected_targets],
+    log:
+        "results/logs/remeasured/remeasure.log",
     shell:
-        "rm -rf results/remeasured"
+        "rm -rf results/remeasured 2>{log:q}"
 
 
 rule remeasure_cell:

@@ -8,8 +8,10 @@ rule write_table:
         tex=TABLE.replace("{format}", "tex"),
     log:
         "results/logs/tables/{experiment}.log",
+    resources:
+        launcher=PYTHON,
     message:
         "Write table {wildcards.experiment}"
     shell:
-        "{PYTHON} scripts/write_table.py {input.manifest:q}"
+        "{resources.launcher} scripts/write_table.py {input.manifest:q}"
         " --csv {output.csv:q} --md {output.md:q} --tex {output.tex:q} >{log:q} 2>&1"

@@ -62,7 +62,8 @@ def git_state(project: Path) -> tuple[str | None, bool | None]:
 
 
 def _git(project: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(project), "--no-optional-locks", *arguments]
+    # Clusters run jobs as another user than the one who cloned; git would refuse to look.
+    command = ["git", "-c", f"safe.directory={project}", "-C", str(project), "--no-optional-locks", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
 
 

@@ -130,6 +130,8 @@ def measure_training(spec: PretrainSpec, node: Node, store: Store, workdir: Path
     if spec.hardware.n_nodes > 1:
         reason = f"the ranks of one node are all that is started here, the spec asks for {spec.hardware.n_nodes} nodes"
         return Measurement(Status.FAILED, reason=reason)
+    if sentence := _too_few_gpus(spec, node):
+        return Measurement(Status.FAILED, reason=sentence)
     start = time.monotonic()
     runner = load_runner(spec)
     runner.import_libraries(spec)
@@ -140,3 +142,11 @@ def measure_training(spec: PretrainSpec, node: Node, store: Store, workdir: Path
     if spec.workload.batch == "max":
         return cell.search(hint(spec, store), before)
     return cell.measure(spec.workload.batch, before)
+
+
+def _too_few_gpus(spec: PretrainSpec, node: Node) -> str | None:
+    """Why the cell cannot run here, before anything is imported or compiled; without NVML nobody knows."""
+    wanted = spec.hardware.n_gpus // spec.hardware.n_nodes
+    if not isinstance(node.gpus, list) or len(node.gpus) >= wanted:
+        return None
+    return f"the cell needs {wanted} GPUs on this node, NVML finds {len(node.gpus)}"
