@@ -1,11 +1,26 @@
 """Manifest: what one table or figure is made of. Written when the workflow is parsed, read by the merging rules."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
 from dissect.model import Model
+
+
+class Fact(StrEnum):
+    """What Table I says of a platform, in its order; ``Dense peak <dtype>`` comes on top."""
+
+    GPU = "GPU"
+    GPUS = "GPUs"
+    GPU_MEMORY = "GPU memory"
+    MEMORY_BANDWIDTH = "Memory bandwidth"
+    INTERCONNECT = "Interconnect"
+    CPU = "CPU"
+    HOST_MEMORY = "Host memory"
+    CPU_CORES = "CPU cores"
+    GPU_DRIVER = "GPU driver"
 
 
 class PlatformFacts(Model):
@@ -15,7 +30,7 @@ class PlatformFacts(Model):
     gpu_label: str
     gpus_per_node: PositiveInt
     declared: dict[str, str]
-    """Table I's rows for this platform: what -> value with unit."""
+    """Table I's rows for this platform: ``Fact`` -> value with unit."""
     peak_flops: dict[str, PositiveFloat]
     """Dense peak of one GPU in FLOP/s by dtype; empty where nobody states one (``cpu``)."""
     peak_source: str | None

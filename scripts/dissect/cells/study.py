@@ -8,7 +8,7 @@ from typing import Any
 
 from dissect.cells.cell import Cell
 from dissect.cells.globs import CellGlob, parse_glob
-from dissect.cells.manifest import Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
+from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.resolve import Override, expand
 from dissect.config.catalog import ROOT_FILE, Catalog, load_catalog
 from dissect.config.errors import ConfigError
@@ -153,13 +153,13 @@ def _declared(platform: Platform) -> dict[str, str]:
     """Table I's rows for one platform."""
     gpu, link = platform.gpu, platform.interconnect
     rows = {
-        "GPU": gpu.model,
-        "GPUs": str(platform.gpus_per_node * platform.nodes),
-        "GPU memory": f"{gpu.memory_gib:g} GiB",
-        "Memory bandwidth": f"{gpu.memory_bandwidth_gb_per_s:g} GB/s" if gpu.memory_bandwidth_gb_per_s else None,
-        "Interconnect": link.kind + (f", {link.gb_per_s:g} GB/s" if link.gb_per_s else ""),
-        "CPU": platform.host.cpu,
-        "Host memory": f"{platform.host.memory_gib:g} GiB",
+        Fact.GPU: gpu.model,
+        Fact.GPUS: str(platform.gpus_per_node * platform.nodes),
+        Fact.GPU_MEMORY: f"{gpu.memory_gib:g} GiB",
+        Fact.MEMORY_BANDWIDTH: f"{gpu.memory_bandwidth_gb_per_s:g} GB/s" if gpu.memory_bandwidth_gb_per_s else None,
+        Fact.INTERCONNECT: link.kind + (f", {link.gb_per_s:g} GB/s" if link.gb_per_s else ""),
+        Fact.CPU: platform.host.cpu,
+        Fact.HOST_MEMORY: f"{platform.host.memory_gib:g} GiB",
     }
-    rows |= {f"Dense peak {dtype}": f"{tflops:g} TFLOP/s" for dtype, tflops in gpu.peak_tflops.items()}
-    return {name: value for name, value in rows.items() if value}
+    facts = {str(fact): value for fact, value in rows.items() if value}
+    return facts | {f"Dense peak {dtype}": f"{tflops:g} TFLOP/s" for dtype, tflops in gpu.peak_tflops.items()}

@@ -124,6 +124,7 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, start: float) -> "Mea
     """What can be known without running, else what running it shows. Imports the heavy libraries at the very end."""
     from dissect.measure.measurement import Measurement
     from dissect.measure.node import look_at_node
+    from dissect.measure.runner import load_inspector
     from dissect.provenance import software_mismatch
 
     if isinstance(spec, PretrainSpec):
@@ -136,9 +137,7 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, start: float) -> "Mea
     _set_environment(spec)
     node = look_at_node(spec.hardware)
     if isinstance(spec, InspectSpec):
-        from dissect.inspection.system import inspect
-
-        return inspect(node)
+        return load_inspector(spec).inspect(node)
     from dissect.measure.training import measure_training
 
     return measure_training(spec, node, store, entry.folder / "ranks", start + spec.sampling.budget_s)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dissect.cells.manifest import Manifest
+from dissect.cells.manifest import Fact, Manifest
 from dissect.outcome import Status
 from dissect.result import InspectMetrics
 from dissect.tables.grid import Entry, Grid
@@ -153,19 +153,19 @@ def _distinct(values: list[str]) -> str:
 
 
 DETECTORS: dict[str, Detector] = {
-    "GPU": Detector(lambda m: _distinct(m.gpu_names), lambda d, m: set(m.gpu_names) == {d}, of_gpus=True),
-    "GPUs": Detector(lambda m: str(len(m.gpu_names)), lambda d, m: str(len(m.gpu_names)) == d, of_gpus=True),
-    "GPU memory": Detector(
+    Fact.GPU: Detector(lambda m: _distinct(m.gpu_names), lambda d, m: set(m.gpu_names) == {d}, of_gpus=True),
+    Fact.GPUS: Detector(lambda m: str(len(m.gpu_names)), lambda d, m: str(len(m.gpu_names)) == d, of_gpus=True),
+    Fact.GPU_MEMORY: Detector(
         lambda m: _distinct([f"{size / GIB:.1f} GiB" for size in m.gpu_memory_bytes]),
         lambda d, m: _near(d, min(m.gpu_memory_bytes), 0.05),
         of_gpus=True,
     ),
-    "Interconnect": Detector(lambda m: m.interconnect, _same_link, of_gpus=True),
-    "CPU": Detector(lambda m: m.cpu_model, _same_processor),
-    "Host memory": Detector(
+    Fact.INTERCONNECT: Detector(lambda m: m.interconnect, _same_link, of_gpus=True),
+    Fact.CPU: Detector(lambda m: m.cpu_model, _same_processor),
+    Fact.HOST_MEMORY: Detector(
         lambda m: f"{m.host_memory_bytes / GIB:.0f} GiB", lambda d, m: _near(d, m.host_memory_bytes, 0.1)
     ),
-    "CPU cores": Detector(lambda m: str(m.cpu_cores), lambda d, m: d == str(m.cpu_cores)),
-    "GPU driver": Detector(lambda m: m.driver, lambda d, m: d == m.driver, of_gpus=True),
+    Fact.CPU_CORES: Detector(lambda m: str(m.cpu_cores), lambda d, m: d == str(m.cpu_cores)),
+    Fact.GPU_DRIVER: Detector(lambda m: m.driver, lambda d, m: d == m.driver, of_gpus=True),
 }
 """Declared facts that a machine can be asked for; a fact that is not here is declared only."""
