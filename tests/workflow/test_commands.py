@@ -14,6 +14,11 @@ def test_one_table_alone(fresh: Clone, profile: str | None) -> None:
     assert (fresh.folder / "results/tables/table_IV.md").exists()
 
 
+@pytest.mark.parametrize("profile", [None, "cpu", "local"])
+def test_all_of_what_is_finished(clone: Clone, profile: str | None) -> None:
+    assert clone.snakemake("all", profile=profile).jobs == []
+
+
 @pytest.mark.parametrize("profile", [None, "cpu"])
 def test_select_measures_just_those(fresh: Clone, profile: str | None) -> None:
     run = fresh.snakemake("cells", "--config", "select=pretrain/cpu/*/deepspeed/Z2*/*", profile=profile)

@@ -19,6 +19,23 @@ def test_the_worked_examples(fresh: Clone) -> None:
             write_file(fresh.folder, info, text)
 
 
+def test_the_readme_s_daily_commands(measured_clone: Clone, tmp_path: Path) -> None:
+    clone = measured_clone.copy(tmp_path / "clone")
+    section = (ROOT / "README.md").read_text().split("## Daily commands")[1].split("\n## ")[0]
+    commands = [line.split("#")[0] for line in section.splitlines() if line.startswith("    snakemake")]
+    assert len(commands) >= 6
+    for command in commands:
+        clone.snakemake(*shlex.split(command)[1:], profile=None)
+    assert clone.measured() == ["pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"], "only remeasure measures again"
+
+
+def test_the_readme_s_make_targets_exist() -> None:
+    targets = re.findall(r"^    make ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    assert targets
+    assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
+
+
 def write_file(folder: Path, info: str, text: str) -> None:
     append, _, name = info.rpartition(" ")
     path = folder / name
