@@ -14,6 +14,8 @@ _OPTIONS = {
     "constraint": "--constraint={}", "slurm_extra": "{}", "runtime": "--time={}", "mem_mb": "--mem={}",
     "nodes": "--nodes={}",
 }  # fmt: skip
+_HOPELESS = ("BadConstraints", "PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit")
+"""Reasons of squeue that only another request, or another partition, would end."""
 
 
 def refuse_what_cannot_run(requests: Iterable[Mapping[str, Any]]) -> None:
@@ -44,7 +46,7 @@ def _refusal(options: tuple[str, ...]) -> str | None:
     """What sbatch itself says.
 
     A test alone also fails while all nodes that would do are down, and then a job may well wait for them: a real job
-    that does nothing tells the two apart.
+    that does nothing tells the two apart. Some that can never run are accepted all the same.
     """
     account = next((option.split("=", 1)[1] for option in options if option.startswith("--account=")), None)
     if account and (sentence := _account_refusal(account)):
@@ -54,8 +56,10 @@ def _refusal(options: tuple[str, ...]) -> str | None:
     real = _sbatch("--parsable", "--output=/dev/null", *options)
     if real.returncode != 0:
         return " ".join(real.stderr.split())
-    subprocess.run(["scancel", real.stdout.strip().split(";")[0]], check=False, capture_output=True)
-    return None
+    job = real.stdout.strip().split(";")[0]
+    reason = _run("squeue", "--noheader", f"--jobs={job}", "--format=%r").stdout.strip()
+    _run("scancel", job)
+    return f"it would wait for ever with the reason {reason}" if reason in _HOPELESS else None
 
 
 def _account_refusal(account: str) -> str | None:
@@ -71,4 +75,8 @@ def _account_refusal(account: str) -> str | None:
 
 
 def _sbatch(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["sbatch", *options, "--wrap=true"], check=False, capture_output=True, text=True)
+    return _run("sbatch", *options, "--wrap=true")
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=False, capture_output=True, text=True)

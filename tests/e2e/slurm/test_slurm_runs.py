@@ -106,7 +106,7 @@ def test_a_full_disk_leaves_nothing_half_and_the_next_run_heals(site_of: Callabl
     [
         ({"partition": "nowhere"}, "Invalid partition name specified"),
         ({"gpu_model": "a900"}, "Requested node configuration is not available"),
-        ({"cpus": 1000}, "Requested node configuration is not available"),
+        ({"cpus": 1000}, "it would wait for ever with the reason PartitionConfig"),
     ],
     ids=["partition", "GPU type", "CPUs"],
 )
