@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from slurm_cluster import Cluster
-from slurm_site import Run, Site, environment
+from slurm_site import Run, Site, environment, new_site
 
 from dissect.store import Failure
 
@@ -19,8 +19,6 @@ METHODS = ["Naive", "R", "Q", "Z2", "Z2+O", "Z3", "Z3+O"]
 @pytest.fixture(scope="module")
 def faulty(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, Run]:
     """One run in which six of seven cells meet a fault each, and slurmctld is restarted half way."""
-    from slurm_site import new_site
-
     folder = tmp_path_factory.mktemp("faulty")
     site = new_site(folder / "clone", cluster)
     marks = {method: str(folder / method) for method in METHODS}

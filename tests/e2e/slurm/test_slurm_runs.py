@@ -8,11 +8,25 @@ from pathlib import Path
 
 import pytest
 from slurm_cluster import Cluster
-from slurm_site import Site, environment, interrupt
+from slurm_site import Run, Site, environment, interrupt, new_site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 LONG = {"TINY_STEPS": "16", "TINY_STEP_S": "0.5"}
+
+
+PACKED = ["Naive", "Z2", "Z3", "R", "Q"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def packed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, Run]:
+    """A run of packs that starts beside the other tests; it disturbs none of them."""
+    folder = tmp_path_factory.mktemp("packed")
+    site = new_site(folder / "clone", cluster)
+    site.platform("down", pack_h=0.1)
+    once = environment(TINY_FAULT="raise", TINY_ONCE=str(folder / "once"))
+    site.configure(PACKED, ["down"], R=once, Q=environment(TINY_FAULT="raise"))
+    return site, site.start("packs")
 
 
 def idle(cluster: Cluster, partition: str) -> bool:
@@ -136,22 +150,17 @@ def test_a_request_that_must_wait_for_a_node_is_not_refused(cluster: Cluster, si
     assert site.result("/Naive/").status == "ok"
 
 
-def test_one_allocation_measures_many_cells(site_of: Callable[..., Site], tmp_path: Path) -> None:
+def test_one_allocation_measures_many_cells(packed: tuple[Site, Run]) -> None:
     """Each with its own process, result, retry and outcome; what failed keeps nobody else."""
-    site = site_of()
-    site.platform("main", pack_h=0.1)
-    methods = ["Naive", "Z2", "Z3", "R", "Q"]
-    once = environment(TINY_FAULT="raise", TINY_ONCE=str(tmp_path / "once"))
-    site.configure(methods, ["main"], R=once, Q=environment(TINY_FAULT="raise"))
-    packed = site.start("packs")
-    assert packed.end() != 0
+    site, run = packed
+    assert run.end() != 0
     jobs = {path.stem for path in (site.folder / "results/logs/slurm").rglob("*.log")}
     assert len(jobs) == 1
-    assert {method: site.attempts(f"/{method}/") for method in methods} == {
+    assert {method: site.attempts(f"/{method}/") for method in PACKED} == {
         "Naive": 1, "Z2": 1, "Z3": 1, "R": 2, "Q": 2,
     }  # fmt: skip
     assert site.result("/R/").attempts == 2
-    assert "failed: pretrain/main/llama-tiny/deepspeed/Q/s128-b1-n2: rank 1: ValueError" in packed.output
+    assert "failed: pretrain/down/llama-tiny/deepspeed/Q/s128-b1-n2: rank 1: ValueError" in run.output
     built = site.start("results/tables/table_IV.csv")
     assert built.end() == 0, built.output
     assert site.attempts("/Naive/") == 1
