@@ -8,6 +8,7 @@ include: "rules/common.smk"
 include: "rules/inspect.smk"
 include: "rules/pretrain.smk"
 include: "rules/remeasure.smk"
+include: "rules/packs.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/plan.smk"
@@ -17,6 +18,7 @@ localrules:
     all,
     cells,
     remeasure,
+    packs,
     plan,
     write_table,
     draw_figure,
@@ -33,6 +35,11 @@ rule all:
 rule cells:
     input:
         STUDY.selected_targets,
+
+
+onstart:
+    if not workflow.local_exec:
+        refuse_what_cannot_run(job.resources for job in workflow.dag.needrun_jobs() if not job.is_local)
 
 
 onsuccess:

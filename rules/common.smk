@@ -1,14 +1,18 @@
 # The resolved configuration and the names of files; everything else is in scripts/dissect.
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 PROJECT = Path(workflow.basedir)
 PYTHON = sys.executable
 sys.path.insert(0, str(PROJECT / "scripts"))
 
+from dissect.cells.packs import pack_config, pack_platforms, pack_request
+from dissect.cells.resources import NAMES, resources_of
 from dissect.cells.study import load_study, write_manifests
 from dissect.config.errors import ConfigError
+from dissect.preflight import refuse_what_cannot_run
 from dissect.summary import summarise
 
 CELL = "results/cells/{cell}/{key}.json"
@@ -47,6 +51,20 @@ def spec_of(wildcards):
 
 def launcher_of(wildcards):
     return cell_of(wildcards).launcher
+
+
+@cache
+def request_for(cell):
+    return resources_of(cell, STUDY.catalog.platforms[cell.platform])
+
+
+def request_of(wildcards):
+    return request_for(cell_of(wildcards))
+
+
+def requests(request):
+    """What a batch system is asked for, entry by entry; a local run takes no notice of them."""
+    return {name: lambda wildcards, name=name: request(wildcards)[name] for name in NAMES}
 
 
 wildcard_constraints:

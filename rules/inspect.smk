@@ -7,6 +7,7 @@ rule measure_inspect:
         cell="inspect/.+",
     threads: ALL_CORES
     resources:
+        **requests(request_of),
         launcher=launcher_of,
     params:
         spec=spec_of,

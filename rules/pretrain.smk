@@ -7,6 +7,7 @@ rule measure_pretrain:
         cell="pretrain/.+",
     threads: ALL_CORES
     resources:
+        **requests(request_of),
         launcher=launcher_of,
     params:
         spec=spec_of,

@@ -21,6 +21,7 @@ rule remeasure_cell:
         "results/logs/remeasured/{run}/{cell}/{key}.log",
     threads: ALL_CORES
     resources:
+        **requests(request_of),
         launcher=launcher_of,
     params:
         spec=spec_of,

@@ -2,7 +2,7 @@
 
 Knobs come from environment variables that a spec's hardware may declare:
 TINY_STEPS measured steps of TINY_STEP_S seconds, TINY_LIMIT is the largest batch that fits, TINY_FAULT is what goes
-wrong on the last rank.
+wrong on the last rank: always, or until the file TINY_ONCE exists, which the fault itself leaves.
 """
 
 import os
@@ -32,7 +32,7 @@ def run_rank(spec: PretrainSpec, context: RankContext) -> RankReport:
     print(f"rank {rank} runs batch {spec.workload.batch}")
     if spec.workload.batch > int(os.environ.get("TINY_LIMIT", "1000000")):
         return RankReport(rank=rank, status=Status.OOM, phase=Phase.FORWARD, reason="the tiny memory is full")
-    fault = os.environ.get("TINY_FAULT")
+    fault = _fault_of_today()
     if fault and last:
         _break(fault)
     elif fault:
@@ -50,7 +50,14 @@ def run_rank(spec: PretrainSpec, context: RankContext) -> RankReport:
     )  # fmt: skip
 
 
+def _fault_of_today() -> str | None:
+    fault, once = os.environ.get("TINY_FAULT"), os.environ.get("TINY_ONCE")
+    return None if once and Path(once).exists() else fault
+
+
 def _break(fault: str) -> None:
+    if once := os.environ.get("TINY_ONCE"):
+        Path(once).touch()
     if fault == "raise":
         raise ValueError("the first line says it\nand this is advice")
     if fault == "hang":

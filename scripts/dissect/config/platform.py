@@ -1,13 +1,15 @@
 """config/platforms/*.yaml: a machine, as declared facts with their sources."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from dissect.config.kinds import Device, DeviceOptimizer, DType, FlashKernel, PythonMinor
 from dissect.config.names import Name, Names
 from dissect.config.overrides import SamplingOverride
 from dissect.model import Model
+
+GresType = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 
 
 class GpuFacts(Model):
@@ -102,7 +104,7 @@ class Scheduler(Model):
     """What a batch system is asked for; never part of a cell's identity."""
 
     partition: str | None = None
-    """Slurm partition."""
+    """Slurm partition; default: that of the cluster."""
     account: str | None = None
     """Slurm account."""
     qos: str | None = None
@@ -112,9 +114,17 @@ class Scheduler(Model):
     exclusive: bool = False
     """Whether a cell gets its nodes for itself."""
     cpus: PositiveInt | None = None
-    """CPU cores per node."""
+    """CPU cores per node; default: what the cluster gives unasked."""
     memory_gib: PositiveFloat | None = None
-    """Host memory per node in GiB."""
+    """Host memory per node in GiB, above ``host.memory_gib``; default: 2 % and 1 GiB above it."""
+    gpus: bool | None = None
+    """Whether to ask for GPUs; default: on every device but ``cpu``."""
+    gpu_model: GresType | None = None
+    """Type of the GPUs as the cluster's gres.conf names it, such as ``a800``; default: any."""
+    margin_s: PositiveFloat = 600
+    """Seconds asked for beyond a cell's budget: the environment's first start, and publishing."""
+    pack_h: PositiveFloat | None = None
+    """Hours of one allocation that measures this platform's cells one after the other (the target ``packs``)."""
 
 
 class Platform(Model):
@@ -160,4 +170,14 @@ class Platform(Model):
             raise ValueError("'gpu_counts' has a duplicate")
         if too_many := [count for count in self.gpu_counts if count > total]:
             raise ValueError(f"'gpu_counts' has {too_many[0]}, but the platform has {total} GPUs")
+        return self
+
+    @model_validator(mode="after")
+    def _scheduler_kills_last(self) -> Self:
+        asked, declared = self.scheduler.memory_gib, self.host.memory_gib
+        if asked is not None and asked <= declared:
+            raise ValueError(
+                f"'scheduler.memory_gib' is {asked:g}, not above the {declared:g} of 'host.memory_gib': a cell that "
+                "needs too much would be killed before its runner can say so"
+            )
         return self

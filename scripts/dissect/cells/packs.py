@@ -1,0 +1,28 @@
+"""Packs: all selected cells of one platform, measured one after the other in one allocation."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dissect.cells.globs import PARTS
+from dissect.cells.resources import Request, pack_resources
+from dissect.cells.study import Study
+
+
+def pack_platforms(study: Study) -> list[str]:
+    """Platforms with selected cells whose site measures them in packs (``scheduler.pack_h``)."""
+    platforms = dict.fromkeys(cell.platform for cell in study.selected if cell.path)
+    return [name for name in platforms if study.catalog.platforms[name].scheduler.pack_h]
+
+
+def pack_request(study: Study, platform: str) -> Request:
+    """What the allocation of a platform's pack asks for."""
+    cells = [cell for cell in study.selected if cell.platform == platform]
+    return pack_resources(cells, study.catalog.platforms[platform])
+
+
+def pack_config(command_line: Mapping[str, Any], platform: str) -> list[str]:
+    """The run's own ``--config``, narrowed to the cells of one platform."""
+    select = str(command_line.get("select", "/".join("*" for _ in PARTS))).split("/")
+    select[PARTS.index("platform")] = platform
+    return [f"{key}={json.dumps(value)}" for key, value in ({**command_line, "select": "/".join(select)}).items()]

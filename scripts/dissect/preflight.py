@@ -1,0 +1,82 @@
+"""Ask the batch system about each kind of request once, before hundreds of jobs repeat what it refuses."""
+
+import logging
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dissect.cells.resources import NAMES
+
+_OPTIONS = {
+    "slurm_partition": "--partition={}", "slurm_account": "--account={}", "qos": "--qos={}",
+    "constraint": "--constraint={}", "slurm_extra": "{}", "runtime": "--time={}", "mem_mb": "--mem={}",
+    "nodes": "--nodes={}",
+}  # fmt: skip
+_HOPELESS = ("BadConstraints", "PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit")
+"""Reasons of squeue that only another request, or another partition, would end."""
+
+
+def refuse_what_cannot_run(requests: Iterable[Mapping[str, Any]]) -> None:
+    """End the run before it starts if the batch system would never take one of the requests."""
+    if sentences := refusals(requests):
+        sys.exit("\n".join(f"llm-dissect: the batch system refuses: {sentence}" for sentence in sentences))
+
+
+def refusals(requests: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What the batch system says to the requests that it will never run, each distinct one asked about once."""
+    distinct = {sbatch_options({name: request.get(name) for name in NAMES}) for request in requests}
+    sentences = ((options, _refusal(options)) for options in sorted(distinct))
+    return [f"sbatch {shlex.join(options)}: {sentence}" for options, sentence in sentences if sentence]
+
+
+def sbatch_options(request: Mapping[str, Any]) -> tuple[str, ...]:
+    """The request as the executor puts it to sbatch."""
+    options = [form.format(request[name]) for name, form in _OPTIONS.items() if request.get(name) is not None]
+    if (request.get("cpus_per_task") or 0) > 0:
+        options.append(f"--cpus-per-task={request['cpus_per_task']}")
+    if request.get("gpu"):
+        model = request.get("gpu_model")
+        options.append(f"--gpus={f'{model}:' if model else ''}{request['gpu']}")
+    return tuple(options)
+
+
+def _refusal(options: tuple[str, ...]) -> str | None:
+    """What sbatch itself says.
+
+    A test alone also fails while all nodes that would do are down, and then a job may well wait for them: a real job
+    that does nothing tells the two apart. Some that can never run are accepted all the same.
+    """
+    account = next((option.split("=", 1)[1] for option in options if option.startswith("--account=")), None)
+    if account and (sentence := _account_refusal(account)):
+        return sentence
+    if _sbatch("--test-only", *options).returncode == 0:
+        return None
+    real = _sbatch("--parsable", "--output=/dev/null", *options)
+    if real.returncode != 0:
+        return " ".join(real.stderr.split())
+    job = real.stdout.strip().split(";")[0]
+    reason = _run("squeue", "--noheader", f"--jobs={job}", "--format=%r").stdout.strip()
+    _run("scancel", job)
+    return f"it would wait for ever with the reason {reason}" if reason in _HOPELESS else None
+
+
+def _account_refusal(account: str) -> str | None:
+    """The executor lets sacctmgr or sshare look at an account before it submits anything."""
+    from snakemake_executor_plugin_slurm.accounts import validate_account
+    from snakemake_interface_common.exceptions import WorkflowError
+
+    try:
+        validate_account(account, logging.getLogger(__name__))
+    except WorkflowError as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def _sbatch(*options: str) -> subprocess.CompletedProcess[str]:
+    return _run("sbatch", *options, "--wrap=true")
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=False, capture_output=True, text=True)

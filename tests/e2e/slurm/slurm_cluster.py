@@ -1,0 +1,238 @@
+"""A real Slurm cluster on this machine: munge, slurmctld and one slurmd per virtual node, all in one folder.
+
+Nothing of the system is used or touched but the programs: configuration, keys, sockets, state, spool and logs lie in
+the folder, the GPUs are character devices in it, and every port is free.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun")
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+GPUS = 16
+START_S = 30
+_CONF = """\
+ClusterName=dissect
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=1,batch_sched_delay=0
+GresTypes=gpu
+ReturnToService=2
+SlurmdTimeout=20
+MinJobAge=3600
+KillWait=3
+BatchStartTimeout=10
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/none
+SlurmdParameters=config_overrides
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
+SlurmdSpoolDir={folder}/spool.%n
+StateSaveLocation={folder}/state
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.%n.log
+"""
+_NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=32 RealMemory=500000 Gres=gpu:n:{gpus}\n"
+)
+
+
+def why_not() -> str | None:
+    """Why no cluster can run here, or None."""
+    missing = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
+    if missing:
+        return f"Slurm is not installed: no {', '.join(missing)}"
+    return None if os.geteuid() == 0 else "slurmd needs root"
+
+
+@dataclass
+class Cluster:
+    """A running cluster whose GPUs are of the type ``n``."""
+
+    folder: Path
+    partitions: dict[str, list[str]]
+    """Partition -> its nodes."""
+    daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> list[str]:
+        """Every node once."""
+        return list(dict.fromkeys(node for nodes in self.partitions.values() for node in nodes))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What Slurm's commands need."""
+        own = {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": f"{self.folder}/bin:{PATH}"}
+        return {**{k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "SBATCH_"))}, **own}
+
+    def slurm(self, *command: str) -> str:
+        """Run one of Slurm's commands; what it printed."""
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout.strip()
+
+    def states(self) -> dict[str, str]:
+        """Node -> state."""
+        return dict(line.split() for line in self.slurm("sinfo", "-hN", "-o", "%N %T").splitlines())
+
+    def jobs(self, *, states: str = "PD,R,CG") -> list[str]:
+        """Ids of the jobs in these states."""
+        return self.slurm("squeue", "-h", "-t", states, "-o", "%i").split()
+
+    def start_daemon(self, name: str, *options: str) -> None:
+        """Start ``slurmctld``, or the slurmd of a node."""
+        own = ["slurmctld", "-D"] if name == "slurmctld" else ["slurmd", "-D", "-N", name]
+        own += options
+        with (self.folder / f"{name}.out").open("ab") as output:
+            self.daemons[name] = subprocess.Popen(
+                own, env=self.environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            )
+
+    def kill_daemon(self, name: str) -> None:
+        """End it at once; steps that it started live on."""
+        self.daemons[name].kill()
+        self.daemons[name].wait()
+
+    def steps(self, node: str) -> list[psutil.Process]:
+        """The step daemons of a node and all that they started."""
+        spool = self.folder / f"spool.{node}"
+        daemons = [p for p in psutil.process_iter(["name"]) if p.info["name"] == "slurmstepd" and _in(p, spool)]
+        return [process for daemon in daemons for process in [daemon, *daemon.children(recursive=True)]]
+
+    def wait_until(self, what: str, reached: Callable[[], bool], seconds: float = START_S) -> None:
+        """Look four times a second."""
+        end = time.monotonic() + seconds
+        while not reached():
+            assert time.monotonic() < end, f"not within {seconds} s: {what}\n{self._last_words()}"
+            time.sleep(0.25)
+
+    def _last_words(self) -> str:
+        return "\n".join(f"--- {path.name}\n{path.read_text()[-1500:]}" for path in self.folder.glob("*.log"))
+
+    def leftovers(self) -> list[psutil.Process]:
+        """Processes that belong to the cluster: daemons, and whatever jobs left."""
+        conf = str(self.folder / "slurm.conf")
+        own = [process for process in psutil.process_iter() if _environment(process).get("SLURM_CONF") == conf]
+        return [*own, *(process for node in self.nodes for process in self.steps(node))]
+
+
+def _in(process: psutil.Process, folder: Path) -> bool:
+    """A step daemon keeps its socket in the spool folder of its node."""
+    with suppress(psutil.Error):
+        return any(str(folder) in connection.laddr for connection in process.net_connections("unix"))
+    return False
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    with suppress(psutil.Error):
+        return process.environ()
+    return {}
+
+
+@contextmanager
+def running_cluster(folder: Path, partitions: dict[str, list[str]]) -> Iterator[Cluster]:
+    """Bring a cluster up, and take it down with every process that belongs to it."""
+    cluster = Cluster(folder, partitions)
+    _configure(cluster)
+    with ExitStack() as stack:
+        stack.callback(_end, cluster)
+        _start_munge(cluster)
+        for name in ("slurmctld", *cluster.nodes):
+            cluster.start_daemon(name)
+        cluster.wait_until("slurmctld answers", lambda: _answers(cluster))
+        cluster.wait_until("all nodes are idle", lambda: set(cluster.states().values()) == {"idle"})
+        yield cluster
+
+
+def _configure(cluster: Cluster) -> None:
+    folder, host = cluster.folder, socket.gethostname().split(".")[0]
+    folder.chmod(0o755)
+    (folder / "state").mkdir()
+    _wrap_srun(folder)
+    gres = ""
+    ports = _free_ports(1 + len(cluster.nodes))
+    conf = _CONF.format(folder=folder, host=host, port=ports.pop(), user="root")
+    for name in cluster.nodes:
+        (folder / f"spool.{name}").mkdir()
+        conf += _NODE.format(name=name, host=host, port=ports.pop(), gpus=GPUS)
+        gres += f"NodeName={name} Name=gpu Type=n File={folder}/gpu[0-{GPUS - 1}]\n"
+    for name, nodes in cluster.partitions.items():
+        conf += f"PartitionName={name} Nodes={','.join(nodes)} MaxTime=1-00:00:00 State=UP\n"
+    for number in range(GPUS):
+        os.mknod(folder / f"gpu{number}", 0o20666, os.makedev(1, 3))  # a second /dev/null passes for a GPU
+    (folder / "slurm.conf").write_text(conf)
+    (folder / "gres.conf").write_text(gres)
+    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+
+
+def _wrap_srun(folder: Path) -> None:
+    """Inside a job, Snakemake's executor takes SLURM_CONF away from srun; on a site it lies where Slurm looks."""
+    wrapper = folder / "bin" / "srun"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec "{shutil.which("srun", path=PATH)}" "$@"\n')
+    wrapper.chmod(0o755)
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _start_munge(cluster: Cluster) -> None:
+    folder = cluster.folder
+    key = folder / "munge.key"
+    key.write_bytes(os.urandom(1024))
+    key.chmod(0o600)
+    command = ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket", f"--key-file={key}"]
+    command += [f"--{kind}-file={folder}/munge.{kind}" for kind in ("pid", "log", "seed")]
+    with (folder / "munge.out").open("wb") as output:
+        cluster.daemons["munged"] = subprocess.Popen(
+            command, env=cluster.environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+        )
+    cluster.wait_until("munge answers", (folder / "munge.socket").exists)
+
+
+def _answers(cluster: Cluster) -> bool:
+    with suppress(subprocess.SubprocessError):
+        return "UP" in cluster.slurm("scontrol", "ping")
+    return False
+
+
+def _end(cluster: Cluster) -> None:
+    with suppress(subprocess.SubprocessError, OSError):
+        cluster.slurm("scancel", "--full", "--signal=KILL", *cluster.jobs())
+        cluster.slurm("scancel", *cluster.jobs())
+    for daemon in reversed(cluster.daemons.values()):
+        daemon.terminate()
+    for daemon in cluster.daemons.values():
+        with suppress(subprocess.TimeoutExpired):
+            daemon.wait(5)
+    for process in cluster.leftovers():
+        with suppress(psutil.Error):
+            process.send_signal(signal.SIGKILL)
+    for daemon in cluster.daemons.values():
+        daemon.wait()

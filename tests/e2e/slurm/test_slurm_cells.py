@@ -1,0 +1,162 @@
+"""What can become of a cell on a cluster: all the faults of single cells and nodes, side by side in one run."""
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+from slurm_cluster import Cluster
+from slurm_site import Run, Site, environment, new_site
+
+from dissect.store import Failure
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+LONG = {"TINY_STEPS": "20", "TINY_STEP_S": "0.5"}
+METHODS = ["Naive", "R", "Q", "Z2", "Z2+O", "Z3", "Z3+O"]
+
+
+@pytest.fixture(scope="module")
+def faulty(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, Run]:
+    """One run in which six of seven cells meet a fault each, and slurmctld is restarted half way."""
+    folder = tmp_path_factory.mktemp("faulty")
+    site = new_site(folder / "clone", cluster)
+    marks = {method: str(folder / method) for method in METHODS}
+    site.configure(
+        METHODS,
+        ["faults"],
+        **{
+            "R": environment(TINY_FAULT="raise", TINY_ONCE=marks["R"]),
+            "Q": environment(TINY_FAULT="raise"),
+            "Z2": {**environment(TINY_FAULT="hang"), "sampling": {"budget_s": 4.0}},
+            "Z2+O": environment(TINY_FAULT="hang", TINY_ONCE=marks["Z2+O"]),
+            "Z3": environment(TINY_FAULT="hang", TINY_ONCE=marks["Z3"]),
+            "Z3+O": environment(TINY_STEPS="90", TINY_STEP_S="0.5"),
+        },
+    )
+    run = site.start("all")
+    for method in ("Z2+O", "Z3", "Z3+O"):
+        cluster.wait_until(f"{method} runs", lambda method=method: site.runs(f"/{method}/"), 60)
+    cluster.slurm("scancel", site.job_of("_Z2+O_"))
+    # What the kernel's or the scheduler's SIGKILL leaves: not a word.
+    cluster.slurm("scancel", "--full", "--signal=KILL", site.job_of("_Z3_"))
+    # A job that starts in the same instant may miss its GPUs (Slurm 22.05), so the retries come first.
+    for method in ("R", "Q", "Z2+O", "Z3"):
+        cluster.wait_until(f"{method} is retried", lambda method=method: site.attempts(f"/{method}/") == 2, 60)
+    cluster.kill_daemon("slurmctld")
+    cluster.start_daemon("slurmctld")
+    assert site.log("/Z3+O/")
+    assert not list((site.folder / "results/cells").rglob("Z3+O/*/*.json"))
+    run.end(200)
+    return site, run
+
+
+def test_a_cell_that_fails_once_is_retried_once(faulty: tuple[Site, Run]) -> None:
+    site, _ = faulty
+    result = site.result("/R/")
+    assert (result.status, result.attempts) == ("ok", 2)
+    assert site.attempts("/R/") == 2
+
+
+def test_a_cell_that_always_fails_keeps_only_its_table(faulty: tuple[Site, Run]) -> None:
+    site, run = faulty
+    assert run.process.returncode != 0
+    assert site.attempts("/Q/") == 2, "one retry"
+    assert site.table("table_IV").exists()
+    assert not site.table("table_III").exists()
+    (line,) = [line for line in run.output.splitlines() if line.startswith("failed: ")]
+    assert line.startswith("failed: pretrain/faults/llama-tiny/deepspeed/Q/s128-b1-n2: rank 1: ValueError: the first")
+    assert "not built: table_III needs pretrain/faults/llama-tiny/deepspeed/Q/s128-b1-n2" in run.output
+    logs = re.search(r"\(attempt 2\); log: (\S+); Slurm's log: (\S+)", line)
+    assert logs
+    assert "ValueError: the first line says it" in (site.folder / logs[1]).read_text()
+    assert "Measure pretrain/faults/llama-tiny/deepspeed/Q/" in (site.folder / logs[2]).read_text()
+
+
+def test_scancel_is_seen_and_retried(faulty: tuple[Site, Run]) -> None:
+    site, run = faulty
+    assert "SLURM status is: 'CANCELLED'" in run.output
+    result = site.result("/Z2+O/")
+    assert (result.status, result.attempts) == ("ok", 2)
+
+
+def test_the_budget_is_an_outcome_and_not_retried(faulty: tuple[Site, Run]) -> None:
+    site, _ = faulty
+    assert site.result("/Z2/").status == "timeout"
+    assert site.attempts("/Z2/") == 1
+
+
+def test_a_kill_by_the_scheduler_is_a_failure_and_retried(faulty: tuple[Site, Run]) -> None:
+    site, _ = faulty
+    assert site.result("/Z3/").status == "ok"
+    assert site.attempts("/Z3/") == 2
+
+
+def test_a_restarted_slurmctld_disturbs_nobody(faulty: tuple[Site, Run]) -> None:
+    site, _ = faulty
+    assert site.result("/Z3+O/").status == "ok"
+    assert site.attempts("/Z3+O/") == 1
+
+
+def test_every_other_cell_was_measured_once(faulty: tuple[Site, Run]) -> None:
+    site, _ = faulty
+    assert site.result("/Naive/").status == "ok"
+    assert site.attempts("/Naive/") == 1
+
+
+def test_the_next_run_measures_the_failed_cell_alone(faulty: tuple[Site, Run]) -> None:
+    site, _ = faulty
+    failure = next((site.folder / "results/store").glob("*/failure.json"))
+    assert Failure.model_validate_json(failure.read_bytes()).attempt == 2
+    assert json.loads((failure.parent / "spec.json").read_bytes())["method"]["quantization"] == "nf4"
+    before = {method: site.attempts(f"/{method}/") for method in METHODS}
+    run = site.start("all")
+    assert run.end(200) != 0
+    after = {method: site.attempts(f"/{method}/") for method in METHODS}
+    assert after == {**before, "Q": before["Q"] + 2}
+
+
+def test_nodes_fail_and_memory_runs_out(cluster: Cluster, site_of: Callable[..., Site]) -> None:
+    """A node goes down with its steps; of another only slurmd dies; a third has less memory than the cell wants."""
+    site = site_of()
+    site.platform("small", host={"cpu": "a small node", "memory_gib": 0.35})
+    site.configure(
+        ["Naive"],
+        ["down", "pair", "small"],
+        down=environment(**LONG),
+        pair=environment(TINY_STEPS="110", TINY_STEP_S="0.5"),
+        small=environment(TINY_FAULT="memory"),
+    )
+    run = site.start("all")
+    cluster.wait_until("both cells run", lambda: site.runs("/down/") and site.runs("/pair/"), 60)
+    first = cluster.slurm("squeue", "-h", "-p", "pair", "-o", "%N")
+    cluster.kill_daemon(first)
+    _crash(cluster, "n2")
+    cluster.start_daemon("n2", "-b")  # as after a boot
+    cluster.wait_until("the other node of the pair has the retry", lambda: _waits(site), 120)
+    assert run.end() == 0, run.output
+    cluster.start_daemon(first)
+    assert site.result("/down/").status == "ok"
+    assert site.attempts("/down/") == 2
+    assert site.result("/pair/").status == "ok"
+    assert site.attempts("/pair/") == 1, "the step lived on, and the retry waited for it"
+    oom = site.result("/small/")
+    assert (oom.status, oom.phase) == ("oom", "host")
+    assert site.attempts("/small/") == 1
+    assert site.table("table_III").exists()
+    cluster.wait_until("all nodes are back", lambda: set(cluster.states().values()) <= {"idle", "completing"}, 60)
+
+
+def _crash(cluster: Cluster, node: str) -> None:
+    """As a power cut: the daemon, its step daemons and all below them."""
+    steps = cluster.steps(node)
+    assert steps
+    cluster.kill_daemon(node)
+    for process in steps:
+        process.kill()
+
+
+def _waits(site: Site) -> bool:
+    """Whether a second job of the pair's cell waits for the lock of the first."""
+    logs = (site.folder / "results/logs/pretrain/pair").rglob("*.log")
+    return any("waiting for another process" in path.read_text() for path in logs)

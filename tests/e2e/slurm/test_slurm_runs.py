@@ -1,0 +1,166 @@
+"""What can become of a whole run on a cluster: signals, two runs at once, a full disk, refusals, packs."""
+
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from slurm_cluster import Cluster
+from slurm_site import Run, Site, environment, interrupt, new_site
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+LONG = {"TINY_STEPS": "16", "TINY_STEP_S": "0.5"}
+
+
+PACKED = ["Naive", "Z2", "Z3", "R", "Q"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def packed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, Run]:
+    """A run of packs that starts beside the other tests; it disturbs none of them."""
+    folder = tmp_path_factory.mktemp("packed")
+    site = new_site(folder / "clone", cluster)
+    site.platform("down", pack_h=0.1)
+    once = environment(TINY_FAULT="raise", TINY_ONCE=str(folder / "once"))
+    site.configure(PACKED, ["down"], R=once, Q=environment(TINY_FAULT="raise"))
+    return site, site.start("packs")
+
+
+def idle(cluster: Cluster, partition: str) -> bool:
+    return not cluster.slurm("squeue", "-h", "-p", partition, "-o", "%i")
+
+
+def test_signals_to_the_main_process(cluster: Cluster, site_of: Callable[..., Site]) -> None:
+    """SIGINT cancels, SIGTERM lets the running cell finish, SIGKILL leaves a job that the next run adopts."""
+    sites = {"faults": site_of("int"), "main": site_of("term"), "other": site_of("kill")}
+    for partition, site in sites.items():
+        site.configure(["Naive"], [partition], Naive=environment(**LONG))
+    runs = {partition: site.start("all") for partition, site in sites.items()}
+    for partition, site in sites.items():
+        cluster.wait_until(f"the cell on {partition} runs", lambda at=site: at.runs("/Naive/"), 60)
+    interrupt(runs["faults"], signal.SIGINT)
+    interrupt(runs["main"], signal.SIGTERM)
+    interrupt(runs["other"], signal.SIGKILL)
+    assert runs["other"].end() == -signal.SIGKILL
+    assert not idle(cluster, "other"), "the job lives on"
+
+    # The lock of the killed run is told apart from a living one by a person alone.
+    refused = sites["other"].start("all")
+    assert refused.end() != 0
+    assert "--unlock" in refused.output
+    assert sites["other"].start("--unlock").end() == 0
+    again = sites["other"].start("all", "--rerun-incomplete")
+    assert again.end() == 0, again.output
+    assert sites["other"].attempts("/Naive/") == 1, "adopted, not measured twice"
+
+    assert runs["faults"].end() != 0
+    assert runs["main"].end() != 0
+    for partition in ("faults", "main"):
+        cluster.wait_until(f"no job is left on {partition}", lambda at=partition: idle(cluster, at), 20)
+    for partition, attempts in (("faults", 2), ("main", 1)):
+        site = sites[partition]
+        finished = site.start("all", "--rerun-incomplete")
+        assert finished.end() == 0, finished.output
+        assert site.result("/Naive/").status == "ok"
+        assert site.attempts("/Naive/") == attempts
+        assert site.table("table_III").exists()
+
+
+def test_two_clones_with_one_results_folder(site_of: Callable[..., Site], tmp_path: Path) -> None:
+    sites = [site_of("one"), site_of("two")]
+    shared = tmp_path / "results"
+    shared.mkdir()
+    for site in sites:
+        (site.folder / "results").symlink_to(shared)
+        site.configure(["Naive", "Z2", "Q"], ["main"], Z2=environment(**LONG))
+    runs = [site.start("all") for site in sites]
+    assert [run.end() for run in runs] == [0, 0], runs[0].output + runs[1].output
+    assert [sites[0].attempts(f"/{method}/") for method in ("Naive", "Z2", "Q")] == [1, 1, 1]
+    assert sites[0].table("table_III").exists()
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A folder with room for 256 KiB."""
+    folder.mkdir(parents=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_leaves_nothing_half_and_the_next_run_heals(site_of: Callable[..., Site]) -> None:
+    site = site_of()
+    site.configure(["Naive", "Z2"], ["main"], Z2=environment(TINY_STEPS="9000", TINY_STEP_S="0.0001"))
+    with small_disk(site.folder / "results/store"):
+        run = site.start("all")
+        assert run.end() != 0
+        assert site.result("/Naive/").status == "ok"
+        assert "No space left on device" in run.output
+        (store,) = {path.parent for path in (site.folder / "results/store").glob("*/log.txt")} - {
+            path.parent for path in (site.folder / "results/store").glob("*/result.json")
+        }
+        assert not list(store.glob(".*.tmp"))
+        assert not list(store.glob("steps.jsonl"))
+        subprocess.run(["mount", "-o", "remount,size=16m", site.folder / "results/store"], check=True)
+        healed = site.start("all")
+        assert healed.end() == 0, healed.output
+        assert site.attempts("/Naive/") == 1
+        assert site.result("/Z2/").status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "says"),
+    [
+        ({"partition": "nowhere"}, "Invalid partition name specified"),
+        ({"gpu_model": "a900"}, "Requested node configuration is not available"),
+        ({"cpus": 1000}, "it would wait for ever with the reason PartitionConfig"),
+    ],
+    ids=["partition", "GPU type", "CPUs"],
+)
+def test_what_sbatch_refuses_is_said_once_and_stops_the_run(
+    cluster: Cluster, site_of: Callable[..., Site], scheduler: dict[str, object], says: str
+) -> None:
+    site = site_of()
+    site.platform("main", **scheduler)
+    site.configure(["Naive", "Z2", "Q"], ["main"])
+    run = site.start("all")
+    assert run.end() == 1
+    assert run.output.count(says) == 1
+    assert "llm-dissect: the batch system refuses: sbatch --partition=" in run.output
+    assert "Traceback" not in run.output
+    assert not (site.folder / "results/cells").exists()
+    assert idle(cluster, "main")
+
+
+def test_a_request_that_must_wait_for_a_node_is_not_refused(cluster: Cluster, site_of: Callable[..., Site]) -> None:
+    site = site_of()
+    site.configure(["Naive"], ["small"])
+    cluster.slurm("scontrol", "update", "nodename=n5", "state=down", "reason=maintenance")
+    run = site.start("all")
+    cluster.wait_until("the job waits", lambda: not idle(cluster, "small"))
+    cluster.slurm("scontrol", "update", "nodename=n5", "state=resume")
+    assert run.end() == 0, run.output
+    assert site.result("/Naive/").status == "ok"
+
+
+def test_one_allocation_measures_many_cells(packed: tuple[Site, Run]) -> None:
+    """Each with its own process, result, retry and outcome; what failed keeps nobody else."""
+    site, run = packed
+    assert run.end() != 0
+    jobs = {path.stem for path in (site.folder / "results/logs/slurm").rglob("*.log")}
+    assert len(jobs) == 1
+    assert {method: site.attempts(f"/{method}/") for method in PACKED} == {
+        "Naive": 1, "Z2": 1, "Z3": 1, "R": 2, "Q": 2,
+    }  # fmt: skip
+    assert site.result("/R/").attempts == 2
+    assert "failed: pretrain/down/llama-tiny/deepspeed/Q/s128-b1-n2: rank 1: ValueError" in run.output
+    built = site.start("results/tables/table_IV.csv")
+    assert built.end() == 0, built.output
+    assert site.attempts("/Naive/") == 1

@@ -1,0 +1,113 @@
+"""What a batch system is asked for, per platform and cell."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dissect.cells.packs import pack_config, pack_platforms, pack_request
+from dissect.cells.resources import NAMES, Request, resources_of
+from dissect.cells.study import Study, load_study
+from dissect.config.errors import ConfigError
+from dissect.preflight import sbatch_options
+from goldens import check_golden
+
+
+def study(project: Path, **options: Any) -> Study:
+    return load_study(project, options)
+
+
+def request_of(study: Study, cell_id: str) -> Request:
+    cell = next(cell for cell in study.by_path.values() if cell.id == cell_id)
+    return resources_of(cell, study.catalog.platforms[cell.platform])
+
+
+def schedule(project: Path, platform: str, text: str) -> None:
+    path = project / f"config/platforms/{platform}.yaml"
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("scheduler:")]
+    path.write_text("\n".join([*lines, f"scheduler: {text}", ""]))
+
+
+Z2 = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
+EVERYTHING = (
+    "{partition: gpu, account: lab, qos: high, constraint: nvlink, exclusive: true, cpus: 8, memory_gib: 64,"
+    " gpus: true, gpu_model: tiny, margin_s: 60, pack_h: 1.5}"
+)
+
+
+def test_requests_of_the_shipped_platforms(project: Path) -> None:
+    every = study(project, platforms=["cpu", "a800", "rtx4090", "rtx3090", "h200"], models=["llama2-7b"])
+    shown = [cell for cell in every.by_path.values() if cell.method in ("-", "Naive")]
+    requests = {cell.id: dict(resources_of(cell, every.catalog.platforms[cell.platform])) for cell in shown}
+    check_golden("requests.json", json.dumps(requests, indent=1, sort_keys=True) + "\n")
+
+
+def test_every_field_of_the_section_is_asked_for(project: Path) -> None:
+    schedule(project, "cpu", EVERYTHING)
+    request = request_of(study(project), Z2)
+    assert dict(request) == {
+        "slurm_partition": "gpu", "slurm_account": "lab", "qos": "high", "constraint": "nvlink",
+        "slurm_extra": "--exclusive", "runtime": 6, "mem_mb": 65536, "cpus_per_task": 8, "gpu": 2, "gpu_model": "tiny",
+        "nodes": 1,
+    }  # fmt: skip
+    assert set(request) == set(NAMES)
+    assert sbatch_options(request) == (
+        "--partition=gpu", "--account=lab", "--qos=high", "--constraint=nvlink", "--exclusive", "--time=6",
+        "--mem=65536", "--nodes=1", "--cpus-per-task=8", "--gpus=tiny:2",
+    )  # fmt: skip
+
+
+def test_time_follows_the_budget_and_memory_the_declared(project: Path) -> None:
+    schedule(project, "cpu", "{margin_s: 60}")
+    config = project / "config/config.yaml"
+    config.write_text(
+        config.read_text().replace("overrides: {}", f"overrides: {{'{Z2}': {{sampling: {{budget_s: 1}}}}}}")
+    )
+    short = request_of(study(project), Z2)
+    other = request_of(study(project), Z2.replace("/Z2/", "/Naive/"))
+    assert (short["runtime"], other["runtime"]) == (2, 6), "minutes, rounded up"
+    assert short["mem_mb"] == 5202, "4 GiB that the spec declares, and some for Snakemake"
+
+
+def test_a_platform_without_wishes_asks_for_little(project: Path) -> None:
+    request = request_of(study(project), Z2)
+    assert {name for name in NAMES if request[name] is not None} == {"runtime", "mem_mb", "cpus_per_task", "nodes"}
+    assert request["cpus_per_task"] == -1, "left to the cluster"
+
+
+def test_nothing_of_it_is_in_a_key(project: Path) -> None:
+    before = {cell.id: cell.key for cell in study(project).by_path.values()}
+    schedule(project, "cpu", EVERYTHING)
+    assert {cell.id: cell.key for cell in study(project).by_path.values()} == before
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{memory_gib: 4}", "'scheduler.memory_gib' is 4, not above the 4 of 'host.memory_gib'"),
+        ("{gpu_model: 'a:8'}", "scheduler.gpu_model"),
+        ("{partitions: gpu}", "did you mean 'partition'?"),
+        ("{pack_h: 0}", "scheduler.pack_h"),
+    ],
+)
+def test_a_bad_section_is_one_sentence(project: Path, text: str, says: str) -> None:
+    schedule(project, "cpu", text)
+    with pytest.raises(ConfigError, match=r"config/platforms/cpu\.yaml") as caught:
+        study(project)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pack_asks_for_the_most_that_a_cell_needs(project: Path) -> None:
+    schedule(project, "cpu", EVERYTHING)
+    found = study(project, select="pretrain/*/*/*/*/*")
+    assert pack_platforms(found) == ["cpu"], "the others set no pack_h"
+    request = pack_request(found, "cpu")
+    assert (request["runtime"], request["gpu"], request["slurm_partition"]) == (90, 2, "gpu")
+
+
+def test_a_pack_measures_what_was_selected() -> None:
+    assert pack_config({}, "a800") == ['select="*/a800/*/*/*/*"']
+    asked = {"suite": "full", "models": ["llama2-7b"], "select": "pretrain/*/*/*/Z2*/*"}
+    assert pack_config(asked, "a800") == ['suite="full"', 'models=["llama2-7b"]', 'select="pretrain/a800/*/*/Z2*/*"']
