@@ -8,12 +8,12 @@ PYTHON ?= python3 python3.12 python3.11
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help smoke test lint format bench envs train-env locks schemas clean
+.PHONY: help smoke test prove-invalidation lint format bench envs train-env locks schemas clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | \
-	    while IFS='|' read -r target what; do printf '%-9s %s\n' "$$target" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | \
+	    while IFS='|' read -r target what; do printf '%-18s %s\n' "$$target" "$$what"; done
 
 smoke: .venv/.complete train-env ## Measure on this machine's CPU, draw every table and figure (SUITE=full: every method)
 	@echo "Measuring the $(SUITE) suite on the CPU; the first run also compiles DeepSpeed's CPU optimizer, for a minute"
@@ -24,6 +24,9 @@ test: lint train-env ## Run every check and test that this machine can run
 	@envs/run train -- python tests/in_train.py -m torch
 	@echo "Testing everything else"
 	@pytest -m "not torch"
+
+prove-invalidation: .venv/.complete ## Edit the configuration 1,000 times at random, compare plans with what must run
+	@PYTHONPATH=scripts:tests python -m proof.prove
 
 lint: .venv/.complete ## Check style and types
 	@echo "Checking style and types"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+STUB = ROOT / "tests/workflow/measuring_stub.py"
 
 
 @dataclass
@@ -86,3 +87,20 @@ def new_clone(folder: Path) -> Clone:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
     return Clone(folder)
+
+
+def stubbed_clone(folder: Path) -> Clone:
+    """A clone whose measuring command is replaced."""
+    clone = new_clone(folder)
+    paths = f"{ROOT / 'scripts'}:{ROOT / 'tests'}"
+    command = f'PYTHONPATH="{paths}" exec "{sys.executable}" "{STUB}" "$@"'
+    (folder / "envs/run").write_text(f"#!/bin/sh\n{command}\n")
+    return clone
+
+
+def with_new_times(clone: Clone) -> Clone:
+    """Times as git and cp leave them: all new, in no useful order."""
+    for path in sorted(clone.folder.rglob("*"), key=lambda path: path.name):
+        if path.is_file() and not path.is_symlink() and "scripts" not in path.parts:
+            path.touch()
+    return clone

@@ -180,22 +180,22 @@ def unsupported_cell(reason: str, **ids: Any) -> ManifestCell:
     return ManifestCell.model_validate(fields | ids | {"key": None, "path": None, "unsupported": reason})
 
 
-def platform_facts(label: str, gpu_label: str, n_gpus: int = 8, **changes: Any) -> PlatformFacts:
+def platform_facts(label: str, gpu_label: str, **changes: Any) -> PlatformFacts:
     """A platform with a declared peak; keywords replace fields."""
     fields: dict[str, Any] = {
-        "label": label, "gpu_label": gpu_label, "gpus_per_node": n_gpus, "declared": {},
+        "label": label, "gpu_label": gpu_label, "declared": {},
         "peak_flops": {"bf16": 989.5e12}, "peak_source": "vendor's datasheet",
     }  # fmt: skip
     return PlatformFacts.model_validate(fields | changes)
 
 
 PLATFORMS = {
-    "h200": platform_facts("H200", "H200-141G", 4),
+    "h200": platform_facts("H200", "H200-141G"),
     "a800": platform_facts("A800", "A800-80G", peak_flops={"bf16": 312e12}),
     "rtx4090": platform_facts("RTX4090", "RTX4090-24G", peak_flops={"bf16": 165.2e12}),
     "rtx3090": platform_facts("RTX3090", "RTX3090-24G", peak_flops={"bf16": 71e12}),
     "rtx3090-no-nvlink": platform_facts("RTX3090 w/o NVLink", "RTX3090-24G", peak_flops={"bf16": 71e12}),
-    "cpu": platform_facts("CPU", "process", 2, peak_flops={}, peak_source=None),
+    "cpu": platform_facts("CPU", "process", peak_flops={}, peak_source=None),
 }
 NOTE_Q = "Q: the 4-bit base is frozen; what trains is what stays unquantised: embeddings, norms and head."
 

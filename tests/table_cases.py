@@ -20,10 +20,10 @@ def table_i(project: Path) -> Manifest:
         "Interconnect": "NVLink, 900 GB/s", "CPU": "2 x AMD EPYC 7402", "Host memory": "512 GiB",
     }  # fmt: skip
     platforms = {
-        "h200": make.platform_facts("H200", "H200-141G", 4, declared=declared),
+        "h200": make.platform_facts("H200", "H200-141G", declared=declared),
         "a800": make.platform_facts("A800", "A800-80G", declared=declared | {"GPU": "NVIDIA A800-SXM4-80GB"}),
         "cpu": make.platform_facts(
-            "CPU", "process", 2, peak_flops={}, peak_source=None,
+            "CPU", "process", peak_flops={}, peak_source=None,
             declared={"GPU": "cpu", "GPUs": "2", "CPU": "the machine at hand", "Host memory": "4 GiB"},
         ),
     }  # fmt: skip

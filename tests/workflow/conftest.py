@@ -1,23 +1,11 @@
 """Clones in which real Snakemake runs over invented measurements."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from clones import ROOT, Clone, new_clone
-
-STUB = Path(__file__).with_name("measuring_stub.py")
-
-
-def stubbed_clone(folder: Path) -> Clone:
-    """A clone whose measuring command is replaced."""
-    clone = new_clone(folder)
-    paths = f"{ROOT / 'scripts'}:{ROOT / 'tests'}"
-    command = f'PYTHONPATH="{paths}" exec "{sys.executable}" "{STUB}" "$@"'
-    (folder / "envs/run").write_text(f"#!/bin/sh\n{command}\n")
-    return clone
+from clones import Clone, stubbed_clone, with_new_times
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +33,7 @@ def fresh(tmp_path: Path) -> Clone:
 THREE_WAYS: dict[str, Callable[[Clone, Path], Clone]] = {
     "as it is": lambda clone, _: clone,
     "without .snakemake": lambda clone, path: clone.copy(path / "bare", without=(".snakemake",)),
-    "fresh clone": lambda clone, path: _with_new_times(clone.copy(path / "new", without=(".snakemake",))),
+    "fresh clone": lambda clone, path: with_new_times(clone.copy(path / "new", without=(".snakemake",))),
 }
 
 
@@ -53,11 +41,3 @@ THREE_WAYS: dict[str, Callable[[Clone, Path], Clone]] = {
 def variant(request: pytest.FixtureRequest, clone: Clone, tmp_path: Path) -> Clone:
     """A finished clone in each of the states that the contract speaks of."""
     return THREE_WAYS[request.param](clone, tmp_path)
-
-
-def _with_new_times(clone: Clone) -> Clone:
-    """Times as git and cp leave them: all new, in no useful order."""
-    for path in sorted(clone.folder.rglob("*"), key=lambda path: path.name):
-        if path.is_file() and not path.is_symlink() and "scripts" not in path.parts:
-            path.touch()
-    return clone

@@ -45,7 +45,8 @@ def parse_glob(text: str, catalog: Catalog, where: str) -> CellGlob:
 def known_names(catalog: Catalog) -> Mapping[str, Iterable[str]]:
     """Every name that a part of a cell's id can have; workloads are open."""
     experiments = catalog.experiments.values()
-    methods = {m for e in experiments for m in methods_of(e.axes.method, catalog.methods, "")}
+    axes = [method for e in experiments for method in (e.axes.method, *(suite.method for suite in e.suites.values()))]
+    methods = {name for method in axes if method for name in methods_of(method, catalog.methods, "")}
     return {
         "stage": {e.stage for e in experiments},
         "platform": catalog.platforms,

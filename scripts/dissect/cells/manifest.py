@@ -24,16 +24,17 @@ class Fact(StrEnum):
 
 
 class PlatformFacts(Model):
-    """What tables say and need of a platform: labels and declared peaks, none of which can change a measurement."""
+    """What a table says and needs of a platform: labels and declared peaks, none of which can change a measurement."""
 
     label: str
-    gpu_label: str
-    gpus_per_node: PositiveInt
-    declared: dict[str, str]
-    """Table I's rows for this platform: ``Fact`` -> value with unit."""
-    peak_flops: dict[str, PositiveFloat]
-    """Dense peak of one GPU in FLOP/s by dtype; empty where nobody states one (``cpu``)."""
-    peak_source: str | None
+    gpu_label: str = ""
+    """For tables of cells."""
+    declared: dict[str, str] = {}
+    """For Table I: ``Fact`` -> value with unit."""
+    peak_flops: dict[str, PositiveFloat] = {}
+    """For tables of cells: dense peak of one GPU in FLOP/s by dtype; empty where nobody states one (``cpu``)."""
+    peak_source: str | None = None
+    """For Table I."""
 
 
 class ModelFacts(Model):

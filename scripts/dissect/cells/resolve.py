@@ -15,9 +15,10 @@ from dissect.cells.spec import Hardware, InspectSpec, PretrainSpec, Sampling, Tr
 from dissect.config.catalog import Catalog, axes_of, methods_of
 from dissect.config.errors import ConfigError, validation_sentence
 from dissect.config.experiment import Experiment
+from dissect.config.kinds import Framework, Stage
 from dissect.config.methods import MethodKnobs
 from dissect.config.overrides import CellOverride, given
-from dissect.config.platform import Platform
+from dissect.config.platform import Environment, Platform
 from dissect.runners import RUNNERS
 
 GIB = 2**30
@@ -43,10 +44,14 @@ def expand(name: str, catalog: Catalog, platforms: list[str], overrides: list[Ov
     for platform in platforms:
         facts = catalog.platforms[platform]
         counts = facts.gpu_counts if axes.gpus == "sweep" else [facts.gpus_per_node * facts.nodes]
+        if experiment.stage == "inspect":
+            for framework, n_gpus in product(axes.framework, counts):
+                yield _inspect_cell(platform, framework, n_gpus, catalog)
+            continue
         points = product(_models(experiment, catalog, facts), axes.framework, methods, axes.batch, counts)
         for model, framework, method, batch, n_gpus in points:
             point = _Point(name, experiment, platform, model, framework, method, batch, n_gpus)
-            yield _cell(point, catalog, overrides)
+            yield _training_cell(point, catalog, overrides)
 
 
 @dataclass(frozen=True)
@@ -65,46 +70,45 @@ class _Point:
 
 def _models(experiment: Experiment, catalog: Catalog, platform: Platform) -> list[str]:
     wanted = experiment.axes.model
-    if wanted == "none":
-        return [NO_NAME]
     names = [name for name in catalog.root.models if wanted == "configured" or name in wanted]
     return platform.workload.models if names and platform.workload.models else names
 
 
-def _cell(point: _Point, catalog: Catalog, overrides: list[Override]) -> Cell:
-    platform = catalog.platforms[point.platform]
-    runner = RUNNERS.get((point.experiment.stage, point.framework))
-    environment = platform.environments[runner.environment if runner else "train"]
-    if point.experiment.stage == "inspect":
-        return _inspect_cell(point, catalog, launcher_of(environment))
-    return _training_cell(point, catalog, overrides, launcher_of(environment))
-
-
-def _inspect_cell(point: _Point, catalog: Catalog, launcher: str) -> Cell:
-    platform = catalog.platforms[point.platform]
-    runner = RUNNERS["inspect", point.framework]
-    spec = InspectSpec(
-        framework=point.framework,
-        hardware=_hardware(platform, point.n_gpus, {}),
-        software=software_of(platform.environments[runner.environment], catalog.locks),
-        protocol=runner.protocol,
+def _inspect_cell(name: str, framework: Framework, n_gpus: int, catalog: Catalog) -> Cell:
+    platform = catalog.platforms[name]
+    environment = _environment(platform, "inspect", framework)
+    cell = Cell(
+        stage="inspect", platform=name, model=NO_NAME, framework=framework, method=NO_NAME, workload=f"n{n_gpus}",
+        n_gpus=n_gpus, seq_len=None, batch=None, launcher=launcher_of(environment),
+    )  # fmt: skip
+    if reason := constraints.runner_constraint("inspect", framework):
+        return replace(cell, unsupported=reason)
+    spec = InspectSpec.model_validate(
+        {
+            "framework": framework,
+            "hardware": _hardware(platform, name, n_gpus, {}),
+            "software": software_of(environment, catalog.locks),
+            "protocol": RUNNERS["inspect", framework].protocol,
+        }
     )
     canonical, key = spec_and_key(spec)
-    return Cell(
-        stage="inspect", platform=point.platform, model=NO_NAME, framework=point.framework, method=NO_NAME,
-        workload=f"n{point.n_gpus}", n_gpus=point.n_gpus, seq_len=None, batch=None, launcher=launcher,
-        canonical=canonical, key=key,
-    )  # fmt: skip
+    return replace(cell, canonical=canonical, key=key)
 
 
-def _training_cell(point: _Point, catalog: Catalog, overrides: list[Override], launcher: str) -> Cell:
+def _environment(platform: Platform, stage: Stage, framework: Framework) -> Environment:
+    runner = RUNNERS.get((stage, framework))
+    return platform.environments[runner.environment if runner else "train"]
+
+
+def _training_cell(point: _Point, catalog: Catalog, overrides: list[Override]) -> Cell:
     stage, platform = point.experiment.stage, catalog.platforms[point.platform]
+    environment = _environment(platform, stage, point.framework)
     parameters = _parameters(point, platform, overrides)
     n_gpus = parameters.hardware.pop("n_gpus", point.n_gpus)
     cell = Cell(
         stage=stage, platform=point.platform, model=point.model, framework=point.framework, method=point.method,
         workload=_workload_name(parameters.workload, n_gpus), n_gpus=n_gpus, seq_len=parameters.workload.seq_len,
-        batch=parameters.workload.batch, launcher=launcher,
+        batch=parameters.workload.batch, launcher=launcher_of(environment),
     )  # fmt: skip
     letters = catalog.methods.parse(point.method, cell.id)
     architecture = catalog.models[point.model].architecture
@@ -120,8 +124,8 @@ def _training_cell(point: _Point, catalog: Catalog, overrides: list[Override], l
     runner = RUNNERS[stage, point.framework]
     spec = PretrainSpec(
         framework=point.framework,
-        hardware=_hardware(platform, n_gpus, parameters.hardware),
-        software=software_of(platform.environments[runner.environment], catalog.locks),
+        hardware=_hardware(platform, point.platform, n_gpus, parameters.hardware),
+        software=software_of(environment, catalog.locks),
         model=architecture,
         method=_method(knobs, platform, parameters.method),
         workload=parameters.workload,
@@ -167,7 +171,7 @@ def _workload_name(workload: TrainingWorkload, n_gpus: int) -> str:
     return f"s{workload.seq_len}-b{workload.batch}-n{n_gpus}"
 
 
-def _hardware(platform: Platform, n_gpus: int, changes: Mapping[str, Any]) -> Hardware:
+def _hardware(platform: Platform, name: str, n_gpus: int, changes: Mapping[str, Any]) -> Hardware:
     declared = {
         "device": platform.device,
         "gpu_model": platform.gpu.model,
@@ -178,7 +182,10 @@ def _hardware(platform: Platform, n_gpus: int, changes: Mapping[str, Any]) -> Ha
         "device_memory_bytes": int(platform.gpu.memory_gib * GIB),
         "host_memory_bytes": int(platform.host.memory_gib * GIB),
     }
-    return Hardware.model_validate({**declared, **changes})
+    try:
+        return Hardware.model_validate({**declared, **changes})
+    except ValidationError as error:
+        raise ConfigError(validation_sentence(f"config/platforms/{name}.yaml", error, Hardware)) from None
 
 
 def _method(knobs: MethodKnobs, platform: Platform, changes: Mapping[str, Any]) -> TrainingMethod:

@@ -66,13 +66,14 @@ class Study:
         experiment = self.catalog.experiments[name]
         cells = self.experiments[name]
         methods = self.catalog.methods
+        platforms = dict.fromkeys(cell.platform for cell in cells)
         return Manifest(
             name=name,
             kind=experiment.kind,
             title=experiment.title,
             caption=experiment.caption,
             layout=experiment.layout.model_dump(),
-            platforms={p: _platform_facts(self.catalog.platforms[p]) for p in self.catalog.root.platforms},
+            platforms={p: _platform_facts(self.catalog.platforms[p], experiment.layout.kind) for p in platforms},
             models={c.model: ModelFacts(label=self.catalog.models[c.model].label) for c in cells if c.batch},
             methods={
                 c.method: MethodFacts(label=c.method, note=methods.note(methods.parse(c.method, name)))
@@ -137,16 +138,13 @@ def _manifest_cell(cell: Cell) -> ManifestCell:
     )  # fmt: skip
 
 
-def _platform_facts(platform: Platform) -> PlatformFacts:
+def _platform_facts(platform: Platform, layout: str) -> PlatformFacts:
+    """What this kind of table shows of a platform and no more: a fact that it does not show must not draw it again."""
     gpu = platform.gpu
-    return PlatformFacts(
-        label=platform.label,
-        gpu_label=gpu.label,
-        gpus_per_node=platform.gpus_per_node,
-        declared=_declared(platform),
-        peak_flops={dtype: tflops * 1e12 for dtype, tflops in gpu.peak_tflops.items()},
-        peak_source=gpu.source,
-    )
+    if layout == "platforms":
+        return PlatformFacts(label=platform.label, declared=_declared(platform), peak_source=gpu.source)
+    peaks: dict[str, float] = {dtype: tflops * 1e12 for dtype, tflops in sorted(gpu.peak_tflops.items())}
+    return PlatformFacts(label=platform.label, gpu_label=gpu.label, peak_flops=peaks)
 
 
 def _declared(platform: Platform) -> dict[str, str]:
@@ -162,4 +160,4 @@ def _declared(platform: Platform) -> dict[str, str]:
         Fact.HOST_MEMORY: f"{platform.host.memory_gib:g} GiB",
     }
     facts = {str(fact): value for fact, value in rows.items() if value}
-    return facts | {f"Dense peak {dtype}": f"{tflops:g} TFLOP/s" for dtype, tflops in gpu.peak_tflops.items()}
+    return facts | {f"Dense peak {dtype}": f"{tflops:g} TFLOP/s" for dtype, tflops in sorted(gpu.peak_tflops.items())}

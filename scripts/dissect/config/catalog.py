@@ -93,6 +93,8 @@ def _inherit(name: str, raw: Mapping[str, dict[str, Any]], chain: tuple[str, ...
     if parent is None:
         return raw[name]
     where = f"config/platforms/{name}.yaml: extends"
+    if not isinstance(parent, str):
+        raise ConfigError(f"{where}: found {parent!r}, expected the name of a platform")
     if parent not in raw:
         raise unknown(where, "platform", parent, raw)
     if parent in (*chain, name):

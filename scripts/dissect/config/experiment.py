@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, PositiveInt, model_validator
 
 from dissect.config.kinds import Framework, Stage, Suite
-from dissect.config.layout import FigureLayout, Layout
+from dissect.config.layout import FigureLayout, Layout, PlatformTableLayout
 from dissect.config.names import Names, check_unique
 from dissect.config.overrides import SamplingOverride, WorkloadOverride
 from dissect.model import Model
@@ -72,7 +72,11 @@ class Experiment(Model):
     """How it is laid out or drawn; never measures anything again."""
 
     @model_validator(mode="after")
-    def _layout_fits_kind(self) -> Self:
+    def _parts_fit(self) -> Self:
         if isinstance(self.layout, FigureLayout) != (self.kind == "figure"):
             raise ValueError(f"a {self.kind} cannot have the layout '{self.layout.kind}'")
+        if isinstance(self.layout, PlatformTableLayout) != (self.stage == "inspect"):
+            raise ValueError(f"the stage '{self.stage}' cannot have the layout '{self.layout.kind}'")
+        if self.stage != "inspect" and self.axes.model == "none":
+            raise ValueError(f"the stage '{self.stage}' needs a model, but 'axes.model' is 'none'")
         return self

@@ -1,5 +1,6 @@
 """Reading YAML 1.2 and validating it: every problem becomes one ConfigError."""
 
+import math
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,10 +57,20 @@ def typed(value: Any, nested: bool = False) -> Any:
 
 def validate(model: type[M], data: dict[str, Any], shown: str) -> M:
     """Validate data against its model; raises ConfigError with one sentence."""
+    _check_finite(data, shown)
     try:
         return model.model_validate(data)
     except ValidationError as error:
         raise ConfigError(validation_sentence(shown, error, model)) from None
+
+
+def _check_finite(value: Any, where: str) -> None:
+    """YAML knows infinity and not-a-number; JSON, and therefore a spec, does not."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where}: found {value}, expected a finite number")
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        _check_finite(inner, f"{where}{'.' if '.yaml: ' in where else ': '}{key}")
 
 
 def _yaml_sentence(error: MarkedYAMLError) -> str:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator
 
 from dissect.config.errors import ConfigError, unknown
 from dissect.config.kinds import Quantization, ZeroStage
+from dissect.config.overrides import given
 from dissect.model import Model
 
 NAIVE = "Naive"
@@ -90,19 +91,31 @@ class Methods(Model):
         return MethodKnobs.model_validate(turned)
 
     def conflict(self, letters: tuple[str, ...]) -> str | None:
-        """Why these letters cannot stand together, or None."""
+        """Why these letters cannot stand together, or None; the order of keys in the file does not count."""
         turned: dict[str, tuple[str, object]] = {}
         for letter in letters:
-            entry = self.letters[letter]
-            for other, reason in entry.excludes.items():
-                if other in letters:
-                    return reason
-            if entry.knobs_with and not entry.knobs_with.keys() & set(letters):
-                return f"{letter} needs one of {', '.join(entry.knobs_with)}"
-            for knob, value in self._turned_by(letter, letters).items():
+            if reason := self._refusal(letter, letters):
+                return reason
+            for knob, value in sorted(self._turned_by(letter, letters).items()):
                 first, before = turned.setdefault(knob, (letter, value))
                 if before != value:
                     return f"{first} and {letter} both set {knob}"
+        return None
+
+    def _refusal(self, letter: str, letters: tuple[str, ...]) -> str | None:
+        """Why a letter cannot stand in this company."""
+        entry = self.letters[letter]
+        for other in letters:
+            if other in entry.excludes:
+                return entry.excludes[other]
+        if entry.knobs_with and not entry.knobs_with.keys() & set(letters):
+            return f"{letter} needs one of {', '.join(name for name in self.letters if name in entry.knobs_with)}"
+        beside: dict[str, tuple[str, object]] = {}
+        for other in letters:
+            for knob, value in sorted(given(entry.knobs_with.get(other, MethodKnobs())).items()):
+                first, before = beside.setdefault(knob, (other, value))
+                if before != value:
+                    return f"{letter} sets {knob} differently beside {first} and {other}"
         return None
 
     def note(self, letters: tuple[str, ...]) -> str | None:
@@ -111,8 +124,7 @@ class Methods(Model):
 
     def _turned_by(self, letter: str, letters: tuple[str, ...]) -> dict[str, object]:
         entry = self.letters[letter]
-        turned = entry.knobs.model_dump(exclude_none=True)
-        for other, knobs in entry.knobs_with.items():
-            if other in letters:
-                turned |= knobs.model_dump(exclude_none=True)
+        turned = given(entry.knobs)
+        for other in letters:
+            turned |= given(entry.knobs_with.get(other, MethodKnobs()))
         return turned

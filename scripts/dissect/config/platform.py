@@ -164,7 +164,9 @@ class Platform(Model):
     """What a batch system is asked for."""
 
     @model_validator(mode="after")
-    def _counts_exist(self) -> Self:
+    def _parts_fit(self) -> Self:
+        if "train" not in self.environments:
+            raise ValueError("'environments' must name the environment 'train'")
         total = self.gpus_per_node * self.nodes
         if len(set(self.gpu_counts)) != len(self.gpu_counts):
             raise ValueError("'gpu_counts' has a duplicate")

@@ -1,0 +1,119 @@
+"""What is wrong with a configuration: shapes, contradictions, and names that nothing defines."""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+from proof.reading import Refused, Yaml, environment_of, known, letters_of, named
+
+PLATFORM = {
+    "label": {}, "device": {}, "gpu": {"model": {}, "label": {}, "memory_gib": {}}, "gpus_per_node": {},
+    "gpu_counts": {}, "interconnect": {"kind": {}}, "host": {"cpu": {}, "memory_gib": {}},
+}  # fmt: skip
+SIZES = [
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "rope_theta",
+]  # fmt: skip
+MODEL = {"label": {}, "source": {}, "architecture": {size: {} for size in SIZES}}
+EXPERIMENT = {
+    "kind": {}, "title": {}, "caption": {}, "stage": {}, "axes": {"framework": {}}, "layout": {"kind": {}},
+}  # fmt: skip
+
+
+def check_shape(config: Yaml) -> None:
+    """Required keys, lists without duplicates, and keys that exclude or need each other."""
+    for platform in config["platforms"].values():
+        require(platform, PLATFORM)
+        gpu, environment = platform["gpu"], environment_of(platform)
+        peaks = gpu.get("peak_tflops") or gpu.get("memory_bandwidth_gb_per_s")
+        locked, vouched = environment.get("lock"), environment.get("versions") or environment.get("image")
+        if (peaks and not gpu.get("source")) or (locked is None) == (environment.get("interpreter") is None):
+            raise Refused("a fact without its source, or an environment of no or two kinds")
+        if bool(locked) == bool(vouched):
+            raise Refused("versions belong to an interpreter")
+        unique(platform["gpu_counts"], platform.get("workload", {}).get("models") or [])
+    for model in config["models"].values():
+        require(model, MODEL)
+    for letter in config["letters"].values():
+        require(letter, {"means": {}})
+    for experiment in config["experiments"].values():
+        check_experiment(experiment)
+    unique(*(names for names in config["root"].values() if isinstance(names, list)))
+
+
+def check_experiment(experiment: Yaml) -> None:
+    require(experiment, EXPERIMENT)
+    axes, layout = experiment["axes"], experiment["layout"]
+    kinds = {"pivot": ("table", "pretrain"), "platforms": ("table", "inspect"), "scaling": ("figure", "pretrain")}
+    if kinds[layout["kind"]] != (experiment["kind"], experiment["stage"]):
+        raise Refused("a layout that does not fit")
+    if experiment["stage"] == "pretrain" and axes.get("model") == "none":
+        raise Refused("training without a model")
+    for each in (axes, *experiment.get("suites", {}).values()):
+        unique(*(each[key] for key in ("framework", "batch") if each.get(key)))
+    unique(axes["model"] if isinstance(axes.get("model"), list) else [])
+    if layout["kind"] == "pivot":
+        require(layout, {"rows": {}})
+        unique([*layout["rows"], *layout.get("columns", []), *layout.get("split", [])], layout.get("values", []))
+    for key in {"rows", "values", "series"} & layout.keys():
+        if not layout[key]:
+            raise Refused(f"empty {key}")
+
+
+def require(data: Yaml, keys: Yaml) -> None:
+    for key, inner in keys.items():
+        if key not in data:
+            raise Refused(f"no {key}")
+        require(data[key], inner)
+
+
+def unique(*lists: list[Any]) -> None:
+    if any(len({str(item) for item in items}) < len(items) for items in lists):
+        raise Refused("a duplicate")
+
+
+def check_names(config: Yaml) -> None:
+    """Names that nothing defines, and platforms that contradict themselves."""
+    root, experiments = config["root"], config["experiments"]
+    known(root["platforms"], config["platforms"])
+    known(root["models"], config["models"])
+    for kind, key in (("table", "tables"), ("figure", "figures")):
+        known([] if root[key] == "all" else root[key], [n for n, e in experiments.items() if e["kind"] == kind])
+    for platform in config["platforms"].values():
+        total = platform["gpus_per_node"] * platform.get("nodes", 1)
+        if any(count > total for count in platform["gpu_counts"]):
+            raise Refused("gpu_counts")
+        known(platform.get("workload", {}).get("models") or [], config["models"])
+        environment = environment_of(platform)
+        known([environment["lock"]] if environment.get("lock") else [], config["locks"])
+    for experiment in experiments.values():
+        models = experiment["axes"].get("model", "configured")
+        known(models if isinstance(models, list) else [], config["models"])
+        for method in all_methods(experiment):
+            letters_of(method, config)
+    for letter in config["letters"].values():
+        known([*letter.get("knobs_with", {}), *letter.get("excludes", {})], config["letters"])
+    for glob in root["overrides"]:
+        check_glob(glob, config)
+
+
+def all_methods(experiment: Yaml) -> Iterator[str]:
+    for axes in (experiment["axes"], *experiment.get("suites", {}).values()):
+        method = axes.get("method", [])
+        yield from [name for group in method["cross"] for name in group] if isinstance(method, dict) else method
+
+
+def check_glob(glob: str, config: Yaml) -> None:
+    experiments = config["experiments"].values()
+    every = [axes for e in experiments for axes in (e["axes"], *e.get("suites", {}).values())]
+    methods = {method for axes in every for method in named(axes, config)}
+    names = [
+        {e["stage"] for e in experiments}, {*config["platforms"]}, {*config["models"], "-"},
+        {f for e in experiments for f in e["axes"]["framework"]}, {*methods, *config["letters"], "-"},
+    ]  # fmt: skip
+    for index, (part, possible) in enumerate(zip(glob.split("/"), names, strict=False)):
+        wild = any(character in part for character in "*?[")
+        if index == 4 and not wild and part != "-":
+            letters_of(part, config)
+        elif not any(fnmatchcase(name, part) for name in possible):
+            raise Refused(f"glob {glob}")

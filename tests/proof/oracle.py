@@ -1,0 +1,297 @@
+"""What must be measured and drawn, worked out from the YAML files alone.
+
+Written a second time on purpose: nothing here comes from ``scripts/dissect``. A cell's fingerprint holds everything
+that can change its number, a table's everything that can change a byte of it.
+"""
+
+import math
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from proof.checks import check_names, check_shape
+from proof.reading import Refused, Yaml, environment_of, letters_of, named, normal, read_config
+
+Json = Any
+
+WORKLOAD = {"seq_len": 350, "dtype": "bf16", "gradient_clipping": 0.3, "seed": 42}
+SAMPLING = {
+    "warmup_min_steps": 3, "warmup_max_steps": 10, "min_steps": 10, "max_steps": 50, "interval_target": 0.02,
+    "budget_s": 900,
+}  # fmt: skip
+PIVOT = {
+    "columns": [], "split": [],
+    "values": ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"],
+}  # fmt: skip
+BUILT = {("inspect", "system"), ("pretrain", "deepspeed")}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its readable id, and its fingerprint or why it cannot exist."""
+
+    id: str
+    fingerprint: str | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What ``all`` must have for a configuration."""
+
+    cells: frozenset[tuple[str, str]]
+    """Id and fingerprint of every cell that can be measured."""
+    wanted: frozenset[tuple[str, str]]
+    """(``write_table`` or ``draw_figure``, name) of everything that is asked for."""
+    drawn: dict[tuple[str, str], str]
+    """The same for all tables and figures there are -> fingerprint of what it shows."""
+
+
+def expected(project: Path) -> Expected:
+    """Work it out; raises :class:`Refused`."""
+    config = read_config(project)
+    check_shape(config)
+    check_names(config)
+    cells: set[tuple[str, str]] = set()
+    wanted: set[tuple[str, str]] = set()
+    drawn: dict[tuple[str, str], str] = {}
+    for name, experiment in config["experiments"].items():
+        own = list(dict.fromkeys(cells_of(config, experiment)))
+        table = experiment["kind"] == "table"
+        jobs = [("write_table", name)] if table else [("write_table", name), ("draw_figure", name)]
+        drawn |= dict.fromkeys(jobs, fingerprint(table_content(config, experiment, own)))
+        asked_for = config["root"]["tables" if table else "figures"]
+        if asked_for == "all" or name in asked_for:
+            wanted |= {*jobs}
+            cells |= {(cell.id, cell.fingerprint) for cell in own if cell.fingerprint}
+    return Expected(frozenset(cells), frozenset(wanted), drawn)
+
+
+# Methods
+
+
+def turned(letter: str, beside: tuple[str, ...], config: Yaml) -> tuple[Yaml, str | None]:
+    """What a letter turns in this company, or why it cannot tell."""
+    entry = config["letters"][letter]
+    extra: Yaml = {}
+    for other in beside:
+        for knob, value in sorted(set_knobs(entry.get("knobs_with", {}).get(other))):
+            if extra.setdefault(knob, value) != value:
+                return {}, f"{letter} undecided on {knob}"
+    return dict(set_knobs(entry.get("knobs"))) | extra, None
+
+
+def set_knobs(knobs: Yaml | None) -> list[tuple[str, Any]]:
+    return [(knob, value) for knob, value in (knobs or {}).items() if value is not None]
+
+
+def knobs_of(letters: tuple[str, ...], config: Yaml) -> tuple[Yaml, str | None]:
+    """All knobs, or why these letters cannot stand together."""
+    found: Yaml = {}
+    by: dict[str, str] = {}
+    for letter in letters:
+        entry = config["letters"][letter]
+        for other in letters:
+            if other in entry.get("excludes", {}):
+                return {}, entry["excludes"][other]
+        needed = entry.get("knobs_with", {})
+        if needed and not set(needed) & set(letters):
+            return {}, f"{letter} needs one of {sorted(needed, key=list(config['letters']).index)}"
+        own, undecided = turned(letter, letters, config)
+        if undecided:
+            return {}, undecided
+        for knob, value in sorted(own.items()):
+            if found.setdefault(knob, value) != value:
+                return {}, f"{by[knob]} and {letter} on {knob}"
+            by.setdefault(knob, letter)
+    return found, None
+
+
+# Cells
+
+
+def cells_of(config: Yaml, experiment: Yaml) -> Iterator[Cell]:
+    axes = experiment["axes"] | {
+        key: value
+        for key, value in experiment.get("suites", {}).get(config["root"]["suite"], {}).items()
+        if value is not None
+    }
+    for name in config["root"]["platforms"]:
+        platform = config["platforms"][name]
+        total = platform["gpus_per_node"] * platform.get("nodes", 1)
+        counts = platform["gpu_counts"] if axes.get("gpus", "all") == "sweep" else [total]
+        if experiment["stage"] == "inspect":
+            for framework, count in product(axes["framework"], counts):
+                yield inspect_cell(config, name, framework, count)
+            continue
+        points = product(
+            models_of(config, axes, platform), axes["framework"], named(axes, config), axes.get("batch", [1]), counts
+        )
+        for model, framework, method, batch, count in points:
+            yield training_cell(config, experiment, name, model, framework, method, batch, count)
+
+
+def models_of(config: Yaml, axes: Yaml, platform: Yaml) -> list[str]:
+    wanted = axes.get("model", "configured")
+    own = [model for model in config["root"]["models"] if wanted == "configured" or model in wanted]
+    return (platform.get("workload", {}).get("models") or own) if own else []
+
+
+def inspect_cell(config: Yaml, name: str, framework: str, count: int) -> Cell:
+    cell_id = f"inspect/{name}/-/{framework}/-/n{count}"
+    if ("inspect", framework) not in BUILT:
+        return Cell(cell_id, None, "not built yet")
+    platform = config["platforms"][name]
+    return Cell(cell_id, fingerprint([hardware(platform, count, None), software(platform, config)]))
+
+
+def training_cell(
+    config: Yaml, experiment: Yaml, name: str, model: str, framework: str, method: str, batch: Any, count: int
+) -> Cell:
+    platform = config["platforms"][name]
+    stand_in = platform.get("workload", {})
+    work = WORKLOAD | given(experiment.get("workload")) | {"batch": batch}
+    if stand_in.get("seq_len"):
+        work["seq_len"] = stand_in["seq_len"]
+    stem = f"pretrain/{name}/{model}/{framework}/{method}"
+    over = overrides_for(config, f"{stem}/s{work['seq_len']}-b{batch}-n{count}")
+    work |= over["workload"]
+    sampling = SAMPLING | given(experiment.get("sampling")) | given(stand_in.get("sampling")) | over["sampling"]
+    if sampling["warmup_min_steps"] > sampling["warmup_max_steps"] or sampling["min_steps"] > sampling["max_steps"]:
+        raise Refused("sampling bounds")
+    count = over["hardware"].get("n_gpus", count)
+    cell_id = f"{stem}/s{work['seq_len']}-b{work['batch']}-n{count}"
+    architecture = config["models"][model]["architecture"]
+    knobs, conflict = knobs_of(letters_of(method, config), config)
+    reason = why_not(platform, framework, knobs, conflict, count, work["seq_len"], architecture)
+    if reason:
+        return Cell(cell_id, None, reason)
+    spec = [
+        hardware(platform, count, over["hardware"].get("environment")),
+        software(platform, config),
+        {key: float(value) for key, value in architecture.items()},
+        implementation(knobs, platform) | over["method"],
+        {key: value if isinstance(value, str) else float(value) for key, value in work.items()},
+        {key: float(value) for key, value in sampling.items()},
+    ]
+    return Cell(cell_id, fingerprint(spec))
+
+
+def given(section: Yaml | None) -> Yaml:
+    return {key: value for key, value in (section or {}).items() if value is not None}
+
+
+def overrides_for(config: Yaml, cell_id: str) -> dict[str, Yaml]:
+    found: dict[str, Yaml] = {"hardware": {}, "method": {}, "workload": {}, "sampling": {}}
+    for glob, sections in config["root"]["overrides"].items():
+        parts = glob.split("/")
+        if not any(character in parts[4] for character in "*?[-"):
+            parts[4] = normal(parts[4], config)
+        if not all(fnmatchcase(own, part) for own, part in zip(cell_id.split("/"), parts, strict=True)):
+            continue
+        for section, values in sections.items():
+            for key, value in given(values).items():
+                if found[section].setdefault(key, value) != value:
+                    raise Refused(f"two overrides disagree about {key}")
+    return found
+
+
+def why_not(
+    platform: Yaml, framework: str, knobs: Yaml, conflict: str | None, count: int, seq_len: int, architecture: Yaml
+) -> str | None:
+    total = platform["gpus_per_node"] * platform.get("nodes", 1)
+    positions = architecture["max_position_embeddings"]
+    reasons = {
+        "not built yet": ("pretrain", framework) not in BUILT,
+        str(conflict): conflict is not None,
+        f"{count} of {total} GPUs": count > total,
+        "no kernel": bool(knobs.get("flash_attention")) and not platform.get("kernels", {}).get("flash_attention"),
+        f"{seq_len} of {positions} positions": seq_len > positions,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def hardware(platform: Yaml, count: int, environment: Yaml | None) -> Json:
+    return [
+        platform["device"], platform["gpu"]["model"], count, math.ceil(count / platform["gpus_per_node"]),
+        platform["interconnect"]["kind"], platform.get("environment", {}) if environment is None else environment,
+        math.floor(platform["gpu"]["memory_gib"] * 2**30), math.floor(platform["host"]["memory_gib"] * 2**30),
+    ]  # fmt: skip
+
+
+def software(platform: Yaml, config: Yaml) -> Json:
+    environment = environment_of(platform)
+    if not environment.get("lock"):
+        versions = sorted(environment.get("versions", {}).items())
+        return [environment.get("python"), versions, environment.get("image")]
+    heads = [re.split(r"[\s;\\]", line, maxsplit=1)[0] for line in config["locks"][environment["lock"]].splitlines()]
+    pins = {head.lower() for head in heads if "==" in head and not head.startswith("#")}
+    python = environment.get("python") or f"{sys.version_info.major}.{sys.version_info.minor}"
+    return [python, sorted(pins)]
+
+
+def implementation(knobs: Yaml, platform: Yaml) -> Yaml:
+    offload = bool(knobs.get("offload_optimizer"))
+    return {
+        "attention": platform["kernels"]["flash_attention"] if knobs.get("flash_attention") else "eager",
+        "recompute": bool(knobs.get("recompute")),
+        "zero": int(knobs.get("zero_stage") or 0),
+        "offload_optimizer": offload,
+        "offload_parameters": bool(knobs.get("offload_parameters")),
+        "quantization": knobs.get("quantization") or "none",
+        "optimizer": "deepspeed_cpu_adam" if offload else platform.get("optimizer", "deepspeed_fused_adam"),
+    }
+
+
+def fingerprint(value: Json) -> str:
+    """Equal for equal content, whatever the order of mappings."""
+    if isinstance(value, dict):
+        return "{" + ",".join(sorted(f"{key}:{fingerprint(inner)}" for key, inner in value.items())) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(fingerprint(inner) for inner in value) + "]"
+    return repr(value + 0.0) if isinstance(value, float) else repr(value)
+
+
+# Tables
+
+
+def table_content(config: Yaml, experiment: Yaml, cells: list[Cell]) -> Json:
+    """Everything that a table or figure shows."""
+    layout = experiment["layout"]
+    defaults = {"pivot": PIVOT, "scaling": {"series": ["platform"]}, "platforms": {}}[layout["kind"]]
+    ids = [cell.id.split("/") for cell in cells]
+    platforms = list(dict.fromkeys(parts[1] for parts in ids))
+    facts = declared if layout["kind"] == "platforms" else shown
+    return [
+        experiment["title"], experiment["caption"], defaults | layout,
+        [[cell.id, cell.fingerprint, cell.reason] for cell in cells],
+        {name: facts(config["platforms"][name]) for name in platforms},
+        {parts[2]: config["models"][parts[2]]["label"] for parts in ids if parts[2] != "-"},
+        {letter: config["letters"][letter].get("note") for parts in ids if parts[4] not in ("-", "Naive")
+         for letter in parts[4].split("+")},
+    ]  # fmt: skip
+
+
+def shown(platform: Yaml) -> Json:
+    """What tables of numbers say of a platform; the peaks are the denominator of MFU."""
+    gpu = platform["gpu"]
+    return [platform["label"], gpu["label"], {dtype: float(peak) for dtype, peak in gpu.get("peak_tflops", {}).items()}]
+
+
+def declared(platform: Yaml) -> Json:
+    """What Table I says of a platform."""
+    gpu, link, host = platform["gpu"], platform["interconnect"], platform["host"]
+    numbers = [
+        platform["gpus_per_node"] * platform.get("nodes", 1), gpu["memory_gib"], gpu.get("memory_bandwidth_gb_per_s"),
+        link.get("gb_per_s"), host["memory_gib"],
+    ]  # fmt: skip
+    return [
+        platform["label"], gpu["model"], link["kind"], host["cpu"], gpu.get("source"),
+        [None if number is None else f"{number:g}" for number in numbers],
+        {dtype: f"{peak:g}" for dtype, peak in gpu.get("peak_tflops", {}).items()},
+    ]  # fmt: skip

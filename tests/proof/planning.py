@@ -1,0 +1,94 @@
+"""What Snakemake plans in a clone, and what the clone holds once that has run; one process for thousands of plans."""
+
+import contextlib
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import (
+    DAGSettings,
+    OutputSettings,
+    Quietness,
+    RerunTrigger,
+    ResourceSettings,
+)
+
+DRAWING = ("write_table", "draw_figure")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of ``all``, or the sentence with which the workflow refused its configuration."""
+
+    cells: frozenset[tuple[str, str]] = frozenset()
+    """Id and key of every cell that is handed to the measuring program, which measures it unless it has its result."""
+    known: frozenset[tuple[str, str]] = frozenset()
+    """Id and key of every cell that the target needs, finished or not."""
+    drawn: frozenset[tuple[str, str]] = frozenset()
+    """(rule, name) of every table and figure."""
+    refusal: str | None = None
+
+
+def plan(folder: Path) -> Plan:
+    """What ``snakemake all`` would do here."""
+    with _dag(folder) as (workflow, refusal):
+        return _plan_of(workflow) if workflow else Plan(refusal=refusal)
+
+
+def run(folder: Path) -> Plan:
+    """Do as if the plan had run: every output appears, and Snakemake's own metadata for it."""
+    with _dag(folder) as (workflow, refusal):
+        if workflow is None:
+            return Plan(refusal=refusal)
+        found = _plan_of(workflow)
+        workflow.iocache.deactivate()
+        for job in _in_order(workflow.dag):
+            made = b"".join([f"{job.rule.name} {job.wildcards}\n".encode(), *(Path(i).read_bytes() for i in job.input)])
+            for output in job.output:
+                Path(output).parent.mkdir(parents=True, exist_ok=True)
+                Path(output).write_bytes(made)
+            workflow.async_run(workflow.persistence.finished(job))
+        return found
+
+
+@contextmanager
+def _dag(folder: Path) -> Iterator[tuple[Any, str | None]]:
+    """Snakemake's workflow with its jobs, or why there is none."""
+    trigger_names = YAML(typ="safe").load(folder / "profiles/default/config.yaml")["rerun-triggers"]
+    triggers = frozenset(RerunTrigger.parse_choice(name) for name in trigger_names)
+    quiet = OutputSettings(quiet={Quietness.ALL})
+    with SnakemakeApi(quiet) as api, contextlib.redirect_stderr(io.StringIO()):
+        path = list(sys.path)
+        try:
+            workflow = api.workflow(ResourceSettings(cores=1), snakefile=folder / "Snakefile", workdir=folder)
+            dag = workflow.dag(DAGSettings(targets={"all"}, rerun_triggers=triggers))
+            dag.execute_workflow(executor="dryrun")
+        except SystemExit as stop:
+            yield None, str(stop)
+        else:
+            yield workflow._workflow, None
+        finally:
+            sys.path[:] = path
+
+
+def _plan_of(workflow: Any) -> Plan:
+    jobs = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if job.output]
+    drawn = frozenset((job.rule.name, job.wildcards.experiment) for job in jobs if job.rule.name in DRAWING)
+    return Plan(_cells(jobs), _cells(workflow.dag.jobs), drawn)
+
+
+def _cells(jobs: Iterable[Any]) -> frozenset[tuple[str, str]]:
+    measuring = [job for job in jobs if job.output and job.rule.name not in DRAWING]
+    return frozenset((job.wildcards.cell, job.wildcards.key) for job in measuring)
+
+
+def _in_order(dag: Any) -> list[Any]:
+    """Jobs that must run, each after those whose outputs it reads."""
+    waiting = [job for job in dag.needrun_jobs(exclude_finished=False) if job.output]
+    return sorted(waiting, key=lambda job: [*DRAWING].index(job.rule.name) if job.rule.name in DRAWING else -1)

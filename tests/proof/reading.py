@@ -1,0 +1,88 @@
+"""The configuration as plain data, read without any of the project's code."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+Yaml = dict[str, Any]
+
+ROOT = {
+    "platforms": ["cpu"], "models": ["llama2-7b", "llama2-13b", "llama2-70b"], "suite": "smoke", "tables": "all",
+    "figures": "all", "overrides": {},
+}  # fmt: skip
+
+
+class Refused(Exception):
+    """The configuration is wrong; nothing may be planned."""
+
+
+def read_config(project: Path) -> Yaml:
+    """Every file, platforms with what they inherit."""
+    folder = project / "config"
+    raw = {path.stem: read(path) for path in sorted((folder / "platforms").glob("*.yaml"))}
+    return {
+        "root": ROOT | read(folder / "config.yaml"),
+        "letters": read(folder / "methods.yaml").get("letters") or absent("letters"),
+        "platforms": {name: inherited(name, raw, ()) for name in raw},
+        "models": {path.stem: read(path) for path in (folder / "models").glob("*.yaml")},
+        "experiments": {path.stem: read(path) for path in sorted((folder / "experiments").glob("*.yaml"))},
+        "locks": {path.parent.name: path.read_text() for path in project.glob("envs/*/requirements.txt")},
+    }
+
+
+def read(path: Path) -> Yaml:
+    return YAML(typ="safe", pure=True).load(path)
+
+
+def absent(key: str) -> Any:
+    raise Refused(f"no {key}")
+
+
+def inherited(name: str, raw: dict[str, Yaml], seen: tuple[str, ...]) -> Yaml:
+    parent = raw[name].get("extends")
+    if parent is None:
+        return raw[name]
+    if parent not in raw or parent in (*seen, name):
+        raise Refused(f"{name} extends {parent}")
+    return laid_over(inherited(parent, raw, (*seen, name)), raw[name])
+
+
+def laid_over(base: Yaml, top: Yaml) -> Yaml:
+    deep = {k: laid_over(base[k], v) for k, v in top.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
+    return base | top | deep
+
+
+def known(names: Any, defined: Any) -> None:
+    if unknown := [name for name in names if name not in defined]:
+        raise Refused(f"unknown {unknown}")
+
+
+def environment_of(platform: Yaml) -> Yaml:
+    environments = platform.get("environments", {"train": {"lock": "train"}})
+    if "train" not in environments:
+        raise Refused("no environment")
+    return environments["train"]
+
+
+def letters_of(method: str, config: Yaml) -> tuple[str, ...]:
+    """In the order of methods.yaml."""
+    letters = [] if method == "Naive" else method.split("+")
+    known(letters, config["letters"])
+    if len(set(letters)) != len(letters):
+        raise Refused(f"letter twice in {method}")
+    return tuple(letter for letter in config["letters"] if letter in letters)
+
+
+def normal(method: str, config: Yaml) -> str:
+    return "+".join(letters_of(method, config)) or "Naive"
+
+
+def named(axes: Yaml, config: Yaml) -> list[str]:
+    """The methods of an axis, each once."""
+    method = axes.get("method", ["Naive"])
+    if isinstance(method, list):
+        return list(dict.fromkeys(normal(name, config) for name in method))
+    rows = [{letter for name in row for letter in letters_of(name, config)} for row in product(*method["cross"])]
+    return list(dict.fromkeys("+".join(x for x in config["letters"] if x in row) or "Naive" for row in rows))

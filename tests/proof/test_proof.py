@@ -1,0 +1,80 @@
+"""The invalidation contract over random edits; ``make prove-invalidation`` does the same with a thousand."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dissect.cells import resolve, study
+from dissect.cells.spec import Sampling
+from dissect.config.errors import ConfigError
+from proof.project import Edit
+from proof.prove import count, prove, report
+from proof.real import RealSession
+from proof.session import ACCEPTED, MUST, NEED_NOT, NEEDLESS, REFUSED, STALE, Session
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("kind", "edits"), [(Session, 66), (RealSession, 6)], ids=["planned", "run"])
+def test_random_edits_measure_and_draw_what_they_must(kind: type[Session], edits: int, tmp_path: Path) -> None:
+    tallies, mistakes = prove(kind, edits, 20231107, tmp_path)
+    assert count(tallies) == edits
+    assert len(tallies) > edits // 5, "the generator draws the same kinds of edits again and again"
+    assert not mistakes, report(mistakes)
+
+
+# A proof that finds nothing wrong must be able to: each kind of mistake is made in the resolver itself.
+
+KEY_OF, WRITE = resolve.spec_and_key, study.write_manifests
+CPU = "config/platforms/cpu.yaml"
+
+
+def forgetful(spec: object) -> tuple[str, str]:
+    return KEY_OF(spec.model_copy(update={"sampling": Sampling()}) if hasattr(spec, "sampling") else spec)
+
+
+def restless(project: Path) -> None:
+    for path in (project / study.MANIFESTS_DIR).iterdir():
+        os.utime(path)
+
+
+def refuse(*_: object) -> None:
+    raise ConfigError("config/config.yaml: no")
+
+
+BROKEN: list[tuple[str, str, str, str, Callable[..., object]]] = [
+    (MUST, "budget_s: 300", "budget_s: 301", "resolve.spec_and_key", forgetful),
+    (
+        NEED_NOT,
+        "label: CPU",
+        "label: PC",
+        "resolve.spec_and_key",
+        lambda s: KEY_OF(s.model_copy(update={"protocol": 2})),
+    ),
+    (STALE, "label: CPU", "label: PC", "study.write_manifests", lambda *_: None),
+    (NEEDLESS, "label: CPU", "label:  CPU", "study.write_manifests", lambda _, project: restless(project)),
+    (REFUSED, "label: CPU", "label: PC", "study.load_study", refuse),
+    (ACCEPTED, "label: CPU", "label: PC", "resolve.spec_and_key", KEY_OF),
+]
+
+
+@pytest.mark.parametrize(("what", "old", "new", "name", "broken"), BROKEN, ids=[case[0] for case in BROKEN])
+def test_every_kind_of_mistake_is_found(
+    what: str,
+    old: str,
+    new: str,
+    name: str,
+    broken: Callable[..., object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if what is MUST:
+        monkeypatch.setattr(f"dissect.cells.{name}", broken)
+    session = Session(tmp_path, {}, [])
+    monkeypatch.setattr(f"dissect.cells.{name}", broken)
+    session.clone.edit(CPU, old, new)
+    session.judge(Edit("by hand", new, wrong=what is ACCEPTED))
+    # A cell that is not measured leaves its tables stale as well.
+    assert {mistake.what for mistake in session.mistakes} == ({what, STALE} if what is MUST else {what})
