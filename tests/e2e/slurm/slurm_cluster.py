@@ -100,10 +100,9 @@ class Cluster:
         """Ids of the jobs in these states."""
         return self.slurm("squeue", "-h", "-t", states, "-o", "%i").split()
 
-    def start_daemon(self, name: str, *options: str) -> None:
+    def start_daemon(self, name: str) -> None:
         """Start ``slurmctld``, or the slurmd of a node."""
         own = ["slurmctld", "-D"] if name == "slurmctld" else ["slurmd", "-D", "-N", name]
-        own += options
         with (self.folder / f"{name}.out").open("ab") as output:
             self.daemons[name] = subprocess.Popen(
                 own, env=self.environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL

@@ -132,7 +132,7 @@ def test_nodes_fail_and_memory_runs_out(cluster: Cluster, site_of: Callable[...,
     first = cluster.slurm("squeue", "-h", "-p", "pair", "-o", "%N")
     cluster.kill_daemon(first)
     _crash(cluster, "n2")
-    cluster.start_daemon("n2", "-b")  # as after a boot
+    cluster.start_daemon("n2")  # Slurm believes in the job until its time limit, two minutes here
     cluster.wait_until("the other node of the pair has the retry", lambda: _waits(site), 120)
     assert run.end() == 0, run.output
     cluster.start_daemon(first)
