@@ -31,6 +31,9 @@ def check_shape(config: Yaml) -> None:
             raise Refused("a fact without its source, or an environment of no or two kinds")
         if bool(locked) == bool(vouched):
             raise Refused("versions belong to an interpreter")
+        asked = (platform.get("scheduler") or {}).get("memory_gib")
+        if asked is not None and asked <= platform["host"]["memory_gib"]:
+            raise Refused("the scheduler would kill before the runner")
         unique(platform["gpu_counts"], platform.get("workload", {}).get("models") or [])
     for model in config["models"].values():
         require(model, MODEL)
