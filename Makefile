@@ -8,7 +8,7 @@ PYTHON ?= python3 python3.12 python3.11
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help smoke test prove-invalidation lint format bench envs train-env locks schemas clean
+.PHONY: help smoke test test-slurm prove-invalidation lint format bench envs train-env locks schemas clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -23,7 +23,10 @@ test: lint train-env ## Run every check and test that this machine can run
 	@echo "Testing what needs torch, in the train environment"
 	@envs/run train -- python tests/in_train.py -m torch
 	@echo "Testing everything else"
-	@pytest -m "not torch"
+	@pytest -m "not torch and not slurm"
+
+test-slurm: .venv/.complete ## Run the tests on a real Slurm cluster on this machine (as root, with Debian's packages; 11 minutes)
+	@pytest -m slurm tests/e2e/slurm
 
 prove-invalidation: .venv/.complete ## Edit the configuration 1,000 times at random, compare plans with what must run
 	@PYTHONPATH=scripts:tests python -m proof.prove

@@ -10,7 +10,7 @@ from slurm_site import Run, Site, environment, new_site
 
 from dissect.store import Failure
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.slurm]
 
 LONG = {"TINY_STEPS": "20", "TINY_STEP_S": "0.5"}
 METHODS = ["Naive", "R", "Q", "Z2", "Z2+O", "Z3", "Z3+O"]

@@ -10,7 +10,7 @@ import pytest
 from slurm_cluster import Cluster
 from slurm_site import Run, Site, environment, interrupt, new_site
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.slurm]
 
 LONG = {"TINY_STEPS": "16", "TINY_STEP_S": "0.5"}
 
