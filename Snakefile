@@ -11,6 +11,7 @@ include: "rules/remeasure.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/plan.smk"
+include: "rules/exchange.smk"
 
 
 localrules:

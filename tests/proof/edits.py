@@ -45,6 +45,7 @@ def text_for(project: Path, path: schema.Path) -> st.SearchStrategy[str]:
         "tables": [name for name in stems["experiments"] if not name.startswith("fig")],
         "figures": [name for name in stems["experiments"] if name.startswith("fig")],
         "lock": ["train", "train-flash"], "kind": ["NVLink", "PCIe 4.0 x16"],
+        "interpreter": ["envs/run site -- python", "envs/run other -- python"],
     }  # fmt: skip
     return st.sampled_from(sorted(pools.get(path[-1], ["text one", "text two", "3"])))
 
