@@ -82,7 +82,7 @@ def add_file(draw: Draw, project: Path) -> Edit:
     folder = pick(draw, FOLDERS)
     known = sorted((project / "config" / folder).glob("*.yaml"))
     source = pick(draw, known)
-    name = f"{source.stem.rstrip('0123456789')[:12]}{len(known) + 20}"
+    name = f"{source.stem[:12].rstrip('0123456789.')}.{len(known) + 20}"
     shutil.copy(source, source.with_name(f"{name}.yaml"))
     if folder != "experiments":
         with editing(project, "config/config.yaml") as root:

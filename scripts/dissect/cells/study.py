@@ -130,8 +130,8 @@ def write_manifests(study: Study, project: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in study.experiments:
         path, text = folder / f"{name}.json", study.manifest(name).to_json()
-        if not path.exists() or path.read_text() != text:
-            path.write_text(text)
+        if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+            path.write_text(text, encoding="utf-8")
 
 
 def _select(name: str, catalog: Catalog, glob: CellGlob, overrides: list[Override]) -> list[Cell]:
