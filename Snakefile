@@ -12,6 +12,7 @@ include: "rules/packs.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/plan.smk"
+include: "rules/exchange.smk"
 
 
 localrules:

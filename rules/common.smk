@@ -71,4 +71,4 @@ wildcard_constraints:
     cell=".+",
     key="[0-9a-f]{12}",
     run="[0-9a-f]+",
-    experiment="[^/.]+",
+    experiment="[^/]+",

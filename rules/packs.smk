@@ -5,8 +5,10 @@
 rule packs:
     input:
         [f"results/packs/{RUN}/{platform}" for platform in pack_platforms(STUDY)],
+    log:
+        "results/logs/packs.log",
     shell:
-        "rm -rf results/packs"
+        "rm -rf results/packs 2>{log:q}"
 
 
 rule measure_pack:
@@ -21,10 +23,11 @@ rule measure_pack:
     threads: ALL_CORES
     resources:
         **requests(lambda wildcards: pack_request(STUDY, wildcards.platform)),
+        launcher=PYTHON,
     params:
         config=lambda wildcards: pack_config(config, wildcards.platform),
     message:
         "Measure all cells of {wildcards.platform} in one allocation"
     shell:
-        "{PYTHON} -m snakemake --profile profiles/local --nolock --nocolor cells --config {params.config:q}"
+        "{resources.launcher} -m snakemake --profile profiles/local --nolock --nocolor cells --config {params.config:q}"
         " >{log:q} 2>&1"

@@ -102,7 +102,7 @@ def check_names(config: Yaml) -> None:
 
 def all_methods(experiment: Yaml) -> Iterator[str]:
     for axes in (experiment["axes"], *experiment.get("suites", {}).values()):
-        method = axes.get("method", [])
+        method = axes.get("method") or []
         yield from [name for group in method["cross"] for name in group] if isinstance(method, dict) else method
 
 

@@ -45,6 +45,7 @@ def text_for(project: Path, path: schema.Path) -> st.SearchStrategy[str]:
         "tables": [name for name in stems["experiments"] if not name.startswith("fig")],
         "figures": [name for name in stems["experiments"] if name.startswith("fig")],
         "lock": ["train", "train-flash"], "kind": ["NVLink", "PCIe 4.0 x16"],
+        "interpreter": ["envs/run site -- python", "envs/run other -- python"],
     }  # fmt: skip
     return st.sampled_from(sorted(pools.get(path[-1], ["text one", "text two", "3"])))
 
@@ -81,7 +82,7 @@ def add_file(draw: Draw, project: Path) -> Edit:
     folder = pick(draw, FOLDERS)
     known = sorted((project / "config" / folder).glob("*.yaml"))
     source = pick(draw, known)
-    name = f"{source.stem.rstrip('0123456789')[:12]}{len(known) + 20}"
+    name = f"{source.stem[:12].rstrip('0123456789.')}.{len(known) + 20}"
     shutil.copy(source, source.with_name(f"{name}.yaml"))
     if folder != "experiments":
         with editing(project, "config/config.yaml") as root:

@@ -81,7 +81,7 @@ def normal(method: str, config: Yaml) -> str:
 
 def named(axes: Yaml, config: Yaml) -> list[str]:
     """The methods of an axis, each once."""
-    method = axes.get("method", ["Naive"])
+    method = ["Naive"] if axes.get("method") is None else axes["method"]
     if isinstance(method, list):
         return list(dict.fromkeys(normal(name, config) for name in method))
     rows = [{letter for name in row for letter in letters_of(name, config)} for row in product(*method["cross"])]

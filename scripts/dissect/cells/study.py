@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from dissect.cells.cell import Cell
-from dissect.cells.globs import CellGlob, parse_glob
+from dissect.cells.globs import PARTS, CellGlob, parse_glob
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.resolve import Override, expand
 from dissect.config.catalog import ROOT_FILE, Catalog, load_catalog
 from dissect.config.errors import ConfigError
+from dissect.config.kinds import Suite
 from dissect.config.platform import Platform
 
 MANIFESTS_DIR = "results/manifests"
@@ -112,14 +113,25 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
     return Study(catalog, experiments, selected, notices)
 
 
+def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Key -> published paths of all cells that this clone's files describe, on any platform and in either suite."""
+    every = {"select": "/".join("*" * len(PARTS)), "tables": "all", "figures": "all"}
+    paths: dict[str, list[str]] = {}
+    for suite in get_args(Suite):
+        study = load_study(project, {**command_line, **every, "suite": suite})
+        for path, cell in study.by_path.items():
+            paths.setdefault(cell.key or "", []).append(path)
+    return {key: list(dict.fromkeys(found)) for key, found in paths.items()}
+
+
 def write_manifests(study: Study, project: Path) -> None:
     """Write each manifest whose content changed: a file's time tells Snakemake to merge again."""
     folder = project / MANIFESTS_DIR
     folder.mkdir(parents=True, exist_ok=True)
     for name in study.experiments:
         path, text = folder / f"{name}.json", study.manifest(name).to_json()
-        if not path.exists() or path.read_text() != text:
-            path.write_text(text)
+        if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+            path.write_text(text, encoding="utf-8")
 
 
 def _select(name: str, catalog: Catalog, glob: CellGlob, overrides: list[Override]) -> list[Cell]:

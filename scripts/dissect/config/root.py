@@ -24,4 +24,6 @@ class RootConfig(Model):
     overrides: dict[str, CellOverride] = {}
     """Glob over cells -> parameters: ``pretrain/h200/llama2-70b/*/Z3*/*: {sampling: {budget_s: 1800}}``."""
     select: str | None = None
-    """Glob over the cells of all known platforms that the targets ``cells`` and ``remeasure`` take."""
+    """Glob over the cells of all known platforms that the targets ``cells``, ``remeasure`` and ``export`` take."""
+    file: str | None = None
+    """File that ``export`` writes and ``import`` reads."""

@@ -1,0 +1,27 @@
+# Results of several clusters in one clone: snakemake export --config select='<glob>', snakemake import --config file=...
+rule export:
+    log:
+        "results/logs/export.log",
+    localrule: True
+    resources:
+        launcher=PYTHON,
+    params:
+        config=json.dumps(config),
+    message:
+        "Export"
+    shell:
+        "{resources.launcher} scripts/export_results.py --config {params.config:q} 2>&1 | tee {log:q}"
+
+
+rule import:
+    log:
+        "results/logs/import.log",
+    localrule: True
+    resources:
+        launcher=PYTHON,
+    params:
+        config=json.dumps(config),
+    message:
+        "Import"
+    shell:
+        "{resources.launcher} scripts/import_results.py --config {params.config:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,27 @@
+"""Entry point of the rule ``export``: write finished cells into one file."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from dissect.cells.study import load_study
+from dissect.exchange import DEFAULT_FILE, export_cells
+from dissect.store import Store
+
+
+def main() -> None:
+    """Write the selected cells that have a result, and say how many they are."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--config", type=json.loads, default={}, help="what --config said, as JSON")
+    study = load_study(Path.cwd(), parser.parse_args().config)
+    path = Path(study.catalog.root.file or DEFAULT_FILE)
+    try:
+        written, missing = export_cells(study.selected, Store(Path("results/store")), path)
+    except OSError as error:
+        sys.exit(f"llm-dissect: {path}: cannot be written: {error.strerror}")
+    print(f"{path}: {written} cells; {missing} more have no result yet")
+
+
+if __name__ == "__main__":
+    main()

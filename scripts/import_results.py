@@ -1,0 +1,37 @@
+"""Entry point of the rule ``import``: merge another clone's finished cells into the store."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from dissect.cells.study import load_study, published_paths
+from dissect.exchange import ExchangeError, import_cells, read_export
+from dissect.store import KeyCollision, Store
+
+
+def main() -> None:
+    """Check all of the file, add what is missing, and name what was measured here with another result."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--config", type=json.loads, default={}, help="what --config said, as JSON")
+    given = parser.parse_args().config
+    file = load_study(Path.cwd(), given).catalog.root.file
+    if file is None:
+        sys.exit("llm-dissect: --config file: found nothing, expected the file to import: --config file=<path>")
+    published = {key: [Path(path) for path in paths] for key, paths in published_paths(Path.cwd(), given).items()}
+    try:
+        shared = read_export(Path(file))
+        merged = import_cells(shared, Store(Path("results/store")), published)
+    except (ExchangeError, KeyCollision, OSError) as error:
+        sys.exit(f"llm-dissect: {error}")
+    for cell in merged.conflicts:
+        print(f"conflict: {cell}: measured here as well, with another result; ours stays")
+    unused = sum(key not in published for key in shared)
+    print(
+        f"{file}: {len(merged.added)} cells added, {len(merged.known)} were here, {len(merged.conflicts)} conflicts; "
+        f"{unused} are of no table of this configuration"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Clusters that own different platforms: what each has measured is drawn in one clone that measures nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from clones import Clone, stubbed_clone
+
+TABLES = {"tables: all": "tables: [table_I, table_IV]", "figures: all": "figures: []"}
+
+
+def cluster(folder: Path, platforms: str) -> Clone:
+    clone = stubbed_clone(folder)
+    for old, new in (TABLES | {"platforms: [cpu]": f"platforms: [{platforms}]"}).items():
+        clone.edit("config/config.yaml", old, new)
+    clone.edit("config/config.yaml", "models: [llama2-7b, llama2-13b, llama2-70b]", "models: [llama2-7b]")
+    return clone
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What two clusters sent."""
+    files = {}
+    for platform in ("a800", "h200"):
+        clone = cluster(tmp_path_factory.mktemp(platform) / "clone", platform)
+        clone.snakemake("all")
+        assert len(clone.measured()) == 2
+        files[platform] = clone.folder / f"{platform}.tar.gz"
+        run = clone.snakemake("export", "--config", f"select=*/{platform}/*/*/*/*", f"file={files[platform]}")
+        assert "2 cells; 0 more have no result yet" in run.output
+    return files
+
+
+def test_tables_of_three_clusters_without_measuring_anything(exports: dict[str, Path], tmp_path: Path) -> None:
+    laptop = cluster(tmp_path / "laptop", "cpu")
+    laptop.snakemake("all")
+    assert {cell.split("/")[1] for cell in laptop.measured()} == {"cpu"}
+    for file in exports.values():
+        run = laptop.snakemake("import", "--config", f"file={file}")
+        assert "2 cells added, 0 were here, 0 conflicts; 0 are of no table" in run.output
+    laptop.edit("config/config.yaml", "platforms: [cpu]", "platforms: [cpu, a800, h200]")
+    run = laptop.snakemake("all")
+    assert sorted(run.jobs) == ["Write table table_I", "Write table table_IV"]
+    assert laptop.measured() == []
+    table = (laptop.folder / "results/tables/table_IV.md").read_text()
+    assert all(label in table for label in ("CPU", "A800", "H200"))
+    again = laptop.snakemake("import", "--config", f"file={exports['h200']}")
+    assert "0 cells added, 2 were here" in again.output
+    assert laptop.snakemake("all").jobs == []
+
+
+def test_a_conflict_is_named(exports: dict[str, Path], tmp_path: Path) -> None:
+    clone = cluster(tmp_path / "clone", "h200")
+    clone.snakemake("all")
+    clone.snakemake("remeasure", "--config", "select=pretrain/h200/*/*/*/*")
+    before = clone.bytes_of("store/*/result.json")
+    run = clone.snakemake("import", "--config", f"file={exports['h200']}")
+    assert "conflict: pretrain/h200/llama2-7b/deepspeed/Naive/s350-bmax-n4: measured here as well" in run.output
+    assert clone.bytes_of("store/*/result.json") == before
+
+
+@pytest.mark.parametrize("share", [0.5, None], ids=["truncated", "missing"])
+def test_a_bad_file_stops_with_one_sentence(exports: dict[str, Path], share: float | None, tmp_path: Path) -> None:
+    clone = cluster(tmp_path / "clone", "cpu")
+    data = exports["a800"].read_bytes()
+    if share:
+        (clone.folder / "bad.tar.gz").write_bytes(data[: int(len(data) * share)])
+    run = clone.snakemake("import", "--config", "file=bad.tar.gz", expect=1)
+    assert "llm-dissect: bad.tar.gz: " in run.output
+    assert "Traceback" not in run.output
+    assert not (clone.folder / "results/store").exists()
+
+
+def test_import_needs_a_file(tmp_path: Path) -> None:
+    run = cluster(tmp_path / "clone", "cpu").snakemake("import", expect=1)
+    assert "llm-dissect: --config file: found nothing" in run.output
