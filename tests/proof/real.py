@@ -59,7 +59,9 @@ class RealSession(Session):
             return [(REFUSED, run.output[-300:])]
         must = sorted(self.new_cells(wanted))
         does = self.clone.measured()
+        failed = run.code and ": layout: " not in run.output
         return [
+            *([(STALE, run.output[-300:])] if failed else []),
             *((MUST, cell) for cell in set(must) - set(does)),
             *((NEED_NOT, cell) for cell in set(does) - set(must)),
             *((NEED_NOT, f"{cell} twice") for cell in set(does) if does.count(cell) > 1),

@@ -35,7 +35,7 @@ def build_table(manifest: Manifest, project: Path) -> Table:
     layout = _LAYOUT.validate_python(manifest.layout)
     if isinstance(layout, PlatformTableLayout):
         frame = platforms.table_frame(manifest, records)
-        grids = [platforms.table_grid(manifest, records, frame)]
+        grids = [platforms.table_grid(manifest, records, frame)] if records else []
     else:
         frame = tidy_frame(records)
         grids = pivot(manifest, _pivot_of(layout), frame)
