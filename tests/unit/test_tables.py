@@ -287,3 +287,10 @@ def test_entry_point_writes_all_forms_and_fails_in_one_sentence(tmp_path: Path) 
     assert failed.returncode == 1
     assert failed.stderr.startswith(f"llm-dissect: {path}: does not exist; ")
     assert failed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("layout", [{"kind": "platforms"}, {"kind": "pivot", "rows": ["method"]}, {"kind": "scaling"}])
+def test_a_table_without_cells_has_its_header_alone(layout: dict[str, object], tmp_path: Path) -> None:
+    table = build_table(make.manifest("table_X", [], layout), tmp_path)
+    assert len(table.csv.splitlines()) == 1
+    assert table.markdown == ""
