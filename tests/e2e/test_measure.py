@@ -18,7 +18,8 @@ import pytest
 
 from dissect.cells.spec import InspectSpec, PretrainSpec, Software, canonical_spec, spec_key
 from dissect.measure.siblings import with_batch
-from dissect.result import Result, TrainingMetrics, read_result
+from dissect.metrics.training import TrainingMetrics
+from dissect.result import Result, read_result
 from dissect.store import Failure
 from factories import GIB, hardware, pretrain_spec
 

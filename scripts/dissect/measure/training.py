@@ -1,48 +1,34 @@
 """A training cell in the parent: prepare once, then fork ranks for one measurement or for the trials of a search."""
 
 import logging
-import shutil
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from dissect.cells.spec import PretrainSpec
+from dissect.cells.spec import TrainingSpec
 from dissect.measure import summary
-from dissect.measure.hostload import HostLoad
-from dissect.measure.launch import Launch
+from dissect.measure.attempt import Attempt, run_attempt, unfit
 from dissect.measure.measurement import Measurement
 from dissect.measure.node import Node
-from dissect.measure.nvml import GpuLoad, throttled
 from dissect.measure.runner import TrainingRunner, load_runner
 from dissect.measure.search import bracket, search_max
 from dissect.measure.siblings import hint, with_batch
-from dissect.measure.supervise import Ending, supervise, window_of
-from dissect.outcome import Flag, Status
-from dissect.result import Durations, Trial
+from dissect.measure.supervise import Ending
+from dissect.metrics.training import Trial
+from dissect.outcome import Status
+from dissect.result import Durations
 from dissect.store import Store
 
 PROBE_STEPS = 3
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One launch of the ranks and what was seen meanwhile."""
-
-    ending: Ending
-    start: float
-    """When the ranks were forked, CLOCK_MONOTONIC."""
-    end: float
-    host: HostLoad | None
-    gpu: GpuLoad | None
-
-
 @dataclass
 class TrainingCell:
     """One cell: everything that its attempts share."""
 
-    spec: PretrainSpec
+    spec: TrainingSpec
     runner: TrainingRunner
     workdir: Path
     deadline: float
@@ -53,17 +39,10 @@ class TrainingCell:
 
     def attempt(self, batch: int, probe_steps: int | None) -> Attempt:
         """Fork fresh ranks for this batch and watch them to their end."""
-        shutil.rmtree(self.workdir, ignore_errors=True)
-        self.workdir.mkdir(parents=True)
-        hardware = self.spec.hardware
-        gpu = GpuLoad(self.node.gpus) if isinstance(self.node.gpus, list) else None
-        host = HostLoad() if hardware.device == "cpu" else None
         entry = partial(self.runner.run_rank, with_batch(self.spec, batch))
-        launch = Launch(entry, hardware.n_gpus, self.workdir, self.deadline, probe_steps)
-        start = time.monotonic()
-        self.last = supervise(launch, hardware.host_memory_bytes, [load for load in (gpu, host) if load is not None])
-        shutil.rmtree(self.workdir)
-        return Attempt(self.last, start, time.monotonic(), host, gpu)
+        attempt = run_attempt(self.spec.hardware, entry, self.node, self.workdir, self.deadline, probe_steps)
+        self.last = attempt.ending
+        return attempt
 
     def try_batch(self, batch: int) -> Trial:
         """One trial of the search."""
@@ -93,44 +72,24 @@ class TrainingCell:
     def measure(self, batch: int, before: Durations) -> Measurement:
         """The full measurement at one batch."""
         attempt = self.attempt(batch, None)
-        ending = attempt.ending
-        window = window_of(ending.reports) if ending.status is Status.OK else (attempt.start, attempt.end)
-        load = attempt.gpu or attempt.host
-        others, disturbed = load.others(*window) if load else (f"not seen: {self.node.gpus}", False)
-        gpus = attempt.gpu.gpus(*window) if attempt.gpu else str(self.node.gpus)
-        measurement = Measurement(
-            status=ending.status,
-            phase=ending.phase,
-            reason=ending.reason,
-            durations=before,
-            gpus=gpus,
-            other_processes=others,
-            notes=self.node.notes,
-        )
-        if ending.status is not Status.OK:
+        measurement, seen = attempt.measurement(before)
+        if measurement.status is not Status.OK:
             return measurement
+        reports = attempt.ending.reports
         peak = attempt.gpu.peak_bytes() if attempt.gpu else None
-        metrics = summary.training_metrics(self.spec, batch, ending.reports, self.trials, peak)
-        seen = {
-            Flag.THROTTLED: not isinstance(gpus, str) and throttled(gpus),
-            Flag.OTHER_PROCESSES: disturbed,
-            Flag.HARDWARE_MISMATCH: self.node.mismatch is not None,
-        }
+        metrics = summary.training_metrics(self.spec, batch, reports, self.trials, peak)
         return replace(
             measurement,
             metrics=metrics,
-            flags=summary.flags(metrics, ending.reports, seen),
-            durations=summary.durations(ending.reports, attempt.start, before),
-            samples=summary.raw_samples(ending.reports),
+            flags=summary.flags(metrics, reports, seen),
+            durations=summary.durations(reports, attempt.start, before),
+            samples=summary.raw_samples(reports),
         )
 
 
-def measure_training(spec: PretrainSpec, node: Node, store: Store, workdir: Path, deadline: float) -> Measurement:
+def measure_training(spec: TrainingSpec, node: Node, store: Store, workdir: Path, deadline: float) -> Measurement:
     """Measure a training cell; ``workdir`` is for the ranks' reports and is removed."""
-    if spec.hardware.n_nodes > 1:
-        reason = f"the ranks of one node are all that is started here, the spec asks for {spec.hardware.n_nodes} nodes"
-        return Measurement(Status.FAILED, reason=reason)
-    if sentence := _too_few_gpus(spec, node):
+    if sentence := unfit(spec.hardware, node):
         return Measurement(Status.FAILED, reason=sentence)
     start = time.monotonic()
     runner = load_runner(spec)
@@ -142,11 +101,3 @@ def measure_training(spec: PretrainSpec, node: Node, store: Store, workdir: Path
     if spec.workload.batch == "max":
         return cell.search(hint(spec, store), before)
     return cell.measure(spec.workload.batch, before)
-
-
-def _too_few_gpus(spec: PretrainSpec, node: Node) -> str | None:
-    """Why the cell cannot run here, before anything is imported or compiled; without NVML nobody knows."""
-    wanted = spec.hardware.n_gpus // spec.hardware.n_nodes
-    if not isinstance(node.gpus, list) or len(node.gpus) >= wanted:
-        return None
-    return f"the cell needs {wanted} GPUs on this node, NVML finds {len(node.gpus)}"
