@@ -22,7 +22,7 @@ Json = Any
 WORKLOAD = {"seq_len": 350, "dtype": "bf16", "gradient_clipping": 0.3, "seed": 42}
 SAMPLING = {
     "warmup_min_steps": 3, "warmup_max_steps": 10, "min_steps": 10, "max_steps": 50, "interval_target": 0.02,
-    "budget_s": 900,
+    "window_s": 60, "budget_s": 900,
 }  # fmt: skip
 PIVOT = {
     "columns": [], "split": [],
