@@ -27,7 +27,7 @@ FIGURE_FORMATS = ["pdf", "svg", "png"]
 # Two measurements side by side would disturb each other: a cell takes all cores of the machine at hand.
 ALL_CORES = workflow.cores or 1
 
-MEASURE = "{resources.launcher} scripts/measure.py --spec {params.spec:q}"
+MEASURE = "{resources.launcher} scripts/measure.py --launcher {resources.launcher:q} --spec {params.spec:q}"
 
 try:
     STUDY = load_study(PROJECT, config)

@@ -12,7 +12,7 @@ from dissect.cells.resources import NAMES
 _OPTIONS = {
     "slurm_partition": "--partition={}", "slurm_account": "--account={}", "qos": "--qos={}",
     "constraint": "--constraint={}", "slurm_extra": "{}", "runtime": "--time={}", "mem_mb": "--mem={}",
-    "nodes": "--nodes={}",
+    "nodes": "--nodes={}", "tasks": "--ntasks={}", "gres": "--gres={}",
 }  # fmt: skip
 _HOPELESS = ("BadConstraints", "PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit")
 """Reasons of squeue that only another request, or another partition, would end."""

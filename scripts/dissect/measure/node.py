@@ -1,6 +1,7 @@
 """The node that a cell runs on, as found before the launch, against what the platform declares."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from dissect.cells.spec import Hardware
 from dissect.measure.nvml import Device, NoNvml, devices
@@ -16,7 +17,7 @@ class Node:
     """How it differs from what the platform declares, in words."""
 
     @property
-    def notes(self) -> dict[str, str]:
+    def notes(self) -> dict[str, Any]:
         """For the provenance."""
         return {"hardware_mismatch": self.mismatch} if self.mismatch else {}
 
@@ -31,6 +32,14 @@ def look_at_node(hardware: Hardware) -> Node:
         return Node("none is used: the cell runs on the CPU", None)
     wanted = hardware.n_gpus // hardware.n_nodes
     return Node(found[:wanted], mismatch(found, hardware.gpu_model, wanted, hardware.device_memory_bytes))
+
+
+def too_few_gpus(hardware: Hardware, node: Node) -> str | None:
+    """Why the ranks cannot run here, before anything is imported or compiled; without NVML nobody knows."""
+    wanted = hardware.n_gpus // hardware.n_nodes
+    if not isinstance(node.gpus, list) or len(node.gpus) >= wanted:
+        return None
+    return f"the cell needs {wanted} GPUs on this node, NVML finds {len(node.gpus)}"
 
 
 def mismatch(found: list[Device], gpu_model: str, n_gpus: int, memory_bytes: int) -> str | None:

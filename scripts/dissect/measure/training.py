@@ -9,16 +9,17 @@ from pathlib import Path
 
 from dissect.cells.spec import PretrainSpec
 from dissect.measure import summary
-from dissect.measure.hostload import HostLoad
-from dissect.measure.launch import Launch
+from dissect.measure.launch import Launch, meet_here
 from dissect.measure.measurement import Measurement
-from dissect.measure.node import Node
-from dissect.measure.nvml import GpuLoad, throttled
+from dissect.measure.node import Node, too_few_gpus
+from dissect.measure.nodes import Followers, orders, ranks_per_node, why_no_others
+from dissect.measure.rank import RankReport
 from dissect.measure.runner import TrainingRunner, load_runner
 from dissect.measure.search import bracket, search_max
 from dissect.measure.siblings import hint, with_batch
-from dissect.measure.supervise import Ending, supervise, window_of
-from dissect.outcome import Flag, Status
+from dissect.measure.sight import Sight, lookout
+from dissect.measure.supervise import Ending, conclude, supervise, window_of
+from dissect.outcome import Status
 from dissect.result import Durations, Trial
 from dissect.store import Store
 
@@ -33,9 +34,8 @@ class Attempt:
     ending: Ending
     start: float
     """When the ranks were forked, CLOCK_MONOTONIC."""
-    end: float
-    host: HostLoad | None
-    gpu: GpuLoad | None
+    sights: list[Sight]
+    """One per node, this one first."""
 
 
 @dataclass
@@ -47,6 +47,8 @@ class TrainingCell:
     workdir: Path
     deadline: float
     node: Node
+    launcher: str
+    """Command that starts the Python of the cell, for its other nodes."""
     trials: list[Trial] = field(default_factory=list)
     last: Ending | None = None
     """How the latest attempt ended."""
@@ -55,15 +57,22 @@ class TrainingCell:
         """Fork fresh ranks for this batch and watch them to their end."""
         shutil.rmtree(self.workdir, ignore_errors=True)
         self.workdir.mkdir(parents=True)
-        hardware = self.spec.hardware
-        gpu = GpuLoad(self.node.gpus) if isinstance(self.node.gpus, list) else None
-        host = HostLoad() if hardware.device == "cpu" else None
-        entry = partial(self.runner.run_rank, with_batch(self.spec, batch))
-        launch = Launch(entry, hardware.n_gpus, self.workdir, self.deadline, probe_steps)
+        spec, hardware = with_batch(self.spec, batch), self.spec.hardware
+        watch, meeting = lookout(self.node, hardware), meet_here(hardware.n_gpus)
+        entry = partial(self.runner.run_rank, spec)
+        launch = Launch(entry, ranks_per_node(hardware), self.workdir, self.deadline, probe_steps, meeting)
         start = time.monotonic()
-        self.last = supervise(launch, hardware.host_memory_bytes, [load for load in (gpu, host) if load is not None])
+        with Followers(orders(spec, launch, meeting), self.launcher) as others:
+            here = supervise(launch, hardware.host_memory_bytes, watch.watchers, others)
+            self.last = ending = conclude([here, *others.ends()])
+        timed = ending.status is Status.OK and probe_steps is None
+        window = window_of(self.of_this_node(ending)) if timed else (start, time.monotonic())
         shutil.rmtree(self.workdir)
-        return Attempt(self.last, start, time.monotonic(), host, gpu)
+        return Attempt(ending, start, [watch.sight(*window), *others.sights])
+
+    def of_this_node(self, ending: Ending) -> list[RankReport]:
+        """The reports whose times are of this node's clock."""
+        return ending.reports[: ranks_per_node(self.spec.hardware)]
 
     def try_batch(self, batch: int) -> Trial:
         """One trial of the search."""
@@ -93,44 +102,36 @@ class TrainingCell:
     def measure(self, batch: int, before: Durations) -> Measurement:
         """The full measurement at one batch."""
         attempt = self.attempt(batch, None)
-        ending = attempt.ending
-        window = window_of(ending.reports) if ending.status is Status.OK else (attempt.start, attempt.end)
-        load = attempt.gpu or attempt.host
-        others, disturbed = load.others(*window) if load else (f"not seen: {self.node.gpus}", False)
-        gpus = attempt.gpu.gpus(*window) if attempt.gpu else str(self.node.gpus)
+        ending, here = attempt.ending, attempt.sights[0]
+        notes = {"nodes": [sight.model_dump(mode="json") for sight in attempt.sights]} if attempt.sights[1:] else {}
         measurement = Measurement(
             status=ending.status,
             phase=ending.phase,
             reason=ending.reason,
             durations=before,
-            gpus=gpus,
-            other_processes=others,
-            notes=self.node.notes,
+            gpus=here.gpus,
+            other_processes=here.other_processes,
+            notes=self.node.notes | notes,
         )
         if ending.status is not Status.OK:
             return measurement
-        peak = attempt.gpu.peak_bytes() if attempt.gpu else None
+        peak = max((s.peak_memory_bytes for s in attempt.sights if s.peak_memory_bytes is not None), default=None)
         metrics = summary.training_metrics(self.spec, batch, ending.reports, self.trials, peak)
-        seen = {
-            Flag.THROTTLED: not isinstance(gpus, str) and throttled(gpus),
-            Flag.OTHER_PROCESSES: disturbed,
-            Flag.HARDWARE_MISMATCH: self.node.mismatch is not None,
-        }
+        seen = {flag: any(sight.doubts()[flag] for sight in attempt.sights) for flag in here.doubts()}
         return replace(
             measurement,
             metrics=metrics,
             flags=summary.flags(metrics, ending.reports, seen),
-            durations=summary.durations(ending.reports, attempt.start, before),
+            durations=summary.durations(self.of_this_node(ending), attempt.start, before),
             samples=summary.raw_samples(ending.reports),
         )
 
 
-def measure_training(spec: PretrainSpec, node: Node, store: Store, workdir: Path, deadline: float) -> Measurement:
-    """Measure a training cell; ``workdir`` is for the ranks' reports and is removed."""
-    if spec.hardware.n_nodes > 1:
-        reason = f"the ranks of one node are all that is started here, the spec asks for {spec.hardware.n_nodes} nodes"
-        return Measurement(Status.FAILED, reason=reason)
-    if sentence := _too_few_gpus(spec, node):
+def measure_training(
+    spec: PretrainSpec, node: Node, store: Store, workdir: Path, deadline: float, launcher: str
+) -> Measurement:
+    """Measure a training cell; ``workdir`` is for the reports of its ranks and other nodes, and is removed."""
+    if sentence := why_no_others(spec.hardware.n_nodes) or too_few_gpus(spec.hardware, node):
         return Measurement(Status.FAILED, reason=sentence)
     start = time.monotonic()
     runner = load_runner(spec)
@@ -138,15 +139,7 @@ def measure_training(spec: PretrainSpec, node: Node, store: Store, workdir: Path
     imported = time.monotonic()
     runner.prepare(spec)
     before = Durations(imports_s=imported - start, prepare_s=time.monotonic() - imported)
-    cell = TrainingCell(spec, runner, workdir, deadline, node)
+    cell = TrainingCell(spec, runner, workdir, deadline, node, launcher)
     if spec.workload.batch == "max":
         return cell.search(hint(spec, store), before)
     return cell.measure(spec.workload.batch, before)
-
-
-def _too_few_gpus(spec: PretrainSpec, node: Node) -> str | None:
-    """Why the cell cannot run here, before anything is imported or compiled; without NVML nobody knows."""
-    wanted = spec.hardware.n_gpus // spec.hardware.n_nodes
-    if not isinstance(node.gpus, list) or len(node.gpus) >= wanted:
-        return None
-    return f"the cell needs {wanted} GPUs on this node, NVML finds {len(node.gpus)}"

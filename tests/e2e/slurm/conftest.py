@@ -9,6 +9,7 @@ from slurm_site import Site, new_site
 
 PARTITIONS = {
     "faults": ["n1"], "down": ["n2"], "pair": ["n3", "n4"], "small": ["n5"], "main": ["n6"], "other": ["n7"],
+    "nodes": ["n8", "n9"],
 }  # fmt: skip
 
 

@@ -119,7 +119,7 @@ def test_the_next_run_measures_the_failed_cell_alone(faulty: tuple[Site, Run]) -
 def test_nodes_fail_and_memory_runs_out(cluster: Cluster, site_of: Callable[..., Site]) -> None:
     """A node goes down with its steps; of another only slurmd dies; a third has less memory than the cell wants."""
     site = site_of()
-    site.platform("small", host={"cpu": "a small node", "memory_gib": 0.35})
+    site.platform("small", {"host": {"cpu": "a small node", "memory_gib": 0.35}})
     site.configure(
         ["Naive"],
         ["down", "pair", "small"],
