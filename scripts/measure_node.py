@@ -5,8 +5,10 @@ import os
 import sys
 
 from dissect.measure.nodes import Order, follow
+from measure import keep_byte_code
 
 if __name__ == "__main__":
+    keep_byte_code()
     passed = follow(Order.model_validate_json(sys.argv[1]))
     sys.stdout.flush()
     sys.stderr.flush()

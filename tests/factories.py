@@ -5,19 +5,22 @@ from typing import Any
 
 from dissect.cells.manifest import Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.spec import (
+    DeepSpeedMethod,
     Hardware,
     InspectSpec,
     ModelArchitecture,
     PretrainSpec,
     Sampling,
     Software,
-    TrainingMethod,
     TrainingWorkload,
     canonical_spec,
     spec_key,
 )
+from dissect.metrics.estimate import Estimate
+from dissect.metrics.inspection import InspectMetrics
+from dissect.metrics.training import TrainingMetrics
 from dissect.outcome import Flag, Phase, Status
-from dissect.result import Estimate, Gpu, InspectMetrics, Provenance, Result, TrainingMetrics
+from dissect.result import Gpu, Provenance, Result
 
 GIB = 2**30
 Spec = PretrainSpec | InspectSpec
@@ -63,7 +66,7 @@ def pretrain_spec(
         hardware=on or hardware(),
         software=Software(python="3.12", lock_sha256="0" * 64),
         model=model,
-        method=TrainingMethod.model_validate(knobs | method),
+        method=DeepSpeedMethod.model_validate(knobs | method),
         workload=TrainingWorkload.model_validate(
             {"seq_len": seq_len, "batch": batch, "dtype": "bf16", "gradient_clipping": 0.3, "seed": 0}
         ),

@@ -10,21 +10,21 @@ import signal
 import time
 from pathlib import Path
 
-from dissect.cells.spec import PretrainSpec
+from dissect.cells.spec import TrainingSpec
 from dissect.measure.rank import RankContext, RankReport
 from dissect.outcome import Phase, Status
 
 
-def import_libraries(_: PretrainSpec) -> None:
+def import_libraries(_: TrainingSpec) -> None:
     """There are none."""
 
 
-def prepare(_: PretrainSpec) -> None:
+def prepare(_: TrainingSpec) -> None:
     if marks := os.environ.get("TINY_MARKS"):  # counts measurements across processes
         (Path(marks) / f"{os.getpid()}").touch()
 
 
-def run_rank(spec: PretrainSpec, context: RankContext) -> RankReport:
+def run_rank(spec: TrainingSpec, context: RankContext) -> RankReport:
     rank = int(os.environ["RANK"])
     last = rank == int(os.environ["WORLD_SIZE"]) - 1
     context.enter(Phase.FORWARD)

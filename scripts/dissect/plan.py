@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from dissect.cells.cell import Cell
-from dissect.cells.spec import PretrainSpec, parse_spec
+from dissect.cells.spec import TrainingSpec, parse_spec
 from dissect.cells.study import Study
 from dissect.result import ResultError, read_result
 from dissect.store import Store
@@ -60,6 +60,6 @@ def _status(cell: Cell, store: Store) -> tuple[str, str, float | None]:
             except ResultError as error:
                 return "broken", str(error), None
     spec = parse_spec(cell.canonical)
-    if isinstance(spec, PretrainSpec) and (needed := state_bytes(spec)) > spec.hardware.device_memory_bytes:
+    if isinstance(spec, TrainingSpec) and (needed := state_bytes(spec)) > spec.hardware.device_memory_bytes:
         return "will not fit", f"{cell.model} {cell.method}: states alone take {needed / 2**30:.0f} GiB per GPU", None
     return TO_RUN, "", None

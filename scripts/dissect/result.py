@@ -8,96 +8,18 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     ValidationError,
     model_validator,
 )
 
 from dissect.cells.spec import CellSpec, canonical_spec, spec_key
+from dissect.metrics.inspection import InspectMetrics
+from dissect.metrics.training import TrainingMetrics
 from dissect.model import Model
 from dissect.outcome import Flag, Phase, Status
 
 SCHEMA_VERSION: Final = 1
-
-
-class Estimate(Model):
-    """The median of ``n`` samples with its distribution-free 95 % interval, and their mean."""
-
-    median: float
-    low: float
-    high: float
-    mean: float
-    n: PositiveInt
-
-    @property
-    def relative_half_width(self) -> float:
-        """Half width of the interval as a share of the median."""
-        return (self.high - self.low) / 2 / self.median
-
-
-class Trial(Model):
-    """One attempt of a ``max`` search, in its own processes."""
-
-    batch: PositiveInt
-    status: Status
-    phase: Phase | None = None
-    peak_memory_bytes: NonNegativeInt | None = None
-
-
-class TrainingMetrics(Model):
-    """What one training cell measured; docs/metrics.md has the formulas."""
-
-    kind: Literal["training"] = "training"
-    batch: PositiveInt
-    """Sequences per GPU; for ``max`` the largest that passed."""
-    tokens_per_step: PositiveInt
-    """Over all GPUs: batch x GPUs x sequence length."""
-    step_time_s: Estimate
-    """Synchronised steps; a step lasts as long as its slowest rank."""
-    tokens_per_s: Estimate
-    """Over all GPUs, from the median step; the interval is the step time's."""
-    paper_tokens_per_s: PositiveFloat
-    """The authors' definition: tokens per step / mean step time of the measured window."""
-    step_time_cv: NonNegativeFloat
-    """Coefficient of variation of the step times."""
-    warmup_steps: NonNegativeInt
-    stopped_by: Literal["interval", "max_steps", "budget"]
-    peak_memory_bytes: PositiveInt
-    """Largest over the ranks: allocator peak on GPUs, peak resident set on ``cpu``."""
-    peak_memory_source: Literal["allocator", "rss"]
-    nvml_peak_memory_bytes: PositiveInt | None
-    """Largest used memory over the GPUs as NVML saw it."""
-    paper_memory_gib: PositiveFloat
-    """The authors' definition: driver total minus free at the end, rank 0's device; on ``cpu`` the resident set."""
-    model_flops_per_step: PositiveInt
-    """Without recomputation; over all GPUs. The numerator of MFU."""
-    hardware_flops_per_step: PositiveInt
-    """With recomputation; over all GPUs. The numerator of HFU."""
-    energy_per_step_j: PositiveFloat | None
-    """Over all GPUs, from NVML's accumulating counter over the measured window."""
-    parameters: PositiveInt
-    trainable_parameters: PositiveInt
-    first_loss: float
-    last_loss: float
-    attention_kernel: str
-    """The attention kernel that was seen to run."""
-    trials: list[Trial] = []
-    """Of a ``max`` search, in the order in which they ran."""
-
-
-class InspectMetrics(Model):
-    """What a node of the platform really has."""
-
-    kind: Literal["inspect"] = "inspect"
-    gpu_names: list[str]
-    gpu_memory_bytes: list[int]
-    driver: str | None
-    interconnect: str | None
-    """As the driver reports the links between the first two GPUs; None without a pair of GPUs."""
-    cpu_model: str
-    cpu_cores: PositiveInt
-    host_memory_bytes: PositiveInt
 
 
 Metrics = Annotated[TrainingMetrics | InspectMetrics, Field(discriminator="kind")]

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dissect.measure.search import bracket, extrapolated_limit, next_batch, search_max
+from dissect.metrics.training import Trial
 from dissect.outcome import Phase, Status
-from dissect.result import Trial
 
 MEMORY = 10_000
 

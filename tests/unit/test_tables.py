@@ -13,12 +13,15 @@ import pytest
 import factories as make
 from dissect.outcome import Flag, Phase, Status
 from dissect.result import ResultError
+from dissect.tables.columns import IDENTITY, OUTCOME, PROVENANCE
 from dissect.tables.grid import Footnotes, letter
 from dissect.tables.pivot import LayoutError
 from dissect.tables.platforms import DETECTORS
-from dissect.tables.quantities import BY_NAME, IDENTITY, ORIGIN, OUTCOME, QUANTITIES, column_names
 from dissect.tables.render import escape_latex, escape_markdown, subject
 from dissect.tables.table import build_table
+from dissect.tables.training import TRAINING
+from dissect.tables.view import View
+from dissect.tables.views import VIEWS
 from goldens import check_golden
 from table_cases import CASES, table_i, table_ii, table_iii
 
@@ -46,7 +49,7 @@ def test_no_place_is_left_bare(name: str, tmp_path: Path) -> None:
 def test_csv_has_the_documented_columns_and_a_row_per_cell(tmp_path: Path) -> None:
     manifest = table_iii(tmp_path)
     rows = list(csv.DictReader(io.StringIO(build_table(manifest, tmp_path).csv)))
-    assert list(rows[0]) == column_names()
+    assert list(rows[0]) == TRAINING.column_names()
     assert [row["key"] or None for row in rows] == [cell.key for cell in manifest.cells]
     by_status = {row["status"] for row in rows}
     assert by_status == {"ok", "oom", "skipped_oom", "timeout", "invalid", "unsupported"}
@@ -64,11 +67,12 @@ def test_the_machine_at_hand_declares_budgets_that_nothing_is_held_against(tmp_p
     }
 
 
-def test_every_column_has_one_meaning() -> None:
-    assert all(column.meaning for column in (*IDENTITY, *OUTCOME, *ORIGIN))
-    assert all(quantity.meaning and quantity.header for quantity in QUANTITIES)
-    assert len(set(column_names())) == len(column_names())
-    assert list(BY_NAME) == [quantity.name for quantity in QUANTITIES]
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_every_column_has_one_meaning(view: View) -> None:
+    assert all(column.meaning for column in (*IDENTITY, *OUTCOME, *view.origin, *PROVENANCE))
+    assert all(view.axes.values())
+    assert all(quantity.meaning and quantity.header for quantity in view.quantities)
+    assert len(set(view.column_names())) == len(view.column_names())
 
 
 def test_derived_numbers(tmp_path: Path) -> None:
@@ -114,7 +118,7 @@ def test_no_mfu_without_a_peak_at_the_dtype(tmp_path: Path) -> None:
     ],
 )
 def test_numbers_as_shown(name: str, values: tuple[float, ...], shown: str) -> None:
-    assert BY_NAME[name].show(*values) == shown
+    assert TRAINING.by_name[name].show(*values) == shown
 
 
 @pytest.mark.parametrize(

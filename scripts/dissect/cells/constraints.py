@@ -1,14 +1,57 @@
 """Why a cell cannot exist: each constraint gives a reason, so that tables can print it."""
 
-from dissect.config.kinds import Framework, Stage
+from dissect.cells.spec import MegatronSpec
 from dissect.config.methods import MethodKnobs
+from dissect.config.overrides import given
 from dissect.config.platform import Platform
 from dissect.runners import RUNNERS
 
 
-def runner_constraint(stage: Stage, framework: Framework) -> str | None:
+def runner_constraint(stage: str, framework: str) -> str | None:
     """There must be a runner."""
     return None if (stage, framework) in RUNNERS else "not built yet"
+
+
+_COMMON = {"flash_attention", "recompute"}
+_ZERO = {"zero_stage", "offload_optimizer", "offload_parameters", "quantization"}
+_SPLIT = {"tensor_parallel", "pipeline_parallel", "sequence_parallel", "distributed_optimizer"}
+_KNOBS = {"deepspeed": _COMMON | _ZERO | {"adapter"}, "megatron": _COMMON | _SPLIT}
+"""What letters can turn, by framework."""
+
+
+def stage_constraint(stage: str, framework: str, knobs: MethodKnobs) -> str | None:
+    """The stage and the framework must have what the letters turn."""
+    if foreign := sorted(given(knobs).keys() - _KNOBS[framework]):
+        return f"{framework} has no {', '.join(foreign)}"
+    if stage == "finetune" and knobs.adapter is None:
+        return "fine-tuning needs an adapter: L, QL or PT"
+    if stage != "finetune" and knobs.adapter is not None:
+        return "an adapter belongs to fine-tuning"
+    return None
+
+
+def split_constraint(spec: MegatronSpec) -> str | None:
+    """Tensor and pipeline parallel must divide the GPUs, the heads and the layers."""
+    method, model, n_gpus = spec.method, spec.model, spec.hardware.n_gpus
+    tensor, pipeline = method.tensor_parallel, method.pipeline_parallel
+    if n_gpus % (tensor * pipeline):
+        return f"{n_gpus} GPUs cannot be split into tensor parallel {tensor} x pipeline parallel {pipeline}"
+    if model.num_attention_heads % tensor or model.num_key_value_heads % tensor:
+        return f"{model.num_key_value_heads} key-value heads cannot be split over {tensor} GPUs"
+    if model.num_hidden_layers % pipeline:
+        return f"{model.num_hidden_layers} layers cannot be split into {pipeline} stages"
+    if method.sequence_parallel and tensor == 1:
+        return "sequence parallel needs tensor parallel above 1"
+    return None
+
+
+def operator_constraint(family: str, operator: str, platform: Platform, n_gpus: int) -> str | None:
+    """A collective needs several ranks, a kernel the device that it was written for."""
+    if family == "collectives" and n_gpus == 1:
+        return "a collective needs at least two GPUs"
+    if family == "attention" and operator.startswith("flash_attention") and platform.device == "cpu":
+        return f"{operator} runs on GPUs only"
+    return None
 
 
 def hardware_constraint(platform: Platform, n_gpus: int) -> str | None:

@@ -45,8 +45,8 @@ def parse_glob(text: str, catalog: Catalog, where: str) -> CellGlob:
 def known_names(catalog: Catalog) -> Mapping[str, Iterable[str]]:
     """Every name that a part of a cell's id can have; workloads are open."""
     experiments = catalog.experiments.values()
-    axes = [method for e in experiments for method in (e.axes.method, *(suite.method for suite in e.suites.values()))]
-    methods = {name for method in axes if method for name in methods_of(method, catalog.methods, "")}
+    axes = [(e, method) for e in experiments for method in (e.axes.method, *(s.method for s in e.suites.values()))]
+    methods = {name for e, method in axes if method for name in methods_of(e, method, catalog.methods, "")}
     return {
         "stage": {e.stage for e in experiments},
         "platform": catalog.platforms,
@@ -63,7 +63,7 @@ def _check_part(what: str, part: str, known: Mapping[str, Iterable[str]], catalo
         if not fnmatch.filter(known[what], part):
             raise unknown(where, what, part, known[what])
         return part
-    if what == "method" and part != NO_NAME:
+    if what == "method" and part not in known[what]:
         return catalog.methods.normal(part, where)
     if part not in known[what]:
         raise unknown(where, what, part, known[what])

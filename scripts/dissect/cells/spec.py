@@ -10,8 +10,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, model_validator
 
+from dissect.config.adapters import Adapter
 from dissect.config.architecture import ModelArchitecture as ModelArchitecture
-from dissect.config.kinds import AttentionKernel, Device, DType, Optimizer, Quantization, ZeroStage
+from dissect.config.kinds import (
+    AttentionKernel,
+    Device,
+    DType,
+    LayerSpec,
+    OperatorFamily,
+    Optimizer,
+    Quantization,
+    ZeroStage,
+)
 from dissect.model import Model
 
 KEY_LENGTH = 12
@@ -47,16 +57,39 @@ class Software(Model):
 
 
 class TrainingMethod(Model):
-    """The optimisations of a training cell, resolved to knobs; each choice between implementations is here."""
+    """What every training framework is told: each choice between implementations is in a spec."""
 
     attention: AttentionKernel
     recompute: bool
+
+
+class DeepSpeedMethod(TrainingMethod):
+    """The optimisations of a cell that DeepSpeed trains, resolved to knobs."""
+
     zero_stage: ZeroStage
     offload_optimizer: bool
     offload_parameters: bool
     quantization: Quantization
     """``nf4``: bitsandbytes NF4 with double quantisation of every linear layer but the head."""
     optimizer: Optimizer
+
+
+class FinetuneMethod(DeepSpeedMethod):
+    """The same for fine-tuning: the base is frozen, an adapter trains."""
+
+    adapter: Adapter
+
+
+class MegatronMethod(TrainingMethod):
+    """How Megatron-LM splits and computes the model; data parallel is what is left of the GPUs."""
+
+    tensor_parallel: PositiveInt
+    pipeline_parallel: PositiveInt
+    sequence_parallel: bool
+    """Split the norms' activations over the tensor-parallel ranks too."""
+    distributed_optimizer: bool
+    """Shard optimizer states over the data-parallel ranks."""
+    layer_spec: LayerSpec
 
 
 class TrainingWorkload(Model):
@@ -70,6 +103,12 @@ class TrainingWorkload(Model):
     gradient_clipping: NonNegativeFloat = 0.3
     """Maximum norm, as in the authors' code; 0 does not clip."""
     seed: int = 42
+
+
+class ProfileWorkload(TrainingWorkload):
+    """The same, and how much of it the profiler sees."""
+
+    profiled_steps: PositiveInt = 3
 
 
 class Sampling(Model):
@@ -95,16 +134,78 @@ class Sampling(Model):
         return self
 
 
-class PretrainSpec(Model):
-    """Pre-training: all parameters train (with Q: those that stay unquantised)."""
+class TrainingSpec(Model):
+    """What all training cells have; the stages below say what trains and which framework."""
 
-    stage: Literal["pretrain"] = "pretrain"
-    framework: Literal["deepspeed"]
+    stage: str
+    framework: str
     hardware: Hardware
     software: Software
     model: ModelArchitecture
     method: TrainingMethod
     workload: TrainingWorkload
+    sampling: Sampling
+    protocol: PositiveInt
+
+
+class DeepSpeedSpec(TrainingSpec):
+    """A cell that DeepSpeed trains."""
+
+    framework: Literal["deepspeed"]
+    method: DeepSpeedMethod
+
+
+class PretrainSpec(DeepSpeedSpec):
+    """Pre-training: all parameters train (with Q: those that stay unquantised)."""
+
+    stage: Literal["pretrain"] = "pretrain"
+
+
+class MegatronSpec(TrainingSpec):
+    """Pre-training with Megatron-LM."""
+
+    stage: Literal["pretrain"] = "pretrain"
+    framework: Literal["megatron"]
+    method: MegatronMethod
+
+
+class FinetuneSpec(DeepSpeedSpec):
+    """Parameter-efficient fine-tuning: an adapter trains on a frozen base."""
+
+    stage: Literal["finetune"] = "finetune"
+    method: FinetuneMethod
+
+
+class ProfileSpec(DeepSpeedSpec):
+    """A pre-training step taken apart: the same cell once without and once under the profiler."""
+
+    stage: Literal["profile"] = "profile"
+    workload: ProfileWorkload
+
+
+class OperatorWorkload(Model):
+    """What an operator is measured on."""
+
+    sizes: list[PositiveInt]
+    """Matrix sizes or tokens (gemm), bytes (memcpy, collectives), sequence lengths (attention)."""
+    batch: PositiveInt = 1
+    """Sequences (attention)."""
+    dtype: DType = "bf16"
+    seed: int = 42
+
+
+class OperatorSpec(Model):
+    """One operator over a range of sizes."""
+
+    stage: Literal["operators"] = "operators"
+    framework: OperatorFamily
+    operator: str
+    """Which of the family: a collective, a direction of copying, an attention kernel."""
+    hardware: Hardware
+    software: Software
+    model: ModelArchitecture | None
+    """Whose shapes they are; None where no model is involved."""
+    workload: OperatorWorkload
     sampling: Sampling
     protocol: PositiveInt
 
@@ -119,11 +220,20 @@ class InspectSpec(Model):
     protocol: PositiveInt
 
 
-CellSpec = Annotated[PretrainSpec | InspectSpec, Field(discriminator="stage")]
-_SPEC: TypeAdapter[PretrainSpec | InspectSpec] = TypeAdapter(CellSpec)
+CellSpec = Annotated[
+    Annotated[PretrainSpec | MegatronSpec, Field(discriminator="framework")]
+    | FinetuneSpec
+    | ProfileSpec
+    | OperatorSpec
+    | InspectSpec,
+    Field(discriminator="stage"),
+]
+Spec = PretrainSpec | MegatronSpec | FinetuneSpec | ProfileSpec | OperatorSpec | InspectSpec
+"""The same for annotations."""
+_SPEC: TypeAdapter[Spec] = TypeAdapter(CellSpec)
 
 
-def parse_spec(text: str | bytes) -> PretrainSpec | InspectSpec:
+def parse_spec(text: str | bytes) -> Spec:
     """Read a spec from JSON; raises ``pydantic.ValidationError``."""
     return _SPEC.validate_json(text)
 
@@ -133,7 +243,7 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def canonical_spec(spec: PretrainSpec | InspectSpec) -> str:
+def canonical_spec(spec: Spec | TrainingSpec) -> str:
     """The spec's canonical JSON, the string that Snakemake tracks and that the key hashes."""
     return canonical_json(spec.model_dump(mode="json"))
 

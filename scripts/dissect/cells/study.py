@@ -9,7 +9,8 @@ from typing import Any, get_args
 from dissect.cells.cell import Cell
 from dissect.cells.globs import PARTS, CellGlob, parse_glob
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
-from dissect.cells.resolve import Override, expand
+from dissect.cells.overrides import Override
+from dissect.cells.resolve import expand
 from dissect.config.catalog import ROOT_FILE, Catalog, load_catalog
 from dissect.config.errors import ConfigError
 from dissect.config.kinds import Suite

@@ -9,7 +9,7 @@ from dissect.config.architecture import ModelFile
 from dissect.config.errors import ConfigError, unknown
 from dissect.config.experiment import Axes, Experiment, MethodCross
 from dissect.config.files import M, read_yaml, typed, validate
-from dissect.config.kinds import Suite
+from dissect.config.kinds import LETTER_STAGES, Suite
 from dissect.config.methods import NAIVE, Methods
 from dissect.config.names import check_name
 from dissect.config.platform import Platform
@@ -129,7 +129,7 @@ def _check_references(catalog: Catalog) -> None:
         models = experiment.axes.model
         _check_known(file, "axes.model", "model", models if isinstance(models, list) else [], catalog.models)
         for path, method in _methods_of(experiment):
-            methods_of(method, catalog.methods, f"{file}: {path}")
+            methods_of(experiment, method, catalog.methods, f"{file}: {path}")
     for letter, entry in catalog.methods.letters.items():
         for key in ("knobs_with", "excludes"):
             where = f"letters.{letter}.{key}"
@@ -141,8 +141,10 @@ def _methods_of(experiment: Experiment) -> list[tuple[str, list[str] | MethodCro
     return [("axes.method", experiment.axes.method), *((path, method) for path, method in suites if method)]
 
 
-def methods_of(method: list[str] | MethodCross, methods: Methods, where: str) -> list[str]:
-    """The methods of an axis in their normal spelling, each once."""
+def methods_of(experiment: Experiment, method: list[str] | MethodCross, methods: Methods, where: str) -> list[str]:
+    """The methods of an axis in their normal spelling, each once; names of operators as they stand."""
+    if experiment.stage not in LETTER_STAGES:
+        return list(method) if isinstance(method, list) else []
     if not isinstance(method, MethodCross):
         return list(dict.fromkeys(methods.normal(name, where) for name in method))
     combined: list[tuple[str, ...]] = [()]

@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, PositiveInt, model_validator
 
-from dissect.config.kinds import Framework, Stage, Suite
-from dissect.config.layout import FigureLayout, Layout, PlatformTableLayout
+from dissect.config.kinds import LETTER_STAGES, Framework, Stage, Suite
+from dissect.config.layout import VIEW_OF_STAGE, FigureLayout, Layout, PlatformTableLayout
 from dissect.config.names import Names, check_unique
 from dissect.config.overrides import SamplingOverride, WorkloadOverride
 from dissect.model import Model
@@ -29,15 +29,15 @@ class Axes(Model):
     """What the experiment varies besides the platform; its cells are the product."""
 
     framework: Annotated[list[Framework], AfterValidator(check_unique)]
-    """Frameworks or engines."""
+    """Frameworks, or families of operators."""
     model: Names | Literal["configured", "none"] = "configured"
     """Which of config.yaml's models: ``configured`` for all of them, ``none`` where no model is involved."""
     method: list[str] | MethodCross = ["Naive"]
-    """Methods as letters joined by +, or their cross product."""
+    """Methods as letters joined by +, or their cross product; for operators their names."""
     batch: Annotated[list[Batch], AfterValidator(_check_batches)] = [1]
     """Sequences per GPU; ``max`` is searched."""
-    gpus: Literal["all", "sweep"] = "all"
-    """``all``: every GPU of the platform; ``sweep``: each of its gpu_counts."""
+    gpus: Literal["all", "sweep", "one"] = "all"
+    """``all``: every GPU of the platform; ``sweep``: each of its gpu_counts; ``one``: a single GPU."""
 
 
 class SuiteAxes(Model):
@@ -77,6 +77,11 @@ class Experiment(Model):
             raise ValueError(f"a {self.kind} cannot have the layout '{self.layout.kind}'")
         if isinstance(self.layout, PlatformTableLayout) != (self.stage == "inspect"):
             raise ValueError(f"the stage '{self.stage}' cannot have the layout '{self.layout.kind}'")
-        if self.stage != "inspect" and self.axes.model == "none":
+        views = VIEW_OF_STAGE.get(self.stage, ())
+        if not isinstance(self.layout, PlatformTableLayout) and self.layout.view not in views:
+            raise ValueError(
+                f"the stage '{self.stage}' has no view '{self.layout.view}', but {', '.join(views) or 'none'}"
+            )
+        if self.stage in LETTER_STAGES and self.axes.model == "none":
             raise ValueError(f"the stage '{self.stage}' needs a model, but 'axes.model' is 'none'")
         return self

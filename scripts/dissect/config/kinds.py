@@ -10,7 +10,12 @@ DeviceOptimizer = Literal["torch_adamw", "deepspeed_fused_adam"]
 Optimizer = Literal["torch_adamw", "deepspeed_fused_adam", "deepspeed_cpu_adam"]
 Quantization = Literal["none", "nf4"]
 ZeroStage = Literal[0, 1, 2, 3]
-Stage = Literal["inspect", "pretrain"]
-Framework = Literal["system", "deepspeed", "megatron"]
+LayerSpec = Literal["local", "transformer_engine"]
+Stage = Literal["inspect", "pretrain", "finetune", "profile", "operators"]
+LETTER_STAGES: tuple[Stage, ...] = ("pretrain", "finetune", "profile")
+"""Whose methods are the paper's letters."""
+OperatorFamily = Literal["gemm", "memcpy", "collectives", "attention"]
+Framework = Literal["system", "deepspeed", "megatron", "gemm", "memcpy", "collectives", "attention"]
+"""What runs a cell: a training framework or a family of operators."""
 PythonMinor = Literal["3.11", "3.12"]
 Suite = Literal["smoke", "full"]

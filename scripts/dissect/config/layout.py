@@ -1,16 +1,18 @@
 """The ``layout`` section of an experiment: how its table or figure is arranged. No part of any cell's identity."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
 from dissect.config.names import check_unique
 from dissect.model import Model
 
-Axis = Literal["platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch"]
+CellAxis = Literal["platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch"]
 """What tells the cells of one table apart: the ids and sizes in its manifest."""
+Axis = CellAxis
+"""The same, and what tells the numbers of one cell apart."""
 
-QuantityName = Literal[
+TrainingQuantity = Literal[
     "batch_measured",
     "tokens_per_s",
     "paper_tokens_per_s",
@@ -34,7 +36,16 @@ QuantityName = Literal[
     "first_loss",
     "last_loss",
 ]
-"""What a table can show; ``dissect.tables.quantities`` says how each is computed and in which unit."""
+QuantityName = TrainingQuantity
+"""What a table can show; the view's module in ``dissect.tables`` says how each is computed and in which unit."""
+
+ViewName = Literal["training"]
+VIEW_QUANTITIES: dict[ViewName, tuple[str, ...]] = {"training": get_args(TrainingQuantity)}
+"""View -> its quantities, in the order of its CSV."""
+VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {"training": ()}
+"""View -> its own axes, below the cell."""
+VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {"pretrain": ("training",), "finetune": ("training",)}
+"""Stage -> views that its cells have."""
 
 Axes = Annotated[list[Axis], AfterValidator(check_unique)]
 QuantityNames = Annotated[list[QuantityName], AfterValidator(check_unique), Field(min_length=1)]
@@ -45,6 +56,8 @@ class TableLayout(Model):
 
     kind: Literal["pivot"]
     """Numbers of cells, arranged by their axes."""
+    view: ViewName = "training"
+    """Which numbers: the view's module in ``dissect.tables`` lists its axes and quantities."""
     rows: Annotated[Axes, Field(min_length=1)]
     """Axes that make the rows, outermost first."""
     columns: Axes = []
@@ -57,7 +70,17 @@ class TableLayout(Model):
     @model_validator(mode="after")
     def _axes_once(self) -> Self:
         check_unique([*self.rows, *self.columns, *self.split])
+        _check_view(self.view, [*self.rows, *self.columns, *self.split], self.values)
         return self
+
+
+def _check_view(view: ViewName, axes: list[Axis], values: list[QuantityName]) -> None:
+    """Refuse axes and quantities that the view does not have."""
+    known = (*get_args(CellAxis), *VIEW_AXES[view])
+    if foreign := [axis for axis in axes if axis not in known]:
+        raise ValueError(f"the view '{view}' has no axis '{foreign[0]}'; it has {', '.join(known)}")
+    if missing := [value for value in values if value not in VIEW_QUANTITIES[view]]:
+        raise ValueError(f"the view '{view}' has no '{missing[0]}'; it has {', '.join(VIEW_QUANTITIES[view])}")
 
 
 class PlatformTableLayout(Model):
@@ -72,8 +95,19 @@ class FigureLayout(Model):
 
     kind: Literal["scaling"]
     """Scaling efficiency over the number of GPUs."""
+    view: ViewName = "training"
+    """Which numbers."""
     series: Annotated[Axes, Field(min_length=1)] = ["platform"]
-    """Axes that make one line per value."""
+    """Axes that make one line, or one group, per value."""
+    x: Axes = ["n_gpus"]
+    """Axes that tell the points of a series apart; both make the rows of the table behind the figure."""
+    values: QuantityNames = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
+    """Quantities of that table."""
+
+    @model_validator(mode="after")
+    def _of_one_view(self) -> Self:
+        _check_view(self.view, [*self.series, *self.x], self.values)
+        return self
 
 
 Layout = Annotated[TableLayout | PlatformTableLayout | FigureLayout, Field(discriminator="kind")]

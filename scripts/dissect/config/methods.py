@@ -3,8 +3,9 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, PositiveInt
 
+from dissect.config.adapters import Adapter
 from dissect.config.errors import ConfigError, unknown
 from dissect.config.kinds import Quantization, ZeroStage
 from dissect.config.overrides import given
@@ -40,6 +41,16 @@ class MethodKnobs(Model):
     """Keep parameters in host memory."""
     quantization: Quantization | None = None
     """``nf4``: 4-bit base with double quantisation."""
+    adapter: Adapter | None = None
+    """What trains in fine-tuning, on a frozen base."""
+    tensor_parallel: PositiveInt | None = None
+    """Megatron-LM: GPUs that share each layer; default: all of a node."""
+    pipeline_parallel: PositiveInt | None = None
+    """Megatron-LM: stages that share the layers; default: 1."""
+    sequence_parallel: bool | None = None
+    """Megatron-LM: split the norms' activations over the tensor-parallel GPUs as well."""
+    distributed_optimizer: bool | None = None
+    """Megatron-LM: shard optimizer states over the data-parallel GPUs."""
 
 
 class LetterFile(Model):

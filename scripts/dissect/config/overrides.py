@@ -29,7 +29,7 @@ class SamplingOverride(Model):
 
 
 class WorkloadOverride(Model):
-    """What one optimizer step computes."""
+    """What is computed; each stage has some of these."""
 
     seq_len: PositiveInt | None = None
     """Tokens per sequence."""
@@ -41,6 +41,10 @@ class WorkloadOverride(Model):
     """Maximum norm; 0 does not clip."""
     seed: int | None = None
     """Of weights and tokens."""
+    profiled_steps: PositiveInt | None = None
+    """Steps under the profiler (stage ``profile``)."""
+    sizes: list[PositiveInt] | None = None
+    """Sizes of an operator (stage ``operators``): matrix sizes, bytes or sequence lengths."""
 
 
 class MethodOverride(Model):

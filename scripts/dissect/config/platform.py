@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from dissect.config.kinds import Device, DeviceOptimizer, DType, FlashKernel, PythonMinor
+from dissect.config.kinds import Device, DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily, PythonMinor
 from dissect.config.names import Name, Names
 from dissect.config.overrides import SamplingOverride
 from dissect.model import Model
@@ -62,6 +62,8 @@ class Kernels(Model):
 
     flash_attention: FlashKernel | None = None
     """What the letter F runs; without one, F is unsupported here."""
+    layer_spec: LayerSpec = "local"
+    """Layers of Megatron-LM: its own, or Transformer Engine's where that is installed."""
 
 
 class StandIn(Model):
@@ -71,6 +73,8 @@ class StandIn(Model):
     """Models in place of those of every experiment."""
     seq_len: PositiveInt | None = None
     """Sequence length in place of the experiment's, in tokens."""
+    sizes: dict[OperatorFamily, list[PositiveInt]] = {}
+    """Sizes of operators in place of the experiment's."""
     sampling: SamplingOverride = SamplingOverride()
     """Sampling in place of the experiment's."""
 

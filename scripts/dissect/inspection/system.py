@@ -4,9 +4,9 @@ import os
 
 from dissect.measure.measurement import Measurement
 from dissect.measure.node import Node
+from dissect.metrics.inspection import InspectMetrics
 from dissect.outcome import Flag, Status
 from dissect.provenance import cpu_model, host_memory_bytes
-from dissect.result import InspectMetrics
 
 
 def inspect(node: Node) -> Measurement:

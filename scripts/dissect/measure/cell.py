@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Never
 
-from dissect.cells.spec import InspectSpec, PretrainSpec, canonical_spec, spec_key
+from dissect.cells.spec import InspectSpec, Spec, TrainingSpec, canonical_spec, spec_key
 from dissect.outcome import Phase, Status
 from dissect.result import Result, parse_result
 from dissect.store import Entry, Failure, Store
@@ -23,7 +23,6 @@ from dissect.store import Entry, Failure, Store
 if TYPE_CHECKING:
     from dissect.measure.measurement import Measurement
 
-Spec = PretrainSpec | InspectSpec
 _LOG = logging.getLogger(__name__)
 _THREADS = re.compile(r"\w+_(NUM|MAXIMUM)_THREADS")
 
@@ -130,7 +129,7 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, start: float, launche
     from dissect.measure.runner import load_inspector
     from dissect.provenance import software_mismatch
 
-    if isinstance(spec, PretrainSpec):
+    if isinstance(spec, TrainingSpec):
         from dissect.measure.siblings import certain_oom
 
         if sentence := certain_oom(spec, store):
@@ -141,9 +140,14 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, start: float, launche
     node = look_at_node(spec.hardware)
     if isinstance(spec, InspectSpec):
         return load_inspector(spec).inspect(node)
-    from dissect.measure.training import measure_training
+    workdir, deadline = entry.folder / "ranks", start + spec.sampling.budget_s
+    if isinstance(spec, TrainingSpec):
+        from dissect.measure.training import measure_training
 
-    return measure_training(spec, node, store, entry.folder / "ranks", start + spec.sampling.budget_s, launcher)
+        return measure_training(spec, node, store, workdir, deadline, launcher)
+    from dissect.measure.operators import measure_operator
+
+    return measure_operator(spec, node, workdir, deadline, launcher)
 
 
 def _set_environment(spec: Spec) -> None:

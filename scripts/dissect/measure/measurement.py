@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dissect.outcome import Flag, Phase, Status
-from dissect.result import Durations, Gpu, InspectMetrics, TrainingMetrics
+from dissect.result import Durations, Gpu, Metrics
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Measurement:
     status: Status
     phase: Phase | None = None
     reason: str | None = None
-    metrics: TrainingMetrics | InspectMetrics | None = None
+    metrics: Metrics | None = None
     flags: Sequence[Flag] = ()
     durations: Durations = field(default_factory=Durations)
     samples: Sequence[Mapping[str, Any]] = ()

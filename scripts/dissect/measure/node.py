@@ -1,7 +1,6 @@
 """The node that a cell runs on, as found before the launch, against what the platform declares."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from dissect.cells.spec import Hardware
 from dissect.measure.nvml import Device, NoNvml, devices
@@ -17,7 +16,7 @@ class Node:
     """How it differs from what the platform declares, in words."""
 
     @property
-    def notes(self) -> dict[str, Any]:
+    def notes(self) -> dict[str, str]:
         """For the provenance."""
         return {"hardware_mismatch": self.mismatch} if self.mismatch else {}
 

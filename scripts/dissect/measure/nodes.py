@@ -21,10 +21,11 @@ from typing import Final, Self
 
 from pydantic import PositiveInt, ValidationError
 
-from dissect.cells.spec import Hardware, PretrainSpec
+from dissect.cells.spec import CellSpec, Hardware, OperatorSpec, Spec, TrainingSpec, canonical_spec, parse_spec
 from dissect.measure.launch import Launch, Rendezvous, die_with
 from dissect.measure.node import look_at_node, too_few_gpus
-from dissect.measure.runner import load_runner
+from dissect.measure.rank import RankEntry
+from dissect.measure.runner import load_operator_runner, load_runner
 from dissect.measure.sight import Lookout, Sight, lookout
 from dissect.measure.supervise import GRACE_S, Ending, NodeEnd, OtherNodes, RankEnd, conclude, supervise, window_of
 from dissect.model import Model
@@ -43,7 +44,7 @@ END_S = 10.0
 class Order(Model):
     """What a follower is told."""
 
-    spec: PretrainSpec
+    spec: CellSpec
     node: PositiveInt
     """Its place in the job; the leader's is 0."""
     port: PositiveInt
@@ -77,11 +78,11 @@ def ranks_per_node(hardware: Hardware) -> int:
     return hardware.n_gpus // hardware.n_nodes
 
 
-def orders(spec: PretrainSpec, launch: Launch, meeting: Rendezvous) -> list[Order]:
+def orders(spec: TrainingSpec | OperatorSpec, launch: Launch, meeting: Rendezvous) -> list[Order]:
     """What the followers do while the leader does ``launch``; none on a single node."""
     return [
         Order(
-            spec=spec,
+            spec=parse_spec(canonical_spec(spec)),
             node=node,
             port=meeting.port,
             workdir=launch.workdir,
@@ -184,11 +185,8 @@ def follow(order: Order) -> bool:
 
 def _run_ranks(order: Order, watch: Lookout) -> NodeEnd:
     spec = order.spec
-    runner = load_runner(spec)
-    runner.import_libraries(spec)
-    runner.prepare(spec)
     launch = Launch(
-        partial(runner.run_rank, spec),
+        _entry(spec),
         len(order.ranks),
         order.workdir,
         time.monotonic() + order.deadline - time.time(),
@@ -196,6 +194,20 @@ def _run_ranks(order: Order, watch: Lookout) -> NodeEnd:
         Rendezvous(spec.hardware.n_gpus, order.ranks[0], os.environ["SLURM_LAUNCH_NODE_IPADDR"], order.port),
     )
     return supervise(launch, spec.hardware.host_memory_bytes, watch.watchers)
+
+
+def _entry(spec: Spec) -> RankEntry:
+    """What the ranks call, its libraries imported and compiled."""
+    if isinstance(spec, OperatorSpec):
+        operator = load_operator_runner(spec)
+        operator.import_libraries(spec)
+        return partial(operator.run_rank, spec)
+    if not isinstance(spec, TrainingSpec):
+        raise TypeError(f"the stage {spec.stage} has no ranks")
+    runner = load_runner(spec)
+    runner.import_libraries(spec)
+    runner.prepare(spec)
+    return partial(runner.run_rank, spec)
 
 
 def _end_with_leader() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from typing import Any
 
 from pydantic import NonNegativeInt, PositiveInt
 
@@ -42,6 +43,8 @@ class RankReport(Model):
     built_at: float = 0.0
     window_start: float = 0.0
     window_end: float = 0.0
+    findings: dict[str, Any] = {}
+    """What only this stage's runner reports; its own summary reads it."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from importlib import import_module
 from typing import Protocol, cast
 
-from dissect.cells.spec import InspectSpec, PretrainSpec
+from dissect.cells.spec import InspectSpec, OperatorSpec, TrainingSpec
 from dissect.measure.measurement import Measurement
 from dissect.measure.node import Node
 from dissect.measure.rank import RankContext, RankReport
+from dissect.result import Metrics
 from dissect.runners import RUNNERS
 
 
@@ -21,14 +22,29 @@ class Inspector(Protocol):
 class TrainingRunner(Protocol):
     """A runner's module for a training stage."""
 
-    def import_libraries(self, spec: PretrainSpec) -> None:
+    def import_libraries(self, spec: TrainingSpec) -> None:
         """In the parent, before the fork: import what the ranks need, once; never touch the device."""
 
-    def prepare(self, spec: PretrainSpec) -> None:
+    def prepare(self, spec: TrainingSpec) -> None:
         """In the parent, after the imports: compile what the spec needs, once per machine; never touch the device."""
 
-    def run_rank(self, spec: PretrainSpec, context: RankContext) -> RankReport:
+    def run_rank(self, spec: TrainingSpec, context: RankContext) -> RankReport:
         """In each rank: train ``spec.workload.batch`` sequences per step, as long as ``spec.sampling`` says."""
+        ...
+
+
+class OperatorRunner(Protocol):
+    """A runner's module for the stage ``operators``."""
+
+    def import_libraries(self, spec: OperatorSpec) -> None:
+        """In the parent, before the fork; never touch the device."""
+
+    def run_rank(self, spec: OperatorSpec, context: RankContext) -> RankReport:
+        """In each rank: measure every size; what is found goes to ``findings``."""
+        ...
+
+    def summarise(self, spec: OperatorSpec, reports: list[RankReport]) -> Metrics:
+        """In the parent: the metrics, from one report per rank in the order of ranks."""
         ...
 
 
@@ -37,6 +53,11 @@ def load_inspector(spec: InspectSpec) -> Inspector:
     return cast(Inspector, import_module(RUNNERS[spec.stage, spec.framework].module))
 
 
-def load_runner(spec: PretrainSpec) -> TrainingRunner:
+def load_runner(spec: TrainingSpec) -> TrainingRunner:
     """The runner of a spec's stage and framework."""
     return cast(TrainingRunner, import_module(RUNNERS[spec.stage, spec.framework].module))
+
+
+def load_operator_runner(spec: OperatorSpec) -> OperatorRunner:
+    """The runner of an operator."""
+    return cast(OperatorRunner, import_module(RUNNERS[spec.stage, spec.framework].module))

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import linear_regression
 
+from dissect.metrics.training import Trial
 from dissect.outcome import Status
-from dissect.result import Trial
 
 _GUESSES = 6
 """Trials that may follow a guess; after so many the search doubles and halves, so it ends whatever memory does."""

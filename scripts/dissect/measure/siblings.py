@@ -2,21 +2,22 @@
 
 from typing import Any
 
-from dissect.cells.spec import PretrainSpec, canonical_spec, spec_key
+from dissect.cells.spec import TrainingSpec, canonical_spec, spec_key
 from dissect.measure.search import bracket
+from dissect.metrics.training import TrainingMetrics
 from dissect.outcome import Status
-from dissect.result import Result, TrainingMetrics
+from dissect.result import Result
 from dissect.store import Store
 from dissect.workloads.arithmetic import state_bytes
 
 
-def with_batch(spec: PretrainSpec, batch: int | str) -> PretrainSpec:
+def with_batch(spec: TrainingSpec, batch: int | str) -> TrainingSpec:
     """The same cell with another batch."""
     workload = spec.workload.model_copy(update={"batch": batch})
     return spec.model_copy(update={"workload": workload})
 
 
-def certain_oom(spec: PretrainSpec, store: Store) -> str | None:
+def certain_oom(spec: TrainingSpec, store: Store) -> str | None:
     """Why the cell cannot but run out of memory, in one sentence; None if it has to be tried."""
     needed, there = state_bytes(spec), spec.hardware.device_memory_bytes
     if needed > there:
@@ -34,7 +35,7 @@ def certain_oom(spec: PretrainSpec, store: Store) -> str | None:
     return _searched(spec, spec.workload.batch, store)
 
 
-def _searched(spec: PretrainSpec, batch: int, store: Store) -> str | None:
+def _searched(spec: TrainingSpec, batch: int, store: Store) -> str | None:
     """What the ``max`` cell of the same ladder found."""
     key = spec_key(canonical_spec(with_batch(spec, "max")))
     result = store.entry(key).peek()
@@ -50,7 +51,7 @@ def _smallest_oom(result: Result) -> int | None:
     return bracket(result.metrics.trials).ran_out if isinstance(result.metrics, TrainingMetrics) else None
 
 
-def hint(spec: PretrainSpec, store: Store) -> int | None:
+def hint(spec: TrainingSpec, store: Store) -> int | None:
     """The largest batch of the most similar ``max`` cell in the store, on the same hardware with the same model."""
     wanted = spec.model_dump(mode="json")
     known = [(_likeness(wanted, other), entry) for entry, other in store.specs() if _is_comparable(wanted, other)]

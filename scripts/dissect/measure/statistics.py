@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from dissect.result import Estimate
+from dissect.metrics.estimate import Estimate
 
 CONFIDENCE = 0.95
 MIN_SAMPLES = 6

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
-from dissect.cells.spec import PretrainSpec
+from dissect.cells.spec import TrainingSpec
 from dissect.measure.rank import RankReport
 from dissect.measure.statistics import coefficient_of_variation, estimate
+from dissect.metrics.estimate import Estimate
+from dissect.metrics.training import TrainingMetrics, Trial
 from dissect.outcome import Flag
-from dissect.result import Durations, Estimate, TrainingMetrics, Trial
+from dissect.result import Durations
 from dissect.workloads.arithmetic import hardware_flops, model_flops
 
 UNSTABLE_CV = 0.20
@@ -19,7 +21,7 @@ def slowest(per_rank: Sequence[Sequence[float]]) -> list[float]:
 
 
 def training_metrics(
-    spec: PretrainSpec, batch: int, reports: Sequence[RankReport], trials: Sequence[Trial], nvml_peak: int | None
+    spec: TrainingSpec, batch: int, reports: Sequence[RankReport], trials: Sequence[Trial], nvml_peak: int | None
 ) -> TrainingMetrics:
     """The metrics of an ``ok`` cell, from one report per rank in the order of ranks."""
     first = reports[0]

@@ -1,48 +1,34 @@
 """A training cell in the parent: prepare once, then fork ranks for one measurement or for the trials of a search."""
 
 import logging
-import shutil
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from dissect.cells.spec import PretrainSpec
+from dissect.cells.spec import TrainingSpec
 from dissect.measure import summary
-from dissect.measure.launch import Launch, meet_here
+from dissect.measure.attempt import Attempt, run_attempt, unfit
 from dissect.measure.measurement import Measurement
-from dissect.measure.node import Node, too_few_gpus
-from dissect.measure.nodes import Followers, orders, ranks_per_node, why_no_others
-from dissect.measure.rank import RankReport
+from dissect.measure.node import Node
 from dissect.measure.runner import TrainingRunner, load_runner
 from dissect.measure.search import bracket, search_max
 from dissect.measure.siblings import hint, with_batch
-from dissect.measure.sight import Sight, lookout
-from dissect.measure.supervise import Ending, conclude, supervise, window_of
+from dissect.measure.supervise import Ending
+from dissect.metrics.training import Trial
 from dissect.outcome import Status
-from dissect.result import Durations, Trial
+from dissect.result import Durations
 from dissect.store import Store
 
 PROBE_STEPS = 3
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One launch of the ranks and what was seen meanwhile."""
-
-    ending: Ending
-    start: float
-    """When the ranks were forked, CLOCK_MONOTONIC."""
-    sights: list[Sight]
-    """One per node, this one first."""
-
-
 @dataclass
 class TrainingCell:
     """One cell: everything that its attempts share."""
 
-    spec: PretrainSpec
+    spec: TrainingSpec
     runner: TrainingRunner
     workdir: Path
     deadline: float
@@ -55,24 +41,11 @@ class TrainingCell:
 
     def attempt(self, batch: int, probe_steps: int | None) -> Attempt:
         """Fork fresh ranks for this batch and watch them to their end."""
-        shutil.rmtree(self.workdir, ignore_errors=True)
-        self.workdir.mkdir(parents=True)
-        spec, hardware = with_batch(self.spec, batch), self.spec.hardware
-        watch, meeting = lookout(self.node, hardware), meet_here(hardware.n_gpus)
+        spec = with_batch(self.spec, batch)
         entry = partial(self.runner.run_rank, spec)
-        launch = Launch(entry, ranks_per_node(hardware), self.workdir, self.deadline, probe_steps, meeting)
-        start = time.monotonic()
-        with Followers(orders(spec, launch, meeting), self.launcher) as others:
-            here = supervise(launch, hardware.host_memory_bytes, watch.watchers, others)
-            self.last = ending = conclude([here, *others.ends()])
-        timed = ending.status is Status.OK and probe_steps is None
-        window = window_of(self.of_this_node(ending)) if timed else (start, time.monotonic())
-        shutil.rmtree(self.workdir)
-        return Attempt(ending, start, [watch.sight(*window), *others.sights])
-
-    def of_this_node(self, ending: Ending) -> list[RankReport]:
-        """The reports whose times are of this node's clock."""
-        return ending.reports[: ranks_per_node(self.spec.hardware)]
+        attempt = run_attempt(spec, entry, self.node, self.workdir, self.deadline, self.launcher, probe_steps)
+        self.last = attempt.ending
+        return attempt
 
     def try_batch(self, batch: int) -> Trial:
         """One trial of the search."""
@@ -102,36 +75,25 @@ class TrainingCell:
     def measure(self, batch: int, before: Durations) -> Measurement:
         """The full measurement at one batch."""
         attempt = self.attempt(batch, None)
-        ending, here = attempt.ending, attempt.sights[0]
-        notes = {"nodes": [sight.model_dump(mode="json") for sight in attempt.sights]} if attempt.sights[1:] else {}
-        measurement = Measurement(
-            status=ending.status,
-            phase=ending.phase,
-            reason=ending.reason,
-            durations=before,
-            gpus=here.gpus,
-            other_processes=here.other_processes,
-            notes=self.node.notes | notes,
-        )
-        if ending.status is not Status.OK:
+        measurement, seen = attempt.measurement(before)
+        if measurement.status is not Status.OK:
             return measurement
-        peak = max((s.peak_memory_bytes for s in attempt.sights if s.peak_memory_bytes is not None), default=None)
-        metrics = summary.training_metrics(self.spec, batch, ending.reports, self.trials, peak)
-        seen = {flag: any(sight.doubts()[flag] for sight in attempt.sights) for flag in here.doubts()}
+        reports = attempt.ending.reports
+        metrics = summary.training_metrics(self.spec, batch, reports, self.trials, attempt.nvml_peak_bytes)
         return replace(
             measurement,
             metrics=metrics,
-            flags=summary.flags(metrics, ending.reports, seen),
-            durations=summary.durations(self.of_this_node(ending), attempt.start, before),
-            samples=summary.raw_samples(ending.reports),
+            flags=summary.flags(metrics, reports, seen),
+            durations=summary.durations(attempt.reports_here, attempt.start, before),
+            samples=summary.raw_samples(reports),
         )
 
 
 def measure_training(
-    spec: PretrainSpec, node: Node, store: Store, workdir: Path, deadline: float, launcher: str
+    spec: TrainingSpec, node: Node, store: Store, workdir: Path, deadline: float, launcher: str
 ) -> Measurement:
     """Measure a training cell; ``workdir`` is for the reports of its ranks and other nodes, and is removed."""
-    if sentence := why_no_others(spec.hardware.n_nodes) or too_few_gpus(spec.hardware, node):
+    if sentence := unfit(spec.hardware, node):
         return Measurement(Status.FAILED, reason=sentence)
     start = time.monotonic()
     runner = load_runner(spec)

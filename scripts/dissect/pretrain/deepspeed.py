@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dissect.cells.spec import PretrainSpec
+from dissect.cells.spec import DeepSpeedSpec
 from dissect.measure.device import Device
 from dissect.measure.rank import RankContext, RankReport
 from dissect.outcome import Phase
@@ -27,12 +27,12 @@ _OPERATORS = {"deepspeed_fused_adam": "FusedAdamBuilder", "deepspeed_cpu_adam": 
 """Optimizer -> DeepSpeed's builder of the extension that it needs."""
 
 
-def run_rank(spec: PretrainSpec, context: RankContext) -> RankReport:
+def run_rank(spec: DeepSpeedSpec, context: RankContext) -> RankReport:
     """One rank of the cell, in a process forked after ``prepare``."""
     return run_training_rank(spec, context, connect, build_trainer)
 
 
-def import_libraries(spec: PretrainSpec) -> None:
+def import_libraries(spec: DeepSpeedSpec) -> None:
     """In the parent, before it forks the ranks: import what they need, once.
 
     It must not touch CUDA, which does not survive a fork. So on ``cuda`` bitsandbytes, which does so when imported, is
@@ -50,7 +50,7 @@ def import_libraries(spec: PretrainSpec) -> None:
             import bitsandbytes  # noqa: F401
 
 
-def prepare(spec: PretrainSpec) -> None:
+def prepare(spec: DeepSpeedSpec) -> None:
     """In the parent: compile the extension that the optimizer needs.
 
     On ``cuda`` the compiler asks the GPU for its architecture, so it runs in a process of its own.
@@ -88,7 +88,7 @@ def compile_extension(builder_name: str) -> None:
         builder.load(verbose=False)
 
 
-def deepspeed_config(spec: PretrainSpec) -> dict[str, Any]:
+def deepspeed_config(spec: DeepSpeedSpec) -> dict[str, Any]:
     """DeepSpeed's configuration of the cell; https://www.deepspeed.ai/docs/config-json/ explains the keys.
 
     No timer, monitor or printing of DeepSpeed's own takes part in a step.
@@ -104,7 +104,7 @@ def deepspeed_config(spec: PretrainSpec) -> dict[str, Any]:
     }
 
 
-def _zero_config(spec: PretrainSpec) -> dict[str, Any]:
+def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
     """The ZeRO section: the published sizes, but no bucket larger than the gradients that it is for."""
     method, gradients = spec.method, count_trainable(spec)
     config: dict[str, Any] = {"stage": method.zero_stage}
@@ -191,7 +191,7 @@ def connect() -> None:
     groups._get_data_parallel_group()
 
 
-def build_trainer(spec: PretrainSpec, device: Device) -> DeepSpeedTrainer:
+def build_trainer(spec: DeepSpeedSpec, device: Device) -> DeepSpeedTrainer:
     """Model, optimizer and engine of the spec on the device."""
     import deepspeed
 
@@ -205,7 +205,7 @@ def build_trainer(spec: PretrainSpec, device: Device) -> DeepSpeedTrainer:
     return DeepSpeedTrainer(engine, spec.method.attention)
 
 
-def _build_model(spec: PretrainSpec, device: Device, config: dict[str, Any]) -> Any:
+def _build_model(spec: DeepSpeedSpec, device: Device, config: dict[str, Any]) -> Any:
     """The model on the device: whole, in 4 bits, or (ZeRO-3) sharded while it is built. Same seed, same weights."""
     llama, workload = llama_config(spec.model, spec.method.attention), spec.workload
     if spec.method.zero_stage == 3:
@@ -231,7 +231,7 @@ def _build_sharded_llama(llama: Any, config: dict[str, Any], seed: int) -> Any:
     return model
 
 
-def _build_optimizer(spec: PretrainSpec, parameters: Iterable["torch.nn.Parameter"]) -> Any:
+def _build_optimizer(spec: DeepSpeedSpec, parameters: Iterable["torch.nn.Parameter"]) -> Any:
     """AdamW in the implementation that the spec names; PyTorch's is the fused one, a single kernel per group."""
     import torch
     from deepspeed.ops.adam import DeepSpeedCPUAdam, FusedAdam

@@ -4,9 +4,9 @@ import os
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from dissect.cells.spec import PretrainSpec
+from dissect.cells.spec import TrainingSpec
 from dissect.measure.device import Device, is_host_out_of_memory, is_out_of_memory, is_thread_failure, open_device
 from dissect.measure.group import join_process_group, leave_process_group
 from dissect.measure.rank import RankContext, RankReport, describe
@@ -18,7 +18,8 @@ from dissect.workloads.llama import parameter_counts, synthetic_tokens
 
 Connect = Callable[[], None]
 """Forms the framework's own process groups, on top of torch's."""
-Build = Callable[[PretrainSpec, Device], "BuiltTrainer"]
+S = TypeVar("S", bound=TrainingSpec)
+Build = Callable[[S, Device], "BuiltTrainer"]
 """Model, optimizer and engine of a framework, ready to train."""
 
 
@@ -36,7 +37,7 @@ class BuiltTrainer(Trainer, Protocol):
         ...
 
 
-def run_training_rank(spec: PretrainSpec, context: RankContext, connect: Connect, build: Build) -> RankReport:
+def run_training_rank(spec: S, context: RankContext, connect: Connect, build: Build[S]) -> RankReport:
     """Join the groups, build, train, report. No exception leaves it: each becomes the rank's outcome.
 
     The spec's batch must be a number by now. Groups come before the memory limit: a thread of theirs that cannot start
@@ -60,9 +61,7 @@ def run_training_rank(spec: PretrainSpec, context: RankContext, connect: Connect
         return _failure(error, context, device, known)
 
 
-def _train(
-    spec: PretrainSpec, context: RankContext, device: Device, build: Build, known: dict[str, Any]
-) -> dict[str, Any]:
+def _train(spec: S, context: RankContext, device: Device, build: Build[S], known: dict[str, Any]) -> dict[str, Any]:
     """Build and run the steps; what is known early goes to ``known`` at once, so that a failure reports it too."""
     if not isinstance(spec.workload.batch, int):
         raise ValueError(f"a rank needs a number of sequences, not batch {spec.workload.batch!r}")
@@ -78,7 +77,7 @@ def _train(
     return fields | {"attention_kernel": trainer.attention_kernel}
 
 
-def _checked_counts(spec: PretrainSpec, trainer: BuiltTrainer) -> tuple[int, int]:
+def _checked_counts(spec: TrainingSpec, trainer: BuiltTrainer) -> tuple[int, int]:
     """Parameters and trainable ones of the model; raises ``RuntimeError`` if the architecture says otherwise."""
     found = parameter_counts(trainer.model)
     expected = (arithmetic.count_parameters(spec.model), arithmetic.count_trainable(spec))

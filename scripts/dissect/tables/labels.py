@@ -44,11 +44,11 @@ def axis_label(manifest: Manifest, axis: Axis, value: Any, bare: bool = False) -
 
 def axis_order(rows: Sequence[Mapping[str, Any]]) -> dict[Axis, list[Any]]:
     """The values of every axis: ids as they first appear, numbers ascending with ``max`` behind them."""
-    return {axis: _ordered([row[axis] for row in rows]) for axis in get_args(Axis)}
+    return {axis: _ordered([row[axis] for row in rows]) for axis in get_args(Axis) if rows and axis in rows[0]}
 
 
 def _ordered(values: list[Any]) -> list[Any]:
-    distinct = list(dict.fromkeys(values))
+    distinct = [value for value in dict.fromkeys(values) if value is not None] or [None]
     if any(isinstance(value, int) for value in distinct):
         return sorted(distinct, key=lambda value: (not isinstance(value, int), value if isinstance(value, int) else 0))
     return distinct

@@ -6,14 +6,15 @@ from typing import Any
 import pandas as pd
 
 from dissect.cells.manifest import Manifest
-from dissect.config.layout import Axis, TableLayout
+from dissect.config.layout import VIEW_AXES, Axis, TableLayout
 from dissect.outcome import Status
+from dissect.tables.columns import Quantity
 from dissect.tables.grid import Entry, Grid
 from dissect.tables.labels import axis_label, axis_order, row_header
 from dissect.tables.marks import UNPLANNED, flag_notes, mark, short_mark
-from dissect.tables.quantities import BY_NAME, Quantity
 from dissect.tables.remarks import remarks
 from dissect.tables.tidy import plain_rows
+from dissect.tables.views import VIEWS
 
 Row = Mapping[str, Any]
 Place = tuple[Any, ...]
@@ -38,7 +39,8 @@ def pivot(manifest: Manifest, layout: TableLayout, frame: pd.DataFrame) -> list[
 def _part(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> Grid:
     order = axis_order(rows)
     columns = [axis for axis in layout.columns if len(order[axis]) > 1]
-    quantities = [BY_NAME[name] for name in layout.values]
+    quantities = [VIEWS[layout.view].by_name[name] for name in layout.values]
+    inner = [axis in VIEW_AXES[layout.view] for axis in (*layout.rows, *columns)]
     cells = _cells_by_place(manifest, [*layout.rows, *columns], rows)
     row_places, column_places = _places(rows, layout.rows, order), _places(rows, columns, order)
     heading = ", ".join(axis_label(manifest, axis, rows[0][axis]) for axis in layout.split)
@@ -50,7 +52,7 @@ def _part(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> Grid:
         rows=[_labels(manifest, layout.rows, place, bare=True) for place in row_places],
         columns=[(*_labels(manifest, columns, place), q.title) for place in column_places for q in quantities],
         entries=[
-            [entry for column in column_places for entry in _entries(cells.get(row + column), quantities)]
+            [entry for column in column_places for entry in _entries(_cell_at(cells, row + column, inner), quantities)]
             for row in row_places
         ],
         remarks=remarks(manifest, rows, [*layout.rows, *columns], quantities),
@@ -66,9 +68,16 @@ def _at(row: Row, axes: Sequence[Axis]) -> Place:
 
 
 def _places(rows: Sequence[Row], axes: Sequence[Axis], order: Mapping[Axis, list[Any]]) -> list[Place]:
-    """The combinations of values that occur, in the order of each axis."""
+    """The combinations of values that occur, in the order of each axis; an axis that a cell lacks makes no place."""
     found = {_at(row, axes) for row in rows}
+    found = {place for place in found if None not in place} or found
     return sorted(found, key=lambda place: [order[axis].index(v) for axis, v in zip(axes, place, strict=True)])
+
+
+def _cell_at(cells: Mapping[Place, Row], place: Place, inner: Sequence[bool]) -> Row | None:
+    """The row at a place; a cell without numbers stands at all values of the view's own axes."""
+    outcome = tuple(None if below else value for value, below in zip(place, inner, strict=True))
+    return cells.get(place) or cells.get(outcome)
 
 
 def _cells_by_place(manifest: Manifest, axes: Sequence[Axis], rows: Sequence[Row]) -> dict[Place, Row]:

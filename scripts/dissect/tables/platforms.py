@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dissect.cells.manifest import Fact, Manifest
+from dissect.metrics.inspection import InspectMetrics
 from dissect.outcome import Status
-from dissect.result import InspectMetrics
+from dissect.tables.columns import GIB, Record, Scalar, status_of
 from dissect.tables.grid import Entry, Grid
 from dissect.tables.marks import mark
-from dissect.tables.quantities import GIB, Record, Scalar, status_of
 from dissect.tables.tidy import plain_rows
 
 COLUMNS = {

@@ -5,8 +5,8 @@ from typing import Any
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import Axis
+from dissect.tables.columns import Quantity
 from dissect.tables.labels import axis_label, axis_order
-from dissect.tables.quantities import Quantity
 
 Row = Mapping[str, Any]
 

@@ -11,6 +11,7 @@ from dissect.tables import platforms
 from dissect.tables.pivot import pivot
 from dissect.tables.render import latex, markdown
 from dissect.tables.tidy import read_records, tidy_frame, to_csv
+from dissect.tables.views import VIEWS
 
 _LAYOUT: TypeAdapter[TableLayout | PlatformTableLayout | FigureLayout] = TypeAdapter(Layout)
 
@@ -37,7 +38,7 @@ def build_table(manifest: Manifest, project: Path) -> Table:
         frame = platforms.table_frame(manifest, records)
         grids = [platforms.table_grid(manifest, records, frame)] if records else []
     else:
-        frame = tidy_frame(records)
+        frame = tidy_frame(records, VIEWS[layout.view])
         grids = pivot(manifest, _pivot_of(layout), frame)
     return Table(to_csv(frame), markdown(grids), latex(grids))
 
@@ -45,4 +46,4 @@ def build_table(manifest: Manifest, project: Path) -> Table:
 def _pivot_of(layout: TableLayout | FigureLayout) -> TableLayout:
     if isinstance(layout, TableLayout):
         return layout
-    return TableLayout(kind="pivot", rows=[*layout.series, "n_gpus"])
+    return TableLayout(kind="pivot", view=layout.view, rows=[*layout.series, *layout.x], values=layout.values)

@@ -7,7 +7,8 @@ import pandas as pd
 
 from dissect.cells.manifest import Manifest, ManifestCell
 from dissect.result import Result, ResultError, read_result
-from dissect.tables.quantities import Record, column_names, row_of
+from dissect.tables.columns import Record
+from dissect.tables.view import View
 
 
 def read_records(manifest: Manifest, project: Path) -> list[Record]:
@@ -22,10 +23,12 @@ def read_records(manifest: Manifest, project: Path) -> list[Record]:
     ]
 
 
-def tidy_frame(records: list[Record]) -> pd.DataFrame:
-    """One row per cell, columns as documented in ``dissect.tables.quantities``."""
+def tidy_frame(records: list[Record], view: View) -> pd.DataFrame:
+    """The rows of all cells, columns as the view documents them."""
     # Of dtype object, so that whole numbers stay whole beside empty fields.
-    return pd.DataFrame([row_of(record) for record in records], columns=column_names(), dtype=object)
+    return pd.DataFrame(
+        [row for record in records for row in view.rows_of(record)], columns=view.column_names(), dtype=object
+    )
 
 
 def to_csv(frame: pd.DataFrame) -> str:

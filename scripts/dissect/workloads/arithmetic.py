@@ -6,7 +6,8 @@ without a causal shortcut computes it.
 
 from dataclasses import dataclass
 
-from dissect.cells.spec import ModelArchitecture, PretrainSpec
+from dissect.cells.spec import DeepSpeedSpec, FinetuneSpec, MegatronSpec, ModelArchitecture, TrainingSpec
+from dissect.config.adapters import Adapter, Lora
 
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 """Per weight: 4 bits, one 8-bit scale per 64 weights, one fp32 scale per 256 of those (double quantisation)."""
@@ -52,24 +53,36 @@ def count_parameters(arch: ModelArchitecture) -> int:
     return parameter_groups(arch).total
 
 
-def count_trainable(spec: PretrainSpec) -> int:
-    """Parameters that the optimizer updates: all, or with Q those that stay unquantised."""
+def adapter_parameters(adapter: Adapter, arch: ModelArchitecture) -> int:
+    """Parameters that an adapter adds to the model."""
+    if not isinstance(adapter, Lora):
+        return adapter.virtual_tokens * arch.hidden_size
+    sizes = _linear_sizes(arch)
+    return arch.num_hidden_layers * sum(adapter.rank * sum(sizes[target]) for target in adapter.targets)
+
+
+def count_trainable(spec: TrainingSpec) -> int:
+    """Parameters that the optimizer updates: all, or with Q those that stay unquantised, or those of an adapter."""
     groups = parameter_groups(spec.model)
-    return groups.total if spec.method.quantization == "none" else groups.unquantized
+    if isinstance(spec, FinetuneSpec):
+        return adapter_parameters(spec.method.adapter, spec.model)
+    return groups.unquantized if _is_quantized(spec) else groups.total
 
 
-def model_flops(spec: PretrainSpec, batch: int) -> int:
+def model_flops(spec: TrainingSpec, batch: int) -> int:
     """FLOPs that one optimizer step needs, over all GPUs, with ``batch`` sequences on each: the numerator of MFU.
 
     The backward pass needs twice the forward's: one product for the gradient of each operand. A frozen weight needs
     no gradient, so its layer's backward costs one forward.
     """
     linear, head, attention = _forward_flops(spec)
-    linear_passes = 3 if spec.method.quantization == "none" else 2
-    return batch * spec.hardware.n_gpus * (linear_passes * linear + 3 * head + 3 * attention)
+    linear_passes = 2 if _is_quantized(spec) or isinstance(spec, FinetuneSpec) else 3
+    head_passes = 2 if isinstance(spec, FinetuneSpec) else 3
+    sequence = linear_passes * linear + head_passes * head + 3 * attention + 3 * _adapter_flops(spec)
+    return batch * spec.hardware.n_gpus * sequence
 
 
-def hardware_flops(spec: PretrainSpec, batch: int) -> int:
+def hardware_flops(spec: TrainingSpec, batch: int) -> int:
     """FLOPs that one optimizer step computes, over all GPUs: the model's and those recomputed. The numerator of HFU.
 
     Recomputation runs the forward pass of the decoder layers once more, but for the last product of each, the down
@@ -83,25 +96,72 @@ def hardware_flops(spec: PretrainSpec, batch: int) -> int:
     return model_flops(spec, batch) + batch * spec.hardware.n_gpus * (linear - down_projection + attention)
 
 
-def state_bytes(spec: PretrainSpec) -> int:
+def state_bytes(spec: TrainingSpec) -> int:
     """Bytes of parameters, gradients and optimizer states that each GPU must hold at least, activations not counted.
 
     A lower bound: a cell whose state alone exceeds the memory can never fit. States are Adam's two fp32 moments and,
     under bf16, the fp32 master weights. On ``cpu`` offloading moves nothing out of the process.
     """
-    groups, method, trainable = parameter_groups(spec.model), spec.method, count_trainable(spec)
-    frozen_bytes = (groups.total - trainable) * NF4_BITS / 8
+    if isinstance(spec, MegatronSpec):
+        return _megatron_state_bytes(spec)
+    if not isinstance(spec, DeepSpeedSpec):
+        raise TypeError(f"no formula for the memory of {type(spec).__name__}")
+    method, trainable = spec.method, count_trainable(spec)
     width = _BYTES[spec.workload.dtype]
-    state_width = _ADAM_MOMENTS_BYTES + (_FP32_MASTER_BYTES if width == 2 else 0)
     shards = spec.hardware.n_gpus
     parameters = trainable * width / (shards if method.zero_stage >= 3 else 1)
     gradients = trainable * width / (shards if method.zero_stage >= 2 else 1)
-    states = trainable * state_width / (shards if method.zero_stage >= 1 else 1)
+    states = trainable * _state_width(spec) / (shards if method.zero_stage >= 1 else 1)
+    frozen = _frozen_bytes(spec) / (shards if method.zero_stage >= 3 else 1)
     if spec.hardware.device != "cpu" and method.offload_optimizer:
         gradients = states = 0
     if spec.hardware.device != "cpu" and method.offload_parameters:
-        parameters = 0
-    return int(frozen_bytes + parameters + gradients + states)
+        parameters = frozen = 0
+    return int(frozen + parameters + gradients + states)
+
+
+def _megatron_state_bytes(spec: MegatronSpec) -> int:
+    """Of an average GPU, so never more than the fullest one holds; Megatron-LM keeps gradients in fp32."""
+    split = spec.method.tensor_parallel * spec.method.pipeline_parallel
+    replicas = spec.hardware.n_gpus // split if spec.method.distributed_optimizer else 1
+    per_parameter = _BYTES[spec.workload.dtype] + _BYTES["fp32"] + _state_width(spec) / replicas
+    return int(count_parameters(spec.model) / split * per_parameter)
+
+
+def _state_width(spec: TrainingSpec) -> int:
+    """Bytes of optimizer states per trained parameter."""
+    return _ADAM_MOMENTS_BYTES + (_FP32_MASTER_BYTES if spec.workload.dtype == "bf16" else 0)
+
+
+def _frozen_bytes(spec: TrainingSpec) -> float:
+    """Bytes of the parameters that no optimizer updates."""
+    groups, width = parameter_groups(spec.model), _BYTES[spec.workload.dtype]
+    linear = groups.decoder_linear * (NF4_BITS / 8 if _is_quantized(spec) else width)
+    if isinstance(spec, FinetuneSpec):
+        return linear + groups.unquantized * width
+    return linear if _is_quantized(spec) else 0.0
+
+
+def _is_quantized(spec: TrainingSpec) -> bool:
+    return isinstance(spec, DeepSpeedSpec) and spec.method.quantization != "none"
+
+
+def _adapter_flops(spec: TrainingSpec) -> int:
+    """Forward FLOPs of one sequence in an adapter's own products."""
+    if not isinstance(spec, FinetuneSpec) or not isinstance(spec.method.adapter, Lora):
+        return 0
+    return 2 * spec.workload.seq_len * adapter_parameters(spec.method.adapter, spec.model)
+
+
+def _linear_sizes(arch: ModelArchitecture) -> dict[str, tuple[int, int]]:
+    """(in, out) of each linear layer of a decoder layer, by transformers' name."""
+    hidden, inner = arch.hidden_size, arch.intermediate_size
+    kv_width = arch.num_key_value_heads * (hidden // arch.num_attention_heads)
+    return {
+        "q_proj": (hidden, hidden), "k_proj": (hidden, kv_width), "v_proj": (hidden, kv_width),
+        "o_proj": (hidden, hidden), "gate_proj": (hidden, inner), "up_proj": (hidden, inner),
+        "down_proj": (inner, hidden),
+    }  # fmt: skip
 
 
 def _attention_weights(arch: ModelArchitecture) -> int:
@@ -115,7 +175,7 @@ def _mlp_weights(arch: ModelArchitecture) -> int:
     return arch.hidden_size * arch.intermediate_size
 
 
-def _forward_flops(spec: PretrainSpec) -> tuple[int, int, int]:
+def _forward_flops(spec: TrainingSpec) -> tuple[int, int, int]:
     """Forward FLOPs of one sequence: linear layers of the decoder, head, attention products."""
     arch, seq_len = spec.model, spec.workload.seq_len
     groups = parameter_groups(arch)

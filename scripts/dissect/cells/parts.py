@@ -1,0 +1,39 @@
+"""Parts of a spec that all stages share: hardware and software, from the platform file."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dissect.cells.overrides import built
+from dissect.cells.software import software_of
+from dissect.cells.spec import Hardware, Software
+from dissect.config.catalog import Catalog
+from dissect.config.platform import Environment, Platform
+from dissect.runners import RUNNERS
+
+GIB = 2**30
+
+
+def hardware_of(platform: Platform, name: str, n_gpus: int, changes: Mapping[str, Any]) -> Hardware:
+    """What the cell runs on; ``changes`` are those of overrides."""
+    declared = {
+        "device": platform.device,
+        "gpu_model": platform.gpu.model,
+        "n_gpus": n_gpus,
+        "n_nodes": -(-n_gpus // platform.gpus_per_node),
+        "interconnect": platform.interconnect.kind,
+        "environment": platform.environment,
+        "device_memory_bytes": int(platform.gpu.memory_gib * GIB),
+        "host_memory_bytes": int(platform.host.memory_gib * GIB),
+    }
+    return built(Hardware, {**declared, **changes}, f"config/platforms/{name}.yaml")
+
+
+def environment_of(platform: Platform, stage: str, framework: str) -> Environment:
+    """The environment in which the stage's runner lives."""
+    runner = RUNNERS.get((stage, framework))
+    return platform.environments[runner.environment if runner else "train"]
+
+
+def software_for(platform: Platform, stage: str, framework: str, catalog: Catalog) -> Software:
+    """Identity of that environment."""
+    return software_of(environment_of(platform, stage, framework), catalog.locks)

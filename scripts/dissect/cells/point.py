@@ -1,0 +1,62 @@
+"""The points of an experiment's axes, before overrides."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from dissect.cells.globs import NO_NAME
+from dissect.config.catalog import Catalog, axes_of, methods_of
+from dissect.config.experiment import Axes, Experiment
+from dissect.config.platform import Platform
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination of values; ``method`` in its normal spelling, ``-`` where a stage has no model or method."""
+
+    name: str
+    """Of the experiment."""
+    experiment: Experiment
+    platform: str
+    model: str
+    framework: Any
+    method: str
+    batch: int | str
+    n_gpus: int
+
+    def id_with(self, workload: str) -> str:
+        """The cell's readable id."""
+        return "/".join((self.experiment.stage, self.platform, self.model, self.framework, self.method, workload))
+
+
+def points_of(name: str, catalog: Catalog, platforms: list[str]) -> Iterator[Point]:
+    """All points of one experiment on some platforms."""
+    experiment = catalog.experiments[name]
+    axes = axes_of(experiment, catalog.root.suite)
+    where = f"config/experiments/{name}.yaml: axes.method"
+    inspects = experiment.stage == "inspect"
+    methods = [NO_NAME] if inspects else methods_of(experiment, axes.method, catalog.methods, where)
+    for platform in platforms:
+        facts = catalog.platforms[platform]
+        models = _models(axes, catalog, facts)
+        points = product(models, axes.framework, methods, axes.batch, _counts(axes, facts))
+        for model, framework, method, batch, n_gpus in points:
+            yield Point(name, experiment, platform, model, framework, method, batch, n_gpus)
+
+
+def _counts(axes: Axes, platform: Platform) -> list[int]:
+    match axes.gpus:
+        case "sweep":
+            return platform.gpu_counts
+        case "one":
+            return [1]
+        case "all":
+            return [platform.gpus_per_node * platform.nodes]
+
+
+def _models(axes: Axes, catalog: Catalog, platform: Platform) -> list[str]:
+    if axes.model == "none":
+        return [NO_NAME]
+    names = [name for name in catalog.root.models if axes.model == "configured" or name in axes.model]
+    return platform.workload.models if names and platform.workload.models else names

@@ -1,0 +1,120 @@
+"""The building blocks of every tidy CSV: what a column is, and the columns that all of them share.
+
+Units are in the names; an empty field means that the cell has no such number (its status and reason say why) or that
+the machine cannot measure it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dissect.cells.manifest import ManifestCell, PlatformFacts
+from dissect.config.layout import QuantityName
+from dissect.result import Result
+
+GIB = 2**30
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One cell of a table: what the manifest says of it, and its result unless it is ``unsupported``."""
+
+    cell: ManifestCell
+    platform: PlatformFacts
+    result: Result | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that says which cell a row is, how it ended, or where its numbers come from."""
+
+    name: str
+    meaning: str
+    value: Callable[[Record], Scalar]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A measured number: a column of the CSV, with ``_low`` and ``_high`` beside it if it has an interval."""
+
+    name: QuantityName
+    header: str
+    """For people, without the unit."""
+    unit: str
+    """As shown, after ``scale``; empty for a pure number."""
+    meaning: str
+    value: Callable[[Any], Scalar]
+    interval: Callable[[Any], tuple[float, float]] | None = None
+    scale: float = 1.0
+    """What a value of the CSV is multiplied by before it is shown."""
+    decimals: int | None = None
+    """Digits after the point as shown; None shows four significant digits."""
+    absent: str = "the machine cannot measure it"
+    """Why a cell that ended ``ok`` may lack it."""
+
+    @property
+    def title(self) -> str:
+        """Header with unit, and the interval if there is one."""
+        unit = f" ({self.unit})" if self.unit else ""
+        return self.header + unit + (" [95 % CI]" if self.interval else "")
+
+    def show(self, value: float, low: float | None = None, high: float | None = None) -> str:
+        """The number as printed, its interval in brackets with as many decimals."""
+        decimals = significant_decimals(value * self.scale) if self.decimals is None else self.decimals
+        numbers = [f"{number * self.scale:,.{decimals}f}" for number in (value, low, high) if number is not None]
+        return numbers[0] if len(numbers) == 1 else f"{numbers[0]} [{numbers[1]}–{numbers[2]}]"
+
+
+def significant_decimals(value: float, digits: int = 4) -> int:
+    """Decimals that print ``value`` with so many significant digits, never fewer than its integer part has."""
+    return max(0, digits - 1 - int(f"{value:e}".partition("e")[2]))
+
+
+def status_of(record: Record) -> str:
+    """The result's status, or ``unsupported``."""
+    return record.result.status.value if record.result else "unsupported"
+
+
+def _dtype(record: Record) -> Scalar:
+    workload = getattr(record.result.spec, "workload", None) if record.result else None
+    return workload.dtype if workload else None
+
+
+def _provenance(record: Record, name: str) -> Scalar:
+    value: Scalar = getattr(record.result.provenance, name, None) if record.result else None
+    return value
+
+
+def _flags(record: Record) -> str | None:
+    return ";".join(record.result.flags) if record.result else None
+
+
+IDENTITY = (
+    Column("stage", "pretrain, inspect, ...", lambda r: r.cell.stage),
+    Column("platform", "id of the platform file", lambda r: r.cell.platform),
+    Column("model", "id of the model file", lambda r: r.cell.model),
+    Column("framework", "what ran the cell", lambda r: r.cell.framework),
+    Column("method", "the paper's letters", lambda r: r.cell.method),
+    Column("workload", "readable id of the workload", lambda r: r.cell.workload),
+    Column("n_gpus", "GPUs over all nodes; on cpu processes", lambda r: r.cell.n_gpus),
+    Column("seq_len", "tokens per sequence", lambda r: r.cell.seq_len),
+    Column("batch", "sequences per GPU as asked: a number, or max", lambda r: r.cell.batch),
+    Column("device", "cpu or cuda", lambda r: r.result.spec.hardware.device if r.result else None),
+    Column("dtype", "of parameters and activations, or of an operator", lambda r: _dtype(r)),
+)
+
+OUTCOME = (
+    Column("status", "how the cell ended (dissect.outcome.Status), or unsupported", lambda r: status_of(r)),
+    Column("phase", "where it ended, unless ok", lambda r: r.result.phase if r.result else None),
+    Column("reason", "why it has no numbers", lambda r: r.result.reason if r.result else r.cell.unsupported),
+)
+
+PROVENANCE = (
+    Column("flags", "reasons to doubt (dissect.outcome.Flag), separated by ;", lambda r: _flags(r)),
+    Column("key", "of the cell in the store; empty if unsupported", lambda r: r.cell.key),
+    Column("measured_at", "UTC; empty if nothing was launched", lambda r: _provenance(r, "measured_at")),
+    Column("git_commit", "of this project when it measured", lambda r: _provenance(r, "git_commit")),
+    Column("git_dirty", "whether files differed from that commit", lambda r: _provenance(r, "git_dirty")),
+)

@@ -1,0 +1,11 @@
+"""All views, by the name that a layout gives."""
+
+from dissect.config.layout import VIEW_AXES, VIEW_QUANTITIES, ViewName
+from dissect.tables.training import TRAINING
+from dissect.tables.view import View
+
+VIEWS: dict[ViewName, View] = {"training": TRAINING}
+
+for _name, _view in VIEWS.items():
+    if [*_view.by_name] != [*VIEW_QUANTITIES[_name]] or [*_view.axes] != [*VIEW_AXES[_name]]:
+        raise RuntimeError(f"dissect.config.layout does not name the axes and quantities of the view {_name}")
