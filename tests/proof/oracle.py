@@ -210,6 +210,7 @@ def why_not(
         "not built yet": ("pretrain", framework) not in BUILT,
         str(conflict): conflict is not None,
         f"{count} of {total} GPUs": count > total,
+        f"{count} GPUs unevenly": count % math.ceil(count / platform["gpus_per_node"]) != 0,
         "no kernel": bool(knobs.get("flash_attention")) and not platform.get("kernels", {}).get("flash_attention"),
         f"{seq_len} of {positions} positions": seq_len > positions,
     }
