@@ -23,7 +23,7 @@ Json = Any
 
 SAMPLING = {
     "warmup_min_steps": 3, "warmup_max_steps": 10, "min_steps": 10, "max_steps": 50, "interval_target": 0.02,
-    "budget_s": 900,
+    "window_s": 60, "budget_s": 900,
 }  # fmt: skip
 
 
