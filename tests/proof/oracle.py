@@ -249,7 +249,6 @@ def why_not(
         str(conflict): conflict is not None,
         str(foreign := stages.turns_what_is_not_there(*kind, knobs)): foreign is not None,
         str(excess := too_many(platform, count)): excess is not None,
-        f"{count} GPUs unevenly": count % math.ceil(count / platform["gpus_per_node"]) != 0,
         "no kernel": bool(knobs.get("flash_attention")) and not platform.get("kernels", {}).get("flash_attention"),
         f"{seq_len} of {positions} positions": seq_len > positions,
     }
@@ -258,7 +257,9 @@ def why_not(
 
 def too_many(platform: Yaml, count: int) -> str | None:
     total = platform["gpus_per_node"] * platform.get("nodes", 1)
-    return f"{count} of {total} GPUs" if count > total else None
+    if count > total:
+        return f"{count} of {total} GPUs"
+    return f"{count} GPUs unevenly" if count % math.ceil(count / platform["gpus_per_node"]) else None
 
 
 def hardware(platform: Yaml, count: int, environment: Yaml | None) -> Json:
