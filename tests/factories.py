@@ -15,6 +15,7 @@ from dissect.cells.spec import (
     PretrainSpec,
     Sampling,
     Software,
+    TrainingSpec,
     TrainingWorkload,
     canonical_spec,
     spec_key,
@@ -26,7 +27,7 @@ from dissect.outcome import Flag, Phase, Status
 from dissect.result import Gpu, Provenance, Result
 
 GIB = 2**30
-Spec = PretrainSpec | InspectSpec
+Spec = TrainingSpec | InspectSpec
 
 LLAMA_7B = ModelArchitecture(
     vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32,
@@ -97,7 +98,7 @@ def inspect_spec(on: Hardware | None = None) -> InspectSpec:
 
 
 def training_metrics(
-    spec: PretrainSpec, step_time_s: float = 0.2, found_batch: int = 24, **changes: Any
+    spec: TrainingSpec, step_time_s: float = 0.2, found_batch: int = 24, **changes: Any
 ) -> TrainingMetrics:
     """Metrics that fit the spec and one another, ``found_batch`` for ``max``; keywords replace fields."""
     batch = spec.workload.batch if isinstance(spec.workload.batch, int) else found_batch
@@ -149,7 +150,7 @@ def ok_result(
 ) -> Result:
     """A cell that was measured."""
     if metrics is None:
-        metrics = training_metrics(spec) if isinstance(spec, PretrainSpec) else inspect_metrics()
+        metrics = training_metrics(spec) if isinstance(spec, TrainingSpec) else inspect_metrics()
     return Result(
         key=key_of(spec), spec=spec, status=Status.OK, metrics=metrics, flags=flags or [], provenance=provenance()
     )
@@ -175,7 +176,7 @@ def published_cell(
     """Publish a result below a project folder; the manifest's entry for it."""
     spec = result.spec
     ids = {"stage": spec.stage, "platform": platform, "framework": spec.framework, "n_gpus": spec.hardware.n_gpus}
-    if isinstance(spec, PretrainSpec):
+    if isinstance(spec, TrainingSpec):
         work = spec.workload
         workload = f"seq{work.seq_len}-bs{work.batch}-gpus{spec.hardware.n_gpus}"
         ids |= {"model": model, "method": method, "workload": workload, "seq_len": work.seq_len, "batch": work.batch}
