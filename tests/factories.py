@@ -8,10 +8,13 @@ from dissect.cells.spec import (
     DeepSpeedMethod,
     Hardware,
     InspectSpec,
+    MegatronMethod,
+    MegatronSpec,
     ModelArchitecture,
     PretrainSpec,
     Sampling,
     Software,
+    TrainingSpec,
     TrainingWorkload,
     canonical_spec,
     spec_key,
@@ -23,7 +26,7 @@ from dissect.outcome import Flag, Phase, Status
 from dissect.result import Gpu, Provenance, Result
 
 GIB = 2**30
-Spec = PretrainSpec | InspectSpec
+Spec = PretrainSpec | MegatronSpec | InspectSpec
 
 LLAMA_7B = ModelArchitecture(
     vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32,
@@ -33,6 +36,12 @@ LLAMA_13B = LLAMA_7B.model_copy(
     update={
         "hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40, "num_attention_heads": 40,
         "num_key_value_heads": 40,
+    }
+)  # fmt: skip
+LLAMA_70B = LLAMA_7B.model_copy(
+    update={
+        "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,
+        "num_key_value_heads": 8,
     }
 )  # fmt: skip
 PARAMETERS_7B = 6_738_415_616
@@ -77,13 +86,39 @@ def pretrain_spec(
     )
 
 
+def megatron_spec(
+    on: Hardware | None = None,
+    *,
+    batch: int | str = 1,
+    seq_len: int = 350,
+    model: ModelArchitecture = LLAMA_7B,
+    **method: Any,
+) -> MegatronSpec:
+    """The same with Megatron-LM, on every GPU a replica; keywords that are not named are knobs of the method."""
+    knobs: dict[str, Any] = {
+        "attention": "eager", "recompute": False, "tensor_parallel": 1, "pipeline_parallel": 1,
+        "sequence_parallel": False, "distributed_optimizer": False, "layer_spec": "local",
+    }  # fmt: skip
+    like = pretrain_spec(on, batch=batch, seq_len=seq_len, model=model)
+    return MegatronSpec(
+        framework="megatron",
+        hardware=like.hardware,
+        software=like.software,
+        model=model,
+        method=MegatronMethod.model_validate(knobs | method),
+        workload=like.workload,
+        sampling=like.sampling,
+        protocol=1,
+    )
+
+
 def inspect_spec(on: Hardware | None = None) -> InspectSpec:
     """What Table I measures."""
     return InspectSpec(framework="system", hardware=on or hardware(), software=Software(python="3.12"), protocol=1)
 
 
 def training_metrics(
-    spec: PretrainSpec, step_time_s: float = 0.2, found_batch: int = 24, **changes: Any
+    spec: PretrainSpec | MegatronSpec, step_time_s: float = 0.2, found_batch: int = 24, **changes: Any
 ) -> TrainingMetrics:
     """Metrics that fit the spec and one another, ``found_batch`` for ``max``; keywords replace fields."""
     batch = spec.workload.batch if isinstance(spec.workload.batch, int) else found_batch
@@ -135,7 +170,7 @@ def ok_result(
 ) -> Result:
     """A cell that was measured."""
     if metrics is None:
-        metrics = training_metrics(spec) if isinstance(spec, PretrainSpec) else inspect_metrics()
+        metrics = training_metrics(spec) if isinstance(spec, TrainingSpec) else inspect_metrics()
     return Result(
         key=key_of(spec), spec=spec, status=Status.OK, metrics=metrics, flags=flags or [], provenance=provenance()
     )
@@ -161,7 +196,7 @@ def published_cell(
     """Publish a result below a project folder; the manifest's entry for it."""
     spec = result.spec
     ids = {"stage": spec.stage, "platform": platform, "framework": spec.framework, "n_gpus": spec.hardware.n_gpus}
-    if isinstance(spec, PretrainSpec):
+    if isinstance(spec, TrainingSpec):
         work = spec.workload
         workload = f"seq{work.seq_len}-bs{work.batch}-gpus{spec.hardware.n_gpus}"
         ids |= {"model": model, "method": method, "workload": workload, "seq_len": work.seq_len, "batch": work.batch}

@@ -20,17 +20,13 @@ from dissect.outcome import Phase, Status  # noqa: E402
 from dissect.pretrain import deepspeed as runner  # noqa: E402
 from dissect.workloads import arithmetic, attention  # noqa: E402
 from dissect.workloads.llama import build_llama, llama_config, parameter_counts, synthetic_tokens  # noqa: E402
-from factories import LLAMA_7B, LLAMA_13B, hardware, pretrain_spec  # noqa: E402
+from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, hardware, pretrain_spec  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 
 TINY = ModelArchitecture(
     vocab_size=512, hidden_size=64, intermediate_size=176, num_hidden_layers=2, num_attention_heads=4,
     num_key_value_heads=2, max_position_embeddings=256, rms_norm_eps=1e-5, rope_theta=10000.0,
-)  # fmt: skip
-LLAMA_70B = LLAMA_7B.model_copy(
-    update={"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,
-            "num_key_value_heads": 8}
 )  # fmt: skip
 SAMPLING = Sampling(
     warmup_min_steps=2, warmup_max_steps=4, min_steps=3, max_steps=4, interval_target=0.01, budget_s=120.0

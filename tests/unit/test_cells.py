@@ -67,11 +67,6 @@ def test_impossible_mixes_have_a_reason(project: Path, method: str, reason: str)
     assert all(reason in (c.unsupported or "") and c.path is None for c in cells)
 
 
-def test_megatron_is_said_to_be_missing(project: Path) -> None:
-    reasons = {c.framework: c.unsupported for c in study(project).experiments["table_II"]}
-    assert reasons == {"megatron": "not built yet", "deepspeed": None}
-
-
 def test_no_flash_kernel_is_a_reason(project: Path) -> None:
     cpu = project / "config/platforms/cpu.yaml"
     cpu.write_text(cpu.read_text().replace("kernels: {flash_attention: sdpa_flash}", "kernels: {}"))

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dissect.cells.spec import DeepSpeedSpec
+from dissect.config.kinds import AttentionKernel
 from dissect.measure.device import Device
 from dissect.measure.rank import RankContext, RankReport
 from dissect.outcome import Phase
-from dissect.pretrain.rank import run_training_rank
+from dissect.pretrain.rank import Share, run_training_rank
 from dissect.workloads.arithmetic import count_trainable
-from dissect.workloads.attention import WrongKernelError, kernel_of
-from dissect.workloads.llama import build_llama, build_nf4_llama, llama_config
+from dissect.workloads.attention import observe_kernel
+from dissect.workloads.llama import build_llama, build_nf4_llama, llama_config, parameter_counts
 
 if TYPE_CHECKING:
     import torch
@@ -132,9 +133,9 @@ def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
 class DeepSpeedTrainer:
     """DeepSpeed's engine as the measured loop knows it."""
 
-    def __init__(self, engine: Any, expected_kernel: str) -> None:
+    def __init__(self, engine: Any, expected_kernel: AttentionKernel) -> None:
         self._engine, self._expected_kernel = engine, expected_kernel
-        self._attention_kernel: str | None = None
+        self._attention_kernel: AttentionKernel | None = None
 
     @property
     def attention_kernel(self) -> str | None:
@@ -142,9 +143,13 @@ class DeepSpeedTrainer:
         return self._attention_kernel
 
     @property
-    def model(self) -> Any:
-        """The module that the engine trains."""
-        return self._engine.module
+    def share(self) -> Share:
+        """Every rank is a replica."""
+        return Share(int(os.environ["RANK"]))
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """Those of the module that the engine trains."""
+        return parameter_counts(self._engine.module)
 
     def train_step(self, tokens: "torch.Tensor", enter: Callable[[Phase], None]) -> "torch.Tensor":
         """One optimizer step; the first also finds out which attention kernel runs.
@@ -165,20 +170,9 @@ class DeepSpeedTrainer:
         return loss
 
     def _observed_forward(self, tokens: "torch.Tensor") -> "torch.Tensor":
-        """A forward pass under the profiler, for the names of the operators that ran."""
-        from torch.profiler import ProfilerActivity, profile
-
-        with profile(activities=[ProfilerActivity.CPU]) as observed:
-            try:
-                loss = self._forward(tokens)
-            except RuntimeError as error:
-                if "No available kernel" in str(error):
-                    raise WrongKernelError(f"{self._expected_kernel} cannot run here: {error}") from None
-                raise
-        kernel = kernel_of(event.key for event in observed.key_averages())
-        if kernel != self._expected_kernel:
-            raise WrongKernelError(f"attention ran {kernel}, the spec says {self._expected_kernel}")
-        self._attention_kernel = kernel
+        """The same, once the kernel that ran is known to be the expected one."""
+        loss = observe_kernel(lambda: self._forward(tokens), self._expected_kernel)
+        self._attention_kernel = self._expected_kernel
         return loss
 
 
