@@ -11,6 +11,8 @@ from dissect.cells.spec import (
     FinetuneSpec,
     Hardware,
     InspectSpec,
+    MegatronMethod,
+    MegatronSpec,
     ModelArchitecture,
     PretrainSpec,
     Sampling,
@@ -40,8 +42,10 @@ LLAMA_13B = LLAMA_7B.model_copy(
     }
 )  # fmt: skip
 LLAMA_70B = LLAMA_7B.model_copy(
-    update={"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,
-            "num_key_value_heads": 8}
+    update={
+        "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+    }
 )  # fmt: skip
 PARAMETERS_7B = 6_738_415_616
 
@@ -90,6 +94,32 @@ def finetune_spec(on: Hardware | None = None, *, adapter: AnyAdapter | None = No
     fields = pretrain_spec(on, **pretraining).model_dump(exclude={"stage"})
     fields["method"]["adapter"] = (adapter or Lora(kind="lora")).model_dump()
     return FinetuneSpec.model_validate(fields)
+
+
+def megatron_spec(
+    on: Hardware | None = None,
+    *,
+    batch: int | str = 1,
+    seq_len: int = 350,
+    model: ModelArchitecture = LLAMA_7B,
+    **method: Any,
+) -> MegatronSpec:
+    """The same with Megatron-LM, on every GPU a replica; keywords that are not named are knobs of the method."""
+    knobs: dict[str, Any] = {
+        "attention": "eager", "recompute": False, "tensor_parallel": 1, "pipeline_parallel": 1,
+        "sequence_parallel": False, "distributed_optimizer": False, "layer_spec": "local",
+    }  # fmt: skip
+    like = pretrain_spec(on, batch=batch, seq_len=seq_len, model=model)
+    return MegatronSpec(
+        framework="megatron",
+        hardware=like.hardware,
+        software=like.software,
+        model=model,
+        method=MegatronMethod.model_validate(knobs | method),
+        workload=like.workload,
+        sampling=like.sampling,
+        protocol=1,
+    )
 
 
 def inspect_spec(on: Hardware | None = None) -> InspectSpec:

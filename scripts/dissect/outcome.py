@@ -42,6 +42,7 @@ class Flag(StrEnum):
     THROTTLED = "throttled"
     OTHER_PROCESSES = "other_processes"
     HARDWARE_MISMATCH = "hardware_mismatch"
+    CUDA_REDIRECTED = "cuda_redirected"
 
     @property
     def meaning(self) -> str:
@@ -56,4 +57,5 @@ _MEANINGS = {
     Flag.THROTTLED: "a GPU throttled during the measured window",
     Flag.OTHER_PROCESSES: "other processes used the device during the measured window",
     Flag.HARDWARE_MISMATCH: "the hardware found differs from what the platform declares",
+    Flag.CUDA_REDIRECTED: "Megatron-LM, written for GPUs, ran on a CPU with its calls of torch.cuda redirected",
 }

@@ -20,4 +20,5 @@ RUNNERS = {
     ("inspect", "system"): Runner("dissect.inspection.system", protocol=1),
     ("finetune", "deepspeed"): Runner("dissect.finetune.deepspeed", protocol=1),
     ("pretrain", "deepspeed"): Runner("dissect.pretrain.deepspeed", protocol=1),
+    ("pretrain", "megatron"): Runner("dissect.pretrain.megatron", protocol=1),
 }

@@ -73,11 +73,6 @@ def test_impossible_mixes_have_a_reason(project: Path, method: str, reason: str)
     assert all(reason in (c.unsupported or "") and c.path is None for c in cells)
 
 
-def test_megatron_is_said_to_be_missing(project: Path) -> None:
-    reasons = {c.framework: c.unsupported for c in study(project).experiments["table_II"]}
-    assert reasons == {"megatron": "not built yet", "deepspeed": None}
-
-
 def table_ix(project: Path, methods: str) -> dict[str, Cell]:
     file = project / "config/experiments/table_IX.yaml"
     text = re.sub(r"smoke: {method: .*}", f"smoke: {{method: [{methods}]}}", file.read_text())

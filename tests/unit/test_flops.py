@@ -14,7 +14,7 @@ from dissect.workloads.arithmetic import (
     model_flops,
     state_bytes,
 )
-from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, finetune_spec, hardware, pretrain_spec
+from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, finetune_spec, hardware, megatron_spec, pretrain_spec
 
 SIZES = {LLAMA_7B: 6_738_415_616, LLAMA_13B: 13_015_864_320, LLAMA_70B: 68_976_648_192}
 P = SIZES[LLAMA_7B]
@@ -52,6 +52,29 @@ def test_recomputation_counts_in_hfu_only() -> None:
     assert hardware_flops(recomputed, 1) - model_flops(recomputed, 1) == 4 * (
         2 * 350 * (frozen - down) + 4 * 350 * 350 * 4096 * 32
     )
+
+
+def test_megatron_needs_what_deepspeed_needs_and_recomputes_whole_layers() -> None:
+    recomputed = megatron_spec(tensor_parallel=4, recompute=True)
+    assert model_flops(recomputed, 3) == model_flops(pretrain_spec(), 3)
+    layers = 2 * 350 * (P - UNQUANTIZED) + 4 * 350 * 350 * 4096 * 32
+    assert hardware_flops(recomputed, 3) - model_flops(recomputed, 3) == 3 * 4 * layers
+
+
+NORMS = 65 * 4096
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ({}, P * (2 + 4 + 12)),
+        ({"tensor_parallel": 4}, ((P - NORMS) // 4 + NORMS) * 18),
+        ({"tensor_parallel": 2, "pipeline_parallel": 2}, ((P - NORMS) // 2 + NORMS) * 18 // 2),
+        ({"distributed_optimizer": True}, P * (2 + 4 + 3)),
+    ],
+)
+def test_state_bytes_of_megatron_on_four_gpus(method: dict[str, object], expected: int) -> None:
+    assert state_bytes(megatron_spec(**method)) == expected
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import NonNegativeInt, PositiveInt
 
 from dissect.model import Model
-from dissect.outcome import Phase, Status
+from dissect.outcome import Flag, Phase, Status
 
 PHASES = tuple(Phase)
 
@@ -38,6 +38,8 @@ class RankReport(Model):
     parameters: NonNegativeInt = 0
     trainable_parameters: NonNegativeInt = 0
     attention_kernel: str | None = None
+    flags: list[Flag] = []
+    """Reasons to doubt the numbers that only the rank knows."""
     ready_at: float = 0.0
     """When the process group worked."""
     built_at: float = 0.0

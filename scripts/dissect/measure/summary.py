@@ -77,7 +77,8 @@ def flags(metrics: TrainingMetrics, reports: Sequence[RankReport], seen: Mapping
         Flag.INTERVAL_NOT_REACHED: metrics.stopped_by != "interval",
         **seen,
     }
-    return [flag for flag in Flag if doubts.get(flag, False)]
+    own = {flag for report in reports for flag in report.flags}
+    return [flag for flag in Flag if flag in own or doubts.get(flag, False)]
 
 
 def durations(reports: Sequence[RankReport], launched_at: float, before: Durations) -> Durations:

@@ -4,7 +4,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dissect.cells.spec import TrainingSpec
 from dissect.measure.device import Device, is_host_out_of_memory, is_out_of_memory, is_thread_failure, open_device
@@ -14,7 +14,7 @@ from dissect.measure.steps import DivergedError, StepLoop, Trainer
 from dissect.outcome import Phase, Status
 from dissect.workloads import arithmetic
 from dissect.workloads.attention import WrongKernelError, only_kernel
-from dissect.workloads.llama import parameter_counts, synthetic_tokens
+from dissect.workloads.llama import synthetic_tokens
 
 Connect = Callable[[], None]
 """Forms the framework's own process groups, on top of torch's."""
@@ -23,12 +23,25 @@ Build = Callable[[S, Device], "BuiltTrainer"]
 """Model, optimizer and engine of a framework, ready to train."""
 
 
+class Share(NamedTuple):
+    """Which of a step's sequences a rank sees: those of its replica of the model."""
+
+    replica: int
+    """Its data-parallel index; each replica has tokens of its own."""
+    gpus: int = 1
+    """How many GPUs hold one replica; it takes the batch of each."""
+
+
 class BuiltTrainer(Trainer, Protocol):
     """A trainer with what the rank reports of it."""
 
     @property
-    def model(self) -> Any:
-        """The torch module."""
+    def share(self) -> Share:
+        """What this rank has to be fed."""
+        ...
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """All and trainable parameters of the whole model, however it is split."""
         ...
 
     @property
@@ -68,8 +81,8 @@ def _train(spec: S, context: RankContext, device: Device, build: Build[S], known
     device.reset_peak_memory()
     trainer = build(spec, device)
     known["parameters"], known["trainable_parameters"] = _checked_counts(spec, trainer)
-    seed = spec.workload.seed + known["rank"]
-    tokens = synthetic_tokens(spec.model, spec.workload.batch, spec.workload.seq_len, device.torch_device, seed)
+    batch, seed = spec.workload.batch * trainer.share.gpus, spec.workload.seed + trainer.share.replica
+    tokens = synthetic_tokens(spec.model, batch, spec.workload.seq_len, device.torch_device, seed)
     device.synchronize()
     known["built_at"] = time.monotonic()
     loop = StepLoop(trainer, tokens, context, device)
@@ -79,7 +92,7 @@ def _train(spec: S, context: RankContext, device: Device, build: Build[S], known
 
 def _checked_counts(spec: TrainingSpec, trainer: BuiltTrainer) -> tuple[int, int]:
     """Parameters and trainable ones of the model; raises ``RuntimeError`` if the architecture says otherwise."""
-    found = parameter_counts(trainer.model)
+    found = trainer.parameter_counts()
     expected = (arithmetic.count_all(spec), arithmetic.count_trainable(spec))
     if found != expected:
         raise RuntimeError(f"the model has (parameters, trainable) = {found}, its architecture says {expected}")
