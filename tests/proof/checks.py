@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from proof import stages
+from proof.claims import check_claims
 from proof.reading import LETTERED, Refused, Yaml, environment_of, every_method, known, letters_of
 
 PLATFORM = {
@@ -97,7 +98,8 @@ def check_names(config: Yaml) -> None:
     known(root["platforms"], config["platforms"])
     known(root["models"], config["models"])
     for kind, key in (("table", "tables"), ("figure", "figures")):
-        known([] if root[key] == "all" else root[key], [n for n, e in experiments.items() if e["kind"] == kind])
+        names = [name for name, experiment in experiments.items() if experiment["kind"] == kind]
+        known([] if root[key] == "all" else root[key], [*names, "claims"] if kind == "table" else names)
     for platform in config["platforms"].values():
         total = platform["gpus_per_node"] * platform.get("nodes", 1)
         if any(count > total for count in platform["gpu_counts"]):
@@ -112,6 +114,7 @@ def check_names(config: Yaml) -> None:
             letters_of(method, config)
     for letter in config["letters"].values():
         known([*letter.get("knobs_with", {}), *letter.get("excludes", {})], config["letters"])
+    check_claims(config)
     for glob in root["overrides"]:
         check_glob(glob, config)
 
