@@ -265,7 +265,9 @@ def why_not(
 
 def too_many(platform: Yaml, count: int) -> str | None:
     total = platform["gpus_per_node"] * platform.get("nodes", 1)
-    return f"{count} of {total} GPUs" if count > total else None
+    if count > total:
+        return f"{count} of {total} GPUs"
+    return f"{count} GPUs unevenly" if count % math.ceil(count / platform["gpus_per_node"]) else None
 
 
 def hardware(platform: Yaml, count: int, environment: Yaml | None) -> Json:

@@ -57,7 +57,7 @@ def test_letters_turn_their_knobs(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("method", "reason"),
-    [("Z2+Z3", "Z2 and Z3 both set zero_stage"), ("O", "O needs one of Z2, Z3"), ("Z3+Q", "ZeRO-3 does not shard")],
+    [("Z2+Z3", "Z2 and Z3 both set zero_stage"), ("O", "O needs one of Z2, Z3"), ("Z3+Q", "ZeRO-3 gathers")],
 )
 def test_impossible_mixes_have_a_reason(project: Path, method: str, reason: str) -> None:
     figure = project / "config/experiments/fig_4.yaml"
@@ -166,7 +166,7 @@ def test_more_gpus_than_there_are_is_a_reason(project: Path) -> None:
     [
         ("pretrain/cpu/*/deepspeed/Z2*/*", {"Z2", "Z2+O"}),
         ("pretrain/cpu/*/deepspeed/O+Z2/*", {"Z2+O"}),
-        ("*/cpu/llama-*/*/[NQ]*/*-b1-*", {"Naive", "Q"}),
+        ("*/cpu/llama-*/*/[NQ]*/*-b1-*", {"Naive", "Q", "QL", "QL+F+R"}),
     ],
 )
 def test_select_takes_what_it_matches(project: Path, glob: str, methods: set[str]) -> None:
@@ -199,4 +199,4 @@ def test_a_collision_of_keys_is_an_error(project: Path, monkeypatch: pytest.Monk
 def test_wanted_tables_limit_targets_only(project: Path) -> None:
     made = study(project, tables=["table_II"], figures=[])
     assert {path.split("/")[6] for path in made.targets} == {"Naive"}
-    assert set(made.experiments) == {"table_I", "table_II", "table_III", "table_IV", "fig_4"}
+    assert set(made.experiments) == {"table_I", "table_II", "table_III", "table_IV", "table_IX", "fig_4"}

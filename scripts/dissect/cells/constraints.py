@@ -55,9 +55,12 @@ def operator_constraint(family: str, operator: str, platform: Platform, n_gpus: 
 
 
 def hardware_constraint(platform: Platform, n_gpus: int) -> str | None:
-    """The platform must have the GPUs."""
+    """The platform must have the GPUs, and as many of them on each node."""
     total = platform.gpus_per_node * platform.nodes
-    return f"the platform has {total} GPUs, not {n_gpus}" if n_gpus > total else None
+    if n_gpus > total:
+        return f"the platform has {total} GPUs, not {n_gpus}"
+    nodes = -(-n_gpus // platform.gpus_per_node)
+    return f"{n_gpus} GPUs cannot be spread evenly over {nodes} nodes" if n_gpus % nodes else None
 
 
 def kernel_constraint(platform: Platform, knobs: MethodKnobs) -> str | None:
@@ -66,8 +69,8 @@ def kernel_constraint(platform: Platform, knobs: MethodKnobs) -> str | None:
     return "the platform names no FlashAttention kernel" if missing else None
 
 
-def sequence_constraint(seq_len: int, max_position_embeddings: int) -> str | None:
+def sequence_constraint(positions: int, max_position_embeddings: int) -> str | None:
     """The model must have positions for the sequence."""
-    if seq_len <= max_position_embeddings:
+    if positions <= max_position_embeddings:
         return None
-    return f"a sequence of {seq_len} tokens exceeds the model's {max_position_embeddings} positions"
+    return f"a sequence of {positions} tokens exceeds the model's {max_position_embeddings} positions"
