@@ -42,7 +42,11 @@ def check_shape(config: Yaml) -> None:
     for letter in config["letters"].values():
         require(letter, {"means": {}})
         for knobs in (letter.get("knobs") or {}, *letter.get("knobs_with", {}).values()):
-            require(knobs.get("adapter") or {"kind": {}}, {"kind": {}})
+            adapter = knobs.get("adapter") or {"kind": {}}
+            require(adapter, {"kind": {}})
+            unique(adapter.get("targets", []))
+            if adapter.get("targets") == [] or adapter.get("dropout", 0) >= 1:
+                raise Refused("an adapter of nothing")
     for experiment in config["experiments"].values():
         check_experiment(experiment)
     unique(*(names for names in config["root"].values() if isinstance(names, list)))

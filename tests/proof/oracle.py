@@ -178,7 +178,8 @@ def training_cell(
     cell_id = f"{stem}/s{work['seq_len']}-b{work['batch']}-n{count}"
     architecture = config["models"][model]["architecture"]
     knobs, conflict = knobs_of(letters_of(method, config), config)
-    reason = why_not(platform, (stage, framework), knobs, conflict, count, work["seq_len"], architecture)
+    positions = work["seq_len"] + knobs.get("adapter", {}).get("virtual_tokens", 0)
+    reason = why_not(platform, (stage, framework), knobs, conflict, count, positions, architecture)
     if reason:
         return Cell(cell_id, None, reason)
     nodes = math.ceil(count / platform["gpus_per_node"])
@@ -248,17 +249,17 @@ def overrides_for(config: Yaml, cell_id: str) -> dict[str, Yaml]:
 
 
 def why_not(
-    platform: Yaml, kind: tuple[str, str], knobs: Yaml, conflict: str | None, count: int, seq_len: int,
+    platform: Yaml, kind: tuple[str, str], knobs: Yaml, conflict: str | None, count: int, positions: int,
     architecture: Yaml,
 ) -> str | None:  # fmt: skip
-    positions = architecture["max_position_embeddings"]
+    most = architecture["max_position_embeddings"]
     reasons = {
         "not built yet": kind not in BUILT,
         str(conflict): conflict is not None,
         str(foreign := stages.turns_what_is_not_there(*kind, knobs)): foreign is not None,
         str(excess := too_many(platform, count)): excess is not None,
         "no kernel": bool(knobs.get("flash_attention")) and not platform.get("kernels", {}).get("flash_attention"),
-        f"{seq_len} of {positions} positions": seq_len > positions,
+        f"{positions} of {most} positions": positions > most,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 

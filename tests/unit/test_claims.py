@@ -287,8 +287,8 @@ def test_names_of_claims_are_checked(project: Path, old: str, new: str, says: st
 
 
 def test_claims_read_the_cells_of_the_tables_that_are_asked_for(project: Path) -> None:
-    study = load_study(project, {})
-    assert study.wanted("table")[-1] == "claims"
+    assert load_study(project, {}).wanted("table")[-1] == "claims"
+    study = load_study(project, {"tables": ["table_II", "claims"], "figures": ["fig_4"]})
     read = {(c.framework, c.method, c.batch, c.n_gpus) for c in study.manifest("claims").cells}
     assert read == {
         *((framework, "Naive", batch, 2) for framework in ("megatron", "deepspeed") for batch in (1, 2, "max")),

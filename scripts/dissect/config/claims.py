@@ -19,7 +19,7 @@ Where = dict[Axis, Scalar]
 """Axis -> value that a cell, or a row of its numbers, must have."""
 DerivedQuantity = Literal["scaling_efficiency"]
 """Of several cells: throughput per GPU at the most GPUs over that at the fewest, in percent."""
-ClaimQuantity = Literal[QuantityName, DerivedQuantity]
+ClaimQuantity = QuantityName | DerivedQuantity
 
 
 class Expected(Model):
