@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from proof import stages
+from proof.claims import check_claims
 from proof.reading import LETTERED, Refused, Yaml, environment_of, every_method, known, letters_of
 
 PLATFORM = {
@@ -41,7 +42,11 @@ def check_shape(config: Yaml) -> None:
     for letter in config["letters"].values():
         require(letter, {"means": {}})
         for knobs in (letter.get("knobs") or {}, *letter.get("knobs_with", {}).values()):
-            require(knobs.get("adapter") or {"kind": {}}, {"kind": {}})
+            adapter = knobs.get("adapter") or {"kind": {}}
+            require(adapter, {"kind": {}})
+            unique(adapter.get("targets", []))
+            if adapter.get("targets") == [] or adapter.get("dropout", 0) >= 1:
+                raise Refused("an adapter of nothing")
     for experiment in config["experiments"].values():
         check_experiment(experiment)
     unique(*(names for names in config["root"].values() if isinstance(names, list)))
@@ -97,7 +102,8 @@ def check_names(config: Yaml) -> None:
     known(root["platforms"], config["platforms"])
     known(root["models"], config["models"])
     for kind, key in (("table", "tables"), ("figure", "figures")):
-        known([] if root[key] == "all" else root[key], [n for n, e in experiments.items() if e["kind"] == kind])
+        names = [name for name, experiment in experiments.items() if experiment["kind"] == kind]
+        known([] if root[key] == "all" else root[key], [*names, "claims"] if kind == "table" else names)
     for platform in config["platforms"].values():
         total = platform["gpus_per_node"] * platform.get("nodes", 1)
         if any(count > total for count in platform["gpu_counts"]):
@@ -112,6 +118,7 @@ def check_names(config: Yaml) -> None:
             letters_of(method, config)
     for letter in config["letters"].values():
         known([*letter.get("knobs_with", {}), *letter.get("excludes", {})], config["letters"])
+    check_claims(config)
     for glob in root["overrides"]:
         check_glob(glob, config)
 

@@ -32,6 +32,7 @@ VIEWS = {
         "hardware_flops_per_step", "parameters", "trainable_parameters", "first_loss", "last_loss",
     )),
 }  # fmt: skip
+FRAMEWORKS = ("system", "deepspeed", "megatron", "gemm", "memcpy", "collectives", "attention")
 CELL_AXES = ("platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch")
 
 VALUES = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]

@@ -15,9 +15,10 @@ import factories as make
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
 from dissect.figures.draw import draw, read_tidy, save
-from dissect.figures.scaling import efficiencies, series_of
+from dissect.figures.scaling import series_of
 from dissect.figures.style import OKABE_ITO, look, style
 from dissect.outcome import Status
+from dissect.tables.scaling import efficiencies
 from dissect.tables.table import build_table
 from table_cases import OOM, fig_4, scaling
 
