@@ -19,4 +19,5 @@ class Runner:
 RUNNERS = {
     ("inspect", "system"): Runner("dissect.inspection.system", protocol=1),
     ("pretrain", "deepspeed"): Runner("dissect.pretrain.deepspeed", protocol=1),
+    ("profile", "deepspeed"): Runner("dissect.profile.deepspeed", protocol=1),
 }

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from dissect.measure.launch import Launch
 from dissect.measure.measurement import Measurement
 from dissect.measure.node import Node
 from dissect.measure.nvml import GpuLoad, throttled
-from dissect.measure.rank import RankEntry
+from dissect.measure.rank import KEPT, RankEntry
 from dissect.measure.supervise import Ending, supervise, window_of
 from dissect.outcome import Flag, Status
 from dissect.result import Durations
@@ -28,6 +29,8 @@ class Attempt:
     host: HostLoad | None
     gpu: GpuLoad | None
     node: Node
+    files: Mapping[str, bytes]
+    """What the ranks kept, by name."""
 
     def measurement(self, before: Durations) -> tuple[Measurement, dict[Flag, bool]]:
         """The outcome without numbers, and which flags the machine raises."""
@@ -49,6 +52,7 @@ class Attempt:
             gpus=gpus,
             other_processes=others,
             notes=self.node.notes,
+            files=self.files,
         )
         return measurement, flags
 
@@ -64,8 +68,9 @@ def run_attempt(
     launch = Launch(entry, hardware.n_gpus, workdir, deadline, probe_steps)
     start = time.monotonic()
     ending = supervise(launch, hardware.host_memory_bytes, [load for load in (gpu, host) if load is not None])
+    files = {path.name: path.read_bytes() for path in (workdir / KEPT).glob("*")}
     shutil.rmtree(workdir)
-    return Attempt(ending, start, time.monotonic(), host, gpu, node)
+    return Attempt(ending, start, time.monotonic(), host, gpu, node, files)
 
 
 def unfit(hardware: Hardware, node: Node) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from dissect.cells.spec import TrainingSpec
+from dissect.cells.spec import ProfileSpec, TrainingSpec
 from dissect.measure import summary
 from dissect.measure.attempt import Attempt, run_attempt, unfit
 from dissect.measure.measurement import Measurement
@@ -80,7 +80,7 @@ class TrainingCell:
         metrics = summary.training_metrics(self.spec, batch, reports, self.trials, peak)
         return replace(
             measurement,
-            metrics=metrics,
+            metrics=summary.profile_metrics(metrics, reports) if isinstance(self.spec, ProfileSpec) else metrics,
             flags=summary.flags(metrics, reports, seen),
             durations=summary.durations(reports, attempt.start, before),
             samples=summary.raw_samples(reports),

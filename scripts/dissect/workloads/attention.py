@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 from dissect.config.kinds import AttentionKernel
+from dissect.outcome import InvalidMeasurement
 
 IMPLEMENTATIONS: dict[AttentionKernel, str] = {
     "eager": "eager",
@@ -27,7 +28,7 @@ _OPERATORS = (
 )
 
 
-class WrongKernelError(RuntimeError):
+class WrongKernelError(InvalidMeasurement):
     """Another attention kernel ran than the spec names, or the named one cannot run here."""
 
 
