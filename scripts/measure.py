@@ -23,6 +23,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--spec", required=True, help="the cell's spec as JSON")
     parser.add_argument("--publish", required=True, type=Path, help="where the result is copied: .../<key>.json")
     parser.add_argument("--store", default=Path("results/store"), type=Path, help="results/store unless told")
+    parser.add_argument("--launcher", default=sys.executable, help="what starts this Python, on other nodes as well")
     parser.add_argument("--remeasure", action="store_true", help="measure even if the store has a result")
     arguments = parser.parse_args()
     try:
@@ -55,7 +56,7 @@ def main() -> int:
     logging.getLogger("dissect").setLevel(logging.INFO)
     store = Store(arguments.store)
     try:
-        result = measure_cell(arguments.spec, store, arguments.publish, arguments.remeasure)
+        result = measure_cell(arguments.spec, store, arguments.publish, arguments.remeasure, arguments.launcher)
     except (CellFailed, KeyCollision, Interrupted, OSError) as error:
         key = arguments.publish.stem
         print(f"{key}: failed: {error}; log: {store.entry(key).log_path}", file=sys.stderr)

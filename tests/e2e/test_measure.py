@@ -277,6 +277,16 @@ def test_states_beyond_the_memory_need_no_run(bench):
     assert bench.measured() == 0
 
 
+def test_several_nodes_need_a_job_that_holds_them(bench, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    spec = bench.spec()
+    wide = spec.model_copy(update={"hardware": spec.hardware.model_copy(update={"n_nodes": 2})})
+    code, _, err = bench.measure(wide)
+    assert code == 1
+    assert "failed: the cell needs 2 nodes, but no Slurm job holds them" in err
+    assert bench.measured() == 0
+
+
 def test_declared_version_that_is_not_installed_is_invalid(bench):
     spec = bench.spec().model_copy(update={"software": Software(versions={"pydantic": "0.0.1"})})
     code, out, _ = bench.measure(spec)

@@ -48,7 +48,7 @@ def run(spec: ProfileSpec) -> Attempt:
     with TemporaryDirectory() as folder:
         node = Node("not looked at", None)
         deadline = time.monotonic() + 120
-        return run_attempt(spec.hardware, partial(runner.run_rank, spec), node, Path(folder) / "ranks", deadline)
+        return run_attempt(spec, partial(runner.run_rank, spec), node, Path(folder) / "ranks", deadline, "")
 
 
 METHODS: dict[str, dict[str, Any]] = {

@@ -10,6 +10,8 @@ import pytest
 from slurm_cluster import Cluster
 from slurm_site import Run, Site, environment, interrupt, new_site
 
+from dissect.preflight import refusals
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.slurm]
 
 LONG = {"TINY_STEPS": "16", "TINY_STEP_S": "0.5"}
@@ -120,9 +122,10 @@ def test_a_full_disk_leaves_nothing_half_and_the_next_run_heals(site_of: Callabl
     [
         ({"partition": "nowhere"}, "Invalid partition name specified"),
         ({"gpu_model": "a900"}, "Requested node configuration is not available"),
+        ({"partition": "lab", "account": "chemistry"}, "so it can't use this partition (lab allows physics)"),
         ({"cpus": 1000}, "it would wait for ever with the reason PartitionConfig"),
     ],
-    ids=["partition", "GPU type", "CPUs"],
+    ids=["partition", "GPU type", "account", "CPUs"],
 )
 def test_what_sbatch_refuses_is_said_once_and_stops_the_run(
     cluster: Cluster, site_of: Callable[..., Site], scheduler: dict[str, object], says: str
@@ -137,6 +140,14 @@ def test_what_sbatch_refuses_is_said_once_and_stops_the_run(
     assert "Traceback" not in run.output
     assert not (site.folder / "results/cells").exists()
     assert idle(cluster, "main")
+
+
+def test_the_account_that_a_partition_is_for_is_not_refused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    request = {"slurm_partition": "lab", "slurm_account": "physics", "runtime": 1, "mem_mb": 100, "nodes": 1}
+    assert refusals([request]) == []
+    assert refusals([{**request, "slurm_account": "chemistry"}]) != []
 
 
 def test_a_request_that_must_wait_for_a_node_is_not_refused(cluster: Cluster, site_of: Callable[..., Site]) -> None:
