@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from dissect.adapters import AnyAdapter
+from dissect.adapters.lora import Lora
 from dissect.cells.manifest import Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.spec import (
     DeepSpeedMethod,
+    FinetuneSpec,
     Hardware,
     InspectSpec,
     ModelArchitecture,
@@ -38,6 +41,10 @@ LLAMA_13B = LLAMA_7B.model_copy(
         "hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40, "num_attention_heads": 40,
         "num_key_value_heads": 40,
     }
+)  # fmt: skip
+LLAMA_70B = LLAMA_7B.model_copy(
+    update={"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,
+            "num_key_value_heads": 8}
 )  # fmt: skip
 PARAMETERS_7B = 6_738_415_616
 
@@ -86,6 +93,13 @@ def profile_spec(on: Hardware | None = None, *, batch: int = 1, **method: Any) -
     spec = pretrain_spec(on, batch=batch, **method)
     workload = ProfileWorkload(**spec.workload.model_dump())
     return ProfileSpec.model_validate(spec.model_dump() | {"stage": "profile", "workload": workload})
+
+
+def finetune_spec(on: Hardware | None = None, *, adapter: AnyAdapter | None = None, **pretraining: Any) -> FinetuneSpec:
+    """A fine-tuning cell, of LoRA unless said otherwise; other keywords are those of ``pretrain_spec``."""
+    fields = pretrain_spec(on, **pretraining).model_dump(exclude={"stage"})
+    fields["method"]["adapter"] = (adapter or Lora(kind="lora")).model_dump()
+    return FinetuneSpec.model_validate(fields)
 
 
 def inspect_spec(on: Hardware | None = None) -> InspectSpec:

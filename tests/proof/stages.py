@@ -10,6 +10,7 @@ from proof.reading import Refused, Yaml
 BUILT = {
     ("inspect", "system"),
     ("pretrain", "deepspeed"),
+    ("finetune", "deepspeed"),
 }
 """(stage, framework) of every runner."""
 

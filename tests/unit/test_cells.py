@@ -57,7 +57,7 @@ def test_letters_turn_their_knobs(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("method", "reason"),
-    [("Z2+Z3", "Z2 and Z3 both set zero_stage"), ("O", "O needs one of Z2, Z3"), ("Z3+Q", "ZeRO-3 does not shard")],
+    [("Z2+Z3", "Z2 and Z3 both set zero_stage"), ("O", "O needs one of Z2, Z3"), ("Z3+Q", "ZeRO-3 gathers")],
 )
 def test_impossible_mixes_have_a_reason(project: Path, method: str, reason: str) -> None:
     figure = project / "config/experiments/fig_4.yaml"
@@ -166,7 +166,7 @@ def test_more_gpus_than_there_are_is_a_reason(project: Path) -> None:
     [
         ("pretrain/cpu/*/deepspeed/Z2*/*", {"Z2", "Z2+O"}),
         ("pretrain/cpu/*/deepspeed/O+Z2/*", {"Z2+O"}),
-        ("*/cpu/llama-*/*/[NQ]*/*-b1-*", {"Naive", "Q"}),
+        ("*/cpu/llama-*/*/[NQ]*/*-b1-*", {"Naive", "Q", "QL", "QL+F+R"}),
     ],
 )
 def test_select_takes_what_it_matches(project: Path, glob: str, methods: set[str]) -> None:

@@ -11,12 +11,8 @@ from dissect.workloads.arithmetic import (
     model_flops,
     state_bytes,
 )
-from factories import LLAMA_7B, LLAMA_13B, hardware, pretrain_spec
+from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, hardware, pretrain_spec
 
-LLAMA_70B = LLAMA_7B.model_copy(
-    update={"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,
-            "num_key_value_heads": 8}
-)  # fmt: skip
 SIZES = {LLAMA_7B: 6_738_415_616, LLAMA_13B: 13_015_864_320, LLAMA_70B: 68_976_648_192}
 P = SIZES[LLAMA_7B]
 UNQUANTIZED = 2 * 32000 * 4096 + 65 * 4096

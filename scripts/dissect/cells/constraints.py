@@ -69,8 +69,8 @@ def kernel_constraint(platform: Platform, knobs: MethodKnobs) -> str | None:
     return "the platform names no FlashAttention kernel" if missing else None
 
 
-def sequence_constraint(seq_len: int, max_position_embeddings: int) -> str | None:
+def sequence_constraint(positions: int, max_position_embeddings: int) -> str | None:
     """The model must have positions for the sequence."""
-    if seq_len <= max_position_embeddings:
+    if positions <= max_position_embeddings:
         return None
-    return f"a sequence of {seq_len} tokens exceeds the model's {max_position_embeddings} positions"
+    return f"a sequence of {positions} tokens exceeds the model's {max_position_embeddings} positions"

@@ -11,16 +11,17 @@ from dissect.cells.spec import ProfileSpec
 from dissect.measure.device import Device
 from dissect.measure.rank import RankContext, RankReport
 from dissect.measure.steps import StepLoop, no_garbage_collection
-from dissect.pretrain.deepspeed import DeepSpeedTrainer, build_trainer, connect, import_libraries, prepare
-from dissect.pretrain.rank import run_training_rank
+from dissect.pretrain.deepspeed import build_trainer
 from dissect.profile.dissection import check_complete, dissect, kernel_table
 from dissect.profile.ranges import AnnotatedTrainer, annotated
 from dissect.profile.trace import read_trace
+from dissect.training.deepspeed import DeepSpeedTrainer, connect
+from dissect.training.deepspeed import import_libraries as import_libraries
+from dissect.training.deepspeed import prepare as prepare
+from dissect.training.rank import run_training_rank
 
 if TYPE_CHECKING:
     import torch
-
-__all__ = ["import_libraries", "prepare", "run_rank"]
 
 KEEP_TRACE = "LLM_DISSECT_TRACE"
 """Environment variable: anything but empty keeps the trace in the store. No part of a cell: it changes no number."""

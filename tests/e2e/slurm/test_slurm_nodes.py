@@ -28,7 +28,7 @@ def real(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Si
     for name in (".envs", ".cache", ".venv"):
         (site.folder / name).symlink_to(ROOT / name)
     site.platform("nodes", REAL)
-    site.configure(["Z2"], ["nodes"], Z2={"sampling": {"budget_s": 300.0}})
+    site.configure(["Z2"], ["nodes"], Z2={"sampling": {"budget_s": 500.0}})
     return site, site.start("cells", "--config", "select=pretrain/nodes/*/*/Z2/*")
 
 
@@ -80,7 +80,7 @@ def _store_of(site: Site, fragment: str) -> str:
 
 def test_a_group_spans_two_nodes(real: tuple[Site, Run]) -> None:
     site, run = real
-    assert run.end(300) == 0, run.output
+    assert run.end(500) == 0, run.output
     result = site.result("/Z2/")
     assert result.status == "ok"
     assert (result.spec.hardware.n_nodes, result.spec.hardware.n_gpus) == (2, 2)

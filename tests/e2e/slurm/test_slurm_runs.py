@@ -142,18 +142,20 @@ def test_what_sbatch_refuses_is_said_once_and_stops_the_run(
     assert idle(cluster, "main")
 
 
-def test_the_account_that_a_partition_is_for_is_not_refused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_slurm_takes_is_not_refused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an accounting database that is any account and QOS, but for a partition that asks for certain ones."""
     for name, value in cluster.environment.items():
         monkeypatch.setenv(name, value)
-    request = {"slurm_partition": "lab", "slurm_account": "physics", "runtime": 1, "mem_mb": 100, "nodes": 1}
-    assert refusals([request]) == []
-    assert refusals([{**request, "slurm_account": "chemistry"}]) != []
+    request = {"slurm_account": "physics", "qos": "high", "runtime": 1, "mem_mb": 100, "nodes": 1}
+    assert refusals([{"slurm_partition": "main", **request}]) == []
+    (sentence,) = refusals([{"slurm_partition": "lab", **request}])
+    assert "--qos=high" in sentence
 
 
 def test_a_request_that_must_wait_for_a_node_is_not_refused(cluster: Cluster, site_of: Callable[..., Site]) -> None:
     site = site_of()
     site.configure(["Naive"], ["small"])
-    cluster.slurm("scontrol", "update", "nodename=n5", "state=down", "reason=maintenance")
+    cluster.slurm("scontrol", "update", "nodename=n5", "state=drain", "reason=maintenance")
     run = site.start("all")
     cluster.wait_until("the job waits", lambda: not idle(cluster, "small"))
     cluster.slurm("scontrol", "update", "nodename=n5", "state=resume")

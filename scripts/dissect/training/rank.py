@@ -1,4 +1,4 @@
-"""The life of one rank of a pre-training cell, whatever the framework."""
+"""The life of one rank of a training cell, whatever the stage and the framework."""
 
 import os
 import time
@@ -91,7 +91,7 @@ def _train(
 def _checked_counts(spec: TrainingSpec, trainer: BuiltTrainer) -> tuple[int, int]:
     """Parameters and trainable ones of the model; raises ``RuntimeError`` if the architecture says otherwise."""
     found = parameter_counts(trainer.model)
-    expected = (arithmetic.count_parameters(spec.model), arithmetic.count_trainable(spec))
+    expected = (arithmetic.count_all(spec), arithmetic.count_trainable(spec))
     if found != expected:
         raise RuntimeError(f"the model has (parameters, trainable) = {found}, its architecture says {expected}")
     return found
