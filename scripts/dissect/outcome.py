@@ -19,6 +19,10 @@ class Status(StrEnum):
         return self is not Status.FAILED
 
 
+class InvalidMeasurement(Exception):
+    """What ran is not what the spec says, or what was measured does not stand its own checks: ends as ``invalid``."""
+
+
 class Phase(StrEnum):
     """Where in the life of a cell it ended."""
 

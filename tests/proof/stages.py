@@ -12,6 +12,7 @@ BUILT = {
     ("pretrain", "deepspeed"),
     ("pretrain", "megatron"),
     ("finetune", "deepspeed"),
+    ("profile", "deepspeed"),
 }
 """(stage, framework) of every runner."""
 

@@ -13,6 +13,8 @@ from dissect.model import Model
 from dissect.outcome import Flag, Phase, Status
 
 PHASES = tuple(Phase)
+KEPT = "kept"
+"""Folder below the work folder for files that outlive the ranks."""
 
 
 class RankReport(Model):
@@ -69,6 +71,12 @@ class RankContext:
     def current(self) -> Phase:
         """What the rank does now."""
         return PHASES[self.phase.value]
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Leave a file that stands beside the cell's result in the store."""
+        folder = self.workdir / KEPT
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
 
     def seconds_left(self) -> float:
         """Of the budget; negative once it is spent."""

@@ -7,6 +7,7 @@ from dissect.cells.spec import TrainingSpec
 from dissect.measure.rank import RankReport
 from dissect.measure.statistics import coefficient_of_variation, estimate
 from dissect.metrics.estimate import Estimate
+from dissect.metrics.profile import Dissection, ProfileMetrics
 from dissect.metrics.training import TrainingMetrics, Trial
 from dissect.outcome import Flag
 from dissect.result import Durations
@@ -56,6 +57,16 @@ def training_metrics(
         last_loss=first.losses[-1],
         attention_kernel=first.attention_kernel or "unknown",
         trials=list(trials),
+    )
+
+
+def profile_metrics(training: TrainingMetrics, reports: Sequence[RankReport]) -> ProfileMetrics:
+    """The same cell under the profiler; rank 0 has taken its trace apart."""
+    profiled = slowest([report.findings["profiled_step_times_s"] for report in reports])
+    return ProfileMetrics(
+        training=training,
+        profiled_step_time_s=estimate(profiled),
+        dissection=Dissection.model_validate_json(reports[0].findings["dissection"]),
     )
 
 

@@ -136,6 +136,11 @@ class DeepSpeedTrainer:
         return self._attention_kernel
 
     @property
+    def engine(self) -> Any:
+        """DeepSpeed's engine itself."""
+        return self._engine
+
+    @property
     def model(self) -> Any:
         """The module that the engine trains."""
         return self._engine.module
