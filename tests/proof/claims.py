@@ -29,16 +29,15 @@ def check_claims(config: Yaml) -> None:
 
 
 def check_claim(claim: Yaml, config: Yaml) -> None:
-    check, view = claim["check"], stages.VIEWS[claim.get("view", "training")]
+    check, view = claim["check"], stages.view_of(claim["stage"], claim.get("view", "training"))
     known(["kind"], check)
     sides = SIDES[check["kind"]]
     known(sides, check)
-    known([claim["stage"]], view.stages)
     if check["kind"] == "outcome":
         known(["outcome"], check)
     else:
         known(["quantity"], check)
-        scaling = ["scaling_efficiency"] if view is stages.VIEWS["training"] else []
+        scaling = ["scaling_efficiency"] if view is stages.TRAINING else []
         known([check["quantity"]], [*view.values, *scaling])
     if check["kind"] not in ("ordering", "outcome"):
         check_ends(*(check.get(end) for end in ENDS))
@@ -98,6 +97,8 @@ def is_about(claim: Yaml, cell_id: str, config: Yaml) -> bool:
     stage, platform, model, framework, method, workload = cell_id.split("/")
     sizes = WORKLOAD.fullmatch(workload)
     seq_len, batch, count = sizes.groups() if sizes else (None, None, None)
+    if stage == "operators" and framework != "attention":
+        batch = None
     stand_ins = config["platforms"][platform].get("workload", {}).get("models")
     having = {
         "platform": platform, "model": model, "framework": framework, "method": method, "workload": workload,
