@@ -20,4 +20,6 @@ RUNNERS = {
     ("inspect", "system"): Runner("dissect.inspection.system", protocol=1),
     ("finetune", "deepspeed"): Runner("dissect.finetune.deepspeed", protocol=1),
     ("pretrain", "deepspeed"): Runner("dissect.pretrain.deepspeed", protocol=1),
+    ("pretrain", "megatron"): Runner("dissect.pretrain.megatron", protocol=1),
+    ("profile", "deepspeed"): Runner("dissect.profile.deepspeed", protocol=1),
 }

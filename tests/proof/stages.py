@@ -10,7 +10,9 @@ from proof.reading import Refused, Yaml
 BUILT = {
     ("inspect", "system"),
     ("pretrain", "deepspeed"),
+    ("pretrain", "megatron"),
     ("finetune", "deepspeed"),
+    ("profile", "deepspeed"),
 }
 """(stage, framework) of every runner."""
 

@@ -15,12 +15,13 @@ import factories as make
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
 from dissect.figures.draw import draw, read_tidy, save
+from dissect.figures.phases import groups_of
 from dissect.figures.scaling import series_of
 from dissect.figures.style import OKABE_ITO, look, style
 from dissect.outcome import Status
 from dissect.tables.scaling import efficiencies
 from dissect.tables.table import build_table
-from table_cases import OOM, fig_4, scaling
+from table_cases import OOM, fig_4, fig_5, scaling
 
 ROOT = Path(__file__).parents[2]
 SKIPPED = (Status.SKIPPED_OOM, None, "batch 1 ran out of memory")
@@ -148,3 +149,37 @@ def test_entry_point_draws_every_format(tmp_path: Path) -> None:
     assert [(tmp_path / f"f.{suffix}").read_bytes()[:4] for suffix in ("pdf", "png")] == [b"%PDF", b"\x89PNG"]
     save(manifest, read_tidy(tmp_path / "tidy.csv"), [tmp_path / "again.svg"])
     assert (tmp_path / "again.svg").read_bytes() == (tmp_path / "f.svg").read_bytes()
+
+
+def test_phases_are_stacked_to_the_whole(tmp_path: Path) -> None:
+    manifest = fig_5(tmp_path)
+    groups = groups_of(manifest, FigureLayout.model_validate(manifest.layout), tidy(manifest, tmp_path))
+    assert [(group.label, group.outcome) for group in groups] == [
+        ("H200, Naive", "OOM (backward)"), ("H200, Z2", ""), ("CPU, Naive", ""), ("A800, Naive", "unsupported"),
+    ]  # fmt: skip
+    assert [bar.label for bar in groups[1].bars] == ["Forward", "Backward", "Optimizer"]
+    assert groups[1].bars[0].shares == pytest.approx((93, 0, 7))
+    assert all(sum(bar.shares) == pytest.approx(100) for group in groups for bar in group.bars)
+
+
+def test_what_the_figure_of_phases_says(tmp_path: Path) -> None:
+    manifest = fig_5(tmp_path)
+    figure = draw(manifest, tidy(manifest, tmp_path))
+    figure.canvas.draw()
+    said = texts(figure)
+    assert {"H200, Z2", "OOM (backward)", "unsupported", "Compute kernels (CPU: operators)", "Idle"} <= set(said)
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["", "Forward", "Backward", "Optimizer", "Forward", "Backward", "Optimizer", ""]
+
+
+def test_on_a_cpu_alone_nothing_is_called_a_kernel(tmp_path: Path) -> None:
+    manifest = fig_5(tmp_path)
+    alone = manifest.model_copy(update={"cells": [cell for cell in manifest.cells if cell.platform == "cpu"]})
+    said = texts(draw(alone, tidy(alone, tmp_path)))
+    assert "Compute operators" in said
+    assert not any("kernel" in text for text in said)
+
+
+def test_a_figure_of_phases_without_cells_says_so(tmp_path: Path) -> None:
+    empty = fig_5(tmp_path).model_copy(update={"cells": []})
+    assert "The experiment has no cell on the configured platforms." in texts(draw(empty, tidy(empty, tmp_path)))

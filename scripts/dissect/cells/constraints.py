@@ -1,6 +1,6 @@
 """Why a cell cannot exist: each constraint gives a reason, so that tables can print it."""
 
-from dissect.cells.spec import MegatronSpec
+from dissect.cells.spec import MegatronMethod, MegatronSpec
 from dissect.config.methods import MethodKnobs
 from dissect.config.overrides import given
 from dissect.config.platform import Platform
@@ -30,18 +30,43 @@ def stage_constraint(stage: str, framework: str, knobs: MethodKnobs) -> str | No
     return None
 
 
-def split_constraint(spec: MegatronSpec) -> str | None:
-    """Tensor and pipeline parallel must divide the GPUs, the heads and the layers."""
+def megatron_constraint(spec: MegatronSpec) -> str | None:
+    """The degrees must divide what they split, and the layers must have the attention kernel."""
+    return _split_constraint(spec) or _layer_constraint(spec.method, spec.hardware.device)
+
+
+def _split_constraint(spec: MegatronSpec) -> str | None:
+    """Nothing is padded: every part of the model is split evenly or the cell does not exist."""
     method, model, n_gpus = spec.method, spec.model, spec.hardware.n_gpus
     tensor, pipeline = method.tensor_parallel, method.pipeline_parallel
     if n_gpus % (tensor * pipeline):
         return f"{n_gpus} GPUs cannot be split into tensor parallel {tensor} x pipeline parallel {pipeline}"
-    if model.num_attention_heads % tensor or model.num_key_value_heads % tensor:
-        return f"{model.num_key_value_heads} key-value heads cannot be split over {tensor} GPUs"
+    over_tensor = {
+        "attention heads": model.num_attention_heads,
+        "key-value heads": model.num_key_value_heads,
+        "columns of the MLP": model.intermediate_size,
+        "words of the vocabulary": model.vocab_size,
+    } | ({"tokens of a sequence": spec.workload.seq_len} if method.sequence_parallel else {})
+    for what, size in over_tensor.items():
+        if size % tensor:
+            return f"{size} {what} cannot be split over {tensor} GPUs"
     if model.num_hidden_layers % pipeline:
         return f"{model.num_hidden_layers} layers cannot be split into {pipeline} stages"
     if method.sequence_parallel and tensor == 1:
         return "sequence parallel needs tensor parallel above 1"
+    if method.distributed_optimizer and n_gpus == tensor * pipeline:
+        return "the distributed optimizer needs data parallel above 1"
+    return None
+
+
+def _layer_constraint(method: MegatronMethod, device: str) -> str | None:
+    """Megatron-LM's own layers have unfused attention only; Transformer Engine's call flash-attn."""
+    if method.layer_spec == "local":
+        return None if method.attention == "eager" else "the local layers of Megatron-LM have no FlashAttention"
+    if device == "cpu":
+        return "Transformer Engine runs on GPUs only"
+    if method.attention == "sdpa_flash":
+        return "Transformer Engine has flash-attn's kernels, not sdpa_flash"
     return None
 
 

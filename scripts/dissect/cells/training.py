@@ -125,7 +125,7 @@ def training_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> 
         sampling=sampling,
         protocol=RUNNERS[stage, point.framework].protocol,
     )
-    if isinstance(spec, MegatronSpec) and (reason := constraints.split_constraint(spec)):
+    if isinstance(spec, MegatronSpec) and (reason := constraints.megatron_constraint(spec)):
         return replace(cell, unsupported=reason)
     canonical, key = spec_and_key(spec)
     return replace(cell, canonical=canonical, key=key)

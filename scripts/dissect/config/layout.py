@@ -9,7 +9,7 @@ from dissect.model import Model
 
 CellAxis = Literal["platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch"]
 """What tells the cells of one table apart: the ids and sizes in its manifest."""
-Axis = CellAxis
+Axis = Literal[CellAxis, "step_phase", "module", "direction"]
 """The same, and what tells the numbers of one cell apart."""
 
 TrainingQuantity = Literal[
@@ -36,15 +36,43 @@ TrainingQuantity = Literal[
     "first_loss",
     "last_loss",
 ]
-QuantityName = TrainingQuantity
+PhaseQuantity = Literal[
+    "phase_time_s",
+    "unprofiled_time_s",
+    "compute_time_s",
+    "compute_share",
+    "recomputation_time_s",
+    "communication_overlapped_s",
+    "communication_exposed_s",
+    "communication_share",
+    "busy_share",
+    "idle_share",
+]
+ModuleQuantity = Literal["module_time_s", "module_share", "module_calls"]
+AttentionQuantity = Literal["module_time_s", "improvement"]
+QuantityName = TrainingQuantity | PhaseQuantity | ModuleQuantity | AttentionQuantity
 """What a table can show; the view's module in ``dissect.tables`` says how each is computed and in which unit."""
 
-ViewName = Literal["training"]
-VIEW_QUANTITIES: dict[ViewName, tuple[str, ...]] = {"training": get_args(TrainingQuantity)}
+ViewName = Literal["training", "phases", "modules", "attention"]
+VIEW_QUANTITIES: dict[ViewName, tuple[str, ...]] = {
+    "training": get_args(TrainingQuantity),
+    "phases": get_args(PhaseQuantity),
+    "modules": get_args(ModuleQuantity),
+    "attention": get_args(AttentionQuantity),
+}
 """View -> its quantities, in the order of its CSV."""
-VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {"training": ()}
+VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {
+    "training": (),
+    "phases": ("step_phase",),
+    "modules": ("module", "direction"),
+    "attention": ("module", "direction"),
+}
 """View -> its own axes, below the cell."""
-VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {"pretrain": ("training",), "finetune": ("training",)}
+VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {
+    "pretrain": ("training",),
+    "finetune": ("training",),
+    "profile": ("phases", "modules", "attention"),
+}
 """Stage -> views that its cells have."""
 
 Axes = Annotated[list[Axis], AfterValidator(check_unique)]
@@ -93,8 +121,8 @@ class PlatformTableLayout(Model):
 class FigureLayout(Model):
     """A figure; ``kind`` says which."""
 
-    kind: Literal["scaling"]
-    """Scaling efficiency over the number of GPUs."""
+    kind: Literal["scaling", "phases"]
+    """``scaling``: efficiency over the number of GPUs; ``phases``: busy and idle share of each phase of a step."""
     view: ViewName = "training"
     """Which numbers."""
     series: Annotated[Axes, Field(min_length=1)] = ["platform"]

@@ -8,10 +8,14 @@ from matplotlib.figure import Figure
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
+from dissect.figures.phases import draw_phases
 from dissect.figures.scaling import draw_scaling
 from dissect.figures.style import save_figure, style
 
-KINDS: dict[str, Callable[[Manifest, FigureLayout, pd.DataFrame], Figure]] = {"scaling": draw_scaling}
+KINDS: dict[str, Callable[[Manifest, FigureLayout, pd.DataFrame], Figure]] = {
+    "scaling": draw_scaling,
+    "phases": draw_phases,
+}
 """``layout.kind`` -> what draws it."""
 
 

@@ -70,7 +70,7 @@ def _measure_and_store(spec: Spec, store: Store, entry: Entry, launcher: str) ->
         with _interruptible():
             with _output_to(entry.log_path, attempt):
                 result, measurement = _measure(spec, store, entry, attempt, launcher)
-            entry.write(result, measurement.samples)
+            entry.write(result, measurement.samples, measurement.files)
     except (Exception, Interrupted) as error:
         failure = error if isinstance(error, CellFailed) else CellFailed(_sentence(error))
         with suppress(OSError):  # a full disk must not hide the reason

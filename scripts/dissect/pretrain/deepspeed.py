@@ -1,6 +1,6 @@
 """Pre-training with DeepSpeed: everything trains, or with Q what stays unquantised."""
 
-from dissect.cells.spec import PretrainSpec
+from dissect.cells.spec import DeepSpeedSpec, PretrainSpec
 from dissect.measure.device import Device
 from dissect.measure.rank import RankContext, RankReport
 from dissect.training.deepspeed import DeepSpeedTrainer, build_model, connect, start_engine
@@ -16,6 +16,6 @@ def run_rank(spec: PretrainSpec, context: RankContext) -> RankReport:
     return run_training_rank(spec, context, connect, build_trainer)
 
 
-def build_trainer(spec: PretrainSpec, device: Device) -> DeepSpeedTrainer:
+def build_trainer(spec: DeepSpeedSpec, device: Device) -> DeepSpeedTrainer:
     """Model, optimizer and engine of the spec on the device."""
     return start_engine(spec, build_model(spec, device), LEARNING_RATE)

@@ -11,9 +11,10 @@ from dissect.cells.spec import DeepSpeedSpec
 from dissect.measure.device import Device
 from dissect.outcome import Phase
 from dissect.training.first_step import GradientWatch, check_states
+from dissect.training.rank import Share
 from dissect.workloads.arithmetic import count_trainable
-from dissect.workloads.attention import WrongKernelError, kernel_of
-from dissect.workloads.llama import build_llama, build_nf4_llama, llama_config
+from dissect.workloads.attention import observe_kernel
+from dissect.workloads.llama import build_llama, build_nf4_llama, llama_config, parameter_counts
 
 if TYPE_CHECKING:
     import torch
@@ -135,9 +136,23 @@ class DeepSpeedTrainer:
         return self._attention_kernel
 
     @property
+    def engine(self) -> Any:
+        """DeepSpeed's engine itself."""
+        return self._engine
+
+    @property
     def model(self) -> Any:
         """The module that the engine trains."""
         return self._engine.module
+
+    @property
+    def share(self) -> Share:
+        """Every rank is a replica."""
+        return Share(int(os.environ["RANK"]))
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """Those of the module that the engine trains."""
+        return parameter_counts(self.model)
 
     def train_step(self, tokens: "torch.Tensor", enter: Callable[[Phase], None]) -> "torch.Tensor":
         """One optimizer step; the first also finds out which attention kernel runs and what trains.
@@ -164,21 +179,10 @@ class DeepSpeedTrainer:
         return loss
 
     def _observed_forward(self, tokens: "torch.Tensor") -> "torch.Tensor":
-        """A forward pass under the profiler, for the names of the operators that ran."""
-        from torch.profiler import ProfilerActivity, profile
-
+        """The same, once the kernel that ran is known to be the expected one."""
         expected = self._spec.method.attention
-        with profile(activities=[ProfilerActivity.CPU]) as observed:
-            try:
-                loss = self._forward(tokens)
-            except RuntimeError as error:
-                if "No available kernel" in str(error):
-                    raise WrongKernelError(f"{expected} cannot run here: {error}") from None
-                raise
-        kernel = kernel_of(event.key for event in observed.key_averages())
-        if kernel != expected:
-            raise WrongKernelError(f"attention ran {kernel}, the spec says {expected}")
-        self._attention_kernel = kernel
+        loss = observe_kernel(lambda: self._forward(tokens), expected)
+        self._attention_kernel = expected
         return loss
 
 

@@ -25,9 +25,8 @@ class GradientWatch:
         for hook in self._hooks:
             hook.remove()
         if self._waiting:
-            raise RuntimeError(
-                f"no gradient reached {len(self._waiting)} parameters, such as {next(iter(self._waiting))}"
-            )
+            first, count = next(iter(self._waiting)), len(self._waiting)
+            raise RuntimeError(f"no gradient reached {count} parameters that should train, such as {first}")
         for name, parameter in self._frozen.items():
             if parameter.requires_grad or parameter.grad is not None:
                 raise RuntimeError(f"the frozen parameter {name} takes a gradient")

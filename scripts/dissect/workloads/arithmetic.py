@@ -83,8 +83,9 @@ def model_flops(spec: TrainingSpec, batch: int) -> int:
 def hardware_flops(spec: TrainingSpec, batch: int) -> int:
     """FLOPs that one optimizer step computes, over all GPUs: the model's and those recomputed. The numerator of HFU.
 
-    Recomputation runs the forward pass of the decoder layers once more, but for the last product of each, the down
-    projection: ``torch.utils.checkpoint`` stops once everything that the backward pass needs is there.
+    Recomputation runs the forward pass of the decoder layers once more: whole with Megatron-LM, else but for the last
+    product of each, the down projection, since ``torch.utils.checkpoint`` stops once everything that the backward pass
+    needs is there.
     """
     if not spec.method.recompute:
         return model_flops(spec, batch)
@@ -93,7 +94,8 @@ def hardware_flops(spec: TrainingSpec, batch: int) -> int:
     linear, _, attention = _forward_flops(spec)
     arch = spec.model
     down_projection = 2 * spec.workload.seq_len * arch.num_hidden_layers * _mlp_weights(arch)
-    return model_flops(spec, batch) + batch * spec.hardware.n_gpus * (linear - down_projection + attention)
+    recomputed = linear + attention - (0 if isinstance(spec, MegatronSpec) else down_projection)
+    return model_flops(spec, batch) + batch * spec.hardware.n_gpus * recomputed
 
 
 def state_bytes(spec: TrainingSpec) -> int:
@@ -121,11 +123,14 @@ def state_bytes(spec: TrainingSpec) -> int:
 
 
 def _megatron_state_bytes(spec: MegatronSpec) -> int:
-    """Of an average GPU, so never more than the fullest one holds; Megatron-LM keeps gradients in fp32."""
-    split = spec.method.tensor_parallel * spec.method.pipeline_parallel
-    replicas = spec.hardware.n_gpus // split if spec.method.distributed_optimizer else 1
+    """Of an average pipeline stage, so never more than the fullest one holds; gradients are in fp32.
+
+    Tensor-parallel GPUs split all but the norms.
+    """
+    tensor, stages, groups = spec.method.tensor_parallel, spec.method.pipeline_parallel, parameter_groups(spec.model)
+    replicas = spec.hardware.n_gpus // (tensor * stages) if spec.method.distributed_optimizer else 1
     per_parameter = _BYTES[spec.workload.dtype] + _BYTES["fp32"] + _state_width(spec) / replicas
-    return int(count_parameters(spec.model) / split * per_parameter)
+    return int(((groups.total - groups.norms) / tensor + groups.norms) / stages * per_parameter)
 
 
 def _state_width(spec: TrainingSpec) -> int:

@@ -1,9 +1,11 @@
 """Attention kernels: how to ask for one, and which one was seen to run."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
 
 from dissect.config.kinds import AttentionKernel
+from dissect.outcome import InvalidMeasurement
 
 IMPLEMENTATIONS: dict[AttentionKernel, str] = {
     "eager": "eager",
@@ -27,8 +29,11 @@ _OPERATORS = (
 )
 
 
-class WrongKernelError(RuntimeError):
-    """Another attention kernel ran than the spec names, or the named one cannot run here."""
+T = TypeVar("T")
+
+
+class WrongKernelError(InvalidMeasurement):
+    """Another implementation ran than the spec names, or the named one cannot run here."""
 
 
 def only_kernel(kernel: AttentionKernel) -> AbstractContextManager[None]:
@@ -48,3 +53,23 @@ def kernel_of(operators: Iterable[str]) -> str:
         if any(name.startswith(prefix) for name in names):
             return kernel
     return "unknown"
+
+
+def observe_kernel(forward: Callable[[], T], expected: AttentionKernel) -> T:
+    """A forward pass under the profiler, for the names of the operators that run.
+
+    Raises ``WrongKernelError`` if another attention kernel ran than ``expected``, or if that one cannot run.
+    """
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU]) as observed:
+        try:
+            output = forward()
+        except RuntimeError as error:
+            if "No available kernel" in str(error):
+                raise WrongKernelError(f"{expected} cannot run here: {error}") from None
+            raise
+    kernel = kernel_of(event.key for event in observed.key_averages())
+    if kernel != expected:
+        raise WrongKernelError(f"attention ran {kernel}, the spec says {expected}")
+    return output
