@@ -14,6 +14,7 @@ SIDES = {
     "ordering": ("more", "less"), "outcome": (),
 }  # fmt: skip
 """Kind of check -> the keys of the cells that it compares."""
+DERIVED = {"training": ("scaling_efficiency",), "phases": ("overlapped_compute_share",)}
 ENDS = ("about", "tolerance", "low", "high")
 NUMBERED = ("n_gpus", "seq_len", "batch")
 WORKLOAD = re.compile(r"(?:s(\d+)|\w+)-b(\w+)-n(\d+)")
@@ -37,8 +38,7 @@ def check_claim(claim: Yaml, config: Yaml) -> None:
         known(["outcome"], check)
     else:
         known(["quantity"], check)
-        scaling = ["scaling_efficiency"] if view is stages.TRAINING else []
-        known([check["quantity"]], [*view.values, *scaling])
+        known([check["quantity"]], [*view.values, *DERIVED.get(claim.get("view", "training"), ())])
     if check["kind"] not in ("ordering", "outcome"):
         check_ends(*(check.get(end) for end in ENDS))
     if "platform" in claim.get("where", {}) or len({"platform" in check[side] for side in sides}) > 1:
