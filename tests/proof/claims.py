@@ -14,6 +14,7 @@ SIDES = {
     "ordering": ("more", "less"), "outcome": (),
 }  # fmt: skip
 """Kind of check -> the keys of the cells that it compares."""
+DERIVED = {"training": ("scaling_efficiency",), "phases": ("overlapped_compute_share",)}
 ENDS = ("about", "tolerance", "low", "high")
 NUMBERED = ("n_gpus", "seq_len", "batch")
 WORKLOAD = re.compile(r"(?:s(\d+)|\w+)-b(\w+)-n(\d+)")
@@ -29,17 +30,15 @@ def check_claims(config: Yaml) -> None:
 
 
 def check_claim(claim: Yaml, config: Yaml) -> None:
-    check, view = claim["check"], stages.VIEWS[claim.get("view", "training")]
+    check, view = claim["check"], stages.view_of(claim["stage"], claim.get("view", "training"))
     known(["kind"], check)
     sides = SIDES[check["kind"]]
     known(sides, check)
-    known([claim["stage"]], view.stages)
     if check["kind"] == "outcome":
         known(["outcome"], check)
     else:
         known(["quantity"], check)
-        scaling = ["scaling_efficiency"] if view is stages.VIEWS["training"] else []
-        known([check["quantity"]], [*view.values, *scaling])
+        known([check["quantity"]], [*view.values, *DERIVED.get(claim.get("view", "training"), ())])
     if check["kind"] not in ("ordering", "outcome"):
         check_ends(*(check.get(end) for end in ENDS))
     if "platform" in claim.get("where", {}) or len({"platform" in check[side] for side in sides}) > 1:
@@ -98,6 +97,8 @@ def is_about(claim: Yaml, cell_id: str, config: Yaml) -> bool:
     stage, platform, model, framework, method, workload = cell_id.split("/")
     sizes = WORKLOAD.fullmatch(workload)
     seq_len, batch, count = sizes.groups() if sizes else (None, None, None)
+    if stage == "operators" and framework != "attention":
+        batch = None
     stand_ins = config["platforms"][platform].get("workload", {}).get("models")
     having = {
         "platform": platform, "model": model, "framework": framework, "method": method, "workload": workload,

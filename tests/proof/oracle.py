@@ -137,6 +137,8 @@ def cells_of(config: Yaml, experiment: Yaml) -> Iterator[Cell]:
             continue
         methods = named(axes, config, stage in LETTERED)
         points = product(models_of(config, axes, platform), axes["framework"], methods, axes.get("batch", [1]), counts)
+        if stage == "operators":
+            points = dict.fromkeys((p[0] if p[2] in stages.OF_A_MODEL else "-", *p[1:]) for p in points)
         for model, framework, method, batch, count in points:
             yield cell_of(config, experiment, name, model, framework, method, batch, count)
 
@@ -184,7 +186,7 @@ def training_cell(
         return Cell(cell_id, None, reason)
     nodes = math.ceil(count / platform["gpus_per_node"])
     choices = stages.over(stages.method(framework, knobs, platform, count, nodes), over["method"])
-    reason = stages.cannot_split(choices, architecture, count)
+    reason = stages.cannot_split(choices, architecture, count, work["seq_len"], platform["device"])
     spec = [
         stage, framework, hardware(platform, count, over["hardware"].get("environment")), software(platform, config),
         numbers(architecture), numbers(choices), numbers(work), numbers(sampling),
@@ -208,7 +210,7 @@ def operator_cell(
     cell_id = f"{stem}/{work['dtype']}-b{work['batch']}-n{count}"
     reason = (
         ("not built yet" if ("operators", family) not in BUILT else None)
-        or stages.cannot_run(family, operator, platform, count)
+        or stages.cannot_run(family, operator, model, platform, count, work["dtype"])
         or too_many(platform, count)
     )
     if reason:

@@ -12,10 +12,12 @@ from dissect.cells.manifest import Manifest, ManifestCell
 from dissect.cells.study import load_study
 from dissect.claims.decide import Finding
 from dissect.claims.numbers import Number, Verdict, above, change, difference, ratio, together, within
+from dissect.claims.select import measure_of
 from dissect.claims.table import build_claims, findings
 from dissect.config.claims import Claim
 from dissect.config.errors import ConfigError
 from dissect.outcome import Flag, Phase, Status
+from dissect.tables.views import VIEWS
 
 HOLDS, FAILS, UNCLEAR, NOT_MEASURED = Verdict.HOLDS, Verdict.FAILS, Verdict.UNCLEAR, Verdict.NOT_MEASURED
 PAPER = "config/references/paper.yaml"
@@ -123,6 +125,16 @@ def test_scaling_efficiency_reads_all_counts(tmp_path: Path, eight: float, verdi
     check = {"kind": "value", "quantity": "scaling_efficiency", "about": 90.8, "tolerance": 3}
     found = only(tmp_path, manifest(cells, claim(check, where={"method": "Q"})))
     assert found.verdict is verdict
+
+
+def test_compute_share_without_exposed_communication() -> None:
+    """Of 10 ms, 2 ms only communicate and 6 ms compute: 75 %."""
+    measure = measure_of("overlapped_compute_share", VIEWS["phases"])
+    row = {"phase_time_s": 0.01, "communication_exposed_s": 0.002, "compute_time_s": 0.006}
+    share = measure.read([row])
+    assert share is not None
+    assert (share.value, share.low, share.high) == pytest.approx((75, 75, 75))
+    assert measure.read([{**row, "communication_exposed_s": 0.01}]) is None
 
 
 def test_what_is_said_of_a_machine_is_said_of_all_its_gpus(tmp_path: Path) -> None:

@@ -108,6 +108,8 @@ def measure_of(quantity: str, view: View) -> Measure:
     """How a claim's quantity is read: as shown in tables, so percent stay percent."""
     if quantity == SCALING:
         return Measure("%", _scaling_efficiency, of_several=True)
+    if quantity == "overlapped_compute_share":
+        return Measure("%", _overlapped_compute_share)
     known = view.by_name[quantity]
     return Measure(known.unit, lambda rows: _shown(rows[0], known))
 
@@ -127,6 +129,13 @@ def _shown(row: Row, quantity: Quantity) -> Number | None:
 def _scaling_efficiency(rows: Sequence[Row]) -> Number | None:
     points = efficiencies(pd.DataFrame(rows))
     return Number(points[-1].efficiency, points[-1].low, points[-1].high) if len(points) > 1 else None
+
+
+def _overlapped_compute_share(rows: Sequence[Row]) -> Number | None:
+    row = rows[0]
+    rest = row["phase_time_s"] - row["communication_exposed_s"]
+    share = 100 * row["compute_time_s"] / rest if rest > 0 else None
+    return None if share is None else Number(share, share, share)
 
 
 def _bare(platform: str) -> str:

@@ -25,6 +25,10 @@ COLUMNS = [
     "verdict", "unit", *(f"{name}{end}" for name in ("first", "second", "result") for end in NUMBER), "expected_low",
     "expected_high", "numbers", "reason", "missing", "flags", "keys",
 ]  # fmt: skip
+DERIVED_HEADERS = {
+    "scaling_efficiency": "Scaling efficiency (%)",
+    "overlapped_compute_share": "Compute kernels' share without exposed communication (%)",
+}
 PAIRS = {"ratio": ", {of} over {to}", "change": ", {of} against {to}, %", "difference": ", {of} minus {to}"}
 """Kind of check -> what it does with its two numbers."""
 CERTAINTY = "Certainty of what the paper says: T quoted from it, S from a summary, N from somebody's note."
@@ -61,7 +65,7 @@ def check_text(claim: Claim) -> str:
     check = claim.check
     if isinstance(check, OutcomeCheck):
         return "runs out of memory" if check.outcome == "oom" else "runs"
-    name = "Scaling efficiency" if check.quantity == "scaling_efficiency" else _header(claim.view, check.quantity)
+    name = DERIVED_HEADERS.get(check.quantity) or _header(claim.view, check.quantity)
     if isinstance(check, OrderCheck):
         return f"{name}: {_side(check.more)} above {_side(check.less)}"
     what = PAIRS[check.kind].format(of=_side(check.of), to=_side(check.to)) if isinstance(check, PairCheck) else ""

@@ -17,8 +17,14 @@ CLAIMS = "claims"
 Scalar = str | PositiveInt
 Where = dict[Axis, Scalar]
 """Axis -> value that a cell, or a row of its numbers, must have."""
-DerivedQuantity = Literal["scaling_efficiency"]
-"""Of several cells: throughput per GPU at the most GPUs over that at the fewest, in percent."""
+DerivedQuantity = Literal["scaling_efficiency", "overlapped_compute_share"]
+"""What no column has, in percent. Scaling efficiency, of several cells: throughput per GPU at the most GPUs over that
+at the fewest. Overlapped compute share: compute kernels' share of a phase without its exposed communication."""
+DERIVED: dict[ViewName, tuple[DerivedQuantity, ...]] = {
+    "training": ("scaling_efficiency",),
+    "phases": ("overlapped_compute_share",),
+}
+"""View -> those of its rows."""
 ClaimQuantity = QuantityName | DerivedQuantity
 
 
@@ -149,7 +155,7 @@ class Claim(Model):
         if foreign := [axis for axis in named if axis not in known]:
             raise ValueError(f"the view '{self.view}' has no axis '{foreign[0]}'; it has {', '.join(known)}")
         quantity = getattr(self.check, "quantity", None)
-        derived = get_args(DerivedQuantity) if self.view == "training" else ()
+        derived = DERIVED.get(self.view, ())
         if quantity not in (None, *VIEW_QUANTITIES[self.view], *derived):
             raise ValueError(f"the view '{self.view}' has no '{quantity}'")
         for axis, value in (pair for where in self.selections() for pair in where.items()):
