@@ -19,7 +19,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore  # noqa: E402
 from dissect.cells.spec import MegatronSpec, ModelArchitecture, PretrainSpec, Sampling  # noqa: E402
 from dissect.measure.device import CpuDevice, Device  # noqa: E402
 from dissect.measure.launch import Launch  # noqa: E402
-from dissect.measure.supervise import Ending, supervise  # noqa: E402
+from dissect.measure.supervise import Ending, conclude, supervise  # noqa: E402
 from dissect.outcome import Flag, Phase, Status  # noqa: E402
 from dissect.pretrain import deepspeed, megatron, megatron_model  # noqa: E402
 from dissect.pretrain.megatron_on_cpu import redirect_cuda  # noqa: E402
@@ -75,7 +75,7 @@ def run(spec: MegatronSpec | PretrainSpec, probe_steps: int | None = None) -> En
     with TemporaryDirectory() as folder:
         entry = partial(runner.run_rank, spec)
         launch = Launch(entry, spec.hardware.n_gpus, Path(folder), time.monotonic() + 120.0, probe_steps)
-        return supervise(launch, 1 << 40, [])
+        return conclude([supervise(launch, 1 << 40, [])])
 
 
 def in_fork(compute: Callable[[], Any]) -> Any:
