@@ -82,6 +82,15 @@ class Experiment(Model):
             raise ValueError(
                 f"the stage '{self.stage}' has no view '{self.layout.view}', but {', '.join(views) or 'none'}"
             )
+        if self.stage == "operators":
+            _check_operators(self)
         if self.stage in LETTER_STAGES and self.axes.model == "none":
             raise ValueError(f"the stage '{self.stage}' needs a model, but 'axes.model' is 'none'")
         return self
+
+
+def _check_operators(experiment: Experiment) -> None:
+    """One family, in its own view: the rows of two families have different columns."""
+    families, view = experiment.axes.framework, getattr(experiment.layout, "view", None)
+    if families != [view]:
+        raise ValueError(f"the view '{view}' shows the family '{view}' alone, but 'axes.framework' is {families}")

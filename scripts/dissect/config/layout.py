@@ -4,13 +4,16 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
+from dissect.config.kinds import OperatorFamily
 from dissect.config.names import check_unique
 from dissect.model import Model
 
 CellAxis = Literal["platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch"]
 """What tells the cells of one table apart: the ids and sizes in its manifest."""
-Axis = CellAxis
-"""The same, and what tells the numbers of one cell apart."""
+OperatorAxis = Literal["product", "rows", "size_bytes", "sequence", "direction"]
+"""What tells the sizes of one operator apart."""
+Axis = Literal[CellAxis, OperatorAxis]
+"""Both: the cells, and the numbers of one cell."""
 
 TrainingQuantity = Literal[
     "batch_measured",
@@ -36,15 +39,46 @@ TrainingQuantity = Literal[
     "first_loss",
     "last_loss",
 ]
-QuantityName = TrainingQuantity
+GemmQuantity = Literal[
+    "tflops",
+    "peak_share",
+    "call_time_s",
+    "call_time_cv",
+    "arithmetic_intensity",
+    "flops",
+    "traffic_bytes",
+    "m",
+    "n",
+    "k",
+]
+MemcpyQuantity = Literal["gb_per_s", "call_time_s", "call_time_cv"]
+CollectiveQuantity = Literal["algorithm_gb_per_s", "bus_gb_per_s", "call_time_s", "call_time_cv", "message_bytes"]
+AttentionQuantity = Literal["tflops", "peak_share", "call_time_s", "call_time_cv", "flops"]
+QuantityName = Literal[TrainingQuantity, GemmQuantity, MemcpyQuantity, CollectiveQuantity, AttentionQuantity]
 """What a table can show; the view's module in ``dissect.tables`` says how each is computed and in which unit."""
 
-ViewName = Literal["training"]
-VIEW_QUANTITIES: dict[ViewName, tuple[str, ...]] = {"training": get_args(TrainingQuantity)}
+ViewName = Literal["training", OperatorFamily]
+VIEW_QUANTITIES: dict[ViewName, tuple[str, ...]] = {
+    "training": get_args(TrainingQuantity),
+    "gemm": get_args(GemmQuantity),
+    "memcpy": get_args(MemcpyQuantity),
+    "collectives": get_args(CollectiveQuantity),
+    "attention": get_args(AttentionQuantity),
+}
 """View -> its quantities, in the order of its CSV."""
-VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {"training": ()}
+VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {
+    "training": (),
+    "gemm": ("product", "rows"),
+    "memcpy": ("size_bytes",),
+    "collectives": ("size_bytes",),
+    "attention": ("sequence", "direction"),
+}
 """View -> its own axes, below the cell."""
-VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {"pretrain": ("training",), "finetune": ("training",)}
+VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {
+    "pretrain": ("training",),
+    "finetune": ("training",),
+    "operators": get_args(OperatorFamily),
+}
 """Stage -> views that its cells have."""
 
 Axes = Annotated[list[Axis], AfterValidator(check_unique)]
@@ -93,20 +127,27 @@ class PlatformTableLayout(Model):
 class FigureLayout(Model):
     """A figure; ``kind`` says which."""
 
-    kind: Literal["scaling"]
-    """Scaling efficiency over the number of GPUs."""
+    kind: Literal["scaling", "curve", "roofline"]
+    """Scaling efficiency over the number of GPUs; a quantity over a size; throughput over arithmetic intensity."""
     view: ViewName = "training"
     """Which numbers."""
+    panels: Axes = []
+    """Axes that make a panel of their own per value (``curve``)."""
     series: Annotated[Axes, Field(min_length=1)] = ["platform"]
     """Axes that make one line, or one group, per value."""
     x: Axes = ["n_gpus"]
-    """Axes that tell the points of a series apart; both make the rows of the table behind the figure."""
+    """Axes that tell the points of a series apart; a ``curve`` runs over the first. All make the rows of the table
+    behind the figure."""
     values: QuantityNames = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
-    """Quantities of that table."""
+    """Quantities of that table; a ``curve`` shows the first."""
 
     @model_validator(mode="after")
     def _of_one_view(self) -> Self:
-        _check_view(self.view, [*self.series, *self.x], self.values)
+        check_unique([*self.panels, *self.series, *self.x])
+        _check_view(self.view, [*self.panels, *self.series, *self.x], self.values)
+        view = {"scaling": "training", "roofline": "gemm"}.get(self.kind, self.view)
+        if view != self.view or (self.kind == "curve" and not self.x):
+            raise ValueError(f"the layout '{self.kind}' needs the view '{view}'" + " and an axis 'x'" * (not self.x))
         return self
 
 

@@ -68,10 +68,22 @@ def _at(row: Row, axes: Sequence[Axis]) -> Place:
 
 
 def _places(rows: Sequence[Row], axes: Sequence[Axis], order: Mapping[Axis, list[Any]]) -> list[Place]:
-    """The combinations of values that occur, in the order of each axis; an axis that a cell lacks makes no place."""
+    """The combinations of values that occur, in the order of each axis.
+
+    A cell without numbers lacks the view's own axes: it stands at their values, or if there are none on its own.
+    """
     found = {_at(row, axes) for row in rows}
-    found = {place for place in found if None not in place} or found
-    return sorted(found, key=lambda place: [order[axis].index(v) for axis, v in zip(axes, place, strict=True)])
+    whole = [place for place in found if None not in place]
+    found -= {place for place in found if None in place and any(_agree(place, other) for other in whole)}
+    return sorted(found, key=lambda place: [_position(order[axis], v) for axis, v in zip(axes, place, strict=True)])
+
+
+def _agree(place: Place, whole: Place) -> bool:
+    return all(value in (None, other) for value, other in zip(place, whole, strict=True))
+
+
+def _position(values: list[Any], value: Any) -> int:
+    return values.index(value) if value in values else len(values)
 
 
 def _cell_at(cells: Mapping[Place, Row], place: Place, inner: Sequence[bool]) -> Row | None:

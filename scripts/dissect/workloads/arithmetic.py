@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from dissect.cells.spec import DeepSpeedSpec, FinetuneSpec, MegatronSpec, ModelArchitecture, TrainingSpec
 from dissect.config.adapters import Adapter, Lora
+from dissect.config.kinds import DType
 
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 """Per weight: 4 bits, one 8-bit scale per 64 weights, one fp32 scale per 256 of those (double quantisation)."""
 
-_BYTES = {"bf16": 2, "fp32": 4}
+BYTES: dict[DType, int] = {"bf16": 2, "fp32": 4}
+"""Of one number."""
 _ADAM_MOMENTS_BYTES = 2 * 4
 _FP32_MASTER_BYTES = 4
 
@@ -57,7 +59,7 @@ def adapter_parameters(adapter: Adapter, arch: ModelArchitecture) -> int:
     """Parameters that an adapter adds to the model."""
     if not isinstance(adapter, Lora):
         return adapter.virtual_tokens * arch.hidden_size
-    sizes = _linear_sizes(arch)
+    sizes = linear_sizes(arch)
     return arch.num_hidden_layers * sum(adapter.rank * sum(sizes[target]) for target in adapter.targets)
 
 
@@ -107,7 +109,7 @@ def state_bytes(spec: TrainingSpec) -> int:
     if not isinstance(spec, DeepSpeedSpec):
         raise TypeError(f"no formula for the memory of {type(spec).__name__}")
     method, trainable = spec.method, count_trainable(spec)
-    width = _BYTES[spec.workload.dtype]
+    width = BYTES[spec.workload.dtype]
     shards = spec.hardware.n_gpus
     parameters = trainable * width / (shards if method.zero_stage >= 3 else 1)
     gradients = trainable * width / (shards if method.zero_stage >= 2 else 1)
@@ -124,7 +126,7 @@ def _megatron_state_bytes(spec: MegatronSpec) -> int:
     """Of an average GPU, so never more than the fullest one holds; Megatron-LM keeps gradients in fp32."""
     split = spec.method.tensor_parallel * spec.method.pipeline_parallel
     replicas = spec.hardware.n_gpus // split if spec.method.distributed_optimizer else 1
-    per_parameter = _BYTES[spec.workload.dtype] + _BYTES["fp32"] + _state_width(spec) / replicas
+    per_parameter = BYTES[spec.workload.dtype] + BYTES["fp32"] + _state_width(spec) / replicas
     return int(count_parameters(spec.model) / split * per_parameter)
 
 
@@ -135,7 +137,7 @@ def _state_width(spec: TrainingSpec) -> int:
 
 def _frozen_bytes(spec: TrainingSpec) -> float:
     """Bytes of the parameters that no optimizer updates."""
-    groups, width = parameter_groups(spec.model), _BYTES[spec.workload.dtype]
+    groups, width = parameter_groups(spec.model), BYTES[spec.workload.dtype]
     linear = groups.decoder_linear * (NF4_BITS / 8 if _is_quantized(spec) else width)
     if isinstance(spec, FinetuneSpec):
         return linear + groups.unquantized * width
@@ -153,7 +155,7 @@ def _adapter_flops(spec: TrainingSpec) -> int:
     return 2 * spec.workload.seq_len * adapter_parameters(spec.method.adapter, spec.model)
 
 
-def _linear_sizes(arch: ModelArchitecture) -> dict[str, tuple[int, int]]:
+def linear_sizes(arch: ModelArchitecture) -> dict[str, tuple[int, int]]:
     """(in, out) of each linear layer of a decoder layer, by transformers' name."""
     hidden, inner = arch.hidden_size, arch.intermediate_size
     kv_width = arch.num_key_value_heads * (hidden // arch.num_attention_heads)
