@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     """Of queries [batch, heads, tokens, head size] and of keys and values with fewer heads."""
 
 
-def import_libraries(_: OperatorSpec) -> None:
-    """Torch and transformers; flash-attn is left to the rank that uses it."""
+def import_libraries(spec: OperatorSpec) -> None:
+    """Torch, and transformers for what is its own; flash-attn is left to the rank that uses it."""
     import torch.nn.attention  # noqa: F401
-    from transformers.models.llama import modeling_llama  # noqa: F401
+
+    if spec.operator in ("eager", "sdpa_efficient"):
+        from transformers.models.llama import modeling_llama  # noqa: F401
 
 
 def run_rank(spec: OperatorSpec, context: RankContext) -> RankReport:
@@ -115,11 +117,12 @@ def _saved_bytes(spec: OperatorSpec, arch: ModelArchitecture, sequence: int) -> 
 def _kernel(spec: OperatorSpec, arch: ModelArchitecture, device: Device, sequence: int) -> "Kernel":
     """The spec's kernel, called as transformers does."""
     import torch
-    from transformers.models.llama.modeling_llama import eager_attention_forward, repeat_kv
 
     groups = arch.num_attention_heads // arch.num_key_value_heads
     scaled_dot_product = torch.nn.functional.scaled_dot_product_attention
     if spec.operator == "eager":
+        from transformers.models.llama.modeling_llama import eager_attention_forward
+
         layer = SimpleNamespace(num_key_value_groups=groups, training=True)
         mask = torch.full((1, 1, sequence, sequence), float("-inf"), device=device.torch_device)
         mask = mask.triu(1).to(torch_dtype(spec.workload.dtype))
@@ -130,6 +133,8 @@ def _kernel(spec: OperatorSpec, arch: ModelArchitecture, device: Device, sequenc
 
         return lambda q, k, v: flash_attn_func(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), causal=True)
     if spec.operator == "sdpa_efficient" and groups > 1:
+        from transformers.models.llama.modeling_llama import repeat_kv
+
         # It takes as many heads of keys and values as of queries.
         return lambda q, k, v: scaled_dot_product(q, repeat_kv(k, groups), repeat_kv(v, groups), is_causal=True)
     return lambda q, k, v: scaled_dot_product(q, k, v, is_causal=True, enable_gqa=groups > 1)
