@@ -23,9 +23,9 @@ test: lint train-env ## Run every check and test that this machine can run
 	@echo "Testing what needs torch, in the train environment"
 	@envs/run train -- python tests/in_train.py -m torch
 	@echo "Testing everything else"
-	@pytest -m "not torch and not slurm"
+	@pytest -m "not torch"
 
-test-slurm: .venv/.complete ## Run the tests on a real Slurm cluster on this machine (as root, with Debian's packages; 11 minutes)
+test-slurm: .venv/.complete train-env ## Run only the tests on a real Slurm cluster (as root, with Debian's packages)
 	@pytest -m slurm tests/e2e/slurm
 
 prove-invalidation: .venv/.complete ## Edit the configuration 1,000 times at random, compare plans with what must run

@@ -202,7 +202,7 @@ def operators_attention(project: Path) -> Manifest:
     efficient = make.ended_result(make.operator_spec("sdpa_efficient"), *WRONG)
     cells.append(make.published_cell(project, efficient, platform="h200"))
     layout = {
-        "kind": "pivot", "view": "attention", "rows": ["method", "sequence"], "columns": ["direction"],
+        "kind": "pivot", "view": "attention_kernels", "rows": ["method", "sequence"], "columns": ["direction"],
         "split": ["model"], "values": ["tflops", "call_time_s"],
     }  # fmt: skip
     return make.manifest("operators_attention", cells, layout, title="Operators: attention")
@@ -222,11 +222,72 @@ def fig_roofline(project: Path) -> Manifest:
 def fig_attention(project: Path) -> Manifest:
     """The kernels as curves, forward and backward apart."""
     layout = {
-        "kind": "curve", "view": "attention", "panels": ["direction"], "series": ["method"], "x": ["sequence"],
+        "kind": "curve", "view": "attention_kernels", "panels": ["direction"], "series": ["method"], "x": ["sequence"],
         "values": ["tflops"],
     }  # fmt: skip
     changes = {"name": "fig_attention", "kind": "figure", "layout": layout}
     return operators_attention(project).model_copy(update=changes)
+
+
+def profiled(project: Path, name: str, methods: Mapping[str, float | Outcome], **layout: Any) -> Manifest:
+    """Profiles of these methods on a GPU, with so many seconds of forward kernels; one on a CPU, one unsupported."""
+    cells = []
+    for method, outcome in methods.items():
+        knobs = {"attention": "flash_attention_2"} if "F" in method.split("+") else {}
+        batch = 32 if "R" in method.split("+") else 1
+        stage = 2 if "Z2" in method else 0
+        spec = make.profile_spec(batch=batch, recompute="R" in method.split("+"), zero_stage=stage, **knobs)
+        if isinstance(outcome, tuple):
+            result = make.ended_result(spec, *outcome)
+        else:
+            result = make.ok_result(spec, make.profile_metrics(spec, outcome))
+        cells.append(make.published_cell(project, result, platform="h200", method=method))
+    on_cpu = make.profile_spec(make.hardware("cpu", 2, "cpu"))
+    cells.append(make.published_cell(project, make.ok_result(on_cpu), platform="cpu", method="Naive"))
+    ids = {"stage": "profile", "platform": "a800", "n_gpus": 8}
+    cells.append(make.unsupported_cell("not built yet", **ids))
+    return make.manifest(name, cells, layout, title=f"{name.replace('_', ' ').capitalize()}: a step taken apart")
+
+
+INCOMPLETE: Outcome = (
+    Status.INVALID,
+    Phase.OPTIMIZER,
+    "IncompleteProfileError: 91.2% of the kernel time belongs to a part of the model, 95% must",
+)
+
+
+def table_v(project: Path) -> Manifest:
+    """By phase; one ran out of memory, one is not complete."""
+    methods = {"Naive": OOM, "Z2": 0.06, "Z3": INCOMPLETE, "R": 1.4}
+    values = ["phase_time_s", "unprofiled_time_s", "compute_time_s", "compute_share", "recomputation_time_s"]
+    values += ["communication_overlapped_s", "communication_exposed_s"]
+    rows = ["platform", "method", "step_phase"]
+    return profiled(project, "table_V", methods, kind="pivot", view="phases", rows=rows, values=values)
+
+
+def table_vi(project: Path) -> Manifest:
+    """By module and direction."""
+    layout = {"rows": ["module"], "columns": ["method", "direction"], "split": ["platform"]}
+    values = ["module_time_s", "module_share"]
+    return profiled(project, "table_VI", {"Naive": 0.06}, kind="pivot", view="modules", values=values, **layout)
+
+
+def table_viii(project: Path) -> Manifest:
+    """With and without FlashAttention; the counterpart of one ran out of memory."""
+    methods = {"Naive": 0.06, "F": 0.05, "Z2": OOM, "F+Z2": 0.05}
+    layout = {"rows": ["platform", "module", "direction"], "columns": ["method"]}
+    values = ["module_time_s", "improvement"]
+    return profiled(project, "table_VIII", methods, kind="pivot", view="attention", values=values, **layout)
+
+
+def fig_5(project: Path) -> Manifest:
+    """Busy and idle shares of each phase."""
+    values = ["busy_share", "compute_share", "communication_share", "idle_share"]
+    methods = {"Naive": OOM, "Z2": 0.06}
+    series = ["platform", "method"]
+    return profiled(
+        project, "fig_5", methods, kind="phases", view="phases", series=series, x=["step_phase"], values=values
+    )
 
 
 CASES: dict[str, Callable[[Path], Manifest]] = {
@@ -241,4 +302,8 @@ CASES: dict[str, Callable[[Path], Manifest]] = {
     "operators_attention": operators_attention,
     "fig_roofline": fig_roofline,
     "fig_attention": fig_attention,
+    "table_V": table_v,
+    "table_VI": table_vi,
+    "table_VIII": table_viii,
+    "fig_5": fig_5,
 }

@@ -1,6 +1,6 @@
 """The store of measured cells: one folder per key, written atomically under a lock that dies with its process.
 
-    results/store/<key>/   spec.json result.json steps.jsonl log.txt failure.json lock
+    results/store/<key>/   spec.json result.json steps.jsonl log.txt failure.json lock [kernels.csv trace.json.gz]
 
 Snakemake knows nothing of it: it deletes the outputs of a job before it runs it again; the store keeps what is done.
 """
@@ -23,6 +23,8 @@ from dissect.outcome import Phase
 from dissect.result import Result, parse_result
 
 _LOG = logging.getLogger(__name__)
+OPTIONAL_FILES = ("kernels.csv", "trace.json.gz")
+"""What some stages leave beside a result."""
 
 
 class KeyCollision(RuntimeError):
@@ -163,8 +165,14 @@ class Entry:
             self.result_path.replace(self.previous_path)
             _sync_folder(self.folder)
 
-    def write(self, result: Result, samples: Sequence[Mapping[str, Any]]) -> None:
-        """Write the samples, then the result that makes them count; clears what earlier attempts left."""
+    def write(
+        self, result: Result, samples: Sequence[Mapping[str, Any]], files: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Write samples and files, then the result that makes them count; clears what earlier attempts left."""
+        for name in OPTIONAL_FILES:
+            (self.folder / name).unlink(missing_ok=True)
+        for name, data in (files or {}).items():
+            write_atomically(self.folder / name, data)
         lines = "".join(json.dumps(sample) + "\n" for sample in samples)
         write_atomically(self.folder / "steps.jsonl", lines.encode())
         write_atomically(self.result_path, result.model_dump_json(indent=1).encode() + b"\n")
@@ -181,6 +189,20 @@ class Entry:
     def publish(self, output: Path) -> None:
         """Copy the result to the output that the workflow declares, all of it or nothing."""
         write_atomically(output, self.result_path.read_bytes())
+
+    def publish_if_idle(self, output: Path) -> bool:
+        """Publish a valid result that nobody works on; whether there was one."""
+        if self.peek() is None:
+            return False
+        with (self.folder / "lock").open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return False
+            if self.peek() is None:
+                return False
+            self.publish(output)
+        return True
 
     @property
     def _failure_path(self) -> Path:
@@ -207,6 +229,10 @@ class Store:
     def entry(self, key: str) -> Entry:
         """The entry of a key, whether or not there is anything yet."""
         return Entry(self.root / key)
+
+    def keys(self) -> set[str]:
+        """All that there is a folder for."""
+        return {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
 
     def specs(self) -> Iterator[tuple[Entry, dict[str, Any]]]:
         """Every entry that has a result, with its spec as plain JSON, in the order of keys."""

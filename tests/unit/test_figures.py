@@ -15,12 +15,14 @@ import factories as make
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
 from dissect.figures.draw import draw, read_tidy, save
+from dissect.figures.phases import groups_of
 from dissect.figures.roofline import roof
-from dissect.figures.scaling import efficiencies, series_of
+from dissect.figures.scaling import series_of
 from dissect.figures.style import OKABE_ITO, look, style
 from dissect.outcome import Status
+from dissect.tables.scaling import efficiencies
 from dissect.tables.table import build_table
-from table_cases import OOM, fig_4, fig_attention, fig_roofline, scaling
+from table_cases import OOM, fig_4, fig_5, fig_attention, fig_roofline, scaling
 
 ROOT = Path(__file__).parents[2]
 SKIPPED = (Status.SKIPPED_OOM, None, "batch 1 ran out of memory")
@@ -185,7 +187,7 @@ def test_curves_have_a_panel_per_value_and_one_legend(tmp_path: Path) -> None:
     forward, backward = figure.axes
     figure.canvas.draw()
     said = texts(figure)
-    assert {"forward", "backward", "Sequence length", "Throughput (TFLOP/s)"} <= set(said)
+    assert {"Forward", "Backward", "Sequence length", "Throughput (TFLOP/s)"} <= set(said)
     assert (said.count("eager"), said.count("sdpa_flash")) == (1, 1)
     for axes in (forward, backward):
         assert "OOM: eager sequence length 4096" in axes.get_title(loc="left")
@@ -204,3 +206,37 @@ def test_curves_have_a_panel_per_value_and_one_legend(tmp_path: Path) -> None:
 def test_panels_without_any_cell_say_so(layout: dict[str, object], tmp_path: Path) -> None:
     manifest = make.manifest("fig_none", [], layout)
     assert "The experiment has no cell on the configured platforms." in texts(draw(manifest, tidy(manifest, tmp_path)))
+
+
+def test_phases_are_stacked_to_the_whole(tmp_path: Path) -> None:
+    manifest = fig_5(tmp_path)
+    groups = groups_of(manifest, FigureLayout.model_validate(manifest.layout), tidy(manifest, tmp_path))
+    assert [(group.label, group.outcome) for group in groups] == [
+        ("H200, Naive", "OOM (backward)"), ("H200, Z2", ""), ("CPU, Naive", ""), ("A800, Naive", "unsupported"),
+    ]  # fmt: skip
+    assert [bar.label for bar in groups[1].bars] == ["Forward", "Backward", "Optimizer"]
+    assert groups[1].bars[0].shares == pytest.approx((93, 0, 7))
+    assert all(sum(bar.shares) == pytest.approx(100) for group in groups for bar in group.bars)
+
+
+def test_what_the_figure_of_phases_says(tmp_path: Path) -> None:
+    manifest = fig_5(tmp_path)
+    figure = draw(manifest, tidy(manifest, tmp_path))
+    figure.canvas.draw()
+    said = texts(figure)
+    assert {"H200, Z2", "OOM (backward)", "unsupported", "Compute kernels (CPU: operators)", "Idle"} <= set(said)
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["", "Forward", "Backward", "Optimizer", "Forward", "Backward", "Optimizer", ""]
+
+
+def test_on_a_cpu_alone_nothing_is_called_a_kernel(tmp_path: Path) -> None:
+    manifest = fig_5(tmp_path)
+    alone = manifest.model_copy(update={"cells": [cell for cell in manifest.cells if cell.platform == "cpu"]})
+    said = texts(draw(alone, tidy(alone, tmp_path)))
+    assert "Compute operators" in said
+    assert not any("kernel" in text for text in said)
+
+
+def test_a_figure_of_phases_without_cells_says_so(tmp_path: Path) -> None:
+    empty = fig_5(tmp_path).model_copy(update={"cells": []})
+    assert "The experiment has no cell on the configured platforms." in texts(draw(empty, tidy(empty, tmp_path)))

@@ -11,7 +11,13 @@ from dissect.cells.spec import Sampling
 from dissect.measure.steps import no_garbage_collection, warmup_verdict, window_verdict
 
 SAMPLING = Sampling(
-    warmup_min_steps=2, warmup_max_steps=8, min_steps=4, max_steps=12, interval_target=0.02, budget_s=100.0
+    warmup_min_steps=2,
+    warmup_max_steps=8,
+    min_steps=4,
+    max_steps=12,
+    interval_target=0.02,
+    window_s=30.0,
+    budget_s=100.0,
 )
 PLENTY = 1e6
 
@@ -41,6 +47,8 @@ def test_warmup(times: list[float], left: float, verdict: str | None) -> None:
         ([1.0] * 6, PLENTY, "interval"),
         ([1.0, 2.0] * 3, PLENTY, None),
         ([1.0, 2.0] * 6, PLENTY, "max_steps"),
+        ([7.0, 9.0, 7.0, 7.0], PLENTY, "window"),
+        ([10.0, 11.0, 12.0], PLENTY, None),  # never before the least steps
         ([1.0, 2.0] * 2, 6.1, None),
         ([1.0, 2.0] * 2, 5.9, "budget"),
         ([1.0, 2.0, 1.0], 0.0, None),  # the parent's timeout ends what cannot reach the least steps
@@ -60,7 +68,7 @@ def test_garbage_collector_is_off_inside_only() -> None:
 
 
 def test_measuring_code_imports_without_torch() -> None:
-    modules = "dissect.measure.steps, dissect.pretrain.rank, dissect.pretrain.deepspeed, dissect.workloads.llama"
+    modules = "dissect.measure.steps, dissect.pretrain.deepspeed, dissect.finetune.deepspeed, dissect.workloads.llama"
     scripts = Path(__file__).parents[2] / "scripts"
     check = f"import sys; sys.path.insert(0, {str(scripts)!r}); import {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True)

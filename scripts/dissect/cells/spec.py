@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, model_validator
 
-from dissect.config.adapters import Adapter
+from dissect.adapters import AnyAdapter
 from dissect.config.architecture import ModelArchitecture as ModelArchitecture
 from dissect.config.kinds import (
     AttentionKernel,
@@ -77,7 +77,7 @@ class DeepSpeedMethod(TrainingMethod):
 class FinetuneMethod(DeepSpeedMethod):
     """The same for fine-tuning: the base is frozen, an adapter trains."""
 
-    adapter: Adapter
+    adapter: AnyAdapter
 
 
 class MegatronMethod(TrainingMethod):
@@ -122,6 +122,8 @@ class Sampling(Model):
     max_steps: PositiveInt = 50
     interval_target: PositiveFloat = 0.02
     """Half width of the 95 % interval of the median step time, as a share of the median."""
+    window_s: PositiveFloat = 60
+    """Seconds after which measuring stops once ``min_steps`` are done, however wide the interval."""
     budget_s: PositiveFloat = 900
     """Wall time of the whole cell; past it the outcome is ``timeout``."""
 

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 from dissect.cells.cell import Cell
+from dissect.cells.claimed import claims_manifest
 from dissect.cells.globs import NO_NAME, PARTS, CellGlob, parse_glob
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.overrides import Override
+from dissect.cells.references import Reference, publish_references, read_sets, references_of
 from dissect.cells.resolve import expand
 from dissect.config.catalog import ROOT_FILE, Catalog, load_catalog
+from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError
 from dissect.config.kinds import LETTER_STAGES, Suite
 from dissect.config.platform import Platform
@@ -30,6 +33,8 @@ class Study:
     """Cells for the targets ``cells`` and ``remeasure``."""
     notices: list[str] = field(default_factory=list)
     """Sentences for the user about globs that match nothing enabled."""
+    references: Mapping[str, list[Reference]] = field(default_factory=dict)
+    """Every table and figure -> what others measured for it."""
 
     @cached_property
     def by_path(self) -> dict[str, Cell]:
@@ -57,25 +62,30 @@ class Study:
 
     def paths_of(self, experiment: str) -> list[str]:
         """Published paths of one table's or figure's cells."""
+        if experiment == CLAIMS:
+            return [cell.path for cell in self.claims.cells if cell.path and not cell.reference]
         return list(dict.fromkeys(_paths(self.experiments[experiment])))
 
     def wanted(self, kind: str) -> list[str]:
         """Names of the tables or figures that config.yaml asks for."""
-        return [name for name, experiment in self.catalog.wanted_experiments.items() if experiment.kind == kind]
+        names = [name for name, experiment in self.catalog.wanted_experiments.items() if experiment.kind == kind]
+        return [*names, CLAIMS] if kind == "table" and self.catalog.wants_claims else names
 
     def manifest(self, name: str) -> Manifest:
         """What the merging rule of one table or figure reads."""
+        if name == CLAIMS:
+            return self.claims
         experiment = self.catalog.experiments[name]
-        cells = self.experiments[name]
+        references = self.references.get(name, [])
+        cells = self.experiments[name] + [reference.cell for reference in references]
         methods, letters = self.catalog.methods, experiment.stage in LETTER_STAGES
-        platforms = dict.fromkeys(cell.platform for cell in cells)
         return Manifest(
             name=name,
             kind=experiment.kind,
             title=experiment.title,
             caption=experiment.caption,
             layout=experiment.layout.model_dump(),
-            platforms={p: _platform_facts(self.catalog.platforms[p], experiment.layout.kind) for p in platforms},
+            platforms=self._platforms([name], experiment.layout.kind),
             models={c.model: ModelFacts(label=self.catalog.models[c.model].label) for c in cells if c.model != NO_NAME},
             methods={
                 c.method: MethodFacts(
@@ -84,8 +94,37 @@ class Study:
                 for c in cells
                 if c.method != NO_NAME
             },
-            cells=[_manifest_cell(cell) for cell in cells],
+            cells=[
+                *(_manifest_cell(cell, cell.platform) for cell in self.experiments[name]),
+                *(_manifest_cell(r.cell, f"{r.cell.platform}@{r.set_name}", r.set_name) for r in references),
+            ],
         )
+
+    @cached_property
+    def claims(self) -> Manifest:
+        """The table of verdicts: cells of the tables and figures that config.yaml asks for."""
+        wanted = self.catalog.wanted_experiments.items()
+        names = [name for name, experiment in wanted if experiment.layout.kind != "platforms"]
+        cells = [cell for name in names for cell in self.manifest(name).cells]
+        return claims_manifest(self.catalog, cells, self._platforms(names, CLAIMS))
+
+    def reference_paths(self, name: str) -> list[str]:
+        """Paths of the reference results of one table or figure."""
+        if name == CLAIMS:
+            return [cell.path for cell in self.claims.cells if cell.path and cell.reference]
+        return list(dict.fromkeys(_paths([reference.cell for reference in self.references.get(name, [])])))
+
+    def _platforms(self, names: list[str], layout: str) -> dict[str, PlatformFacts]:
+        """Facts of the platforms of some tables, those of reference results labelled as such."""
+        known = self.catalog.platforms
+        own = {c.platform: _platform_facts(known[c.platform], layout) for name in names for c in self.experiments[name]}
+        others = {}
+        for reference in (reference for name in names for reference in self.references.get(name, [])):
+            platform = reference.cell.platform
+            facts = _platform_facts(known[platform], layout)
+            label = f"{facts.label} (reference)"
+            others[f"{platform}@{reference.set_name}"] = facts.model_copy(update={"label": label})
+        return own | others
 
 
 def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
@@ -107,13 +146,15 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
         for override in overrides
         if not any(override.glob.matches(cell.id) for cell in enabled)
     ]
+    sets = read_sets(project)
+    references = {name: references_of(name, catalog, sets) for name in catalog.experiments} if sets else {}
     if catalog.root.select is None:
-        return Study(catalog, experiments, enabled, notices)
+        return Study(catalog, experiments, enabled, notices, references)
     glob = parse_glob(catalog.root.select, catalog, "--config select")
     selected = [c for name in catalog.wanted_experiments for c in _select(name, catalog, glob, overrides)]
     if not selected:
         notices.append(f"--config select: '{glob.text}' matches no cell of the suite '{catalog.root.suite}'")
-    return Study(catalog, experiments, selected, notices)
+    return Study(catalog, experiments, selected, notices, references)
 
 
 def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -128,10 +169,11 @@ def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str,
 
 
 def write_manifests(study: Study, project: Path) -> None:
-    """Write each manifest whose content changed: a file's time tells Snakemake to merge again."""
+    """Write each manifest whose content changed: a file's time tells Snakemake to merge again; publish references."""
+    publish_references(project)
     folder = project / MANIFESTS_DIR
     folder.mkdir(parents=True, exist_ok=True)
-    for name in study.experiments:
+    for name in (*study.experiments, CLAIMS):
         path, text = folder / f"{name}.json", study.manifest(name).to_json()
         if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
             path.write_text(text, encoding="utf-8")
@@ -145,11 +187,11 @@ def _paths(cells: list[Cell]) -> list[str]:
     return [cell.path for cell in cells if cell.path]
 
 
-def _manifest_cell(cell: Cell) -> ManifestCell:
+def _manifest_cell(cell: Cell, platform: str, reference: str | None = None) -> ManifestCell:
     return ManifestCell.model_construct(
-        stage=cell.stage, platform=cell.platform, model=cell.model, framework=cell.framework, method=cell.method,
+        stage=cell.stage, platform=platform, model=cell.model, framework=cell.framework, method=cell.method,
         workload=cell.workload, n_gpus=cell.n_gpus, seq_len=cell.seq_len, batch=cell.batch, key=cell.key,
-        path=cell.path, unsupported=cell.unsupported,
+        path=cell.path, unsupported=cell.unsupported, reference=reference,
     )  # fmt: skip
 
 

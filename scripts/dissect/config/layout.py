@@ -10,10 +10,10 @@ from dissect.model import Model
 
 CellAxis = Literal["platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch"]
 """What tells the cells of one table apart: the ids and sizes in its manifest."""
-OperatorAxis = Literal["product", "rows", "size_bytes", "sequence", "direction"]
+OperatorAxis = Literal["product", "rows", "size_bytes", "sequence"]
 """What tells the sizes of one operator apart."""
-Axis = Literal[CellAxis, OperatorAxis]
-"""Both: the cells, and the numbers of one cell."""
+Axis = Literal[CellAxis, "step_phase", "module", "direction", OperatorAxis]
+"""The cells, and what tells the numbers of one cell apart."""
 
 TrainingQuantity = Literal[
     "batch_measured",
@@ -53,16 +53,50 @@ GemmQuantity = Literal[
 ]
 MemcpyQuantity = Literal["gb_per_s", "call_time_s", "call_time_cv"]
 CollectiveQuantity = Literal["algorithm_gb_per_s", "bus_gb_per_s", "call_time_s", "call_time_cv", "message_bytes"]
-AttentionQuantity = Literal["tflops", "peak_share", "call_time_s", "call_time_cv", "flops"]
-QuantityName = Literal[TrainingQuantity, GemmQuantity, MemcpyQuantity, CollectiveQuantity, AttentionQuantity]
+KernelQuantity = Literal["tflops", "peak_share", "call_time_s", "call_time_cv", "flops"]
+PhaseQuantity = Literal[
+    "phase_time_s",
+    "unprofiled_time_s",
+    "compute_time_s",
+    "compute_share",
+    "recomputation_time_s",
+    "communication_overlapped_s",
+    "communication_exposed_s",
+    "communication_share",
+    "busy_share",
+    "idle_share",
+]
+ModuleQuantity = Literal["module_time_s", "module_share", "module_calls"]
+AttentionQuantity = Literal["module_time_s", "improvement"]
+QuantityName = Literal[
+    TrainingQuantity,
+    PhaseQuantity,
+    ModuleQuantity,
+    AttentionQuantity,
+    GemmQuantity,
+    MemcpyQuantity,
+    CollectiveQuantity,
+    KernelQuantity,
+]
 """What a table can show; the view's module in ``dissect.tables`` says how each is computed and in which unit."""
 
-ViewName = Literal["training", OperatorFamily]
+OperatorView = Literal["gemm", "memcpy", "collectives", "attention_kernels"]
+ViewName = Literal["training", "phases", "modules", "attention", OperatorView]
+VIEW_OF_FAMILY: dict[OperatorFamily, OperatorView] = {
+    "gemm": "gemm",
+    "memcpy": "memcpy",
+    "collectives": "collectives",
+    "attention": "attention_kernels",
+}
+"""Family of operators -> the view of its cells."""
 VIEW_QUANTITIES: dict[ViewName, tuple[str, ...]] = {
     "training": get_args(TrainingQuantity),
+    "phases": get_args(PhaseQuantity),
+    "modules": get_args(ModuleQuantity),
     "gemm": get_args(GemmQuantity),
     "memcpy": get_args(MemcpyQuantity),
     "collectives": get_args(CollectiveQuantity),
+    "attention_kernels": get_args(KernelQuantity),
     "attention": get_args(AttentionQuantity),
 }
 """View -> its quantities, in the order of its CSV."""
@@ -71,13 +105,17 @@ VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {
     "gemm": ("product", "rows"),
     "memcpy": ("size_bytes",),
     "collectives": ("size_bytes",),
-    "attention": ("sequence", "direction"),
+    "attention_kernels": ("sequence", "direction"),
+    "phases": ("step_phase",),
+    "modules": ("module", "direction"),
+    "attention": ("module", "direction"),
 }
 """View -> its own axes, below the cell."""
 VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {
     "pretrain": ("training",),
     "finetune": ("training",),
-    "operators": get_args(OperatorFamily),
+    "operators": get_args(OperatorView),
+    "profile": ("phases", "modules", "attention"),
 }
 """Stage -> views that its cells have."""
 
@@ -127,8 +165,9 @@ class PlatformTableLayout(Model):
 class FigureLayout(Model):
     """A figure; ``kind`` says which."""
 
-    kind: Literal["scaling", "curve", "roofline"]
-    """Scaling efficiency over the number of GPUs; a quantity over a size; throughput over arithmetic intensity."""
+    kind: Literal["scaling", "phases", "curve", "roofline"]
+    """``scaling``: efficiency over the number of GPUs; ``phases``: busy and idle share of each phase of a step;
+    ``curve``: a quantity over a size; ``roofline``: throughput over arithmetic intensity."""
     view: ViewName = "training"
     """Which numbers."""
     panels: Axes = []

@@ -24,6 +24,8 @@ class SamplingOverride(Model):
     """Measured steps at most."""
     interval_target: PositiveFloat | None = None
     """Half width of the 95 % interval of the median step time, as a share of the median."""
+    window_s: PositiveFloat | None = None
+    """Seconds after which measuring stops once ``min_steps`` are done, however wide the interval."""
     budget_s: PositiveFloat | None = None
     """Wall time of a cell in seconds; past it the outcome is ``timeout``."""
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
 from dissect.figures.curve import draw_curve
+from dissect.figures.phases import draw_phases
 from dissect.figures.roofline import draw_roofline
 from dissect.figures.scaling import draw_scaling
 from dissect.figures.style import save_figure, style
@@ -17,6 +18,7 @@ KINDS: dict[str, Callable[[Manifest, FigureLayout, pd.DataFrame], Figure]] = {
     "scaling": draw_scaling,
     "curve": draw_curve,
     "roofline": draw_roofline,
+    "phases": draw_phases,
 }
 """``layout.kind`` -> what draws it."""
 

@@ -11,13 +11,13 @@ from dissect.cells.spec import Sampling
 from dissect.measure.device import Device
 from dissect.measure.rank import RankContext
 from dissect.measure.statistics import MIN_SAMPLES, estimate, settled
-from dissect.outcome import Phase
+from dissect.outcome import InvalidMeasurement, Phase
 
 if TYPE_CHECKING:
     import torch
 
-REASONS = ("settled", "interval", "max_steps", "budget")
-"""Why a series of steps ends; ``settled`` ends the warm-up only, ``interval`` the measured window only."""
+REASONS = ("settled", "interval", "max_steps", "window", "budget")
+"""Why steps end; ``settled`` ends the warm-up only, ``interval`` and ``window`` the measured window only."""
 TEARDOWN_S = 2.0
 """Left of the budget for reporting and for the end of the processes."""
 
@@ -25,7 +25,7 @@ Verdict = Callable[[list[float], float], str | None]
 """(step times so far, seconds left of the budget) -> why to stop, or None to go on."""
 
 
-class DivergedError(ArithmeticError):
+class DivergedError(InvalidMeasurement):
     """The loss is not finite any more: what was timed is no training."""
 
 
@@ -70,19 +70,19 @@ class StepLoop:
         """Run so many steps only to see that they fit; returns the fields of ``RankReport`` that come of it."""
         self._device.reset_peak_memory()
         for _ in range(steps):
-            self._timed_step()
+            self.timed_step()
         return self._end_state()
 
     def _series(self, verdict: Verdict) -> tuple[list[float], str]:
         """Step times in seconds, at least one, until there is a reason to stop; and the reason."""
         times: list[float] = []
         while True:
-            times.append(self._timed_step())
+            times.append(self.timed_step())
             reason = self._agree(lambda: verdict(times, self._context.seconds_left()))
             if reason is not None:
                 return times, reason
 
-    def _timed_step(self) -> float:
+    def timed_step(self) -> float:
         """Seconds from one idle device to the next; the loss is fetched after the clock has stopped."""
         self._device.synchronize()
         start = time.perf_counter()
@@ -131,7 +131,7 @@ def warmup_verdict(times: list[float], sampling: Sampling, seconds_left: float) 
 
 
 def window_verdict(times: list[float], sampling: Sampling, seconds_left: float) -> str | None:
-    """The measured window ends when the interval is narrow enough, or else by steps or budget.
+    """The measured window ends when the interval is narrow enough, or else by steps, its own length or the budget.
 
     Never before ``min_steps``: a budget too short for those ends in the parent's timeout. The interval counts once
     there are samples enough for it to hold with 95 %. The budget is spent when two more steps, at the pace of the
@@ -143,6 +143,8 @@ def window_verdict(times: list[float], sampling: Sampling, seconds_left: float) 
         return "interval"
     if len(times) >= sampling.max_steps:
         return "max_steps"
+    if sum(times) >= sampling.window_s:
+        return "window"
     return "budget" if seconds_left < 2 * max(times) + TEARDOWN_S else None
 
 

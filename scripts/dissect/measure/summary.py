@@ -7,6 +7,7 @@ from dissect.cells.spec import TrainingSpec
 from dissect.measure.rank import RankReport
 from dissect.measure.statistics import coefficient_of_variation, estimate
 from dissect.metrics.estimate import Estimate
+from dissect.metrics.profile import Dissection, ProfileMetrics
 from dissect.metrics.training import TrainingMetrics, Trial
 from dissect.outcome import Flag
 from dissect.result import Durations
@@ -42,7 +43,7 @@ def training_metrics(
         paper_tokens_per_s=tokens / step.mean,
         step_time_cv=coefficient_of_variation(slowest([report.step_times_s for report in reports])),
         warmup_steps=len(first.warmup_step_times_s),
-        stopped_by=cast(Literal["interval", "max_steps", "budget"], first.stopped_by),
+        stopped_by=cast(Literal["interval", "max_steps", "window", "budget"], first.stopped_by),
         peak_memory_bytes=max(report.peak_memory_bytes for report in reports),
         peak_memory_source="rss" if spec.hardware.device == "cpu" else "allocator",
         nvml_peak_memory_bytes=nvml_peak,
@@ -56,6 +57,16 @@ def training_metrics(
         last_loss=first.losses[-1],
         attention_kernel=first.attention_kernel or "unknown",
         trials=list(trials),
+    )
+
+
+def profile_metrics(training: TrainingMetrics, reports: Sequence[RankReport]) -> ProfileMetrics:
+    """The same cell under the profiler; rank 0 has taken its trace apart."""
+    profiled = slowest([report.findings["profiled_step_times_s"] for report in reports])
+    return ProfileMetrics(
+        training=training,
+        profiled_step_time_s=estimate(profiled),
+        dissection=Dissection.model_validate_json(reports[0].findings["dissection"]),
     )
 
 
@@ -77,7 +88,8 @@ def flags(metrics: TrainingMetrics, reports: Sequence[RankReport], seen: Mapping
         Flag.INTERVAL_NOT_REACHED: metrics.stopped_by != "interval",
         **seen,
     }
-    return [flag for flag in Flag if doubts.get(flag, False)]
+    own = {flag for report in reports for flag in report.flags}
+    return [flag for flag in Flag if flag in own or doubts.get(flag, False)]
 
 
 def durations(reports: Sequence[RankReport], launched_at: float, before: Durations) -> Durations:

@@ -15,11 +15,10 @@ from dissect.measure.points import PointReport
 from dissect.measure.rank import RankContext, RankReport, describe
 from dissect.measure.steps import no_garbage_collection
 from dissect.operators.loop import OverBudgetError, Ranks, TimedLoop, Work
-from dissect.outcome import Phase, Status
-from dissect.workloads.attention import WrongKernelError
+from dissect.outcome import InvalidMeasurement, Phase, Status
 
 
-class WrongResultError(ArithmeticError):
+class WrongResultError(InvalidMeasurement):
     """What an operator returned is not what it should be."""
 
 
@@ -100,7 +99,7 @@ def _status_of(error: Exception, device: Device) -> Status:
         return Status.OOM
     if isinstance(error, OverBudgetError):
         return Status.TIMEOUT
-    return Status.INVALID if isinstance(error, (WrongKernelError, WrongResultError)) else Status.FAILED
+    return Status.INVALID if isinstance(error, InvalidMeasurement) else Status.FAILED
 
 
 def _forget(device: Device) -> None:

@@ -15,6 +15,38 @@ FRAMEWORKS = {
     "attention": "attention",
 }
 
+_OF_A_STEP = {
+    "forward": "Forward",
+    "recomputation": "Recomputation",
+    "backward": "Backward",
+    "optimizer": "Optimizer",
+    "step": "Whole step",
+    "embedding": "Embedding",
+    "rms_norm": "RMSNorm",
+    "qkv": "QKV",
+    "rope": "RoPE",
+    "scores": "QKᵀ",
+    "softmax": "Softmax",
+    "weighted_values": "Scores × V",
+    "attention_kernel": "Attention kernel",
+    "attention_rest": "Attention, reshaping",
+    "output_projection": "Output projection",
+    "gate": "Gate",
+    "up": "Up",
+    "silu": "SiLU and product",
+    "down": "Down",
+    "residual": "Residual",
+    "head": "Head",
+    "loss": "Loss",
+    "mask": "Mask and positions",
+    "gradients": "Gradient accumulation and reduction",
+    "unattributed": "Not attributed",
+    "decoder_layer": "All decoder layers",
+    "attention": "All attention modules",
+    "attention_core": "QKᵀ to scores × V",
+}
+"""Phases, directions and modules of a profile."""
+
 _ROW_HEADERS: dict[Axis, str] = {
     "platform": "Platform",
     "model": "Model",
@@ -28,7 +60,9 @@ _ROW_HEADERS: dict[Axis, str] = {
     "rows": "Rows",
     "size_bytes": "Size",
     "sequence": "Sequence length",
-    "direction": "Pass",
+    "step_phase": "Phase",
+    "module": "Module",
+    "direction": "Direction",
 }
 _WITH_UNIT: dict[Axis, str] = {
     "n_gpus": "{} GPUs",
@@ -59,6 +93,8 @@ def axis_label(manifest: Manifest, axis: Axis, value: Any, bare: bool = False) -
             return manifest.methods[value].label if value in manifest.methods else str(value)
         case "framework":
             return FRAMEWORKS.get(value, str(value))
+        case "step_phase" | "module" | "direction":
+            return "all" if value is None else _OF_A_STEP.get(value, str(value))
     if (axis, value, bare) == ("batch", "max", False):
         return "largest batch per GPU"
     return str(value) if bare else _WITH_UNIT.get(axis, "{}").format(value)

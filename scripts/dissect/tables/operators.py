@@ -185,5 +185,5 @@ OPERATOR_VIEWS: dict[ViewName, View] = {
     "gemm": GEMM,
     "memcpy": MEMCPY,
     "collectives": COLLECTIVES,
-    "attention": ATTENTION,
+    "attention_kernels": ATTENTION,
 }

@@ -7,8 +7,8 @@ without a causal shortcut computes it.
 from dataclasses import dataclass
 
 from dissect.cells.spec import DeepSpeedSpec, FinetuneSpec, MegatronSpec, ModelArchitecture, TrainingSpec
-from dissect.config.adapters import Adapter, Lora
 from dissect.config.kinds import DType
+from dissect.workloads import finetuning
 
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 """Per weight: 4 bits, one 8-bit scale per 64 weights, one fp32 scale per 256 of those (double quantisation)."""
@@ -55,19 +55,17 @@ def count_parameters(arch: ModelArchitecture) -> int:
     return parameter_groups(arch).total
 
 
-def adapter_parameters(adapter: Adapter, arch: ModelArchitecture) -> int:
-    """Parameters that an adapter adds to the model."""
-    if not isinstance(adapter, Lora):
-        return adapter.virtual_tokens * arch.hidden_size
-    sizes = linear_sizes(arch)
-    return arch.num_hidden_layers * sum(adapter.rank * sum(sizes[target]) for target in adapter.targets)
+def count_all(spec: TrainingSpec) -> int:
+    """All parameters of the cell: the model's, and those of an adapter."""
+    adapter = spec.method.adapter.parameters(spec.model) if isinstance(spec, FinetuneSpec) else 0
+    return count_parameters(spec.model) + adapter
 
 
 def count_trainable(spec: TrainingSpec) -> int:
     """Parameters that the optimizer updates: all, or with Q those that stay unquantised, or those of an adapter."""
     groups = parameter_groups(spec.model)
     if isinstance(spec, FinetuneSpec):
-        return adapter_parameters(spec.method.adapter, spec.model)
+        return spec.method.adapter.parameters(spec.model)
     return groups.unquantized if _is_quantized(spec) else groups.total
 
 
@@ -75,27 +73,31 @@ def model_flops(spec: TrainingSpec, batch: int) -> int:
     """FLOPs that one optimizer step needs, over all GPUs, with ``batch`` sequences on each: the numerator of MFU.
 
     The backward pass needs twice the forward's: one product for the gradient of each operand. A frozen weight needs
-    no gradient, so its layer's backward costs one forward.
+    no gradient, so its layer's backward costs one forward, or none where nothing before it trains.
     """
+    if isinstance(spec, FinetuneSpec):
+        return batch * spec.hardware.n_gpus * finetuning.model_flops(spec)
     linear, head, attention = _forward_flops(spec)
-    linear_passes = 2 if _is_quantized(spec) or isinstance(spec, FinetuneSpec) else 3
-    head_passes = 2 if isinstance(spec, FinetuneSpec) else 3
-    sequence = linear_passes * linear + head_passes * head + 3 * attention + 3 * _adapter_flops(spec)
-    return batch * spec.hardware.n_gpus * sequence
+    linear_passes = 2 if _is_quantized(spec) else 3
+    return batch * spec.hardware.n_gpus * (linear_passes * linear + 3 * head + 3 * attention)
 
 
 def hardware_flops(spec: TrainingSpec, batch: int) -> int:
     """FLOPs that one optimizer step computes, over all GPUs: the model's and those recomputed. The numerator of HFU.
 
-    Recomputation runs the forward pass of the decoder layers once more, but for the last product of each, the down
-    projection: ``torch.utils.checkpoint`` stops once everything that the backward pass needs is there.
+    Recomputation runs the forward pass of the decoder layers once more: whole with Megatron-LM, else but for the last
+    product of each, the down projection, since ``torch.utils.checkpoint`` stops once everything that the backward pass
+    needs is there.
     """
     if not spec.method.recompute:
         return model_flops(spec, batch)
+    if isinstance(spec, FinetuneSpec):
+        return batch * spec.hardware.n_gpus * finetuning.recomputing_flops(spec)
     linear, _, attention = _forward_flops(spec)
     arch = spec.model
     down_projection = 2 * spec.workload.seq_len * arch.num_hidden_layers * _mlp_weights(arch)
-    return model_flops(spec, batch) + batch * spec.hardware.n_gpus * (linear - down_projection + attention)
+    recomputed = linear + attention - (0 if isinstance(spec, MegatronSpec) else down_projection)
+    return model_flops(spec, batch) + batch * spec.hardware.n_gpus * recomputed
 
 
 def state_bytes(spec: TrainingSpec) -> int:
@@ -123,11 +125,14 @@ def state_bytes(spec: TrainingSpec) -> int:
 
 
 def _megatron_state_bytes(spec: MegatronSpec) -> int:
-    """Of an average GPU, so never more than the fullest one holds; Megatron-LM keeps gradients in fp32."""
-    split = spec.method.tensor_parallel * spec.method.pipeline_parallel
-    replicas = spec.hardware.n_gpus // split if spec.method.distributed_optimizer else 1
+    """Of an average pipeline stage, so never more than the fullest one holds; gradients are in fp32.
+
+    Tensor-parallel GPUs split all but the norms.
+    """
+    tensor, stages, groups = spec.method.tensor_parallel, spec.method.pipeline_parallel, parameter_groups(spec.model)
+    replicas = spec.hardware.n_gpus // (tensor * stages) if spec.method.distributed_optimizer else 1
     per_parameter = BYTES[spec.workload.dtype] + BYTES["fp32"] + _state_width(spec) / replicas
-    return int(count_parameters(spec.model) / split * per_parameter)
+    return int(((groups.total - groups.norms) / tensor + groups.norms) / stages * per_parameter)
 
 
 def _state_width(spec: TrainingSpec) -> int:
@@ -146,24 +151,6 @@ def _frozen_bytes(spec: TrainingSpec) -> float:
 
 def _is_quantized(spec: TrainingSpec) -> bool:
     return isinstance(spec, DeepSpeedSpec) and spec.method.quantization != "none"
-
-
-def _adapter_flops(spec: TrainingSpec) -> int:
-    """Forward FLOPs of one sequence in an adapter's own products."""
-    if not isinstance(spec, FinetuneSpec) or not isinstance(spec.method.adapter, Lora):
-        return 0
-    return 2 * spec.workload.seq_len * adapter_parameters(spec.method.adapter, spec.model)
-
-
-def linear_sizes(arch: ModelArchitecture) -> dict[str, tuple[int, int]]:
-    """(in, out) of each linear layer of a decoder layer, by transformers' name."""
-    hidden, inner = arch.hidden_size, arch.intermediate_size
-    kv_width = arch.num_key_value_heads * (hidden // arch.num_attention_heads)
-    return {
-        "q_proj": (hidden, hidden), "k_proj": (hidden, kv_width), "v_proj": (hidden, kv_width),
-        "o_proj": (hidden, hidden), "gate_proj": (hidden, inner), "up_proj": (hidden, inner),
-        "down_proj": (inner, hidden),
-    }  # fmt: skip
 
 
 def _attention_weights(arch: ModelArchitecture) -> int:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 from dissect.config.kinds import AttentionKernel
+from dissect.outcome import InvalidMeasurement
 
 IMPLEMENTATIONS: dict[AttentionKernel, str] = {
     "eager": "eager",
@@ -33,7 +34,7 @@ _CANNOT_RUN = ("No available kernel", "No viable backend", "FlashAttention only 
 T = TypeVar("T")
 
 
-class WrongKernelError(RuntimeError):
+class WrongKernelError(InvalidMeasurement):
     """Another implementation ran than the spec names, or the named one cannot run here."""
 
 

@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from dissect.config.architecture import ModelArchitecture
+from dissect.config.architecture import ModelArchitecture, linear_sizes
 from dissect.config.kinds import DType
-from dissect.workloads.arithmetic import BYTES, linear_sizes
+from dissect.workloads.arithmetic import BYTES
 
 
 @dataclass(frozen=True)
