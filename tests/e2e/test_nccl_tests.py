@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 from dissect.cells.spec import OperatorWorkload
 from dissect.measure.launch import Launch
-from dissect.measure.supervise import supervise
+from dissect.measure.supervise import conclude, supervise
 from dissect.operators import collectives
 from dissect.outcome import Status
 from dissect.workloads.operators import bus_factor
@@ -50,7 +50,7 @@ def test_bus_bandwidth_is_that_of_nccl_tests(operator: str) -> None:
     collectives.import_libraries(spec)
     with TemporaryDirectory() as folder:
         launch = Launch(partial(collectives.run_rank, spec), count, Path(folder), time.monotonic() + 300)
-        ending = supervise(launch, 1 << 40, [])
+        ending = conclude([supervise(launch, 1 << 40, [])])
     assert ending.status is Status.OK, ending.reason
     for point in collectives.summarise(spec, ending.reports).points:
         assert point.timing is not None

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 from dissect.cells.spec import ModelArchitecture, OperatorSpec, OperatorWorkload, Sampling  # noqa: E402
 from dissect.measure.launch import Launch  # noqa: E402
 from dissect.measure.points import raw_samples  # noqa: E402
-from dissect.measure.supervise import Ending, supervise  # noqa: E402
+from dissect.measure.supervise import Ending, conclude, supervise  # noqa: E402
 from dissect.outcome import Phase, Status  # noqa: E402
 from dissect.runners import RUNNERS  # noqa: E402
 from factories import hardware, operator_spec  # noqa: E402
@@ -48,7 +48,7 @@ def run(spec: OperatorSpec, budget_s: float = 120.0) -> Ending:
     with TemporaryDirectory() as folder:
         deadline = time.monotonic() + budget_s
         launch = Launch(partial(runner_of(spec).run_rank, spec), spec.hardware.n_gpus, Path(folder), deadline)
-        return supervise(launch, 1 << 40, [])
+        return conclude([supervise(launch, 1 << 40, [])])
 
 
 def points(spec: OperatorSpec, ending: Ending) -> list[Any]:
