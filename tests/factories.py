@@ -1,5 +1,6 @@
 """Specs, results and manifests with realistic content, for any test that needs some."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from dissect.cells.spec import (
     MegatronMethod,
     MegatronSpec,
     ModelArchitecture,
+    OperatorSpec,
+    OperatorWorkload,
     PretrainSpec,
     ProfileSpec,
     ProfileWorkload,
@@ -24,15 +27,25 @@ from dissect.cells.spec import (
     canonical_spec,
     spec_key,
 )
+from dissect.config.kinds import OPERATORS, OPERATORS_OF_A_MODEL
 from dissect.metrics.estimate import Estimate
 from dissect.metrics.inspection import InspectMetrics
+from dissect.metrics.operators import (
+    AttentionMetrics,
+    CollectiveMetrics,
+    GemmMetrics,
+    MemcpyMetrics,
+    OperatorMetrics,
+    Timing,
+)
 from dissect.metrics.profile import Dissection, PartTime, PhaseTimes, ProfileMetrics
 from dissect.metrics.training import TrainingMetrics
 from dissect.outcome import Flag, Phase, Status
 from dissect.result import Gpu, Provenance, Result
+from dissect.workloads.operators import layer_gemms, square_gemm
 
 GIB = 2**30
-Spec = TrainingSpec | InspectSpec
+Spec = TrainingSpec | InspectSpec | OperatorSpec
 
 LLAMA_7B = ModelArchitecture(
     vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32,
@@ -135,6 +148,60 @@ def megatron_spec(
 def inspect_spec(on: Hardware | None = None) -> InspectSpec:
     """What Table I measures."""
     return InspectSpec(framework="system", hardware=on or hardware(), software=Software(python="3.12"), protocol=1)
+
+
+def operator_spec(
+    operator: str, on: Hardware | None = None, sizes: tuple[int, ...] = (1024, 4096), **changes: Any
+) -> OperatorSpec:
+    """An operator of any family over two sizes; keywords replace fields of the spec."""
+    [family] = [family for family, known in OPERATORS.items() if operator in known]
+    fields: dict[str, Any] = {
+        "framework": family, "operator": operator,
+        "hardware": on or hardware(n_gpus=4 if family == "collectives" else 1),
+        "software": Software(python="3.12", lock_sha256="0" * 64),
+        "model": LLAMA_7B if operator in OPERATORS_OF_A_MODEL else None,
+        "workload": OperatorWorkload(sizes=list(sizes)), "sampling": Sampling(), "protocol": 1,
+    }  # fmt: skip
+    return OperatorSpec.model_validate(fields | changes)
+
+
+Lost = tuple[Status, Phase | None, str]
+
+
+def operator_metrics(spec: OperatorSpec, times_s: Sequence[float | Lost] = (0.001, 0.004)) -> OperatorMetrics:
+    """Metrics with these times of one call, or outcomes, in the order of the points; the last repeats itself."""
+    cases = [facts for size in spec.workload.sizes for facts in _point_facts(spec, size)]
+    times = [*times_s, *[times_s[-1]] * len(cases)][: len(cases)]
+    points = [facts | _point_outcome(time) for facts, time in zip(cases, times, strict=True)]
+    kinds = {
+        "gemm": GemmMetrics, "memcpy": MemcpyMetrics, "collectives": CollectiveMetrics, "attention": AttentionMetrics,
+    }  # fmt: skip
+    metrics: OperatorMetrics = kinds[spec.framework].model_validate({"points": points})
+    return metrics
+
+
+def _point_facts(spec: OperatorSpec, size: int) -> list[dict[str, Any]]:
+    match spec.framework:
+        case "gemm":
+            gemms = [square_gemm(size)] if spec.model is None else layer_gemms(spec.model, size)
+            return [{"product": gemm.product, "m": gemm.m, "n": gemm.n, "k": gemm.k} for gemm in gemms]
+        case "memcpy":
+            return [{"size_bytes": size}]
+        case "collectives":
+            return [{"size_bytes": size, "message_bytes": size}]
+        case "attention":
+            return [{"sequence": size, "direction": direction} for direction in ("forward", "backward")]
+
+
+def _point_outcome(time: float | Lost) -> dict[str, Any]:
+    if isinstance(time, tuple):
+        return {"status": time[0], "phase": time[1], "reason": time[2]}
+    estimate = Estimate(median=time, low=time * 0.98, high=time * 1.03, mean=time * 1.01, n=20)
+    timing = Timing(
+        call_time_s=estimate, call_time_cv=0.02, calls_per_sample=8, buffer_sets=3, warmup_settled=True,
+        stopped_by="interval", flags=[],
+    )  # fmt: skip
+    return {"status": Status.OK, "timing": timing}
 
 
 def training_metrics(
@@ -269,10 +336,12 @@ def _some_metrics(spec: Spec) -> TrainingMetrics | ProfileMetrics | InspectMetri
 
 def ok_result(
     spec: Spec,
-    metrics: TrainingMetrics | ProfileMetrics | InspectMetrics | None = None,
+    metrics: TrainingMetrics | ProfileMetrics | InspectMetrics | OperatorMetrics | None = None,
     flags: list[Flag] | None = None,
 ) -> Result:
     """A cell that was measured."""
+    if metrics is None and isinstance(spec, OperatorSpec):
+        metrics = operator_metrics(spec)
     if metrics is None:
         metrics = _some_metrics(spec)
     return Result(
@@ -304,6 +373,9 @@ def published_cell(
         work = spec.workload
         workload = f"seq{work.seq_len}-bs{work.batch}-gpus{spec.hardware.n_gpus}"
         ids |= {"model": model, "method": method, "workload": workload, "seq_len": work.seq_len, "batch": work.batch}
+    elif isinstance(spec, OperatorSpec):
+        ids |= {"model": model if spec.model else "-", "method": spec.operator}
+        ids |= {"workload": f"{spec.workload.dtype}-b{spec.workload.batch}-n{spec.hardware.n_gpus}"}
     else:
         ids |= {"model": "none", "method": "Naive", "workload": "node"}
     cell = ManifestCell.model_validate(ids | {"key": result.key, "path": None, "unsupported": None})
@@ -349,7 +421,9 @@ def manifest(name: str, cells: list[ManifestCell], layout: dict[str, Any], **cha
         "title": f"{name.replace('_', ' ').capitalize()}: pre-training", "caption": "Made for a test.",
         "layout": layout,
         "platforms": {name: PLATFORMS[name] for name in dict.fromkeys(cell.platform for cell in cells)},
-        "models": {cell.model: ModelFacts(label=cell.model.replace("llama", "Llama")) for cell in cells},
+        "models": {
+            cell.model: ModelFacts(label=cell.model.replace("llama", "Llama")) for cell in cells if cell.model != "-"
+        },
         "methods": {
             cell.method: MethodFacts(label=cell.method, note=NOTE_Q if "Q" in cell.method else None) for cell in cells
         },

@@ -13,7 +13,7 @@ from dissect.cells.spec import FinetuneSpec, PretrainSpec, TrainingSpec, parse_s
 from dissect.cells.study import Study, load_study
 from dissect.config.errors import ConfigError
 
-ALL = ["cpu", "a800", "rtx4090", "rtx3090", "rtx3090-no-nvlink", "h200"]
+ALL = ["cpu", "a800", "rtx4090", "rtx3090", "rtx3090-no-nvlink", "h200", "h200-no-nvlink"]
 
 
 def study(project: Path, **options: Any) -> Study:

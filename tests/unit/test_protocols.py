@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 MEASURING = (
     "dissect.measure", "dissect.workloads", "dissect.training", "dissect.pretrain", "dissect.finetune",
-    "dissect.adapters", "dissect.profile", "dissect.inspection",
+    "dissect.adapters", "dissect.profile", "dissect.operators", "dissect.inspection",
 )  # fmt: skip
 """Packages whose code can change a number; configuration and specs are in the key anyway."""
 PARENT = "dissect.measure.cell"

@@ -1,6 +1,9 @@
 """Why a cell cannot exist: each constraint gives a reason, so that tables can print it."""
 
+from dissect.cells.globs import NO_NAME
+from dissect.cells.point import Point
 from dissect.cells.spec import MegatronMethod, MegatronSpec
+from dissect.config.kinds import OPERATORS_OF_A_MODEL, DType
 from dissect.config.methods import MethodKnobs
 from dissect.config.overrides import given
 from dissect.config.platform import Platform
@@ -17,6 +20,7 @@ _ZERO = {"zero_stage", "offload_optimizer", "offload_parameters", "quantization"
 _SPLIT = {"tensor_parallel", "pipeline_parallel", "sequence_parallel", "distributed_optimizer"}
 _KNOBS = {"deepspeed": _COMMON | _ZERO | {"adapter"}, "megatron": _COMMON | _SPLIT}
 """What letters can turn, by framework."""
+_GPU_KERNELS = {"sdpa_efficient", "flash_attention_2"}
 
 
 def stage_constraint(stage: str, framework: str, knobs: MethodKnobs) -> str | None:
@@ -70,12 +74,21 @@ def _layer_constraint(method: MegatronMethod, device: str) -> str | None:
     return None
 
 
-def operator_constraint(family: str, operator: str, platform: Platform, n_gpus: int) -> str | None:
-    """A collective needs several ranks, a kernel the device that it was written for."""
-    if family == "collectives" and n_gpus == 1:
-        return "a collective needs at least two GPUs"
-    if family == "attention" and operator.startswith("flash_attention") and platform.device == "cpu":
+def operator_constraint(point: Point, platform: Platform, dtype: DType) -> str | None:
+    """A collective needs several ranks, copies to a device one, a kernel the device and dtype it was written for."""
+    family, operator = point.framework, point.method
+    if operator in OPERATORS_OF_A_MODEL and point.model == NO_NAME:
+        return f"{operator} needs the shapes of a model"
+    if family == "collectives":
+        return "a collective needs at least two GPUs" if point.n_gpus == 1 else None
+    if point.n_gpus > 1:
+        return f"{operator} is measured on one GPU"
+    if platform.device == "cpu" and family == "memcpy" and "device" in operator:
+        return f"{operator} needs a device with its own memory"
+    if platform.device == "cpu" and operator in _GPU_KERNELS:
         return f"{operator} runs on GPUs only"
+    if operator == "flash_attention_2" and dtype == "fp32":
+        return "flash_attention_2 has no fp32"
     return None
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from dissect.cells.cell import Cell
 from dissect.cells.claimed import claims_manifest
-from dissect.cells.globs import PARTS, CellGlob, parse_glob
+from dissect.cells.globs import NO_NAME, PARTS, CellGlob, parse_glob
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.overrides import Override
 from dissect.cells.references import Reference, publish_references, read_sets, references_of
@@ -16,7 +16,7 @@ from dissect.cells.resolve import expand
 from dissect.config.catalog import ROOT_FILE, Catalog, load_catalog
 from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError
-from dissect.config.kinds import Suite
+from dissect.config.kinds import LETTER_STAGES, Suite
 from dissect.config.platform import Platform
 
 MANIFESTS_DIR = "results/manifests"
@@ -78,7 +78,7 @@ class Study:
         experiment = self.catalog.experiments[name]
         references = self.references.get(name, [])
         cells = self.experiments[name] + [reference.cell for reference in references]
-        methods = self.catalog.methods
+        methods, letters = self.catalog.methods, experiment.stage in LETTER_STAGES
         return Manifest(
             name=name,
             kind=experiment.kind,
@@ -86,11 +86,13 @@ class Study:
             caption=experiment.caption,
             layout=experiment.layout.model_dump(),
             platforms=self._platforms([name], experiment.layout.kind),
-            models={c.model: ModelFacts(label=self.catalog.models[c.model].label) for c in cells if c.batch},
+            models={c.model: ModelFacts(label=self.catalog.models[c.model].label) for c in cells if c.model != NO_NAME},
             methods={
-                c.method: MethodFacts(label=c.method, note=methods.note(methods.parse(c.method, name)))
+                c.method: MethodFacts(
+                    label=c.method, note=methods.note(methods.parse(c.method, name)) if letters else None
+                )
                 for c in cells
-                if c.batch
+                if c.method != NO_NAME
             },
             cells=[
                 *(_manifest_cell(cell, cell.platform) for cell in self.experiments[name]),
@@ -199,7 +201,13 @@ def _platform_facts(platform: Platform, layout: str) -> PlatformFacts:
     if layout == "platforms":
         return PlatformFacts(label=platform.label, declared=_declared(platform), peak_source=gpu.source)
     peaks: dict[str, float] = {dtype: tflops * 1e12 for dtype, tflops in sorted(gpu.peak_tflops.items())}
-    return PlatformFacts(label=platform.label, gpu_label=gpu.label, peak_flops=peaks)
+    bandwidth = gpu.memory_bandwidth_gb_per_s if layout == "roofline" else None
+    return PlatformFacts(
+        label=platform.label,
+        gpu_label=gpu.label,
+        peak_flops=peaks,
+        memory_bytes_per_s=bandwidth * 1e9 if bandwidth else None,
+    )
 
 
 def _declared(platform: Platform) -> dict[str, str]:

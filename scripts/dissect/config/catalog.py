@@ -10,7 +10,7 @@ from dissect.config.claims import CLAIMS, Claims
 from dissect.config.errors import ConfigError, unknown
 from dissect.config.experiment import Axes, Experiment, MethodCross
 from dissect.config.files import M, read_yaml, typed, validate
-from dissect.config.kinds import LETTER_STAGES, Framework, Suite
+from dissect.config.kinds import LETTER_STAGES, OPERATORS, Framework, Suite
 from dissect.config.methods import NAIVE, Methods
 from dissect.config.names import check_name
 from dissect.config.platform import Platform
@@ -169,6 +169,8 @@ def _methods_of(experiment: Experiment) -> list[tuple[str, list[str] | MethodCro
 
 def methods_of(experiment: Experiment, method: list[str] | MethodCross, methods: Methods, where: str) -> list[str]:
     """The methods of an axis in their normal spelling, each once; names of operators as they stand."""
+    if experiment.stage == "operators":
+        return _operators_of(experiment, method, where)
     if experiment.stage not in LETTER_STAGES:
         return list(method) if isinstance(method, list) else []
     if not isinstance(method, MethodCross):
@@ -178,6 +180,17 @@ def methods_of(experiment: Experiment, method: list[str] | MethodCross, methods:
         parsed = [methods.parse(name, where) for name in group]
         combined = [(*letters, *more) for letters in combined for more in parsed]
     return list(dict.fromkeys(methods.normal("+".join(dict.fromkeys(c)) or NAIVE, where) for c in combined))
+
+
+def _operators_of(experiment: Experiment, method: list[str] | MethodCross, where: str) -> list[str]:
+    """Names of operators, each once and known to the family."""
+    if isinstance(method, MethodCross):
+        raise ConfigError(f"{where}: found 'cross', but operators do not combine; expected a list of names")
+    for family, known in OPERATORS.items():
+        for name in method:
+            if family in experiment.axes.framework and name not in known:
+                raise unknown(where, f"operator of the family {family}", name, known)
+    return list(dict.fromkeys(method))
 
 
 def axes_of(experiment: Experiment, suite: Suite) -> Axes:

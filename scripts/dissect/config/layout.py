@@ -4,13 +4,16 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
+from dissect.config.kinds import OperatorFamily
 from dissect.config.names import check_unique
 from dissect.model import Model
 
 CellAxis = Literal["platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch"]
 """What tells the cells of one table apart: the ids and sizes in its manifest."""
-Axis = Literal[CellAxis, "step_phase", "module", "direction"]
-"""The same, and what tells the numbers of one cell apart."""
+OperatorAxis = Literal["product", "rows", "size_bytes", "sequence"]
+"""What tells the sizes of one operator apart."""
+Axis = Literal[CellAxis, "step_phase", "module", "direction", OperatorAxis]
+"""The cells, and what tells the numbers of one cell apart."""
 
 TrainingQuantity = Literal[
     "batch_measured",
@@ -36,6 +39,21 @@ TrainingQuantity = Literal[
     "first_loss",
     "last_loss",
 ]
+GemmQuantity = Literal[
+    "tflops",
+    "peak_share",
+    "call_time_s",
+    "call_time_cv",
+    "arithmetic_intensity",
+    "flops",
+    "traffic_bytes",
+    "m",
+    "n",
+    "k",
+]
+MemcpyQuantity = Literal["gb_per_s", "call_time_s", "call_time_cv"]
+CollectiveQuantity = Literal["algorithm_gb_per_s", "bus_gb_per_s", "call_time_s", "call_time_cv", "message_bytes"]
+KernelQuantity = Literal["tflops", "peak_share", "call_time_s", "call_time_cv", "flops"]
 PhaseQuantity = Literal[
     "phase_time_s",
     "unprofiled_time_s",
@@ -50,19 +68,44 @@ PhaseQuantity = Literal[
 ]
 ModuleQuantity = Literal["module_time_s", "module_share", "module_calls"]
 AttentionQuantity = Literal["module_time_s", "improvement"]
-QuantityName = TrainingQuantity | PhaseQuantity | ModuleQuantity | AttentionQuantity
+QuantityName = Literal[
+    TrainingQuantity,
+    PhaseQuantity,
+    ModuleQuantity,
+    AttentionQuantity,
+    GemmQuantity,
+    MemcpyQuantity,
+    CollectiveQuantity,
+    KernelQuantity,
+]
 """What a table can show; the view's module in ``dissect.tables`` says how each is computed and in which unit."""
 
-ViewName = Literal["training", "phases", "modules", "attention"]
+OperatorView = Literal["gemm", "memcpy", "collectives", "attention_kernels"]
+ViewName = Literal["training", "phases", "modules", "attention", OperatorView]
+VIEW_OF_FAMILY: dict[OperatorFamily, OperatorView] = {
+    "gemm": "gemm",
+    "memcpy": "memcpy",
+    "collectives": "collectives",
+    "attention": "attention_kernels",
+}
+"""Family of operators -> the view of its cells."""
 VIEW_QUANTITIES: dict[ViewName, tuple[str, ...]] = {
     "training": get_args(TrainingQuantity),
     "phases": get_args(PhaseQuantity),
     "modules": get_args(ModuleQuantity),
+    "gemm": get_args(GemmQuantity),
+    "memcpy": get_args(MemcpyQuantity),
+    "collectives": get_args(CollectiveQuantity),
+    "attention_kernels": get_args(KernelQuantity),
     "attention": get_args(AttentionQuantity),
 }
 """View -> its quantities, in the order of its CSV."""
 VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {
     "training": (),
+    "gemm": ("product", "rows"),
+    "memcpy": ("size_bytes",),
+    "collectives": ("size_bytes",),
+    "attention_kernels": ("sequence", "direction"),
     "phases": ("step_phase",),
     "modules": ("module", "direction"),
     "attention": ("module", "direction"),
@@ -71,6 +114,7 @@ VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {
 VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {
     "pretrain": ("training",),
     "finetune": ("training",),
+    "operators": get_args(OperatorView),
     "profile": ("phases", "modules", "attention"),
 }
 """Stage -> views that its cells have."""
@@ -121,20 +165,28 @@ class PlatformTableLayout(Model):
 class FigureLayout(Model):
     """A figure; ``kind`` says which."""
 
-    kind: Literal["scaling", "phases"]
-    """``scaling``: efficiency over the number of GPUs; ``phases``: busy and idle share of each phase of a step."""
+    kind: Literal["scaling", "phases", "curve", "roofline"]
+    """``scaling``: efficiency over the number of GPUs; ``phases``: busy and idle share of each phase of a step;
+    ``curve``: a quantity over a size; ``roofline``: throughput over arithmetic intensity."""
     view: ViewName = "training"
     """Which numbers."""
+    panels: Axes = []
+    """Axes that make a panel of their own per value (``curve``)."""
     series: Annotated[Axes, Field(min_length=1)] = ["platform"]
     """Axes that make one line, or one group, per value."""
     x: Axes = ["n_gpus"]
-    """Axes that tell the points of a series apart; both make the rows of the table behind the figure."""
+    """Axes that tell the points of a series apart; a ``curve`` runs over the first. All make the rows of the table
+    behind the figure."""
     values: QuantityNames = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
-    """Quantities of that table."""
+    """Quantities of that table; a ``curve`` shows the first."""
 
     @model_validator(mode="after")
     def _of_one_view(self) -> Self:
-        _check_view(self.view, [*self.series, *self.x], self.values)
+        check_unique([*self.panels, *self.series, *self.x])
+        _check_view(self.view, [*self.panels, *self.series, *self.x], self.values)
+        view = {"scaling": "training", "roofline": "gemm"}.get(self.kind, self.view)
+        if view != self.view or (self.kind == "curve" and not self.x):
+            raise ValueError(f"the layout '{self.kind}' needs the view '{view}'" + " and an axis 'x'" * (not self.x))
         return self
 
 

@@ -4,9 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from dissect.cells.manifest import Manifest
-from dissect.config.layout import Axis
+from dissect.config.layout import Axis, OperatorAxis
 
-FRAMEWORKS = {"deepspeed": "DeepSpeed", "megatron": "Megatron-LM"}
+FRAMEWORKS = {
+    "deepspeed": "DeepSpeed",
+    "megatron": "Megatron-LM",
+    "gemm": "matrix products",
+    "memcpy": "copies",
+    "collectives": "collectives",
+    "attention": "attention",
+}
 
 _OF_A_STEP = {
     "forward": "Forward",
@@ -49,11 +56,21 @@ _ROW_HEADERS: dict[Axis, str] = {
     "n_gpus": "GPUs",
     "seq_len": "Sequence length",
     "batch": "Batch per GPU",
+    "product": "Product",
+    "rows": "Rows",
+    "size_bytes": "Size",
+    "sequence": "Sequence length",
     "step_phase": "Phase",
     "module": "Module",
     "direction": "Direction",
 }
-_WITH_UNIT: dict[Axis, str] = {"n_gpus": "{} GPUs", "seq_len": "sequence length {}", "batch": "batch {} per GPU"}
+_WITH_UNIT: dict[Axis, str] = {
+    "n_gpus": "{} GPUs",
+    "seq_len": "sequence length {}",
+    "batch": "batch {} per GPU",
+    "rows": "{} rows",
+    "sequence": "sequence length {}",
+}
 
 
 def row_header(axis: Axis) -> str:
@@ -63,11 +80,15 @@ def row_header(axis: Axis) -> str:
 
 def axis_label(manifest: Manifest, axis: Axis, value: Any, bare: bool = False) -> str:
     """Label of an axis value; ``bare`` where a header already says what the number is."""
+    if value is None and axis in get_args(OperatorAxis):
+        return "all"
     match axis:
         case "platform":
             return manifest.platforms[value].label
         case "model":
-            return manifest.models[value].label if value in manifest.models else str(value)
+            return manifest.models[value].label if value in manifest.models else "no model"
+        case "size_bytes":
+            return size_label(value)
         case "method":
             return manifest.methods[value].label if value in manifest.methods else str(value)
         case "framework":
@@ -77,6 +98,14 @@ def axis_label(manifest: Manifest, axis: Axis, value: Any, bare: bool = False) -
     if (axis, value, bare) == ("batch", "max", False):
         return "largest batch per GPU"
     return str(value) if bare else _WITH_UNIT.get(axis, "{}").format(value)
+
+
+def size_label(size: int) -> str:
+    """A number of bytes in the largest binary unit that it is a whole number of: ``64 KiB``."""
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size % 2**power == 0:
+            return f"{size >> power} {unit}"
+    return f"{size} B"
 
 
 def axis_order(rows: Sequence[Mapping[str, Any]]) -> dict[Axis, list[Any]]:

@@ -73,14 +73,18 @@ def _places(
 ) -> list[Place]:
     """The combinations of values that occur, in the order of each axis; an axis that a cell lacks makes no place.
 
-    A cell without numbers has none of the axes ``below`` the cell: it stands wherever other cells have numbers.
+    A cell without numbers has none of the axes ``below`` the cell: it stands where the cells have numbers that share
+    most of its other values.
     """
     found = {_at(row, axes) for row in rows}
     whole = {place for place in found if None not in place}
+    numbers = list(whole)
     for place in found - whole:
+        shared = [sum(mine == value for mine, value in zip(place, other, strict=True)) for other in numbers]
         like = {
             tuple(value if axis in below else mine for axis, mine, value in zip(axes, place, other, strict=True))
-            for other in whole
+            for other, count in zip(numbers, shared, strict=True)
+            if count == max(shared)
         }
         whole |= {each for each in like if None not in each}
     found = whole or found

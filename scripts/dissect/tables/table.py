@@ -46,4 +46,6 @@ def build_table(manifest: Manifest, project: Path) -> Table:
 def _pivot_of(layout: TableLayout | FigureLayout) -> TableLayout:
     if isinstance(layout, TableLayout):
         return layout
-    return TableLayout(kind="pivot", view=layout.view, rows=[*layout.series, *layout.x], values=layout.values)
+    return TableLayout(
+        kind="pivot", view=layout.view, rows=[*layout.panels, *layout.series, *layout.x], values=layout.values
+    )

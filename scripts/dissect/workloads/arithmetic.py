@@ -7,12 +7,14 @@ without a causal shortcut computes it.
 from dataclasses import dataclass
 
 from dissect.cells.spec import DeepSpeedSpec, FinetuneSpec, MegatronSpec, ModelArchitecture, TrainingSpec
+from dissect.config.kinds import DType
 from dissect.workloads import finetuning
 
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 """Per weight: 4 bits, one 8-bit scale per 64 weights, one fp32 scale per 256 of those (double quantisation)."""
 
-_BYTES = {"bf16": 2, "fp32": 4}
+BYTES: dict[DType, int] = {"bf16": 2, "fp32": 4}
+"""Of one number."""
 _ADAM_MOMENTS_BYTES = 2 * 4
 _FP32_MASTER_BYTES = 4
 
@@ -109,7 +111,7 @@ def state_bytes(spec: TrainingSpec) -> int:
     if not isinstance(spec, DeepSpeedSpec):
         raise TypeError(f"no formula for the memory of {type(spec).__name__}")
     method, trainable = spec.method, count_trainable(spec)
-    width = _BYTES[spec.workload.dtype]
+    width = BYTES[spec.workload.dtype]
     shards = spec.hardware.n_gpus
     parameters = trainable * width / (shards if method.zero_stage >= 3 else 1)
     gradients = trainable * width / (shards if method.zero_stage >= 2 else 1)
@@ -129,7 +131,7 @@ def _megatron_state_bytes(spec: MegatronSpec) -> int:
     """
     tensor, stages, groups = spec.method.tensor_parallel, spec.method.pipeline_parallel, parameter_groups(spec.model)
     replicas = spec.hardware.n_gpus // (tensor * stages) if spec.method.distributed_optimizer else 1
-    per_parameter = _BYTES[spec.workload.dtype] + _BYTES["fp32"] + _state_width(spec) / replicas
+    per_parameter = BYTES[spec.workload.dtype] + BYTES["fp32"] + _state_width(spec) / replicas
     return int(((groups.total - groups.norms) / tensor + groups.norms) / stages * per_parameter)
 
 
@@ -140,7 +142,7 @@ def _state_width(spec: TrainingSpec) -> int:
 
 def _frozen_bytes(spec: TrainingSpec) -> float:
     """Bytes of the parameters that no optimizer updates."""
-    groups, width = parameter_groups(spec.model), _BYTES[spec.workload.dtype]
+    groups, width = parameter_groups(spec.model), BYTES[spec.workload.dtype]
     linear = groups.decoder_linear * (NF4_BITS / 8 if _is_quantized(spec) else width)
     if isinstance(spec, FinetuneSpec):
         return linear + groups.unquantized * width

@@ -28,6 +28,8 @@ _OPERATORS = (
     ("aten::_softmax", "eager"),
 )
 
+_CANNOT_RUN = ("No available kernel", "No viable backend", "FlashAttention only supports")
+"""What PyTorch, on GPUs and on CPUs, and flash-attn say of a kernel that is not for this device or these operands."""
 
 T = TypeVar("T")
 
@@ -36,13 +38,18 @@ class WrongKernelError(InvalidMeasurement):
     """Another implementation ran than the spec names, or the named one cannot run here."""
 
 
-def only_kernel(kernel: AttentionKernel) -> AbstractContextManager[None]:
-    """Context in which PyTorch may use no other fused kernel than ``kernel``: it raises where it cannot, instead."""
-    if kernel != "sdpa_flash":
-        return nullcontext()
+def only_kernel(kernel: str) -> AbstractContextManager[None]:
+    """Context in which PyTorch may use no other kernel than ``kernel``, if it is one of its own: it raises instead."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    restricted: AbstractContextManager[None] = sdpa_kernel(SDPBackend.FLASH_ATTENTION)
+    backends = {
+        "sdpa_flash": SDPBackend.FLASH_ATTENTION,
+        "sdpa_efficient": SDPBackend.EFFICIENT_ATTENTION,
+        "sdpa_math": SDPBackend.MATH,
+    }
+    if kernel not in backends:
+        return nullcontext()
+    restricted: AbstractContextManager[None] = sdpa_kernel(backends[kernel])
     return restricted
 
 
@@ -55,7 +62,7 @@ def kernel_of(operators: Iterable[str]) -> str:
     return "unknown"
 
 
-def observe_kernel(forward: Callable[[], T], expected: AttentionKernel) -> T:
+def observe_kernel(forward: Callable[[], T], expected: str) -> T:
     """A forward pass under the profiler, for the names of the operators that run.
 
     Raises ``WrongKernelError`` if another attention kernel ran than ``expected``, or if that one cannot run.
@@ -66,7 +73,7 @@ def observe_kernel(forward: Callable[[], T], expected: AttentionKernel) -> T:
         try:
             output = forward()
         except RuntimeError as error:
-            if "No available kernel" in str(error):
+            if any(words in str(error) for words in _CANNOT_RUN):
                 raise WrongKernelError(f"{expected} cannot run here: {error}") from None
             raise
     kernel = kernel_of(event.key for event in observed.key_averages())
