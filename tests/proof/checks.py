@@ -67,10 +67,11 @@ def check_experiment(experiment: Yaml) -> None:
     if stage == "operators" and any(isinstance(each.get("method"), dict) for each in every):
         raise Refused("names do not combine")
     if stage == "operators":
-        if axes["framework"] != [layout["view"]]:
+        family = stages.FAMILY_OF.get(layout["view"])
+        if axes["framework"] != [family]:
             raise Refused("a view of another family")
         named = [axes.get("method", ["Naive"]), *(each.get("method") or [] for each in every[1:])]
-        known([name for names in named for name in names], stages.OPERATORS[layout["view"]])
+        known([name for names in named for name in names], stages.OPERATORS[family])
     unique(axes["model"] if isinstance(axes.get("model"), list) else [])
     if layout["kind"] != "platforms":
         check_layout(layout, stage)
@@ -79,13 +80,17 @@ def check_experiment(experiment: Yaml) -> None:
 def check_layout(layout: Yaml, stage: str) -> None:
     view, figure = stages.view_of(stage, layout["view"]), layout["kind"] in stages.FIGURES
     require(layout, {} if figure else {"rows": {}})
-    together = [["panels"], ["series"], ["x"]] if figure else [["rows", "columns", "split"]]
+    together = [["panels", "series", "x"]] if figure else [["rows", "columns", "split"]]
     lists = [[axis for key in keys for axis in layout[key]] for keys in together]
     unique(*lists, layout["values"])
     if any(layout.get(key) == [] for key in ("rows", "series", "values")):
         raise Refused("an empty list")
     known([axis for axes in lists for axis in axes], [*stages.CELL_AXES, *view.axes])
     known(layout["values"], view.values)
+    if stages.VIEW_OF_FIGURE.get(layout["kind"], layout["view"]) != layout["view"]:
+        raise Refused("a figure of another view")
+    if layout["kind"] == "curve" and not layout["x"]:
+        raise Refused("a curve over nothing")
 
 
 def require(data: Yaml, keys: Yaml) -> None:

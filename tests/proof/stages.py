@@ -13,6 +13,10 @@ BUILT = {
     ("pretrain", "megatron"),
     ("finetune", "deepspeed"),
     ("profile", "deepspeed"),
+    ("operators", "gemm"),
+    ("operators", "memcpy"),
+    ("operators", "collectives"),
+    ("operators", "attention"),
 }
 """(stage, framework) of every runner."""
 
@@ -48,7 +52,7 @@ VIEWS: dict[str, dict[str, View]] = {
         )),
         "memcpy": View(("size_bytes",), ("gb_per_s", *CALL)),
         "collectives": View(("size_bytes",), ("algorithm_gb_per_s", "bus_gb_per_s", *CALL, "message_bytes")),
-        "attention": View(("sequence", "direction"), ("tflops", "peak_share", *CALL, "flops")),
+        "attention_kernels": View(("sequence", "direction"), ("tflops", "peak_share", *CALL, "flops")),
     },
 }  # fmt: skip
 """Stage -> the views of its cells."""
@@ -61,6 +65,8 @@ OPERATORS = {
     "collectives": ("all_reduce", "all_gather", "reduce_scatter"),
     "attention": ("eager", "sdpa_math", "sdpa_efficient", "sdpa_flash", "flash_attention_2"),
 }  # fmt: skip
+FAMILY_OF = {"gemm": "gemm", "memcpy": "memcpy", "collectives": "collectives", "attention_kernels": "attention"}
+"""View -> the one family of operators that it shows."""
 OF_A_MODEL = ("layers", *OPERATORS["attention"])
 """Operators that are measured per model, the others once."""
 FRAMEWORKS = ("system", "deepspeed", "megatron", "gemm", "memcpy", "collectives", "attention")
@@ -69,6 +75,8 @@ CELL_AXES = ("platform", "model", "framework", "method", "workload", "n_gpus", "
 VALUES = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
 FIGURES = {"scaling", "phases", "curve", "roofline"}
 """Kinds of layout that are drawn."""
+VIEW_OF_FIGURE = {"scaling": "training", "roofline": "gemm"}
+"""The others draw what they are told."""
 
 ADAPTERS: dict[str, Yaml] = {
     "lora": {
