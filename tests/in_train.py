@@ -4,8 +4,12 @@ Tests of the runners must see exactly what cells see, so that environment holds 
 .venv, which has the same Python minor version and comes last on the path: what both have is taken from train.
 """
 
+import os
 import sys
 from pathlib import Path
+
+# Tests fork ranks out of this process, and a fork waits for ever on a pool of threads that it did not inherit.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 version = f"python{sys.version_info.major}.{sys.version_info.minor}"
 sys.path.append(str(Path(__file__).parents[1] / ".venv" / "lib" / version / "site-packages"))

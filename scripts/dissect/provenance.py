@@ -93,11 +93,14 @@ def versions() -> dict[str, str]:
 
 
 def steering_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that steer libraries and scheduler; never one whose name hints at a secret."""
+    """The variables that steer libraries and scheduler; no path, and none whose name hints at a secret.
+
+    Results travel to others, whom it does not concern where things lie on a machine.
+    """
     return {
         name: value
         for name, value in sorted(environment.items())
-        if name.startswith(_PREFIXES) and not any(word in name for word in _SECRET_WORDS)
+        if name.startswith(_PREFIXES) and not value.startswith("/") and not any(word in name for word in _SECRET_WORDS)
     }
 
 

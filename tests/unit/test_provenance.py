@@ -35,6 +35,7 @@ def test_environment_has_what_steers_and_no_secret():
         "OMP_NUM_THREADS": "1",
         "SLURM_JOB_ID": "7",
         "SLURM_JWT": "secret",
+        "TORCH_EXTENSIONS_DIR": "/home/someone/extensions",
         "TORCH_HUB_TOKEN": "secret",
         "CUDA_API_KEY": "secret",
         "HOME": "/home/someone",
