@@ -15,6 +15,7 @@ from pydantic import (
 
 from dissect.cells.spec import CellSpec, canonical_spec, spec_key
 from dissect.metrics.inspection import InspectMetrics
+from dissect.metrics.serving import ServingMetrics
 from dissect.metrics.training import TrainingMetrics
 from dissect.model import Model
 from dissect.outcome import Flag, Phase, Status
@@ -22,7 +23,7 @@ from dissect.outcome import Flag, Phase, Status
 SCHEMA_VERSION: Final = 1
 
 
-Metrics = Annotated[TrainingMetrics | InspectMetrics, Field(discriminator="kind")]
+Metrics = Annotated[TrainingMetrics | ServingMetrics | InspectMetrics, Field(discriminator="kind")]
 
 
 class Durations(Model):

@@ -1,6 +1,7 @@
 """The store of measured cells: one folder per key, written atomically under a lock that dies with its process.
 
     results/store/<key>/   spec.json result.json steps.jsonl log.txt failure.json lock
+                           of servers also requests.jsonl.gz guidellm.json.gz server.log
 
 Snakemake knows nothing of it: it deletes the outputs of a job before it runs it again; the store keeps what is done.
 """
@@ -163,10 +164,13 @@ class Entry:
             self.result_path.replace(self.previous_path)
             _sync_folder(self.folder)
 
-    def write(self, result: Result, samples: Sequence[Mapping[str, Any]]) -> None:
+    def write(
+        self, result: Result, samples: Sequence[Mapping[str, Any]], files: Mapping[str, bytes] | None = None
+    ) -> None:
         """Write the samples, then the result that makes them count; clears what earlier attempts left."""
         lines = "".join(json.dumps(sample) + "\n" for sample in samples)
-        write_atomically(self.folder / "steps.jsonl", lines.encode())
+        for name, data in {"steps.jsonl": lines.encode(), **(files or {})}.items():
+            write_atomically(self.folder / name, data)
         write_atomically(self.result_path, result.model_dump_json(indent=1).encode() + b"\n")
         self.previous_path.unlink(missing_ok=True)
         self._failure_path.unlink(missing_ok=True)

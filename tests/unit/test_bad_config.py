@@ -58,7 +58,7 @@ BAD = [
     root("unknown model", "llama2-70b]", "llama2-70]", "models", "'llama2-70'", "did you mean 'llama2-70b'?"),
     root("unknown table", "tables: all", "tables: [table_3]", "tables", "'table_3'", "table_III"),
     root("a figure is no table", "tables: all", "tables: [fig_4]", "tables", "'fig_4'"),
-    root("unknown figure", "figures: all", "figures: [fig_5]", "figures", "did you mean 'fig_4'?"),
+    root("unknown figure", "figures: all", "figures: [fig4]", "figures", "did you mean 'fig_4'?"),
     root("unknown suite", "suite: smoke", "suite: smok", "suite", "'smok'", "did you mean 'smoke'?"),
     root("unknown key", "suite: smoke", "suites: smoke", "suites: found an unknown key", "did you mean 'suite'?"),
     edit("unknown nested key", CPU, "memory_gib: 4}", "memory: 4}", "host.memory", "did you mean 'memory_gib'?"),

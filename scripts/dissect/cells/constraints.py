@@ -1,6 +1,8 @@
 """Why a cell cannot exist: each constraint gives a reason, so that tables can print it."""
 
-from dissect.cells.spec import MegatronSpec
+from dissect.cells.spec import MegatronSpec, ServeWorkload
+from dissect.config.architecture import ModelArchitecture
+from dissect.config.environment import Environment
 from dissect.config.methods import MethodKnobs
 from dissect.config.overrides import given
 from dissect.config.platform import Platform
@@ -52,6 +54,26 @@ def operator_constraint(family: str, operator: str, platform: Platform, n_gpus: 
     if family == "attention" and operator.startswith("flash_attention") and platform.device == "cpu":
         return f"{operator} runs on GPUs only"
     return None
+
+
+def engine_constraint(
+    framework: str, platform: Platform, environment: Environment | None, workload: ServeWorkload
+) -> str | None:
+    """The platform must have the engine, and the engine what is asked of it."""
+    if framework != "transformers" and platform.device == "cpu":
+        return f"{framework} runs on GPUs only"
+    if environment is None:
+        return f"the platform names no environment for {framework}"
+    if workload.calibrate and not (framework == "vllm" and environment.starts_python):
+        return "the second load generator comes with vLLM's own Python"
+    return None
+
+
+def heads_constraint(model: ModelArchitecture, n_gpus: int) -> str | None:
+    """Tensor parallel splits the query heads evenly; key-value heads may be copied."""
+    if model.num_attention_heads % n_gpus == 0:
+        return None
+    return f"{model.num_attention_heads} attention heads cannot be split over {n_gpus} GPUs"
 
 
 def hardware_constraint(platform: Platform, n_gpus: int) -> str | None:

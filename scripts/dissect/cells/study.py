@@ -13,7 +13,7 @@ from dissect.cells.overrides import Override
 from dissect.cells.resolve import expand
 from dissect.config.catalog import ROOT_FILE, Catalog, load_catalog
 from dissect.config.errors import ConfigError
-from dissect.config.kinds import Suite
+from dissect.config.kinds import LETTER_STAGES, Suite
 from dissect.config.platform import Platform
 
 MANIFESTS_DIR = "results/manifests"
@@ -67,7 +67,7 @@ class Study:
         """What the merging rule of one table or figure reads."""
         experiment = self.catalog.experiments[name]
         cells = self.experiments[name]
-        methods = self.catalog.methods
+        methods, models = self.catalog.methods, self.catalog.models
         platforms = dict.fromkeys(cell.platform for cell in cells)
         return Manifest(
             name=name,
@@ -76,11 +76,11 @@ class Study:
             caption=experiment.caption,
             layout=experiment.layout.model_dump(),
             platforms={p: _platform_facts(self.catalog.platforms[p], experiment.layout.kind) for p in platforms},
-            models={c.model: ModelFacts(label=self.catalog.models[c.model].label) for c in cells if c.batch},
+            models={c.model: ModelFacts(label=models[c.model].label) for c in cells if c.model in models},
             methods={
                 c.method: MethodFacts(label=c.method, note=methods.note(methods.parse(c.method, name)))
                 for c in cells
-                if c.batch
+                if c.stage in LETTER_STAGES
             },
             cells=[_manifest_cell(cell) for cell in cells],
         )

@@ -8,10 +8,16 @@ from matplotlib.figure import Figure
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
+from dissect.figures.distribution import draw_distribution
 from dissect.figures.scaling import draw_scaling
 from dissect.figures.style import save_figure, style
+from dissect.figures.throughput import draw_throughput
 
-KINDS: dict[str, Callable[[Manifest, FigureLayout, pd.DataFrame], Figure]] = {"scaling": draw_scaling}
+KINDS: dict[str, Callable[[Manifest, FigureLayout, pd.DataFrame], Figure]] = {
+    "scaling": draw_scaling,
+    "throughput": draw_throughput,
+    "distribution": draw_distribution,
+}
 """``layout.kind`` -> what draws it."""
 
 

@@ -20,6 +20,8 @@ class Measurement:
     durations: Durations = field(default_factory=Durations)
     samples: Sequence[Mapping[str, Any]] = ()
     """Lines of ``steps.jsonl``."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Further files of the store, by name."""
     gpus: list[Gpu] | str = "no GPU was looked at: nothing was launched"
     other_processes: str = "not looked at: nothing was launched"
     notes: Mapping[str, Any] = field(default_factory=dict)

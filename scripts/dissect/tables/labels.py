@@ -6,7 +6,15 @@ from typing import Any, get_args
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import Axis
 
-FRAMEWORKS = {"deepspeed": "DeepSpeed", "megatron": "Megatron-LM"}
+FRAMEWORKS = {
+    "deepspeed": "DeepSpeed",
+    "megatron": "Megatron-LM",
+    "vllm": "vLLM",
+    "lightllm": "LightLLM",
+    "tgi": "TGI",
+    "transformers": "transformers serve",
+    "sglang": "SGLang",
+}
 
 _ROW_HEADERS: dict[Axis, str] = {
     "platform": "Platform",
@@ -17,6 +25,7 @@ _ROW_HEADERS: dict[Axis, str] = {
     "n_gpus": "GPUs",
     "seq_len": "Sequence length",
     "batch": "Batch per GPU",
+    "request": "Request",
 }
 _WITH_UNIT: dict[Axis, str] = {"n_gpus": "{} GPUs", "seq_len": "sequence length {}", "batch": "batch {} per GPU"}
 
