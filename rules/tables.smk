@@ -2,6 +2,7 @@ rule write_table:
     input:
         manifest=MANIFEST,
         cells=lambda wildcards: STUDY.paths_of(wildcards.experiment),
+        references=lambda wildcards: STUDY.reference_paths(wildcards.experiment),
     output:
         csv=TABLE.replace("{format}", "csv"),
         md=TABLE.replace("{format}", "md"),

@@ -23,6 +23,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--spec", required=True, help="the cell's spec as JSON")
     parser.add_argument("--publish", required=True, type=Path, help="where the result is copied: .../<key>.json")
     parser.add_argument("--store", default=Path("results/store"), type=Path, help="results/store unless told")
+    parser.add_argument("--launcher", default=sys.executable, help="what starts this Python, on other nodes as well")
     parser.add_argument("--remeasure", action="store_true", help="measure even if the store has a result")
     arguments = parser.parse_args()
     try:
@@ -36,14 +37,26 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+def keep_byte_code() -> None:
+    """Let imports keep what they compile, even where a container image has switched that off.
+
+    Every cell would compile torch and the rest anew, for 7 of 11 seconds on the machine where it was seen. Such an
+    image's own folders may be read-only, so the byte code lies with the environments' other caches.
+    """
+    if sys.dont_write_bytecode:
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = str(Path(".cache/bytecode").resolve())
+
+
 def main() -> int:
     """Measure, say in one line what came of it, and return the exit status."""
     arguments = parse_arguments()
+    keep_byte_code()
     logging.basicConfig(format="%(message)s")
     logging.getLogger("dissect").setLevel(logging.INFO)
     store = Store(arguments.store)
     try:
-        result = measure_cell(arguments.spec, store, arguments.publish, arguments.remeasure)
+        result = measure_cell(arguments.spec, store, arguments.publish, arguments.remeasure, arguments.launcher)
     except (CellFailed, KeyCollision, Interrupted, OSError) as error:
         key = arguments.publish.stem
         print(f"{key}: failed: {error}; log: {store.entry(key).log_path}", file=sys.stderr)

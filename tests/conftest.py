@@ -14,6 +14,11 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that take longest come last: what is wrong elsewhere shows first."""
+    items.sort(key=lambda item: item.get_closest_marker("slurm") is not None)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the configuration alone: enough to resolve, to be broken by the test."""

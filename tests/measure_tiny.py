@@ -1,4 +1,7 @@
-"""scripts/measure.py with the tiny runner in DeepSpeed's place; run as a program by tests that kill it."""
+"""scripts/measure.py with the tiny runner in DeepSpeed's place; run as a program by tests that kill it.
+
+Another script may be named first, as after an interpreter.
+"""
 
 import runpy
 import sys
@@ -12,4 +15,6 @@ from dissect.runners import RUNNERS, Runner  # noqa: E402
 RUNNERS["pretrain", "deepspeed"] = Runner("tiny_runner", protocol=1)
 
 if __name__ == "__main__":
-    runpy.run_path(str(TESTS.parent / "scripts" / "measure.py"), run_name="__main__")
+    named = sys.argv[1:2] if sys.argv[1:] and sys.argv[1].endswith(".py") else ["scripts/measure.py"]
+    sys.argv[1:2] = [] if sys.argv[1:2] == named else sys.argv[1:2]
+    runpy.run_path(str(TESTS.parent / named[0]), run_name="__main__")

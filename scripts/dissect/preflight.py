@@ -1,6 +1,7 @@
 """Ask the batch system about each kind of request once, before hundreds of jobs repeat what it refuses."""
 
 import logging
+import re
 import shlex
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from dissect.cells.resources import NAMES
 _OPTIONS = {
     "slurm_partition": "--partition={}", "slurm_account": "--account={}", "qos": "--qos={}",
     "constraint": "--constraint={}", "slurm_extra": "{}", "runtime": "--time={}", "mem_mb": "--mem={}",
-    "nodes": "--nodes={}",
+    "nodes": "--nodes={}", "tasks": "--ntasks={}", "gres": "--gres={}",
 }  # fmt: skip
-_HOPELESS = ("BadConstraints", "PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit")
+_HOPELESS = re.compile(
+    "(BadConstraints|PartitionConfig|PartitionNodeLimit|PartitionTimeLimit|InvalidAccount|InvalidQOS"
+    "|AccountNotAllowed|QOSNotAllowed)$|.* so it can't use this partition"
+)
 """Reasons of squeue that only another request, or another partition, would end."""
 
 
@@ -46,12 +50,14 @@ def _refusal(options: tuple[str, ...]) -> str | None:
     """What sbatch itself says.
 
     A test alone also fails while all nodes that would do are down, and then a job may well wait for them: a real job
-    that does nothing tells the two apart. Some that can never run are accepted all the same.
+    that does nothing tells the two apart. Some that can never run are accepted all the same; so are, by the test,
+    accounts and QOS that a partition is not for.
     """
     account = next((option.split("=", 1)[1] for option in options if option.startswith("--account=")), None)
     if account and (sentence := _account_refusal(account)):
         return sentence
-    if _sbatch("--test-only", *options).returncode == 0:
+    by_name = any(option.startswith(("--account=", "--qos=")) for option in options)
+    if _sbatch("--test-only", *options).returncode == 0 and not by_name:
         return None
     real = _sbatch("--parsable", "--output=/dev/null", *options)
     if real.returncode != 0:
@@ -59,7 +65,7 @@ def _refusal(options: tuple[str, ...]) -> str | None:
     job = real.stdout.strip().split(";")[0]
     reason = _run("squeue", "--noheader", f"--jobs={job}", "--format=%r").stdout.strip()
     _run("scancel", job)
-    return f"it would wait for ever with the reason {reason}" if reason in _HOPELESS else None
+    return f"it would wait for ever with the reason {reason}" if _HOPELESS.match(reason) else None
 
 
 def _account_refusal(account: str) -> str | None:

@@ -186,6 +186,20 @@ class Entry:
         """Copy the result to the output that the workflow declares, all of it or nothing."""
         write_atomically(output, self.result_path.read_bytes())
 
+    def publish_if_idle(self, output: Path) -> bool:
+        """Publish a valid result that nobody works on; whether there was one."""
+        if self.peek() is None:
+            return False
+        with (self.folder / "lock").open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return False
+            if self.peek() is None:
+                return False
+            self.publish(output)
+        return True
+
     @property
     def _failure_path(self) -> Path:
         return self.folder / "failure.json"
@@ -211,6 +225,10 @@ class Store:
     def entry(self, key: str) -> Entry:
         """The entry of a key, whether or not there is anything yet."""
         return Entry(self.root / key)
+
+    def keys(self) -> set[str]:
+        """All that there is a folder for."""
+        return {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
 
     def specs(self) -> Iterator[tuple[Entry, dict[str, Any]]]:
         """Every entry that has a result, with its spec as plain JSON, in the order of keys."""

@@ -132,6 +132,14 @@ def test_only_declared_thread_counts_reach_a_cell(bench, monkeypatch):
     assert threads == {"OMP_NUM_THREADS": "1"}
 
 
+def test_byte_code_is_kept_where_an_image_switched_that_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    status, out, err = bench.measure(bench.spec(), cwd=bench.folder)
+    assert status == 0, out + err
+    kept = [path.name for path in (bench.folder / ".cache/bytecode").rglob("*.pyc")]
+    assert any(name.startswith(("psutil", "nvml")) for name in kept), kept
+
+
 def test_two_at_once_measure_once(bench):
     spec = bench.spec(TINY_STEP_S="0.2")
     first, second = bench.start(spec), bench.start(spec)
@@ -269,6 +277,16 @@ def test_states_beyond_the_memory_need_no_run(bench):
     assert bench.measured() == 0
 
 
+def test_several_nodes_need_a_job_that_holds_them(bench, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    spec = bench.spec()
+    wide = spec.model_copy(update={"hardware": spec.hardware.model_copy(update={"n_nodes": 2})})
+    code, _, err = bench.measure(wide)
+    assert code == 1
+    assert "failed: the cell needs 2 nodes, but no Slurm job holds them" in err
+    assert bench.measured() == 0
+
+
 def test_declared_version_that_is_not_installed_is_invalid(bench):
     spec = bench.spec().model_copy(update={"software": Software(versions={"pydantic": "0.0.1"})})
     code, out, _ = bench.measure(spec)
@@ -290,7 +308,7 @@ def test_inspect_goes_the_same_way(bench):
     ("spec", "publish", "message"),
     [
         ("{", "x.json", "--spec: the whole: Invalid JSON"),
-        ('{"stage": "pretrain"}', "x.json", "--spec: pretrain.framework: Field required"),
+        ('{"stage": "pretrain"}', "x.json", "--spec: pretrain: Unable to extract tag using discriminator 'framework'"),
         (None, "x.json", "--publish: x.json is not "),
     ],
 )

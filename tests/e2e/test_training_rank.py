@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from dissect.cells.spec import ModelArchitecture, PretrainSpec, Sampling  # noqa: E402
 from dissect.measure.launch import Launch  # noqa: E402
-from dissect.measure.supervise import Ending, supervise  # noqa: E402
+from dissect.measure.supervise import Ending, conclude, supervise  # noqa: E402
 from dissect.outcome import Phase, Status  # noqa: E402
 from dissect.pretrain import deepspeed as runner  # noqa: E402
 from dissect.workloads import arithmetic, attention  # noqa: E402
@@ -66,7 +66,7 @@ def run(spec: PretrainSpec, *, probe_steps: int | None = None, budget_s: float =
     with TemporaryDirectory() as folder:
         deadline = time.monotonic() + budget_s
         launch = Launch(partial(runner.run_rank, spec), 2, Path(folder), deadline, probe_steps)
-        return supervise(launch, 1 << 40, [])
+        return conclude([supervise(launch, 1 << 40, [])])
 
 
 @cache

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from proof.reading import Refused, Yaml, environment_of, known, letters_of, named
+from proof import stages
+from proof.reading import LETTERED, Refused, Yaml, environment_of, every_method, known, letters_of
 
 PLATFORM = {
     "label": {}, "device": {}, "gpu": {"model": {}, "label": {}, "memory_gib": {}}, "gpus_per_node": {},
@@ -39,6 +40,8 @@ def check_shape(config: Yaml) -> None:
         require(model, MODEL)
     for letter in config["letters"].values():
         require(letter, {"means": {}})
+        for knobs in (letter.get("knobs") or {}, *letter.get("knobs_with", {}).values()):
+            require(knobs.get("adapter") or {"kind": {}}, {"kind": {}})
     for experiment in config["experiments"].values():
         check_experiment(experiment)
     unique(*(names for names in config["root"].values() if isinstance(names, list)))
@@ -46,21 +49,34 @@ def check_shape(config: Yaml) -> None:
 
 def check_experiment(experiment: Yaml) -> None:
     require(experiment, EXPERIMENT)
-    axes, layout = experiment["axes"], experiment["layout"]
-    kinds = {"pivot": ("table", "pretrain"), "platforms": ("table", "inspect"), "scaling": ("figure", "pretrain")}
-    if kinds[layout["kind"]] != (experiment["kind"], experiment["stage"]):
-        raise Refused("a layout that does not fit")
-    if experiment["stage"] == "pretrain" and axes.get("model") == "none":
+    axes, layout, stage = experiment["axes"], stages.layout(experiment["layout"]), experiment["stage"]
+    if (layout["kind"] in stages.FIGURES) != (experiment["kind"] == "figure"):
+        raise Refused("a layout of the other kind")
+    if (layout["kind"] == "platforms") != (stage == "inspect"):
+        raise Refused("a layout that does not fit the stage")
+    if stage in LETTERED and axes.get("model") == "none":
         raise Refused("training without a model")
-    for each in (axes, *experiment.get("suites", {}).values()):
+    every = (axes, *experiment.get("suites", {}).values())
+    for each in every:
         unique(*(each[key] for key in ("framework", "batch") if each.get(key)))
+    if stage == "operators" and any(isinstance(each.get("method"), dict) for each in every):
+        raise Refused("names do not combine")
     unique(axes["model"] if isinstance(axes.get("model"), list) else [])
-    if layout["kind"] == "pivot":
-        require(layout, {"rows": {}})
-        unique([*layout["rows"], *layout.get("columns", []), *layout.get("split", [])], layout.get("values", []))
-    for key in {"rows", "values", "series"} & layout.keys():
-        if not layout[key]:
-            raise Refused(f"empty {key}")
+    if layout["kind"] != "platforms":
+        check_layout(layout, stage)
+
+
+def check_layout(layout: Yaml, stage: str) -> None:
+    view, figure = stages.VIEWS[layout["view"]], layout["kind"] in stages.FIGURES
+    require(layout, {} if figure else {"rows": {}})
+    together = [["series"], ["x"]] if figure else [["rows", "columns", "split"]]
+    lists = [[axis for key in keys for axis in layout[key]] for keys in together]
+    unique(*lists, layout["values"])
+    if any(layout.get(key) == [] for key in ("rows", "series", "values")):
+        raise Refused("an empty list")
+    known([axis for axes in lists for axis in axes], [*stages.CELL_AXES, *view.axes])
+    known(layout["values"], view.values)
+    known([stage], view.stages)
 
 
 def require(data: Yaml, keys: Yaml) -> None:
@@ -92,7 +108,7 @@ def check_names(config: Yaml) -> None:
     for experiment in experiments.values():
         models = experiment["axes"].get("model", "configured")
         known(models if isinstance(models, list) else [], config["models"])
-        for method in all_methods(experiment):
+        for method in all_methods(experiment) if experiment["stage"] in LETTERED else ():
             letters_of(method, config)
     for letter in config["letters"].values():
         known([*letter.get("knobs_with", {}), *letter.get("excludes", {})], config["letters"])
@@ -108,15 +124,14 @@ def all_methods(experiment: Yaml) -> Iterator[str]:
 
 def check_glob(glob: str, config: Yaml) -> None:
     experiments = config["experiments"].values()
-    every = [axes for e in experiments for axes in (e["axes"], *e.get("suites", {}).values())]
-    methods = {method for axes in every for method in named(axes, config)}
+    methods = every_method(config)
     names = [
         {e["stage"] for e in experiments}, {*config["platforms"]}, {*config["models"], "-"},
-        {f for e in experiments for f in e["axes"]["framework"]}, {*methods, *config["letters"], "-"},
+        {f for e in experiments for f in e["axes"]["framework"]}, methods,
     ]  # fmt: skip
     for index, (part, possible) in enumerate(zip(glob.split("/"), names, strict=False)):
         wild = any(character in part for character in "*?[")
-        if index == 4 and not wild and part != "-":
+        if index == 4 and not wild and part not in possible:
             letters_of(part, config)
         elif not any(fnmatchcase(name, part) for name in possible):
             raise Refused(f"glob {glob}")

@@ -15,10 +15,17 @@ from proof.mistakes import broken_yaml, unknown_key, unknown_name, wrong_value
 from proof.project import FOLDERS, Draw, Edit, editing, files, load, pick, pick_file, places, put
 
 GLOB_PARTS = [
-    ["pretrain", "*", "p*"], ["cpu", "a800", "h200", "*", "rtx*"], ["*", "llama-tiny", "llama2-7b", "llama2*"],
-    ["*", "deepspeed", "megatron"], ["*", "Z*", "F+R", "R+F", "Naive", "*+O", "Q"], ["*", "*-b1-*", "s128*"],
+    ["pretrain", "*", "p*", "[!o]*", "finetune", "operators"], ["cpu", "a800", "h200", "*", "rtx*"],
+    ["*", "llama-tiny", "llama2-7b", "llama2*", "-"], ["*", "deepspeed", "megatron", "[!d]*"],
+    ["*", "Z*", "F+R", "R+F", "Naive", "*+O", "Q", "-", "L*"], ["*", "*-b1-*", "s128*"],
 ]  # fmt: skip
 """Parts of globs, most of which can match a name."""
+KNOBS: list[dict[str, Any]] = [
+    {"zero_stage": 1}, {"recompute": False}, {"quantization": "nf4"}, {}, {"adapter": {"kind": "lora", "rank": 8}},
+    {"adapter": {"kind": "lora", "dropout": 0, "rank": 64}}, {"adapter": {"kind": "prompt_tuning"}},
+    {"tensor_parallel": 1}, {"tensor_parallel": 1, "sequence_parallel": True}, {"pipeline_parallel": 2},
+]  # fmt: skip
+"""What a new letter turns."""
 
 
 # Values
@@ -131,7 +138,7 @@ def change_letters(draw: Draw, project: Path) -> Edit:
     with editing(project, "config/methods.yaml") as data:
         letters = data["letters"]
         name = pick(draw, letters)
-        knobs = pick(draw, [{"zero_stage": 1}, {"recompute": False}, {"quantization": "nf4"}, {}])
+        knobs = pick(draw, KNOBS)
         others = draw(st.lists(st.sampled_from(list(letters)), min_size=1, max_size=2, unique=True))
         if how == "added":
             name = f"X{len(letters) % 10}"

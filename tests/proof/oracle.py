@@ -14,21 +14,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from proof import stages
 from proof.checks import check_names, check_shape
-from proof.reading import Refused, Yaml, environment_of, letters_of, named, normal, read_config
+from proof.reading import LETTERED, Refused, Yaml, environment_of, every_method, letters_of, named, normal, read_config
+from proof.stages import BUILT, numbers
 
 Json = Any
 
-WORKLOAD = {"seq_len": 350, "dtype": "bf16", "gradient_clipping": 0.3, "seed": 42}
 SAMPLING = {
     "warmup_min_steps": 3, "warmup_max_steps": 10, "min_steps": 10, "max_steps": 50, "interval_target": 0.02,
-    "budget_s": 900,
+    "window_s": 60, "budget_s": 900,
 }  # fmt: skip
-PIVOT = {
-    "columns": [], "split": [],
-    "values": ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"],
-}  # fmt: skip
-BUILT = {("inspect", "system"), ("pretrain", "deepspeed")}
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,8 @@ def turned(letter: str, beside: tuple[str, ...], config: Yaml) -> tuple[Yaml, st
 
 
 def set_knobs(knobs: Yaml | None) -> list[tuple[str, Any]]:
-    return [(knob, value) for knob, value in (knobs or {}).items() if value is not None]
+    given = [(knob, value) for knob, value in (knobs or {}).items() if value is not None]
+    return [(knob, numbers(stages.adapter(value)) if knob == "adapter" else value) for knob, value in given]
 
 
 def knobs_of(letters: tuple[str, ...], config: Yaml) -> tuple[Yaml, str | None]:
@@ -121,23 +118,30 @@ def cells_of(config: Yaml, experiment: Yaml) -> Iterator[Cell]:
         for key, value in experiment.get("suites", {}).get(config["root"]["suite"], {}).items()
         if value is not None
     }
+    stage = experiment["stage"]
+    cell_of = operator_cell if stage == "operators" else training_cell
     for name in config["root"]["platforms"]:
         platform = config["platforms"][name]
-        total = platform["gpus_per_node"] * platform.get("nodes", 1)
-        counts = platform["gpu_counts"] if axes.get("gpus", "all") == "sweep" else [total]
-        if experiment["stage"] == "inspect":
+        counts = counts_of(axes, platform)
+        if stage == "inspect":
             for framework, count in product(axes["framework"], counts):
                 yield inspect_cell(config, name, framework, count)
             continue
-        points = product(
-            models_of(config, axes, platform), axes["framework"], named(axes, config), axes.get("batch", [1]), counts
-        )
+        methods = named(axes, config, stage in LETTERED)
+        points = product(models_of(config, axes, platform), axes["framework"], methods, axes.get("batch", [1]), counts)
         for model, framework, method, batch, count in points:
-            yield training_cell(config, experiment, name, model, framework, method, batch, count)
+            yield cell_of(config, experiment, name, model, framework, method, batch, count)
+
+
+def counts_of(axes: Yaml, platform: Yaml) -> list[int]:
+    total = platform["gpus_per_node"] * platform.get("nodes", 1)
+    return {"all": [total], "sweep": platform["gpu_counts"], "one": [1]}[axes.get("gpus", "all")]
 
 
 def models_of(config: Yaml, axes: Yaml, platform: Yaml) -> list[str]:
     wanted = axes.get("model", "configured")
+    if wanted == "none":
+        return ["-"]
     own = [model for model in config["root"]["models"] if wanted == "configured" or model in wanted]
     return (platform.get("workload", {}).get("models") or own) if own else []
 
@@ -147,39 +151,73 @@ def inspect_cell(config: Yaml, name: str, framework: str, count: int) -> Cell:
     if ("inspect", framework) not in BUILT:
         return Cell(cell_id, None, "not built yet")
     platform = config["platforms"][name]
-    return Cell(cell_id, fingerprint([hardware(platform, count, None), software(platform, config)]))
+    return Cell(cell_id, fingerprint(["inspect", hardware(platform, count, None), software(platform, config)]))
 
 
 def training_cell(
     config: Yaml, experiment: Yaml, name: str, model: str, framework: str, method: str, batch: Any, count: int
 ) -> Cell:
-    platform = config["platforms"][name]
-    stand_in = platform.get("workload", {})
-    work = WORKLOAD | given(experiment.get("workload")) | {"batch": batch}
-    if stand_in.get("seq_len"):
-        work["seq_len"] = stand_in["seq_len"]
-    stem = f"pretrain/{name}/{model}/{framework}/{method}"
+    platform, stage = config["platforms"][name], experiment["stage"]
+    declared = given(experiment.get("workload")) | {"batch": batch}
+    if platform.get("workload", {}).get("seq_len"):
+        declared["seq_len"] = platform["workload"]["seq_len"]
+    work = stages.workload(stage, framework, declared)
+    stem = f"{stage}/{name}/{model}/{framework}/{method}"
     over = overrides_for(config, f"{stem}/s{work['seq_len']}-b{batch}-n{count}")
-    work |= over["workload"]
-    sampling = SAMPLING | given(experiment.get("sampling")) | given(stand_in.get("sampling")) | over["sampling"]
-    if sampling["warmup_min_steps"] > sampling["warmup_max_steps"] or sampling["min_steps"] > sampling["max_steps"]:
-        raise Refused("sampling bounds")
+    work = stages.workload(stage, framework, declared | over["workload"])
+    sampling = sampling_of(experiment, platform, over)
     count = over["hardware"].get("n_gpus", count)
     cell_id = f"{stem}/s{work['seq_len']}-b{work['batch']}-n{count}"
     architecture = config["models"][model]["architecture"]
     knobs, conflict = knobs_of(letters_of(method, config), config)
-    reason = why_not(platform, framework, knobs, conflict, count, work["seq_len"], architecture)
+    reason = why_not(platform, (stage, framework), knobs, conflict, count, work["seq_len"], architecture)
+    if reason:
+        return Cell(cell_id, None, reason)
+    nodes = math.ceil(count / platform["gpus_per_node"])
+    choices = stages.over(stages.method(framework, knobs, platform, count, nodes), over["method"])
+    reason = stages.cannot_split(choices, architecture, count)
+    spec = [
+        stage, framework, hardware(platform, count, over["hardware"].get("environment")), software(platform, config),
+        numbers(architecture), numbers(choices), numbers(work), numbers(sampling),
+    ]  # fmt: skip
+    return Cell(cell_id, None if reason else fingerprint(spec), reason)
+
+
+def operator_cell(
+    config: Yaml, experiment: Yaml, name: str, model: str, family: str, operator: str, batch: Any, count: int
+) -> Cell:
+    platform = config["platforms"][name]
+    declared = given(experiment.get("workload")) | {"batch": batch}
+    stand_in = platform.get("workload", {}).get("sizes", {})
+    if family in stand_in:
+        declared["sizes"] = stand_in[family]
+    work = stages.workload("operators", family, declared)
+    stem = f"operators/{name}/{model}/{family}/{operator}"
+    over = overrides_for(config, f"{stem}/{work['dtype']}-b{batch}-n{count}")
+    work = stages.workload("operators", family, declared | over["workload"])
+    count = over["hardware"].get("n_gpus", count)
+    cell_id = f"{stem}/{work['dtype']}-b{work['batch']}-n{count}"
+    reason = (
+        ("not built yet" if ("operators", family) not in BUILT else None)
+        or stages.cannot_run(family, operator, platform, count)
+        or too_many(platform, count)
+    )
     if reason:
         return Cell(cell_id, None, reason)
     spec = [
-        hardware(platform, count, over["hardware"].get("environment")),
-        software(platform, config),
-        {key: float(value) for key, value in architecture.items()},
-        implementation(knobs, platform) | over["method"],
-        {key: value if isinstance(value, str) else float(value) for key, value in work.items()},
-        {key: float(value) for key, value in sampling.items()},
-    ]
+        "operators", family, operator, hardware(platform, count, over["hardware"].get("environment")),
+        software(platform, config), numbers(config["models"][model]["architecture"]) if model != "-" else None,
+        numbers(work), numbers(sampling_of(experiment, platform, over)),
+    ]  # fmt: skip
     return Cell(cell_id, fingerprint(spec))
+
+
+def sampling_of(experiment: Yaml, platform: Yaml, over: dict[str, Yaml]) -> Yaml:
+    stand_in = platform.get("workload", {}).get("sampling")
+    sampling = SAMPLING | given(experiment.get("sampling")) | given(stand_in) | over["sampling"]
+    if sampling["warmup_min_steps"] > sampling["warmup_max_steps"] or sampling["min_steps"] > sampling["max_steps"]:
+        raise Refused("sampling bounds")
+    return sampling
 
 
 def given(section: Yaml | None) -> Yaml:
@@ -190,7 +228,7 @@ def overrides_for(config: Yaml, cell_id: str) -> dict[str, Yaml]:
     found: dict[str, Yaml] = {"hardware": {}, "method": {}, "workload": {}, "sampling": {}}
     for glob, sections in config["root"]["overrides"].items():
         parts = glob.split("/")
-        if not any(character in parts[4] for character in "*?[-"):
+        if not any(character in parts[4] for character in "*?[") and parts[4] not in every_method(config):
             parts[4] = normal(parts[4], config)
         if not all(fnmatchcase(own, part) for own, part in zip(cell_id.split("/"), parts, strict=True)):
             continue
@@ -202,18 +240,26 @@ def overrides_for(config: Yaml, cell_id: str) -> dict[str, Yaml]:
 
 
 def why_not(
-    platform: Yaml, framework: str, knobs: Yaml, conflict: str | None, count: int, seq_len: int, architecture: Yaml
-) -> str | None:
-    total = platform["gpus_per_node"] * platform.get("nodes", 1)
+    platform: Yaml, kind: tuple[str, str], knobs: Yaml, conflict: str | None, count: int, seq_len: int,
+    architecture: Yaml,
+) -> str | None:  # fmt: skip
     positions = architecture["max_position_embeddings"]
     reasons = {
-        "not built yet": ("pretrain", framework) not in BUILT,
+        "not built yet": kind not in BUILT,
         str(conflict): conflict is not None,
-        f"{count} of {total} GPUs": count > total,
+        str(foreign := stages.turns_what_is_not_there(*kind, knobs)): foreign is not None,
+        str(excess := too_many(platform, count)): excess is not None,
         "no kernel": bool(knobs.get("flash_attention")) and not platform.get("kernels", {}).get("flash_attention"),
         f"{seq_len} of {positions} positions": seq_len > positions,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def too_many(platform: Yaml, count: int) -> str | None:
+    total = platform["gpus_per_node"] * platform.get("nodes", 1)
+    if count > total:
+        return f"{count} of {total} GPUs"
+    return f"{count} GPUs unevenly" if count % math.ceil(count / platform["gpus_per_node"]) else None
 
 
 def hardware(platform: Yaml, count: int, environment: Yaml | None) -> Json:
@@ -235,19 +281,6 @@ def software(platform: Yaml, config: Yaml) -> Json:
     return [python, sorted(pins)]
 
 
-def implementation(knobs: Yaml, platform: Yaml) -> Yaml:
-    offload = bool(knobs.get("offload_optimizer"))
-    return {
-        "attention": platform["kernels"]["flash_attention"] if knobs.get("flash_attention") else "eager",
-        "recompute": bool(knobs.get("recompute")),
-        "zero": int(knobs.get("zero_stage") or 0),
-        "offload_optimizer": offload,
-        "offload_parameters": bool(knobs.get("offload_parameters")),
-        "quantization": knobs.get("quantization") or "none",
-        "optimizer": "deepspeed_cpu_adam" if offload else platform.get("optimizer", "deepspeed_fused_adam"),
-    }
-
-
 def fingerprint(value: Json) -> str:
     """Equal for equal content, whatever the order of mappings."""
     if isinstance(value, dict):
@@ -262,17 +295,16 @@ def fingerprint(value: Json) -> str:
 
 def table_content(config: Yaml, experiment: Yaml, cells: list[Cell]) -> Json:
     """Everything that a table or figure shows."""
-    layout = experiment["layout"]
-    defaults = {"pivot": PIVOT, "scaling": {"series": ["platform"]}, "platforms": {}}[layout["kind"]]
+    letters = experiment["stage"] in LETTERED
     ids = [cell.id.split("/") for cell in cells]
     platforms = list(dict.fromkeys(parts[1] for parts in ids))
-    facts = declared if layout["kind"] == "platforms" else shown
+    facts = declared if experiment["layout"]["kind"] == "platforms" else shown
     return [
-        experiment["title"], experiment["caption"], defaults | layout,
+        experiment["title"], experiment["caption"], stages.layout(experiment["layout"]),
         [[cell.id, cell.fingerprint, cell.reason] for cell in cells],
         {name: facts(config["platforms"][name]) for name in platforms},
         {parts[2]: config["models"][parts[2]]["label"] for parts in ids if parts[2] != "-"},
-        {letter: config["letters"][letter].get("note") for parts in ids if parts[4] not in ("-", "Naive")
+        {letter: config["letters"][letter].get("note") for parts in ids if letters and parts[4] != "Naive"
          for letter in parts[4].split("+")},
     ]  # fmt: skip
 

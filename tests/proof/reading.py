@@ -8,6 +8,9 @@ from ruamel.yaml import YAML
 
 Yaml = dict[str, Any]
 
+LETTERED = ("pretrain", "finetune", "profile")
+"""Stages whose methods are letters."""
+
 ROOT = {
     "platforms": ["cpu"], "models": ["llama2-7b", "llama2-13b", "llama2-70b"], "suite": "smoke", "tables": "all",
     "figures": "all", "overrides": {},
@@ -79,10 +82,22 @@ def normal(method: str, config: Yaml) -> str:
     return "+".join(letters_of(method, config)) or "Naive"
 
 
-def named(axes: Yaml, config: Yaml) -> list[str]:
-    """The methods of an axis, each once."""
+def named(axes: Yaml, config: Yaml, letters: bool) -> list[str]:
+    """The methods of an axis, each once; where they are no letters, names as they stand."""
     method = ["Naive"] if axes.get("method") is None else axes["method"]
     if isinstance(method, list):
-        return list(dict.fromkeys(normal(name, config) for name in method))
+        return list(dict.fromkeys(normal(name, config) if letters else name for name in method))
+    if not letters:
+        return []
     rows = [{letter for name in row for letter in letters_of(name, config)} for row in product(*method["cross"])]
     return list(dict.fromkeys("+".join(x for x in config["letters"] if x in row) or "Naive" for row in rows))
+
+
+def every_method(config: Yaml) -> set[str]:
+    """Every name that can stand in a cell's id where its method stands."""
+    found = {*config["letters"], "-"}
+    for experiment in config["experiments"].values():
+        suites = [axes for axes in experiment.get("suites", {}).values() if axes.get("method")]
+        for axes in (experiment["axes"], *suites):
+            found |= {*named(axes, config, experiment["stage"] in LETTERED)}
+    return found

@@ -57,11 +57,12 @@ def _new_name(path: Path) -> str | None:
 
 
 def _resolved(schema: Mapping[str, Any], defs: Mapping[str, Any], data: Any) -> Mapping[str, Any]:
-    """Without references, and of several kinds of layout the one that the file has."""
+    """Without references, and of several kinds the one that the file has."""
     if "$ref" in schema:
         return _resolved(defs[schema["$ref"].rsplit("/", 1)[-1]], defs, data)
     if "discriminator" in schema:
-        return _resolved({"$ref": schema["discriminator"]["mapping"][data["kind"]]}, defs, data)
+        kind = schema["discriminator"]["mapping"].get(data and data.get("kind"))
+        return _resolved({"$ref": kind}, defs, data) if kind else schema
     choices = [choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
     return _resolved(choices[0], defs, data) if len(choices) == 1 else schema
 
@@ -69,8 +70,8 @@ def _resolved(schema: Mapping[str, Any], defs: Mapping[str, Any], data: Any) -> 
 def value(draw: Draw, schema: Mapping[str, Any], text: st.SearchStrategy[str]) -> Any:
     """A value of a key; ``text`` draws strings."""
     defs = schema.get("$defs", {})
-    if "anyOf" in schema:
-        return value(draw, {**draw(st.sampled_from(schema["anyOf"])), "$defs": defs}, text)
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        return value(draw, {**draw(st.sampled_from(choices)), "$defs": defs}, text)
     if "$ref" in schema:
         return value(draw, {**defs[schema["$ref"].rsplit("/", 1)[-1]], "$defs": defs}, text)
     if "const" in schema or "enum" in schema:
@@ -89,5 +90,5 @@ def value(draw: Draw, schema: Mapping[str, Any], text: st.SearchStrategy[str]) -
             return [value(draw, inner, text) for _ in range(draw(st.integers(1, 3)))]
         case "object":
             found = {name: value(draw, {**s, "$defs": defs}, text) for name, s in schema["properties"].items()}
-            return {name: found[name] for name in schema["required"]}
+            return {name: new for name, new in found.items() if name in schema["required"] or draw(st.booleans())}
     return None

@@ -93,7 +93,7 @@ BAD = [
     edit("number as an environment variable", CPU, '"1"', "1", "environment.OMP_NUM_THREADS", "valid string"),
     edit("peak without a source", CPU, "label: process", "label: process\n  peak_tflops: {bf16: 1}", "'source'"),
     edit("unsupported Python", CPU, "lock: train", "lock: train, python: '3.9'", "python", "'3.9'"),
-    edit("environment of two kinds", CPU, "lock: train", "lock: train, interpreter: python3", "either 'lock' or"),
+    edit("environment of two kinds", CPU, "lock: train", "lock: train, interpreter: python3", "just one of 'lock'"),
     edit("undeclared interpreter", CPU, "lock: train", "interpreter: python3", "'versions' or 'image'"),
     edit("batch that is neither", FIG_4, "batch: [2]", "batch: [most]", "axes.batch", "'most'"),
     edit("negative batch", FIG_4, "batch: [2]", "batch: [-2]", "axes.batch", "-2"),

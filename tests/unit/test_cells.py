@@ -92,6 +92,12 @@ def test_the_sweep_visits_the_platform_s_counts(project: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_node_is_looked_at_once(project: Path) -> None:
+    table = project / "config/experiments/table_I.yaml"
+    table.write_text(table.read_text().replace("model: none", "model: [llama2-7b]\n  batch: [1, 2]"))
+    assert [c.id for c in study(project).experiments["table_I"]] == ["inspect/cpu/-/system/-/n2"]
+
+
 def test_tables_share_what_is_the_same(project: Path) -> None:
     made = study(project, platforms=["a800"], suite="full")
     shared = "pretrain/a800/llama2-7b/deepspeed/Naive/s350-b1-n8"
@@ -193,4 +199,4 @@ def test_a_collision_of_keys_is_an_error(project: Path, monkeypatch: pytest.Monk
 def test_wanted_tables_limit_targets_only(project: Path) -> None:
     made = study(project, tables=["table_II"], figures=[])
     assert {path.split("/")[6] for path in made.targets} == {"Naive"}
-    assert set(made.experiments) == {"table_I", "table_II", "table_III", "table_IV", "fig_4"}
+    assert set(made.experiments) == {path.stem for path in (project / "config/experiments").glob("*.yaml")}

@@ -13,7 +13,7 @@ from goldens import check_golden
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
-MEASURING = ("dissect.measure", "dissect.workloads", "dissect.pretrain", "dissect.inspection")
+MEASURING = ("dissect.measure", "dissect.workloads", "dissect.pretrain", "dissect.serve", "dissect.inspection")
 """Packages whose code can change a number; configuration and specs are in the key anyway."""
 PARENT = "dissect.measure.cell"
 """Whatever runs in the parent, for every runner."""
@@ -61,7 +61,10 @@ def sources_sha256(runner: Runner) -> str:
 
 def command_of(stage: str) -> str:
     common = re.search(r'^MEASURE = "(.*)"$', (ROOT / "rules/common.smk").read_text(), re.MULTILINE)
-    rule = re.search(r'MEASURE \+ "(.*)"$', (ROOT / f"rules/{stage}.smk").read_text(), re.MULTILINE)
+    text = (ROOT / f"rules/{stage}.smk").read_text()
+    if base := re.search(r"^use rule measure_(\w+) as", text):
+        return command_of(base[1])
+    rule = re.search(r'MEASURE \+ "(.*)"$', text, re.MULTILINE)
     assert common
     assert rule
     return common[1] + rule[1]

@@ -49,13 +49,28 @@ def test_every_field_of_the_section_is_asked_for(project: Path) -> None:
     assert dict(request) == {
         "slurm_partition": "gpu", "slurm_account": "lab", "qos": "high", "constraint": "nvlink",
         "slurm_extra": "--exclusive", "runtime": 6, "mem_mb": 65536, "cpus_per_task": 8, "gpu": 2, "gpu_model": "tiny",
-        "nodes": 1,
+        "nodes": 1, "gres": None, "tasks": None, "tasks_per_gpu": None, "mpi": None,
     }  # fmt: skip
     assert set(request) == set(NAMES)
     assert sbatch_options(request) == (
         "--partition=gpu", "--account=lab", "--qos=high", "--constraint=nvlink", "--exclusive", "--time=6",
         "--mem=65536", "--nodes=1", "--cpus-per-task=8", "--gpus=tiny:2",
     )  # fmt: skip
+
+
+def test_several_nodes_get_a_task_each_and_gpus_per_node(project: Path) -> None:
+    schedule(project, "cpu", EVERYTHING)
+    platform = project / "config/platforms/cpu.yaml"
+    platform.write_text(platform.read_text().replace("gpus_per_node: 2", "gpus_per_node: 1\nnodes: 2"))
+    found = study(project, select="*/cpu/*/*/*/*")
+    asked = {"gpu": None, "gpu_model": None, "gres": "gpu:tiny:1", "nodes": 2, "tasks": 2, "tasks_per_gpu": 0}
+    assert asked.items() <= request_of(found, Z2).items()
+    assert asked.items() <= pack_request(found, "cpu").items()
+    assert sbatch_options(request_of(found, Z2))[-4:] == (
+        "--nodes=2", "--ntasks=2", "--gres=gpu:tiny:1", "--cpus-per-task=8",
+    )  # fmt: skip
+    inspection = request_of(found, "inspect/cpu/-/system/-/n2")
+    assert (inspection["nodes"], inspection["gpu"], inspection["mpi"]) == (1, 1, None), "it looks at one node"
 
 
 def test_time_follows_the_budget_and_memory_the_declared(project: Path) -> None:

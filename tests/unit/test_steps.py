@@ -11,7 +11,13 @@ from dissect.cells.spec import Sampling
 from dissect.measure.steps import no_garbage_collection, warmup_verdict, window_verdict
 
 SAMPLING = Sampling(
-    warmup_min_steps=2, warmup_max_steps=8, min_steps=4, max_steps=12, interval_target=0.02, budget_s=100.0
+    warmup_min_steps=2,
+    warmup_max_steps=8,
+    min_steps=4,
+    max_steps=12,
+    interval_target=0.02,
+    window_s=30.0,
+    budget_s=100.0,
 )
 PLENTY = 1e6
 
@@ -41,6 +47,8 @@ def test_warmup(times: list[float], left: float, verdict: str | None) -> None:
         ([1.0] * 6, PLENTY, "interval"),
         ([1.0, 2.0] * 3, PLENTY, None),
         ([1.0, 2.0] * 6, PLENTY, "max_steps"),
+        ([7.0, 9.0, 7.0, 7.0], PLENTY, "window"),
+        ([10.0, 11.0, 12.0], PLENTY, None),  # never before the least steps
         ([1.0, 2.0] * 2, 6.1, None),
         ([1.0, 2.0] * 2, 5.9, "budget"),
         ([1.0, 2.0, 1.0], 0.0, None),  # the parent's timeout ends what cannot reach the least steps

@@ -5,12 +5,15 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.spec import canonical_spec
 from dissect.outcome import Phase, Status
+from dissect.publish import publish_stored
 from dissect.result import ResultError, parse_result, read_result
 from dissect.store import Failure, KeyCollision, Store, write_atomically
 from factories import ended_result, key_of, ok_result, pretrain_spec
@@ -177,3 +180,37 @@ def test_readers_and_store_need_no_heavy_library():
     scripts = str(Path(__file__).parents[2] / "scripts")
     found = subprocess.run([sys.executable, "-c", code, scripts], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
+
+
+def test_only_a_valid_result_that_nobody_works_on_is_published(tmp_path):
+    entry = Store(tmp_path / "store").entry(key_of(SPEC))
+    output = tmp_path / f"{entry.key}.json"
+    assert not entry.publish_if_idle(output), "there is none"
+    assert not entry.folder.exists()
+    with entry.locked():
+        entry.write(RESULT, [])
+        assert not entry.publish_if_idle(output), "somebody works on it"
+    assert not output.exists()
+    assert entry.publish_if_idle(output)
+    assert read_result(output) == RESULT
+    entry.result_path.write_bytes(b"{")
+    assert not entry.publish_if_idle(output)
+
+
+def test_stored_results_are_published_where_they_are_missing(tmp_path):
+    store = Store(tmp_path / "store")
+    cells = {}
+    for batch in (1, 2, 3):
+        spec = pretrain_spec(batch=batch)
+        canonical, key = spec_and_key(spec)
+        cell = Cell("pretrain", "h200", "llama2-7b", "deepspeed", "Naive", f"b{batch}", 4, 350, batch, "python")
+        cells[str(tmp_path / f"{key}.json")] = replace(cell, canonical=canonical, key=key)
+        if batch < 3:
+            store.entry(key).folder.mkdir(parents=True)
+            store.entry(key).write(ok_result(spec), [])
+    first, second, third = cells
+    Path(first).write_text("published before")
+    assert publish_stored(cells, store) == [second]
+    assert Path(first).read_text() == "published before"
+    assert not Path(third).exists()
+    assert publish_stored(cells, Store(tmp_path / "none")) == []

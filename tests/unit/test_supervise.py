@@ -12,7 +12,7 @@ import tiny_runner
 from dissect.measure.hostload import Busy, HostLoad, others_share
 from dissect.measure.launch import Launch
 from dissect.measure.rank import RankContext, RankReport
-from dissect.measure.supervise import Ending, RankEnd, conclude, supervise
+from dissect.measure.supervise import Ending, NodeEnd, RankEnd, conclude, supervise
 from dissect.outcome import Phase, Status
 from factories import hardware, pretrain_spec
 
@@ -44,7 +44,7 @@ def end(rank: int, status: Status | None, exit_code: int | None = 0, phase: Phas
     ],
 )
 def test_one_ending_out_of_all_ranks(ends, status, reason):
-    ending = conclude(ends)
+    ending = conclude([NodeEnd(ends)])
     assert ending.status is status
     assert [rank_report.rank for rank_report in ending.reports] == ([0, 1] if status is Status.OK else [])
     if reason is None:
@@ -54,11 +54,33 @@ def test_one_ending_out_of_all_ranks(ends, status, reason):
             raise ValueError(ending.reason)
 
 
+def ended(rank: int, at: float, status: Status = Status.FAILED, exit_code: int | None = 1) -> RankEnd:
+    return RankEnd(rank, report(rank, status, f"reason of {rank}"), exit_code, Phase.BUILD, at)
+
+
+STOPPED = Ending(Status.OOM, Phase.HOST, "too much", [])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "status", "reason"),
+    [
+        ([NodeEnd([ended(0, 2.0)]), NodeEnd([ended(1, 1.0)])], Status.FAILED, "rank 1: reason of 1"),
+        ([NodeEnd([ended(0, 1.0)]), NodeEnd([ended(1, 2.0)])], Status.FAILED, "rank 0: reason of 0"),
+        ([NodeEnd([ended(0, 1.0)]), NodeEnd(stopped=STOPPED)], Status.OOM, "too much"),
+        ([NodeEnd([ended(0, 1.0)]), NodeEnd(lost="nobody")], Status.FAILED, "nobody"),
+        ([NodeEnd([ended(0, 1.0, Status.OK, 0)]), NodeEnd(lost="nobody")], Status.FAILED, "nobody"),
+        ([NodeEnd([ended(0, 1.0, Status.OOM)]), NodeEnd(lost="nobody")], Status.OOM, "reason of 0"),
+    ],
+)
+def test_one_ending_out_of_all_nodes(nodes, status, reason):
+    assert conclude(nodes) == Ending(status, conclude(nodes).phase, reason, [])
+
+
 def run(folder: Path, seconds: float = 60, memory: int = 64 * GIB, watchers=()) -> tuple[Ending, float]:
     folder.mkdir()
     start = time.monotonic()
     launch = Launch(partial(tiny_runner.run_rank, SPEC), 2, folder, start + seconds)
-    return supervise(launch, memory, watchers), time.monotonic() - start
+    return conclude([supervise(launch, memory, watchers)]), time.monotonic() - start
 
 
 def children() -> list[psutil.Process]:
@@ -111,7 +133,7 @@ def test_memory_shared_by_ranks_counts_once(tmp_path):
     (tmp_path / "w").mkdir()
     launch = Launch(partial(shared_memory, held), 2, tmp_path / "w", time.monotonic() + 60)
     # Counted twice it would be 1600 MiB; what the ranks copy of this process's own memory takes some as well.
-    assert supervise(launch, 1300 * 2**20, []).status is Status.OK
+    assert conclude([supervise(launch, 1300 * 2**20, [])]).status is Status.OK
 
 
 def test_ranks_that_pass_and_a_parent_that_sleeps(tmp_path, monkeypatch):

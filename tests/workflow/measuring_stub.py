@@ -21,6 +21,7 @@ FAILING = Path("fail_keys.txt")
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--spec", required=True)
+    parser.add_argument("--launcher", required=True)
     parser.add_argument("--publish", type=Path, required=True)
     parser.add_argument("--remeasure", action="store_true")
     arguments = parser.parse_args(sys.argv[sys.argv.index("scripts/measure.py") + 1 :])

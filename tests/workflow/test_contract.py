@@ -1,5 +1,6 @@
 """The invalidation contract of docs/design.md, point by point, by real runs of snakemake."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -111,13 +112,24 @@ def test_a_lock_measures_its_environment_again(clone: Clone) -> None:
     assert {cell.split("/")[1] for cell in again} == {"a800"}
 
 
-def test_a_killed_run_loses_nothing(clone: Clone) -> None:
-    """What Snakemake deletes before it runs a job again is still in the store."""
+def test_what_the_store_has_is_published_without_its_environment(variant: Clone) -> None:
+    """What Snakemake deleted, or never knew of, is still in the store: no job, and nothing is built or measured."""
+    before = variant.bytes_of("tables/*") | variant.bytes_of("cells/**/*.json")
+    shutil.rmtree(variant.folder / "results/cells")
+    (variant.folder / "envs/run").write_text("#!/bin/sh\nexit 1\n")
+    run = variant.snakemake("all")
+    assert {job.split()[0] for job in run.jobs} <= {"Write", "Draw"}
+    assert variant.bytes_of("tables/*") | variant.bytes_of("cells/**/*.json") == before
+    assert variant.snakemake("all").jobs == []
+
+
+def test_what_is_not_valid_in_the_store_is_not_published(clone: Clone) -> None:
     published = clone.cell_file("/Z2/")
     published.unlink()
+    stored = clone.folder / "results/store" / published.stem / "result.json"
+    stored.write_bytes(stored.read_bytes()[:500])
     clone.snakemake("all")
-    assert clone.measured() == []
-    assert published.exists()
+    assert clone.measured() == [Z2_CELL]
 
 
 def test_bad_configuration_stops_before_anything_runs(clone: Clone) -> None:

@@ -27,6 +27,8 @@ class Cell:
     canonical: str | None = None
     """Canonical JSON of its spec; None if unsupported."""
     key: str | None = None
+    reference: str | None = None
+    """Result that somebody else measured, relative to the project, in place of a published one."""
 
     @property
     def id(self) -> str:
@@ -36,6 +38,8 @@ class Cell:
     @property
     def path(self) -> str | None:
         """Published result, relative to the project; None if unsupported."""
+        if self.reference:
+            return self.reference
         return f"{CELLS_DIR}/{self.id}/{self.key}.json" if self.key else None
 
 

@@ -77,9 +77,12 @@ def heads_constraint(model: ModelArchitecture, n_gpus: int) -> str | None:
 
 
 def hardware_constraint(platform: Platform, n_gpus: int) -> str | None:
-    """The platform must have the GPUs."""
+    """The platform must have the GPUs, and as many of them on each node."""
     total = platform.gpus_per_node * platform.nodes
-    return f"the platform has {total} GPUs, not {n_gpus}" if n_gpus > total else None
+    if n_gpus > total:
+        return f"the platform has {total} GPUs, not {n_gpus}"
+    nodes = -(-n_gpus // platform.gpus_per_node)
+    return f"{n_gpus} GPUs cannot be spread evenly over {nodes} nodes" if n_gpus % nodes else None
 
 
 def kernel_constraint(platform: Platform, knobs: MethodKnobs) -> str | None:

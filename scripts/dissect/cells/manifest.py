@@ -67,6 +67,8 @@ class ManifestCell(Model):
     """Published result, relative to the project's root; None if ``unsupported``."""
     unsupported: str | None
     """Why this cell cannot exist; None if it can."""
+    reference: str | None = None
+    """The set of reference results that it comes from; None for this clone's own."""
 
     @property
     def id(self) -> str:
@@ -85,6 +87,7 @@ class Manifest(Model):
     layout: dict[str, Any]
     """The experiment's layout section, passed through."""
     platforms: dict[str, PlatformFacts]
+    """By platform id; ``<platform>@<set>`` for reference results."""
     models: dict[str, ModelFacts]
     methods: dict[str, MethodFacts]
     cells: list[ManifestCell]

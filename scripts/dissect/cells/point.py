@@ -36,6 +36,9 @@ def points_of(name: str, catalog: Catalog, platforms: list[str]) -> Iterator[Poi
     """All points of one experiment on some platforms."""
     experiment = catalog.experiments[name]
     axes = axes_of(experiment, catalog.root.suite)
+    if experiment.stage == "inspect":
+        # A node is looked at once, whatever models and batches an experiment names.
+        axes = axes.model_copy(update={"model": "none", "batch": [1]})
     where = f"config/experiments/{name}.yaml: axes.method"
     inspects = experiment.stage == "inspect"
     methods = [NO_NAME] if inspects else methods_of(experiment, axes.method, catalog.methods, where)

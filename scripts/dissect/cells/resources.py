@@ -12,7 +12,7 @@ Request = Mapping[str, int | str | None]
 
 NAMES = (
     "slurm_partition", "slurm_account", "qos", "constraint", "slurm_extra",
-    "runtime", "mem_mb", "cpus_per_task", "gpu", "gpu_model", "nodes",
+    "runtime", "mem_mb", "cpus_per_task", "gpu", "gpu_model", "gres", "nodes", "tasks", "tasks_per_gpu", "mpi",
 )  # fmt: skip
 INSPECT_S = 300.0
 """Looking at a node takes seconds; a cold shared file system takes longer."""
@@ -28,8 +28,12 @@ def resources_of(cell: Cell, platform: Platform) -> Request:
     scheduler = platform.scheduler
     hardware = spec.hardware
     budget_s = INSPECT_S if isinstance(spec, InspectSpec) else spec.sampling.budget_s
-    gpus = scheduler.gpus if scheduler.gpus is not None else hardware.device != "cpu"
+    wanted = scheduler.gpus if scheduler.gpus is not None else hardware.device != "cpu"
+    gpus = hardware.n_gpus // hardware.n_nodes if wanted else None
+    # An inspection looks at one node, whatever the cells of its platform need.
+    nodes = 1 if isinstance(spec, InspectSpec) else hardware.n_nodes
     return {
+        **dict.fromkeys(NAMES),
         "slurm_partition": scheduler.partition,
         "slurm_account": scheduler.account,
         "qos": scheduler.qos,
@@ -39,21 +43,26 @@ def resources_of(cell: Cell, platform: Platform) -> Request:
         "mem_mb": _memory_mb(scheduler.memory_gib, hardware.host_memory_bytes),
         # Below zero the executor asks for none; left out, it would ask for the cores of the submitting machine.
         "cpus_per_task": scheduler.cpus or -1,
-        "gpu": hardware.n_gpus if gpus else None,
-        "gpu_model": scheduler.gpu_model if gpus else None,
-        "nodes": hardware.n_nodes,
+        **_placement(nodes, gpus, scheduler.gpu_model),
     }
 
 
+def _placement(nodes: int, gpus: int | None, gpu_model: str | None) -> Request:
+    """So many GPUs on each node. Several nodes need them said per node, and a job that starts steps of its own.
+
+    That is ``mpi``: without it the executor would start the leader by a srun that claims all GPUs for the first node.
+    The one task per node is where a step runs; next to GPUs the executor would read ``tasks`` as a number per GPU.
+    """
+    if nodes == 1:
+        return {"nodes": 1, "gpu": gpus, "gpu_model": gpu_model if gpus else None}
+    gres = ":".join(filter(None, ("gpu", gpu_model, str(gpus)))) if gpus else None
+    return {"nodes": nodes, "gres": gres, "tasks": nodes, "tasks_per_gpu": 0, "mpi": "srun"}
+
+
 def pack_resources(cells: Iterable[Cell], platform: Platform) -> Request:
-    """What one allocation for all these cells of a platform asks for: the most that one of them needs."""
-    asked = [resources_of(cell, platform) for cell in cells if cell.path]
-    most = {name: max((each[name] for each in asked), key=_number) for name in NAMES}
-    return {**most, "runtime": math.ceil((platform.scheduler.pack_h or 1) * 60)}
-
-
-def _number(value: int | str | None) -> int:
-    return value if isinstance(value, int) else 0
+    """What one allocation for all these cells of a platform asks for: what the largest of them needs."""
+    largest = max((cell for cell in cells if cell.path), key=lambda cell: (cell.stage != "inspect", cell.n_gpus))
+    return {**resources_of(largest, platform), "runtime": math.ceil((platform.scheduler.pack_h or 1) * 60)}
 
 
 def _memory_mb(asked_gib: float | None, host_memory_bytes: int) -> int:

@@ -124,6 +124,8 @@ class Sampling(Model):
     max_steps: PositiveInt = 50
     interval_target: PositiveFloat = 0.02
     """Half width of the 95 % interval of the median step time, as a share of the median."""
+    window_s: PositiveFloat = 60
+    """Seconds after which measuring stops once ``min_steps`` are done, however wide the interval."""
     budget_s: PositiveFloat = 900
     """Wall time of the whole cell; past it the outcome is ``timeout``."""
 

@@ -10,6 +10,7 @@ from dissect.cells.cell import Cell
 from dissect.cells.globs import PARTS, CellGlob, parse_glob
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.overrides import Override
+from dissect.cells.references import Reference, publish_references, read_sets, references_of
 from dissect.cells.resolve import expand
 from dissect.config.catalog import ROOT_FILE, Catalog, load_catalog
 from dissect.config.errors import ConfigError
@@ -30,6 +31,8 @@ class Study:
     """Cells for the targets ``cells`` and ``remeasure``."""
     notices: list[str] = field(default_factory=list)
     """Sentences for the user about globs that match nothing enabled."""
+    references: Mapping[str, list[Reference]] = field(default_factory=dict)
+    """Every table and figure -> what others measured for it."""
 
     @cached_property
     def by_path(self) -> dict[str, Cell]:
@@ -66,24 +69,43 @@ class Study:
     def manifest(self, name: str) -> Manifest:
         """What the merging rule of one table or figure reads."""
         experiment = self.catalog.experiments[name]
-        cells = self.experiments[name]
+        references = self.references.get(name, [])
+        cells = self.experiments[name] + [reference.cell for reference in references]
         methods, models = self.catalog.methods, self.catalog.models
-        platforms = dict.fromkeys(cell.platform for cell in cells)
         return Manifest(
             name=name,
             kind=experiment.kind,
             title=experiment.title,
             caption=experiment.caption,
             layout=experiment.layout.model_dump(),
-            platforms={p: _platform_facts(self.catalog.platforms[p], experiment.layout.kind) for p in platforms},
+            platforms=self._platforms(name),
             models={c.model: ModelFacts(label=models[c.model].label) for c in cells if c.model in models},
             methods={
                 c.method: MethodFacts(label=c.method, note=methods.note(methods.parse(c.method, name)))
                 for c in cells
                 if c.stage in LETTER_STAGES
             },
-            cells=[_manifest_cell(cell) for cell in cells],
+            cells=[
+                *(_manifest_cell(cell, cell.platform) for cell in self.experiments[name]),
+                *(_manifest_cell(r.cell, f"{r.cell.platform}@{r.set_name}", r.set_name) for r in references),
+            ],
         )
+
+    def reference_paths(self, name: str) -> list[str]:
+        """Paths of the reference results of one table or figure."""
+        return list(dict.fromkeys(_paths([reference.cell for reference in self.references.get(name, [])])))
+
+    def _platforms(self, name: str) -> dict[str, PlatformFacts]:
+        """Facts of the platforms of one table, those of reference results labelled as such."""
+        layout = self.catalog.experiments[name].layout.kind
+        own = {c.platform: _platform_facts(self.catalog.platforms[c.platform], layout) for c in self.experiments[name]}
+        others = {}
+        for reference in self.references.get(name, []):
+            platform = reference.cell.platform
+            facts = _platform_facts(self.catalog.platforms[platform], layout)
+            label = f"{facts.label} (reference)"
+            others[f"{platform}@{reference.set_name}"] = facts.model_copy(update={"label": label})
+        return own | others
 
 
 def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
@@ -105,13 +127,15 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
         for override in overrides
         if not any(override.glob.matches(cell.id) for cell in enabled)
     ]
+    sets = read_sets(project)
+    references = {name: references_of(name, catalog, sets) for name in catalog.experiments} if sets else {}
     if catalog.root.select is None:
-        return Study(catalog, experiments, enabled, notices)
+        return Study(catalog, experiments, enabled, notices, references)
     glob = parse_glob(catalog.root.select, catalog, "--config select")
     selected = [c for name in catalog.wanted_experiments for c in _select(name, catalog, glob, overrides)]
     if not selected:
         notices.append(f"--config select: '{glob.text}' matches no cell of the suite '{catalog.root.suite}'")
-    return Study(catalog, experiments, selected, notices)
+    return Study(catalog, experiments, selected, notices, references)
 
 
 def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -126,7 +150,8 @@ def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str,
 
 
 def write_manifests(study: Study, project: Path) -> None:
-    """Write each manifest whose content changed: a file's time tells Snakemake to merge again."""
+    """Write each manifest whose content changed: a file's time tells Snakemake to merge again; publish references."""
+    publish_references(project)
     folder = project / MANIFESTS_DIR
     folder.mkdir(parents=True, exist_ok=True)
     for name in study.experiments:
@@ -143,11 +168,11 @@ def _paths(cells: list[Cell]) -> list[str]:
     return [cell.path for cell in cells if cell.path]
 
 
-def _manifest_cell(cell: Cell) -> ManifestCell:
+def _manifest_cell(cell: Cell, platform: str, reference: str | None = None) -> ManifestCell:
     return ManifestCell.model_construct(
-        stage=cell.stage, platform=cell.platform, model=cell.model, framework=cell.framework, method=cell.method,
+        stage=cell.stage, platform=platform, model=cell.model, framework=cell.framework, method=cell.method,
         workload=cell.workload, n_gpus=cell.n_gpus, seq_len=cell.seq_len, batch=cell.batch, key=cell.key,
-        path=cell.path, unsupported=cell.unsupported,
+        path=cell.path, unsupported=cell.unsupported, reference=reference,
     )  # fmt: skip
 
 

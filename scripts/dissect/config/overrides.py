@@ -24,6 +24,8 @@ class SamplingOverride(Model):
     """Measured steps at most."""
     interval_target: PositiveFloat | None = None
     """Half width of the 95 % interval of the median step time, as a share of the median."""
+    window_s: PositiveFloat | None = None
+    """Seconds after which measuring stops once ``min_steps`` are done, however wide the interval."""
     ready_s: PositiveFloat | None = None
     """Seconds that a server has from its start to its first answer (stage ``serve``)."""
     budget_s: PositiveFloat | None = None

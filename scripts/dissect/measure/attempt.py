@@ -4,74 +4,81 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from dissect.cells.spec import Hardware
-from dissect.measure.hostload import HostLoad
-from dissect.measure.launch import Launch
+from dissect.cells.spec import Hardware, OperatorSpec, TrainingSpec
+from dissect.measure.launch import Launch, meet_here
 from dissect.measure.measurement import Measurement
-from dissect.measure.node import Node
-from dissect.measure.nvml import GpuLoad, throttled
-from dissect.measure.rank import RankEntry
-from dissect.measure.supervise import Ending, supervise, window_of
+from dissect.measure.node import Node, too_few_gpus
+from dissect.measure.nodes import Followers, orders, ranks_per_node, why_no_others
+from dissect.measure.rank import RankEntry, RankReport
+from dissect.measure.sight import Sight, lookout
+from dissect.measure.supervise import Ending, conclude, supervise, window_of
 from dissect.outcome import Flag, Status
 from dissect.result import Durations
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """How it ended, and the watchers that looked."""
+    """How it ended, and what was seen of each node."""
 
     ending: Ending
     start: float
     """When the ranks were forked, CLOCK_MONOTONIC."""
-    end: float
-    host: HostLoad | None
-    gpu: GpuLoad | None
-    node: Node
+    reports_here: list[RankReport]
+    """Of this node's ranks: their times are of its clock."""
+    sights: list[Sight]
+    """One per node, this one first."""
+
+    @property
+    def nvml_peak_bytes(self) -> int | None:
+        """Largest used memory of any GPU."""
+        peaks = (sight.peak_memory_bytes for sight in self.sights)
+        return max((peak for peak in peaks if peak is not None), default=None)
 
     def measurement(self, before: Durations) -> tuple[Measurement, dict[Flag, bool]]:
         """The outcome without numbers, and which flags the machine raises."""
-        ending = self.ending
-        window = window_of(ending.reports) if ending.status is Status.OK else (self.start, self.end)
-        load = self.gpu or self.host
-        others, disturbed = load.others(*window) if load else (f"not seen: {self.node.gpus}", False)
-        gpus = self.gpu.gpus(*window) if self.gpu else str(self.node.gpus)
-        flags = {
-            Flag.THROTTLED: not isinstance(gpus, str) and throttled(gpus),
-            Flag.OTHER_PROCESSES: disturbed,
-            Flag.HARDWARE_MISMATCH: self.node.mismatch is not None,
-        }
+        here, *elsewhere = self.sights
+        notes: dict[str, Any] = {"hardware_mismatch": here.mismatch} if here.mismatch else {}
+        if elsewhere:
+            notes["nodes"] = [sight.model_dump(mode="json") for sight in self.sights]
         measurement = Measurement(
-            status=ending.status,
-            phase=ending.phase,
-            reason=ending.reason,
+            status=self.ending.status,
+            phase=self.ending.phase,
+            reason=self.ending.reason,
             durations=before,
-            gpus=gpus,
-            other_processes=others,
-            notes=self.node.notes,
+            gpus=here.gpus,
+            other_processes=here.other_processes,
+            notes=notes,
         )
-        return measurement, flags
+        return measurement, {flag: any(sight.doubts()[flag] for sight in self.sights) for flag in here.doubts()}
 
 
 def run_attempt(
-    hardware: Hardware, entry: RankEntry, node: Node, workdir: Path, deadline: float, probe_steps: int | None = None
+    spec: TrainingSpec | OperatorSpec,
+    entry: RankEntry,
+    node: Node,
+    workdir: Path,
+    deadline: float,
+    launcher: str,
+    probe_steps: int | None = None,
 ) -> Attempt:
-    """Fork fresh ranks and watch them to their end; ``workdir`` is for their reports and is removed."""
+    """Start fresh ranks on all nodes and watch them to their end; ``workdir`` is for reports and is removed."""
     shutil.rmtree(workdir, ignore_errors=True)
     workdir.mkdir(parents=True)
-    gpu = GpuLoad(node.gpus) if isinstance(node.gpus, list) else None
-    host = HostLoad() if hardware.device == "cpu" else None
-    launch = Launch(entry, hardware.n_gpus, workdir, deadline, probe_steps)
+    hardware = spec.hardware
+    watch, meeting, count = lookout(node, hardware), meet_here(hardware.n_gpus), ranks_per_node(hardware)
+    launch = Launch(entry, count, workdir, deadline, probe_steps, meeting)
     start = time.monotonic()
-    ending = supervise(launch, hardware.host_memory_bytes, [load for load in (gpu, host) if load is not None])
+    with Followers(orders(spec, launch, meeting), launcher) as others:
+        here = supervise(launch, hardware.host_memory_bytes, watch.watchers, others)
+        ending = conclude([here, *others.ends()])
+    timed = ending.status is Status.OK and probe_steps is None
+    window = window_of(ending.reports[:count]) if timed else (start, time.monotonic())
     shutil.rmtree(workdir)
-    return Attempt(ending, start, time.monotonic(), host, gpu, node)
+    return Attempt(ending, start, ending.reports[:count], [watch.sight(*window), *others.sights])
 
 
 def unfit(hardware: Hardware, node: Node) -> str | None:
-    """Why the cell cannot run here, before anything is imported or compiled; without NVML nobody knows."""
-    if hardware.n_nodes > 1:
-        return f"the ranks of one node are all that is started here, the spec asks for {hardware.n_nodes} nodes"
-    if not isinstance(node.gpus, list) or len(node.gpus) >= hardware.n_gpus:
-        return None
-    return f"the cell needs {hardware.n_gpus} GPUs on this node, NVML finds {len(node.gpus)}"
+    """Why the cell cannot run here, before anything is imported or compiled."""
+    return why_no_others(hardware.n_nodes) or too_few_gpus(hardware, node)

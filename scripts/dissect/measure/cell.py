@@ -43,8 +43,10 @@ class Interrupted(BaseException):
         self.number = number
 
 
-def measure_cell(spec: Spec, store: Store, output: Path, remeasure: bool) -> Result:
+def measure_cell(spec: Spec, store: Store, output: Path, remeasure: bool, launcher: str) -> Result:
     """Publish the cell's result, measuring it only if the store has no valid one or ``remeasure`` asks for it.
+
+    ``launcher`` is the command that starts this Python, for the cell's other nodes.
 
     Raises :class:`CellFailed` (recorded, nothing published) and ``store.KeyCollision``.
     """
@@ -56,18 +58,18 @@ def measure_cell(spec: Spec, store: Store, output: Path, remeasure: bool) -> Res
             entry.forget()
         result = entry.result()
         if result is None:
-            result = _measure_and_store(spec, store, entry)
+            result = _measure_and_store(spec, store, entry, launcher)
         entry.publish(output)
     return result
 
 
-def _measure_and_store(spec: Spec, store: Store, entry: Entry) -> Result:
+def _measure_and_store(spec: Spec, store: Store, entry: Entry, launcher: str) -> Result:
     attempt = entry.next_attempt()
     _LOG.info("%s: measuring, attempt %d; log: %s", entry.key, attempt, entry.log_path)
     try:
         with _interruptible():
             with _output_to(entry.log_path, attempt):
-                result, measurement = _measure(spec, store, entry, attempt)
+                result, measurement = _measure(spec, store, entry, attempt, launcher)
             entry.write(result, measurement.samples, measurement.files)
     except (Exception, Interrupted) as error:
         failure = error if isinstance(error, CellFailed) else CellFailed(_sentence(error))
@@ -93,10 +95,10 @@ def _sentence(error: BaseException) -> str:
     return str(error) if isinstance(error, Interrupted) else describe(error)
 
 
-def _measure(spec: Spec, store: Store, entry: Entry, attempt: int) -> "tuple[Result, Measurement]":
+def _measure(spec: Spec, store: Store, entry: Entry, attempt: int, launcher: str) -> "tuple[Result, Measurement]":
     """Run the cell; the result is read back from its own JSON, so that what is written is known to be valid."""
     start = time.monotonic()
-    measurement = _decide_or_run(spec, store, entry, start)
+    measurement = _decide_or_run(spec, store, entry, start, launcher)
     if measurement.status is Status.FAILED:
         raise CellFailed(measurement.reason or "no reason was given", measurement.phase)
     from dissect import provenance
@@ -120,7 +122,7 @@ def _measure(spec: Spec, store: Store, entry: Entry, attempt: int) -> "tuple[Res
     return parse_result(result.model_dump_json().encode()), measurement
 
 
-def _decide_or_run(spec: Spec, store: Store, entry: Entry, start: float) -> "Measurement":
+def _decide_or_run(spec: Spec, store: Store, entry: Entry, start: float, launcher: str) -> "Measurement":
     """What can be known without running, else what running it shows. Imports the heavy libraries at the very end."""
     from dissect.measure.measurement import Measurement
     from dissect.measure.node import look_at_node
@@ -146,10 +148,10 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, start: float) -> "Mea
     if isinstance(spec, TrainingSpec):
         from dissect.measure.training import measure_training
 
-        return measure_training(spec, node, store, workdir, deadline)
+        return measure_training(spec, node, store, workdir, deadline, launcher)
     from dissect.measure.operators import measure_operator
 
-    return measure_operator(spec, node, workdir, deadline)
+    return measure_operator(spec, node, workdir, deadline, launcher)
 
 
 def _set_environment(spec: Spec) -> None:

@@ -2,8 +2,8 @@
 
 Forking costs 0.05 s where a new interpreter pays 4 to 5 s of imports again. It needs a parent that never initialised
 CUDA and runs no threads. torch's elastic launcher was tried in its place: its agent takes 0.3 s more, burns 1.3 s of
-CPU on a failing rank and waits up to 30 s for ranks that hang in a collective. For several nodes, start one parent per
-node and pass ``rank_offset`` and the first node's address.
+CPU on a failing rank and waits up to 30 s for ranks that hang in a collective. A cell of several nodes has one such
+parent on each: ``dissect.measure.nodes``.
 """
 
 import ctypes
@@ -38,6 +38,17 @@ _TEARDOWN_S = 0.1
 
 
 @dataclass(frozen=True)
+class Rendezvous:
+    """Where the ranks of one node stand in the group of all, and where that meets."""
+
+    world_size: int
+    first_rank: int
+    address: str
+    """Of rank 0's node, as seen from this one."""
+    port: int
+
+
+@dataclass(frozen=True)
 class Launch:
     """What to start: ``entry`` is called once in each of ``n_ranks`` processes of this node."""
 
@@ -48,6 +59,8 @@ class Launch:
     deadline: float
     """CLOCK_MONOTONIC."""
     probe_steps: PositiveInt | None = None
+    rendezvous: Rendezvous | None = None
+    """None: these ranks are all."""
 
 
 @dataclass
@@ -59,16 +72,17 @@ class RankGroup:
     phases: "list[Synchronized[int]]" = field(default_factory=list)
 
     def __enter__(self) -> Self:
+        meeting = self.launch.rendezvous or meet_here(self.launch.n_ranks)
         environment = {
-            "WORLD_SIZE": str(self.launch.n_ranks),
+            "WORLD_SIZE": str(meeting.world_size),
             "LOCAL_WORLD_SIZE": str(self.launch.n_ranks),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(_free_port()),
+            "MASTER_ADDR": meeting.address,
+            "MASTER_PORT": str(meeting.port),
         }
-        for rank in range(self.launch.n_ranks):
+        for local_rank, rank in enumerate(self.ranks):
             phase = _FORK.Value("i", PHASES.index(Phase.BUILD))
             context = RankContext(self.launch.workdir, phase, self.launch.deadline, self.launch.probe_steps)
-            environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            environment |= {"RANK": str(rank), "LOCAL_RANK": str(local_rank)}
             process = _FORK.Process(
                 target=_run_rank, args=(self.launch.entry, context, dict(environment), os.getpid()), name=f"rank-{rank}"
             )
@@ -82,11 +96,17 @@ class RankGroup:
     ) -> None:
         self.kill()
 
+    @property
+    def ranks(self) -> range:
+        """Those of this node."""
+        first = self.launch.rendezvous.first_rank if self.launch.rendezvous else 0
+        return range(first, first + self.launch.n_ranks)
+
     def live(self) -> dict[int, int]:
         """Rank -> process id of the ranks that have not ended."""
         return {
             rank: process.pid
-            for rank, process in enumerate(self.processes)
+            for rank, process in zip(self.ranks, self.processes, strict=False)
             if process.exitcode is None and process.pid is not None
         }
 
@@ -106,11 +126,11 @@ class RankGroup:
 
     def exit_codes(self) -> dict[int, int | None]:
         """By rank; None while it lives, negative for the signal that ended it."""
-        return {rank: process.exitcode for rank, process in enumerate(self.processes)}
+        return {rank: process.exitcode for rank, process in zip(self.ranks, self.processes, strict=True)}
 
     def phase(self, rank: int) -> Phase:
         """What the rank does now, or did last."""
-        return PHASES[self.phases[rank].value]
+        return PHASES[self.phases[self.ranks.index(rank)].value]
 
     def report(self, rank: int) -> RankReport | None:
         """What the rank wrote, or None if it ended without."""
@@ -124,16 +144,16 @@ def _report_path(workdir: Path, rank: int) -> Path:
     return workdir / f"rank-{rank}.json"
 
 
-def _free_port() -> int:
+def meet_here(world_size: int) -> Rendezvous:
+    """A meeting on this node, which has the first ranks."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return Rendezvous(world_size, 0, "127.0.0.1", probe.getsockname()[1])
 
 
 def _run_rank(entry: RankEntry, context: RankContext, environment: Mapping[str, str], parent: int) -> None:
     """The life of a rank: its report is all that it leaves; the process ends without the libraries' slow farewell."""
-    _die_with(parent)
+    die_with(parent)
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -151,7 +171,7 @@ def _run_rank(entry: RankEntry, context: RankContext, environment: Mapping[str, 
     os._exit(0 if report.status is Status.OK else 1)
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Have the kernel kill this process when the parent dies, even by SIGKILL."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the call

@@ -33,6 +33,14 @@ def look_at_node(hardware: Hardware) -> Node:
     return Node(found[:wanted], mismatch(found, hardware.gpu_model, wanted, hardware.device_memory_bytes))
 
 
+def too_few_gpus(hardware: Hardware, node: Node) -> str | None:
+    """Why the ranks cannot run here, before anything is imported or compiled; without NVML nobody knows."""
+    wanted = hardware.n_gpus // hardware.n_nodes
+    if not isinstance(node.gpus, list) or len(node.gpus) >= wanted:
+        return None
+    return f"the cell needs {wanted} GPUs on this node, NVML finds {len(node.gpus)}"
+
+
 def mismatch(found: list[Device], gpu_model: str, n_gpus: int, memory_bytes: int) -> str | None:
     """How the GPUs differ from what is declared for one node, in words, or None.
 

@@ -15,15 +15,15 @@ from dissect.outcome import Flag, Status
 from dissect.result import Durations
 
 
-def measure_operator(spec: OperatorSpec, node: Node, workdir: Path, deadline: float) -> Measurement:
-    """Measure an operator cell; ``workdir`` is for the ranks' reports and is removed."""
+def measure_operator(spec: OperatorSpec, node: Node, workdir: Path, deadline: float, launcher: str) -> Measurement:
+    """Measure an operator cell; ``workdir`` is for the reports of its ranks and other nodes, and is removed."""
     if sentence := unfit(spec.hardware, node):
         return Measurement(Status.FAILED, reason=sentence)
     start = time.monotonic()
     runner = load_operator_runner(spec)
     runner.import_libraries(spec)
     before = Durations(imports_s=time.monotonic() - start)
-    attempt = run_attempt(spec.hardware, partial(runner.run_rank, spec), node, workdir, deadline)
+    attempt = run_attempt(spec, partial(runner.run_rank, spec), node, workdir, deadline, launcher)
     measurement, seen = attempt.measurement(before)
     if measurement.status is not Status.OK:
         return measurement
@@ -32,5 +32,5 @@ def measure_operator(spec: OperatorSpec, node: Node, workdir: Path, deadline: fl
         measurement,
         metrics=runner.summarise(spec, reports),
         flags=[flag for flag in Flag if seen.get(flag, False)],
-        durations=summary.durations(reports, attempt.start, before),
+        durations=summary.durations(attempt.reports_here, attempt.start, before),
     )

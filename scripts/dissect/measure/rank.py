@@ -28,7 +28,7 @@ class RankReport(Model):
     """Synchronised steps of the measured window."""
     warmup_settled: bool = False
     stopped_by: str | None = None
-    """``interval``, ``max_steps`` or ``budget``."""
+    """``interval``, ``max_steps``, ``window`` or ``budget``."""
     losses: list[float] = []
     """Of every step, warm-up included."""
     peak_memory_bytes: NonNegativeInt = 0

@@ -16,8 +16,8 @@ from dissect.outcome import Phase
 if TYPE_CHECKING:
     import torch
 
-REASONS = ("settled", "interval", "max_steps", "budget")
-"""Why a series of steps ends; ``settled`` ends the warm-up only, ``interval`` the measured window only."""
+REASONS = ("settled", "interval", "max_steps", "window", "budget")
+"""Why steps end; ``settled`` ends the warm-up only, ``interval`` and ``window`` the measured window only."""
 TEARDOWN_S = 2.0
 """Left of the budget for reporting and for the end of the processes."""
 
@@ -131,7 +131,7 @@ def warmup_verdict(times: list[float], sampling: Sampling, seconds_left: float) 
 
 
 def window_verdict(times: list[float], sampling: Sampling, seconds_left: float) -> str | None:
-    """The measured window ends when the interval is narrow enough, or else by steps or budget.
+    """The measured window ends when the interval is narrow enough, or else by steps, its own length or the budget.
 
     Never before ``min_steps``: a budget too short for those ends in the parent's timeout. The interval counts once
     there are samples enough for it to hold with 95 %. The budget is spent when two more steps, at the pace of the
@@ -143,6 +143,8 @@ def window_verdict(times: list[float], sampling: Sampling, seconds_left: float) 
         return "interval"
     if len(times) >= sampling.max_steps:
         return "max_steps"
+    if sum(times) >= sampling.window_s:
+        return "window"
     return "budget" if seconds_left < 2 * max(times) + TEARDOWN_S else None
 
 

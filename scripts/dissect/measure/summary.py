@@ -42,7 +42,7 @@ def training_metrics(
         paper_tokens_per_s=tokens / step.mean,
         step_time_cv=coefficient_of_variation(slowest([report.step_times_s for report in reports])),
         warmup_steps=len(first.warmup_step_times_s),
-        stopped_by=cast(Literal["interval", "max_steps", "budget"], first.stopped_by),
+        stopped_by=cast(Literal["interval", "max_steps", "window", "budget"], first.stopped_by),
         peak_memory_bytes=max(report.peak_memory_bytes for report in reports),
         peak_memory_source="rss" if spec.hardware.device == "cpu" else "allocator",
         nvml_peak_memory_bytes=nvml_peak,

@@ -6,7 +6,7 @@ One loop in the main thread, no thread of its own: the parent stays safe to fork
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from dissect.measure.launch import Launch, RankGroup
@@ -50,42 +50,78 @@ class RankEnd:
     exit_code: int | None
     """None: it was alive when the supervisor ended the attempt."""
     phase: Phase
+    ended_at: float = 0.0
+    """Seconds since the epoch: clocks that are set by the network agree between nodes."""
 
 
-def supervise(launch: Launch, host_memory_bytes: int, watchers: Sequence[Watcher]) -> Ending:
-    """Run the ranks to their end, or to the end of the budget or of the host memory that the spec declares."""
+@dataclass(frozen=True)
+class NodeEnd:
+    """How an attempt ended on one node."""
+
+    ends: list[RankEnd] = field(default_factory=list)
+    stopped: Ending | None = None
+    """Set where a limit of the spec ended it."""
+    lost: str | None = None
+    """Set where nobody was left to tell, in one sentence."""
+
+
+class OtherNodes:
+    """The rest of an attempt that spans nodes; of one on a single node there is none."""
+
+    def running(self) -> bool:
+        """Whether one is still at work."""
+        return False
+
+    def failed(self) -> bool:
+        """Whether one has ended badly."""
+        return False
+
+    def ends(self) -> list[NodeEnd]:
+        """How each ended, waiting for those that are about to."""
+        return []
+
+
+ALONE = OtherNodes()
+
+
+def supervise(
+    launch: Launch, host_memory_bytes: int, watchers: Sequence[Watcher], others: OtherNodes = ALONE
+) -> NodeEnd:
+    """Run the ranks to their end, or to the end of the budget or of the host memory that the spec declares.
+
+    Other nodes are waited for; what becomes of them has to be asked there.
+    """
     with RankGroup(launch) as group:
-        order: list[int] = []
+        order: dict[int, float] = {}
         stopped = None
         give_up = float("inf")
-        while group.live() and stopped is None and time.monotonic() < give_up:
+        while (group.live() or others.running()) and stopped is None and time.monotonic() < give_up:
             group.wait(INTERVAL_S)
-            if _note_ended(group, order):
+            if _note_ended(group, order) or others.failed():
                 give_up = min(give_up, time.monotonic() + GRACE_S)
             live = group.live()
             for watcher in watchers:
                 watcher.look(list(live.values()))
-            stopped = _over_limit(group, live, host_memory_bytes)
+            if live or others.running():
+                stopped = _over_limit(group, live, host_memory_bytes)
         exit_codes = group.exit_codes()
         group.kill()
-        order += [rank for rank in exit_codes if rank not in order]
-        ends = [RankEnd(rank, group.report(rank), exit_codes[rank], group.phase(rank)) for rank in order]
+        order |= {rank: time.time() for rank in exit_codes if rank not in order}
+        ends = [RankEnd(rank, group.report(rank), exit_codes[rank], group.phase(rank), order[rank]) for rank in order]
     for watcher in watchers:
         watcher.close()
-    return stopped or conclude(ends)
+    return NodeEnd(ends, stopped)
 
 
-def _note_ended(group: RankGroup, order: list[int]) -> bool:
-    """Append the ranks that ended since the last look; True if one of them ended badly."""
+def _note_ended(group: RankGroup, order: dict[int, float]) -> bool:
+    """Add the ranks that ended since the last look, with the time; True if one of them ended badly."""
     ended = {rank: code for rank, code in group.exit_codes().items() if code is not None and rank not in order}
-    order += ended
+    order |= dict.fromkeys(ended, time.time())
     return any(code != 0 for code in ended.values())
 
 
 def _over_limit(group: RankGroup, live: Mapping[int, int], host_memory_bytes: int) -> Ending | None:
-    if not live:
-        return None
-    phase = group.phase(min(live))
+    phase = group.phase(min(live, default=group.ranks[0]))
     if time.monotonic() > group.launch.deadline:
         return Ending(Status.TIMEOUT, phase, f"the budget was spent in phase {phase}", [])
     used = tree_memory(list(live.values()), host_memory_bytes)
@@ -131,7 +167,17 @@ def _trees(pids: Sequence[int]) -> "list[psutil.Process]":
     return found
 
 
-def conclude(ends: Sequence[RankEnd]) -> Ending:
+def conclude(nodes: Sequence[NodeEnd]) -> Ending:
+    """One ending out of the nodes': a limit that one of them enforced explains what the ranks of all report."""
+    stopped = next((node.stopped for node in nodes if node.stopped), None)
+    ending = stopped or conclude_ranks(
+        sorted((end for node in nodes for end in node.ends), key=lambda end: end.ended_at)
+    )
+    lost = next((node.lost for node in nodes if node.lost), None)
+    return Ending(Status.FAILED, None, lost, []) if lost and ending.status in (Status.OK, Status.FAILED) else ending
+
+
+def conclude_ranks(ends: Sequence[RankEnd]) -> Ending:
     """One ending out of the ranks', given in the order in which they ended.
 
     Out of memory on any rank explains whatever the others report, then ``invalid``, then ``timeout``; ``ok`` needs

@@ -33,14 +33,17 @@ class TrainingCell:
     workdir: Path
     deadline: float
     node: Node
+    launcher: str
+    """Command that starts the Python of the cell, for its other nodes."""
     trials: list[Trial] = field(default_factory=list)
     last: Ending | None = None
     """How the latest attempt ended."""
 
     def attempt(self, batch: int, probe_steps: int | None) -> Attempt:
         """Fork fresh ranks for this batch and watch them to their end."""
-        entry = partial(self.runner.run_rank, with_batch(self.spec, batch))
-        attempt = run_attempt(self.spec.hardware, entry, self.node, self.workdir, self.deadline, probe_steps)
+        spec = with_batch(self.spec, batch)
+        entry = partial(self.runner.run_rank, spec)
+        attempt = run_attempt(spec, entry, self.node, self.workdir, self.deadline, self.launcher, probe_steps)
         self.last = attempt.ending
         return attempt
 
@@ -76,19 +79,20 @@ class TrainingCell:
         if measurement.status is not Status.OK:
             return measurement
         reports = attempt.ending.reports
-        peak = attempt.gpu.peak_bytes() if attempt.gpu else None
-        metrics = summary.training_metrics(self.spec, batch, reports, self.trials, peak)
+        metrics = summary.training_metrics(self.spec, batch, reports, self.trials, attempt.nvml_peak_bytes)
         return replace(
             measurement,
             metrics=metrics,
             flags=summary.flags(metrics, reports, seen),
-            durations=summary.durations(reports, attempt.start, before),
+            durations=summary.durations(attempt.reports_here, attempt.start, before),
             samples=summary.raw_samples(reports),
         )
 
 
-def measure_training(spec: TrainingSpec, node: Node, store: Store, workdir: Path, deadline: float) -> Measurement:
-    """Measure a training cell; ``workdir`` is for the ranks' reports and is removed."""
+def measure_training(
+    spec: TrainingSpec, node: Node, store: Store, workdir: Path, deadline: float, launcher: str
+) -> Measurement:
+    """Measure a training cell; ``workdir`` is for the reports of its ranks and other nodes, and is removed."""
     if sentence := unfit(spec.hardware, node):
         return Measurement(Status.FAILED, reason=sentence)
     start = time.monotonic()
@@ -97,7 +101,7 @@ def measure_training(spec: TrainingSpec, node: Node, store: Store, workdir: Path
     imported = time.monotonic()
     runner.prepare(spec)
     before = Durations(imports_s=imported - start, prepare_s=time.monotonic() - imported)
-    cell = TrainingCell(spec, runner, workdir, deadline, node)
+    cell = TrainingCell(spec, runner, workdir, deadline, node, launcher)
     if spec.workload.batch == "max":
         return cell.search(hint(spec, store), before)
     return cell.measure(spec.workload.batch, before)

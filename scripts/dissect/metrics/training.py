@@ -35,7 +35,7 @@ class TrainingMetrics(Model):
     step_time_cv: NonNegativeFloat
     """Coefficient of variation of the step times."""
     warmup_steps: NonNegativeInt
-    stopped_by: Literal["interval", "max_steps", "budget"]
+    stopped_by: Literal["interval", "max_steps", "window", "budget"]
     peak_memory_bytes: PositiveInt
     """Largest over the ranks: allocator peak on GPUs, peak resident set on ``cpu``."""
     peak_memory_source: Literal["allocator", "rss"]

@@ -89,6 +89,16 @@ def _provenance(record: Record, name: str) -> Scalar:
     return value
 
 
+def _machine(record: Record) -> Scalar:
+    """Such as ``4 x NVIDIA H200, Intel Xeon Platinum 8480+``."""
+    provenance = record.result.provenance if record.result else None
+    if provenance is None:
+        return None
+    gpus = provenance.gpus if isinstance(provenance.gpus, list) else []
+    names = [f"{sum(gpu.name == name for gpu in gpus)} x {name}" for name in dict.fromkeys(gpu.name for gpu in gpus)]
+    return ", ".join([*names, provenance.cpu_model])
+
+
 def _flags(record: Record) -> str | None:
     return ";".join(record.result.flags) if record.result else None
 
@@ -114,9 +124,11 @@ OUTCOME = (
 )
 
 PROVENANCE = (
+    Column("reference", "set of reference results; empty for this clone's own", lambda r: r.cell.reference),
     Column("flags", "reasons to doubt (dissect.outcome.Flag), separated by ;", lambda r: _flags(r)),
     Column("key", "of the cell in the store; empty if unsupported", lambda r: r.cell.key),
     Column("measured_at", "UTC; empty if nothing was launched", lambda r: _provenance(r, "measured_at")),
+    Column("machine", "processor and GPUs that were found", lambda r: _machine(r)),
     Column("git_commit", "of this project when it measured", lambda r: _provenance(r, "git_commit")),
     Column("git_dirty", "whether files differed from that commit", lambda r: _provenance(r, "git_dirty")),
 )

@@ -20,7 +20,13 @@ def remarks(
 ) -> list[str]:
     """All of them, in the order in which they are printed; ``shown`` are the axes that the table itself has."""
     columns = [f"{q.header}: {q.meaning}{INTERVAL if q.interval else ''}." for q in quantities]
-    return [_setting(manifest, rows, shown), *columns, *_method_notes(manifest, rows), *_dates(rows)]
+    return [
+        _setting(manifest, rows, shown),
+        *columns,
+        *_method_notes(manifest, rows),
+        *_dates(rows),
+        *_references(manifest, rows),
+    ]
 
 
 def _setting(manifest: Manifest, rows: Sequence[Row], shown: Sequence[Axis]) -> str:
@@ -48,8 +54,26 @@ def _method_notes(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
 
 
 def _dates(rows: Sequence[Row]) -> list[str]:
+    own = _when([row for row in rows if not row["reference"]])
+    return [f"Measured {own} (UTC); the CSV has every cell's key, commit and reason."] if own else []
+
+
+def _references(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
+    """Whose numbers the others are: machine, dates and commits."""
+    others = [row for row in rows if row["reference"]]
+    sentences = []
+    for platform in dict.fromkeys(row["platform"] for row in others):
+        own = [row for row in others if row["platform"] == platform]
+        commits = ", ".join(dict.fromkeys(str(row["git_commit"])[:7] for row in own if row["git_commit"])) or "unknown"
+        machines = "; ".join(dict.fromkeys(str(row["machine"]) for row in own if row["machine"]))
+        label = manifest.platforms[platform].label
+        sentences.append(
+            f"{label}: results that the project ships, not of this clone; measured {_when(own)} (UTC) on {machines}; "
+            f"commit {commits}."
+        )
+    return sentences
+
+
+def _when(rows: Sequence[Row]) -> str:
     days = sorted({row["measured_at"][:10] for row in rows if row["measured_at"]})
-    if not days:
-        return []
-    when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
-    return [f"Measured {when} (UTC); the CSV has every cell's key, commit and reason."]
+    return " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""

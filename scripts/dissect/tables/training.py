@@ -156,7 +156,7 @@ _ORIGIN = (
     Column("attention_kernel", "the attention kernel that was seen to run", lambda r: _metric(r, "attention_kernel")),
     Column("n_steps", "steps of the measured window", lambda r: _steps(r)),
     Column("warmup_steps", "steps before it", lambda r: _metric(r, "warmup_steps")),
-    Column("stopped_by", "what ended it: interval, max_steps or budget", lambda r: _metric(r, "stopped_by")),
+    Column("stopped_by", "what ended it: interval, max_steps, window or budget", lambda r: _metric(r, "stopped_by")),
 )
 
 TRAINING = View(points=_points, quantities=_QUANTITIES, origin=_ORIGIN)

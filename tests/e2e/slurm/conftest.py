@@ -9,7 +9,9 @@ from slurm_site import Site, new_site
 
 PARTITIONS = {
     "faults": ["n1"], "down": ["n2"], "pair": ["n3", "n4"], "small": ["n5"], "main": ["n6"], "other": ["n7"],
+    "nodes": ["n8", "n9"], "late": ["n10"], "hungry": ["n10"], "lab": ["n6"],
 }  # fmt: skip
+ACCOUNTS = {"lab": "physics"}
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +19,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A running cluster; afterwards nothing of it is left."""
     if reason := why_not():
         pytest.skip(reason)
-    with running_cluster(tmp_path_factory.mktemp("cluster"), PARTITIONS) as running:
+    with running_cluster(tmp_path_factory.mktemp("cluster"), PARTITIONS, ACCOUNTS) as running:
         yield running
     assert running.leftovers() == [], "a process outlives the cluster"
 

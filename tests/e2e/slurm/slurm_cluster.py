@@ -44,6 +44,9 @@ SlurmdTimeout=20
 MinJobAge=3600
 KillWait=3
 BatchStartTimeout=10
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=2
+JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 SlurmdParameters=config_overrides
@@ -74,6 +77,8 @@ class Cluster:
     folder: Path
     partitions: dict[str, list[str]]
     """Partition -> its nodes."""
+    accounts: dict[str, str] = field(default_factory=dict)
+    """Partition -> the one account that it is for."""
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -150,9 +155,11 @@ def _environment(process: psutil.Process) -> dict[str, str]:
 
 
 @contextmanager
-def running_cluster(folder: Path, partitions: dict[str, list[str]]) -> Iterator[Cluster]:
+def running_cluster(
+    folder: Path, partitions: dict[str, list[str]], accounts: dict[str, str] | None = None
+) -> Iterator[Cluster]:
     """Bring a cluster up, and take it down with every process that belongs to it."""
-    cluster = Cluster(folder, partitions)
+    cluster = Cluster(folder, partitions, accounts or {})
     _configure(cluster)
     with ExitStack() as stack:
         stack.callback(_end, cluster)
@@ -177,7 +184,8 @@ def _configure(cluster: Cluster) -> None:
         conf += _NODE.format(name=name, host=host, port=ports.pop(), gpus=GPUS)
         gres += f"NodeName={name} Name=gpu Type=n File={folder}/gpu[0-{GPUS - 1}]\n"
     for name, nodes in cluster.partitions.items():
-        conf += f"PartitionName={name} Nodes={','.join(nodes)} MaxTime=1-00:00:00 State=UP\n"
+        allowed = f" AllowAccounts={cluster.accounts[name]}" if name in cluster.accounts else ""
+        conf += f"PartitionName={name} Nodes={','.join(nodes)} MaxTime=1-00:00:00 State=UP{allowed}\n"
     for number in range(GPUS):
         os.mknod(folder / f"gpu{number}", 0o20666, os.makedev(1, 3))  # a second /dev/null passes for a GPU
     (folder / "slurm.conf").write_text(conf)

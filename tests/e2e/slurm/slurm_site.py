@@ -78,19 +78,31 @@ class Site:
         axes = {"framework": ["deepspeed"], "method": ["Naive"], "batch": [1]}
         self._write(table, {**yaml.safe_load(table.read_text()), "axes": axes, "suites": {}})
 
-    def platform(self, name: str, *, host: dict[str, Any] | None = None, **scheduler: Any) -> None:
-        """A platform of that name on the partition of that name, unless told otherwise."""
+    def platform(self, name: str, facts: dict[str, Any] | None = None, **scheduler: Any) -> None:
+        """A platform of that name on the partition of that name; ``facts`` are keys of its file."""
         cpu = yaml.safe_load((self.folder / "config/platforms/cpu.yaml").read_text())
-        versions = {"pydantic": metadata.version("pydantic")}
         own = {
             "label": name,
             "environment": STEADY,
-            "host": host or {"cpu": "a virtual node", "memory_gib": 4},
+            "host": {"cpu": "a virtual node", "memory_gib": 4},
             "workload": {**cpu["workload"], "sampling": {"budget_s": 90}},
-            "environments": {"train": {"interpreter": "./tiny-python", "versions": versions}},
+            "environments": {"train": {"interpreter": "./tiny-python", "versions": self._versions()}},
             "scheduler": {"partition": name, "gpus": True, "gpu_model": "n", "cpus": 2, "margin_s": 30, **scheduler},
         }
-        self._write(f"config/platforms/{name}.yaml", {**cpu, **own})
+        self._write(f"config/platforms/{name}.yaml", {**cpu, **own, **(facts or {})})
+
+    def slow_start(self, name: str, command: str) -> dict[str, Any]:
+        """The environments of a platform whose Python does something else before its first start."""
+        python = self.folder / f"{name}-python"
+        python.write_text(
+            f'#!/bin/sh\n[ -e {name}.started ] || {{ touch {name}.started; {command}; }}\nexec ./tiny-python "$@"\n'
+        )
+        python.chmod(0o755)
+        return {"environments": {"train": {"interpreter": f"./{python.name}", "versions": self._versions()}}}
+
+    @staticmethod
+    def _versions() -> dict[str, str]:
+        return {"pydantic": metadata.version("pydantic")}
 
     def _write(self, path: str | Path, content: object) -> None:
         (self.folder / path).write_text(yaml.safe_dump(content, sort_keys=False))
@@ -131,6 +143,11 @@ class Site:
         logs = (self.folder / "results/logs/slurm").glob(f"*/*{fragment}*/*.log")
         return max(logs, key=lambda path: int(path.stem)).stem
 
+    def slurm_logs(self, fragment: str) -> str:
+        """What all jobs of a cell left."""
+        logs = (self.folder / "results/logs/slurm").glob(f"*/*{fragment}*/*.log")
+        return "".join(path.read_text() for path in logs)
+
     def table(self, name: str) -> Path:
         """A table's CSV."""
         return self.folder / f"results/tables/{name}.csv"
@@ -141,7 +158,7 @@ def new_site(folder: Path, cluster: Cluster) -> Site:
     new_clone(folder)
     site = Site(folder, cluster)
     python = folder / "tiny-python"
-    python.write_text(f'#!/bin/sh\nshift\nexec "{sys.executable}" "{ROOT}/tests/measure_tiny.py" "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/tests/measure_tiny.py" "$@"\n')
     python.chmod(0o755)
     for name in cluster.partitions:
         site.platform(name)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -117,12 +118,22 @@ def test_the_next_run_measures_the_failed_cell_alone(faulty: tuple[Site, Run]) -
 
 
 def test_nodes_fail_and_memory_runs_out(cluster: Cluster, site_of: Callable[..., Site]) -> None:
-    """A node goes down with its steps; of another only slurmd dies; a third has less memory than the cell wants."""
+    """A node goes down with its steps; of another only slurmd dies; a third has less memory than the cell wants.
+
+    Beside them Slurm ends two jobs at its own limits, which the runner stays below: there the environment's first start
+    took the time or the memory.
+    """
     site = site_of()
-    site.platform("small", host={"cpu": "a small node", "memory_gib": 0.35})
+    site.platform("late", site.slow_start("late", "sleep 45"), margin_s=5)
+    small = {"host": {"cpu": "a small node", "memory_gib": 0.35}}
+    eat = f"{sys.executable} -c 'import time; held = bytes(1) * (2 << 30); time.sleep(30)'"
+    site.platform("hungry", small | site.slow_start("hungry", eat))
+    site.platform("small", {"host": {"cpu": "a small node", "memory_gib": 0.35}})
     site.configure(
         ["Naive"],
-        ["down", "pair", "small"],
+        ["down", "pair", "small", "late", "hungry"],
+        # The job may take a minute; Slurm looks every half minute which ones took longer.
+        late={**environment(TINY_FAULT="hang", TINY_ONCE=str(site.folder / "hung")), "sampling": {"budget_s": 55.0}},
         down=environment(**LONG),
         pair=environment(TINY_STEPS="110", TINY_STEP_S="0.5"),
         small=environment(TINY_FAULT="memory"),
@@ -134,7 +145,7 @@ def test_nodes_fail_and_memory_runs_out(cluster: Cluster, site_of: Callable[...,
     _crash(cluster, "n2")
     cluster.start_daemon("n2")  # Slurm believes in the job until its time limit, two minutes here
     cluster.wait_until("the other node of the pair has the retry", lambda: _waits(site), 120)
-    assert run.end() == 0, run.output
+    assert run.end(200) == 0, run.output
     cluster.start_daemon(first)
     assert site.result("/down/").status == "ok"
     assert site.attempts("/down/") == 2
@@ -143,6 +154,11 @@ def test_nodes_fail_and_memory_runs_out(cluster: Cluster, site_of: Callable[...,
     oom = site.result("/small/")
     assert (oom.status, oom.phase) == ("oom", "host")
     assert site.attempts("/small/") == 1
+    assert "SLURM status is: 'TIMEOUT'" in run.output
+    assert (site.result("/late/").status, site.result("/late/").attempts) == ("ok", 2)
+    assert site.result("/hungry/").status == "ok"
+    assert site.attempts("/hungry/") == 1, "the first job got no further than the start"
+    assert "Exceeded job memory limit" in site.slurm_logs("_hungry_")
     assert site.table("table_III").exists()
     cluster.wait_until("all nodes are back", lambda: set(cluster.states().values()) <= {"idle", "completing"}, 60)
 

@@ -10,6 +10,8 @@ import pytest
 from slurm_cluster import Cluster
 from slurm_site import Run, Site, environment, interrupt, new_site
 
+from dissect.preflight import refusals
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.slurm]
 
 LONG = {"TINY_STEPS": "16", "TINY_STEP_S": "0.5"}
@@ -120,9 +122,10 @@ def test_a_full_disk_leaves_nothing_half_and_the_next_run_heals(site_of: Callabl
     [
         ({"partition": "nowhere"}, "Invalid partition name specified"),
         ({"gpu_model": "a900"}, "Requested node configuration is not available"),
+        ({"partition": "lab", "account": "chemistry"}, "so it can't use this partition (lab allows physics)"),
         ({"cpus": 1000}, "it would wait for ever with the reason PartitionConfig"),
     ],
-    ids=["partition", "GPU type", "CPUs"],
+    ids=["partition", "GPU type", "account", "CPUs"],
 )
 def test_what_sbatch_refuses_is_said_once_and_stops_the_run(
     cluster: Cluster, site_of: Callable[..., Site], scheduler: dict[str, object], says: str
@@ -139,10 +142,20 @@ def test_what_sbatch_refuses_is_said_once_and_stops_the_run(
     assert idle(cluster, "main")
 
 
+def test_a_name_that_slurm_takes_is_not_refused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an accounting database that is any account and QOS, but for a partition that asks for certain ones."""
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    request = {"slurm_account": "physics", "qos": "high", "runtime": 1, "mem_mb": 100, "nodes": 1}
+    assert refusals([{"slurm_partition": "main", **request}]) == []
+    (sentence,) = refusals([{"slurm_partition": "lab", **request}])
+    assert "--qos=high" in sentence
+
+
 def test_a_request_that_must_wait_for_a_node_is_not_refused(cluster: Cluster, site_of: Callable[..., Site]) -> None:
     site = site_of()
     site.configure(["Naive"], ["small"])
-    cluster.slurm("scontrol", "update", "nodename=n5", "state=down", "reason=maintenance")
+    cluster.slurm("scontrol", "update", "nodename=n5", "state=drain", "reason=maintenance")
     run = site.start("all")
     cluster.wait_until("the job waits", lambda: not idle(cluster, "small"))
     cluster.slurm("scontrol", "update", "nodename=n5", "state=resume")

@@ -1,0 +1,77 @@
+"""Reference results: cells that others measured, shown beside one's own and never in their place.
+
+A set is a folder below config/references/ that holds an unpacked export (``dissect.exchange``). Tables read the copies
+in results/references/, which are made when the workflow is parsed.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dissect.cells.cell import Cell
+from dissect.cells.resolve import expand
+from dissect.config.catalog import Catalog
+from dissect.config.errors import ConfigError
+from dissect.exchange import MANIFEST, ExportManifest
+
+SETS_DIR = "config/references"
+REFERENCES_DIR = "results/references"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One finished cell of a set."""
+
+    set_name: str
+    cell: Cell
+    """As this configuration names it, with the key and the path of the reference."""
+
+
+def publish_references(project: Path) -> None:
+    """Make results/references/ hold the sets of config/references/, and no others."""
+    published = {path.name: path for path in (project / REFERENCES_DIR).glob("*")}
+    for name, manifest in _contents(project).items():
+        copy = published.pop(name, project / REFERENCES_DIR / name)
+        if not (copy / MANIFEST).exists() or (copy / MANIFEST).read_bytes() != manifest.read_bytes():
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(manifest.parent, copy)
+    for stale in published.values():
+        shutil.rmtree(stale)
+
+
+def read_sets(project: Path) -> dict[str, ExportManifest]:
+    """Set -> its table of contents; raises ConfigError if one cannot be read."""
+    return {name: _read(path, project) for name, path in _contents(project).items()}
+
+
+def references_of(experiment: str, catalog: Catalog, sets: Mapping[str, ExportManifest]) -> list[Reference]:
+    """The reference cells that this table or figure would have on their platforms, matched by their readable id.
+
+    Suite and overrides do not count: what was measured is shown.
+    """
+    every = replace(catalog, root=catalog.root.model_copy(update={"suite": "full"}))
+    found = []
+    for name, manifest in sets.items():
+        keys = {cell.id: key for key, cell in manifest.cells.items()}
+        platforms = {cell.id.split("/")[1] for cell in manifest.cells.values()}
+        for cell in expand(experiment, every, [p for p in catalog.platforms if p in platforms], []):
+            if key := keys.get(cell.id):
+                path = f"{REFERENCES_DIR}/{name}/cells/{key}/result.json"
+                found.append(Reference(name, replace(cell, key=key, unsupported=None, reference=path)))
+    return found
+
+
+def _contents(project: Path) -> dict[str, Path]:
+    return {path.parent.name: path for path in sorted((project / SETS_DIR).glob(f"*/{MANIFEST}"))}
+
+
+def _read(path: Path, project: Path) -> ExportManifest:
+    try:
+        return ExportManifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = f"{path.relative_to(project)}: {'.'.join(map(str, first['loc'])) or 'the whole'}"
+        raise ConfigError(f"{where}: {first['msg']}; unpack the set's export anew") from None

@@ -1,0 +1,15 @@
+#!/usr/bin/env python
+"""Run the ranks of one node of a cell; started by ``dissect.measure.nodes`` on each node but the first."""
+
+import os
+import sys
+
+from dissect.measure.nodes import Order, follow
+from measure import keep_byte_code
+
+if __name__ == "__main__":
+    keep_byte_code()
+    passed = follow(Order.model_validate_json(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0 if passed else 1)
