@@ -57,13 +57,17 @@ def operator_constraint(family: str, operator: str, platform: Platform, n_gpus: 
 
 
 def engine_constraint(
-    framework: str, platform: Platform, environment: Environment | None, workload: ServeWorkload
+    framework: str, platform: Platform, environment: Environment | None, workload: ServeWorkload, n_gpus: int
 ) -> str | None:
     """The platform must have the engine, and the engine what is asked of it."""
     if framework != "transformers" and platform.device == "cpu":
         return f"{framework} runs on GPUs only"
     if environment is None:
         return f"the platform names no environment for {framework}"
+    if framework == "tgi" and environment.starts_python:
+        return "TGI is no Python package: the platform must name a command, a container or a url for it"
+    if framework == "transformers" and n_gpus > 1:
+        return "transformers serve does not split a model over GPUs"
     if workload.calibrate and not (framework == "vllm" and environment.starts_python):
         return "the second load generator comes with vLLM's own Python"
     return None

@@ -42,7 +42,7 @@ def serving_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> C
     engine = platform.environment_of(point.framework)
     reason = (
         constraints.runner_constraint("serve", point.framework)
-        or constraints.engine_constraint(point.framework, platform, engine, workload)
+        or constraints.engine_constraint(point.framework, platform, engine, workload, n_gpus)
         or constraints.hardware_constraint(platform, n_gpus)
         or constraints.heads_constraint(architecture, n_gpus)
         or constraints.sequence_constraint(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from dissect.cells.spec import ServeSpec
@@ -71,11 +72,15 @@ def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder
     command = load.command(spec, target, folder.absolute() / PROMPTS, output.absolute())
     environment = {**os.environ, "GUIDELLM__MAX_WORKER_PROCESSES": str(load.workers(cores())), "HF_HUB_OFFLINE": "1"}
     environment["CUDA_VISIBLE_DEVICES"] = ""
-    client = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        _watch(client, engine, server, output, watch)
-    finally:
-        _end(client)
+    with TemporaryDirectory(prefix="llm-dissect-") as cache:
+        environment["HF_DATASETS_CACHE"] = cache
+        client = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            _watch(client, engine, server, output, watch)
+        finally:
+            _end(client)
     if client.returncode != 0 or not output.exists():
         reason = f"guidellm ended with exit code {client.returncode} and {'a' if output.exists() else 'no'} record"
         raise Ended(Status.FAILED, Phase.SERVE, reason)
