@@ -133,7 +133,7 @@ def test_one_that_does_not_want_to_end_is_ended(bench, monkeypatch, fault):
 
 def test_death_in_between_tells_out_of_memory_from_the_rest(tmp_path):
     log = tmp_path / "log"
-    server = Server([], {}, log, "")
+    server = Server([], {}, log)
     log.write_text("GPU KV cache size: 1 tokens\nApplication startup complete\nkilled\n")
     assert death(load_engine(spec_of()), server).phase is Phase.SERVE
     log.write_text("GPU KV cache size: 1 tokens\nCUDA out of memory\n")
@@ -150,7 +150,7 @@ def test_nothing_is_left_when_owner_or_keeper_is_killed(bench, victim):
         from pathlib import Path
         from dissect.serve.server import Server
         command = [sys.executable, {str(FAULTY)!r}, "--fault", {"offspring" if victim == "owner" else "none"!r}, "--port", "{port}", {str(bench.folder)!r}]
-        with Server(command, {{}}, Path({str(bench.log)!r}), "") as server:
+        with Server(command, {{}}, Path({str(bench.log)!r})) as server:
             deadline = time.monotonic() + 60
             while len(server.pids()) < {3 if victim == "owner" else 2} and time.monotonic() < deadline:
                 time.sleep(0.05)

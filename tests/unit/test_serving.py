@@ -22,6 +22,7 @@ from dissect.metrics.quantiles import quantile, quantile_interval
 from dissect.outcome import Phase
 from dissect.serve import contract
 from dissect.serve.burst import samples_of
+from dissect.serve.calibration import bench_command, calibration_of
 from dissect.serve.checkpoint import checkpoint_id, shards_of, tensor_shapes
 from dissect.serve.clientload import ClientLoad
 from dissect.serve.engine import Place, kv_cache_bytes, kv_cache_tokens, load_engine, memory_phase, prefix_cache_hits
@@ -29,6 +30,7 @@ from dissect.serve.load import RequestRecord, command, normalise, to_jsonl_gz, w
 from dissect.serve.load import Target as LoadTarget
 from dissect.serve.prompts import make_prompts
 from dissect.serve.server import command_of
+from dissect.serve.watch import Ended
 from goldens import check_golden
 from yaml_models import architecture
 
@@ -102,7 +104,7 @@ def test_a_fulfilled_contract_has_no_violation() -> None:
         ({"status": "error", "error": "HTTP\n 429"}, "1 of 4 requests failed, 1 of them with: HTTP 429"),
         ({"status": "incomplete"}, "1 of 4 requests failed, 1 of them with: incomplete"),
         ({"completion_tokens": 15}, "1 answers do not have 16 tokens but 15"),
-        ({"completion_tokens": None}, "1 answers do not have 16 tokens but None"),
+        ({"completion_tokens": None}, "1 answers came without the server's count of their tokens"),
         ({"prompt_tokens": 63}, "the server counted 63, 64 tokens in prompts of 64"),
         ({"prompt_tokens": 65}, "the server counted 64, 65 tokens in prompts of 64"),
         ({"cached_tokens": 48}, "48 prompt tokens came from a prefix cache"),
@@ -187,7 +189,23 @@ def command_lines() -> str:
     for arrival in ({"kind": "burst"}, {"kind": "poisson", "rate": 4.0}):
         spec = make.serve_spec(engine="tgi", arrival=arrival)
         shown[f"guidellm, {arrival['kind']}"] = command(spec, target, Path("p.jsonl"), Path("o.json"))[1:]
+    site = ServingSite(checkpoints="c", keep_checkpoints=True, python="envs/run vllm@3.12 -- python")
+    spec, engine = make.serve_spec(), load_engine(make.serve_spec())
+    shown["vllm bench"] = bench_command(spec, engine, site, PLACE.checkpoint, target.url, Path("/cell"))
     return json.dumps(shown, indent=1) + "\n"
+
+
+BENCH = {
+    "completed": 40, "total_output_tokens": 5120, "request_throughput": 3.2, "output_throughput": 409.6,
+    "median_e2el_ms": 6100.0, "median_ttft_ms": 2400.0,
+}  # fmt: skip
+
+
+def test_the_second_load_generator_must_have_done_the_same_work() -> None:
+    found = calibration_of(make.serve_spec(), BENCH)
+    assert (found.output_tokens_per_s, found.median_latency_s, found.median_ttft_s) == (409.6, 6.1, 2.4)
+    with pytest.raises(Ended, match="counted 39 requests and 5120 tokens, 5120 tokens were asked for"):
+        calibration_of(make.serve_spec(), BENCH | {"completed": 39})
 
 
 def test_command_lines_are_those_that_were_looked_at() -> None:

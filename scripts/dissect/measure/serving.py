@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
@@ -15,6 +16,7 @@ from dissect.measure.node import Node
 from dissect.outcome import Flag, Phase, Status
 from dissect.result import Durations
 from dissect.serve import burst, startup
+from dissect.serve.calibration import calibrate
 from dissect.serve.checkpoint import NoSpace, checkpoint, checkpoint_bytes
 from dissect.serve.engine import Engine, load_engine
 from dissect.serve.prompts import check_prompts, make_prompts, write_prompts
@@ -54,8 +56,15 @@ class ServingCell:
                 self._took(warmup_s=time.monotonic() - warmup)
                 sent = burst.send(self.spec, self.engine, folder, server, self.folder, self.watch)
                 measured = burst.conclude(self.spec, self.engine, server, sent, self.watch, ready_s)
+                if load.calibrate and measured.get("metrics"):
+                    self._calibrate(folder, server, measured)
         self._took(window_s=sent.load.end_s)
         return replace(self._seen(sent.window), **measured)
+
+    def _calibrate(self, folder: Path, server: Server, measured: dict[str, Any]) -> None:
+        """Add what the second load generator finds."""
+        found = calibrate(self.spec, self.engine, self.site, folder, server, self.folder, self.watch)
+        measured["metrics"] = measured["metrics"].model_copy(update={"calibration": found})
 
     def ended(self, how: Ended) -> Measurement:
         """Without numbers: what was seen of the machine, and why."""

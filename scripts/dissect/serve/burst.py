@@ -2,9 +2,6 @@
 
 import gzip
 import logging
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +16,7 @@ from dissect.outcome import Phase, Status
 from dissect.serve import contract, load
 from dissect.serve.engine import Engine, kv_cache_bytes, kv_cache_tokens, prefix_cache_hits
 from dissect.serve.load import Load, RequestRecord, Target
-from dissect.serve.server import Server, get, tree
+from dissect.serve.server import Kept, Server, get, tail
 from dissect.serve.startup import version_of
 from dissect.serve.watch import Ended, Watch, death
 from dissect.store import write_atomically
@@ -27,6 +24,7 @@ from dissect.store import write_atomically
 PROMPTS = "prompts.jsonl"
 REQUESTS = "requests.jsonl.gz"
 RAW = "guidellm.json.gz"
+CLIENT_LOG = "guidellm.log"
 PARTIAL = "requests.partial.jsonl.gz"
 """What there was when the server died; for diagnosis only."""
 MOST_LOADS = 2
@@ -67,39 +65,36 @@ def send(spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, fold
 
 def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder: Path, watch: Watch) -> bytes:
     """Run guidellm to its end and return what it wrote."""
-    output = folder / "guidellm.json"
+    output, log = folder / "guidellm.json", folder / CLIENT_LOG
     output.unlink(missing_ok=True)
+    log.unlink(missing_ok=True)
     command = load.command(spec, target, folder.absolute() / PROMPTS, output.absolute())
-    environment = {**os.environ, "GUIDELLM__MAX_WORKER_PROCESSES": str(load.workers(cores())), "HF_HUB_OFFLINE": "1"}
-    environment["CUDA_VISIBLE_DEVICES"] = ""
     with TemporaryDirectory(prefix="llm-dissect-") as cache:
-        environment["HF_DATASETS_CACHE"] = cache
-        client = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
-        )
-        try:
+        environment = {
+            "GUIDELLM__MAX_WORKER_PROCESSES": str(load.workers(cores())), "HF_HUB_OFFLINE": "1",
+            "HF_DATASETS_CACHE": cache, "CUDA_VISIBLE_DEVICES": "",
+        }  # fmt: skip
+        with Kept(command, environment, log, folder=folder) as client:
             _watch(client, engine, server, output, watch)
-        finally:
-            _end(client)
-    if client.returncode != 0 or not output.exists():
-        reason = f"guidellm ended with exit code {client.returncode} and {'a' if output.exists() else 'no'} record"
-        raise Ended(Status.FAILED, Phase.SERVE, reason)
+    if client.exit_code != 0 or not output.exists():
+        reason = f"guidellm ended with exit code {client.exit_code} and {'a' if output.exists() else 'no'} record"
+        raise Ended(Status.FAILED, Phase.SERVE, f"{reason}; the end of {log}: {' '.join(tail(log, 3).split())[-300:]}")
     raw = output.read_bytes()
     output.unlink()
     return raw
 
 
-def _watch(client: "subprocess.Popen[bytes]", engine: Engine, server: Server, output: Path, watch: Watch) -> None:
+def _watch(client: Kept, engine: Engine, server: Server, output: Path, watch: Watch) -> None:
     """Until the load generator has ended; raises :class:`Ended` where the server dies before, its records kept."""
     died_at: float | None = None
-    while client.poll() is None:
-        watch.pause(server, tree(client.pid), Phase.SERVE)
+    while client.exit_code is None:
+        watch.pause(server, client.pids(), Phase.SERVE)
         if died_at is None and server.exit_code is not None:
             died_at = time.monotonic()
         if died_at is not None and time.monotonic() > died_at + _CLIENT_LEAVES_S:
             break
     if server.exit_code is not None:
-        _end(client)
+        client.stop()
         _keep_partial(output)
         raise death(engine, server)
 
@@ -112,16 +107,6 @@ def _keep_partial(output: Path) -> None:
         return
     write_atomically(output.with_name(PARTIAL), load.to_jsonl_gz(records))
     output.unlink()
-
-
-def _end(client: "subprocess.Popen[bytes]") -> None:
-    """End the load generator with its workers; its main process alone would leave them."""
-    for pid in [client.pid, *tree(client.pid)]:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    client.wait()
 
 
 def conclude(

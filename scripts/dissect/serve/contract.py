@@ -48,6 +48,8 @@ def _missing(load: ServeWorkload, records: Sequence[RequestRecord]) -> str | Non
 
 def _lengths(load: ServeWorkload, records: Sequence[RequestRecord]) -> str | None:
     answers = Counter(record.completion_tokens for record in records)
+    if uncounted := answers[None]:
+        return f"{uncounted} answers came without the server's count of their tokens"
     if set(answers) != {load.output_tokens}:
         wrong = sum(count for tokens, count in answers.items() if tokens != load.output_tokens)
         counts = sorted(str(tokens) for tokens in answers if tokens != load.output_tokens)

@@ -135,8 +135,9 @@ def _record(status: Ending, request: dict[str, Any], start: float) -> RequestRec
         t_last_token_s=after_start("last_token_iteration"),
         t_end_s=after_start("request_end"),
         pieces=timings["token_iterations"] or 0,
-        prompt_tokens=request["prompt_tokens"] if answered else None,
-        completion_tokens=request["output_tokens"] if answered else None,
+        # Not its own `output_tokens`: without the server's record those are the pieces.
+        prompt_tokens=request["input_metrics"]["text_tokens"] if answered else None,
+        completion_tokens=request["output_metrics"]["text_tokens"] if answered else None,
         cached_tokens=request.get("cached_tokens") if answered else None,
         error=request["info"]["error"],
     )

@@ -77,15 +77,16 @@ def tail(log: Path, lines: int = _TAIL_LINES) -> str:
 
 
 @dataclass
-class Server:
-    """The server of one cell; leaving its ``with`` block ends every process of it."""
+class Kept:
+    """A program whose every process ends with the ``with`` block, or with this process, however that ends."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
     log: Path
-    url: str
     farewell: Sequence[str] = ()
     """What is run once it has ended, such as the removal of a container."""
+    folder: Path | None = None
+    """That it works in."""
     _keeper: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
 
     def __enter__(self) -> Self:
@@ -93,7 +94,7 @@ class Server:
         with self.log.open("ab") as log:
             self._keeper = subprocess.Popen(
                 [sys.executable, "-P", keeper.__file__, options, *self.command],
-                stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=self.folder,
                 env={**os.environ, **self.environment},
             )  # fmt: skip
         return self
@@ -125,7 +126,7 @@ class Server:
         return tree(self._keeper.pid) if self._keeper and self._keeper.poll() is None else []
 
     def roots(self) -> list[int]:
-        """The engine's own first process, and those that lost their parent: its keeper's children."""
+        """Its own first process, and those that lost their parent: its keeper's children."""
         try:
             return [child.pid for child in psutil.Process(self._keeper.pid).children()] if self._keeper else []
         except psutil.NoSuchProcess:
@@ -134,6 +135,13 @@ class Server:
     def said(self) -> str:
         """Its whole log."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+@dataclass
+class Server(Kept):
+    """The server of one cell."""
+
+    url: str = ""
 
 
 @dataclass

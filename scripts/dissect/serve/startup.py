@@ -70,7 +70,7 @@ def started(
 
 def _server(spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, log: Path, visible: str) -> Server:
     if site.url is not None:
-        return RunningServer([], {}, log, site.url.rstrip("/"))
+        return RunningServer([], {}, log, url=site.url.rstrip("/"))
     place = Place(checkpoint, *free_ports(2))
     name = f"llm-dissect-{os.getpid()}-{place.port}"
     docker = site.container is not None and site.container.runtime == "docker"
