@@ -281,7 +281,7 @@ def test_prefix_hits_are_read_from_metrics() -> None:
 def test_the_checkpoint_has_every_parameter(model: str, parameters: int) -> None:
     shapes = tensor_shapes(architecture(model))
     assert sum(math.prod(shape) for shape in shapes.values()) == parameters
-    shards = shards_of(shapes, 2)
+    shards = shards_of(shapes, 2, 4 * 2**30)
     assert [name for names in shards for name in names] == list(shapes)
     assert all(sum(2 * math.prod(shapes[name]) for name in names) <= 4 * 2**30 for names in shards)
 

@@ -70,7 +70,7 @@ def tensor_shapes(model: ModelArchitecture) -> dict[str, tuple[int, ...]]:
     return shapes | {"model.norm.weight": (width,), "lm_head.weight": (model.vocab_size, width)}
 
 
-def shards_of(shapes: Mapping[str, tuple[int, ...]], item_bytes: int, limit: int = SHARD_BYTES) -> list[list[str]]:
+def shards_of(shapes: Mapping[str, tuple[int, ...]], item_bytes: int, limit: int) -> list[list[str]]:
     """Names by file: in order, each file as full as ``limit`` bytes allow."""
     shards: list[list[str]] = [[]]
     used = 0
@@ -103,10 +103,12 @@ def checkpoint(model: ModelArchitecture, dtype: DType, seed: int, root: Path, ke
     folder = root / checkpoint_id(model, dtype, seed)
     root.mkdir(parents=True, exist_ok=True)
     with (root / f".{folder.name}.lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            _make(model, dtype, seed, folder)
         fcntl.flock(lock, fcntl.LOCK_SH)
+        if not folder.exists():
+            fcntl.flock(lock, fcntl.LOCK_EX)  # lets go of the shared one first, so two of these cannot block each other
+            if not folder.exists():
+                _make(model, dtype, seed, folder)
+            fcntl.flock(lock, fcntl.LOCK_SH)
         try:
             yield folder
         finally:
@@ -191,7 +193,7 @@ def _write_weights(model: ModelArchitecture, dtype: DType, seed: int, folder: Pa
     kind = {"bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
     pool = (torch.randn(_POOL, generator=generator) * STANDARD_DEVIATION).to(kind)
     shapes = tensor_shapes(model)
-    shards = shards_of(shapes, BYTES[dtype])
+    shards = shards_of(shapes, BYTES[dtype], SHARD_BYTES)
     place = 0
     where: dict[str, str] = {}
     for number, names in enumerate(shards, start=1):
