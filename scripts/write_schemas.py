@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 from dissect.config.architecture import ModelFile
+from dissect.config.claims import Claims
 from dissect.config.experiment import Experiment
 from dissect.config.methods import Methods
 from dissect.config.platform import Platform
 from dissect.config.root import RootConfig
 
 SCHEMAS = {
+    "claims": Claims,
     "config": RootConfig,
     "experiment": Experiment,
     "methods": Methods,

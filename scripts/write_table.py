@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 from dissect.cells.manifest import read_manifest
+from dissect.claims.table import build_claims
+from dissect.config.claims import CLAIMS
 from dissect.result import ResultError
 from dissect.tables.pivot import LayoutError
 from dissect.tables.table import build_table
@@ -18,8 +20,10 @@ def main() -> None:
     parser.add_argument("--md", type=Path)
     parser.add_argument("--tex", type=Path)
     arguments = parser.parse_args()
+    manifest = read_manifest(arguments.manifest)
+    build = build_claims if manifest.layout["kind"] == CLAIMS else build_table
     try:
-        table = build_table(read_manifest(arguments.manifest), Path())
+        table = build(manifest, Path())
     except (ResultError, LayoutError) as error:
         sys.exit(f"llm-dissect: {error}")
     for path, text in ((arguments.csv, table.csv), (arguments.md, table.markdown), (arguments.tex, table.latex)):

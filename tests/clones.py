@@ -92,7 +92,7 @@ def new_clone(folder: Path) -> Clone:
 def stubbed_clone(folder: Path) -> Clone:
     """A clone whose measuring command is replaced."""
     clone = new_clone(folder)
-    paths = f"{ROOT / 'scripts'}:{ROOT / 'tests'}"
+    paths = f"$PWD/scripts:{ROOT / 'tests'}"
     command = f'PYTHONPATH="{paths}" exec "{sys.executable}" "{STUB}" "$@"'
     (folder / "envs/run").write_text(f"#!/bin/sh\n{command}\n")
     # A site's own interpreter would really measure.

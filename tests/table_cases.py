@@ -7,6 +7,7 @@ from typing import Any
 import factories as make
 from dissect.cells.manifest import Manifest
 from dissect.cells.spec import Hardware, ModelArchitecture
+from dissect.config.kinds import OPERATORS
 from dissect.outcome import Flag, Phase, Status
 
 Outcome = tuple[Status, Phase | None, str]
@@ -192,6 +193,168 @@ def scaling(project: Path, platforms: Mapping[str, Sequence[float | Outcome]], c
     return make.manifest("fig_4", cells, layout, title="Figure 4: scaling efficiency")
 
 
+SPENT: Outcome = (Status.TIMEOUT, Phase.FORWARD, "a call takes 31.4 s, too long for 13 in the 20 s left")
+WRONG: Outcome = (Status.INVALID, Phase.FORWARD, "sdpa_efficient cannot run here: No available kernel")
+RTX = make.hardware("NVIDIA GeForce RTX 4090", 1)
+
+
+def operators_gemm(project: Path) -> Manifest:
+    """Layers of two models and squares; sizes that ended differently, a flag, and a platform without a peak."""
+    on_cpu = make.hardware("cpu", 1, "cpu")
+    layers = make.operator_spec("layers", sizes=(16, 4096))
+    times = (2e-5, 5e-5, 5e-5, 1e-4, OOM, 4e-4, 7e-4, SPENT)
+    results = [
+        ("h200", make.ok_result(layers, make.operator_metrics(layers, times))),
+        ("h200", make.ok_result(make.operator_spec("square", sizes=(4095, 4096)), flags=[Flag.THROTTLED])),
+        ("cpu", make.ok_result(make.operator_spec("square", on_cpu, sizes=(4095, 4096)))),
+        ("rtx4090", make.ended_result(make.operator_spec("layers", RTX), *OOM)),
+        ("rtx4090", make.ended_result(make.operator_spec("square", RTX), *SPENT)),
+    ]  # fmt: skip
+    cells = [make.published_cell(project, result, platform=platform) for platform, result in results]
+    layout = {
+        "kind": "pivot", "view": "gemm", "rows": ["product", "rows"], "columns": ["platform"], "split": ["model"],
+        "values": ["tflops", "peak_share", "call_time_s"],
+    }  # fmt: skip
+    return make.manifest("operators_gemm", cells, layout, title="Operators: matrix products")
+
+
+def operators_memcpy(project: Path) -> Manifest:
+    """A direction that is measured, one that cannot exist on a platform, and one that has a number nowhere."""
+    cells = [
+        make.published_cell(project, make.ok_result(make.operator_spec("host_to_device_pinned")), platform="h200"),
+        make.published_cell(project, make.ended_result(make.operator_spec("host_to_host"), *OOM), platform="h200"),
+    ]
+    ids = {"stage": "operators", "model": "-", "framework": "memcpy", "n_gpus": 1, "seq_len": None, "batch": None}
+    cells += [
+        make.unsupported_cell(f"{name} needs a device", **ids, platform="cpu", method=name, workload="bf16-b1-n1")
+        for name in ("host_to_device_pinned", "host_to_host")
+    ]
+    layout = {
+        "kind": "pivot", "view": "memcpy", "rows": ["method", "size_bytes"], "columns": ["platform"],
+        "values": ["gb_per_s", "call_time_s"],
+    }  # fmt: skip
+    return make.manifest("operators_memcpy", cells, layout, title="Operators: copies")
+
+
+def operators_collectives(project: Path) -> Manifest:
+    """Every collective on two and four GPUs, and none on one."""
+    cells = []
+    for name in OPERATORS["collectives"]:
+        ids = {"stage": "operators", "model": "-", "framework": "collectives", "seq_len": None, "batch": None}
+        reason = "a collective needs at least two GPUs"
+        cells.append(make.unsupported_cell(reason, **ids, method=name, n_gpus=1, workload="bf16-b1-n1"))
+        for count in (2, 4):
+            spec = make.operator_spec(name, make.hardware(n_gpus=count), sizes=(65536, 2**30))
+            metrics = make.operator_metrics(spec, (2e-5, 0.004) if count == 2 else (3e-5, OOM))
+            cells.append(make.published_cell(project, make.ok_result(spec, metrics), platform="h200"))
+    layout = {
+        "kind": "pivot", "view": "collectives", "rows": ["n_gpus", "size_bytes"], "split": ["method"],
+        "values": ["algorithm_gb_per_s", "bus_gb_per_s", "call_time_s"],
+    }  # fmt: skip
+    return make.manifest("operators_collectives", cells, layout, title="Operators: collectives")
+
+
+def operators_attention(project: Path) -> Manifest:
+    """Kernels that ran at every length, at some, and at none."""
+    outcomes: dict[str, Sequence[float | Outcome]] = {
+        "eager": (0.004, 0.009, OOM, OOM), "sdpa_flash": (1e-4, 3e-4, 1e-3, 3e-3),
+    }  # fmt: skip
+    cells = []
+    for name, times in outcomes.items():
+        spec = make.operator_spec(name)
+        result = make.ok_result(spec, make.operator_metrics(spec, times))
+        cells.append(make.published_cell(project, result, platform="h200"))
+    efficient = make.ended_result(make.operator_spec("sdpa_efficient"), *WRONG)
+    cells.append(make.published_cell(project, efficient, platform="h200"))
+    layout = {
+        "kind": "pivot", "view": "attention_kernels", "rows": ["method", "sequence"], "columns": ["direction"],
+        "split": ["model"], "values": ["tflops", "call_time_s"],
+    }  # fmt: skip
+    return make.manifest("operators_attention", cells, layout, title="Operators: attention")
+
+
+def fig_roofline(project: Path) -> Manifest:
+    """The products below a roof, and where there is none."""
+    layout = {
+        "kind": "roofline", "view": "gemm", "panels": ["platform"], "series": ["model"], "x": ["product", "rows"],
+        "values": ["tflops", "arithmetic_intensity"],
+    }  # fmt: skip
+    gemm = operators_gemm(project)
+    platforms = {**gemm.platforms, "h200": gemm.platforms["h200"].model_copy(update={"memory_bytes_per_s": 4.8e12})}
+    return gemm.model_copy(update={"name": "fig_roofline", "kind": "figure", "layout": layout, "platforms": platforms})
+
+
+def fig_attention(project: Path) -> Manifest:
+    """The kernels as curves, forward and backward apart."""
+    layout = {
+        "kind": "curve", "view": "attention_kernels", "panels": ["direction"], "series": ["method"], "x": ["sequence"],
+        "values": ["tflops"],
+    }  # fmt: skip
+    changes = {"name": "fig_attention", "kind": "figure", "layout": layout}
+    return operators_attention(project).model_copy(update=changes)
+
+
+def profiled(project: Path, name: str, methods: Mapping[str, float | Outcome], **layout: Any) -> Manifest:
+    """Profiles of these methods on a GPU, with so many seconds of forward kernels; one on a CPU, one unsupported."""
+    cells = []
+    for method, outcome in methods.items():
+        knobs = {"attention": "flash_attention_2"} if "F" in method.split("+") else {}
+        batch = 32 if "R" in method.split("+") else 1
+        stage = 2 if "Z2" in method else 0
+        spec = make.profile_spec(batch=batch, recompute="R" in method.split("+"), zero_stage=stage, **knobs)
+        if isinstance(outcome, tuple):
+            result = make.ended_result(spec, *outcome)
+        else:
+            result = make.ok_result(spec, make.profile_metrics(spec, outcome))
+        cells.append(make.published_cell(project, result, platform="h200", method=method))
+    on_cpu = make.profile_spec(make.hardware("cpu", 2, "cpu"))
+    cells.append(make.published_cell(project, make.ok_result(on_cpu), platform="cpu", method="Naive"))
+    ids = {"stage": "profile", "platform": "a800", "n_gpus": 8}
+    cells.append(make.unsupported_cell("not built yet", **ids))
+    return make.manifest(name, cells, layout, title=f"{name.replace('_', ' ').capitalize()}: a step taken apart")
+
+
+INCOMPLETE: Outcome = (
+    Status.INVALID,
+    Phase.OPTIMIZER,
+    "IncompleteProfileError: 91.2% of the kernel time belongs to a part of the model, 95% must",
+)
+
+
+def table_v(project: Path) -> Manifest:
+    """By phase; one ran out of memory, one is not complete."""
+    methods = {"Naive": OOM, "Z2": 0.06, "Z3": INCOMPLETE, "R": 1.4}
+    values = ["phase_time_s", "unprofiled_time_s", "compute_time_s", "compute_share", "recomputation_time_s"]
+    values += ["communication_overlapped_s", "communication_exposed_s"]
+    rows = ["platform", "method", "step_phase"]
+    return profiled(project, "table_V", methods, kind="pivot", view="phases", rows=rows, values=values)
+
+
+def table_vi(project: Path) -> Manifest:
+    """By module and direction."""
+    layout = {"rows": ["module"], "columns": ["method", "direction"], "split": ["platform"]}
+    values = ["module_time_s", "module_share"]
+    return profiled(project, "table_VI", {"Naive": 0.06}, kind="pivot", view="modules", values=values, **layout)
+
+
+def table_viii(project: Path) -> Manifest:
+    """With and without FlashAttention; the counterpart of one ran out of memory."""
+    methods = {"Naive": 0.06, "F": 0.05, "Z2": OOM, "F+Z2": 0.05}
+    layout = {"rows": ["platform", "module", "direction"], "columns": ["method"]}
+    values = ["module_time_s", "improvement"]
+    return profiled(project, "table_VIII", methods, kind="pivot", view="attention", values=values, **layout)
+
+
+def fig_5(project: Path) -> Manifest:
+    """Busy and idle shares of each phase."""
+    values = ["busy_share", "compute_share", "communication_share", "idle_share"]
+    methods = {"Naive": OOM, "Z2": 0.06}
+    series = ["platform", "method"]
+    return profiled(
+        project, "fig_5", methods, kind="phases", view="phases", series=series, x=["step_phase"], values=values
+    )
+
+
 CASES: dict[str, Callable[[Path], Manifest]] = {
     "table_I": table_i,
     "table_II": table_ii,
@@ -201,4 +364,14 @@ CASES: dict[str, Callable[[Path], Manifest]] = {
     "fig_6": fig_6,
     "fig_10": fig_10,
     "table_serving": table_serving,
+    "operators_gemm": operators_gemm,
+    "operators_memcpy": operators_memcpy,
+    "operators_collectives": operators_collectives,
+    "operators_attention": operators_attention,
+    "fig_roofline": fig_roofline,
+    "fig_attention": fig_attention,
+    "table_V": table_v,
+    "table_VI": table_vi,
+    "table_VIII": table_viii,
+    "fig_5": fig_5,
 }

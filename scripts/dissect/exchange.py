@@ -29,7 +29,7 @@ from dissect.store import Entry, Store, write_atomically
 SCHEMA_VERSION: Final = 1
 MANIFEST = "manifest.json"
 RECORDS = ("spec.json", "result.json")
-SAMPLES = ("steps.jsonl", "requests.jsonl.gz")
+SAMPLES = ("steps.jsonl", "kernels.csv", "requests.jsonl.gz")
 DEFAULT_FILE = "results/export.tar.gz"
 
 _MEMBER = re.compile(rf"cells/([0-9a-f]{{12}})/({'|'.join(map(re.escape, RECORDS + SAMPLES))})")

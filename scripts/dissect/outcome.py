@@ -19,6 +19,10 @@ class Status(StrEnum):
         return self is not Status.FAILED
 
 
+class InvalidMeasurement(Exception):
+    """What ran is not what the spec says, or what was measured does not stand its own checks: ends as ``invalid``."""
+
+
 class Phase(StrEnum):
     """Where in the life of a cell it ended."""
 
@@ -42,6 +46,7 @@ class Flag(StrEnum):
     THROTTLED = "throttled"
     OTHER_PROCESSES = "other_processes"
     HARDWARE_MISMATCH = "hardware_mismatch"
+    CUDA_REDIRECTED = "cuda_redirected"
 
     @property
     def meaning(self) -> str:
@@ -56,4 +61,5 @@ _MEANINGS = {
     Flag.THROTTLED: "a GPU throttled during the measured window",
     Flag.OTHER_PROCESSES: "other processes used the device during the measured window",
     Flag.HARDWARE_MISMATCH: "the hardware found differs from what the platform declares",
+    Flag.CUDA_REDIRECTED: "Megatron-LM, written for GPUs, ran on a CPU with its calls of torch.cuda redirected",
 }

@@ -18,7 +18,14 @@ class Runner:
 
 RUNNERS = {
     ("inspect", "system"): Runner("dissect.inspection.system", protocol=1),
+    ("finetune", "deepspeed"): Runner("dissect.finetune.deepspeed", protocol=1),
     ("pretrain", "deepspeed"): Runner("dissect.pretrain.deepspeed", protocol=1),
+    ("operators", "gemm"): Runner("dissect.operators.gemm", protocol=1),
+    ("operators", "memcpy"): Runner("dissect.operators.memcpy", protocol=1),
+    ("operators", "collectives"): Runner("dissect.operators.collectives", protocol=1),
+    ("operators", "attention"): Runner("dissect.operators.attention", protocol=1),
+    ("pretrain", "megatron"): Runner("dissect.pretrain.megatron", protocol=1),
+    ("profile", "deepspeed"): Runner("dissect.profile.deepspeed", protocol=1),
     ("serve", "vllm"): Runner("dissect.serve.engines.vllm", protocol=1, environment="client"),
     ("serve", "lightllm"): Runner("dissect.serve.engines.lightllm", protocol=1, environment="client"),
     ("serve", "tgi"): Runner("dissect.serve.engines.tgi", protocol=1, environment="client"),

@@ -1,6 +1,6 @@
 """The store of measured cells: one folder per key, written atomically under a lock that dies with its process.
 
-    results/store/<key>/   spec.json result.json steps.jsonl log.txt failure.json lock
+    results/store/<key>/   spec.json result.json steps.jsonl log.txt failure.json lock [kernels.csv trace.json.gz]
                            of servers also requests.jsonl.gz guidellm.json.gz server.log
 
 Snakemake knows nothing of it: it deletes the outputs of a job before it runs it again; the store keeps what is done.
@@ -24,6 +24,8 @@ from dissect.outcome import Phase
 from dissect.result import Result, parse_result
 
 _LOG = logging.getLogger(__name__)
+OPTIONAL_FILES = ("kernels.csv", "trace.json.gz", "requests.jsonl.gz", "requests.partial.jsonl.gz", "guidellm.json.gz")
+"""What some stages leave beside a result."""
 
 
 class KeyCollision(RuntimeError):
@@ -167,10 +169,13 @@ class Entry:
     def write(
         self, result: Result, samples: Sequence[Mapping[str, Any]], files: Mapping[str, bytes] | None = None
     ) -> None:
-        """Write the samples, then the result that makes them count; clears what earlier attempts left."""
-        lines = "".join(json.dumps(sample) + "\n" for sample in samples)
-        for name, data in {"steps.jsonl": lines.encode(), **(files or {})}.items():
+        """Write samples and files, then the result that makes them count; clears what earlier attempts left."""
+        for name in OPTIONAL_FILES:
+            (self.folder / name).unlink(missing_ok=True)
+        for name, data in (files or {}).items():
             write_atomically(self.folder / name, data)
+        lines = "".join(json.dumps(sample) + "\n" for sample in samples)
+        write_atomically(self.folder / "steps.jsonl", lines.encode())
         write_atomically(self.result_path, result.model_dump_json(indent=1).encode() + b"\n")
         self.previous_path.unlink(missing_ok=True)
         self._failure_path.unlink(missing_ok=True)

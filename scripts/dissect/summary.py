@@ -28,7 +28,7 @@ def summary_lines(study: Study, store: Store, slurm_logs: Path) -> Iterator[str]
         slurm_log = f"; Slurm's log: {jobs[path]}" if path in jobs else ""
         yield f"failed: {cells[path].id}: {_what_is_known(failed.get(path))}{slurm_log}"
     failed_cells = failed.keys() | jobs.keys()
-    for name in study.catalog.wanted_experiments:
+    for name in (*study.wanted("table"), *study.wanted("figure")):
         missing = [cells[path].id for path in study.paths_of(name) if path in failed_cells]
         if missing:
             yield f"not built: {name} needs {', '.join(missing)}"

@@ -1,40 +1,23 @@
 """Real DeepSpeed on two forked ranks over gloo with a tiny Llama, and the arithmetic against the real model."""
 
-import multiprocessing
-import time
-from collections.abc import Callable
 from functools import cache, partial
-from multiprocessing.connection import Connection
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from dissect.cells.spec import ModelArchitecture, PretrainSpec, Sampling  # noqa: E402
-from dissect.measure.launch import Launch  # noqa: E402
-from dissect.measure.supervise import Ending, conclude, supervise  # noqa: E402
+from dissect.cells.spec import ModelArchitecture, PretrainSpec  # noqa: E402
+from dissect.measure.supervise import Ending  # noqa: E402
 from dissect.outcome import Phase, Status  # noqa: E402
 from dissect.pretrain import deepspeed as runner  # noqa: E402
 from dissect.workloads import arithmetic, attention  # noqa: E402
 from dissect.workloads.llama import build_llama, llama_config, parameter_counts, synthetic_tokens  # noqa: E402
-from factories import LLAMA_7B, LLAMA_13B, hardware, pretrain_spec  # noqa: E402
+from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, hardware, pretrain_spec  # noqa: E402
+from forked_ranks import SAMPLING, TINY, in_fork, run_ranks, shortened  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 
-TINY = ModelArchitecture(
-    vocab_size=512, hidden_size=64, intermediate_size=176, num_hidden_layers=2, num_attention_heads=4,
-    num_key_value_heads=2, max_position_embeddings=256, rms_norm_eps=1e-5, rope_theta=10000.0,
-)  # fmt: skip
-LLAMA_70B = LLAMA_7B.model_copy(
-    update={"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,
-            "num_key_value_heads": 8}
-)  # fmt: skip
-SAMPLING = Sampling(
-    warmup_min_steps=2, warmup_max_steps=4, min_steps=3, max_steps=4, interval_target=0.01, budget_s=120.0
-)
 METHODS: dict[str, dict[str, Any]] = {
     "Naive": {},
     "Z2": {"zero_stage": 2},
@@ -56,37 +39,16 @@ OFFLOADING: dict[str, dict[str, Any]] = {
 def tiny_spec(dtype: str = "fp32", *, batch: int = 2, memory: int = 4 << 30, **method: Any) -> PretrainSpec:
     on = hardware(n_gpus=2, device="cpu").model_copy(update={"device_memory_bytes": memory})
     spec = pretrain_spec(on, batch=batch, seq_len=32, model=TINY, **({"optimizer": "torch_adamw"} | method))
-    workload = spec.workload.model_copy(update={"dtype": dtype})
-    return spec.model_copy(update={"workload": workload, "sampling": SAMPLING})
+    return shortened(spec, dtype)
 
 
 def run(spec: PretrainSpec, *, probe_steps: int | None = None, budget_s: float = 120.0) -> Ending:
-    runner.import_libraries(spec)
-    runner.prepare(spec)
-    with TemporaryDirectory() as folder:
-        deadline = time.monotonic() + budget_s
-        launch = Launch(partial(runner.run_rank, spec), 2, Path(folder), deadline, probe_steps)
-        return conclude([supervise(launch, 1 << 40, [])])
+    return run_ranks(runner, spec, runner.run_rank, probe_steps=probe_steps, budget_s=budget_s)
 
 
 @cache
 def measured(method: str, dtype: str) -> Ending:
     return run(tiny_spec(dtype, **(METHODS | OFFLOADING)[method]))
-
-
-def in_fork(compute: Callable[[], Any]) -> Any:
-    """Run in a child: a parent that has used autograd cannot fork ranks that use it."""
-
-    def send(pipe: Connection) -> None:
-        pipe.send(compute())
-
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    child = multiprocessing.get_context("fork").Process(target=send, args=(sender,))
-    child.start()
-    sender.close()
-    value = receiver.recv()
-    child.join()
-    return value
 
 
 def check_measurement(ending: Ending, spec: PretrainSpec) -> None:

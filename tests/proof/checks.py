@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from proof import stages
+from proof.claims import check_claims
 from proof.reading import LETTERED, Refused, Yaml, environment_of, every_method, known, letters_of
 
 PLATFORM = {
@@ -41,7 +42,11 @@ def check_shape(config: Yaml) -> None:
     for letter in config["letters"].values():
         require(letter, {"means": {}})
         for knobs in (letter.get("knobs") or {}, *letter.get("knobs_with", {}).values()):
-            require(knobs.get("adapter") or {"kind": {}}, {"kind": {}})
+            adapter = knobs.get("adapter") or {"kind": {}}
+            require(adapter, {"kind": {}})
+            unique(adapter.get("targets", []))
+            if adapter.get("targets") == [] or adapter.get("dropout", 0) >= 1:
+                raise Refused("an adapter of nothing")
     for experiment in config["experiments"].values():
         check_experiment(experiment)
     unique(*(names for names in config["root"].values() if isinstance(names, list)))
@@ -61,22 +66,31 @@ def check_experiment(experiment: Yaml) -> None:
         unique(*(each[key] for key in ("framework", "batch") if each.get(key)))
     if stage == "operators" and any(isinstance(each.get("method"), dict) for each in every):
         raise Refused("names do not combine")
+    if stage == "operators":
+        family = stages.FAMILY_OF.get(layout["view"])
+        if axes["framework"] != [family]:
+            raise Refused("a view of another family")
+        named = [axes.get("method", ["Naive"]), *(each.get("method") or [] for each in every[1:])]
+        known([name for names in named for name in names], stages.OPERATORS[family])
     unique(axes["model"] if isinstance(axes.get("model"), list) else [])
     if layout["kind"] != "platforms":
         check_layout(layout, stage)
 
 
 def check_layout(layout: Yaml, stage: str) -> None:
-    view, figure = stages.VIEWS[layout["view"]], layout["kind"] in stages.FIGURES
+    view, figure = stages.view_of(stage, layout["view"]), layout["kind"] in stages.FIGURES
     require(layout, {} if figure else {"rows": {}})
-    together = [["series"], ["x"]] if figure else [["rows", "columns", "split"]]
+    together = [["panels", "series", "x"]] if figure else [["rows", "columns", "split"]]
     lists = [[axis for key in keys for axis in layout[key]] for keys in together]
     unique(*lists, layout["values"])
     if any(layout.get(key) == [] for key in ("rows", "series", "values")):
         raise Refused("an empty list")
     known([axis for axes in lists for axis in axes], [*stages.CELL_AXES, *view.axes])
     known(layout["values"], view.values)
-    known([stage], view.stages)
+    if stages.VIEW_OF_FIGURE.get(layout["kind"], layout["view"]) != layout["view"]:
+        raise Refused("a figure of another view")
+    if layout["kind"] == "curve" and not layout["x"]:
+        raise Refused("a curve over nothing")
 
 
 def require(data: Yaml, keys: Yaml) -> None:
@@ -97,7 +111,8 @@ def check_names(config: Yaml) -> None:
     known(root["platforms"], config["platforms"])
     known(root["models"], config["models"])
     for kind, key in (("table", "tables"), ("figure", "figures")):
-        known([] if root[key] == "all" else root[key], [n for n, e in experiments.items() if e["kind"] == kind])
+        names = [name for name, experiment in experiments.items() if experiment["kind"] == kind]
+        known([] if root[key] == "all" else root[key], [*names, "claims"] if kind == "table" else names)
     for platform in config["platforms"].values():
         total = platform["gpus_per_node"] * platform.get("nodes", 1)
         if any(count > total for count in platform["gpu_counts"]):
@@ -112,6 +127,7 @@ def check_names(config: Yaml) -> None:
             letters_of(method, config)
     for letter in config["letters"].values():
         known([*letter.get("knobs_with", {}), *letter.get("excludes", {})], config["letters"])
+    check_claims(config)
     for glob in root["overrides"]:
         check_glob(glob, config)
 

@@ -20,6 +20,8 @@ GLOB_PARTS = [
     ["*", "Z*", "F+R", "R+F", "Naive", "*+O", "Q", "-", "L*"], ["*", "*-b1-*", "s128*"],
 ]  # fmt: skip
 """Parts of globs, most of which can match a name."""
+SIDES = ("where", "of", "to", "more", "less")
+"""Where claims say which cells they are about."""
 KNOBS: list[dict[str, Any]] = [
     {"zero_stage": 1}, {"recompute": False}, {"quantization": "nf4"}, {}, {"adapter": {"kind": "lora", "rank": 8}},
     {"adapter": {"kind": "lora", "dropout": 0, "rank": 64}}, {"adapter": {"kind": "prompt_tuning"}},
@@ -48,8 +50,9 @@ def text_for(project: Path, path: schema.Path) -> st.SearchStrategy[str]:
     methods = ["Naive", *letters, *map("+".join, pairwise(letters))]
     pools = {
         "platforms": stems["platforms"], "extends": stems["platforms"], "models": stems["models"],
-        "model": stems["models"] if "axes" in path else ["GPU one", "GPU two"], "method": methods,
-        "tables": [name for name in stems["experiments"] if not name.startswith("fig")],
+        "model": stems["models"] if {"axes", *SIDES} & {*path} else ["GPU one", "GPU two"], "method": methods,
+        "tables": ["claims", *(name for name in stems["experiments"] if not name.startswith("fig"))],
+        "platform": stems["platforms"], "framework": ["deepspeed", "megatron"], "batch": ["max"],
         "figures": [name for name in stems["experiments"] if name.startswith("fig")],
         "lock": ["train", "train-flash"], "kind": ["NVLink", "PCIe 4.0 x16"],
         "interpreter": ["envs/run site -- python", "envs/run other -- python"],

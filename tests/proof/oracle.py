@@ -16,10 +16,13 @@ from typing import Any
 
 from proof import stages
 from proof.checks import check_names, check_shape
+from proof.claims import is_about, spelt
 from proof.reading import LETTERED, Refused, Yaml, environment_of, every_method, letters_of, named, normal, read_config
 from proof.stages import BUILT, numbers
 
 Json = Any
+
+CLAIMS = ("write_table", "claims")
 
 SAMPLING = {
     "warmup_min_steps": 3, "warmup_max_steps": 10, "min_steps": 10, "max_steps": 50, "interval_target": 0.02,
@@ -56,6 +59,7 @@ def expected(project: Path) -> Expected:
     cells: set[tuple[str, str]] = set()
     wanted: set[tuple[str, str]] = set()
     drawn: dict[tuple[str, str], str] = {}
+    read: list[Cell] = []
     for name, experiment in config["experiments"].items():
         own = list(dict.fromkeys(cells_of(config, experiment)))
         table = experiment["kind"] == "table"
@@ -65,6 +69,10 @@ def expected(project: Path) -> Expected:
         if asked_for == "all" or name in asked_for:
             wanted |= {*jobs}
             cells |= {(cell.id, cell.fingerprint) for cell in own if cell.fingerprint}
+            read += own if experiment["stage"] != "inspect" else []
+    drawn[CLAIMS] = fingerprint(claims_content(config, list(dict.fromkeys(read))))
+    if config["root"]["tables"] == "all" or "claims" in config["root"]["tables"]:
+        wanted.add(CLAIMS)
     return Expected(frozenset(cells), frozenset(wanted), drawn)
 
 
@@ -129,6 +137,8 @@ def cells_of(config: Yaml, experiment: Yaml) -> Iterator[Cell]:
             continue
         methods = named(axes, config, stage in LETTERED)
         points = product(models_of(config, axes, platform), axes["framework"], methods, axes.get("batch", [1]), counts)
+        if stage == "operators":
+            points = dict.fromkeys((p[0] if p[2] in stages.OF_A_MODEL else "-", *p[1:]) for p in points)
         for model, framework, method, batch, count in points:
             yield cell_of(config, experiment, name, model, framework, method, batch, count)
 
@@ -170,12 +180,13 @@ def training_cell(
     cell_id = f"{stem}/s{work['seq_len']}-b{work['batch']}-n{count}"
     architecture = config["models"][model]["architecture"]
     knobs, conflict = knobs_of(letters_of(method, config), config)
-    reason = why_not(platform, (stage, framework), knobs, conflict, count, work["seq_len"], architecture)
+    positions = work["seq_len"] + knobs.get("adapter", {}).get("virtual_tokens", 0)
+    reason = why_not(platform, (stage, framework), knobs, conflict, count, positions, architecture)
     if reason:
         return Cell(cell_id, None, reason)
     nodes = math.ceil(count / platform["gpus_per_node"])
     choices = stages.over(stages.method(framework, knobs, platform, count, nodes), over["method"])
-    reason = stages.cannot_split(choices, architecture, count)
+    reason = stages.cannot_split(choices, architecture, count, work["seq_len"], platform["device"])
     spec = [
         stage, framework, hardware(platform, count, over["hardware"].get("environment")), software(platform, config),
         numbers(architecture), numbers(choices), numbers(work), numbers(sampling),
@@ -199,7 +210,7 @@ def operator_cell(
     cell_id = f"{stem}/{work['dtype']}-b{work['batch']}-n{count}"
     reason = (
         ("not built yet" if ("operators", family) not in BUILT else None)
-        or stages.cannot_run(family, operator, platform, count)
+        or stages.cannot_run(family, operator, model, platform, count, work["dtype"])
         or too_many(platform, count)
     )
     if reason:
@@ -240,17 +251,17 @@ def overrides_for(config: Yaml, cell_id: str) -> dict[str, Yaml]:
 
 
 def why_not(
-    platform: Yaml, kind: tuple[str, str], knobs: Yaml, conflict: str | None, count: int, seq_len: int,
+    platform: Yaml, kind: tuple[str, str], knobs: Yaml, conflict: str | None, count: int, positions: int,
     architecture: Yaml,
 ) -> str | None:  # fmt: skip
-    positions = architecture["max_position_embeddings"]
+    most = architecture["max_position_embeddings"]
     reasons = {
         "not built yet": kind not in BUILT,
         str(conflict): conflict is not None,
         str(foreign := stages.turns_what_is_not_there(*kind, knobs)): foreign is not None,
         str(excess := too_many(platform, count)): excess is not None,
         "no kernel": bool(knobs.get("flash_attention")) and not platform.get("kernels", {}).get("flash_attention"),
-        f"{seq_len} of {positions} positions": seq_len > positions,
+        f"{positions} of {most} positions": positions > most,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
@@ -306,6 +317,20 @@ def table_content(config: Yaml, experiment: Yaml, cells: list[Cell]) -> Json:
         {parts[2]: config["models"][parts[2]]["label"] for parts in ids if parts[2] != "-"},
         {letter: config["letters"][letter].get("note") for parts in ids if letters and parts[4] != "Naive"
          for letter in parts[4].split("+")},
+    ]  # fmt: skip
+
+
+def claims_content(config: Yaml, cells: list[Cell]) -> Json:
+    """Everything that the table of verdicts shows; it reads cells of the tables that are asked for."""
+    claims = config["claims"]["claims"]
+    platforms = dict.fromkeys(cell.id.split("/")[1] for cell in cells)
+    return [
+        config["claims"]["title"], config["claims"]["caption"],
+        {name: numbers(spelt(claim, config)) for name, claim in claims.items()},
+        {name: [shown(config["platforms"][name]), config["platforms"][name].get("workload", {}).get("models") or []]
+         for name in platforms},
+        [[cell.id, cell.fingerprint, cell.reason] for cell in cells
+         if any(is_about(claim, cell.id, config) for claim in claims.values())],
     ]  # fmt: skip
 
 

@@ -32,7 +32,10 @@ def files(project: Path) -> dict[str, str]:
         for folder, kind in FOLDERS.items()
         for path in sorted((project / "config" / folder).glob("*.yaml"))
     }
-    return {"config/config.yaml": "config", "config/methods.yaml": "methods", **named}
+    return {
+        "config/config.yaml": "config", "config/methods.yaml": "methods", "config/references/paper.yaml": "claims",
+        **named,
+    }  # fmt: skip
 
 
 @contextmanager

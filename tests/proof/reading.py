@@ -31,6 +31,7 @@ def read_config(project: Path) -> Yaml:
         "platforms": {name: inherited(name, raw, ()) for name in raw},
         "models": {path.stem: read(path) for path in (folder / "models").glob("*.yaml")},
         "experiments": {path.stem: read(path) for path in sorted((folder / "experiments").glob("*.yaml"))},
+        "claims": read(folder / "references/paper.yaml"),
         "locks": {path.parent.name: path.read_text() for path in project.glob("envs/*/requirements.txt")},
     }
 

@@ -14,7 +14,7 @@ Path = tuple[str, ...]
 
 KINDS = {
     name: json.loads((ROOT / f"config/schemas/{name}.schema.json").read_text())
-    for name in ("config", "experiment", "methods", "model", "platform")
+    for name in ("claims", "config", "experiment", "methods", "model", "platform")
 }
 INTEGERS = [1, 2, 3, 4, 8, 64, 128, 2048]
 NUMBERS = [0.05, 0.25, 1, 1.5, 2, 24.0, 80, 900]

@@ -10,31 +10,73 @@ from proof.reading import Refused, Yaml
 BUILT = {
     ("inspect", "system"),
     ("pretrain", "deepspeed"),
+    ("pretrain", "megatron"),
+    ("finetune", "deepspeed"),
+    ("profile", "deepspeed"),
+    ("operators", "gemm"),
+    ("operators", "memcpy"),
+    ("operators", "collectives"),
+    ("operators", "attention"),
 }
 """(stage, framework) of every runner."""
 
 
 class View(NamedTuple):
-    """Numbers of a table: the stages whose cells have them, their axes below the cell, and their names."""
+    """Numbers of a table: their axes below the cell, and their names."""
 
-    stages: tuple[str, ...]
     axes: tuple[str, ...]
     values: tuple[str, ...]
 
 
-VIEWS = {
-    "training": View(("pretrain", "finetune"), (), (
-        "batch_measured", "tokens_per_s", "paper_tokens_per_s", "step_time_s", "step_time_mean_s", "step_time_cv",
-        "peak_memory_bytes", "peak_memory_gib", "nvml_peak_memory_bytes", "nvml_peak_memory_gib", "paper_memory_gib",
-        "mfu", "hfu", "energy_per_step_j", "tokens_per_joule", "tokens_per_step", "model_flops_per_step",
-        "hardware_flops_per_step", "parameters", "trainable_parameters", "first_loss", "last_loss",
-    )),
+TRAINING = View((), (
+    "batch_measured", "tokens_per_s", "paper_tokens_per_s", "step_time_s", "step_time_mean_s", "step_time_cv",
+    "peak_memory_bytes", "peak_memory_gib", "nvml_peak_memory_bytes", "nvml_peak_memory_gib", "paper_memory_gib",
+    "mfu", "hfu", "energy_per_step_j", "tokens_per_joule", "tokens_per_step", "model_flops_per_step",
+    "hardware_flops_per_step", "parameters", "trainable_parameters", "first_loss", "last_loss",
+))  # fmt: skip
+CALL = ("call_time_s", "call_time_cv")
+VIEWS: dict[str, dict[str, View]] = {
+    "pretrain": {"training": TRAINING},
+    "finetune": {"training": TRAINING},
+    "profile": {
+        "phases": View(("step_phase",), (
+            "phase_time_s", "unprofiled_time_s", "compute_time_s", "compute_share", "recomputation_time_s",
+            "communication_overlapped_s", "communication_exposed_s", "communication_share", "busy_share", "idle_share",
+        )),
+        "modules": View(("module", "direction"), ("module_time_s", "module_share", "module_calls")),
+        "attention": View(("module", "direction"), ("module_time_s", "improvement")),
+    },
+    "operators": {
+        "gemm": View(("product", "rows"), (
+            "tflops", "peak_share", *CALL, "arithmetic_intensity", "flops", "traffic_bytes", "m", "n", "k",
+        )),
+        "memcpy": View(("size_bytes",), ("gb_per_s", *CALL)),
+        "collectives": View(("size_bytes",), ("algorithm_gb_per_s", "bus_gb_per_s", *CALL, "message_bytes")),
+        "attention_kernels": View(("sequence", "direction"), ("tflops", "peak_share", *CALL, "flops")),
+    },
 }  # fmt: skip
+"""Stage -> the views of its cells."""
+OPERATORS = {
+    "gemm": ("layers", "square"),
+    "memcpy": (
+        "host_to_host", "host_to_device_pinned", "host_to_device_pageable", "device_to_host_pinned",
+        "device_to_host_pageable", "device_to_device",
+    ),
+    "collectives": ("all_reduce", "all_gather", "reduce_scatter"),
+    "attention": ("eager", "sdpa_math", "sdpa_efficient", "sdpa_flash", "flash_attention_2"),
+}  # fmt: skip
+FAMILY_OF = {"gemm": "gemm", "memcpy": "memcpy", "collectives": "collectives", "attention_kernels": "attention"}
+"""View -> the one family of operators that it shows."""
+OF_A_MODEL = ("layers", *OPERATORS["attention"])
+"""Operators that are measured per model, the others once."""
+FRAMEWORKS = ("system", "deepspeed", "megatron", "gemm", "memcpy", "collectives", "attention")
 CELL_AXES = ("platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch")
 
 VALUES = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
-FIGURES = {"scaling"}
+FIGURES = {"scaling", "phases", "curve", "roofline"}
 """Kinds of layout that are drawn."""
+VIEW_OF_FIGURE = {"scaling": "training", "roofline": "gemm"}
+"""The others draw what they are told."""
 
 ADAPTERS: dict[str, Yaml] = {
     "lora": {
@@ -48,6 +90,8 @@ STEP = {"seq_len": 350, "batch": 1, "dtype": "bf16", "gradient_clipping": 0.3, "
 PROFILED_STEP = STEP | {"profiled_steps": 3}
 OPERATOR = {"batch": 1, "dtype": "bf16", "seed": 42}
 
+SPLIT_SIZES = ("num_attention_heads", "num_key_value_heads", "intermediate_size", "vocab_size")
+"""Of the model: what tensor parallel splits, without padding."""
 KNOBS = {
     "deepspeed": {"zero_stage", "offload_optimizer", "offload_parameters", "quantization", "adapter"},
     "megatron": {"tensor_parallel", "pipeline_parallel", "sequence_parallel", "distributed_optimizer"},
@@ -55,11 +99,22 @@ KNOBS = {
 """Framework -> what its letters may turn besides attention and recomputation."""
 
 
+def view_of(stage: str, name: str) -> View:
+    """The view, which the stage must have."""
+    if name not in VIEWS.get(stage, {}):
+        raise Refused(f"{stage} has no {name}")
+    return VIEWS[stage][name]
+
+
 def layout(declared: Yaml) -> Yaml:
     """A layout with what its kind defaults to."""
     if declared["kind"] == "platforms":
         return declared
-    lists = {"series": ["platform"], "x": ["n_gpus"]} if declared["kind"] in FIGURES else {"columns": [], "split": []}
+    lists = (
+        {"panels": [], "series": ["platform"], "x": ["n_gpus"]}
+        if declared["kind"] in FIGURES
+        else {"columns": [], "split": []}
+    )
     return {"view": "training", "values": VALUES} | lists | declared
 
 
@@ -120,28 +175,37 @@ def method(framework: str, knobs: Yaml, platform: Yaml, count: int, nodes: int) 
     }
 
 
-def cannot_split(method: Yaml, architecture: Yaml, count: int) -> str | None:
-    """Why Megatron-LM cannot share the model like this."""
+def cannot_split(method: Yaml, architecture: Yaml, count: int, seq_len: int, device: str) -> str | None:
+    """Why Megatron-LM cannot share or compute the model like this."""
     if "tensor" not in method:
         return None
-    tensor, pipeline = method["tensor"], method["pipeline"]
+    tensor, pipeline, local = method["tensor"], method["pipeline"], method["layers"] == "local"
+    split = {size: architecture[size] for size in SPLIT_SIZES} | {"tokens": seq_len if method["sequence"] else 0}
     reasons = {
         f"{count} GPUs in {tensor} x {pipeline}": count % (tensor * pipeline),
-        f"heads over {tensor}, {architecture['num_key_value_heads']} of keys": (
-            architecture["num_attention_heads"] % tensor or architecture["num_key_value_heads"] % tensor
-        ),
+        **{f"{size} {what} over {tensor}": size % tensor for what, size in split.items()},
         f"{architecture['num_hidden_layers']} layers in {pipeline}": architecture["num_hidden_layers"] % pipeline,
         "sequence parallel alone": method["sequence"] and tensor == 1,
+        "nothing to distribute over": method["distributed"] and count == tensor * pipeline,
+        "no fused attention in local layers": local and method["attention"] != "eager",
+        "Transformer Engine without a GPU": not local and device == "cpu",
+        "Transformer Engine with another kernel": not local and method["attention"] == "sdpa_flash",
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def cannot_run(family: str, operator: str, platform: Yaml, count: int) -> str | None:
+def cannot_run(family: str, operator: str, model: str, platform: Yaml, count: int, dtype: str) -> str | None:
     """Why an operator has nothing to run on."""
-    if family == "collectives" and count == 1:
-        return "nobody to talk to"
-    on_gpus_only = family == "attention" and operator.startswith("flash_attention")
-    return f"{operator} without a GPU" if on_gpus_only and platform["device"] == "cpu" else None
+    on_cpu = platform["device"] == "cpu"
+    reasons = {
+        f"{operator} of no model": operator in OF_A_MODEL and model == "-",
+        "nobody to talk to": family == "collectives" and count == 1,
+        f"{operator} on several": family != "collectives" and count > 1,
+        f"{operator} without a device": on_cpu and family == "memcpy" and "device" in operator,
+        f"{operator} without a GPU": on_cpu and operator in ("sdpa_efficient", "flash_attention_2"),
+        "flash_attention_2 in fp32": operator == "flash_attention_2" and dtype == "fp32",
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def numbers(value: Any) -> Any:

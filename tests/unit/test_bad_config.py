@@ -16,6 +16,8 @@ NO_NVLINK = "config/platforms/rtx3090-no-nvlink.yaml"
 TINY = "config/models/llama-tiny.yaml"
 METHODS = "config/methods.yaml"
 TABLE_III = "config/experiments/table_III.yaml"
+COLLECTIVES = "config/experiments/operators_collectives.yaml"
+ROOFLINE = "config/experiments/fig_roofline.yaml"
 FIG_4 = "config/experiments/fig_4.yaml"
 
 
@@ -74,6 +76,14 @@ BAD = [
     edit("unknown kernel", CPU, "sdpa_flash", "flash", "kernels.flash_attention", "'flash'"),
     edit("unknown layout", FIG_4, "kind: scaling", "kind: bars", "layout", "bars"),
     edit("layout of the other kind", FIG_4, "{kind: scaling}", "{kind: platforms}", "a figure cannot have"),
+    edit("unknown operator", COLLECTIVES, "all_gather,", "all_gathr,", "axes.method",
+         "operator of the family collectives", "did you mean 'all_gather'?"),
+    edit("letters as operators", COLLECTIVES, "[all_reduce, all_gather, reduce_scatter]", "{cross: [[F]]}",
+         "axes.method", "operators do not combine"),
+    edit("operators of another view", COLLECTIVES, "[collectives]", "[memcpy]", "'axes.framework' is ['memcpy']"),
+    edit("axis of another view", COLLECTIVES, "[n_gpus, size_bytes]", "[n_gpus, product]", "no axis 'product'"),
+    edit("quantity of another view", COLLECTIVES, "bus_gb_per_s,", "mfu,", "no 'mfu'", "bus_gb_per_s"),
+    edit("roofline of copies", ROOFLINE, "view: gemm", "view: memcpy", "layout"),
     # References that dangle or run in circles.
     edit("dangling extends", NO_NVLINK, "extends: rtx3090", "extends: rtx3080", "did you mean 'rtx3090'?"),
     edit("cyclic extends", "config/platforms/rtx3090.yaml", "device: cuda", "device: cuda\nextends: rtx3090-no-nvlink",

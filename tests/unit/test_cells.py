@@ -1,26 +1,32 @@
 """From experiments to cells: methods, stand-ins, overrides, globs, constraints, sharing."""
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from dissect.adapters.lora import Lora
+from dissect.adapters.prompt_tuning import PromptTuning
 from dissect.cells.cell import Cell
-from dissect.cells.spec import PretrainSpec, parse_spec
+from dissect.cells.spec import FinetuneSpec, PretrainSpec, TrainingSpec, parse_spec
 from dissect.cells.study import Study, load_study
 from dissect.config.errors import ConfigError
 
-ALL = ["cpu", "a800", "rtx4090", "rtx3090", "rtx3090-no-nvlink", "h200"]
+ALL = ["cpu", "a800", "rtx4090", "rtx3090", "rtx3090-no-nvlink", "h200", "h200-no-nvlink"]
 
 
 def study(project: Path, **options: Any) -> Study:
     return load_study(project, options)
 
 
-def spec_of(cell: Cell) -> PretrainSpec:
+S = TypeVar("S", bound=TrainingSpec)
+
+
+def spec_of(cell: Cell, kind: type[S] = PretrainSpec) -> S:
     assert cell.canonical
     spec = parse_spec(cell.canonical)
-    assert isinstance(spec, PretrainSpec)
+    assert isinstance(spec, kind)
     return spec
 
 
@@ -57,7 +63,7 @@ def test_letters_turn_their_knobs(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("method", "reason"),
-    [("Z2+Z3", "Z2 and Z3 both set zero_stage"), ("O", "O needs one of Z2, Z3"), ("Z3+Q", "ZeRO-3 does not shard")],
+    [("Z2+Z3", "Z2 and Z3 both set zero_stage"), ("O", "O needs one of Z2, Z3"), ("Z3+Q", "ZeRO-3 gathers")],
 )
 def test_impossible_mixes_have_a_reason(project: Path, method: str, reason: str) -> None:
     figure = project / "config/experiments/fig_4.yaml"
@@ -67,9 +73,69 @@ def test_impossible_mixes_have_a_reason(project: Path, method: str, reason: str)
     assert all(reason in (c.unsupported or "") and c.path is None for c in cells)
 
 
-def test_megatron_is_said_to_be_missing(project: Path) -> None:
-    reasons = {c.framework: c.unsupported for c in study(project).experiments["table_II"]}
-    assert reasons == {"megatron": "not built yet", "deepspeed": None}
+def table_ix(project: Path, methods: str) -> dict[str, Cell]:
+    file = project / "config/experiments/table_IX.yaml"
+    text = re.sub(r"smoke: {method: .*}", f"smoke: {{method: [{methods}]}}", file.read_text())
+    file.write_text(text)
+    return {cell.method: cell for cell in study(project).experiments["table_IX"]}
+
+
+def test_the_paper_s_fine_tuning_methods(project: Path) -> None:
+    cells = study(project, platforms=["a800"], models=["llama2-7b"], suite="full").experiments["table_IX"]
+    assert {c.method for c in cells} == {
+        "+".join(part for part in (adapter, prefix, strategy) if part)
+        for adapter in ("L", "QL")
+        for prefix in ("", "F", "R", "F+R")
+        for strategy in ("", "Z2", "Z2+O", "Z3", "Z3+O")
+    } | {"PT"}
+    assert {c.method for c in cells if c.unsupported} == {
+        c.method for c in cells if "QL" in c.method and "Z3" in c.method
+    }
+
+
+def test_an_adapter_and_a_4_bit_base(project: Path) -> None:
+    cells = table_ix(project, "L, QL, F+QL, PT")
+    assert list(cells) == ["L", "QL", "QL+F", "PT"]
+    methods = {name: spec_of(cell, FinetuneSpec).method for name, cell in cells.items()}
+    assert {name: method.quantization for name, method in methods.items()} == {
+        "L": "none", "QL": "nf4", "QL+F": "nf4", "PT": "none"
+    }  # fmt: skip
+    assert methods["L"].adapter == methods["QL"].adapter == Lora(kind="lora")
+    assert methods["PT"].adapter == PromptTuning(kind="prompt_tuning", virtual_tokens=20)
+    assert {facts.note for facts in study(project).manifest("table_IX").methods.values()} == {None}
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ("Q", "fine-tuning needs an adapter"),
+        ("L+Q", "LoRA on a 4-bit base is QL"),
+        ("QL+Z3", "the base does not stay sharded"),
+        ("L+PT", "L and PT both set adapter"),
+    ],
+)
+def test_impossible_fine_tuning_has_a_reason(project: Path, method: str, reason: str) -> None:
+    (made,) = table_ix(project, method).values()
+    assert reason in (made.unsupported or "")
+
+
+def test_a_prompt_needs_positions_too(project: Path) -> None:
+    set_overrides(project, "'finetune/cpu/*/*/*/*': {workload: {seq_len: 500}}")
+    reasons = {name: cell.unsupported for name, cell in table_ix(project, "L, PT").items()}
+    assert reasons == {"L": None, "PT": "a sequence of 520 tokens exceeds the model's 512 positions"}
+
+
+@pytest.mark.parametrize(
+    ("knob", "fault"),
+    [("rank: 0", "rank"), ("dropout: 1", "dropout"), ("targets: [q, v]", "targets"), ("kind: loro", "kind"),
+     ("targets: [q_proj, q_proj]", "stands there twice")],
+)  # fmt: skip
+def test_a_wrong_adapter_is_an_error(project: Path, knob: str, fault: str) -> None:
+    file = project / "config/methods.yaml"
+    wrong = knob if "kind" in knob else f"kind: lora, {knob}"
+    file.write_text(file.read_text().replace("{kind: lora}", f"{{{wrong}}}", 1))
+    with pytest.raises(ConfigError, match=fault):
+        study(project)
 
 
 def test_no_flash_kernel_is_a_reason(project: Path) -> None:
@@ -166,7 +232,7 @@ def test_more_gpus_than_there_are_is_a_reason(project: Path) -> None:
     [
         ("pretrain/cpu/*/deepspeed/Z2*/*", {"Z2", "Z2+O"}),
         ("pretrain/cpu/*/deepspeed/O+Z2/*", {"Z2+O"}),
-        ("*/cpu/llama-*/*/[NQ]*/*-b1-*", {"Naive", "Q"}),
+        ("*/cpu/llama-*/*/[NQ]*/*-b1-*", {"Naive", "Q", "QL", "QL+F+R"}),
     ],
 )
 def test_select_takes_what_it_matches(project: Path, glob: str, methods: set[str]) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dissect.pretrain.deepspeed import deepspeed_config
+from dissect.training.deepspeed import deepspeed_config
 from dissect.workloads.attention import kernel_of
 from factories import hardware, pretrain_spec
 

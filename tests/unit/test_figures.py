@@ -15,11 +15,14 @@ import factories as make
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
 from dissect.figures.draw import draw, read_tidy, save
-from dissect.figures.scaling import efficiencies, series_of
+from dissect.figures.phases import groups_of
+from dissect.figures.roofline import roof
+from dissect.figures.scaling import series_of
 from dissect.figures.style import OKABE_ITO, look, style
 from dissect.outcome import Status
+from dissect.tables.scaling import efficiencies
 from dissect.tables.table import build_table
-from table_cases import OOM, fig_4, fig_6, fig_10, scaling
+from table_cases import OOM, fig_4, fig_5, fig_6, fig_10, fig_attention, fig_roofline, scaling
 
 ROOT = Path(__file__).parents[2]
 SKIPPED = (Status.SKIPPED_OOM, None, "batch 1 ran out of memory")
@@ -184,3 +187,93 @@ def test_a_serving_figure_without_any_number_says_why(kind: str, tmp_path: Path)
     said = " ".join(texts(draw(manifest, tidy(manifest, tmp_path))))
     assert "No cell of this figure has a number" in said
     assert "TGI, tuned, Llama2-7b: unsupported:" in " ".join(said.split())
+
+
+def test_a_roof_is_the_lower_of_memory_and_peak() -> None:
+    assert roof(100, 989.5e12, 4.8e12) == 480e12
+    assert roof(1000, 989.5e12, 4.8e12) == 989.5e12
+    assert roof(1000, 989.5e12, None) == 989.5e12
+    assert roof(10, None, 4.8e12) == 48e12
+    assert roof(10, None, None) is None
+
+
+def test_products_stand_below_the_roof_that_the_platform_declares(tmp_path: Path) -> None:
+    manifest = fig_roofline(tmp_path)
+    figure = draw(manifest, tidy(manifest, tmp_path))
+    h200, cpu, rtx4090 = figure.axes
+    figure.canvas.draw()
+    said = texts(figure)
+    assert {"H200", "CPU", "RTX4090", "Llama2-7b", "no model", "no number", "Throughput (TFLOP/s)"} <= set(said)
+    assert "roof: bf16 peak 989.5 TFLOP/s, memory 4,800 GB/s" in h200.get_title(loc="left").replace("\n", " ")
+    assert "OOM: Llama2-7b q/k/v/o 4096 rows" in h200.get_title(loc="left")
+    assert "timeout: Llama2-7b head 4096 rows" in h200.get_title(loc="left").replace("\n", " ")
+    assert "there is no roof" in cpu.get_title(loc="left").replace("\n", " ")
+    assert "OOM: Llama2-7b" in rtx4090.get_title(loc="left")
+    drawn = {str(line.get_label()): line for line in h200.lines}
+    assert np.asarray(drawn["no model"].get_ydata()) == pytest.approx([137.3, 34.36], rel=1e-3)
+    roofs = [line for line in h200.lines if str(line.get_label()).startswith("_")]
+    low, ridge, high = np.asarray(roofs[0].get_ydata())
+    assert (ridge, high) == pytest.approx((989.5, 989.5))
+    assert low == pytest.approx(4.8 * float(np.asarray(roofs[0].get_xdata())[0]))
+    assert not [line for line in cpu.lines if str(line.get_label()).startswith("_")]
+
+
+def test_curves_have_a_panel_per_value_and_one_legend(tmp_path: Path) -> None:
+    manifest = fig_attention(tmp_path)
+    figure = draw(manifest, tidy(manifest, tmp_path))
+    forward, backward = figure.axes
+    figure.canvas.draw()
+    said = texts(figure)
+    assert {"Forward", "Backward", "Sequence length", "Throughput (TFLOP/s)"} <= set(said)
+    assert (said.count("eager"), said.count("sdpa_flash")) == (1, 1)
+    for axes in (forward, backward):
+        assert "OOM: eager sequence length 4096" in axes.get_title(loc="left")
+        assert "invalid: sdpa_efficient" in axes.get_title(loc="left").replace("\n", " ")
+    lines = {str(line.get_label()): np.asarray(line.get_ydata()) for line in forward.lines}
+    assert lines["sdpa_flash"] == pytest.approx([85.9, 137.4], rel=1e-3)
+    assert len(lines["eager"]) == 1
+    assert [label.get_text() for label in forward.get_xticklabels()] == ["1024", "4096"]
+
+
+@pytest.mark.parametrize("layout", [
+    {"kind": "roofline", "view": "gemm", "panels": ["platform"], "series": ["model"], "x": ["product", "rows"],
+     "values": ["tflops"]},
+    {"kind": "curve", "view": "memcpy", "series": ["method"], "x": ["size_bytes"], "values": ["gb_per_s"]},
+])  # fmt: skip
+def test_panels_without_any_cell_say_so(layout: dict[str, object], tmp_path: Path) -> None:
+    manifest = make.manifest("fig_none", [], layout)
+    assert "The experiment has no cell on the configured platforms." in texts(draw(manifest, tidy(manifest, tmp_path)))
+
+
+def test_phases_are_stacked_to_the_whole(tmp_path: Path) -> None:
+    manifest = fig_5(tmp_path)
+    groups = groups_of(manifest, FigureLayout.model_validate(manifest.layout), tidy(manifest, tmp_path))
+    assert [(group.label, group.outcome) for group in groups] == [
+        ("H200, Naive", "OOM (backward)"), ("H200, Z2", ""), ("CPU, Naive", ""), ("A800, Naive", "unsupported"),
+    ]  # fmt: skip
+    assert [bar.label for bar in groups[1].bars] == ["Forward", "Backward", "Optimizer"]
+    assert groups[1].bars[0].shares == pytest.approx((93, 0, 7))
+    assert all(sum(bar.shares) == pytest.approx(100) for group in groups for bar in group.bars)
+
+
+def test_what_the_figure_of_phases_says(tmp_path: Path) -> None:
+    manifest = fig_5(tmp_path)
+    figure = draw(manifest, tidy(manifest, tmp_path))
+    figure.canvas.draw()
+    said = texts(figure)
+    assert {"H200, Z2", "OOM (backward)", "unsupported", "Compute kernels (CPU: operators)", "Idle"} <= set(said)
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["", "Forward", "Backward", "Optimizer", "Forward", "Backward", "Optimizer", ""]
+
+
+def test_on_a_cpu_alone_nothing_is_called_a_kernel(tmp_path: Path) -> None:
+    manifest = fig_5(tmp_path)
+    alone = manifest.model_copy(update={"cells": [cell for cell in manifest.cells if cell.platform == "cpu"]})
+    said = texts(draw(alone, tidy(alone, tmp_path)))
+    assert "Compute operators" in said
+    assert not any("kernel" in text for text in said)
+
+
+def test_a_figure_of_phases_without_cells_says_so(tmp_path: Path) -> None:
+    empty = fig_5(tmp_path).model_copy(update={"cells": []})
+    assert "The experiment has no cell on the configured platforms." in texts(draw(empty, tidy(empty, tmp_path)))

@@ -2,21 +2,20 @@
 
 import pytest
 
+from dissect.adapters.lora import Lora
+from dissect.adapters.prompt_tuning import PromptTuning
 from dissect.cells.spec import ModelArchitecture, PretrainSpec
 from dissect.workloads.arithmetic import (
     NF4_BITS,
+    count_all,
     count_parameters,
     count_trainable,
     hardware_flops,
     model_flops,
     state_bytes,
 )
-from factories import LLAMA_7B, LLAMA_13B, hardware, pretrain_spec
+from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, finetune_spec, hardware, megatron_spec, pretrain_spec
 
-LLAMA_70B = LLAMA_7B.model_copy(
-    update={"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,
-            "num_key_value_heads": 8}
-)  # fmt: skip
 SIZES = {LLAMA_7B: 6_738_415_616, LLAMA_13B: 13_015_864_320, LLAMA_70B: 68_976_648_192}
 P = SIZES[LLAMA_7B]
 UNQUANTIZED = 2 * 32000 * 4096 + 65 * 4096
@@ -53,6 +52,29 @@ def test_recomputation_counts_in_hfu_only() -> None:
     assert hardware_flops(recomputed, 1) - model_flops(recomputed, 1) == 4 * (
         2 * 350 * (frozen - down) + 4 * 350 * 350 * 4096 * 32
     )
+
+
+def test_megatron_needs_what_deepspeed_needs_and_recomputes_whole_layers() -> None:
+    recomputed = megatron_spec(tensor_parallel=4, recompute=True)
+    assert model_flops(recomputed, 3) == model_flops(pretrain_spec(), 3)
+    layers = 2 * 350 * (P - UNQUANTIZED) + 4 * 350 * 350 * 4096 * 32
+    assert hardware_flops(recomputed, 3) - model_flops(recomputed, 3) == 3 * 4 * layers
+
+
+NORMS = 65 * 4096
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ({}, P * (2 + 4 + 12)),
+        ({"tensor_parallel": 4}, ((P - NORMS) // 4 + NORMS) * 18),
+        ({"tensor_parallel": 2, "pipeline_parallel": 2}, ((P - NORMS) // 2 + NORMS) * 18 // 2),
+        ({"distributed_optimizer": True}, P * (2 + 4 + 3)),
+    ],
+)
+def test_state_bytes_of_megatron_on_four_gpus(method: dict[str, object], expected: int) -> None:
+    assert state_bytes(megatron_spec(**method)) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,3 +116,60 @@ def test_state_of_7b_exceeds_an_80_gib_gpu_unless_sharded() -> None:
 
     assert not fits(pretrain_spec())
     assert fits(pretrain_spec(zero_stage=3))
+
+
+LORA_7B = 159_907_840
+PROMPT = PromptTuning(kind="prompt_tuning")
+
+
+def test_an_adapter_is_all_that_trains() -> None:
+    lora, prompt = finetune_spec(), finetune_spec(adapter=PROMPT)
+    assert (count_all(lora), count_trainable(lora)) == (P + LORA_7B, LORA_7B)
+    assert (count_all(prompt), count_trainable(prompt)) == (P + 20 * 4096, 20 * 4096)
+    assert count_trainable(finetune_spec(quantization="nf4")) == LORA_7B
+
+
+def test_lora_on_two_projections() -> None:
+    lora = Lora(kind="lora", rank=8, targets=["q_proj", "v_proj"])
+    assert lora.parameters(LLAMA_70B) == 80 * 8 * (8192 + 8192 + 8192 + 1024)
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_lora_saves_the_base_gradients_and_those_of_the_first_inputs(quantization: str) -> None:
+    spec = finetune_spec(quantization=quantization)
+    weights = P - 32000 * 4096 - 65 * 4096  # the embedding is looked up, norms are no products
+    attention = 3 * 4 * 350 * 350 * 4096 * 32
+    first_inputs = 2 * 350 * 3 * (4096 * 4096 + 64 * 4096)  # of q, k, v and their rank-64 updates
+    assert model_flops(spec, 2) == 2 * 4 * (4 * weights * 350 + 6 * LORA_7B * 350 + attention - first_inputs)
+
+
+def test_a_prompt_lengthens_the_sequence() -> None:
+    weights = P - 32000 * 4096 - 65 * 4096
+    assert model_flops(finetune_spec(adapter=PROMPT), 1) == 4 * (4 * weights * 370 + 3 * 4 * 370 * 370 * 4096 * 32)
+
+
+def test_recomputing_a_lora_layer_stops_at_its_last_matrix() -> None:
+    plain, recomputed = finetune_spec(), finetune_spec(recompute=True)
+    assert hardware_flops(plain, 1) == model_flops(plain, 1) == model_flops(recomputed, 1)
+    forward = 2 * 350 * (P - UNQUANTIZED + LORA_7B - 32 * 64 * 4096) + 4 * 350 * 350 * 4096 * 32
+    first_inputs = 2 * 350 * 3 * (4096 * 4096 + 64 * 4096)
+    assert hardware_flops(recomputed, 1) - model_flops(recomputed, 1) == 4 * (forward + first_inputs)
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ({}, P * 2 + LORA_7B * 16),
+        ({"zero_stage": 2}, P * 2 + LORA_7B * 2 + LORA_7B * 14 // 4),
+        ({"zero_stage": 3}, P * 2 // 4 + LORA_7B * 16 // 4),
+        ({"zero_stage": 3, "offload_optimizer": True, "offload_parameters": True}, 0),
+        ({"quantization": "nf4"}, int((P - UNQUANTIZED) * NF4_BITS / 8) + UNQUANTIZED * 2 + LORA_7B * 16),
+    ],
+)
+def test_state_bytes_of_fine_tuning(method: dict[str, object], expected: int) -> None:
+    assert state_bytes(finetune_spec(**method)) == expected
+
+
+def test_qlora_of_70b_fits_where_lora_does_not() -> None:
+    assert state_bytes(finetune_spec(model=LLAMA_70B, quantization="nf4")) < 60 * 2**30
+    assert state_bytes(finetune_spec(model=LLAMA_70B)) > 140 * 2**30

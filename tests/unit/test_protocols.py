@@ -13,7 +13,10 @@ from goldens import check_golden
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
-MEASURING = ("dissect.measure", "dissect.workloads", "dissect.pretrain", "dissect.serve", "dissect.inspection")
+MEASURING = (
+    "dissect.measure", "dissect.workloads", "dissect.training", "dissect.pretrain", "dissect.finetune",
+    "dissect.adapters", "dissect.profile", "dissect.operators", "dissect.serve", "dissect.inspection",
+)  # fmt: skip
 """Packages whose code can change a number; configuration and specs are in the key anyway."""
 PARENT = "dissect.measure.cell"
 """Whatever runs in the parent, for every runner."""
@@ -43,6 +46,8 @@ def closure(module: str) -> dict[str, ast.Module]:
             continue
         found[name] = ast.parse(source.read_text())
         waiting += sorted(imports_of(found[name]))
+        if source.name == "__init__.py" and found[name].body:  # a package with code imports what it finds in it
+            waiting += sorted(f"{name}.{module.stem}" for module in source.parent.glob("[!_]*.py"))
     return found
 
 
@@ -60,6 +65,9 @@ def sources_sha256(runner: Runner) -> str:
 
 
 def command_of(stage: str) -> str:
+    text = (ROOT / f"rules/{stage}.smk").read_text()
+    if inherited := re.match(r"use rule measure_(\w+) as", text):
+        return command_of(inherited[1])
     common = re.search(r'^MEASURE = "(.*)"$', (ROOT / "rules/common.smk").read_text(), re.MULTILINE)
     text = (ROOT / f"rules/{stage}.smk").read_text()
     if base := re.search(r"^use rule measure_(\w+) as", text):
@@ -94,5 +102,7 @@ def test_comments_change_nothing(comment: str) -> None:
 
 
 def test_the_closure_reaches_parent_and_ranks() -> None:
-    found = closure(RUNNERS["pretrain", "deepspeed"].module)
-    assert {"dissect.pretrain.deepspeed", "dissect.measure.steps", "dissect.measure.supervise"} <= set(found)
+    found = closure(RUNNERS["finetune", "deepspeed"].module)
+    assert {"dissect.finetune.deepspeed", "dissect.training.deepspeed", "dissect.adapters.lora"} <= set(found)
+    assert {"dissect.measure.steps", "dissect.measure.supervise"} <= set(found)
+    assert "dissect.adapters.lora" not in closure(RUNNERS["pretrain", "deepspeed"].module)

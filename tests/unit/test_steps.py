@@ -68,7 +68,7 @@ def test_garbage_collector_is_off_inside_only() -> None:
 
 
 def test_measuring_code_imports_without_torch() -> None:
-    modules = "dissect.measure.steps, dissect.pretrain.rank, dissect.pretrain.deepspeed, dissect.workloads.llama"
+    modules = "dissect.measure.steps, dissect.pretrain.deepspeed, dissect.finetune.deepspeed, dissect.workloads.llama"
     scripts = Path(__file__).parents[2] / "scripts"
     check = f"import sys; sys.path.insert(0, {str(scripts)!r}); import {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True)

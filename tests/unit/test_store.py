@@ -42,6 +42,14 @@ def test_what_is_written_is_read_and_published(entry, tmp_path):
     assert not list(entry.folder.glob(".*")), "no temporary file stays"
 
 
+def test_other_files_stand_beside_the_result_until_the_next_one(entry):
+    entry.write(RESULT, [], {"kernels.csv": b"name\n", "trace.json.gz": b"old"})
+    assert (entry.folder / "trace.json.gz").read_bytes() == b"old"
+    entry.write(RESULT, [], {"kernels.csv": b"new\n"})
+    assert (entry.folder / "kernels.csv").read_bytes() == b"new\n"
+    assert not (entry.folder / "trace.json.gz").exists(), "it was of another measurement"
+
+
 def broken_results() -> dict[str, bytes]:
     good = json.loads(RESULT.model_dump_json())
     changed_spec = good | {"spec": good["spec"] | {"protocol": 2}}

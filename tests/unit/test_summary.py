@@ -65,7 +65,8 @@ def test_variation_above_a_fifth_is_unstable(times, unstable):
 
 
 def test_flags_come_in_the_order_of_the_list():
-    reports = [report(0, [0.1] * 3, warmup_settled=False, stopped_by="budget")]
+    own = [Flag.CUDA_REDIRECTED]
+    reports = [report(0, [0.1] * 3, warmup_settled=False, stopped_by="budget"), report(1, [0.1] * 3, flags=own)]
     metrics = summary.training_metrics(SPEC, 1, reports, [], None)
     seen = {Flag.HARDWARE_MISMATCH: True, Flag.THROTTLED: True, Flag.OTHER_PROCESSES: False}
     assert summary.flags(metrics, reports, seen) == [
@@ -73,6 +74,7 @@ def test_flags_come_in_the_order_of_the_list():
         Flag.INTERVAL_NOT_REACHED,
         Flag.THROTTLED,
         Flag.HARDWARE_MISMATCH,
+        Flag.CUDA_REDIRECTED,
     ]
 
 

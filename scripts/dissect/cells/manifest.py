@@ -33,6 +33,8 @@ class PlatformFacts(Model):
     """For Table I: ``Fact`` -> value with unit."""
     peak_flops: dict[str, PositiveFloat] = {}
     """For tables of cells: dense peak of one GPU in FLOP/s by dtype; empty where nobody states one (``cpu``)."""
+    memory_bytes_per_s: PositiveFloat | None = None
+    """For rooflines: peak memory bandwidth of one GPU; None where nobody states one."""
     peak_source: str | None = None
     """For Table I."""
 

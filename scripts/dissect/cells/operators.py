@@ -29,13 +29,14 @@ def operator_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> 
     n_gpus = changes["hardware"].pop("n_gpus", point.n_gpus)
     cell = Cell(
         stage="operators", platform=point.platform, model=point.model, framework=point.framework, method=point.method,
-        workload=_workload_name(workload, n_gpus), n_gpus=n_gpus, seq_len=None, batch=workload.batch,
+        workload=_workload_name(workload, n_gpus), n_gpus=n_gpus, seq_len=None,
+        batch=workload.batch if point.framework == "attention" else None,
         launcher=launcher_of(environment_of(platform, "operators", point.framework)),
     )  # fmt: skip
     sampling = {**given(point.experiment.sampling), **given(platform.workload.sampling), **changes["sampling"]}
     reason = (
         constraints.runner_constraint("operators", point.framework)
-        or constraints.operator_constraint(point.framework, point.method, platform, n_gpus)
+        or constraints.operator_constraint(replace(point, n_gpus=n_gpus), platform, workload.dtype)
         or constraints.hardware_constraint(platform, n_gpus)
     )
     if reason:

@@ -9,6 +9,7 @@ from dissect.cells.globs import NO_NAME
 from dissect.config.arrival import Arrival
 from dissect.config.catalog import Catalog, axes_of, methods_of, platforms_of
 from dissect.config.experiment import Axes, Experiment
+from dissect.config.kinds import OPERATORS_OF_A_MODEL
 from dissect.config.platform import Platform
 
 
@@ -47,7 +48,9 @@ def points_of(name: str, catalog: Catalog, platforms: list[str]) -> Iterator[Poi
         models = _models(axes, catalog, facts)
         points = product(models, axes.framework, methods, axes.batch, _counts(axes, facts), axes.arrival)
         for model, framework, method, batch, n_gpus, arrival in points:
-            yield Point(name, experiment, platform, model, framework, method, batch, n_gpus, arrival)
+            own = NO_NAME if experiment.stage == "operators" and method not in OPERATORS_OF_A_MODEL else model
+            if own == model or model == models[0]:  # what is of no model is measured once for all of them
+                yield Point(name, experiment, platform, own, framework, method, batch, n_gpus, arrival)
 
 
 def _counts(axes: Axes, platform: Platform) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, model_validator
 
-from dissect.config.adapters import Adapter
+from dissect.adapters import AnyAdapter
 from dissect.config.architecture import ModelArchitecture as ModelArchitecture
 from dissect.config.arrival import Arrival
 from dissect.config.kinds import (
@@ -79,7 +79,7 @@ class DeepSpeedMethod(TrainingMethod):
 class FinetuneMethod(DeepSpeedMethod):
     """The same for fine-tuning: the base is frozen, an adapter trains."""
 
-    adapter: Adapter
+    adapter: AnyAdapter
 
 
 class MegatronMethod(TrainingMethod):

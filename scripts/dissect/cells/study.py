@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 from dissect.cells.cell import Cell
-from dissect.cells.globs import PARTS, CellGlob, parse_glob
+from dissect.cells.claimed import claims_manifest
+from dissect.cells.globs import NO_NAME, PARTS, CellGlob, parse_glob
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.overrides import Override
 from dissect.cells.references import Reference, publish_references, read_sets, references_of
 from dissect.cells.resolve import expand
 from dissect.config.catalog import ROOT_FILE, Catalog, load_catalog
+from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError
 from dissect.config.kinds import LETTER_STAGES, Suite
 from dissect.config.platform import Platform
@@ -60,30 +62,37 @@ class Study:
 
     def paths_of(self, experiment: str) -> list[str]:
         """Published paths of one table's or figure's cells."""
+        if experiment == CLAIMS:
+            return [cell.path for cell in self.claims.cells if cell.path and not cell.reference]
         return list(dict.fromkeys(_paths(self.experiments[experiment])))
 
     def wanted(self, kind: str) -> list[str]:
         """Names of the tables or figures that config.yaml asks for."""
-        return [name for name, experiment in self.catalog.wanted_experiments.items() if experiment.kind == kind]
+        names = [name for name, experiment in self.catalog.wanted_experiments.items() if experiment.kind == kind]
+        return [*names, CLAIMS] if kind == "table" and self.catalog.wants_claims else names
 
     def manifest(self, name: str) -> Manifest:
         """What the merging rule of one table or figure reads."""
+        if name == CLAIMS:
+            return self.claims
         experiment = self.catalog.experiments[name]
         references = self.references.get(name, [])
         cells = self.experiments[name] + [reference.cell for reference in references]
-        methods, models = self.catalog.methods, self.catalog.models
+        methods, letters = self.catalog.methods, experiment.stage in LETTER_STAGES
         return Manifest(
             name=name,
             kind=experiment.kind,
             title=experiment.title,
             caption=experiment.caption,
             layout=experiment.layout.model_dump(),
-            platforms=self._platforms(name),
-            models={c.model: ModelFacts(label=models[c.model].label) for c in cells if c.model in models},
+            platforms=self._platforms([name], experiment.layout.kind),
+            models={c.model: ModelFacts(label=self.catalog.models[c.model].label) for c in cells if c.model != NO_NAME},
             methods={
-                c.method: MethodFacts(label=c.method, note=methods.note(methods.parse(c.method, name)))
+                c.method: MethodFacts(
+                    label=c.method, note=methods.note(methods.parse(c.method, name)) if letters else None
+                )
                 for c in cells
-                if c.stage in LETTER_STAGES
+                if c.method != NO_NAME
             },
             cells=[
                 *(_manifest_cell(cell, cell.platform) for cell in self.experiments[name]),
@@ -91,18 +100,28 @@ class Study:
             ],
         )
 
+    @cached_property
+    def claims(self) -> Manifest:
+        """The table of verdicts: cells of the tables and figures that config.yaml asks for."""
+        wanted = self.catalog.wanted_experiments.items()
+        names = [name for name, experiment in wanted if experiment.layout.kind != "platforms"]
+        cells = [cell for name in names for cell in self.manifest(name).cells]
+        return claims_manifest(self.catalog, cells, self._platforms(names, CLAIMS))
+
     def reference_paths(self, name: str) -> list[str]:
         """Paths of the reference results of one table or figure."""
+        if name == CLAIMS:
+            return [cell.path for cell in self.claims.cells if cell.path and cell.reference]
         return list(dict.fromkeys(_paths([reference.cell for reference in self.references.get(name, [])])))
 
-    def _platforms(self, name: str) -> dict[str, PlatformFacts]:
-        """Facts of the platforms of one table, those of reference results labelled as such."""
-        layout = self.catalog.experiments[name].layout.kind
-        own = {c.platform: _platform_facts(self.catalog.platforms[c.platform], layout) for c in self.experiments[name]}
+    def _platforms(self, names: list[str], layout: str) -> dict[str, PlatformFacts]:
+        """Facts of the platforms of some tables, those of reference results labelled as such."""
+        known = self.catalog.platforms
+        own = {c.platform: _platform_facts(known[c.platform], layout) for name in names for c in self.experiments[name]}
         others = {}
-        for reference in self.references.get(name, []):
+        for reference in (reference for name in names for reference in self.references.get(name, [])):
             platform = reference.cell.platform
-            facts = _platform_facts(self.catalog.platforms[platform], layout)
+            facts = _platform_facts(known[platform], layout)
             label = f"{facts.label} (reference)"
             others[f"{platform}@{reference.set_name}"] = facts.model_copy(update={"label": label})
         return own | others
@@ -154,7 +173,7 @@ def write_manifests(study: Study, project: Path) -> None:
     publish_references(project)
     folder = project / MANIFESTS_DIR
     folder.mkdir(parents=True, exist_ok=True)
-    for name in study.experiments:
+    for name in (*study.experiments, CLAIMS):
         path, text = folder / f"{name}.json", study.manifest(name).to_json()
         if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
             path.write_text(text, encoding="utf-8")
@@ -182,7 +201,13 @@ def _platform_facts(platform: Platform, layout: str) -> PlatformFacts:
     if layout == "platforms":
         return PlatformFacts(label=platform.label, declared=_declared(platform), peak_source=gpu.source)
     peaks: dict[str, float] = {dtype: tflops * 1e12 for dtype, tflops in sorted(gpu.peak_tflops.items())}
-    return PlatformFacts(label=platform.label, gpu_label=gpu.label, peak_flops=peaks)
+    bandwidth = gpu.memory_bandwidth_gb_per_s if layout == "roofline" else None
+    return PlatformFacts(
+        label=platform.label,
+        gpu_label=gpu.label,
+        peak_flops=peaks,
+        memory_bytes_per_s=bandwidth * 1e9 if bandwidth else None,
+    )
 
 
 def _declared(platform: Platform) -> dict[str, str]:

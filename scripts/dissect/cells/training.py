@@ -104,7 +104,7 @@ def training_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> 
         or constraints.stage_constraint(stage, point.framework, knobs := catalog.methods.knobs(letters))
         or constraints.hardware_constraint(platform, n_gpus)
         or constraints.kernel_constraint(platform, knobs)
-        or constraints.sequence_constraint(workload.seq_len, architecture.max_position_embeddings)
+        or constraints.sequence_constraint(_positions(workload, knobs), architecture.max_position_embeddings)
     )
     if reason or kind is None:
         return replace(cell, unsupported=reason)
@@ -125,7 +125,7 @@ def training_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> 
         sampling=sampling,
         protocol=RUNNERS[stage, point.framework].protocol,
     )
-    if isinstance(spec, MegatronSpec) and (reason := constraints.split_constraint(spec)):
+    if isinstance(spec, MegatronSpec) and (reason := constraints.megatron_constraint(spec)):
         return replace(cell, unsupported=reason)
     canonical, key = spec_and_key(spec)
     return replace(cell, canonical=canonical, key=key)
@@ -143,6 +143,11 @@ def _workload(
     cell_id = point.id_with(_workload_name(before, point.n_gpus))
     changes = overrides_for(cell_id, overrides)
     return built(kind, {**declared, **changes["workload"]}, _where(point, cell_id)), changes
+
+
+def _positions(workload: TrainingWorkload, knobs: MethodKnobs) -> int:
+    """Tokens of a sequence, and what an adapter puts in front of them."""
+    return workload.seq_len + (knobs.adapter.positions if knobs.adapter else 0)
 
 
 def _sampling(point: Point, platform: Platform, cell_id: str, changes: Sections) -> Sampling:

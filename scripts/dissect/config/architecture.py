@@ -1,8 +1,14 @@
 """config/models/*.yaml: a Llama-like decoder."""
 
+from typing import Literal, get_args
+
 from pydantic import PositiveFloat, PositiveInt
 
 from dissect.model import Model
+
+LinearLayer = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+"""Linear layers of a decoder layer, by the names of transformers' Llama."""
+LINEAR_LAYERS: tuple[LinearLayer, ...] = get_args(LinearLayer)
 
 
 class ModelArchitecture(Model):
@@ -37,3 +43,14 @@ class ModelFile(Model):
     """Where the numbers come from."""
     architecture: ModelArchitecture
     """What is built, with random weights."""
+
+
+def linear_sizes(arch: ModelArchitecture) -> dict[LinearLayer, tuple[int, int]]:
+    """(in, out) of each linear layer of a decoder layer."""
+    hidden, inner = arch.hidden_size, arch.intermediate_size
+    kv_width = arch.num_key_value_heads * (hidden // arch.num_attention_heads)
+    return {
+        "q_proj": (hidden, hidden), "k_proj": (hidden, kv_width), "v_proj": (hidden, kv_width),
+        "o_proj": (hidden, hidden), "gate_proj": (hidden, inner), "up_proj": (hidden, inner),
+        "down_proj": (inner, hidden),
+    }  # fmt: skip

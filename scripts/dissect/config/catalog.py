@@ -3,19 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from dissect.config.architecture import ModelFile
+from dissect.config.claims import CLAIMS, Claims
 from dissect.config.errors import ConfigError, unknown
 from dissect.config.experiment import Axes, Experiment, MethodCross
 from dissect.config.files import M, read_yaml, typed, validate
-from dissect.config.kinds import LETTER_STAGES, Suite
+from dissect.config.kinds import LETTER_STAGES, OPERATORS, Framework, Suite
 from dissect.config.methods import NAIVE, Methods
 from dissect.config.names import check_name
 from dissect.config.platform import Platform
 from dissect.config.root import RootConfig
 
 ROOT_FILE = "config/config.yaml"
+CLAIMS_FILE = "config/references/paper.yaml"
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,14 @@ class Catalog:
     models: Mapping[str, ModelFile]
     methods: Methods
     experiments: Mapping[str, Experiment]
+    claims: Claims
     locks: Mapping[str, str]
     """Environment name -> text of its requirements.txt."""
+
+    @property
+    def wants_claims(self) -> bool:
+        """Whether config.yaml asks for the table of verdicts on the paper's claims."""
+        return _wanted(CLAIMS, self.root.tables)
 
     @property
     def wanted_experiments(self) -> dict[str, Experiment]:
@@ -65,6 +73,7 @@ def load_catalog(project: Path, command_line: Mapping[str, Any]) -> Catalog:
         models=_read_folder(folder / "models", ModelFile),
         methods=methods,
         experiments=_read_folder(folder / "experiments", Experiment),
+        claims=validate(Claims, read_yaml(project / CLAIMS_FILE, CLAIMS_FILE), CLAIMS_FILE),
         locks={path.parent.name: path.read_text() for path in sorted(project.glob("envs/*/requirements.txt"))},
     )
     _check_references(catalog)
@@ -126,6 +135,7 @@ def _check_references(catalog: Catalog) -> None:
     _check_known(ROOT_FILE, "models", "model", root.models, catalog.models)
     for kind, key, names in (("table", "tables", root.tables), ("figure", "figures", root.figures)):
         known = [name for name, experiment in catalog.experiments.items() if experiment.kind == kind]
+        known += [CLAIMS] if kind == "table" else []
         _check_known(ROOT_FILE, key, kind, [] if names == "all" else names, known)
     for name, platform in catalog.platforms.items():
         file = f"config/platforms/{name}.yaml"
@@ -143,10 +153,26 @@ def _check_references(catalog: Catalog) -> None:
         _check_known(file, "axes.model", "model", models if isinstance(models, list) else [], catalog.models)
         for path, method in _methods_of(experiment):
             methods_of(experiment, method, catalog.methods, f"{file}: {path}")
+    if CLAIMS in catalog.experiments:
+        raise ConfigError(
+            f"config/experiments/{CLAIMS}.yaml: the table of this name is that of {CLAIMS_FILE}; rename it"
+        )
+    _check_claims(catalog)
     for letter, entry in catalog.methods.letters.items():
         for key in ("knobs_with", "excludes"):
             where = f"letters.{letter}.{key}"
             _check_known("config/methods.yaml", where, "letter", getattr(entry, key), catalog.methods.letters)
+
+
+def _check_claims(catalog: Catalog) -> None:
+    """Every name that a claim uses must be defined, as everywhere."""
+    known = {"platform": catalog.platforms, "model": catalog.models, "framework": get_args(Framework)}
+    for name, claim in catalog.claims.claims.items():
+        for axis, value in (pair for where in claim.selections() for pair in where.items()):
+            if axis in known:
+                _check_known(CLAIMS_FILE, f"claims.{name}", axis, [value], known[axis])
+            if axis == "method" and claim.stage in LETTER_STAGES:
+                catalog.methods.parse(str(value), f"{CLAIMS_FILE}: claims.{name}")
 
 
 def _methods_of(experiment: Experiment) -> list[tuple[str, list[str] | MethodCross]]:
@@ -156,6 +182,8 @@ def _methods_of(experiment: Experiment) -> list[tuple[str, list[str] | MethodCro
 
 def methods_of(experiment: Experiment, method: list[str] | MethodCross, methods: Methods, where: str) -> list[str]:
     """The methods of an axis in their normal spelling, each once; names of operators as they stand."""
+    if experiment.stage == "operators":
+        return _operators_of(experiment, method, where)
     if experiment.stage not in LETTER_STAGES:
         return list(method) if isinstance(method, list) else []
     if not isinstance(method, MethodCross):
@@ -165,6 +193,17 @@ def methods_of(experiment: Experiment, method: list[str] | MethodCross, methods:
         parsed = [methods.parse(name, where) for name in group]
         combined = [(*letters, *more) for letters in combined for more in parsed]
     return list(dict.fromkeys(methods.normal("+".join(dict.fromkeys(c)) or NAIVE, where) for c in combined))
+
+
+def _operators_of(experiment: Experiment, method: list[str] | MethodCross, where: str) -> list[str]:
+    """Names of operators, each once and known to the family."""
+    if isinstance(method, MethodCross):
+        raise ConfigError(f"{where}: found 'cross', but operators do not combine; expected a list of names")
+    for family, known in OPERATORS.items():
+        for name in method:
+            if family in experiment.axes.framework and name not in known:
+                raise unknown(where, f"operator of the family {family}", name, known)
+    return list(dict.fromkeys(method))
 
 
 def axes_of(experiment: Experiment, suite: Suite) -> Axes:

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from dissect.config.arrival import Arrival
 from dissect.config.kinds import LETTER_STAGES, Engine, Framework, Policy, Stage, Suite
-from dissect.config.layout import VIEW_OF_STAGE, FigureLayout, Layout, PlatformTableLayout
+from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, FigureLayout, Layout, PlatformTableLayout
 from dissect.config.names import Names, check_unique
 from dissect.config.overrides import SamplingOverride, WorkloadOverride
 from dissect.model import Model
@@ -92,6 +92,8 @@ class Experiment(Model):
             raise ValueError(
                 f"the stage '{self.stage}' has no view '{self.layout.view}', but {', '.join(views) or 'none'}"
             )
+        if self.stage == "operators":
+            _check_operators(self)
         if self.stage in (*LETTER_STAGES, "serve") and self.axes.model == "none":
             raise ValueError(f"the stage '{self.stage}' needs a model, but 'axes.model' is 'none'")
         return self
@@ -109,3 +111,11 @@ class Experiment(Model):
         if foreign := [name for name in self.axes.framework if name not in get_args(Engine)]:
             raise ValueError(f"the stage 'serve' has no framework '{foreign[0]}', but {', '.join(get_args(Engine))}")
         return self
+
+
+def _check_operators(experiment: Experiment) -> None:
+    """One family, in its own view: the rows of two families have different columns."""
+    families, view = experiment.axes.framework, getattr(experiment.layout, "view", None)
+    [family] = [family for family, shown in VIEW_OF_FAMILY.items() if shown == view]
+    if families != [family]:
+        raise ValueError(f"the view '{view}' shows the family '{family}' alone, but 'axes.framework' is {families}")

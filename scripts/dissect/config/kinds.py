@@ -15,6 +15,22 @@ Stage = Literal["inspect", "pretrain", "finetune", "profile", "operators", "serv
 LETTER_STAGES: tuple[Stage, ...] = ("pretrain", "finetune", "profile")
 """Whose methods are the paper's letters."""
 OperatorFamily = Literal["gemm", "memcpy", "collectives", "attention"]
+OPERATORS: dict[OperatorFamily, tuple[str, ...]] = {
+    "gemm": ("layers", "square"),
+    "memcpy": (
+        "host_to_host",
+        "host_to_device_pinned",
+        "host_to_device_pageable",
+        "device_to_host_pinned",
+        "device_to_host_pageable",
+        "device_to_device",
+    ),
+    "collectives": ("all_reduce", "all_gather", "reduce_scatter"),
+    "attention": ("eager", "sdpa_math", "sdpa_efficient", "sdpa_flash", "flash_attention_2"),
+}
+"""Family -> its operators; they are the methods of its cells."""
+OPERATORS_OF_A_MODEL = ("layers", *OPERATORS["attention"])
+"""Operators whose shapes come from a model."""
 Engine = Literal["vllm", "lightllm", "tgi", "transformers", "sglang"]
 """Serving engines."""
 EnvironmentName = Literal["train", "client", "vllm", "lightllm", "tgi", "transformers", "sglang"]

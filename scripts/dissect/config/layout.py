@@ -4,13 +4,16 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
+from dissect.config.kinds import OperatorFamily
 from dissect.config.names import check_unique
 from dissect.model import Model
 
 CellAxis = Literal["platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch"]
 """What tells the cells of one table apart: the ids and sizes in its manifest."""
-Axis = Literal[CellAxis, "request"]
-"""The same, and what tells the numbers of one cell apart."""
+OperatorAxis = Literal["product", "rows", "size_bytes", "sequence"]
+"""What tells the sizes of one operator apart."""
+Axis = Literal[CellAxis, "step_phase", "module", "direction", "request", OperatorAxis]
+"""The cells, and what tells the numbers of one cell apart."""
 
 TrainingQuantity = Literal[
     "batch_measured",
@@ -72,22 +75,90 @@ ServingQuantity = Literal[
     "calibration_difference",
 ]
 RequestQuantity = Literal["latency_s", "ttft_s", "tpot_s", "sent_s"]
-QuantityName = TrainingQuantity | ServingQuantity | RequestQuantity
+GemmQuantity = Literal[
+    "tflops",
+    "peak_share",
+    "call_time_s",
+    "call_time_cv",
+    "arithmetic_intensity",
+    "flops",
+    "traffic_bytes",
+    "m",
+    "n",
+    "k",
+]
+MemcpyQuantity = Literal["gb_per_s", "call_time_s", "call_time_cv"]
+CollectiveQuantity = Literal["algorithm_gb_per_s", "bus_gb_per_s", "call_time_s", "call_time_cv", "message_bytes"]
+KernelQuantity = Literal["tflops", "peak_share", "call_time_s", "call_time_cv", "flops"]
+PhaseQuantity = Literal[
+    "phase_time_s",
+    "unprofiled_time_s",
+    "compute_time_s",
+    "compute_share",
+    "recomputation_time_s",
+    "communication_overlapped_s",
+    "communication_exposed_s",
+    "communication_share",
+    "busy_share",
+    "idle_share",
+]
+ModuleQuantity = Literal["module_time_s", "module_share", "module_calls"]
+AttentionQuantity = Literal["module_time_s", "improvement"]
+QuantityName = Literal[
+    TrainingQuantity,
+    ServingQuantity,
+    RequestQuantity,
+    PhaseQuantity,
+    ModuleQuantity,
+    AttentionQuantity,
+    GemmQuantity,
+    MemcpyQuantity,
+    CollectiveQuantity,
+    KernelQuantity,
+]
 """What a table can show; the view's module in ``dissect.tables`` says how each is computed and in which unit."""
 
-ViewName = Literal["training", "serving", "requests"]
+OperatorView = Literal["gemm", "memcpy", "collectives", "attention_kernels"]
+ViewName = Literal["training", "phases", "modules", "attention", "serving", "requests", OperatorView]
+VIEW_OF_FAMILY: dict[OperatorFamily, OperatorView] = {
+    "gemm": "gemm",
+    "memcpy": "memcpy",
+    "collectives": "collectives",
+    "attention": "attention_kernels",
+}
+"""Family of operators -> the view of its cells."""
 VIEW_QUANTITIES: dict[ViewName, tuple[str, ...]] = {
     "training": get_args(TrainingQuantity),
+    "phases": get_args(PhaseQuantity),
+    "modules": get_args(ModuleQuantity),
+    "gemm": get_args(GemmQuantity),
+    "memcpy": get_args(MemcpyQuantity),
+    "collectives": get_args(CollectiveQuantity),
+    "attention_kernels": get_args(KernelQuantity),
+    "attention": get_args(AttentionQuantity),
     "serving": get_args(ServingQuantity),
     "requests": get_args(RequestQuantity),
 }
 """View -> its quantities, in the order of its CSV."""
-VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {"training": (), "serving": (), "requests": ("request",)}
+VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {
+    "training": (),
+    "gemm": ("product", "rows"),
+    "memcpy": ("size_bytes",),
+    "collectives": ("size_bytes",),
+    "attention_kernels": ("sequence", "direction"),
+    "phases": ("step_phase",),
+    "modules": ("module", "direction"),
+    "attention": ("module", "direction"),
+    "serving": (),
+    "requests": ("request",),
+}
 """View -> its own axes, below the cell."""
 VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {
     "pretrain": ("training",),
     "finetune": ("training",),
     "serve": ("serving", "requests"),
+    "operators": get_args(OperatorView),
+    "profile": ("phases", "modules", "attention"),
 }
 """Stage -> views that its cells have."""
 
@@ -148,36 +219,48 @@ class PlatformTableLayout(Model):
 class FigureLayout(Model):
     """A figure; ``kind`` says which."""
 
-    kind: Literal["scaling", "throughput", "distribution"]
-    """``scaling``: efficiency over the number of GPUs; ``throughput``: bars; ``distribution``: shares of requests."""
+    kind: Literal["scaling", "phases", "curve", "roofline", "throughput", "distribution"]
+    """``scaling``: efficiency over the number of GPUs; ``phases``: busy and idle share of each phase of a step;
+    ``curve``: a quantity over a size; ``roofline``: throughput over arithmetic intensity; ``throughput``: bars;
+    ``distribution``: shares of requests."""
     view: ViewName = "training"
     """Which numbers are in its CSV."""
-    draws: QuantityName = "tokens_per_s"
-    """Which of them is drawn."""
+    draws: QuantityName | None = None
+    """Which of them a ``throughput`` or ``distribution`` draws; default: the first of ``values``."""
+    panels: Axes = []
+    """Axes that make a panel of their own per value (``curve``)."""
     series: Annotated[Axes, Field(min_length=1)] = ["platform"]
     """Axes that make one line, or one group, per value."""
     x: Axes = ["n_gpus"]
-    """Axes that tell the points of a series apart; both make the rows of the table behind the figure.
-
-    Of two, the first makes a panel per value.
-    """
+    """Axes that tell the points of a series apart; a ``curve`` runs over the first. All make the rows of the table
+    behind the figure. Of a ``throughput`` or ``distribution`` the first makes a panel per value."""
     table_view: ViewName | None = None
     """Which numbers the table behind it shows; default: those of its CSV."""
     values: QuantityNames = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
-    """Quantities of that table."""
+    """Quantities of that table; a ``curve`` shows the first."""
     slo: Slo | None = None
     """Objective behind the goodput of serving cells."""
 
     @model_validator(mode="after")
     def _of_its_views(self) -> Self:
-        _check_view(self.view, [*self.series, *self.x], [self.draws])
-        _check_view(self.table_view or self.view, [*self.series, *self.x], self.values)
+        axes = [*self.panels, *self.series, *self.x]
+        check_unique([*self.panels, *self.series, *self.x])
+        _check_view(self.view, axes, [self.draws] if self.draws else [])
+        _check_view(self.table_view or self.view, axes, self.values)
+        view = {"scaling": "training", "roofline": "gemm"}.get(self.kind, self.view)
+        if view != self.view or (self.kind == "curve" and not self.x):
+            raise ValueError(f"the layout '{self.kind}' needs the view '{view}'" + " and an axis 'x'" * (not self.x))
         return self
+
+    @property
+    def drawn(self) -> QuantityName:
+        """What a ``throughput`` or ``distribution`` draws."""
+        return self.draws or self.values[0]
 
     @property
     def table(self) -> TableLayout:
         """The table behind it: one row per point."""
-        rows = [*self.series, *self.x]
+        rows = [*self.panels, *self.series, *self.x]
         return TableLayout(kind="pivot", view=self.table_view or self.view, rows=rows, values=self.values, slo=self.slo)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, PositiveInt
 
-from dissect.config.adapters import Adapter
+from dissect.adapters import AnyAdapter
 from dissect.config.errors import ConfigError, unknown
 from dissect.config.kinds import Quantization, ZeroStage
 from dissect.config.overrides import given
@@ -41,7 +41,7 @@ class MethodKnobs(Model):
     """Keep parameters in host memory."""
     quantization: Quantization | None = None
     """``nf4``: 4-bit base with double quantisation."""
-    adapter: Adapter | None = None
+    adapter: AnyAdapter | None = None
     """What trains in fine-tuning, on a frozen base."""
     tensor_parallel: PositiveInt | None = None
     """Megatron-LM: GPUs that share each layer; default: all of a node."""

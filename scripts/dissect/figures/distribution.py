@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
-from dissect.figures.panels import Panels, Series, add_legend, panel_axes, say_why_empty
+from dissect.figures.serving import Panels, Series, add_legend, panel_axes, say_why_empty
 from dissect.figures.style import GREY, look
 from dissect.tables.views import VIEWS
 
@@ -30,7 +30,7 @@ def draw_distribution(manifest: Manifest, layout: FigureLayout, frame: pd.DataFr
     figure, all_axes = panel_axes(len(values), 2.5)
     for axes, value in zip(all_axes, values, strict=True):
         _draw_panel(axes, panels, value)
-    quantity = VIEWS[layout.view].by_name[layout.draws]
+    quantity = VIEWS[layout.view].by_name[layout.drawn]
     for axes in all_axes:
         axes.set_xlabel(f"{quantity.header} ({quantity.unit})")
     all_axes[0].set_ylabel("Share of requests (%)")
@@ -61,8 +61,8 @@ def _draw_panel(axes: Axes, panels: Panels, panel: Any) -> None:
 
 def _draw_steps(axes: Axes, panels: Panels, series: Series, rows: list[dict[str, Any]]) -> None:
     """The empirical distribution: each of n requests lifts the line by 1/n where it was answered."""
-    scale = VIEWS[panels.layout.view].by_name[panels.layout.draws].scale
-    samples = sorted(row[panels.layout.draws] * scale for row in rows if row[panels.layout.draws] is not None)
+    scale = VIEWS[panels.layout.view].by_name[panels.layout.drawn].scale
+    samples = sorted(row[panels.layout.drawn] * scale for row in rows if row[panels.layout.drawn] is not None)
     if not samples:
         return
     steps = [100 * (position + 1) / len(samples) for position in range(len(samples))]

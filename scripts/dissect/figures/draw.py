@@ -8,7 +8,10 @@ from matplotlib.figure import Figure
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
+from dissect.figures.curve import draw_curve
 from dissect.figures.distribution import draw_distribution
+from dissect.figures.phases import draw_phases
+from dissect.figures.roofline import draw_roofline
 from dissect.figures.scaling import draw_scaling
 from dissect.figures.style import save_figure, style
 from dissect.figures.throughput import draw_throughput
@@ -17,14 +20,22 @@ KINDS: dict[str, Callable[[Manifest, FigureLayout, pd.DataFrame], Figure]] = {
     "scaling": draw_scaling,
     "throughput": draw_throughput,
     "distribution": draw_distribution,
+    "curve": draw_curve,
+    "roofline": draw_roofline,
+    "phases": draw_phases,
 }
 """``layout.kind`` -> what draws it."""
+
+_TEXT = (
+    "platform", "model", "framework", "method", "workload", "batch", "status", "phase", "reason", "device", "dtype",
+    "product", "direction",
+)  # fmt: skip
+_WHOLE = ("rows", "size_bytes", "sequence")
 
 
 def read_tidy(path: Path) -> pd.DataFrame:
     """A CSV that ``write_table`` wrote; an empty field is NaN, ids and marks stay text."""
-    text = ("platform", "model", "framework", "method", "workload", "batch", "status", "phase", "reason", "device")
-    return pd.read_csv(path, dtype=dict.fromkeys(text, "string"))
+    return pd.read_csv(path, dtype=dict.fromkeys(_TEXT, "string") | dict.fromkeys(_WHOLE, "Int64"))
 
 
 def draw(manifest: Manifest, frame: pd.DataFrame) -> Figure:

@@ -1,140 +1,143 @@
-"""Small multiples: one panel per value of an axis, side by side, with one legend above."""
+"""Figures of several panels with the same lines: who stands where, and what has no number."""
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import Axis, FigureLayout
-from dissect.figures.style import COLUMN_WIDTH_IN, GREY, look
+from dissect.figures.style import COLUMN_WIDTH_IN, GREY
 from dissect.outcome import Status
-from dissect.tables.labels import axis_label
-from dissect.tables.marks import mark
+from dissect.tables.labels import axis_label, axis_order
+from dissect.tables.marks import short_mark
 from dissect.tables.tidy import plain_rows
 
-Row = Mapping[str, Any]
-PAGE_WIDTH_IN = 7.16
-"""Two columns of a paper and the space between them."""
+Row = dict[str, Any]
+_PANEL_HEIGHT_IN = 2.2
+_LEGEND_MARK_IN, _LEGEND_LETTER_IN = 0.5, 0.07
+"""Widths in a legend."""
 
 
 @dataclass(frozen=True)
-class Series:
-    """One line, or the bars of one kind: its first axis gives the colour, the others the style."""
+class Line:
+    """One series in one panel; the same index has the same look in every panel."""
 
-    place: tuple[Any, ...]
-    colour: int
-    style: int
+    label: str
+    index: int
+    rows: list[Row]
+    """Those with a number, ascending along the first axis of the points."""
+    missing: list[Row]
 
 
 @dataclass(frozen=True)
-class Panels:
-    """The rows of the CSV, and how they are spread over panels and series."""
+class Panel:
+    """One part of the figure."""
 
-    manifest: Manifest
-    layout: FigureLayout
-    rows: list[dict[str, Any]]
-
-    @classmethod
-    def of(cls, manifest: Manifest, layout: FigureLayout, frame: pd.DataFrame) -> "Panels":
-        """From the tidy CSV."""
-        return cls(manifest, layout, plain_rows(frame))
-
-    @property
-    def panel_axis(self) -> Axis:
-        """Its values make the panels."""
-        return self.layout.x[0]
-
-    @property
-    def has_numbers(self) -> bool:
-        """Whether there is anything to draw."""
-        return any(row["status"] == Status.OK for row in self.rows)
-
-    def values(self, axis: Axis) -> list[Any]:
-        """Its values as they first appear."""
-        return list(dict.fromkeys(row[axis] for row in self.rows))
-
-    def series(self) -> list[Series]:
-        """All of them, those of one colour side by side."""
-        places = dict.fromkeys(tuple(row[axis] for axis in self.layout.series) for row in self.rows)
-        colours = list(dict.fromkeys(place[0] for place in places))
-        styles = list(dict.fromkeys(place[1:] for place in places))
-        return [Series(place, colours.index(place[0]), styles.index(place[1:])) for place in places]
-
-    def colour_label(self, series: Series) -> str:
-        """Of all series of its colour."""
-        return axis_label(self.manifest, self.layout.series[0], series.place[0])
-
-    def style_label(self, series: Series) -> str:
-        """Of all series of its style."""
-        named = zip(self.layout.series[1:], series.place[1:], strict=True)
-        return ", ".join(axis_label(self.manifest, axis, value) for axis, value in named)
-
-    def outcomes(self, rows: Sequence[Row], colour: int) -> str:
-        """In words, how the cells of one colour ended that have no numbers; once where they all ended alike."""
-        ended = {
-            self.style_label(series): text(row)
-            for series in self.series()
-            for row in self.of_series(series)
-            if series.colour == colour and row["status"] != Status.OK and row in rows
-        }
-        if len(set(ended.values())) == 1 and len(ended) == len({s.style for s in self.series() if s.colour == colour}):
-            return next(iter(ended.values()))
-        return ", ".join(f"{style} {outcome}" for style, outcome in ended.items())
-
-    def of_series(self, series: Series, **where: Any) -> list[dict[str, Any]]:
-        """The rows of one series, at some values of other axes."""
-        wanted = dict(zip(self.layout.series, series.place, strict=True)) | where
-        return [row for row in self.rows if all(row[axis] == value for axis, value in wanted.items())]
-
-    def title(self, value: Any) -> str:
-        """Above a panel."""
-        return axis_label(self.manifest, self.panel_axis, value)
+    title: str
+    lines: list[Line]
+    rows: list[Row]
 
 
-def panel_axes(count: int, height: float) -> tuple[Figure, Sequence[Axes]]:
-    """A figure as wide as one column for one panel, as wide as the page for more."""
-    figure = Figure(figsize=(COLUMN_WIDTH_IN if count == 1 else PAGE_WIDTH_IN, height))
-    return figure, figure.subplots(1, count, squeeze=False)[0]
+def panels_of(manifest: Manifest, layout: FigureLayout, frame: pd.DataFrame) -> list[Panel]:
+    """The panels, with all series of the figure in each, in the order of the CSV."""
+    rows = plain_rows(frame)
+    order = axis_order(rows)
+    places = list(dict.fromkeys(tuple(row[axis] for axis in layout.series) for row in rows))
+    places.sort(key=lambda place: [order[axis].index(v) for axis, v in zip(layout.series, place, strict=True)])
+    parts = _parts(rows, layout)
+    found = []
+    for part in dict.fromkeys(parts):
+        inside = [row for row in rows if _stands_in(row, layout, part)]
+        lines = [_line(manifest, layout, index, place, inside) for index, place in enumerate(places)]
+        title = ", ".join(axis_label(manifest, axis, v) for axis, v in zip(layout.panels, part, strict=True))
+        found.append(Panel(title, [line for line in lines if line.rows or line.missing], inside))
+    return found
 
 
-def text(row: Row) -> str:
-    """An outcome in a word or two."""
-    return mark(row).text
+def new_figure(n_panels: int) -> tuple[Figure, list[Axes]]:
+    """One column of a page for a single panel, else its full width with up to three side by side."""
+    across = n_panels if n_panels < 4 else 2
+    down = -(-n_panels // across)
+    figure = Figure(figsize=(COLUMN_WIDTH_IN * min(2, across), 0.4 + _PANEL_HEIGHT_IN * down))
+    grid = figure.subplots(down, across, squeeze=False)
+    for axes in grid.flat[n_panels:]:
+        axes.set_axis_off()
+    return figure, list(grid.flat[:n_panels])
 
 
-def add_legend(figure: Figure, panels: Panels, swatch: Callable[[str, int], Artist]) -> None:
-    """Colours, then styles in grey where there are several; ``swatch`` draws one for a colour and a style."""
-    series = panels.series()
-    drawn = {one.colour for one in series if any(row["status"] == Status.OK for row in panels.of_series(one))}
-    handles = {panels.colour_label(one): swatch(look(one.colour)[0], 0) for one in series if one.colour in drawn}
-    styles = {panels.style_label(one): swatch(GREY, one.style) for one in series}
-    handles |= styles if len(styles) > 1 else {}
-    figure.legend(
-        list(handles.values()), list(handles), loc="outside upper left",
-        ncols=6 if figure.get_figwidth() > COLUMN_WIDTH_IN else 2, handlelength=2.2, borderaxespad=0.2,
-    )  # fmt: skip
+def set_titles(manifest: Manifest, layout: FigureLayout, axes: Axes, panel: Panel, across: int, note: str = "") -> None:
+    """The panel's title, and in grey below it which series or points have no number, and why."""
+    marks: dict[str, list[str]] = {}
+    for line in panel.lines:
+        for row in line.missing:
+            at = [axis_label(manifest, axis, row[axis]) for axis in layout.x if row[axis] is not None]
+            marks.setdefault(short_mark(row["status"]), []).append(" ".join([line.label, *at]))
+    notes = [*([note] if note else []), *(f"{mark}: {', '.join(names)}" for mark, names in marks.items())]
+    width = {1: 58, 3: 38}.get(across, 64)
+    lines = [wrapped for text in notes for wrapped in textwrap.wrap(text, width)]
+    axes.set_title("\n".join(lines), loc="left", fontsize=6, color=GREY, linespacing=1.3)
+    if panel.title:
+        axes.annotate(
+            panel.title, (0, 1), xycoords="axes fraction", xytext=(0, 5 + 7.8 * len(lines)),
+            textcoords="offset points", fontsize=8,
+        )  # fmt: skip
 
 
-def say_why_empty(panels: Panels) -> Figure:
-    """In place of a drawing: every outcome with its reason."""
-    figure, (axes,) = panel_axes(1, 2.2)
-    said = []
-    for series in panels.series():
-        for row in panels.of_series(series):
-            entry = mark(row)
-            where = ", ".join(
-                (panels.colour_label(series), panels.style_label(series), panels.title(row[panels.panel_axis]))
-            )
-            said.append(f"{where}: {(entry.notes or (entry.text,))[0]}")
-    lines = [line for text in dict.fromkeys(said) for line in textwrap.wrap(text, 52, subsequent_indent="   ")]
+def say_empty(axes: Axes) -> None:
+    """In place of a panel in which nothing has a number; the titles say why."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.text(0.5, 0.5, "no number", ha="center", va="center", color=GREY, transform=axes.transAxes)
+
+
+def no_cells() -> Figure:
+    """Of an experiment without any cell on the configured platforms."""
+    figure, [axes] = new_figure(1)
     axes.set_axis_off()
-    axes.text(0, 1, "No cell of this figure has a number", va="top", transform=axes.transAxes)
-    text = "\n".join(lines or ["The experiment has no cell on the configured platforms."])
-    axes.text(0, 0.88, text, va="top", color=GREY, fontsize=7, linespacing=1.4, transform=axes.transAxes)
+    axes.text(0, 1, "The experiment has no cell on the configured platforms.", va="top", color=GREY, fontsize=7)
     return figure
+
+
+def draw_legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One for all panels: each label once, as many side by side as fit."""
+    handles = {label: handle for each in axes for handle, label in zip(*each.get_legend_handles_labels(), strict=True)}
+    if handles:
+        entry_in = _LEGEND_MARK_IN + _LEGEND_LETTER_IN * max(map(len, handles))
+        columns = max(1, int(figure.get_figwidth() / entry_in))
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside upper left", ncols=columns, handlelength=1.8,
+            columnspacing=1.2, borderaxespad=0.2,
+        )  # fmt: skip
+
+
+def _parts(rows: list[Row], layout: FigureLayout) -> list[tuple[Any, ...]]:
+    """Places of the panels that rows with all their axes stand in; those of all rows if there are no such."""
+    places = [tuple(row[axis] for axis in layout.panels) for row in rows]
+    return [place for place in places if None not in place] or places
+
+
+def _stands_in(row: Row, layout: FigureLayout, part: tuple[Any, ...]) -> bool:
+    """A cell without numbers has none of the axes below it, and stands in every panel of its own."""
+    return all(row[axis] in (value, None) for axis, value in zip(layout.panels, part, strict=True))
+
+
+def _line(manifest: Manifest, layout: FigureLayout, index: int, place: tuple[Any, ...], rows: list[Row]) -> Line:
+    own = [row for row in rows if tuple(row[axis] for axis in layout.series) == place]
+    measured = [row for row in own if row["status"] == Status.OK]
+    if layout.x:
+        measured.sort(key=lambda row: row[layout.x[0]])
+    labels = [_label(manifest, own, axis, value) for axis, value in zip(layout.series, place, strict=True)]
+    return Line(", ".join(labels), index, measured, [row for row in own if row["status"] != Status.OK])
+
+
+def _label(manifest: Manifest, rows: list[Row], axis: Axis, value: Any) -> str:
+    """GPUs by their name: on cpu they are processes."""
+    names = {manifest.platforms[row["platform"]].gpu_label for row in rows}
+    if axis == "n_gpus" and len(names) == 1:
+        return f"{value} × {names.pop()}"
+    return axis_label(manifest, axis, value)

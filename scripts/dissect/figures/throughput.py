@@ -10,7 +10,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
-from dissect.figures.panels import Panels, add_legend, panel_axes, say_why_empty
+from dissect.figures.serving import Panels, add_legend, panel_axes, say_why_empty
 from dissect.figures.style import look
 from dissect.outcome import Status
 from dissect.tables.labels import axis_label
@@ -35,7 +35,7 @@ def draw_throughput(manifest: Manifest, layout: FigureLayout, frame: pd.DataFram
         _label_groups(axes, panels)
         if len(values) > 1:
             axes.set_title(panels.title(value), fontsize=8)
-    quantity = VIEWS[layout.view].by_name[layout.draws]
+    quantity = VIEWS[layout.view].by_name[layout.drawn]
     all_axes[0].set_ylabel(f"{quantity.header} ({quantity.unit})")
     add_legend(figure, panels, lambda colour, style: Patch(**_look(colour, style)))
     return figure
@@ -57,7 +57,7 @@ def _draw_group(axes: Axes, panels: Panels, position: int, where: dict[str, Any]
         for row in panels.of_series(series, **where):
             if row["status"] == Status.OK:
                 axes.bar(
-                    at[series], row[panels.layout.draws], width * 0.86, **_look(look(series.colour)[0], series.style)
+                    at[series], row[panels.layout.drawn], width * 0.86, **_look(look(series.colour)[0], series.style)
                 )
             else:
                 missing.setdefault((series.colour, short_mark(row["status"])), []).append(at[series])

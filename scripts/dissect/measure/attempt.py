@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from dissect.measure.launch import Launch, meet_here
 from dissect.measure.measurement import Measurement
 from dissect.measure.node import Node, too_few_gpus
 from dissect.measure.nodes import Followers, orders, ranks_per_node, why_no_others
-from dissect.measure.rank import RankEntry, RankReport
+from dissect.measure.rank import KEPT, RankEntry, RankReport
 from dissect.measure.sight import Sight, lookout
 from dissect.measure.supervise import Ending, conclude, supervise, window_of
 from dissect.outcome import Flag, Status
@@ -29,6 +30,8 @@ class Attempt:
     """Of this node's ranks: their times are of its clock."""
     sights: list[Sight]
     """One per node, this one first."""
+    files: Mapping[str, bytes]
+    """What the ranks of this node kept, by name."""
 
     @property
     def nvml_peak_bytes(self) -> int | None:
@@ -50,6 +53,7 @@ class Attempt:
             gpus=here.gpus,
             other_processes=here.other_processes,
             notes=notes,
+            files=self.files,
         )
         return measurement, {flag: any(sight.doubts()[flag] for sight in self.sights) for flag in here.doubts()}
 
@@ -75,8 +79,9 @@ def run_attempt(
         ending = conclude([here, *others.ends()])
     timed = ending.status is Status.OK and probe_steps is None
     window = window_of(ending.reports[:count]) if timed else (start, time.monotonic())
+    files = {path.name: path.read_bytes() for path in (workdir / KEPT).glob("*")}
     shutil.rmtree(workdir)
-    return Attempt(ending, start, ending.reports[:count], [watch.sight(*window), *others.sights])
+    return Attempt(ending, start, ending.reports[:count], [watch.sight(*window), *others.sights], files)
 
 
 def unfit(hardware: Hardware, node: Node) -> str | None:

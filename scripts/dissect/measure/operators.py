@@ -10,7 +10,9 @@ from dissect.measure import summary
 from dissect.measure.attempt import run_attempt, unfit
 from dissect.measure.measurement import Measurement
 from dissect.measure.node import Node
+from dissect.measure.points import doubts, raw_samples
 from dissect.measure.runner import load_operator_runner
+from dissect.metrics.operators import OperatorMetrics, timings
 from dissect.outcome import Flag, Status
 from dissect.result import Durations
 
@@ -28,9 +30,19 @@ def measure_operator(spec: OperatorSpec, node: Node, workdir: Path, deadline: fl
     if measurement.status is not Status.OK:
         return measurement
     reports = attempt.ending.reports
+    metrics, samples = runner.summarise(spec, reports), raw_samples(reports)
+    raised = doubts(metrics) | seen
     return replace(
         measurement,
-        metrics=runner.summarise(spec, reports),
-        flags=[flag for flag in Flag if seen.get(flag, False)],
-        durations=summary.durations(attempt.reports_here, attempt.start, before),
+        metrics=metrics,
+        flags=[flag for flag in Flag if raised[flag]],
+        durations=_durations(summary.durations(attempt.reports_here, attempt.start, before), metrics),
+        samples=samples,
     )
+
+
+def _durations(durations: Durations, metrics: OperatorMetrics) -> Durations:
+    """The ranks' window holds all points; what was timed of it is the window, the rest went before."""
+    timed = sum(t.call_time_s.mean * t.call_time_s.n * t.calls_per_sample for t in timings(metrics))
+    before = max(0.0, durations.window_s - timed)
+    return durations.model_copy(update={"warmup_s": before, "window_s": timed})

@@ -10,9 +10,11 @@ from typing import Any
 from pydantic import NonNegativeInt, PositiveInt
 
 from dissect.model import Model
-from dissect.outcome import Phase, Status
+from dissect.outcome import Flag, Phase, Status
 
 PHASES = tuple(Phase)
+KEPT = "kept"
+"""Folder below the work folder for files that outlive the ranks."""
 
 
 class RankReport(Model):
@@ -38,6 +40,8 @@ class RankReport(Model):
     parameters: NonNegativeInt = 0
     trainable_parameters: NonNegativeInt = 0
     attention_kernel: str | None = None
+    flags: list[Flag] = []
+    """Reasons to doubt the numbers that only the rank knows."""
     ready_at: float = 0.0
     """When the process group worked."""
     built_at: float = 0.0
@@ -67,6 +71,12 @@ class RankContext:
     def current(self) -> Phase:
         """What the rank does now."""
         return PHASES[self.phase.value]
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Leave a file that stands beside the cell's result in the store."""
+        folder = self.workdir / KEPT
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
 
     def seconds_left(self) -> float:
         """Of the budget; negative once it is spent."""

@@ -7,7 +7,7 @@ from dissect.cells.spec import InspectSpec, OperatorSpec, TrainingSpec
 from dissect.measure.measurement import Measurement
 from dissect.measure.node import Node
 from dissect.measure.rank import RankContext, RankReport
-from dissect.result import Metrics
+from dissect.metrics.operators import OperatorMetrics
 from dissect.runners import RUNNERS
 
 
@@ -43,7 +43,7 @@ class OperatorRunner(Protocol):
         """In each rank: measure every size; what is found goes to ``findings``."""
         ...
 
-    def summarise(self, spec: OperatorSpec, reports: list[RankReport]) -> Metrics:
+    def summarise(self, spec: OperatorSpec, reports: list[RankReport]) -> OperatorMetrics:
         """In the parent: the metrics, from one report per rank in the order of ranks."""
         ...
 

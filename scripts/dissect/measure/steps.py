@@ -11,7 +11,7 @@ from dissect.cells.spec import Sampling
 from dissect.measure.device import Device
 from dissect.measure.rank import RankContext
 from dissect.measure.statistics import MIN_SAMPLES, estimate, settled
-from dissect.outcome import Phase
+from dissect.outcome import InvalidMeasurement, Phase
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,7 @@ Verdict = Callable[[list[float], float], str | None]
 """(step times so far, seconds left of the budget) -> why to stop, or None to go on."""
 
 
-class DivergedError(ArithmeticError):
+class DivergedError(InvalidMeasurement):
     """The loss is not finite any more: what was timed is no training."""
 
 
@@ -70,19 +70,19 @@ class StepLoop:
         """Run so many steps only to see that they fit; returns the fields of ``RankReport`` that come of it."""
         self._device.reset_peak_memory()
         for _ in range(steps):
-            self._timed_step()
+            self.timed_step()
         return self._end_state()
 
     def _series(self, verdict: Verdict) -> tuple[list[float], str]:
         """Step times in seconds, at least one, until there is a reason to stop; and the reason."""
         times: list[float] = []
         while True:
-            times.append(self._timed_step())
+            times.append(self.timed_step())
             reason = self._agree(lambda: verdict(times, self._context.seconds_left()))
             if reason is not None:
                 return times, reason
 
-    def _timed_step(self) -> float:
+    def timed_step(self) -> float:
         """Seconds from one idle device to the next; the loss is fetched after the clock has stopped."""
         self._device.synchronize()
         start = time.perf_counter()

@@ -7,6 +7,7 @@ from dissect.cells.spec import TrainingSpec
 from dissect.measure.rank import RankReport
 from dissect.measure.statistics import coefficient_of_variation, estimate
 from dissect.metrics.estimate import Estimate
+from dissect.metrics.profile import Dissection, ProfileMetrics
 from dissect.metrics.training import TrainingMetrics, Trial
 from dissect.outcome import Flag
 from dissect.result import Durations
@@ -59,6 +60,16 @@ def training_metrics(
     )
 
 
+def profile_metrics(training: TrainingMetrics, reports: Sequence[RankReport]) -> ProfileMetrics:
+    """The same cell under the profiler; rank 0 has taken its trace apart."""
+    profiled = slowest([report.findings["profiled_step_times_s"] for report in reports])
+    return ProfileMetrics(
+        training=training,
+        profiled_step_time_s=estimate(profiled),
+        dissection=Dissection.model_validate_json(reports[0].findings["dissection"]),
+    )
+
+
 def raw_samples(reports: Sequence[RankReport]) -> list[dict[str, Any]]:
     """One record per step, warm-up first: seconds of each rank, loss of rank 0."""
     parts = [("warmup", [r.warmup_step_times_s for r in reports]), ("measured", [r.step_times_s for r in reports])]
@@ -77,7 +88,8 @@ def flags(metrics: TrainingMetrics, reports: Sequence[RankReport], seen: Mapping
         Flag.INTERVAL_NOT_REACHED: metrics.stopped_by != "interval",
         **seen,
     }
-    return [flag for flag in Flag if doubts.get(flag, False)]
+    own = {flag for report in reports for flag in report.flags}
+    return [flag for flag in Flag if flag in own or doubts.get(flag, False)]
 
 
 def durations(reports: Sequence[RankReport], launched_at: float, before: Durations) -> Durations:

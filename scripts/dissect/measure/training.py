@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from dissect.cells.spec import TrainingSpec
+from dissect.cells.spec import ProfileSpec, TrainingSpec
 from dissect.measure import summary
 from dissect.measure.attempt import Attempt, run_attempt, unfit
 from dissect.measure.measurement import Measurement
@@ -82,7 +82,7 @@ class TrainingCell:
         metrics = summary.training_metrics(self.spec, batch, reports, self.trials, attempt.nvml_peak_bytes)
         return replace(
             measurement,
-            metrics=metrics,
+            metrics=summary.profile_metrics(metrics, reports) if isinstance(self.spec, ProfileSpec) else metrics,
             flags=summary.flags(metrics, reports, seen),
             durations=summary.durations(attempt.reports_here, attempt.start, before),
             samples=summary.raw_samples(reports),

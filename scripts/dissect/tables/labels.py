@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from dissect.cells.manifest import Manifest
-from dissect.config.layout import Axis
+from dissect.config.layout import Axis, OperatorAxis
 
 FRAMEWORKS = {
     "deepspeed": "DeepSpeed",
@@ -14,7 +14,43 @@ FRAMEWORKS = {
     "tgi": "TGI",
     "transformers": "transformers serve",
     "sglang": "SGLang",
+    "gemm": "matrix products",
+    "memcpy": "copies",
+    "collectives": "collectives",
+    "attention": "attention",
 }
+
+_OF_A_STEP = {
+    "forward": "Forward",
+    "recomputation": "Recomputation",
+    "backward": "Backward",
+    "optimizer": "Optimizer",
+    "step": "Whole step",
+    "embedding": "Embedding",
+    "rms_norm": "RMSNorm",
+    "qkv": "QKV",
+    "rope": "RoPE",
+    "scores": "QKᵀ",
+    "softmax": "Softmax",
+    "weighted_values": "Scores × V",
+    "attention_kernel": "Attention kernel",
+    "attention_rest": "Attention, reshaping",
+    "output_projection": "Output projection",
+    "gate": "Gate",
+    "up": "Up",
+    "silu": "SiLU and product",
+    "down": "Down",
+    "residual": "Residual",
+    "head": "Head",
+    "loss": "Loss",
+    "mask": "Mask and positions",
+    "gradients": "Gradient accumulation and reduction",
+    "unattributed": "Not attributed",
+    "decoder_layer": "All decoder layers",
+    "attention": "All attention modules",
+    "attention_core": "QKᵀ to scores × V",
+}
+"""Phases, directions and modules of a profile."""
 
 _ROW_HEADERS: dict[Axis, str] = {
     "platform": "Platform",
@@ -26,8 +62,21 @@ _ROW_HEADERS: dict[Axis, str] = {
     "seq_len": "Sequence length",
     "batch": "Batch per GPU",
     "request": "Request",
+    "product": "Product",
+    "rows": "Rows",
+    "size_bytes": "Size",
+    "sequence": "Sequence length",
+    "step_phase": "Phase",
+    "module": "Module",
+    "direction": "Direction",
 }
-_WITH_UNIT: dict[Axis, str] = {"n_gpus": "{} GPUs", "seq_len": "sequence length {}", "batch": "batch {} per GPU"}
+_WITH_UNIT: dict[Axis, str] = {
+    "n_gpus": "{} GPUs",
+    "seq_len": "sequence length {}",
+    "batch": "batch {} per GPU",
+    "rows": "{} rows",
+    "sequence": "sequence length {}",
+}
 
 
 def row_header(axis: Axis) -> str:
@@ -37,18 +86,32 @@ def row_header(axis: Axis) -> str:
 
 def axis_label(manifest: Manifest, axis: Axis, value: Any, bare: bool = False) -> str:
     """Label of an axis value; ``bare`` where a header already says what the number is."""
+    if value is None and axis in get_args(OperatorAxis):
+        return "all"
     match axis:
         case "platform":
             return manifest.platforms[value].label
         case "model":
-            return manifest.models[value].label if value in manifest.models else str(value)
+            return manifest.models[value].label if value in manifest.models else "no model"
+        case "size_bytes":
+            return size_label(value)
         case "method":
             return manifest.methods[value].label if value in manifest.methods else str(value)
         case "framework":
             return FRAMEWORKS.get(value, str(value))
+        case "step_phase" | "module" | "direction":
+            return "all" if value is None else _OF_A_STEP.get(value, str(value))
     if (axis, value, bare) == ("batch", "max", False):
         return "largest batch per GPU"
     return str(value) if bare else _WITH_UNIT.get(axis, "{}").format(value)
+
+
+def size_label(size: int) -> str:
+    """A number of bytes in the largest binary unit that it is a whole number of: ``64 KiB``."""
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size % 2**power == 0:
+            return f"{size >> power} {unit}"
+    return f"{size} B"
 
 
 def axis_order(rows: Sequence[Mapping[str, Any]]) -> dict[Axis, list[Any]]:

@@ -40,9 +40,10 @@ def _part(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> Grid:
     order = axis_order(rows)
     columns = [axis for axis in layout.columns if len(order[axis]) > 1]
     quantities = [VIEWS[layout.view].by_name[name] for name in layout.values]
-    inner = [axis in VIEW_AXES[layout.view] for axis in (*layout.rows, *columns)]
+    below = VIEW_AXES[layout.view]
+    inner = [axis in below for axis in (*layout.rows, *columns)]
     cells = _cells_by_place(manifest, [*layout.rows, *columns], rows)
-    row_places, column_places = _places(rows, layout.rows, order), _places(rows, columns, order)
+    row_places, column_places = _places(rows, layout.rows, order, below), _places(rows, columns, order, below)
     heading = ", ".join(axis_label(manifest, axis, rows[0][axis]) for axis in layout.split)
     return Grid(
         name="_".join([manifest.name, *(str(rows[0][axis]) for axis in layout.split)]),
@@ -67,10 +68,26 @@ def _at(row: Row, axes: Sequence[Axis]) -> Place:
     return tuple(row[axis] for axis in axes)
 
 
-def _places(rows: Sequence[Row], axes: Sequence[Axis], order: Mapping[Axis, list[Any]]) -> list[Place]:
-    """The combinations of values that occur, in the order of each axis; an axis that a cell lacks makes no place."""
+def _places(
+    rows: Sequence[Row], axes: Sequence[Axis], order: Mapping[Axis, list[Any]], below: Sequence[Axis] = ()
+) -> list[Place]:
+    """The combinations of values that occur, in the order of each axis; an axis that a cell lacks makes no place.
+
+    A cell without numbers has none of the axes ``below`` the cell: it stands where the cells have numbers that share
+    most of its other values.
+    """
     found = {_at(row, axes) for row in rows}
-    found = {place for place in found if None not in place} or found
+    whole = {place for place in found if None not in place}
+    numbers = list(whole)
+    for place in found - whole:
+        shared = [sum(mine == value for mine, value in zip(place, other, strict=True)) for other in numbers]
+        like = {
+            tuple(value if axis in below else mine for axis, mine, value in zip(axes, place, other, strict=True))
+            for other, count in zip(numbers, shared, strict=True)
+            if count == max(shared)
+        }
+        whole |= {each for each in like if None not in each}
+    found = whole or found
     return sorted(found, key=lambda place: [order[axis].index(v) for axis, v in zip(axes, place, strict=True)])
 
 

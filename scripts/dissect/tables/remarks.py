@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dissect.cells.globs import NO_NAME
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import Axis
 from dissect.tables.columns import Quantity
@@ -34,7 +35,7 @@ def _setting(manifest: Manifest, rows: Sequence[Row], shown: Sequence[Axis]) -> 
     order = axis_order(rows)
     machines = [_machine(manifest, platform, rows, shown) for platform in order["platform"]]
     constant = [axis for axis in _SETTING_AXES if axis not in shown and len(order[axis]) == 1]
-    labels = [axis_label(manifest, axis, order[axis][0]) for axis in constant if order[axis][0] is not None]
+    labels = [axis_label(manifest, axis, order[axis][0]) for axis in constant if order[axis][0] not in (None, NO_NAME)]
     return "; ".join(["Setting: " + ", ".join(machines), *labels]) + "."
 
 

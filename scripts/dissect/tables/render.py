@@ -13,7 +13,8 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': "''", "–": "--", "−": "$-$", "×": r"$\times$", "±": r"$\pm$", "µ": r"$\mu$",
-    "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$", "→": r"$\to$", "…": r"\dots{}",
+    "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$", "→": r"$\to$", "ᵀ": r"\textsuperscript{T}", "…": r"\dots{}",
+    "·": r"$\cdot$", "²": "$^2$", "⁹": "$^9$",
 }  # fmt: skip
 
 

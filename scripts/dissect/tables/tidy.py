@@ -28,10 +28,11 @@ def read_records(manifest: Manifest, project: Path) -> list[Record]:
 
 def tidy_frame(records: list[Record], view: View) -> pd.DataFrame:
     """The rows of all cells, columns as the view documents them."""
+    rows = [(record, row) for record in records for row in view.rows_of(record)]
+    if view.across:
+        view.across(rows)
     # Of dtype object, so that whole numbers stay whole beside empty fields.
-    return pd.DataFrame(
-        [row for record in records for row in view.rows_of(record)], columns=view.column_names(), dtype=object
-    )
+    return pd.DataFrame([row for _, row in rows], columns=view.column_names(), dtype=object)
 
 
 def to_csv(frame: pd.DataFrame) -> str:

@@ -1,6 +1,6 @@
 """A view: how cells of one kind become rows of numbers."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,8 @@ class View:
     """Axis below the cell -> meaning; empty in the single row of a cell without numbers."""
     origin: tuple[Column, ...] = ()
     """Where the numbers of this kind come from."""
+    across: Callable[[Sequence[tuple[Record, dict[str, Scalar]]]], None] | None = None
+    """Fills in what holds the cells of one table against one another, given the rows of all of them."""
 
     @cached_property
     def by_name(self) -> dict[str, Quantity]:

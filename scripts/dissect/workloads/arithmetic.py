@@ -7,12 +7,14 @@ without a causal shortcut computes it.
 from dataclasses import dataclass
 
 from dissect.cells.spec import DeepSpeedSpec, FinetuneSpec, MegatronSpec, ModelArchitecture, TrainingSpec
-from dissect.config.adapters import Adapter, Lora
+from dissect.config.kinds import DType
+from dissect.workloads import finetuning
 
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 """Per weight: 4 bits, one 8-bit scale per 64 weights, one fp32 scale per 256 of those (double quantisation)."""
 
-_BYTES = {"bf16": 2, "fp32": 4}
+BYTES: dict[DType, int] = {"bf16": 2, "fp32": 4}
+"""Of one number."""
 _ADAM_MOMENTS_BYTES = 2 * 4
 _FP32_MASTER_BYTES = 4
 
@@ -53,19 +55,17 @@ def count_parameters(arch: ModelArchitecture) -> int:
     return parameter_groups(arch).total
 
 
-def adapter_parameters(adapter: Adapter, arch: ModelArchitecture) -> int:
-    """Parameters that an adapter adds to the model."""
-    if not isinstance(adapter, Lora):
-        return adapter.virtual_tokens * arch.hidden_size
-    sizes = _linear_sizes(arch)
-    return arch.num_hidden_layers * sum(adapter.rank * sum(sizes[target]) for target in adapter.targets)
+def count_all(spec: TrainingSpec) -> int:
+    """All parameters of the cell: the model's, and those of an adapter."""
+    adapter = spec.method.adapter.parameters(spec.model) if isinstance(spec, FinetuneSpec) else 0
+    return count_parameters(spec.model) + adapter
 
 
 def count_trainable(spec: TrainingSpec) -> int:
     """Parameters that the optimizer updates: all, or with Q those that stay unquantised, or those of an adapter."""
     groups = parameter_groups(spec.model)
     if isinstance(spec, FinetuneSpec):
-        return adapter_parameters(spec.method.adapter, spec.model)
+        return spec.method.adapter.parameters(spec.model)
     return groups.unquantized if _is_quantized(spec) else groups.total
 
 
@@ -73,27 +73,31 @@ def model_flops(spec: TrainingSpec, batch: int) -> int:
     """FLOPs that one optimizer step needs, over all GPUs, with ``batch`` sequences on each: the numerator of MFU.
 
     The backward pass needs twice the forward's: one product for the gradient of each operand. A frozen weight needs
-    no gradient, so its layer's backward costs one forward.
+    no gradient, so its layer's backward costs one forward, or none where nothing before it trains.
     """
+    if isinstance(spec, FinetuneSpec):
+        return batch * spec.hardware.n_gpus * finetuning.model_flops(spec)
     linear, head, attention = _forward_flops(spec)
-    linear_passes = 2 if _is_quantized(spec) or isinstance(spec, FinetuneSpec) else 3
-    head_passes = 2 if isinstance(spec, FinetuneSpec) else 3
-    sequence = linear_passes * linear + head_passes * head + 3 * attention + 3 * _adapter_flops(spec)
-    return batch * spec.hardware.n_gpus * sequence
+    linear_passes = 2 if _is_quantized(spec) else 3
+    return batch * spec.hardware.n_gpus * (linear_passes * linear + 3 * head + 3 * attention)
 
 
 def hardware_flops(spec: TrainingSpec, batch: int) -> int:
     """FLOPs that one optimizer step computes, over all GPUs: the model's and those recomputed. The numerator of HFU.
 
-    Recomputation runs the forward pass of the decoder layers once more, but for the last product of each, the down
-    projection: ``torch.utils.checkpoint`` stops once everything that the backward pass needs is there.
+    Recomputation runs the forward pass of the decoder layers once more: whole with Megatron-LM, else but for the last
+    product of each, the down projection, since ``torch.utils.checkpoint`` stops once everything that the backward pass
+    needs is there.
     """
     if not spec.method.recompute:
         return model_flops(spec, batch)
+    if isinstance(spec, FinetuneSpec):
+        return batch * spec.hardware.n_gpus * finetuning.recomputing_flops(spec)
     linear, _, attention = _forward_flops(spec)
     arch = spec.model
     down_projection = 2 * spec.workload.seq_len * arch.num_hidden_layers * _mlp_weights(arch)
-    return model_flops(spec, batch) + batch * spec.hardware.n_gpus * (linear - down_projection + attention)
+    recomputed = linear + attention - (0 if isinstance(spec, MegatronSpec) else down_projection)
+    return model_flops(spec, batch) + batch * spec.hardware.n_gpus * recomputed
 
 
 def state_bytes(spec: TrainingSpec) -> int:
@@ -107,7 +111,7 @@ def state_bytes(spec: TrainingSpec) -> int:
     if not isinstance(spec, DeepSpeedSpec):
         raise TypeError(f"no formula for the memory of {type(spec).__name__}")
     method, trainable = spec.method, count_trainable(spec)
-    width = _BYTES[spec.workload.dtype]
+    width = BYTES[spec.workload.dtype]
     shards = spec.hardware.n_gpus
     parameters = trainable * width / (shards if method.zero_stage >= 3 else 1)
     gradients = trainable * width / (shards if method.zero_stage >= 2 else 1)
@@ -121,11 +125,14 @@ def state_bytes(spec: TrainingSpec) -> int:
 
 
 def _megatron_state_bytes(spec: MegatronSpec) -> int:
-    """Of an average GPU, so never more than the fullest one holds; Megatron-LM keeps gradients in fp32."""
-    split = spec.method.tensor_parallel * spec.method.pipeline_parallel
-    replicas = spec.hardware.n_gpus // split if spec.method.distributed_optimizer else 1
-    per_parameter = _BYTES[spec.workload.dtype] + _BYTES["fp32"] + _state_width(spec) / replicas
-    return int(count_parameters(spec.model) / split * per_parameter)
+    """Of an average pipeline stage, so never more than the fullest one holds; gradients are in fp32.
+
+    Tensor-parallel GPUs split all but the norms.
+    """
+    tensor, stages, groups = spec.method.tensor_parallel, spec.method.pipeline_parallel, parameter_groups(spec.model)
+    replicas = spec.hardware.n_gpus // (tensor * stages) if spec.method.distributed_optimizer else 1
+    per_parameter = BYTES[spec.workload.dtype] + BYTES["fp32"] + _state_width(spec) / replicas
+    return int(((groups.total - groups.norms) / tensor + groups.norms) / stages * per_parameter)
 
 
 def _state_width(spec: TrainingSpec) -> int:
@@ -135,7 +142,7 @@ def _state_width(spec: TrainingSpec) -> int:
 
 def _frozen_bytes(spec: TrainingSpec) -> float:
     """Bytes of the parameters that no optimizer updates."""
-    groups, width = parameter_groups(spec.model), _BYTES[spec.workload.dtype]
+    groups, width = parameter_groups(spec.model), BYTES[spec.workload.dtype]
     linear = groups.decoder_linear * (NF4_BITS / 8 if _is_quantized(spec) else width)
     if isinstance(spec, FinetuneSpec):
         return linear + groups.unquantized * width
@@ -144,24 +151,6 @@ def _frozen_bytes(spec: TrainingSpec) -> float:
 
 def _is_quantized(spec: TrainingSpec) -> bool:
     return isinstance(spec, DeepSpeedSpec) and spec.method.quantization != "none"
-
-
-def _adapter_flops(spec: TrainingSpec) -> int:
-    """Forward FLOPs of one sequence in an adapter's own products."""
-    if not isinstance(spec, FinetuneSpec) or not isinstance(spec.method.adapter, Lora):
-        return 0
-    return 2 * spec.workload.seq_len * adapter_parameters(spec.method.adapter, spec.model)
-
-
-def _linear_sizes(arch: ModelArchitecture) -> dict[str, tuple[int, int]]:
-    """(in, out) of each linear layer of a decoder layer, by transformers' name."""
-    hidden, inner = arch.hidden_size, arch.intermediate_size
-    kv_width = arch.num_key_value_heads * (hidden // arch.num_attention_heads)
-    return {
-        "q_proj": (hidden, hidden), "k_proj": (hidden, kv_width), "v_proj": (hidden, kv_width),
-        "o_proj": (hidden, hidden), "gate_proj": (hidden, inner), "up_proj": (hidden, inner),
-        "down_proj": (inner, hidden),
-    }  # fmt: skip
 
 
 def _attention_weights(arch: ModelArchitecture) -> int:

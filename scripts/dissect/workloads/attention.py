@@ -1,9 +1,11 @@
 """Attention kernels: how to ask for one, and which one was seen to run."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
 
 from dissect.config.kinds import AttentionKernel
+from dissect.outcome import InvalidMeasurement
 
 IMPLEMENTATIONS: dict[AttentionKernel, str] = {
     "eager": "eager",
@@ -26,18 +28,28 @@ _OPERATORS = (
     ("aten::_softmax", "eager"),
 )
 
+_CANNOT_RUN = ("No available kernel", "No viable backend", "FlashAttention only supports")
+"""What PyTorch, on GPUs and on CPUs, and flash-attn say of a kernel that is not for this device or these operands."""
 
-class WrongKernelError(RuntimeError):
-    """Another attention kernel ran than the spec names, or the named one cannot run here."""
+T = TypeVar("T")
 
 
-def only_kernel(kernel: AttentionKernel) -> AbstractContextManager[None]:
-    """Context in which PyTorch may use no other fused kernel than ``kernel``: it raises where it cannot, instead."""
-    if kernel != "sdpa_flash":
-        return nullcontext()
+class WrongKernelError(InvalidMeasurement):
+    """Another implementation ran than the spec names, or the named one cannot run here."""
+
+
+def only_kernel(kernel: str) -> AbstractContextManager[None]:
+    """Context in which PyTorch may use no other kernel than ``kernel``, if it is one of its own: it raises instead."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    restricted: AbstractContextManager[None] = sdpa_kernel(SDPBackend.FLASH_ATTENTION)
+    backends = {
+        "sdpa_flash": SDPBackend.FLASH_ATTENTION,
+        "sdpa_efficient": SDPBackend.EFFICIENT_ATTENTION,
+        "sdpa_math": SDPBackend.MATH,
+    }
+    if kernel not in backends:
+        return nullcontext()
+    restricted: AbstractContextManager[None] = sdpa_kernel(backends[kernel])
     return restricted
 
 
@@ -48,3 +60,23 @@ def kernel_of(operators: Iterable[str]) -> str:
         if any(name.startswith(prefix) for name in names):
             return kernel
     return "unknown"
+
+
+def observe_kernel(forward: Callable[[], T], expected: str) -> T:
+    """A forward pass under the profiler, for the names of the operators that run.
+
+    Raises ``WrongKernelError`` if another attention kernel ran than ``expected``, or if that one cannot run.
+    """
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU]) as observed:
+        try:
+            output = forward()
+        except RuntimeError as error:
+            if any(words in str(error) for words in _CANNOT_RUN):
+                raise WrongKernelError(f"{expected} cannot run here: {error}") from None
+            raise
+    kernel = kernel_of(event.key for event in observed.key_averages())
+    if kernel != expected:
+        raise WrongKernelError(f"attention ran {kernel}, the spec says {expected}")
+    return output

@@ -1,34 +1,52 @@
-"""The life of one rank of a pre-training cell, whatever the framework."""
+"""The life of one rank of a training cell, whatever the stage and the framework."""
 
 import os
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from dissect.cells.spec import TrainingSpec
 from dissect.measure.device import Device, is_host_out_of_memory, is_out_of_memory, is_thread_failure, open_device
 from dissect.measure.group import join_process_group, leave_process_group
 from dissect.measure.rank import RankContext, RankReport, describe
-from dissect.measure.steps import DivergedError, StepLoop, Trainer
-from dissect.outcome import Phase, Status
+from dissect.measure.steps import StepLoop, Trainer
+from dissect.outcome import InvalidMeasurement, Phase, Status
 from dissect.workloads import arithmetic
-from dissect.workloads.attention import WrongKernelError, only_kernel
-from dissect.workloads.llama import parameter_counts, synthetic_tokens
+from dissect.workloads.attention import only_kernel
+from dissect.workloads.llama import synthetic_tokens
+
+if TYPE_CHECKING:
+    import torch
 
 Connect = Callable[[], None]
 """Forms the framework's own process groups, on top of torch's."""
 S = TypeVar("S", bound=TrainingSpec)
 Build = Callable[[S, Device], "BuiltTrainer"]
 """Model, optimizer and engine of a framework, ready to train."""
+Observe = Callable[[S, Any, "torch.Tensor", RankContext, Device], dict[str, Any]]
+"""What a stage looks at once the window is measured, with the same trainer and tokens; returns its findings."""
+
+
+class Share(NamedTuple):
+    """Which of a step's sequences a rank sees: those of its replica of the model."""
+
+    replica: int
+    """Its data-parallel index; each replica has tokens of its own."""
+    gpus: int = 1
+    """How many GPUs hold one replica; it takes the batch of each."""
 
 
 class BuiltTrainer(Trainer, Protocol):
     """A trainer with what the rank reports of it."""
 
     @property
-    def model(self) -> Any:
-        """The torch module."""
+    def share(self) -> Share:
+        """What this rank has to be fed."""
+        ...
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """All and trainable parameters of the whole model, however it is split."""
         ...
 
     @property
@@ -37,7 +55,9 @@ class BuiltTrainer(Trainer, Protocol):
         ...
 
 
-def run_training_rank(spec: S, context: RankContext, connect: Connect, build: Build[S]) -> RankReport:
+def run_training_rank(
+    spec: S, context: RankContext, connect: Connect, build: Build[S], observe: Observe[S] | None = None
+) -> RankReport:
     """Join the groups, build, train, report. No exception leaves it: each becomes the rank's outcome.
 
     The spec's batch must be a number by now. Groups come before the memory limit: a thread of theirs that cannot start
@@ -54,33 +74,37 @@ def run_training_rank(spec: S, context: RankContext, connect: Connect, build: Bu
         known["ready_at"] = time.monotonic()
         device.limit_memory(hardware.device_memory_bytes)
         with only_kernel(spec.method.attention):
-            known |= _train(spec, context, device, build, known)
+            known |= _train(spec, context, device, build, observe, known)
         leave_process_group()
         return RankReport(status=Status.OK, **known)
     except Exception as error:
         return _failure(error, context, device, known)
 
 
-def _train(spec: S, context: RankContext, device: Device, build: Build[S], known: dict[str, Any]) -> dict[str, Any]:
+def _train(
+    spec: S, context: RankContext, device: Device, build: Build[S], observe: Observe[S] | None, known: dict[str, Any]
+) -> dict[str, Any]:
     """Build and run the steps; what is known early goes to ``known`` at once, so that a failure reports it too."""
     if not isinstance(spec.workload.batch, int):
         raise ValueError(f"a rank needs a number of sequences, not batch {spec.workload.batch!r}")
     device.reset_peak_memory()
     trainer = build(spec, device)
     known["parameters"], known["trainable_parameters"] = _checked_counts(spec, trainer)
-    seed = spec.workload.seed + known["rank"]
-    tokens = synthetic_tokens(spec.model, spec.workload.batch, spec.workload.seq_len, device.torch_device, seed)
+    batch, seed = spec.workload.batch * trainer.share.gpus, spec.workload.seed + trainer.share.replica
+    tokens = synthetic_tokens(spec.model, batch, spec.workload.seq_len, device.torch_device, seed)
     device.synchronize()
     known["built_at"] = time.monotonic()
     loop = StepLoop(trainer, tokens, context, device)
     fields = loop.measure(spec.sampling) if context.probe_steps is None else loop.probe(context.probe_steps)
+    if observe and context.probe_steps is None:
+        fields["findings"] = observe(spec, trainer, tokens, context, device)
     return fields | {"attention_kernel": trainer.attention_kernel}
 
 
 def _checked_counts(spec: TrainingSpec, trainer: BuiltTrainer) -> tuple[int, int]:
     """Parameters and trainable ones of the model; raises ``RuntimeError`` if the architecture says otherwise."""
-    found = parameter_counts(trainer.model)
-    expected = (arithmetic.count_parameters(spec.model), arithmetic.count_trainable(spec))
+    found = trainer.parameter_counts()
+    expected = (arithmetic.count_all(spec), arithmetic.count_trainable(spec))
     if found != expected:
         raise RuntimeError(f"the model has (parameters, trainable) = {found}, its architecture says {expected}")
     return found
@@ -105,7 +129,7 @@ def _status_of(error: Exception, device: Device | None) -> Status:
     """The outcome that an error means, asked before the memory limit is lifted."""
     if is_out_of_memory(error) or (is_thread_failure(error) and device is not None and device.is_full()):
         return Status.OOM
-    return Status.INVALID if isinstance(error, (WrongKernelError, DivergedError)) else Status.FAILED
+    return Status.INVALID if isinstance(error, InvalidMeasurement) else Status.FAILED
 
 
 def _is_of_the_host(error: Exception, device: Device | None) -> bool:

@@ -1,0 +1,54 @@
+"""The manifest of the table of verdicts: which cells of the other tables the paper's claims are about."""
+
+from collections.abc import Iterable, Mapping
+from typing import get_args
+
+from dissect.cells.manifest import Manifest, ManifestCell, PlatformFacts
+from dissect.config.catalog import Catalog
+from dissect.config.claims import CLAIMS, Claim, fits
+from dissect.config.kinds import LETTER_STAGES
+from dissect.config.layout import CellAxis
+
+
+def claims_manifest(
+    catalog: Catalog, found: Iterable[ManifestCell], platforms: Mapping[str, PlatformFacts]
+) -> Manifest:
+    """Those of the cells that a claim reads, each once; all platforms, also those on which nothing is read."""
+    claims = {name: _normalised(claim, catalog) for name, claim in sorted(catalog.claims.claims.items())}
+    stand_ins = {name: catalog.platforms[_bare(name)].workload.models or [] for name in platforms}
+    cells = {
+        (cell.platform, cell.id, cell.key): cell
+        for cell in found
+        if any(_reads(claim, cell, stand_ins[cell.platform]) for claim in claims.values())
+    }
+    return Manifest(
+        name=CLAIMS,
+        kind="table",
+        title=catalog.claims.title,
+        caption=catalog.claims.caption,
+        layout={
+            "kind": CLAIMS,
+            "claims": {name: claim.model_dump() for name, claim in claims.items()},
+            "stand_ins": stand_ins,
+        },
+        platforms=dict(platforms),
+        models={},
+        methods={},
+        cells=list(cells.values()),
+    )
+
+
+def _normalised(claim: Claim, catalog: Catalog) -> Claim:
+    letters = claim.stage in LETTER_STAGES
+    return claim.normalised(lambda method: catalog.methods.normal(method, CLAIMS) if letters else method)
+
+
+def _reads(claim: Claim, cell: ManifestCell, stand_ins: list[str]) -> bool:
+    having = {axis: getattr(cell, axis) for axis in get_args(CellAxis)}
+    having |= {"stage": cell.stage, "platform": _bare(cell.platform)}
+    return any(fits(having, claim.stage, wanted, stand_ins) for wanted in claim.selections())
+
+
+def _bare(platform: str) -> str:
+    """Without the name of a set of reference results."""
+    return platform.partition("@")[0]
