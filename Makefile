@@ -8,18 +8,18 @@ PYTHON ?= python3 python3.12 python3.11
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help smoke test test-slurm prove-invalidation lint format bench envs train-env locks schemas clean
+.PHONY: help smoke test test-slurm prove-invalidation lint format bench envs train-env client-env locks schemas clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | \
 	    while IFS='|' read -r target what; do printf '%-18s %s\n' "$$target" "$$what"; done
 
-smoke: .venv/.complete train-env ## Measure on this machine's CPU, draw every table and figure (SUITE=full: every method)
+smoke: .venv/.complete train-env client-env ## Measure on this machine's CPU, draw every table and figure (SUITE=full: every method)
 	@echo "Measuring the $(SUITE) suite on the CPU; the first run also compiles DeepSpeed's CPU optimizer, for a minute"
 	@snakemake --profile profiles/cpu all --config suite=$(SUITE)
 
-test: lint train-env ## Run every check and test that this machine can run
+test: lint train-env client-env ## Run every check and test that this machine can run
 	@echo "Testing what needs torch, in the train environment"
 	@envs/run train -- python tests/in_train.py -m torch
 	@echo "Testing everything else"
@@ -47,16 +47,19 @@ bench: .venv/.complete train-env ## Measure planning, no-op runs and duty cycles
 	@echo "Measuring the pipeline itself"
 	@python scripts/bench.py
 
-envs: .venv/.complete train-env ## Build the environments ahead, for nodes without a network
-	@if command -v nvidia-smi >/dev/null; then envs/run --build train-flash@3.12; fi
+envs: .venv/.complete train-env client-env ## Build the environments ahead, for nodes without a network
+	@if command -v nvidia-smi >/dev/null; then envs/run --build train-flash@3.12 && envs/run --build vllm; fi
 
 train-env: .venv/.complete
 	@envs/run --build train
 
+client-env: .venv/.complete
+	@envs/run --build client
+
 locks: .venv/.complete ## Compile the lock files anew from pyproject.toml and envs/*/requirements.in
 	@echo "Compiling the lock files"
 	@$(LOCK) --all-extras pyproject.toml --output-file envs/workflow/requirements.txt
-	@for name in train train-flash; do \
+	@for name in client train train-flash vllm; do \
 	    (cd envs/$$name && $(LOCK) requirements.in --output-file requirements.txt) || exit; \
 	done
 

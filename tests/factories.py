@@ -9,6 +9,7 @@ from dissect.adapters.lora import Lora
 from dissect.cells.manifest import Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.spec import (
     DeepSpeedMethod,
+    EngineSettings,
     FinetuneSpec,
     Hardware,
     InspectSpec,
@@ -21,6 +22,9 @@ from dissect.cells.spec import (
     ProfileSpec,
     ProfileWorkload,
     Sampling,
+    ServeSampling,
+    ServeSpec,
+    ServeWorkload,
     Software,
     TrainingSpec,
     TrainingWorkload,
@@ -39,13 +43,14 @@ from dissect.metrics.operators import (
     Timing,
 )
 from dissect.metrics.profile import Dissection, PartTime, PhaseTimes, ProfileMetrics
+from dissect.metrics.serving import RequestSamples, ServingMetrics
 from dissect.metrics.training import TrainingMetrics
 from dissect.outcome import Flag, Phase, Status
 from dissect.result import Gpu, Provenance, Result
 from dissect.workloads.operators import layer_gemms, square_gemm
 
 GIB = 2**30
-Spec = TrainingSpec | InspectSpec | OperatorSpec
+Spec = TrainingSpec | ServeSpec | InspectSpec | OperatorSpec
 
 LLAMA_7B = ModelArchitecture(
     vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32,
@@ -148,6 +153,50 @@ def megatron_spec(
 def inspect_spec(on: Hardware | None = None) -> InspectSpec:
     """What Table I measures."""
     return InspectSpec(framework="system", hardware=on or hardware(), software=Software(python="3.12"), protocol=1)
+
+
+def serve_spec(
+    on: Hardware | None = None,
+    *,
+    engine: str = "vllm",
+    aligned: bool = True,
+    model: ModelArchitecture = LLAMA_7B,
+    **load: Any,
+) -> ServeSpec:
+    """A serving cell; keywords that are not named are fields of the load."""
+    settings = {"max_sequences": 256, "memory_share": 0.9, "chunked_prefill": True} if aligned else {}
+    knobs: dict[str, Any] = dict.fromkeys(("max_sequences", "memory_share", "chunked_prefill"))
+    return ServeSpec.model_validate(
+        {
+            "framework": engine, "hardware": on or hardware(n_gpus=1), "software": Software(versions={engine: "1.0"}),
+            "client": Software(python="3.12", lock_sha256="0" * 64), "model": model,
+            "settings": EngineSettings.model_validate(knobs | settings),
+            "workload": ServeWorkload.model_validate({"requests": 40} | load), "sampling": ServeSampling(),
+            "protocol": 1,
+        }
+    )  # fmt: skip
+
+
+def serving_metrics(spec: ServeSpec, seconds: float = 12.0, **changes: Any) -> ServingMetrics:
+    """A burst that took so long, answered evenly: the n-th of N requests after n/N of it; keywords replace fields."""
+    count, later = spec.workload.requests, spec.workload.output_tokens - 1
+    latency = [seconds * (n + 1) / count for n in range(count)]
+    ttft = [0.4 * value for value in latency]
+    tpot = [(whole - first) / later for whole, first in zip(latency, ttft, strict=True)]
+    streams, cuda = spec.workload.stream, spec.hardware.device == "cuda"
+    samples = RequestSamples(
+        sent_s=[0.0] * count, latency_s=latency, ttft_s=ttft if streams else None, tpot_s=tpot if streams else None,
+        inter_token_s=tpot if streams else None,
+    )  # fmt: skip
+    fields: dict[str, Any] = {
+        "requests": count, "prompt_tokens": count * spec.workload.input_tokens,
+        "completion_tokens": count * spec.workload.output_tokens, "duration_s": seconds, "send_spread_s": 0.0,
+        "samples": samples, "ready_s": 55.0, "loads": 1, "client_cpu": 0.31, "server_memory_bytes": 126 * GIB,
+        "server_memory_source": "nvml" if cuda else "rss", "kv_cache_tokens": 210_000 if cuda else None,
+        "kv_cache_bytes": 210_000 * 2**19 if cuda else None, "prefix_cache_hits": 0,
+        "energy_j": 7000.0 if cuda else None, "engine_version": "1.0",
+    }  # fmt: skip
+    return ServingMetrics.model_validate(fields | changes)
 
 
 def operator_spec(
@@ -328,15 +377,17 @@ def provenance(
     )  # fmt: skip
 
 
-def _some_metrics(spec: Spec) -> TrainingMetrics | ProfileMetrics | InspectMetrics:
+def _some_metrics(spec: Spec) -> TrainingMetrics | ProfileMetrics | ServingMetrics | InspectMetrics:
     if isinstance(spec, InspectSpec):
         return inspect_metrics()
+    if isinstance(spec, ServeSpec):
+        return serving_metrics(spec)
     return profile_metrics(spec) if isinstance(spec, ProfileSpec) else training_metrics(spec)
 
 
 def ok_result(
     spec: Spec,
-    metrics: TrainingMetrics | ProfileMetrics | InspectMetrics | OperatorMetrics | None = None,
+    metrics: TrainingMetrics | ProfileMetrics | ServingMetrics | InspectMetrics | OperatorMetrics | None = None,
     flags: list[Flag] | None = None,
 ) -> Result:
     """A cell that was measured."""
@@ -373,6 +424,8 @@ def published_cell(
         work = spec.workload
         workload = f"seq{work.seq_len}-bs{work.batch}-gpus{spec.hardware.n_gpus}"
         ids |= {"model": model, "method": method, "workload": workload, "seq_len": work.seq_len, "batch": work.batch}
+    elif isinstance(spec, ServeSpec):
+        ids |= {"model": model, "method": method, "workload": f"r{spec.workload.requests}-burst"}
     elif isinstance(spec, OperatorSpec):
         ids |= {"model": model if spec.model else "-", "method": spec.operator}
         ids |= {"workload": f"{spec.workload.dtype}-b{spec.workload.batch}-n{spec.hardware.n_gpus}"}

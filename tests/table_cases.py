@@ -112,6 +112,71 @@ def fig_4(project: Path) -> Manifest:
     return scaling(project, platforms, (1, 2, 4, 8))
 
 
+TOO_LARGE: Outcome = (Status.OOM, Phase.KV_CACHE, "the server ran out of memory: Not enough memory to handle 4096")
+TOO_SHORT: Outcome = (Status.INVALID, Phase.SERVE, "3 answers do not have 128 tokens but 97")
+SERVED: Mapping[str, Mapping[tuple[str, str], Sequence[float | Outcome]]] = {
+    "vllm": {("a800", "7b"): (40.0, 44.0), ("rtx4090", "7b"): (118.0, 121.0), ("a800", "70b"): (410.0, 430.0)},
+    "lightllm": {("a800", "7b"): (21.0, 23.0), ("rtx4090", "7b"): (110.0, 119.0), ("a800", "70b"): (300.0, 320.0)},
+    "tgi": {
+        ("a800", "7b"): (39.0, 43.0), ("rtx4090", "7b"): (95.0, TOO_SHORT), ("a800", "70b"): (TOO_LARGE, TOO_LARGE),
+    },
+}  # fmt: skip
+"""Engine -> platform and model -> seconds of the burst or how it ended, tuned and aligned."""
+
+
+def served(project: Path, name: str, layout: dict[str, Any], platforms: Sequence[str]) -> Manifest:
+    """The same cells in any layout; every kind of outcome, and an engine that the platform lacks."""
+    cells = []
+    runs = [(engine, *place, outcomes) for engine, runs in SERVED.items() for place, outcomes in runs.items()]
+    for engine, platform, size, outcomes in runs:
+        for policy, outcome in zip(("tuned", "aligned"), outcomes, strict=True):
+            if platform not in platforms:
+                continue
+            architecture = make.LLAMA_7B if size == "7b" else make.LLAMA_13B
+            on = make.hardware(f"NVIDIA {platform}", 1)
+            spec = make.serve_spec(on, engine=engine, aligned=policy == "aligned", model=architecture)
+            result = (
+                make.ended_result(spec, *outcome)
+                if isinstance(outcome, tuple)
+                else make.ok_result(spec, make.serving_metrics(spec, outcome))
+            )
+            cells.append(make.published_cell(project, result, platform=platform, method=policy, model=f"llama2-{size}"))
+    ids = {"stage": "serve", "platform": "a800", "framework": "transformers", "workload": "r40-burst", "n_gpus": 1}
+    reason = "the platform names no environment for transformers"
+    cells += [
+        make.unsupported_cell(reason, **ids, method=policy, seq_len=None, batch=None) for policy in ("tuned", "aligned")
+    ]
+    return make.manifest(name, cells, layout, title=f"{name}: serving")
+
+
+def fig_6(project: Path) -> Manifest:
+    """Bars by engine and policy on two platforms, one panel per model."""
+    layout = {
+        "kind": "throughput", "view": "serving", "draws": "output_tokens_per_s", "series": ["framework", "method"],
+        "x": ["model", "platform"], "values": ["output_tokens_per_s", "latency_p99_s", "kv_cache_gib"],
+    }  # fmt: skip
+    return served(project, "fig_6", layout, ["a800", "rtx4090"])
+
+
+def fig_10(project: Path) -> Manifest:
+    """Distributions on one platform: a row per request in the CSV, a row per cell in the table for people."""
+    layout = {
+        "kind": "distribution", "view": "requests", "draws": "latency_s", "series": ["framework", "method"],
+        "x": ["model"], "table_view": "serving", "values": ["latency_p50_s", "latency_p99_s", "ttft_p50_s"],
+    }  # fmt: skip
+    return served(project, "fig_10", layout, ["a800"])
+
+
+def table_serving(project: Path) -> Manifest:
+    """Everything of one platform, goodput under an objective that some requests keep."""
+    layout = {
+        "kind": "pivot", "view": "serving", "rows": ["framework", "method"], "split": ["platform", "model"],
+        "slo": {"ttft_s": 8.0, "tpot_s": 0.1},
+        "values": ["output_tokens_per_s", "goodput_per_s", "latency_p50_s", "server_memory_gib", "kv_cache_gib"],
+    }  # fmt: skip
+    return served(project, "table_serving", layout, ["a800"])
+
+
 def scaling(project: Path, platforms: Mapping[str, Sequence[float | Outcome]], counts: Sequence[int]) -> Manifest:
     """Figure 4 with these efficiencies in percent, or outcomes in their place."""
     cells = []
@@ -296,6 +361,9 @@ CASES: dict[str, Callable[[Path], Manifest]] = {
     "table_III": table_iii,
     "table_IV": table_iv,
     "fig_4": fig_4,
+    "fig_6": fig_6,
+    "fig_10": fig_10,
+    "table_serving": table_serving,
     "operators_gemm": operators_gemm,
     "operators_memcpy": operators_memcpy,
     "operators_collectives": operators_collectives,

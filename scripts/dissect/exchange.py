@@ -1,6 +1,6 @@
 """Finished cells as one file, and back: how clusters that own different platforms share their results.
 
-    <name>.tar.gz    manifest.json    cells/<key>/spec.json  result.json  steps.jsonl
+    <name>.tar.gz    manifest.json    cells/<key>/spec.json  result.json  steps.jsonl  requests.jsonl.gz
 
 The same cells make the same bytes. Nothing of a file is believed: every key is computed again from its spec, and a file
 with one wrong cell changes nothing.
@@ -29,7 +29,7 @@ from dissect.store import Entry, Store, write_atomically
 SCHEMA_VERSION: Final = 1
 MANIFEST = "manifest.json"
 RECORDS = ("spec.json", "result.json")
-SAMPLES = ("steps.jsonl", "kernels.csv")
+SAMPLES = ("steps.jsonl", "kernels.csv", "requests.jsonl.gz")
 DEFAULT_FILE = "results/export.tar.gz"
 
 _MEMBER = re.compile(rf"cells/([0-9a-f]{{12}})/({'|'.join(map(re.escape, RECORDS + SAMPLES))})")

@@ -27,6 +27,7 @@ _DISTRIBUTIONS = (
     "megatron-core",
     "triton",
     "numpy",
+    "guidellm",
 )
 
 

@@ -17,6 +17,7 @@ from dissect.cells.spec import CellSpec, canonical_spec, spec_key
 from dissect.metrics.inspection import InspectMetrics
 from dissect.metrics.operators import OperatorMetrics
 from dissect.metrics.profile import ProfileMetrics
+from dissect.metrics.serving import ServingMetrics
 from dissect.metrics.training import TrainingMetrics
 from dissect.model import Model
 from dissect.outcome import Flag, Phase, Status
@@ -24,7 +25,9 @@ from dissect.outcome import Flag, Phase, Status
 SCHEMA_VERSION: Final = 1
 
 
-Metrics = Annotated[TrainingMetrics | ProfileMetrics | InspectMetrics | OperatorMetrics, Field(discriminator="kind")]
+Metrics = Annotated[
+    TrainingMetrics | ProfileMetrics | ServingMetrics | InspectMetrics | OperatorMetrics, Field(discriminator="kind")
+]
 
 
 class Durations(Model):

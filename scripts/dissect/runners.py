@@ -12,7 +12,7 @@ class Runner:
     """Imported in the measuring process only."""
     protocol: int
     """Raised by hand when what the runner measures changes; part of every key."""
-    environment: Literal["train"] = "train"
+    environment: Literal["train", "client"] = "train"
     """Which of the platform's environments it runs in."""
 
 
@@ -26,4 +26,9 @@ RUNNERS = {
     ("operators", "attention"): Runner("dissect.operators.attention", protocol=1),
     ("pretrain", "megatron"): Runner("dissect.pretrain.megatron", protocol=1),
     ("profile", "deepspeed"): Runner("dissect.profile.deepspeed", protocol=1),
+    ("serve", "vllm"): Runner("dissect.serve.engines.vllm", protocol=1, environment="client"),
+    ("serve", "lightllm"): Runner("dissect.serve.engines.lightllm", protocol=1, environment="client"),
+    ("serve", "tgi"): Runner("dissect.serve.engines.tgi", protocol=1, environment="client"),
+    ("serve", "transformers"): Runner("dissect.serve.engines.transformers", protocol=1, environment="client"),
+    ("serve", "sglang"): Runner("dissect.serve.engines.sglang", protocol=1, environment="client"),
 }

@@ -1,6 +1,7 @@
 """The store of measured cells: one folder per key, written atomically under a lock that dies with its process.
 
     results/store/<key>/   spec.json result.json steps.jsonl log.txt failure.json lock [kernels.csv trace.json.gz]
+                           of servers also requests.jsonl.gz guidellm.json.gz server.log
 
 Snakemake knows nothing of it: it deletes the outputs of a job before it runs it again; the store keeps what is done.
 """
@@ -23,7 +24,7 @@ from dissect.outcome import Phase
 from dissect.result import Result, parse_result
 
 _LOG = logging.getLogger(__name__)
-OPTIONAL_FILES = ("kernels.csv", "trace.json.gz")
+OPTIONAL_FILES = ("kernels.csv", "trace.json.gz", "requests.jsonl.gz", "requests.partial.jsonl.gz", "guidellm.json.gz")
 """What some stages leave beside a result."""
 
 

@@ -22,7 +22,7 @@ from dissect.figures.style import OKABE_ITO, look, style
 from dissect.outcome import Status
 from dissect.tables.scaling import efficiencies
 from dissect.tables.table import build_table
-from table_cases import OOM, fig_4, fig_5, fig_attention, fig_roofline, scaling
+from table_cases import OOM, fig_4, fig_5, fig_6, fig_10, fig_attention, fig_roofline, scaling
 
 ROOT = Path(__file__).parents[2]
 SKIPPED = (Status.SKIPPED_OOM, None, "batch 1 ran out of memory")
@@ -150,6 +150,43 @@ def test_entry_point_draws_every_format(tmp_path: Path) -> None:
     assert [(tmp_path / f"f.{suffix}").read_bytes()[:4] for suffix in ("pdf", "png")] == [b"%PDF", b"\x89PNG"]
     save(manifest, read_tidy(tmp_path / "tidy.csv"), [tmp_path / "again.svg"])
     assert (tmp_path / "again.svg").read_bytes() == (tmp_path / "f.svg").read_bytes()
+
+
+def test_bars_are_as_high_as_the_numbers_and_outcomes_stand_in_their_place(tmp_path: Path) -> None:
+    manifest = fig_6(tmp_path)
+    frame = tidy(manifest, tmp_path)
+    figure = draw(manifest, frame)
+    heights = sorted(patch.get_height() for axes in figure.axes for patch in axes.patches)  # type: ignore[attr-defined]
+    assert heights == pytest.approx(sorted(frame["output_tokens_per_s"].dropna()))
+    said = texts(figure)
+    assert {"TGI: invalid", "TGI: OOM", "transformers serve: unsupported"} <= set(said)
+    assert said.count("TGI: OOM") == 1, "both policies ended alike"
+    assert {"vLLM", "LightLLM", "TGI", "tuned", "aligned", "Llama2-7b", "Llama2-70b"} <= set(said)
+
+
+def test_a_distribution_steps_through_every_request(tmp_path: Path) -> None:
+    manifest = fig_10(tmp_path)
+    frame = tidy(manifest, tmp_path)
+    figure = draw(manifest, frame)
+    lines = [line for axes in figure.axes for line in axes.lines]
+    assert len(lines) == 10
+    mine = frame[(frame.framework == "vllm") & (frame.method == "tuned") & (frame.model == "llama2-7b")]
+    drawn = lines[0]
+    assert list(np.asarray(drawn.get_xdata()))[1:] == pytest.approx(sorted(mine["latency_s"]))
+    assert list(np.asarray(drawn.get_ydata())) == pytest.approx([0, *(100 * (n + 1) / 40 for n in range(40))])
+    assert {"TGI: OOM (kv_cache)", "transformers serve: unsupported"} <= set(texts(figure))
+
+
+@pytest.mark.parametrize("kind", ["throughput", "distribution"])
+def test_a_serving_figure_without_any_number_says_why(kind: str, tmp_path: Path) -> None:
+    reason = "the platform names no environment for tgi"
+    ids = {"stage": "serve", "framework": "tgi", "method": "tuned", "seq_len": None, "batch": None}
+    manifest = fig_6(tmp_path).model_copy(update={"cells": [make.unsupported_cell(reason, platform="a800", **ids)]})
+    if kind == "distribution":
+        manifest = manifest.model_copy(update={"layout": fig_10(tmp_path).layout})
+    said = " ".join(texts(draw(manifest, tidy(manifest, tmp_path))))
+    assert "No cell of this figure has a number" in said
+    assert "TGI, tuned, Llama2-7b: unsupported:" in " ".join(said.split())
 
 
 def test_a_roof_is_the_lower_of_memory_and_peak() -> None:

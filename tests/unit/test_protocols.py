@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 MEASURING = (
     "dissect.measure", "dissect.workloads", "dissect.training", "dissect.pretrain", "dissect.finetune",
-    "dissect.adapters", "dissect.profile", "dissect.operators", "dissect.inspection",
+    "dissect.adapters", "dissect.profile", "dissect.operators", "dissect.serve", "dissect.inspection",
 )  # fmt: skip
 """Packages whose code can change a number; configuration and specs are in the key anyway."""
 PARENT = "dissect.measure.cell"
@@ -69,6 +69,9 @@ def command_of(stage: str) -> str:
     if inherited := re.match(r"use rule measure_(\w+) as", text):
         return command_of(inherited[1])
     common = re.search(r'^MEASURE = "(.*)"$', (ROOT / "rules/common.smk").read_text(), re.MULTILINE)
+    text = (ROOT / f"rules/{stage}.smk").read_text()
+    if base := re.search(r"^use rule measure_(\w+) as", text):
+        return command_of(base[1])
     rule = re.search(r'MEASURE \+ "(.*)"$', text, re.MULTILINE)
     assert common
     assert rule

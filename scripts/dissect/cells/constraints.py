@@ -2,7 +2,9 @@
 
 from dissect.cells.globs import NO_NAME
 from dissect.cells.point import Point
-from dissect.cells.spec import MegatronMethod, MegatronSpec
+from dissect.cells.spec import MegatronMethod, MegatronSpec, ServeWorkload
+from dissect.config.architecture import ModelArchitecture
+from dissect.config.environment import Environment
 from dissect.config.kinds import OPERATORS_OF_A_MODEL, DType
 from dissect.config.methods import MethodKnobs
 from dissect.config.overrides import given
@@ -90,6 +92,30 @@ def operator_constraint(point: Point, platform: Platform, dtype: DType) -> str |
     if operator == "flash_attention_2" and dtype == "fp32":
         return "flash_attention_2 has no fp32"
     return None
+
+
+def engine_constraint(
+    framework: str, platform: Platform, environment: Environment | None, workload: ServeWorkload, n_gpus: int
+) -> str | None:
+    """The platform must have the engine, and the engine what is asked of it."""
+    if framework != "transformers" and platform.device == "cpu":
+        return f"{framework} runs on GPUs only"
+    if environment is None:
+        return f"the platform names no environment for {framework}"
+    if framework == "tgi" and environment.starts_python:
+        return "TGI is no Python package: the platform must name a command, a container or a url for it"
+    if framework == "transformers" and n_gpus > 1:
+        return "transformers serve does not split a model over GPUs"
+    if workload.calibrate and not (framework == "vllm" and environment.starts_python):
+        return "the second load generator comes with vLLM's own Python"
+    return None
+
+
+def heads_constraint(model: ModelArchitecture, n_gpus: int) -> str | None:
+    """Tensor parallel splits the query heads evenly; key-value heads may be copied."""
+    if model.num_attention_heads % n_gpus == 0:
+        return None
+    return f"{model.num_attention_heads} attention heads cannot be split over {n_gpus} GPUs"
 
 
 def hardware_constraint(platform: Platform, n_gpus: int) -> str | None:

@@ -11,7 +11,7 @@ from dissect.config.files import M
 from dissect.config.overrides import CellOverride, given
 
 Sections = dict[str, dict[str, Any]]
-"""``hardware``, ``method``, ``workload``, ``sampling`` -> parameter -> value."""
+"""``hardware``, ``method``, ``settings``, ``workload``, ``sampling`` -> parameter -> value."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Override:
 
 def overrides_for(cell_id: str, overrides: list[Override]) -> Sections:
     """What all overrides that match set together; raises ConfigError if two set the same differently."""
-    merged: Sections = {"hardware": {}, "method": {}, "workload": {}, "sampling": {}}
+    merged: Sections = {"hardware": {}, "method": {}, "settings": {}, "workload": {}, "sampling": {}}
     set_by: dict[tuple[str, str], str] = {}
     for override in overrides:
         if not override.glob.matches(cell_id):

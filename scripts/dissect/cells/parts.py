@@ -7,14 +7,15 @@ from dissect.cells.overrides import built
 from dissect.cells.software import software_of
 from dissect.cells.spec import Hardware, Software
 from dissect.config.catalog import Catalog
-from dissect.config.platform import Environment, Platform
+from dissect.config.environment import Environment
+from dissect.config.platform import Platform
 from dissect.runners import RUNNERS
 
 GIB = 2**30
 
 
 def hardware_of(platform: Platform, name: str, n_gpus: int, changes: Mapping[str, Any]) -> Hardware:
-    """What the cell runs on; ``changes`` are those of overrides."""
+    """What the cell runs on; ``changes`` are those of overrides and of the stage."""
     declared = {
         "device": platform.device,
         "gpu_model": platform.gpu.model,
@@ -31,7 +32,10 @@ def hardware_of(platform: Platform, name: str, n_gpus: int, changes: Mapping[str
 def environment_of(platform: Platform, stage: str, framework: str) -> Environment:
     """The environment in which the stage's runner lives."""
     runner = RUNNERS.get((stage, framework))
-    return platform.environments[runner.environment if runner else "train"]
+    environment = platform.environment_of(runner.environment if runner else "train")
+    if environment is None:
+        raise RuntimeError(f"no environment for {stage} with {framework}")
+    return environment
 
 
 def software_for(platform: Platform, stage: str, framework: str, catalog: Catalog) -> Software:

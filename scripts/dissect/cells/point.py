@@ -6,7 +6,8 @@ from itertools import product
 from typing import Any
 
 from dissect.cells.globs import NO_NAME
-from dissect.config.catalog import Catalog, axes_of, methods_of
+from dissect.config.arrival import Arrival
+from dissect.config.catalog import Catalog, axes_of, methods_of, platforms_of
 from dissect.config.experiment import Axes, Experiment
 from dissect.config.kinds import OPERATORS_OF_A_MODEL
 from dissect.config.platform import Platform
@@ -25,6 +26,7 @@ class Point:
     method: str
     batch: int | str
     n_gpus: int
+    arrival: Arrival
 
     def id_with(self, workload: str) -> str:
         """The cell's readable id."""
@@ -41,14 +43,14 @@ def points_of(name: str, catalog: Catalog, platforms: list[str]) -> Iterator[Poi
     where = f"config/experiments/{name}.yaml: axes.method"
     inspects = experiment.stage == "inspect"
     methods = [NO_NAME] if inspects else methods_of(experiment, axes.method, catalog.methods, where)
-    for platform in platforms:
+    for platform in platforms_of(experiment, platforms):
         facts = catalog.platforms[platform]
         models = _models(axes, catalog, facts)
-        points = product(models, axes.framework, methods, axes.batch, _counts(axes, facts))
-        for model, framework, method, batch, n_gpus in points:
+        points = product(models, axes.framework, methods, axes.batch, _counts(axes, facts), axes.arrival)
+        for model, framework, method, batch, n_gpus, arrival in points:
             own = NO_NAME if experiment.stage == "operators" and method not in OPERATORS_OF_A_MODEL else model
             if own == model or model == models[0]:  # what is of no model is measured once for all of them
-                yield Point(name, experiment, platform, own, framework, method, batch, n_gpus)
+                yield Point(name, experiment, platform, own, framework, method, batch, n_gpus, arrival)
 
 
 def _counts(axes: Axes, platform: Platform) -> list[int]:

@@ -7,6 +7,7 @@ from dissect.cells.inspection import inspect_cell
 from dissect.cells.operators import operator_cell
 from dissect.cells.overrides import Override
 from dissect.cells.point import Point, points_of
+from dissect.cells.serving import serving_cell
 from dissect.cells.training import training_cell
 from dissect.config.catalog import Catalog
 from dissect.config.kinds import Stage
@@ -17,6 +18,7 @@ CELL_OF: dict[Stage, Callable[[Point, Catalog, list[Override]], Cell]] = {
     "finetune": training_cell,
     "profile": training_cell,
     "operators": operator_cell,
+    "serve": serving_cell,
 }
 """Stage -> what makes a cell of a point."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from dissect.cells.spec import Software
-from dissect.config.platform import Environment
+from dissect.config.environment import Environment
 
 _PINNED = re.compile(r"[A-Za-z0-9._-]+==[^ ;\\]+")
 

@@ -12,10 +12,12 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAd
 
 from dissect.adapters import AnyAdapter
 from dissect.config.architecture import ModelArchitecture as ModelArchitecture
+from dissect.config.arrival import Arrival
 from dissect.config.kinds import (
     AttentionKernel,
     Device,
     DType,
+    Engine,
     LayerSpec,
     OperatorFamily,
     Optimizer,
@@ -222,15 +224,78 @@ class InspectSpec(Model):
     protocol: PositiveInt
 
 
+class EngineSettings(Model):
+    """How a serving engine is set; None leaves a choice to the engine, whose version decides."""
+
+    max_sequences: PositiveInt | None
+    """Requests that the engine works on at the same time; more of them wait."""
+    memory_share: PositiveFloat | None
+    """Share of each GPU's memory that the engine may take."""
+    prefix_cache: Literal[False] = False
+    """Never: random prompts share nothing, and a repeated burst must not profit."""
+    chunked_prefill: bool | None
+    """Whether long prompts are split to be worked on beside outputs."""
+    arguments: list[str] = []
+    """Further arguments of its command line, as they stand."""
+
+
+class ServeWorkload(Model):
+    """What the load generator asks of the server."""
+
+    requests: PositiveInt = 1000
+    input_tokens: PositiveInt = 512
+    """Of every prompt."""
+    output_tokens: PositiveInt = 128
+    """Of every answer, exactly."""
+    arrival: Arrival = Arrival(kind="burst")
+    stream: bool = True
+    """Answers token by token; without it there is no time to the first token."""
+    warmup_requests: PositiveInt = 16
+    """Sent before, with other prompts."""
+    load_generator: Literal["guidellm"] = "guidellm"
+    calibrate: bool = False
+    """Send the same load once more with ``vllm bench serve``, to hold the two load generators against each other."""
+    dtype: DType = "bf16"
+    seed: int = 42
+
+
+class ServeSampling(Model):
+    """How long a serving cell may take."""
+
+    budget_s: PositiveFloat = 3600
+    """Wall time of the whole cell; past it the outcome is ``timeout``."""
+    ready_s: PositiveFloat = 900
+    """Of that, the time from the server's start to its first answer."""
+
+
+class ServeSpec(Model):
+    """A burst of requests, or a stream of them, against one serving engine."""
+
+    stage: Literal["serve"] = "serve"
+    framework: Engine
+    hardware: Hardware
+    """``n_gpus`` is the tensor-parallel degree."""
+    software: Software
+    """Of the engine."""
+    client: Software
+    """Of the load generator."""
+    model: ModelArchitecture
+    settings: EngineSettings
+    workload: ServeWorkload
+    sampling: ServeSampling
+    protocol: PositiveInt
+
+
 CellSpec = Annotated[
     Annotated[PretrainSpec | MegatronSpec, Field(discriminator="framework")]
     | FinetuneSpec
     | ProfileSpec
     | OperatorSpec
+    | ServeSpec
     | InspectSpec,
     Field(discriminator="stage"),
 ]
-Spec = PretrainSpec | MegatronSpec | FinetuneSpec | ProfileSpec | OperatorSpec | InspectSpec
+Spec = PretrainSpec | MegatronSpec | FinetuneSpec | ProfileSpec | OperatorSpec | ServeSpec | InspectSpec
 """The same for annotations."""
 _SPEC: TypeAdapter[Spec] = TypeAdapter(CellSpec)
 

@@ -45,7 +45,15 @@ class Catalog:
             name: experiment
             for name, experiment in self.experiments.items()
             if _wanted(name, self.root.tables if experiment.kind == "table" else self.root.figures)
+            and (self._has_platform(experiment) or not self._asks_for_all(experiment))
         }
+
+    def _asks_for_all(self, experiment: Experiment) -> bool:
+        return (self.root.tables if experiment.kind == "table" else self.root.figures) == "all"
+
+    def _has_platform(self, experiment: Experiment) -> bool:
+        """Whether it is about one of the configured platforms."""
+        return bool(platforms_of(experiment, self.root.platforms)) or not self.root.platforms
 
 
 def load_catalog(project: Path, command_line: Mapping[str, Any]) -> Catalog:
@@ -132,10 +140,15 @@ def _check_references(catalog: Catalog) -> None:
     for name, platform in catalog.platforms.items():
         file = f"config/platforms/{name}.yaml"
         _check_known(file, "workload.models", "model", platform.workload.models or [], catalog.models)
+        _check_known(file, "serving.gpus", "model", platform.serving.gpus, catalog.models)
         locks = [environment.lock for environment in platform.environments.values() if environment.lock]
         _check_known(file, "environments", "environment", locks, catalog.locks)
     for name, experiment in catalog.experiments.items():
         file = f"config/experiments/{name}.yaml"
+        platforms = experiment.axes.platform
+        _check_known(
+            file, "axes.platform", "platform", platforms if isinstance(platforms, list) else [], catalog.platforms
+        )
         models = experiment.axes.model
         _check_known(file, "axes.model", "model", models if isinstance(models, list) else [], catalog.models)
         for path, method in _methods_of(experiment):
@@ -199,6 +212,12 @@ def axes_of(experiment: Experiment, suite: Suite) -> Axes:
     if shorter is None:
         return experiment.axes
     return experiment.axes.model_copy(update={k: v for k, v in shorter if v is not None})
+
+
+def platforms_of(experiment: Experiment, platforms: list[str]) -> list[str]:
+    """Those of these platforms that the experiment is about."""
+    only = experiment.axes.platform
+    return [name for name in platforms if only == "configured" or name in only]
 
 
 def _check_known(file: str, key: str, what: str, names: Any, known: Any) -> None:

@@ -1,10 +1,11 @@
 """config/experiments/*.yaml: one table or figure, its axes, sampling and layout."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from dissect.config.kinds import LETTER_STAGES, Framework, Stage, Suite
+from dissect.config.arrival import Arrival
+from dissect.config.kinds import LETTER_STAGES, Engine, Framework, Policy, Stage, Suite
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, FigureLayout, Layout, PlatformTableLayout
 from dissect.config.names import Names, check_unique
 from dissect.config.overrides import SamplingOverride, WorkloadOverride
@@ -26,18 +27,25 @@ class MethodCross(Model):
 
 
 class Axes(Model):
-    """What the experiment varies besides the platform; its cells are the product."""
+    """What the experiment varies; its cells are the product."""
 
+    platform: Names | Literal["configured"] = "configured"
+    """Which of config.yaml's platforms; without any of them ``all`` leaves the experiment out."""
     framework: Annotated[list[Framework], AfterValidator(check_unique)]
     """Frameworks, or families of operators."""
     model: Names | Literal["configured", "none"] = "configured"
     """Which of config.yaml's models: ``configured`` for all of them, ``none`` where no model is involved."""
     method: list[str] | MethodCross = ["Naive"]
-    """Methods as letters joined by +, or their cross product; for operators their names."""
+    """Methods as letters joined by +, or their cross product; for operators their names, for servers policies."""
     batch: Annotated[list[Batch], AfterValidator(_check_batches)] = [1]
     """Sequences per GPU; ``max`` is searched."""
     gpus: Literal["all", "sweep", "one"] = "all"
-    """``all``: every GPU of the platform; ``sweep``: each of its gpu_counts; ``one``: a single GPU."""
+    """``all``: every GPU of the platform; ``sweep``: each of its gpu_counts; ``one``: a single GPU.
+
+    For servers ``all`` means as many as the platform gives to the model.
+    """
+    arrival: Annotated[list[Arrival], Field(min_length=1)] = [Arrival(kind="burst")]
+    """How requests reach a server (stage ``serve``)."""
 
 
 class SuiteAxes(Model):
@@ -47,6 +55,8 @@ class SuiteAxes(Model):
     """In place of the experiment's methods."""
     batch: Annotated[list[Batch], AfterValidator(_check_batches)] | None = None
     """In place of the experiment's batches."""
+    arrival: Annotated[list[Arrival], Field(min_length=1)] | None = None
+    """In place of the experiment's arrivals."""
 
 
 class Experiment(Model):
@@ -84,8 +94,22 @@ class Experiment(Model):
             )
         if self.stage == "operators":
             _check_operators(self)
-        if self.stage in LETTER_STAGES and self.axes.model == "none":
+        if self.stage in (*LETTER_STAGES, "serve") and self.axes.model == "none":
             raise ValueError(f"the stage '{self.stage}' needs a model, but 'axes.model' is 'none'")
+        return self
+
+    @model_validator(mode="after")
+    def _servers_have_policies(self) -> Self:
+        if self.stage != "serve":
+            return self
+        known = get_args(Policy)
+        methods = [self.axes.method, *(axes.method for axes in self.suites.values() if axes.method)]
+        for method in methods:
+            if isinstance(method, MethodCross) or (foreign := [name for name in method if name not in known]):
+                found = "a cross product" if isinstance(method, MethodCross) else f"'{foreign[0]}'"
+                raise ValueError(f"the methods of the stage 'serve' are {' and '.join(known)}, found {found}")
+        if foreign := [name for name in self.axes.framework if name not in get_args(Engine)]:
+            raise ValueError(f"the stage 'serve' has no framework '{foreign[0]}', but {', '.join(get_args(Engine))}")
         return self
 
 

@@ -11,7 +11,7 @@ Optimizer = Literal["torch_adamw", "deepspeed_fused_adam", "deepspeed_cpu_adam"]
 Quantization = Literal["none", "nf4"]
 ZeroStage = Literal[0, 1, 2, 3]
 LayerSpec = Literal["local", "transformer_engine"]
-Stage = Literal["inspect", "pretrain", "finetune", "profile", "operators"]
+Stage = Literal["inspect", "pretrain", "finetune", "profile", "operators", "serve"]
 LETTER_STAGES: tuple[Stage, ...] = ("pretrain", "finetune", "profile")
 """Whose methods are the paper's letters."""
 OperatorFamily = Literal["gemm", "memcpy", "collectives", "attention"]
@@ -31,7 +31,16 @@ OPERATORS: dict[OperatorFamily, tuple[str, ...]] = {
 """Family -> its operators; they are the methods of its cells."""
 OPERATORS_OF_A_MODEL = ("layers", *OPERATORS["attention"])
 """Operators whose shapes come from a model."""
-Framework = Literal["system", "deepspeed", "megatron", "gemm", "memcpy", "collectives", "attention"]
-"""What runs a cell: a training framework or a family of operators."""
+Engine = Literal["vllm", "lightllm", "tgi", "transformers", "sglang"]
+"""Serving engines."""
+EnvironmentName = Literal["train", "client", "vllm", "lightllm", "tgi", "transformers", "sglang"]
+"""Software environments by what lives in them; ``client`` has the load generator and measures serving cells."""
+Policy = Literal["tuned", "aligned"]
+"""How a serving engine is set: by its own defaults, or by what all engines have alike."""
+Framework = Literal[
+    "system", "deepspeed", "megatron", "gemm", "memcpy", "collectives", "attention",
+    "vllm", "lightllm", "tgi", "transformers", "sglang",
+]  # fmt: skip
+"""What runs a cell: a training framework, a family of operators or a serving engine."""
 PythonMinor = Literal["3.11", "3.12"]
 Suite = Literal["smoke", "full"]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from dissect.config.kinds import OperatorFamily
 from dissect.config.names import check_unique
@@ -12,7 +12,7 @@ CellAxis = Literal["platform", "model", "framework", "method", "workload", "n_gp
 """What tells the cells of one table apart: the ids and sizes in its manifest."""
 OperatorAxis = Literal["product", "rows", "size_bytes", "sequence"]
 """What tells the sizes of one operator apart."""
-Axis = Literal[CellAxis, "step_phase", "module", "direction", OperatorAxis]
+Axis = Literal[CellAxis, "step_phase", "module", "direction", "request", OperatorAxis]
 """The cells, and what tells the numbers of one cell apart."""
 
 TrainingQuantity = Literal[
@@ -39,6 +39,42 @@ TrainingQuantity = Literal[
     "first_loss",
     "last_loss",
 ]
+ServingQuantity = Literal[
+    "output_tokens_per_s",
+    "total_tokens_per_s",
+    "requests_per_s",
+    "goodput_per_s",
+    "load_duration_s",
+    "ttft_mean_s",
+    "ttft_p50_s",
+    "ttft_p90_s",
+    "ttft_p95_s",
+    "ttft_p99_s",
+    "tpot_mean_s",
+    "tpot_p50_s",
+    "tpot_p90_s",
+    "tpot_p95_s",
+    "tpot_p99_s",
+    "inter_token_mean_s",
+    "inter_token_p50_s",
+    "inter_token_p90_s",
+    "inter_token_p95_s",
+    "inter_token_p99_s",
+    "latency_mean_s",
+    "latency_p50_s",
+    "latency_p90_s",
+    "latency_p95_s",
+    "latency_p99_s",
+    "server_memory_gib",
+    "kv_cache_gib",
+    "kv_cache_tokens",
+    "tokens_per_joule_served",
+    "ready_time_s",
+    "send_spread_s",
+    "client_cpu",
+    "calibration_difference",
+]
+RequestQuantity = Literal["latency_s", "ttft_s", "tpot_s", "sent_s"]
 GemmQuantity = Literal[
     "tflops",
     "peak_share",
@@ -70,6 +106,8 @@ ModuleQuantity = Literal["module_time_s", "module_share", "module_calls"]
 AttentionQuantity = Literal["module_time_s", "improvement"]
 QuantityName = Literal[
     TrainingQuantity,
+    ServingQuantity,
+    RequestQuantity,
     PhaseQuantity,
     ModuleQuantity,
     AttentionQuantity,
@@ -81,7 +119,7 @@ QuantityName = Literal[
 """What a table can show; the view's module in ``dissect.tables`` says how each is computed and in which unit."""
 
 OperatorView = Literal["gemm", "memcpy", "collectives", "attention_kernels"]
-ViewName = Literal["training", "phases", "modules", "attention", OperatorView]
+ViewName = Literal["training", "phases", "modules", "attention", "serving", "requests", OperatorView]
 VIEW_OF_FAMILY: dict[OperatorFamily, OperatorView] = {
     "gemm": "gemm",
     "memcpy": "memcpy",
@@ -98,6 +136,8 @@ VIEW_QUANTITIES: dict[ViewName, tuple[str, ...]] = {
     "collectives": get_args(CollectiveQuantity),
     "attention_kernels": get_args(KernelQuantity),
     "attention": get_args(AttentionQuantity),
+    "serving": get_args(ServingQuantity),
+    "requests": get_args(RequestQuantity),
 }
 """View -> its quantities, in the order of its CSV."""
 VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {
@@ -109,11 +149,14 @@ VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {
     "phases": ("step_phase",),
     "modules": ("module", "direction"),
     "attention": ("module", "direction"),
+    "serving": (),
+    "requests": ("request",),
 }
 """View -> its own axes, below the cell."""
 VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {
     "pretrain": ("training",),
     "finetune": ("training",),
+    "serve": ("serving", "requests"),
     "operators": get_args(OperatorView),
     "profile": ("phases", "modules", "attention"),
 }
@@ -121,6 +164,15 @@ VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {
 
 Axes = Annotated[list[Axis], AfterValidator(check_unique)]
 QuantityNames = Annotated[list[QuantityName], AfterValidator(check_unique), Field(min_length=1)]
+
+
+class Slo(Model):
+    """A service-level objective: what a request must keep within to count as good."""
+
+    ttft_s: PositiveFloat
+    """Longest time to the first token."""
+    tpot_s: PositiveFloat
+    """Longest time per output token."""
 
 
 class TableLayout(Model):
@@ -138,6 +190,8 @@ class TableLayout(Model):
     """Axes that make a part of their own per value, for tables too wide to read as one."""
     values: QuantityNames = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
     """Quantities shown side by side in each column; the first also carries the outcome of a cell without numbers."""
+    slo: Slo | None = None
+    """Objective behind the goodput of serving cells."""
 
     @model_validator(mode="after")
     def _axes_once(self) -> Self:
@@ -165,29 +219,49 @@ class PlatformTableLayout(Model):
 class FigureLayout(Model):
     """A figure; ``kind`` says which."""
 
-    kind: Literal["scaling", "phases", "curve", "roofline"]
+    kind: Literal["scaling", "phases", "curve", "roofline", "throughput", "distribution"]
     """``scaling``: efficiency over the number of GPUs; ``phases``: busy and idle share of each phase of a step;
-    ``curve``: a quantity over a size; ``roofline``: throughput over arithmetic intensity."""
+    ``curve``: a quantity over a size; ``roofline``: throughput over arithmetic intensity; ``throughput``: bars;
+    ``distribution``: shares of requests."""
     view: ViewName = "training"
-    """Which numbers."""
+    """Which numbers are in its CSV."""
+    draws: QuantityName | None = None
+    """Which of them a ``throughput`` or ``distribution`` draws; default: the first of ``values``."""
     panels: Axes = []
     """Axes that make a panel of their own per value (``curve``)."""
     series: Annotated[Axes, Field(min_length=1)] = ["platform"]
     """Axes that make one line, or one group, per value."""
     x: Axes = ["n_gpus"]
     """Axes that tell the points of a series apart; a ``curve`` runs over the first. All make the rows of the table
-    behind the figure."""
+    behind the figure. Of a ``throughput`` or ``distribution`` the first makes a panel per value."""
+    table_view: ViewName | None = None
+    """Which numbers the table behind it shows; default: those of its CSV."""
     values: QuantityNames = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
     """Quantities of that table; a ``curve`` shows the first."""
+    slo: Slo | None = None
+    """Objective behind the goodput of serving cells."""
 
     @model_validator(mode="after")
-    def _of_one_view(self) -> Self:
+    def _of_its_views(self) -> Self:
+        axes = [*self.panels, *self.series, *self.x]
         check_unique([*self.panels, *self.series, *self.x])
-        _check_view(self.view, [*self.panels, *self.series, *self.x], self.values)
+        _check_view(self.view, axes, [self.draws] if self.draws else [])
+        _check_view(self.table_view or self.view, axes, self.values)
         view = {"scaling": "training", "roofline": "gemm"}.get(self.kind, self.view)
         if view != self.view or (self.kind == "curve" and not self.x):
             raise ValueError(f"the layout '{self.kind}' needs the view '{view}'" + " and an axis 'x'" * (not self.x))
         return self
+
+    @property
+    def drawn(self) -> QuantityName:
+        """What a ``throughput`` or ``distribution`` draws."""
+        return self.draws or self.values[0]
+
+    @property
+    def table(self) -> TableLayout:
+        """The table behind it: one row per point."""
+        rows = [*self.panels, *self.series, *self.x]
+        return TableLayout(kind="pivot", view=self.table_view or self.view, rows=rows, values=self.values, slo=self.slo)
 
 
 Layout = Annotated[TableLayout | PlatformTableLayout | FigureLayout, Field(discriminator="kind")]

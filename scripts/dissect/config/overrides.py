@@ -26,6 +26,8 @@ class SamplingOverride(Model):
     """Half width of the 95 % interval of the median step time, as a share of the median."""
     window_s: PositiveFloat | None = None
     """Seconds after which measuring stops once ``min_steps`` are done, however wide the interval."""
+    ready_s: PositiveFloat | None = None
+    """Seconds that a server has from its start to its first answer (stage ``serve``)."""
     budget_s: PositiveFloat | None = None
     """Wall time of a cell in seconds; past it the outcome is ``timeout``."""
 
@@ -45,6 +47,18 @@ class WorkloadOverride(Model):
     """Of weights and tokens."""
     profiled_steps: PositiveInt | None = None
     """Steps under the profiler (stage ``profile``)."""
+    requests: PositiveInt | None = None
+    """Number of requests (stage ``serve``, as all below up to ``sizes``)."""
+    input_tokens: PositiveInt | None = None
+    """Tokens of every prompt."""
+    output_tokens: PositiveInt | None = None
+    """Tokens of every answer, in place of the platform's."""
+    warmup_requests: PositiveInt | None = None
+    """Requests before the measured ones."""
+    stream: bool | None = None
+    """Answers token by token, or whole."""
+    calibrate: bool | None = None
+    """Send the load once more with ``vllm bench serve``."""
     sizes: list[PositiveInt] | None = None
     """Sizes of an operator (stage ``operators``): matrix sizes, bytes or sequence lengths."""
 
@@ -56,6 +70,19 @@ class MethodOverride(Model):
     """Attention kernel, whatever the letters say."""
     optimizer: Optimizer | None = None
     """AdamW implementation."""
+
+
+class SettingsOverride(Model):
+    """How a serving engine is set, whatever the policy."""
+
+    max_sequences: PositiveInt | None = None
+    """Requests that the engine works on at the same time."""
+    memory_share: PositiveFloat | None = None
+    """Share of each GPU's memory that the engine may take."""
+    chunked_prefill: bool | None = None
+    """Whether long prompts are split."""
+    arguments: list[str] | None = None
+    """Further arguments of its command line, in place of the platform's."""
 
 
 class HardwareOverride(Model):
@@ -74,6 +101,8 @@ class CellOverride(Model):
     """How much of the platform is used."""
     method: MethodOverride = MethodOverride()
     """Choices between implementations."""
+    settings: SettingsOverride = SettingsOverride()
+    """How a serving engine is set."""
     workload: WorkloadOverride = WorkloadOverride()
     """What one step computes."""
     sampling: SamplingOverride = SamplingOverride()

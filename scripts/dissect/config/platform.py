@@ -1,10 +1,20 @@
 """config/platforms/*.yaml: a machine, as declared facts with their sources."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from dissect.config.kinds import Device, DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily, PythonMinor
+from dissect.config.environment import Environment, default_environments
+from dissect.config.kinds import (
+    Device,
+    DeviceOptimizer,
+    DType,
+    Engine,
+    EnvironmentName,
+    FlashKernel,
+    LayerSpec,
+    OperatorFamily,
+)
 from dissect.config.names import Name, Names
 from dissect.config.overrides import SamplingOverride
 from dissect.model import Model
@@ -66,6 +76,17 @@ class Kernels(Model):
     """Layers of Megatron-LM: its own, or Transformer Engine's where that is installed."""
 
 
+class ServingStandIn(Model):
+    """A load for machines too small for the paper's."""
+
+    requests: PositiveInt | None = None
+    """Number of requests."""
+    input_tokens: PositiveInt | None = None
+    """Tokens of every prompt."""
+    warmup_requests: PositiveInt | None = None
+    """Requests before the measured ones."""
+
+
 class StandIn(Model):
     """What runs here in place of the paper's workload, for machines too small for it."""
 
@@ -75,33 +96,38 @@ class StandIn(Model):
     """Sequence length in place of the experiment's, in tokens."""
     sizes: dict[OperatorFamily, list[PositiveInt]] = {}
     """Sizes of operators in place of the experiment's."""
+    serving: ServingStandIn = ServingStandIn()
+    """Load on servers in place of the experiment's."""
     sampling: SamplingOverride = SamplingOverride()
     """Sampling in place of the experiment's."""
 
 
-class Environment(Model):
-    """Where a kind of cell finds its Python: a locked environment, or an interpreter that the site vouches for."""
+class AlignedSettings(Model):
+    """What all serving engines are given alike."""
 
-    lock: Name | None = None
-    """Folder below envs/ with a hash-locked requirements.txt; built on demand."""
-    python: PythonMinor | None = None
-    """Python minor version of the locked environment; default: that of the workflow."""
-    interpreter: str | None = None
-    """Command that starts the site's own Python, such as ``python3`` or ``apptainer exec stack.sif python``."""
-    versions: dict[str, str] = {}
-    """With ``interpreter``: distribution -> version, checked before each cell is measured."""
-    image: str | None = None
-    """With ``interpreter``: digest of the container image that it runs in."""
+    max_sequences: PositiveInt = 256
+    """Requests that an engine works on at the same time."""
+    memory_share: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Share of each GPU's memory that an engine may take."""
+    chunked_prefill: bool = True
+    """Whether long prompts are split."""
 
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        if (self.lock is None) == (self.interpreter is None):
-            raise ValueError("give either 'lock' or 'interpreter'")
-        if self.interpreter and not (self.versions or self.image):
-            raise ValueError("an 'interpreter' needs 'versions' or 'image' that declare what it holds")
-        if self.lock and (self.versions or self.image):
-            raise ValueError("'versions' and 'image' belong to an 'interpreter', a 'lock' declares itself")
-        return self
+
+class Serving(Model):
+    """How models are served here."""
+
+    checkpoints: str = ".cache/checkpoints"
+    """Folder for checkpoints of random weights, on every node; in memory, such as ``/dev/shm``, where they fit."""
+    keep_checkpoints: bool = True
+    """Whether they stay after a cell, for the next one."""
+    gpus: dict[Name, PositiveInt] = {}
+    """GPUs of one server by model, its tensor-parallel degree; default: all of a node."""
+    environment: dict[str, str] = {}
+    """Environment variables of servers, on top of those of every launch."""
+    aligned: AlignedSettings = AlignedSettings()
+    """What the policy ``aligned`` sets in every engine."""
+    arguments: dict[Engine, list[str]] = {}
+    """Arguments that an engine needs on this machine, whatever the policy."""
 
 
 class Scheduler(Model):
@@ -162,15 +188,18 @@ class Platform(Model):
     """Tokens that each serving request generates."""
     workload: StandIn = StandIn()
     """What runs here in place of the paper's workload."""
-    environments: dict[Literal["train"], Environment] = {"train": Environment(lock="train")}
-    """Software environment by kind of cell."""
+    serving: Serving = Serving()
+    """How models are served here."""
+    environments: dict[EnvironmentName, Environment] = {}
+    """Software environments; default: locked ones for ``train``, ``client``, ``transformers`` and ``vllm``."""
     scheduler: Scheduler = Scheduler()
     """What a batch system is asked for."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if "train" not in self.environments:
-            raise ValueError("'environments' must name the environment 'train'")
+        for name in ("train", "client"):
+            if name in self.environments and not self.environments[name].starts_python:
+                raise ValueError(f"the environment '{name}' needs a 'lock' or an 'interpreter'")
         total = self.gpus_per_node * self.nodes
         if len(set(self.gpu_counts)) != len(self.gpu_counts):
             raise ValueError("'gpu_counts' has a duplicate")
@@ -187,3 +216,7 @@ class Platform(Model):
                 "needs too much would be killed before its runner can say so"
             )
         return self
+
+    def environment_of(self, name: EnvironmentName) -> Environment | None:
+        """The environment of this name, the project's own where the platform names none; None without either."""
+        return self.environments.get(name) or default_environments().get(name)

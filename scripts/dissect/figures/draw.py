@@ -9,13 +9,17 @@ from matplotlib.figure import Figure
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
 from dissect.figures.curve import draw_curve
+from dissect.figures.distribution import draw_distribution
 from dissect.figures.phases import draw_phases
 from dissect.figures.roofline import draw_roofline
 from dissect.figures.scaling import draw_scaling
 from dissect.figures.style import save_figure, style
+from dissect.figures.throughput import draw_throughput
 
 KINDS: dict[str, Callable[[Manifest, FigureLayout, pd.DataFrame], Figure]] = {
     "scaling": draw_scaling,
+    "throughput": draw_throughput,
+    "distribution": draw_distribution,
     "curve": draw_curve,
     "roofline": draw_roofline,
     "phases": draw_phases,

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Never
 
-from dissect.cells.spec import InspectSpec, Spec, TrainingSpec, canonical_spec, spec_key
+from dissect.cells.spec import InspectSpec, ServeSpec, Spec, TrainingSpec, canonical_spec, spec_key
 from dissect.outcome import Phase, Status
 from dissect.result import Result, parse_result
 from dissect.store import Entry, Failure, Store
@@ -134,13 +134,17 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, start: float, launche
 
         if sentence := certain_oom(spec, store):
             return Measurement(Status.SKIPPED_OOM, reason=sentence)
-    if sentence := software_mismatch(spec.software):
+    if sentence := software_mismatch(spec.client if isinstance(spec, ServeSpec) else spec.software):
         return Measurement(Status.INVALID, reason=sentence)
     _set_environment(spec)
     node = look_at_node(spec.hardware)
     if isinstance(spec, InspectSpec):
         return load_inspector(spec).inspect(node)
     workdir, deadline = entry.folder / "ranks", start + spec.sampling.budget_s
+    if isinstance(spec, ServeSpec):
+        from dissect.measure.serving import measure_server
+
+        return measure_server(spec, node, entry.folder, deadline)
     if isinstance(spec, TrainingSpec):
         from dissect.measure.training import measure_training
 

@@ -47,6 +47,8 @@ class Device:
     links: dict[str, str]
     pids: frozenset[int]
     """Processes that were on it already."""
+    used_bytes: int = 0
+    """Memory in use at that time."""
 
     def record(self) -> Gpu:
         """Its record in the provenance, without anything that changes while it works."""
@@ -78,6 +80,8 @@ class Reading:
     reasons: int
     used_bytes: int
     pids: frozenset[int]
+    energy_j: float | None = None
+    """Since the driver was loaded; None on GPUs without this counter."""
 
 
 @contextmanager
@@ -112,6 +116,7 @@ def devices() -> list[Device]:
                 power_limit_w=_watts(_try(nvml, partial(nvml.nvmlDeviceGetEnforcedPowerLimit, handle))),
                 links={str(other): _link(nvml, handle, handles[other]) for other in handles if other != index},
                 pids=_pids(nvml, handle),
+                used_bytes=nvml.nvmlDeviceGetMemoryInfo(handle).used,
             )
             for index, handle in handles.items()
         ]
@@ -161,6 +166,7 @@ def _try(nvml: Any, call: Callable[[], T]) -> T | None:
 
 
 def _watts(milliwatts: float | None) -> float | None:
+    """Also millijoules as joules."""
     return None if milliwatts is None else milliwatts / 1000
 
 
@@ -205,6 +211,16 @@ class GpuLoad:
         used = [reading.used_bytes for readings in self.readings.values() for reading in readings]
         return max(used, default=None)
 
+    def energy_j(self, start: float, end: float) -> float | None:
+        """Joules that all GPUs took in the window, by the readings nearest to its ends; None without the counter."""
+        total = 0.0
+        for readings in self.readings.values():
+            first, last = (min(readings, key=lambda reading: abs(reading.at - at)) for at in (start, end))
+            if first.energy_j is None or last.energy_j is None or first.at >= last.at:
+                return None
+            total += (last.energy_j - first.energy_j) * (end - start) / (last.at - first.at)
+        return total or None
+
     def others(self, start: float, end: float) -> tuple[str, bool]:
         """Other processes on the GPUs in the window, in words, and whether there was one."""
         seen = {p for readings in self.readings.values() for r in within(readings, start, end) for p in r.pids}
@@ -227,6 +243,7 @@ def _read(nvml: Any, handle: Any) -> Reading:
         reasons=_try(nvml, lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)) or 0,
         used_bytes=nvml.nvmlDeviceGetMemoryInfo(handle).used,
         pids=_pids(nvml, handle),
+        energy_j=_watts(_try(nvml, lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle))),
     )
 
 

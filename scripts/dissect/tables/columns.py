@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dissect.cells.manifest import ManifestCell, PlatformFacts
-from dissect.config.layout import QuantityName
+from dissect.config.layout import QuantityName, Slo
 from dissect.result import Result
 
 GIB = 2**30
@@ -24,6 +24,8 @@ class Record:
     cell: ManifestCell
     platform: PlatformFacts
     result: Result | None
+    slo: Slo | None = None
+    """The table's objective, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Quantity:
     """As shown, after ``scale``; empty for a pure number."""
     meaning: str
     value: Callable[[Any], Scalar]
-    interval: Callable[[Any], tuple[float, float]] | None = None
+    interval: Callable[[Any], tuple[float | None, float | None]] | None = None
     scale: float = 1.0
     """What a value of the CSV is multiplied by before it is shown."""
     decimals: int | None = None

@@ -39,13 +39,6 @@ def build_table(manifest: Manifest, project: Path) -> Table:
         grids = [platforms.table_grid(manifest, records, frame)] if records else []
     else:
         frame = tidy_frame(records, VIEWS[layout.view])
-        grids = pivot(manifest, _pivot_of(layout), frame)
+        shown = layout.table if isinstance(layout, FigureLayout) else layout
+        grids = pivot(manifest, shown, frame if shown.view == layout.view else tidy_frame(records, VIEWS[shown.view]))
     return Table(to_csv(frame), markdown(grids), latex(grids))
-
-
-def _pivot_of(layout: TableLayout | FigureLayout) -> TableLayout:
-    if isinstance(layout, TableLayout):
-        return layout
-    return TableLayout(
-        kind="pivot", view=layout.view, rows=[*layout.panels, *layout.series, *layout.x], values=layout.values
-    )

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from dissect.cells.manifest import Manifest, ManifestCell
+from dissect.config.layout import Slo
 from dissect.result import Result, ResultError, read_result
 from dissect.tables.columns import Record
 from dissect.tables.view import View
@@ -17,8 +18,10 @@ def read_records(manifest: Manifest, project: Path) -> list[Record]:
     Raises:
         ResultError: a result is missing, broken or another cell's; the message names the file.
     """
+    objective = manifest.layout.get("slo")
+    slo = Slo.model_validate(objective) if objective else None
     return [
-        Record(cell, manifest.platforms[cell.platform], _read(cell, project) if cell.path else None)
+        Record(cell, manifest.platforms[cell.platform], _read(cell, project) if cell.path else None, slo)
         for cell in manifest.cells
     ]
 

@@ -4,6 +4,7 @@ from dissect.config.layout import VIEW_AXES, VIEW_QUANTITIES, ViewName
 from dissect.tables.attention import ATTENTION
 from dissect.tables.operators import OPERATOR_VIEWS
 from dissect.tables.profile import MODULES, PHASES
+from dissect.tables.serving import REQUESTS, SERVING
 from dissect.tables.training import TRAINING
 from dissect.tables.view import View
 
@@ -12,6 +13,8 @@ VIEWS: dict[ViewName, View] = {
     "phases": PHASES,
     "modules": MODULES,
     "attention": ATTENTION,
+    "serving": SERVING,
+    "requests": REQUESTS,
     **OPERATOR_VIEWS,
 }
 

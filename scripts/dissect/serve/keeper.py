@@ -1,0 +1,106 @@
+"""Runs a server and outlives whoever started it just long enough to end it: keeper.py <options as JSON> <command>...
+
+Started with a pipe as its standard input. Once the other end closes, for a stop or because its owner was killed, the
+server's process group gets SIGTERM, and after a grace period every process that ever came from it gets SIGKILL. Orphans
+fall to this process, so none is out of reach, whatever session or group it made for itself.
+"""
+
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import psutil
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
+_LOOK_S = 0.2
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, value)
+
+
+def _die_with_keeper() -> None:
+    """In the server, before it starts: should the keeper itself be killed, so is the server."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Keeper:
+    """One server and all that it starts."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        self.server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_die_with_keeper
+        ).pid
+        self.status: int | None = None
+
+    def reap(self) -> None:
+        """Bury what has ended, adopted orphans included."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self.server:
+                self.status = os.waitstatus_to_exitcode(status)
+
+    def watch(self) -> None:
+        """Until the server has ended or nobody wants it any more."""
+        while self.status is None:
+            readable, _, _ = select.select([0], [], [], _LOOK_S)
+            if readable and not os.read(0, 1024):
+                return
+            self.reap()
+
+    def end(self, grace_s: float) -> None:
+        """Ask, wait, then end all that is left."""
+        deadline = time.monotonic() + grace_s
+        self._signal_group(signal.SIGTERM)
+        while self._left() and time.monotonic() < deadline:
+            time.sleep(_LOOK_S / 4)
+        while left := self._left():
+            self._signal_group(signal.SIGKILL)
+            for process in left:
+                try:
+                    process.kill()
+                except psutil.NoSuchProcess:
+                    continue
+            time.sleep(_LOOK_S / 4)
+
+    def _left(self) -> list[psutil.Process]:
+        self.reap()
+        return psutil.Process().children(recursive=True)
+
+    def _signal_group(self, number: int) -> None:
+        try:
+            os.killpg(self.server, number)
+        except ProcessLookupError:
+            return
+
+
+def main() -> int:
+    """Keep the server; its exit code, or 128 and the signal that ended it."""
+    options = json.loads(sys.argv[1])
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    keeper = Keeper(sys.argv[2:])
+    try:
+        keeper.watch()
+    finally:
+        keeper.end(options["grace_s"])
+        if options["farewell"]:
+            subprocess.run(options["farewell"], check=False, stdin=subprocess.DEVNULL)
+    code = keeper.status or 0
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

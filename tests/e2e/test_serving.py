@@ -1,0 +1,170 @@
+"""Serving cells as real processes: scripts/measure.py, guidellm, and transformers serve or a server with a fault."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import factories as make
+from dissect.cells.site import VARIABLE, ServingSite
+from dissect.cells.software import workflow_python
+from dissect.cells.spec import ServeSpec, Software, canonical_spec, spec_key
+from dissect.metrics.serving import ServingMetrics
+from dissect.outcome import Phase, Status
+from dissect.result import Result, read_result
+from dissect.serve.load import RequestRecord
+from yaml_models import architecture
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+ROOT = Path(__file__).parents[2]
+CLIENT = [str(ROOT / "envs/run"), f"client@{workflow_python()}", "--", "python"]
+
+
+@dataclass
+class Bench:
+    """One project folder, and how to measure in it."""
+
+    folder: Path
+
+    def spec(self, engine: str, budget_s: float = 300.0, **load: Any) -> ServeSpec:
+        on = make.hardware(n_gpus=1, device="cpu").model_copy(update={"environment": {"OMP_NUM_THREADS": "1"}})
+        sizes = {"requests": 10, "input_tokens": 32, "output_tokens": 8, "warmup_requests": 2, **load}
+        spec = make.serve_spec(on, engine=engine, aligned=False, model=architecture("llama-tiny"), **sizes)
+        sampling = spec.sampling.model_copy(update={"budget_s": budget_s, "ready_s": 200.0})
+        cache = ["--cb-num-blocks", "64", "--cb-max-batch-tokens", "512"] if engine == "transformers" else []
+        settings = spec.settings.model_copy(update={"arguments": cache})
+        return spec.model_copy(
+            update={"sampling": sampling, "settings": settings, "software": Software(), "client": Software()}
+        )
+
+    def entry(self, spec: ServeSpec) -> Path:
+        return self.folder / "store" / spec_key(canonical_spec(spec))
+
+    def start(self, spec: ServeSpec, fault: str | None = None) -> subprocess.Popen[str]:
+        how = {"python": " ".join(CLIENT)}
+        if fault:
+            how = {"command": f"{sys.executable} {ROOT}/tests/faulty_server.py --fault {fault}"}
+        site = ServingSite.model_validate({"checkpoints": str(self.folder), "keep_checkpoints": True, **how})
+        output = self.folder / "cells" / f"{self.entry(spec).name}.json"
+        command = [*CLIENT, "scripts/measure.py", "--spec", canonical_spec(spec), "--publish", str(output)]
+        environment = {**os.environ, VARIABLE: site.model_dump_json(), "TOKENIZERS_PARALLELISM": "false"}
+        return subprocess.Popen(
+            [*command, "--store", str(self.folder / "store")], cwd=ROOT, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+
+    def measure(self, spec: ServeSpec, fault: str | None = None) -> Result:
+        out, err = (process := self.start(spec, fault)).communicate(timeout=500)
+        assert process.returncode == 0, out + err
+        return read_result(self.folder / "cells" / f"{self.entry(spec).name}.json")
+
+    def records(self, spec: ServeSpec, name: str = "requests.jsonl.gz") -> list[RequestRecord]:
+        lines = gzip.decompress((self.entry(spec) / name).read_bytes()).splitlines()
+        return [RequestRecord.model_validate_json(line) for line in lines]
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that has to do with this folder: servers, keepers, load generators and their owner."""
+        return [p for p in psutil.process_iter(["cmdline"]) if str(self.folder) in " ".join(p.info["cmdline"] or [])]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    assert made.processes() == [], "no process outlives its test"
+
+
+def test_transformers_serve_answers_a_real_burst(bench):
+    spec = bench.spec("transformers")
+    result = bench.measure(spec)
+    assert (result.status, result.reason) == (Status.OK, None)
+    metrics = result.metrics
+    assert isinstance(metrics, ServingMetrics)
+    assert (metrics.requests, metrics.prompt_tokens, metrics.completion_tokens) == (10, 320, 80)
+    assert 0 < max(metrics.samples.ttft_s) < max(metrics.samples.latency_s) <= metrics.duration_s
+    assert metrics.server_memory_bytes > 10**8
+    assert (metrics.server_memory_source, metrics.kv_cache_bytes, metrics.energy_j) == ("rss", None, None)
+    assert result.durations.launch_s > 0
+    assert result.provenance.versions["guidellm"] == "0.8.1"
+    assert len(bench.records(spec)) == 10
+    raw = json.loads(gzip.decompress((bench.entry(spec) / "guidellm.json.gz").read_bytes()))
+    assert len(raw["benchmarks"][0]["requests"]["successful"]) == 10
+    (folder,) = bench.folder.glob("llama-*")
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("short", "10 answers do not have 8 tokens but 7"),
+        ("miscount", "the server counted 34 tokens in prompts of 32"),
+        ("overloaded", "5 of 10 requests failed, 5 of them with: "),
+        ("cut", "10 answers came without the server's count of their tokens"),
+        ("cached", "160 prompt tokens came from a prefix cache"),
+    ],
+)
+def test_a_server_that_breaks_the_contract_is_invalid(bench, fault, reason):
+    result = bench.measure(spec := bench.spec("lightllm"), fault)
+    assert (result.status, result.phase) == (Status.INVALID, Phase.SERVE)
+    assert result.reason.startswith(reason)
+    assert len(bench.records(spec)) == 10
+
+
+def test_one_that_does_what_it_should_is_ok_at_a_rate_too(bench):
+    spec = bench.spec("lightllm", arrival={"kind": "constant", "rate": 10.0}, stream=False)
+    result = bench.measure(spec, "none")
+    assert result.status is Status.OK, result.reason
+    assert result.metrics.samples.ttft_s is None
+    assert 0.5 < result.metrics.send_spread_s < 3
+
+
+@pytest.mark.parametrize(("fault", "status"), [("dies_in_load", Status.FAILED), ("oom_in_load", Status.OOM)])
+def test_a_server_that_dies_in_the_load_keeps_what_there_was(bench, fault, status):
+    spec = bench.spec("lightllm")
+    out, err = (process := bench.start(spec, fault)).communicate(timeout=500)
+    assert process.returncode == (0 if status is Status.OOM else 1)
+    said = out + err
+    assert ("CUDA out of memory" if status is Status.OOM else "the engine is gone") in said
+    partial = bench.records(spec, "requests.partial.jsonl.gz")
+    assert {record.status for record in partial} == {"ok", "error"}
+    assert not (bench.entry(spec) / "requests.jsonl.gz").exists()
+    if status is Status.FAILED:
+        assert json.loads((bench.entry(spec) / "failure.json").read_text())["attempt"] == 1
+        assert "the engine is gone" in (bench.entry(spec) / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_is_left_when_the_measuring_process_is_ended_in_the_load(bench, number):
+    spec = bench.spec("lightllm", output_tokens=60)
+    process = bench.start(spec, "slow")
+    deadline = time.monotonic() + 200
+    while not any("guidellm" in " ".join(p.cmdline()) for p in _alive(bench)):
+        assert time.monotonic() < deadline, "the load was not sent"
+        time.sleep(0.2)
+    process.send_signal(number)
+    process.communicate(timeout=120)
+    while left := _alive(bench):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+    assert not (bench.entry(spec) / "result.json").exists()
+
+
+def _alive(bench: Bench) -> list[psutil.Process]:
+    alive = []
+    for process in bench.processes():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE:
+                alive.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return alive

@@ -1,0 +1,123 @@
+"""A server that answers ``/v1/completions`` in one word per token, and misbehaves as it is told."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+FAULTS = (
+    "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
+    "oom_lingers", "dies_in_load", "oom_in_load", "slow", "offspring",
+)  # fmt: skip
+TOKEN_S = 0.002
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request; whole answers are readiness and warm-up, streamed ones are the load."""
+
+    protocol_version = "HTTP/1.1"
+    fault = "none"
+    streamed = 0
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the log is for the faults."""
+
+    def do_GET(self) -> None:
+        self.reply(404 if self.path != "/version" else 200, json.dumps({"version": "1.0"}).encode())
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.fault == "deaf":
+            return self.reply(503, b"not yet")
+        if body.get("stream"):
+            return self.stream(body)
+        return self.reply(200, json.dumps(self.answer(body, " ".join(["w1"] * body["max_tokens"]))).encode())
+
+    def answer(self, body: dict, text: str, usage: bool = True) -> dict:
+        tokens = body["max_tokens"] - (self.fault == "short")
+        counts = {"prompt_tokens": len(body["prompt"].split()), "completion_tokens": tokens}
+        if self.fault == "miscount":
+            counts["prompt_tokens"] += 2
+        if self.fault == "cached":
+            counts["prompt_tokens_details"] = {"cached_tokens": 16}
+        counts["total_tokens"] = sum(value for value in counts.values() if isinstance(value, int))
+        return {"choices": [{"index": 0, "text": text}], "usage": counts if usage else None}
+
+    def stream(self, body: dict) -> None:
+        Handler.streamed += 1
+        if self.fault == "overloaded" and Handler.streamed % 2:
+            return self.reply(429, b'{"error": "Model is overloaded"}')
+        if self.fault in ("dies_in_load", "oom_in_load") and Handler.streamed > 5:
+            if self.fault == "oom_in_load":
+                print("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", flush=True)
+            print("the engine is gone", flush=True)
+            os._exit(3)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        tokens = body["max_tokens"] - (self.fault == "short")
+        for number in range(tokens):
+            time.sleep(TOKEN_S * (500 if self.fault == "slow" else 1))
+            if self.fault == "cut" and number == tokens // 2:
+                self.close_connection = True
+                return None
+            self.event(self.answer(body, "w1 ", usage=number == tokens - 1))
+        self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
+        return None
+
+    def event(self, content: dict) -> None:
+        self.wfile.write(b"data: " + json.dumps(content).encode() + b"\n\n")
+        self.wfile.flush()
+
+    def reply(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+class Server(ThreadingHTTPServer):
+    """Takes a port for itself alone, as engines do."""
+
+    allow_reuse_address = False
+    request_queue_size = 1024
+    daemon_threads = True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fault", choices=FAULTS, default="none")
+    parser.add_argument("--port", type=int, required=True)
+    arguments, _ = parser.parse_known_args()
+    Handler.fault = arguments.fault
+    if arguments.fault == "dies_at_start":
+        print("ValueError: no such model", flush=True)
+        sys.exit(2)
+    if arguments.fault.startswith("oom_") and arguments.fault != "oom_in_load":
+        print("Model loading took 12 GiB\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate", flush=True)
+        if arguments.fault == "oom_lingers":
+            threading.Event().wait()
+        sys.exit(1)
+    if arguments.fault == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if arguments.fault == "offspring":
+        # Out of its group and session, and deaf to SIGTERM.
+        code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"
+        subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    try:
+        server = Server(("127.0.0.1", arguments.port), Handler)
+    except OSError as error:
+        sys.exit(str(error))
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,337 @@
+"""The stage serve without servers: records, contract, quantiles, command lines, logs, checkpoint's sizes, prompts."""
+
+import gzip
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import factories as make
+from dissect.cells.site import ServingSite
+from dissect.cells.spec import ServeSpec
+from dissect.config.environment import Container
+from dissect.config.kinds import Engine as EngineName
+from dissect.measure.idle import wait_until_idle
+from dissect.measure.nvml import Device
+from dissect.measure.serving import cannot_fit
+from dissect.measure.statistics import interval_rank
+from dissect.metrics.quantiles import quantile, quantile_interval
+from dissect.outcome import Phase
+from dissect.serve import contract
+from dissect.serve.burst import samples_of
+from dissect.serve.calibration import bench_command, calibration_of
+from dissect.serve.checkpoint import checkpoint_id, shards_of, tensor_shapes
+from dissect.serve.clientload import ClientLoad
+from dissect.serve.engine import Place, kv_cache_bytes, kv_cache_tokens, load_engine, memory_phase, prefix_cache_hits
+from dissect.serve.load import RequestRecord, command, normalise, to_jsonl_gz, workers
+from dissect.serve.load import Target as LoadTarget
+from dissect.serve.prompts import make_prompts
+from dissect.serve.server import command_of
+from dissect.serve.watch import Ended
+from goldens import check_golden
+from yaml_models import architecture
+
+DATA = Path(__file__).parents[1] / "data/serving"
+ENGINES: tuple[EngineName, ...] = ("vllm", "lightllm", "tgi", "transformers", "sglang")
+PLACE = Place(Path("/checkpoints/llama"), 8000, 8001)
+
+
+def record(number: int = 0, **changes: Any) -> RequestRecord:
+    """An answer of 16 tokens in 15 pieces after 2 s."""
+    fields: dict[str, Any] = {
+        "request_id": f"r{number}", "status": "ok", "t_send_s": 0.01 * number, "t_first_token_s": 0.5,
+        "t_last_token_s": 1.9, "t_end_s": 2.0, "pieces": 15, "prompt_tokens": 64, "completion_tokens": 16,
+    }  # fmt: skip
+    return RequestRecord.model_validate(fields | changes)
+
+
+def small(**load: Any) -> ServeSpec:
+    return make.serve_spec(**{"requests": 4, "input_tokens": 64, "output_tokens": 16, **load})
+
+
+def test_what_guidellm_really_wrote_becomes_records() -> None:
+    load = normalise((DATA / "guidellm-0.8.1.json").read_bytes())
+    assert len(load.records) == 6
+    assert {(r.status, r.prompt_tokens, r.completion_tokens, r.pieces) for r in load.records} == {("ok", 64, 8, 8)}
+    first = load.records[0]
+    assert (first.t_send_s, first.t_first_token_s, first.t_end_s) == (0.0, 0.211535, 0.320855)
+    assert load.started_at == 1795354323.7692416
+    assert load.end_s == max(r.t_end_s or 0 for r in load.records)
+    sends = [r.t_send_s or 0 for r in load.records]
+    assert all(before <= after for before, after in pairwise(sends))
+    lines = gzip.decompress(to_jsonl_gz(load.records)).splitlines()
+    assert [RequestRecord.model_validate_json(line) for line in lines] == load.records
+
+
+def test_requests_that_guidellm_lost_are_counted() -> None:
+    load = normalise((DATA / "guidellm-0.8.1.json").read_bytes())
+    assert contract.lost_records(small(requests=8), load.records) == 2
+    assert contract.lost_records(small(requests=6), load.records) == 0
+
+
+def test_an_errored_request_keeps_its_error() -> None:
+    raw = json.loads((DATA / "guidellm-0.8.1.json").read_text())
+    lists = raw["benchmarks"][0]["requests"]
+    bad = lists["successful"].pop()
+    bad["info"] |= {"status": "errored", "error": "429 Too Many Requests"}
+    bad["info"]["timings"] |= {"first_token_iteration": None, "last_token_iteration": None, "request_end": None}
+    lists["errored"] = [bad]
+    load = normalise(json.dumps(raw).encode())
+    (failed,) = [r for r in load.records if r.status == "error"]
+    assert (failed.error, failed.completion_tokens, failed.t_end_s) == ("429 Too Many Requests", None, None)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", b'{"benchmarks": []}', b'{"benchmarks": [{"requests": {}}]}'])
+def test_what_is_no_record_is_refused(raw: bytes) -> None:
+    with pytest.raises(ValueError, match="is no record of one benchmark of guidellm"):
+        normalise(raw)
+
+
+def test_a_fulfilled_contract_has_no_violation() -> None:
+    records = [record(n) for n in range(4)]
+    assert contract.violation(small(), records, 0.5, None) is None
+    assert contract.violation(small(), records, 0.9, 0) is None
+    one_more = [record(n, prompt_tokens=65) for n in range(4)]
+    assert contract.violation(small(), one_more, 0.5, None) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"status": "error", "error": "HTTP\n 429"}, "1 of 4 requests failed, 1 of them with: HTTP 429"),
+        ({"status": "incomplete"}, "1 of 4 requests failed, 1 of them with: incomplete"),
+        ({"completion_tokens": 15}, "1 answers do not have 16 tokens but 15"),
+        ({"completion_tokens": None}, "1 answers came without the server's count of their tokens"),
+        ({"prompt_tokens": 63}, "the server counted 63, 64 tokens in prompts of 64"),
+        ({"prompt_tokens": 65}, "the server counted 64, 65 tokens in prompts of 64"),
+        ({"cached_tokens": 48}, "48 prompt tokens came from a prefix cache"),
+        ({"t_first_token_s": None}, "request r3 has no time of its tokens"),
+        ({"t_first_token_s": 1.95}, "the times of request r3 are out of order"),
+        ({"t_end_s": 0.0}, "the times of request r3 are out of order"),
+    ],
+)  # fmt: skip
+def test_each_broken_clause_is_named(changes: dict[str, Any], sentence: str) -> None:
+    records = [record(n) for n in range(3)] + [record(3, **changes)]
+    assert (contract.violation(small(), records, 0.5, None) or "").startswith(sentence)
+
+
+def test_what_concerns_the_whole_load_is_named_too() -> None:
+    records = [record(n) for n in range(4)]
+    assert contract.violation(small(requests=5), records, 0.5, None) == "4 requests are recorded, 5 were to be sent"
+    assert contract.violation(small(), records, 0.5, 512) == "512 prompt tokens came from a prefix cache"
+    assert "kept a core busy for 97%" in (contract.violation(small(), records, 0.97, None) or "")
+    whole = [record(n, t_first_token_s=None, t_last_token_s=None) for n in range(4)]
+    assert contract.violation(small(stream=False), whole, 0.5, None) is None
+
+
+def test_latencies_are_differences_of_the_recorded_times() -> None:
+    samples = samples_of(small(), [record(0), record(10)])
+    assert samples.latency_s == [2.0, 1.9]
+    assert samples.ttft_s == [0.5, 0.4]
+    assert samples.tpot_s == [0.1, 0.1]
+    assert samples.inter_token_s == [0.1, 0.1]
+    whole = samples_of(small(stream=False), [record(0, t_first_token_s=None)])
+    assert (whole.latency_s, whole.ttft_s, whole.tpot_s, whole.inter_token_s) == ([2.0], None, None, None)
+    assert samples_of(small(output_tokens=1), [record(0)]).tpot_s is None
+
+
+def test_a_quantile_is_where_the_drawn_distribution_gets_there() -> None:
+    ordered = [float(n) for n in range(1, 1001)]
+    assert [quantile(ordered, share) for share in (0.5, 0.9, 0.95, 0.99, 1)] == [500, 900, 950, 990, 1000]
+    assert quantile([3.0, 7.0], 0.5) == 3
+    assert quantile([3.0, 7.0], 0.51) == 7
+    with pytest.raises(ValueError, match="no quantile"):
+        quantile([], 0.5)
+
+
+@pytest.mark.parametrize("n", [6, 17, 40, 100, 1000])
+def test_the_interval_of_the_median_is_that_of_step_times(n: int) -> None:
+    ordered = [float(i) for i in range(1, n + 1)]
+    rank = interval_rank(n)
+    assert quantile_interval(ordered, 0.5) == (rank, n + 1 - rank)
+
+
+@pytest.mark.parametrize(("n", "share"), [(1000, 0.9), (1000, 0.99), (200, 0.95), (500, 0.5)])
+def test_intervals_cover_with_95_percent_and_no_narrower_ones_do(n: int, share: float) -> None:
+    low, high = quantile_interval([float(i) for i in range(1, n + 1)], share)
+    pmf = [math.comb(n, k) * share**k * (1 - share) ** (n - k) for k in range(n + 1)]
+    # x_(l) <= quantile < x_(u) exactly when between l and u - 1 samples lie at or below it.
+    assert sum(pmf[: int(low)]) <= 0.025 < sum(pmf[: int(low) + 1])
+    assert sum(pmf[int(high) :]) <= 0.025 < sum(pmf[int(high) - 1 :])
+
+
+def test_a_far_quantile_of_few_samples_ends_with_the_largest() -> None:
+    assert quantile_interval([1.0, 2.0, 3.0], 0.99) == (2.0, 3.0)
+
+
+def command_lines() -> str:
+    """Every engine, both policies, on four GPUs; then one engine in every way to start it."""
+    shown = {}
+    site = ServingSite(checkpoints="c", keep_checkpoints=True, python="envs/run engine@3.12 -- python")
+    for name in ENGINES:
+        engine = load_engine(make.serve_spec(engine=name))
+        for policy in ("tuned", "aligned"):
+            spec = make.serve_spec(make.hardware(n_gpus=4), engine=name, aligned=policy == "aligned", requests=1000)
+            spec = spec.model_copy(update={"settings": spec.settings.model_copy(update={"arguments": ["--site", "1"]})})
+            shown[f"{name}, {policy}"] = command_of(spec, engine, site, PLACE, "name")
+            shown[f"{name}, {policy}: environment"] = [f"{k}={v}" for k, v in engine.environment(spec).items()]
+    spec, engine = make.serve_spec(engine="tgi"), load_engine(make.serve_spec(engine="tgi"))
+    for runtime in ("apptainer", "docker"):
+        container = Container.model_validate({"runtime": runtime, "image": "tgi:3.3.7"})
+        site = ServingSite(checkpoints="c", keep_checkpoints=True, container=container)
+        shown[f"tgi in {runtime}"] = command_of(spec, engine, site, PLACE, "name")
+    site = ServingSite(checkpoints="c", keep_checkpoints=True, command="ssh-less 'my launcher'")
+    shown["tgi by a command"] = command_of(spec, engine, site, PLACE, "name")
+    target = LoadTarget("http://127.0.0.1:8000", "tgi", PLACE.checkpoint, dict(engine.body))
+    for arrival in ({"kind": "burst"}, {"kind": "poisson", "rate": 4.0}):
+        spec = make.serve_spec(engine="tgi", arrival=arrival)
+        shown[f"guidellm, {arrival['kind']}"] = command(spec, target, Path("p.jsonl"), Path("o.json"))[1:]
+    site = ServingSite(checkpoints="c", keep_checkpoints=True, python="envs/run vllm@3.12 -- python")
+    spec, engine = make.serve_spec(), load_engine(make.serve_spec())
+    shown["vllm bench"] = bench_command(spec, engine, site, PLACE.checkpoint, target.url, Path("/cell"))
+    return json.dumps(shown, indent=1) + "\n"
+
+
+BENCH = {
+    "completed": 40, "total_output_tokens": 5120, "request_throughput": 3.2, "output_throughput": 409.6,
+    "median_e2el_ms": 6100.0, "median_ttft_ms": 2400.0,
+}  # fmt: skip
+
+
+def test_the_second_load_generator_must_have_done_the_same_work() -> None:
+    found = calibration_of(make.serve_spec(), BENCH)
+    assert (found.output_tokens_per_s, found.median_latency_s, found.median_ttft_s) == (409.6, 6.1, 2.4)
+    with pytest.raises(Ended, match="counted 39 requests and 5120 tokens, 5120 tokens were asked for"):
+        calibration_of(make.serve_spec(), BENCH | {"completed": 39})
+
+
+def test_command_lines_are_those_that_were_looked_at() -> None:
+    check_golden("serving_commands.json", command_lines())
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_is_told_where_to_listen_and_what_to_load(name: EngineName) -> None:
+    spec = make.serve_spec(engine=name)
+    arguments = load_engine(spec).arguments(spec, PLACE)
+    assert "127.0.0.1" in arguments
+    assert "8000" in arguments
+    assert str(PLACE.checkpoint) in arguments
+
+
+VLLM_UP = "Loading weights took 2.1 seconds\nGPU KV cache size: 212,336 tokens\nApplication startup complete.\n"
+
+
+@pytest.mark.parametrize(
+    ("engine", "log", "phase"),
+    [
+        ("vllm", "torch.OutOfMemoryError: CUDA out of memory. Tried", Phase.LOAD),
+        ("vllm", "Model loading took 12.6 GiB\ntorch.OutOfMemoryError: CUDA out of memory", Phase.KV_CACHE),
+        ("vllm", "Model loading took 12.6 GiB\nValueError: No available memory for the cache blocks.", Phase.KV_CACHE),
+        ("vllm", VLLM_UP.splitlines()[1] + "\nRuntimeError: CUDA error: out of memory", Phase.GRAPH_CAPTURE),
+        ("vllm", VLLM_UP + "torch.OutOfMemoryError: CUDA out of memory", Phase.SERVE),
+        ("vllm", VLLM_UP, None),
+        ("vllm", "To serve, 2 GiB KV cache is needed, which is larger than the available", Phase.KV_CACHE),
+        ("tgi", "Warming up model\nNot enough memory to handle 4096 prefill tokens", Phase.KV_CACHE),
+        ("tgi", "torch.OutOfMemoryError: CUDA out of memory", Phase.LOAD),
+        ("lightllm", "210000 is the profiled max_total_token_num with\nCUDA out of memory", Phase.GRAPH_CAPTURE),
+        ("sglang", "Load weight end.\nNot enough memory. Please try to increase --mem", Phase.KV_CACHE),
+        ("sglang", "Capture cuda graph begin.\nCUDA out of memory", Phase.GRAPH_CAPTURE),
+        ("transformers", "Application startup complete.\nRuntimeError: [enforce fail] DefaultCPUAllocator: can't "
+         "allocate memory: you tried", Phase.KV_CACHE),
+        ("transformers", "MemoryError", Phase.LOAD),
+    ],
+)  # fmt: skip
+def test_out_of_memory_is_told_apart_by_phase(engine: str, log: str, phase: Phase | None) -> None:
+    assert memory_phase(log, load_engine(make.serve_spec(engine=engine))) == phase
+
+
+@pytest.mark.parametrize(
+    ("engine", "log", "tokens"),
+    [
+        ("vllm", VLLM_UP, 212_336),
+        ("lightllm", "1.5 MB is the size\n98765 is the profiled max_total_token_num with the mem_fraction 0.9", 98_765),
+        ("tgi", "router: Setting max batch total tokens to 801568\nConnected", 801_568),
+        ("sglang", "max_total_num_tokens=44321, chunked_prefill_size=8192", 44_321),
+        ("transformers", "nothing of the kind", None),
+    ],
+)
+def test_room_of_the_cache_is_read_from_the_log(engine: str, log: str, tokens: int | None) -> None:
+    assert kv_cache_tokens(log, load_engine(make.serve_spec(engine=engine))) == tokens
+
+
+def test_bytes_of_the_cache() -> None:
+    # 2 x 32 layers x 4096 x 2 bytes: half a MiB per token, on one GPU and on four alike.
+    assert kv_cache_bytes(make.serve_spec(), 1000) == 1000 * 2**19
+    assert kv_cache_bytes(make.serve_spec(make.hardware(n_gpus=4)), 1000) == 1000 * 2**19
+    grouped = make.LLAMA_7B.model_copy(update={"num_key_value_heads": 2})
+    assert kv_cache_bytes(make.serve_spec(make.hardware(n_gpus=4), model=grouped), 1000) == 1000 * 2**19 // 32 * 4
+
+
+def test_prefix_hits_are_read_from_metrics() -> None:
+    engine = load_engine(make.serve_spec())
+    text = '# TYPE x\nvllm:prefix_cache_hits_total{engine="0"} 512.0\nvllm:prefix_cache_hits_total{engine="1"} 1e+02\n'
+    assert prefix_cache_hits(text, engine) == 612
+    assert prefix_cache_hits("# nothing", engine) is None
+
+
+@pytest.mark.parametrize(("model", "parameters"), [("llama2-7b", 6_738_415_616), ("llama2-70b", 68_976_648_192)])
+def test_the_checkpoint_has_every_parameter(model: str, parameters: int) -> None:
+    shapes = tensor_shapes(architecture(model))
+    assert sum(math.prod(shape) for shape in shapes.values()) == parameters
+    shards = shards_of(shapes, 2, 4 * 2**30)
+    assert [name for names in shards for name in names] == list(shapes)
+    assert all(sum(2 * math.prod(shapes[name]) for name in names) <= 4 * 2**30 for names in shards)
+
+
+def test_another_content_has_another_name() -> None:
+    models = (make.LLAMA_7B, make.LLAMA_13B)
+    names = {checkpoint_id(m, "bf16", s) for m in models for s in (1, 2)} | {checkpoint_id(models[0], "fp32", 1)}
+    assert len(names) == 5
+
+
+def test_weights_beyond_the_memory_are_not_even_tried() -> None:
+    large = make.LLAMA_7B.model_copy(update={"num_hidden_layers": 640})
+    assert "the weights alone take" in (cannot_fit(make.serve_spec(model=large)) or "")
+    assert cannot_fit(make.serve_spec(make.hardware(n_gpus=4), model=large)) is None
+    assert cannot_fit(make.serve_spec()) is None
+
+
+def test_no_two_prompts_begin_alike_and_the_same_seed_makes_the_same() -> None:
+    prompts = make_prompts(1000, 512, 32000, 42)
+    assert len({prompt.split()[0] for prompt in prompts}) == 1000
+    assert {len(prompt.split()) for prompt in prompts} == {512}
+    assert prompts == make_prompts(1000, 512, 32000, 42) != make_prompts(1000, 512, 32000, 43)
+    with pytest.raises(ValueError, match="larger vocabulary than 100"):
+        make_prompts(100, 4, 100, 1)
+
+
+def test_the_busiest_process_between_two_moments() -> None:
+    load = ClientLoad({1: [(10.0, 5.0), (12.0, 6.0), (14.0, 8.0)], 2: [(13.0, 0.0), (14.0, 0.1)]})
+    assert load.busiest(12.0, 14.0) == pytest.approx(1.0)
+    assert load.busiest(11.0, 13.0) == pytest.approx((7.0 - 5.5) / 2)
+    assert ClientLoad().busiest(0.0, 1.0) == 0
+    assert load.busiest(12.0, 12.0) == 0
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(1, 1), (2, 1), (16, 4), (128, 10)])
+def test_processes_of_the_load_generator(cores: int, processes: int) -> None:
+    assert workers(cores) == processes
+
+
+def gpu(index: int, pids: frozenset[int] = frozenset()) -> Device:
+    return Device(index, "NVIDIA H200", f"GPU-{index}", "580", 140 * 2**30, 700.0, {}, pids)
+
+
+def test_a_used_gpu_is_named_with_its_process() -> None:
+    busy = [(gpu(0), 2**28), (gpu(1, frozenset({99999999})), 2**33), (gpu(2), 2**33)]
+    assert wait_until_idle([gpu(0)], 0.0, lambda: busy) is None
+    assert wait_until_idle([gpu(1)], 0.0, lambda: busy) == "GPU 1: process 99999999 (not to be seen from here)"
+    assert "GPU 2: 8.0 GiB are taken" in (wait_until_idle([gpu(0), gpu(2)], 0.0, lambda: busy) or "")
+
+
+def test_one_waits_until_it_is_gone() -> None:
+    looks = iter([[(gpu(0), 2**33)], [(gpu(0), 0)]])
+    assert wait_until_idle([gpu(0)], 60.0, lambda: next(looks)) is None

@@ -1,0 +1,180 @@
+"""From experiments to serving cells: policies, tensor parallel, arrivals, what a site offers, what no key holds."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dissect.cells.cell import Cell
+from dissect.cells.site import VARIABLE, ServingSite
+from dissect.cells.spec import ServeSpec, parse_spec
+from dissect.cells.study import Study, load_study
+from dissect.config.errors import ConfigError
+
+A800 = "config/platforms/a800.yaml"
+
+
+def study(project: Path, **options: Any) -> Study:
+    return load_study(project, {"suite": "full", **options})
+
+
+def cells(made: Study, experiment: str, **where: str) -> dict[tuple[str, str, str], Cell]:
+    found = [c for c in made.experiments[experiment] if all(getattr(c, k) == v for k, v in where.items())]
+    return {(c.model, c.framework, c.method): c for c in found}
+
+
+def spec_of(cell: Cell) -> ServeSpec:
+    assert cell.canonical, cell.unsupported
+    spec = parse_spec(cell.canonical)
+    assert isinstance(spec, ServeSpec)
+    return spec
+
+
+def add(project: Path, file: str, section: str) -> None:
+    path = project / file
+    path.write_text(path.read_text().replace("environments:\n", f"environments:\n  {section}\n", 1))
+
+
+def test_the_paper_s_burst(project: Path) -> None:
+    spec = spec_of(cells(study(project, platforms=["a800"]), "fig_6")["llama2-7b", "vllm", "tuned"])
+    load = spec.workload
+    assert (load.requests, load.input_tokens, load.output_tokens, load.arrival.kind) == (1000, 512, 128, "burst")
+    assert (load.dtype, load.stream, load.calibrate) == ("bf16", True, False)
+
+
+def test_tuned_leaves_everything_to_the_engine_and_aligned_nothing(project: Path) -> None:
+    found = cells(study(project, platforms=["a800"]), "fig_6")
+    tuned, aligned = (spec_of(found["llama2-7b", "vllm", policy]) for policy in ("tuned", "aligned"))
+    told = tuned.settings
+    assert (told.max_sequences, told.memory_share, told.chunked_prefill) == (None, None, None)
+    told = aligned.settings
+    assert (told.max_sequences, told.memory_share, told.chunked_prefill) == (256, 0.9, True)
+    assert not tuned.settings.prefix_cache
+    assert spec_of(found["llama2-7b", "transformers", "aligned"]).settings.max_sequences is None
+
+
+def test_policies_that_come_out_the_same_are_one_measurement(project: Path) -> None:
+    found = cells(study(project), "fig_6", framework="transformers")
+    assert {method for _, _, method in found} == {"tuned", "aligned"}
+    assert len({cell.key for cell in found.values()}) == 1
+
+
+def test_tensor_parallel_is_the_model_s_on_the_platform(project: Path) -> None:
+    found = cells(study(project, platforms=["a800"]), "fig_6")
+    degrees = {model: cell.n_gpus for (model, engine, _), cell in found.items() if engine == "vllm"}
+    assert degrees == {"llama2-7b": 1, "llama2-13b": 1, "llama2-70b": 4}
+
+
+def test_environment_of_servers_alone(project: Path) -> None:
+    made = study(project, platforms=["rtx4090"])
+    assert spec_of(cells(made, "fig_6")["llama2-7b", "vllm", "tuned"]).hardware.environment["NCCL_P2P_DISABLE"] == "1"
+    training = next(cell for cell in made.experiments["table_III"] if cell.canonical)
+    assert "NCCL_P2P_DISABLE" not in (training.canonical or "")
+
+
+@pytest.mark.parametrize(
+    ("platform", "model", "engine", "reason"),
+    [
+        ("cpu", "llama-tiny", "vllm", "vllm runs on GPUs only"),
+        ("a800", "llama2-7b", "lightllm", "the platform names no environment for lightllm"),
+        ("a800", "llama2-70b", "transformers", "transformers serve does not split a model over GPUs"),
+    ],
+)
+def test_what_cannot_be_served_says_why(project: Path, platform: str, model: str, engine: str, reason: str) -> None:
+    assert cells(study(project, platforms=[platform]), "fig_6")[model, engine, "tuned"].unsupported == reason
+
+
+def test_tgi_needs_more_than_a_python(project: Path) -> None:
+    add(project, A800, "tgi: {interpreter: python3, versions: {tgi: 3.3.7}}")
+    assert "TGI is no Python package" in str(
+        cells(study(project, platforms=["a800"]), "fig_6")["llama2-7b", "tgi", "tuned"].unsupported
+    )
+
+
+def test_three_engines_of_the_paper_by_the_platform_file_alone(project: Path) -> None:
+    add(project, A800, "tgi: {container: {runtime: apptainer, image: /images/tgi.sif}, image: 'sha256:ab'}")
+    add(project, A800, "lightllm: {interpreter: /opt/lightllm/bin/python, versions: {torch: 2.11.0}}")
+    found = cells(study(project, platforms=["a800"]), "fig_6")
+    ready = {engine for (_, engine, _), cell in found.items() if cell.canonical}
+    assert {"vllm", "lightllm", "tgi"} <= ready
+    assert spec_of(found["llama2-7b", "tgi", "tuned"]).software.image == "sha256:ab"
+
+
+def test_where_things_lie_is_no_part_of_a_key(project: Path) -> None:
+    before = cells(study(project, platforms=["h200"]), "fig_6")["llama2-7b", "vllm", "aligned"]
+    path = project / "config/platforms/h200.yaml"
+    path.write_text(path.read_text().replace("/dev/shm/llm-dissect/checkpoints", "/scratch/checkpoints"))
+    after = cells(study(project, platforms=["h200"]), "fig_6")["llama2-7b", "vllm", "aligned"]
+    assert (before.key, before.path) == (after.key, after.path)
+    assert "/scratch/checkpoints" in after.launcher
+    variable = shlex.split(after.launcher)[1]
+    assert variable.startswith(f"{VARIABLE}=")
+    site = ServingSite.model_validate_json(variable.partition("=")[2])
+    assert (site.checkpoints, site.python) == ("/scratch/checkpoints", "python3")
+    assert shlex.split(after.launcher)[0] == "env"
+    elsewhere = cells(study(project, platforms=["a800"]), "fig_6")["llama2-7b", "vllm", "aligned"]
+    assert json.loads(elsewhere.canonical or "")["client"]["lock_sha256"]
+
+
+def test_arrivals_are_an_axis(project: Path) -> None:
+    made = study(project, platforms=["a800"], models=["llama2-7b"])
+    found = {cell.workload: spec_of(cell) for cell in made.experiments["table_arrival"] if cell.framework == "vllm"}
+    assert {name.split("-")[3] for name in found} == {"poisson2", "poisson8", "constant8"}
+    assert {spec.workload.arrival.rate for spec in found.values()} == {2.0, 8.0}
+
+
+def test_a_figure_of_one_platform_is_left_out_where_that_is_not_configured(project: Path) -> None:
+    here = study(project)
+    served = [name for name in here.wanted("figure") if here.catalog.experiments[name].stage == "serve"]
+    assert served == ["fig_6", "latency_cpu"]
+    wanted = study(project, platforms=["a800", "rtx3090"]).wanted("figure")
+    assert {"fig_7", "fig_10"} <= set(wanted)
+    assert not {"fig_8", "fig_9", "latency_cpu"} & set(wanted)
+    # Asked for by name it is drawn, and says that it is empty.
+    assert study(project, figures=["fig_9"]).wanted("figure") == ["fig_9"]
+
+
+def test_overrides_reach_servers(project: Path) -> None:
+    text = '"serve/a800/llama2-7b/vllm/*/*": {settings: {max_sequences: 64}, workload: {requests: 10}}'
+    config = project / "config/config.yaml"
+    config.write_text(config.read_text().replace("overrides: {}", f"overrides: {{{text}}}"))
+    cell = cells(study(project, platforms=["a800"]), "fig_6")["llama2-7b", "vllm", "tuned"]
+    assert (spec_of(cell).settings.max_sequences, spec_of(cell).workload.requests) == (64, 10)
+    assert cell.workload.startswith("r10-")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        ("experiments/fig_6", "method: [tuned, aligned]", "method: [fast]", "tuned and aligned, found 'fast'"),
+        ("experiments/fig_6", "framework: [vllm,", "framework: [deepspeed,", "has no framework 'deepspeed'"),
+        ("experiments/fig_9", "platform: [rtx4090]", "platform: [rtx5090]", "did you mean 'rtx4090'?"),
+        ("experiments/table_arrival", "rate: 2.0", "rate: -1.0", "greater than 0"),
+        ("experiments/table_arrival", "{kind: poisson, rate: 2.0}", "{kind: poisson}", "every other arrival needs one"),
+        ("platforms/a800", "serving: {gpus: {llama2-7b: 1", "serving: {gpus: {llama3: 1", "found the model 'llama3'"),
+        (
+            "platforms/a800",
+            "environments:",
+            "environments:\n  vllm: {url: 'http://x', lock: vllm}",
+            "just one of 'lock'",
+        ),
+        ("platforms/a800", "environments:", "environments:\n  sglang: {url: 'http://x'}", "must declare what it holds"),
+        (
+            "platforms/a800",
+            "environments:",
+            "environments:\n  client: {command: x, versions: {a: '1'}}",
+            "needs a 'lock'",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence(project: Path, file: str, old: str, new: str, says: str) -> None:
+    path = project / f"config/{file}.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigError) as caught:
+        study(project)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
