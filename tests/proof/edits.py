@@ -302,7 +302,7 @@ def lose_file(draw: Draw, project: Path) -> Edit:
 
 EDITS: dict[Callable[[Draw, Path], Edit], int] = {
     set_value: 10, drop_key: 3, change_list: 3, add_file: 2, extend_platform: 1, remove_file: 2, ask_for: 2,
-    change_letters: 3, change_methods: 3, change_overrides: 5, change_lock: 3, change_environment: 3, respell: 4, respell_number: 1,
-    touch: 1, lose_file: 2, wrong_value: 2, unknown_key: 1, unknown_name: 1, broken_yaml: 1,
+    change_letters: 3, change_methods: 3, change_overrides: 5, change_lock: 3, change_environment: 3, respell: 4,
+    respell_number: 1, touch: 1, lose_file: 2, wrong_value: 2, unknown_key: 1, unknown_name: 1, broken_yaml: 1,
 }  # fmt: skip
 """Each kind of edit and how often it is drawn."""
