@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from proof import stages
+from proof import serving, stages
 from proof.claims import check_claims
-from proof.reading import LETTERED, Refused, Yaml, environment_of, every_method, known, letters_of
+from proof.reading import LETTERED, Refused, Yaml, every_method, known, letters_of
 
 PLATFORM = {
     "label": {}, "device": {}, "gpu": {"model": {}, "label": {}, "memory_gib": {}}, "gpus_per_node": {},
@@ -25,18 +25,7 @@ EXPERIMENT = {
 def check_shape(config: Yaml) -> None:
     """Required keys, lists without duplicates, and keys that exclude or need each other."""
     for platform in config["platforms"].values():
-        require(platform, PLATFORM)
-        gpu, environment = platform["gpu"], environment_of(platform)
-        peaks = gpu.get("peak_tflops") or gpu.get("memory_bandwidth_gb_per_s")
-        locked, vouched = environment.get("lock"), environment.get("versions") or environment.get("image")
-        if (peaks and not gpu.get("source")) or (locked is None) == (environment.get("interpreter") is None):
-            raise Refused("a fact without its source, or an environment of no or two kinds")
-        if bool(locked) == bool(vouched):
-            raise Refused("versions belong to an interpreter")
-        asked = (platform.get("scheduler") or {}).get("memory_gib")
-        if asked is not None and asked <= platform["host"]["memory_gib"]:
-            raise Refused("the scheduler would kill before the runner")
-        unique(platform["gpu_counts"], platform.get("workload", {}).get("models") or [])
+        check_platform(platform)
     for model in config["models"].values():
         require(model, MODEL)
     for letter in config["letters"].values():
@@ -52,6 +41,21 @@ def check_shape(config: Yaml) -> None:
     unique(*(names for names in config["root"].values() if isinstance(names, list)))
 
 
+def check_platform(platform: Yaml) -> None:
+    require(platform, PLATFORM)
+    gpu = platform["gpu"]
+    if (gpu.get("peak_tflops") or gpu.get("memory_bandwidth_gb_per_s")) and not gpu.get("source"):
+        raise Refused("a fact without its source")
+    for name, environment in platform.get("environments", {}).items():
+        serving.check_environment(name, environment)
+    if platform.get("serving", {}).get("aligned", {}).get("memory_share", 1) > 1:
+        raise Refused("more than all memory")
+    asked = (platform.get("scheduler") or {}).get("memory_gib")
+    if asked is not None and asked <= platform["host"]["memory_gib"]:
+        raise Refused("the scheduler would kill before the runner")
+    unique(platform["gpu_counts"], platform.get("workload", {}).get("models") or [])
+
+
 def check_experiment(experiment: Yaml) -> None:
     require(experiment, EXPERIMENT)
     axes, layout, stage = experiment["axes"], stages.layout(experiment["layout"]), experiment["stage"]
@@ -59,11 +63,15 @@ def check_experiment(experiment: Yaml) -> None:
         raise Refused("a layout of the other kind")
     if (layout["kind"] == "platforms") != (stage == "inspect"):
         raise Refused("a layout that does not fit the stage")
-    if stage in LETTERED and axes.get("model") == "none":
-        raise Refused("training without a model")
+    if stage in (*LETTERED, "serve") and axes.get("model") == "none":
+        raise Refused("training or serving without a model")
     every = (axes, *experiment.get("suites", {}).values())
     for each in every:
         unique(*(each[key] for key in ("framework", "batch") if each.get(key)))
+        serving.check_arrivals(each.get("arrival"))
+    if stage == "serve":
+        methods = [axes.get("method", ["Naive"]), *(each.get("method") or [] for each in every[1:])]
+        serving.check_policies(methods, axes["framework"])
     if stage == "operators" and any(isinstance(each.get("method"), dict) for each in every):
         raise Refused("names do not combine")
     if stage == "operators":
@@ -72,7 +80,7 @@ def check_experiment(experiment: Yaml) -> None:
             raise Refused("a view of another family")
         named = [axes.get("method", ["Naive"]), *(each.get("method") or [] for each in every[1:])]
         known([name for names in named for name in names], stages.OPERATORS[family])
-    unique(axes["model"] if isinstance(axes.get("model"), list) else [])
+    unique(*(axes[key] for key in ("model", "platform") if isinstance(axes.get(key), list)))
     if layout["kind"] != "platforms":
         check_layout(layout, stage)
 
@@ -85,8 +93,12 @@ def check_layout(layout: Yaml, stage: str) -> None:
     unique(*lists, layout["values"])
     if any(layout.get(key) == [] for key in ("rows", "series", "values")):
         raise Refused("an empty list")
-    known([axis for axes in lists for axis in axes], [*stages.CELL_AXES, *view.axes])
-    known(layout["values"], view.values)
+    behind = stages.view_of(stage, layout.get("table_view", layout["view"]))
+    for axes in (view.axes, behind.axes):
+        known([axis for names in lists for axis in names], [*stages.CELL_AXES, *axes])
+    known(layout["values"], behind.values)
+    known([layout["draws"]] if "draws" in layout else [], view.values)
+    require(layout.get("slo", {}), {"ttft_s": {}, "tpot_s": {}} if "slo" in layout else {})
     if stages.VIEW_OF_FIGURE.get(layout["kind"], layout["view"]) != layout["view"]:
         raise Refused("a figure of another view")
     if layout["kind"] == "curve" and not layout["x"]:
@@ -118,11 +130,14 @@ def check_names(config: Yaml) -> None:
         if any(count > total for count in platform["gpu_counts"]):
             raise Refused("gpu_counts")
         known(platform.get("workload", {}).get("models") or [], config["models"])
-        environment = environment_of(platform)
-        known([environment["lock"]] if environment.get("lock") else [], config["locks"])
+        known(platform.get("serving", {}).get("gpus", {}), config["models"])
+        environments = platform.get("environments", {}).values()
+        known([environment["lock"] for environment in environments if environment.get("lock")], config["locks"])
     for experiment in experiments.values():
         models = experiment["axes"].get("model", "configured")
         known(models if isinstance(models, list) else [], config["models"])
+        only = experiment["axes"].get("platform", "configured")
+        known([] if only == "configured" else only, config["platforms"])
         for method in all_methods(experiment) if experiment["stage"] in LETTERED else ():
             letters_of(method, config)
     for letter in config["letters"].values():

@@ -17,7 +17,7 @@ SIDES = {
 DERIVED = {"training": ("scaling_efficiency",), "phases": ("overlapped_compute_share",)}
 ENDS = ("about", "tolerance", "low", "high")
 NUMBERED = ("n_gpus", "seq_len", "batch")
-WORKLOAD = re.compile(r"(?:s(\d+)|\w+)-b(\w+)-n(\d+)")
+WORKLOAD = re.compile(r"(?:s(\d+)|\w+)-b(\w+)-n\d+")
 
 
 def check_claims(config: Yaml) -> None:
@@ -96,13 +96,13 @@ def is_about(claim: Yaml, cell_id: str, config: Yaml) -> bool:
     """Whether a claim reads a cell."""
     stage, platform, model, framework, method, workload = cell_id.split("/")
     sizes = WORKLOAD.fullmatch(workload)
-    seq_len, batch, count = sizes.groups() if sizes else (None, None, None)
+    seq_len, batch = sizes.groups() if sizes else (None, None)
     if stage == "operators" and framework != "attention":
         batch = None
     stand_ins = config["platforms"][platform].get("workload", {}).get("models")
     having = {
         "platform": platform, "model": model, "framework": framework, "method": method, "workload": workload,
-        "seq_len": seq_len, "batch": batch, "n_gpus": count,
+        "seq_len": seq_len, "batch": batch, "n_gpus": workload.rpartition("n")[2],
     }  # fmt: skip
     return stage == claim["stage"] and any(
         all(

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from proof import schema, spelling
 from proof.mistakes import broken_yaml, unknown_key, unknown_name, wrong_value
 from proof.project import FOLDERS, Draw, Edit, editing, files, load, pick, pick_file, places, put
+from proof.serving import ENGINES, POLICIES
 
 GLOB_PARTS = [
-    ["pretrain", "*", "p*", "[!o]*", "finetune", "operators"], ["cpu", "a800", "h200", "*", "rtx*"],
-    ["*", "llama-tiny", "llama2-7b", "llama2*", "-"], ["*", "deepspeed", "megatron", "[!d]*"],
-    ["*", "Z*", "F+R", "R+F", "Naive", "*+O", "Q", "-", "L*"], ["*", "*-b1-*", "s128*"],
+    ["pretrain", "*", "p*", "[!o]*", "finetune", "operators", "serve"], ["cpu", "a800", "h200", "*", "rtx*"],
+    ["*", "llama-tiny", "llama2-7b", "llama2*", "-"], ["*", "deepspeed", "megatron", "[!d]*", "vllm", "transformers"],
+    ["*", "Z*", "F+R", "R+F", "Naive", "*+O", "Q", "-", "L*", "tuned", "a*"],
+    ["*", "*-b1-*", "s128*", "r1*", "*-poisson*"],
 ]  # fmt: skip
 """Parts of globs, most of which can match a name."""
 SIDES = ("where", "of", "to", "more", "less")
@@ -28,6 +30,16 @@ KNOBS: list[dict[str, Any]] = [
     {"tensor_parallel": 1}, {"tensor_parallel": 1, "sequence_parallel": True}, {"pipeline_parallel": 2},
 ]  # fmt: skip
 """What a new letter turns."""
+LOCKS = ("train", "train-flash", "client", "vllm")
+ENVIRONMENTS: list[dict[str, Any]] = [
+    {"lock": "vllm"}, {"lock": "client", "python": "3.12"}, {"command": "serve-it"},
+    {"command": "serve-it", "versions": {"vllm": "0.22.0"}}, {"interpreter": "python3", "versions": {"vllm": "0.22.0"}},
+    {"interpreter": "envs/run site -- python", "image": "sha256:1"}, {"url": "http://127.0.0.1:8000"},
+    {"url": "http://127.0.0.1:8000", "versions": {"sglang": "0.5.5"}}, {"lock": "vllm", "command": "serve-it"},
+    {"container": {"runtime": "docker", "image": "tgi"}, "image": "sha256:2"},
+    {"container": {"runtime": "apptainer", "image": "/images/tgi.sif"}},
+]  # fmt: skip
+"""What can stand for a software environment; some of it is wrong."""
 
 
 # Values
@@ -37,7 +49,10 @@ def set_value(draw: Draw, project: Path) -> Edit:
     """Any key of any file gets another value that its type allows; it may have been there or not."""
     file, kind = pick_file(draw, project)
     with editing(project, file) as data:
-        key = pick(draw, [key for key in schema.keys(kind, data) if key.path[-1] != "select"])
+        keys = [key for key in schema.keys(kind, data) if key.path[-1] != "select"]
+        # Section by section: one with many keys must not take all edits.
+        section = pick(draw, dict.fromkeys(key.path[0] for key in keys))
+        key = pick(draw, [key for key in keys if key.path[0] == section])
         new = schema.value(draw, key.schema, text_for(project, key.path))
         put(data, key.path, new)
     return Edit(f"value in {kind}", f"{file}: {'.'.join(key.path)} = {new!r}")
@@ -47,14 +62,15 @@ def text_for(project: Path, path: schema.Path) -> st.SearchStrategy[str]:
     """Strings that make sense for a key: names that exist where names belong."""
     stems = {folder: [p.stem for p in (project / "config" / folder).glob("*.yaml")] for folder in FOLDERS}
     letters = [*load(project, "config/methods.yaml")["letters"]]
-    methods = ["Naive", *letters, *map("+".join, pairwise(letters))]
+    methods = ["Naive", *letters, *map("+".join, pairwise(letters)), *POLICIES]
+    kinds = {stem: load(project, f"config/experiments/{stem}.yaml").get("kind") for stem in stems["experiments"]}
     pools = {
         "platforms": stems["platforms"], "extends": stems["platforms"], "models": stems["models"],
         "model": stems["models"] if {"axes", *SIDES} & {*path} else ["GPU one", "GPU two"], "method": methods,
-        "tables": ["claims", *(name for name in stems["experiments"] if not name.startswith("fig"))],
+        "tables": ["claims", *(name for name, kind in kinds.items() if kind == "table")],
         "platform": stems["platforms"], "framework": ["deepspeed", "megatron"], "batch": ["max"],
-        "figures": [name for name in stems["experiments"] if name.startswith("fig")],
-        "lock": ["train", "train-flash"], "kind": ["NVLink", "PCIe 4.0 x16"],
+        "figures": [name for name, kind in kinds.items() if kind == "figure"],
+        "lock": LOCKS, "kind": ["NVLink", "PCIe 4.0 x16"],
         "interpreter": ["envs/run site -- python", "envs/run other -- python"],
     }  # fmt: skip
     return st.sampled_from(sorted(pools.get(path[-1], ["text one", "text two", "3"])))
@@ -165,6 +181,7 @@ def change_methods(draw: Draw, project: Path) -> Edit:
     letters = [*load(project, "config/methods.yaml")["letters"]]
     method = "+".join(draw(st.lists(st.sampled_from(letters), min_size=1, max_size=3, unique=True)))
     with editing(project, file) as data:
+        method = pick(draw, POLICIES) if data["stage"] == "serve" else method
         suites = [axes for axes in data.get("suites", {}).values() if isinstance(axes.get("method"), list)]
         methods = (suites[0] if suites else data["axes"]).setdefault("method", ["Naive"])
         if isinstance(methods, dict):
@@ -200,11 +217,24 @@ def change_overrides(draw: Draw, project: Path) -> Edit:
 # Software
 
 
+def change_environment(draw: Draw, project: Path) -> Edit:
+    """An engine, or another part of the software, comes from elsewhere on a platform in use."""
+    platform = pick(draw, load(project, "config/config.yaml").get("platforms") or ["cpu"])
+    file = f"config/platforms/{platform}.yaml"
+    if not (project / file).exists():
+        return Edit("nothing", f"{file} is gone")
+    name = pick(draw, ["train", "client", *ENGINES])
+    new = pick(draw, ENVIRONMENTS)
+    with editing(project, file) as data:
+        data.setdefault("environments", {})[name] = dict(new)
+    return Edit("environment changed", f"{platform}: {name} is {new}")
+
+
 def change_lock(draw: Draw, project: Path) -> Edit:
     """Another version in a lock file, or only other words around the same versions."""
-    path = project / f"envs/{pick(draw, ['train', 'train-flash'])}/requirements.txt"
+    path = project / f"envs/{pick(draw, LOCKS)}/requirements.txt"
     text = path.read_text()
-    name = pick(draw, ["torch", "deepspeed", "transformers", "numpy"])
+    name = pick(draw, ["torch", "deepspeed", "transformers", "numpy", "vllm", "guidellm"])
     how = pick(draw, ["version", "comment", "hash", "case", "blocks in another order"])
     rng = random.Random(draw(st.integers(0, 999)))
     if how == "version":
@@ -272,7 +302,7 @@ def lose_file(draw: Draw, project: Path) -> Edit:
 
 EDITS: dict[Callable[[Draw, Path], Edit], int] = {
     set_value: 10, drop_key: 3, change_list: 3, add_file: 2, extend_platform: 1, remove_file: 2, ask_for: 2,
-    change_letters: 3, change_methods: 3, change_overrides: 5, change_lock: 3, respell: 4, respell_number: 1, touch: 1,
-    lose_file: 2, wrong_value: 2, unknown_key: 1, unknown_name: 1, broken_yaml: 1,
+    change_letters: 3, change_methods: 3, change_overrides: 5, change_lock: 3, change_environment: 3, respell: 4,
+    respell_number: 1, touch: 1, lose_file: 2, wrong_value: 2, unknown_key: 1, unknown_name: 1, broken_yaml: 1,
 }  # fmt: skip
 """Each kind of edit and how often it is drawn."""

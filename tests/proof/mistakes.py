@@ -10,7 +10,11 @@ def wrong_value(draw: Draw, project: Path) -> Edit:
     """A value of the wrong type or out of bounds."""
     file, _ = pick_file(draw, project)
     with editing(project, file) as data:
-        scalars = [place for place in places(data) if not isinstance(place[0][place[1]], (dict, list))]
+        scalars = [
+            place
+            for place in places(data)
+            if place[0][place[1]] is not None and not isinstance(place[0][place[1]], (dict, list))
+        ]
         holder, key, path = pick(draw, scalars)
         number = isinstance(holder[key], (int, float)) and not isinstance(holder[key], bool) and key != "seed"
         mistakes: list[Any] = [{"no": "mapping"}, [["no list"]]]

@@ -14,9 +14,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from proof import stages
+from proof import serving, stages
 from proof.checks import check_names, check_shape
 from proof.claims import is_about, spelt
+from proof.letters import knobs_of
 from proof.reading import LETTERED, Refused, Yaml, environment_of, every_method, letters_of, named, normal, read_config
 from proof.stages import BUILT, numbers
 
@@ -66,7 +67,8 @@ def expected(project: Path) -> Expected:
         jobs = [("write_table", name)] if table else [("write_table", name), ("draw_figure", name)]
         drawn |= dict.fromkeys(jobs, fingerprint(table_content(config, experiment, own)))
         asked_for = config["root"]["tables" if table else "figures"]
-        if asked_for == "all" or name in asked_for:
+        about = platforms_of(config, experiment) or not config["root"]["platforms"]
+        if about if asked_for == "all" else name in asked_for:
             wanted |= {*jobs}
             cells |= {(cell.id, cell.fingerprint) for cell in own if cell.fingerprint}
             read += own if experiment["stage"] != "inspect" else []
@@ -74,47 +76,6 @@ def expected(project: Path) -> Expected:
     if config["root"]["tables"] == "all" or "claims" in config["root"]["tables"]:
         wanted.add(CLAIMS)
     return Expected(frozenset(cells), frozenset(wanted), drawn)
-
-
-# Methods
-
-
-def turned(letter: str, beside: tuple[str, ...], config: Yaml) -> tuple[Yaml, str | None]:
-    """What a letter turns in this company, or why it cannot tell."""
-    entry = config["letters"][letter]
-    extra: Yaml = {}
-    for other in beside:
-        for knob, value in sorted(set_knobs(entry.get("knobs_with", {}).get(other))):
-            if extra.setdefault(knob, value) != value:
-                return {}, f"{letter} undecided on {knob}"
-    return dict(set_knobs(entry.get("knobs"))) | extra, None
-
-
-def set_knobs(knobs: Yaml | None) -> list[tuple[str, Any]]:
-    given = [(knob, value) for knob, value in (knobs or {}).items() if value is not None]
-    return [(knob, numbers(stages.adapter(value)) if knob == "adapter" else value) for knob, value in given]
-
-
-def knobs_of(letters: tuple[str, ...], config: Yaml) -> tuple[Yaml, str | None]:
-    """All knobs, or why these letters cannot stand together."""
-    found: Yaml = {}
-    by: dict[str, str] = {}
-    for letter in letters:
-        entry = config["letters"][letter]
-        for other in letters:
-            if other in entry.get("excludes", {}):
-                return {}, entry["excludes"][other]
-        needed = entry.get("knobs_with", {})
-        if needed and not set(needed) & set(letters):
-            return {}, f"{letter} needs one of {sorted(needed, key=list(config['letters']).index)}"
-        own, undecided = turned(letter, letters, config)
-        if undecided:
-            return {}, undecided
-        for knob, value in sorted(own.items()):
-            if found.setdefault(knob, value) != value:
-                return {}, f"{by[knob]} and {letter} on {knob}"
-            by.setdefault(knob, letter)
-    return found, None
 
 
 # Cells
@@ -127,8 +88,9 @@ def cells_of(config: Yaml, experiment: Yaml) -> Iterator[Cell]:
         if value is not None
     }
     stage = experiment["stage"]
-    cell_of = operator_cell if stage == "operators" else training_cell
-    for name in config["root"]["platforms"]:
+    cell_of = {"operators": operator_cell, "serve": serve_cell}.get(stage, training_cell)
+    loads = axes.get("arrival", serving.BURST) if stage == "serve" else axes.get("batch", [1])
+    for name in platforms_of(config, experiment):
         platform = config["platforms"][name]
         counts = counts_of(axes, platform)
         if stage == "inspect":
@@ -136,11 +98,16 @@ def cells_of(config: Yaml, experiment: Yaml) -> Iterator[Cell]:
                 yield inspect_cell(config, name, framework, count)
             continue
         methods = named(axes, config, stage in LETTERED)
-        points = product(models_of(config, axes, platform), axes["framework"], methods, axes.get("batch", [1]), counts)
+        points = product(models_of(config, axes, platform), axes["framework"], methods, loads, counts)
         if stage == "operators":
             points = dict.fromkeys((p[0] if p[2] in stages.OF_A_MODEL else "-", *p[1:]) for p in points)
-        for model, framework, method, batch, count in points:
-            yield cell_of(config, experiment, name, model, framework, method, batch, count)
+        for point in points:
+            yield cell_of(config, experiment, name, *point)
+
+
+def platforms_of(config: Yaml, experiment: Yaml) -> list[str]:
+    only = experiment["axes"].get("platform", "configured")
+    return [name for name in config["root"]["platforms"] if only == "configured" or name in only]
 
 
 def counts_of(axes: Yaml, platform: Yaml) -> list[int]:
@@ -161,7 +128,7 @@ def inspect_cell(config: Yaml, name: str, framework: str, count: int) -> Cell:
     if ("inspect", framework) not in BUILT:
         return Cell(cell_id, None, "not built yet")
     platform = config["platforms"][name]
-    return Cell(cell_id, fingerprint(["inspect", hardware(platform, count, None), software(platform, config)]))
+    return Cell(cell_id, fingerprint(["inspect", hardware(platform, count, None), software(platform, "train", config)]))
 
 
 def training_cell(
@@ -188,8 +155,8 @@ def training_cell(
     choices = stages.over(stages.method(framework, knobs, platform, count, nodes), over["method"])
     reason = stages.cannot_split(choices, architecture, count, work["seq_len"], platform["device"])
     spec = [
-        stage, framework, hardware(platform, count, over["hardware"].get("environment")), software(platform, config),
-        numbers(architecture), numbers(choices), numbers(work), numbers(sampling),
+        stage, framework, hardware(platform, count, over["hardware"].get("environment")),
+        software(platform, "train", config), numbers(architecture), numbers(choices), numbers(work), numbers(sampling),
     ]  # fmt: skip
     return Cell(cell_id, None if reason else fingerprint(spec), reason)
 
@@ -217,15 +184,50 @@ def operator_cell(
         return Cell(cell_id, None, reason)
     spec = [
         "operators", family, operator, hardware(platform, count, over["hardware"].get("environment")),
-        software(platform, config), numbers(config["models"][model]["architecture"]) if model != "-" else None,
+        software(platform, "train", config), numbers(config["models"][model]["architecture"]) if model != "-" else None,
         numbers(work), numbers(sampling_of(experiment, platform, over)),
     ]  # fmt: skip
     return Cell(cell_id, fingerprint(spec))
 
 
+def serve_cell(
+    config: Yaml, experiment: Yaml, name: str, model: str, engine: str, policy: str, arrival: Yaml, count: int
+) -> Cell:
+    platform, architecture = config["platforms"][name], config["models"][model]["architecture"]
+    site, stand_in = platform.get("serving", {}), platform.get("workload", {})
+    declared = {"output_tokens": platform.get("output_tokens", 128)} | given(experiment.get("workload"))
+    declared |= given(stand_in.get("serving"))
+    if experiment["axes"].get("gpus", "all") == "all":
+        count = site.get("gpus", {}).get(model, count)
+    stem = f"serve/{name}/{model}/{engine}/{policy}"
+    over = overrides_for(config, f"{stem}/{serving.load_name(stages.over(serving.LOAD, declared), arrival, count)}")
+    load = stages.over(serving.LOAD, declared | over["workload"])
+    count = over["hardware"].get("n_gpus", count)
+    budgets = {k: v for k, v in (given(experiment.get("sampling")) | given(stand_in.get("sampling"))).items()
+               if k in serving.SAMPLING}  # fmt: skip
+    sampling = stages.over(serving.SAMPLING, budgets | over["sampling"])
+    cell_id = f"{stem}/{serving.load_name(load, arrival, count)}"
+    reason = (
+        serving.cannot_serve(engine, platform, environment_of(platform, engine), load, count)
+        or too_many(platform, count)
+        or serving.cannot_hold(load, architecture, count)
+    )
+    if reason:
+        return Cell(cell_id, None, reason)
+    environment = platform.get("environment", {}) | site.get("environment", {})
+    spec = [
+        "serve", engine, hardware(platform, count, over["hardware"].get("environment", environment)),
+        software(platform, engine, config), software(platform, "client", config), numbers(architecture),
+        numbers(serving.settings(engine, policy, platform) | over["settings"]), numbers(load), numbers(given(arrival)),
+        numbers(sampling),
+    ]  # fmt: skip
+    return Cell(cell_id, fingerprint(spec))
+
+
 def sampling_of(experiment: Yaml, platform: Yaml, over: dict[str, Yaml]) -> Yaml:
-    stand_in = platform.get("workload", {}).get("sampling")
-    sampling = SAMPLING | given(experiment.get("sampling")) | given(stand_in) | over["sampling"]
+    stand_in = given(platform.get("workload", {}).get("sampling"))
+    stand_in.pop("ready_s", None)
+    sampling = stages.over(SAMPLING, given(experiment.get("sampling")) | stand_in | over["sampling"])
     if sampling["warmup_min_steps"] > sampling["warmup_max_steps"] or sampling["min_steps"] > sampling["max_steps"]:
         raise Refused("sampling bounds")
     return sampling
@@ -236,7 +238,7 @@ def given(section: Yaml | None) -> Yaml:
 
 
 def overrides_for(config: Yaml, cell_id: str) -> dict[str, Yaml]:
-    found: dict[str, Yaml] = {"hardware": {}, "method": {}, "workload": {}, "sampling": {}}
+    found: dict[str, Yaml] = {"hardware": {}, "method": {}, "settings": {}, "workload": {}, "sampling": {}}
     for glob, sections in config["root"]["overrides"].items():
         parts = glob.split("/")
         if not any(character in parts[4] for character in "*?[") and parts[4] not in every_method(config):
@@ -281,8 +283,8 @@ def hardware(platform: Yaml, count: int, environment: Yaml | None) -> Json:
     ]  # fmt: skip
 
 
-def software(platform: Yaml, config: Yaml) -> Json:
-    environment = environment_of(platform)
+def software(platform: Yaml, name: str, config: Yaml) -> Json:
+    environment = environment_of(platform, name) or {}
     if not environment.get("lock"):
         versions = sorted(environment.get("versions", {}).items())
         return [environment.get("python"), versions, environment.get("image")]
@@ -309,7 +311,7 @@ def table_content(config: Yaml, experiment: Yaml, cells: list[Cell]) -> Json:
     letters = experiment["stage"] in LETTERED
     ids = [cell.id.split("/") for cell in cells]
     platforms = list(dict.fromkeys(parts[1] for parts in ids))
-    facts = declared if experiment["layout"]["kind"] == "platforms" else shown
+    facts = {"platforms": declared, "roofline": lines}.get(experiment["layout"]["kind"], shown)
     return [
         experiment["title"], experiment["caption"], stages.layout(experiment["layout"]),
         [[cell.id, cell.fingerprint, cell.reason] for cell in cells],
@@ -338,6 +340,12 @@ def shown(platform: Yaml) -> Json:
     """What tables of numbers say of a platform; the peaks are the denominator of MFU."""
     gpu = platform["gpu"]
     return [platform["label"], gpu["label"], {dtype: float(peak) for dtype, peak in gpu.get("peak_tflops", {}).items()}]
+
+
+def lines(platform: Yaml) -> Json:
+    """A roofline has a slope as well."""
+    bandwidth = platform["gpu"].get("memory_bandwidth_gb_per_s")
+    return [*shown(platform), bandwidth and float(bandwidth)]
 
 
 def declared(platform: Yaml) -> Json:

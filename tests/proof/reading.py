@@ -11,10 +11,16 @@ Yaml = dict[str, Any]
 LETTERED = ("pretrain", "finetune", "profile")
 """Stages whose methods are letters."""
 
+LOCKS = {"train": "train", "client": "client", "transformers": "client", "vllm": "vllm"}
+"""Environment -> lock, where a platform says nothing."""
+
 ROOT = {
     "platforms": ["cpu"], "models": ["llama2-7b", "llama2-13b", "llama2-70b"], "suite": "smoke", "tables": "all",
     "figures": "all", "overrides": {},
 }  # fmt: skip
+
+
+LOCKED = {name: {"lock": lock} for name, lock in LOCKS.items()}
 
 
 class Refused(Exception):
@@ -63,11 +69,9 @@ def known(names: Any, defined: Any) -> None:
         raise Refused(f"unknown {unknown}")
 
 
-def environment_of(platform: Yaml) -> Yaml:
-    environments = platform.get("environments", {"train": {"lock": "train"}})
-    if "train" not in environments:
-        raise Refused("no environment")
-    return environments["train"]
+def environment_of(platform: Yaml, name: str) -> Yaml | None:
+    """The platform's own, or the one that comes with the project."""
+    return platform.get("environments", {}).get(name) or LOCKED.get(name)
 
 
 def letters_of(method: str, config: Yaml) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The same proof with real runs of ``snakemake all`` over invented measurements, for a sample of edits."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,14 +58,14 @@ class RealSession(Session):
         """Cells by name, in both directions, and tables that do not show what there is now."""
         if not run.jobs and run.code:
             return [(REFUSED, run.output[-300:])]
-        must = sorted(self.new_cells(wanted))
-        does = self.clone.measured()
+        must = self.new_measurements(wanted)
+        does = Counter(self.clone.measured())
+        named: Counter[str] = Counter(cell for names in must for cell in names)
         failed = run.code and ": layout: " not in run.output
         return [
             *([(STALE, run.output[-300:])] if failed else []),
-            *((MUST, cell) for cell in set(must) - set(does)),
-            *((NEED_NOT, cell) for cell in set(does) - set(must)),
-            *((NEED_NOT, f"{cell} twice") for cell in set(does) if does.count(cell) > 1),
+            *((MUST, " = ".join(sorted(names))) for names in must if not names & does.keys()),
+            *((NEED_NOT, cell) for cell in does - named),
             *((STALE, name) for rule, name in sorted(wanted.wanted) if rule == "write_table" and self.stale(name)),
         ]
 

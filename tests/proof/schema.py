@@ -53,7 +53,7 @@ def _keys(schema: Mapping[str, Any], defs: Mapping[str, Any], data: Any, path: P
 
 def _new_name(path: Path) -> str | None:
     """A new name where any will do; letters, methods and globs are added by edits of their own."""
-    return {"environment": "NCCL_DEBUG", "versions": "numpy"}.get(path[-1])
+    return {"environment": "NCCL_DEBUG", "versions": "numpy", "gpus": "llama2-7b"}.get(path[-1])
 
 
 def _resolved(schema: Mapping[str, Any], defs: Mapping[str, Any], data: Any) -> Mapping[str, Any]:

@@ -151,6 +151,14 @@ class Session:
         tally.drew_only += draws and not new
         tally.nothing += not draws and not new
 
+    def new_measurements(self, wanted: Expected) -> list[set[str]]:
+        """The same, each with the other names of its measurement: cells that come out the same are measured once."""
+        new: dict[str, set[str]] = {}
+        for cell, fingerprint in wanted.cells:
+            if fingerprint not in self.measured:
+                new.setdefault(fingerprint, set()).add(cell)
+        return [new[fingerprint] for fingerprint in sorted(new)]
+
     def new_cells(self, wanted: Expected) -> set[str]:
         """Ids of the cells that were never measured."""
         return {cell for cell, fingerprint in wanted.cells if fingerprint not in self.measured}

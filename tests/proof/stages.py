@@ -6,6 +6,7 @@ A runner that is added is a line in ``BUILT``, a view of tables one in ``VIEWS``
 from typing import Any, NamedTuple
 
 from proof.reading import Refused, Yaml
+from proof.serving import ENGINES
 
 BUILT = {
     ("inspect", "system"),
@@ -17,6 +18,7 @@ BUILT = {
     ("operators", "memcpy"),
     ("operators", "collectives"),
     ("operators", "attention"),
+    *(("serve", engine) for engine in ENGINES),
 }
 """(stage, framework) of every runner."""
 
@@ -35,6 +37,13 @@ TRAINING = View((), (
     "hardware_flops_per_step", "parameters", "trainable_parameters", "first_loss", "last_loss",
 ))  # fmt: skip
 CALL = ("call_time_s", "call_time_cv")
+SERVING = View((), (
+    "output_tokens_per_s", "total_tokens_per_s", "requests_per_s", "goodput_per_s", "load_duration_s",
+    *(f"{time}_{which}_s" for time in ("ttft", "tpot", "inter_token", "latency")
+      for which in ("mean", "p50", "p90", "p95", "p99")),
+    "server_memory_gib", "kv_cache_gib", "kv_cache_tokens", "tokens_per_joule_served", "ready_time_s", "send_spread_s",
+    "client_cpu", "calibration_difference",
+))  # fmt: skip
 VIEWS: dict[str, dict[str, View]] = {
     "pretrain": {"training": TRAINING},
     "finetune": {"training": TRAINING},
@@ -54,6 +63,7 @@ VIEWS: dict[str, dict[str, View]] = {
         "collectives": View(("size_bytes",), ("algorithm_gb_per_s", "bus_gb_per_s", *CALL, "message_bytes")),
         "attention_kernels": View(("sequence", "direction"), ("tflops", "peak_share", *CALL, "flops")),
     },
+    "serve": {"serving": SERVING, "requests": View(("request",), ("latency_s", "ttft_s", "tpot_s", "sent_s"))},
 }  # fmt: skip
 """Stage -> the views of its cells."""
 OPERATORS = {
@@ -69,11 +79,11 @@ FAMILY_OF = {"gemm": "gemm", "memcpy": "memcpy", "collectives": "collectives", "
 """View -> the one family of operators that it shows."""
 OF_A_MODEL = ("layers", *OPERATORS["attention"])
 """Operators that are measured per model, the others once."""
-FRAMEWORKS = ("system", "deepspeed", "megatron", "gemm", "memcpy", "collectives", "attention")
+FRAMEWORKS = ("system", "deepspeed", "megatron", "gemm", "memcpy", "collectives", "attention", *ENGINES)
 CELL_AXES = ("platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch")
 
 VALUES = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
-FIGURES = {"scaling", "phases", "curve", "roofline"}
+FIGURES = {"scaling", "phases", "curve", "roofline", "throughput", "distribution"}
 """Kinds of layout that are drawn."""
 VIEW_OF_FIGURE = {"scaling": "training", "roofline": "gemm"}
 """The others draw what they are told."""
@@ -115,7 +125,8 @@ def layout(declared: Yaml) -> Yaml:
         if declared["kind"] in FIGURES
         else {"columns": [], "split": []}
     )
-    return {"view": "training", "values": VALUES} | lists | declared
+    said = {key: numbers(value) for key, value in declared.items() if value is not None}
+    return {"view": "training", "values": VALUES} | lists | said
 
 
 def workload(stage: str, framework: str, declared: Yaml) -> Yaml:

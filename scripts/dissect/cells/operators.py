@@ -6,7 +6,7 @@ from dissect.cells import constraints
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.globs import NO_NAME
 from dissect.cells.overrides import Override, built, overrides_for
-from dissect.cells.parts import environment_of, hardware_of, software_for
+from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling
 from dissect.cells.point import Point
 from dissect.cells.software import launcher_of
 from dissect.cells.spec import OperatorSpec, OperatorWorkload, Sampling
@@ -33,7 +33,7 @@ def operator_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> 
         batch=workload.batch if point.framework == "attention" else None,
         launcher=launcher_of(environment_of(platform, "operators", point.framework)),
     )  # fmt: skip
-    sampling = {**given(point.experiment.sampling), **given(platform.workload.sampling), **changes["sampling"]}
+    sampling = {**given(point.experiment.sampling), **stand_in_sampling(platform, Sampling), **changes["sampling"]}
     reason = (
         constraints.runner_constraint("operators", point.framework)
         or constraints.operator_constraint(replace(point, n_gpus=n_gpus), platform, workload.dtype)

@@ -8,7 +8,9 @@ from dissect.cells.software import software_of
 from dissect.cells.spec import Hardware, Software
 from dissect.config.catalog import Catalog
 from dissect.config.environment import Environment
+from dissect.config.overrides import given
 from dissect.config.platform import Platform
+from dissect.model import Model
 from dissect.runners import RUNNERS
 
 GIB = 2**30
@@ -41,3 +43,8 @@ def environment_of(platform: Platform, stage: str, framework: str) -> Environmen
 def software_for(platform: Platform, stage: str, framework: str, catalog: Catalog) -> Software:
     """Identity of that environment."""
     return software_of(environment_of(platform, stage, framework), catalog.locks)
+
+
+def stand_in_sampling(platform: Platform, sampling: type[Model]) -> dict[str, Any]:
+    """The platform's sampling, as far as a stage has it: the platform speaks to all stages at once."""
+    return {name: value for name, value in given(platform.workload.sampling).items() if name in sampling.model_fields}

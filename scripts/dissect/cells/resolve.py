@@ -24,11 +24,13 @@ CELL_OF: dict[Stage, Callable[[Point, Catalog, list[Override]], Cell]] = {
 
 
 def expand(name: str, catalog: Catalog, platforms: list[str], overrides: list[Override]) -> Iterator[Cell]:
-    """All cells of one experiment on some platforms, unsupported ones included.
+    """All cells of one experiment on some platforms, unsupported ones included, each once.
+
+    A stage does not use every axis, so several points may be one cell.
 
     Raises:
         ConfigError: a parameter is out of bounds, or two overrides disagree about a cell.
     """
     cell_of = CELL_OF[catalog.experiments[name].stage]
-    for point in points_of(name, catalog, platforms):
-        yield cell_of(point, catalog, overrides)
+    points = points_of(name, catalog, platforms)
+    yield from dict.fromkeys(cell_of(point, catalog, overrides) for point in points)

@@ -7,7 +7,7 @@ from typing import Any
 from dissect.cells import constraints
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.overrides import Override, Sections, built, overrides_for
-from dissect.cells.parts import environment_of, hardware_of, software_for
+from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling
 from dissect.cells.point import Point
 from dissect.cells.software import launcher_of
 from dissect.cells.spec import (
@@ -152,7 +152,7 @@ def _positions(workload: TrainingWorkload, knobs: MethodKnobs) -> int:
 
 def _sampling(point: Point, platform: Platform, cell_id: str, changes: Sections) -> Sampling:
     """The experiment's, the stand-in's over it, the overrides' over both."""
-    parameters = {**given(point.experiment.sampling), **given(platform.workload.sampling), **changes["sampling"]}
+    parameters = {**given(point.experiment.sampling), **stand_in_sampling(platform, Sampling), **changes["sampling"]}
     return built(Sampling, parameters, _where(point, cell_id))
 
 

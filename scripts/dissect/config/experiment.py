@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from dissect.config.arrival import Arrival
 from dissect.config.kinds import LETTER_STAGES, Engine, Framework, Policy, Stage, Suite
-from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, FigureLayout, Layout, PlatformTableLayout
+from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, FigureLayout, Layout, PlatformTableLayout, ViewName
 from dissect.config.names import Names, check_unique
 from dissect.config.overrides import SamplingOverride, WorkloadOverride
 from dissect.model import Model
@@ -88,10 +88,9 @@ class Experiment(Model):
         if isinstance(self.layout, PlatformTableLayout) != (self.stage == "inspect"):
             raise ValueError(f"the stage '{self.stage}' cannot have the layout '{self.layout.kind}'")
         views = VIEW_OF_STAGE.get(self.stage, ())
-        if not isinstance(self.layout, PlatformTableLayout) and self.layout.view not in views:
-            raise ValueError(
-                f"the stage '{self.stage}' has no view '{self.layout.view}', but {', '.join(views) or 'none'}"
-            )
+        for view in _views_of(self.layout):
+            if view not in views:
+                raise ValueError(f"the stage '{self.stage}' has no view '{view}', but {', '.join(views) or 'none'}")
         if self.stage == "operators":
             _check_operators(self)
         if self.stage in (*LETTER_STAGES, "serve") and self.axes.model == "none":
@@ -111,6 +110,13 @@ class Experiment(Model):
         if foreign := [name for name in self.axes.framework if name not in get_args(Engine)]:
             raise ValueError(f"the stage 'serve' has no framework '{foreign[0]}', but {', '.join(get_args(Engine))}")
         return self
+
+
+def _views_of(layout: Layout) -> list[ViewName]:
+    """Views that a layout shows, those of the table behind a figure too."""
+    if isinstance(layout, PlatformTableLayout):
+        return []
+    return [layout.view, *([layout.table_view] if isinstance(layout, FigureLayout) and layout.table_view else [])]
 
 
 def _check_operators(experiment: Experiment) -> None:

@@ -1,0 +1,101 @@
+"""Serving cells for the oracle: what engines can be told, what is asked of them, why one cannot run."""
+
+from typing import Any
+
+from proof.reading import Refused, Yaml
+
+ENGINES = ("vllm", "lightllm", "tgi", "transformers", "sglang")
+POLICIES = ("tuned", "aligned")
+BURST = [{"kind": "burst"}]
+ALIGNED = {"max_sequences": 256, "memory_share": 0.9, "chunked_prefill": True}
+"""What the policy ``aligned`` sets unless the platform says otherwise."""
+TOLD = {engine: set(ALIGNED) for engine in ENGINES} | {"transformers": {"memory_share"}}
+"""Engine -> which of these it has a switch for."""
+SAMPLING = {"budget_s": 3600, "ready_s": 900}
+LOAD = {
+    "requests": 1000, "input_tokens": 512, "output_tokens": 128, "warmup_requests": 16, "stream": True,
+    "calibrate": False, "dtype": "bf16", "seed": 42,
+}  # fmt: skip
+ENVIRONMENT = ("lock", "interpreter", "command", "container", "url")
+"""The ways to name a software environment, one of which it must have."""
+PYTHONS = ("train", "client")
+"""Environments that must start a Python."""
+
+
+def settings(engine: str, policy: str, platform: Yaml) -> Yaml:
+    """What the server is told; what it is not told counts alike under both policies."""
+    serving = platform.get("serving", {})
+    told = TOLD[engine] - ({"memory_share"} if platform["device"] == "cpu" else set())
+    aligned = ALIGNED | serving.get("aligned", {})
+    return {
+        **{name: value if policy == "aligned" and name in told else None for name, value in aligned.items()},
+        "arguments": serving.get("arguments", {}).get(engine, []),
+    }
+
+
+def load_name(load: Yaml, arrival: Yaml, count: int) -> str:
+    """The last part of a cell's id."""
+    rate = arrival.get("rate")
+    parts = [f"r{load['requests']}", f"i{load['input_tokens']}", f"o{load['output_tokens']}"]
+    parts += [arrival["kind"] if rate is None else f"{arrival['kind']}{rate:g}"]
+    parts += ["whole"] * (not load["stream"]) + ["calibrated"] * load["calibrate"]
+    return "-".join([*parts, f"n{count}"])
+
+
+def cannot_serve(engine: str, platform: Yaml, environment: Yaml | None, load: Yaml, count: int) -> str | None:
+    """Why the platform does not have the engine, or the engine not what is asked of it."""
+    if platform["device"] == "cpu" and engine != "transformers":
+        return f"{engine} without a GPU"
+    if environment is None:
+        return f"nothing to start {engine}"
+    python = starts_python(environment)
+    reasons = {
+        "tgi as a Python package": engine == "tgi" and python,
+        "transformers on several": engine == "transformers" and count > 1,
+        "nothing to calibrate with": load["calibrate"] and not (engine == "vllm" and python),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def cannot_hold(load: Yaml, architecture: Yaml, count: int) -> str | None:
+    """Why the model cannot be split like this, or has no positions for a request."""
+    heads, most = architecture["num_attention_heads"], architecture["max_position_embeddings"]
+    positions = load["input_tokens"] + load["output_tokens"]
+    if heads % count:
+        return f"{heads} heads over {count}"
+    return f"{positions} of {most} positions" if positions > most else None
+
+
+def starts_python(environment: Yaml) -> bool:
+    """Whether an environment is one of a Python."""
+    return bool(environment.get("lock") or environment.get("interpreter"))
+
+
+def check_environment(name: str, environment: Yaml) -> None:
+    """Just one way to start it, and what it holds."""
+    ways = [way for way in ENVIRONMENT if environment.get(way) is not None]
+    locked, vouched = environment.get("lock"), environment.get("versions") or environment.get("image")
+    if len(ways) != 1 or bool(locked) == bool(vouched):
+        raise Refused("an environment of no or two kinds, or versions of a lock")
+    container = environment.get("container")
+    if container is not None and not ({"runtime", "image"} <= container.keys() and environment.get("image")):
+        raise Refused("half a container")
+    if name in PYTHONS and not starts_python(environment):
+        raise Refused(f"{name} is no Python")
+
+
+def check_arrivals(arrivals: list[Yaml] | None) -> None:
+    """A rate, or all at once."""
+    if arrivals == []:
+        raise Refused("no arrival")
+    for arrival in arrivals or []:
+        if "kind" not in arrival or (arrival.get("rate") is None) != (arrival["kind"] == "burst"):
+            raise Refused("an arrival of no kind, or its rate")
+
+
+def check_policies(methods: list[Any], frameworks: list[str]) -> None:
+    """Policies and engines have names of their own."""
+    if any(isinstance(method, dict) or not {*method} <= {*POLICIES} for method in methods):
+        raise Refused("no policy")
+    if not {*frameworks} <= {*ENGINES}:
+        raise Refused("no engine")
