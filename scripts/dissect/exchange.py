@@ -16,18 +16,15 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
 
 from pydantic import ValidationError
 
 from dissect.cells.cell import Cell
 from dissect.cells.spec import canonical_spec, parse_spec, spec_key
-from dissect.model import Model
+from dissect.export import MANIFEST, SCHEMA_VERSION, ExportedCell, ExportManifest
 from dissect.result import Result, parse_result
 from dissect.store import Entry, Store, write_atomically
 
-SCHEMA_VERSION: Final = 1
-MANIFEST = "manifest.json"
 RECORDS = ("spec.json", "result.json")
 SAMPLES = ("steps.jsonl", "kernels.csv", "requests.jsonl.gz")
 DEFAULT_FILE = "results/export.tar.gz"
@@ -37,23 +34,6 @@ _MEMBER = re.compile(rf"cells/([0-9a-f]{{12}})/({'|'.join(map(re.escape, RECORDS
 
 class ExchangeError(ValueError):
     """A file that cannot be imported; one sentence for the user."""
-
-
-class ExportedCell(Model):
-    """One cell of the file."""
-
-    id: str
-    """As the exporting clone names it, for the reader; paths come from the importing clone's configuration."""
-    files: dict[str, str]
-    """File name -> SHA-256."""
-
-
-class ExportManifest(Model):
-    """The table of contents."""
-
-    schema_version: Literal[1] = SCHEMA_VERSION
-    cells: dict[str, ExportedCell]
-    """By key."""
 
 
 @dataclass(frozen=True)

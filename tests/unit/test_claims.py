@@ -313,6 +313,50 @@ def test_claims_read_the_cells_of_the_tables_that_are_asked_for(project: Path) -
     assert load_study(project, {"tables": ["claims"], "figures": []}).paths_of("claims") == []
 
 
+def test_claims_about_serving_read_one_load_per_engine_and_model(project: Path) -> None:
+    """The paper's burst with engines at their defaults, also where tables have other loads and policies."""
+    study = load_study(project, {"platforms": ["a800"], "figures": ["fig_6", "fig_10"]})
+    read = [cell for cell in study.manifest("claims").cells if cell.stage == "serve"]
+    assert {(cell.framework, cell.model) for cell in read} == {
+        (engine, model) for engine in ("vllm", "lightllm", "tgi") for model in ("llama2-7b", "llama2-13b", "llama2-70b")
+    }
+    assert len(read) == 9
+    assert all("-burst-n" in cell.workload and cell.method == "tuned" for cell in read)
+
+
+def served(project: Path, engine: str, model: str, seconds: float) -> ManifestCell:
+    spec = make.serve_spec(engine=engine, aligned=False, requests=1000)
+    result = make.ok_result(spec, make.serving_metrics(spec, seconds))
+    return make.published_cell(project, result, platform="h200", method="tuned", model=model)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "hold", "unclear"),
+    [
+        ({"tgi": 120, "lightllm": 60, "vllm": 62}, {"H19-TGI", "H20-equal", "H23"}, set()),
+        ({"tgi": 60, "lightllm": 60, "vllm": 120}, {"H19-vLLM", "H20-vLLM", "H23", "H25-vLLM", "H26"},
+         {"H20-LightLLM", "H25-LightLLM"}),
+        ({"tgi": 115, "lightllm": 120, "vllm": 125},
+         {"H20-vLLM", "H20-LightLLM", "H20-equal", "H21", "H22", "H23", "H26"}, {"H25-vLLM", "H25-LightLLM"}),
+    ],
+)  # fmt: skip
+def test_claims_about_serving_are_decided(
+    project: Path, seconds: dict[str, float], hold: set[str], unclear: set[str]
+) -> None:
+    """Bursts that take so long with each engine, and 13.3 times as long with Llama2-70B."""
+    longer = {"llama2-7b": 1, "llama2-13b": 1, "llama2-70b": 40 / 3}
+    cells = [
+        served(project, engine, model, s * times) for engine, s in seconds.items() for model, times in longer.items()
+    ]
+    layout = load_study(project, {}).manifest("claims").layout | {"stand_ins": {"h200": []}}
+    made = manifest(cells).model_copy(update={"layout": layout})
+    found = {finding.claim_id: finding.verdict for finding in findings(made, project) if finding.claim.stage == "serve"}
+    assert {name for name, verdict in found.items() if verdict is HOLDS} == hold
+    assert {name for name, verdict in found.items() if verdict is UNCLEAR} == unclear
+    assert len(found) == 11
+    assert NOT_MEASURED not in found.values()
+
+
 def test_an_experiment_cannot_take_the_name_of_the_claims(project: Path) -> None:
     experiments = project / "config/experiments"
     (experiments / "table_III.yaml").rename(experiments / "claims.yaml")

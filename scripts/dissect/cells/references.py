@@ -15,7 +15,7 @@ from dissect.cells.cell import Cell
 from dissect.cells.resolve import expand
 from dissect.config.catalog import Catalog
 from dissect.config.errors import ConfigError
-from dissect.exchange import MANIFEST, ExportManifest
+from dissect.export import MANIFEST, ExportManifest
 
 SETS_DIR = "config/references"
 REFERENCES_DIR = "results/references"

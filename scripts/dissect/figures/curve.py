@@ -13,6 +13,9 @@ from dissect.tables.columns import Quantity
 from dissect.tables.labels import axis_label, row_header
 from dissect.tables.views import VIEWS
 
+_TOO_HIGH = 20
+"""How many times the lowest line the highest may reach on a linear scale."""
+
 
 def draw_curve(manifest: Manifest, layout: FigureLayout, frame: pd.DataFrame) -> Figure:
     """One panel per value of ``layout.panels``, one line per series; sizes without a number are named above it."""
@@ -30,9 +33,10 @@ def draw_curve(manifest: Manifest, layout: FigureLayout, frame: pd.DataFrame) ->
         for line in lines:
             _draw_line(axes, layout, quantity, line)
         sizes = sorted({row[layout.x[0]] for line in lines for row in line.rows})
-        _scale(manifest, layout, axes, sizes[:: -(-len(sizes) // (3 if len(panels) == 3 else 6))])
+        _scale_values(axes, [max(row[quantity.name] for row in line.rows) for line in lines])
+        _scale_sizes(manifest, layout, axes, sizes[:: -(-len(sizes) // (3 if len(panels) == 3 else 6))])
     figure.supxlabel(row_header(layout.x[0]), fontsize=8)
-    figure.supylabel(f"{quantity.header} ({quantity.unit})", fontsize=8)
+    parts[0].set_ylabel(f"{quantity.header} ({quantity.unit})")
     draw_legend(figure, parts)
     return figure
 
@@ -51,7 +55,15 @@ def _draw_line(axes: Axes, layout: FigureLayout, quantity: Quantity, line: Line)
     axes.plot(sizes, values, color=colour, marker=marker, label=line.label, zorder=3)
 
 
-def _scale(manifest: Manifest, layout: FigureLayout, axes: Axes, labelled: list[int]) -> None:
+def _scale_values(axes: Axes, heights: list[float]) -> None:
+    """From zero, unless the lines are of such different height that the lower ones could not be told apart."""
+    if max(heights) > _TOO_HIGH * min(heights):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+
+
+def _scale_sizes(manifest: Manifest, layout: FigureLayout, axes: Axes, labelled: list[int]) -> None:
     """Sizes by powers of two; as many are labelled as there is room for."""
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator(labelled))
@@ -59,4 +71,3 @@ def _scale(manifest: Manifest, layout: FigureLayout, axes: Axes, labelled: list[
     labels = FuncFormatter(lambda size, _: axis_label(manifest, layout.x[0], round(size), bare=True))
     axes.xaxis.set_major_formatter(labels)
     axes.tick_params(axis="x", labelsize=6.5)
-    axes.set_ylim(bottom=0)
