@@ -19,7 +19,7 @@ from dissect.measure.node import Node
 from dissect.metrics.profile import Dissection
 from dissect.outcome import Phase, Status
 from dissect.profile import deepspeed as runner
-from dissect.profile import ranges
+from dissect.profile import dissection, ranges
 from dissect.profile.dissection import check_complete, dissect
 from dissect.profile.trace import read_trace
 from factories import hardware, pretrain_spec
@@ -34,7 +34,7 @@ STEPS = 2
 SAMPLING = Sampling(warmup_min_steps=2, warmup_max_steps=3, min_steps=3, max_steps=3, budget_s=120.0)
 
 
-def profile_spec(batch: int = 4, **method: Any) -> ProfileSpec:
+def profile_spec(batch: int = 8, **method: Any) -> ProfileSpec:
     on = hardware(n_gpus=2, device="cpu").model_copy(update={"device_memory_bytes": 4 << 30})
     spec = pretrain_spec(on, batch=batch, seq_len=128, model=WIDE, **({"optimizer": "torch_adamw"} | method))
     workload = ProfileWorkload(**spec.workload.model_dump() | {"dtype": "fp32"}, profiled_steps=STEPS)
@@ -149,7 +149,8 @@ def test_without_ranges_it_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_trace_stays_on_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(runner.KEEP_TRACE, "1")
-    attempt = run(profile_spec(batch=1))
+    monkeypatch.setattr(dissection, "LEAST_ATTRIBUTED", 0.0)  # how much is attributed depends on the machine's load
+    attempt = run(profile_spec())
     path = tmp_path / "trace.json.gz"
     path.write_bytes(attempt.files["trace.json.gz"])
     again, _ = dissect(read_trace(path), "operators")

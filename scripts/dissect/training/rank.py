@@ -116,13 +116,13 @@ def _failure(error: Exception, context: RankContext, device: Device | None, know
     if device is not None:
         device.lift_limit()
     traceback.print_exception(error)
-    return RankReport(
-        status=status,
-        phase=Phase.HOST if _is_of_the_host(error, device) else context.current,
-        reason=describe(error),
-        peak_memory_bytes=device.peak_memory_bytes() if device is not None else 0,
-        **known,
-    )
+    known |= {
+        "status": status,
+        "phase": Phase.HOST if _is_of_the_host(error, device) else context.current,
+        "reason": describe(error),
+        "peak_memory_bytes": device.peak_memory_bytes() if device is not None else 0,
+    }
+    return RankReport(**known)
 
 
 def _status_of(error: Exception, device: Device | None) -> Status:
