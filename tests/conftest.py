@@ -1,6 +1,7 @@
 """Fixtures that every kind of test shares."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
+
+# What a shell starts in the background ignores SIGINT, and so would all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A loaded machine is slow, not wrong.
 settings.register_profile("untimed", deadline=None)
