@@ -23,6 +23,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     fault = "none"
     streamed = 0
+    answered = 0
 
     def log_message(self, *_: object) -> None:
         """Nothing: the log is for the faults."""
@@ -53,6 +54,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.fault == "overloaded" and Handler.streamed % 2:
             return self.reply(429, b'{"error": "Model is overloaded"}')
         if self.fault in ("dies_in_load", "oom_in_load") and Handler.streamed > 5:
+            while not Handler.answered:  # so that there is something to keep
+                time.sleep(TOKEN_S)
+            time.sleep(0.1)  # for the client to read it
             if self.fault == "oom_in_load":
                 print("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", flush=True)
             print("the engine is gone", flush=True)
@@ -69,6 +73,8 @@ class Handler(BaseHTTPRequestHandler):
                 return None
             self.event(self.answer(body, "w1 ", usage=number == tokens - 1))
         self.wfile.write(b"data: [DONE]\n\n")
+        self.wfile.flush()
+        Handler.answered += 1
         self.close_connection = True
         return None
 

@@ -24,8 +24,8 @@ from dissect.outcome import Phase
 from dissect.result import Result, parse_result
 
 _LOG = logging.getLogger(__name__)
-OPTIONAL_FILES = ("kernels.csv", "trace.json.gz", "requests.jsonl.gz", "requests.partial.jsonl.gz", "guidellm.json.gz")
-"""What some stages leave beside a result."""
+OPTIONAL_FILES = ("kernels.csv", "trace.json.gz", "requests.jsonl.gz", "guidellm.json.gz")
+"""What some stages leave beside a result. A load that broke off is no part of one: it stays until the next load."""
 
 
 class KeyCollision(RuntimeError):

@@ -66,8 +66,8 @@ def send(spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, fold
 def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder: Path, watch: Watch) -> bytes:
     """Run guidellm to its end and return what it wrote."""
     output, log = folder / "guidellm.json", folder / CLIENT_LOG
-    output.unlink(missing_ok=True)
-    log.unlink(missing_ok=True)
+    for stale in (output, log, folder / PARTIAL):
+        stale.unlink(missing_ok=True)
     command = load.command(spec, target, folder.absolute() / PROMPTS, output.absolute())
     with TemporaryDirectory(prefix="llm-dissect-") as cache:
         environment = {
