@@ -51,13 +51,9 @@ def faulty(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     )
     run = site.start("results/tables/table_III.csv")
     for method in ("Q", "Z3"):
-        cluster.wait_until(f"{method} runs", lambda method=method: site.runs(f"/{method}/"), 90)
-
-    def followers() -> list[psutil.Process]:
-        return [p for p in _processes(site, "measure_node.py") if _store_of(site, "/Q/") in _command(p)]
-
-    cluster.wait_until("the follower of Q runs", lambda: bool(followers()), 90)
-    followers()[0].kill()
+        cluster.wait_until(f"the last rank of {method} hangs", lambda method=method: (folder / method).exists(), 120)
+    followers = [p for p in _processes(site, "measure_node.py") if _store_of(site, "/Q/") in _command(p)]
+    followers[0].kill()
     for leader in (p for p in _processes(site, "measure.py") if "/Z3/" in _command(p)):
         leader.kill()
     run.end(200)
