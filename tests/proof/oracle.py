@@ -140,7 +140,7 @@ def training_cell(
         declared["seq_len"] = platform["workload"]["seq_len"]
     work = stages.workload(stage, framework, declared)
     stem = f"{stage}/{name}/{model}/{framework}/{method}"
-    over = overrides_for(config, f"{stem}/s{work['seq_len']}-b{batch}-n{count}")
+    over = overrides_for(config, f"{stem}/s{work['seq_len']}-b{batch}-n{count}", "settings")
     work = stages.workload(stage, framework, declared | over["workload"])
     sampling = sampling_of(experiment, platform, over)
     count = over["hardware"].get("n_gpus", count)
@@ -171,7 +171,7 @@ def operator_cell(
         declared["sizes"] = stand_in[family]
     work = stages.workload("operators", family, declared)
     stem = f"operators/{name}/{model}/{family}/{operator}"
-    over = overrides_for(config, f"{stem}/{work['dtype']}-b{batch}-n{count}")
+    over = overrides_for(config, f"{stem}/{work['dtype']}-b{batch}-n{count}", "method", "settings")
     work = stages.workload("operators", family, declared | over["workload"])
     count = over["hardware"].get("n_gpus", count)
     cell_id = f"{stem}/{work['dtype']}-b{work['batch']}-n{count}"
@@ -200,7 +200,8 @@ def serve_cell(
     if experiment["axes"].get("gpus", "all") == "all":
         count = site.get("gpus", {}).get(model, count)
     stem = f"serve/{name}/{model}/{engine}/{policy}"
-    over = overrides_for(config, f"{stem}/{serving.load_name(stages.over(serving.LOAD, declared), arrival, count)}")
+    asked = serving.load_name(stages.over(serving.LOAD, declared), arrival, count)
+    over = overrides_for(config, f"{stem}/{asked}", "method")
     load = stages.over(serving.LOAD, declared | over["workload"])
     count = over["hardware"].get("n_gpus", count)
     budgets = {k: v for k, v in (given(experiment.get("sampling")) | given(stand_in.get("sampling"))).items()
@@ -237,7 +238,7 @@ def given(section: Yaml | None) -> Yaml:
     return {key: value for key, value in (section or {}).items() if value is not None}
 
 
-def overrides_for(config: Yaml, cell_id: str) -> dict[str, Yaml]:
+def overrides_for(config: Yaml, cell_id: str, *foreign: str) -> dict[str, Yaml]:
     found: dict[str, Yaml] = {"hardware": {}, "method": {}, "settings": {}, "workload": {}, "sampling": {}}
     for glob, sections in config["root"]["overrides"].items():
         parts = glob.split("/")
@@ -246,6 +247,8 @@ def overrides_for(config: Yaml, cell_id: str) -> dict[str, Yaml]:
         if not all(fnmatchcase(own, part) for own, part in zip(cell_id.split("/"), parts, strict=True)):
             continue
         for section, values in sections.items():
+            if section in foreign and given(values):
+                raise Refused(f"no {section} here")
             for key, value in given(values).items():
                 if found[section].setdefault(key, value) != value:
                     raise Refused(f"two overrides disagree about {key}")

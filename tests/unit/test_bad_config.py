@@ -19,6 +19,7 @@ TABLE_III = "config/experiments/table_III.yaml"
 COLLECTIVES = "config/experiments/operators_collectives.yaml"
 ROOFLINE = "config/experiments/fig_roofline.yaml"
 FIG_4 = "config/experiments/fig_4.yaml"
+FIG_7 = "config/experiments/fig_7.yaml"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ BAD = [
     edit("operators of another view", COLLECTIVES, "[collectives]", "[memcpy]", "'axes.framework' is ['memcpy']"),
     edit("axis of another view", COLLECTIVES, "[n_gpus, size_bytes]", "[n_gpus, product]", "no axis 'product'"),
     edit("quantity of another view", COLLECTIVES, "bus_gb_per_s,", "mfu,", "no 'mfu'", "bus_gb_per_s"),
+    edit("table of another view", FIG_7, "table_view: serving", "table_view: training", "the view 'training' has no"),
     edit("roofline of copies", ROOFLINE, "view: gemm", "view: memcpy", "layout"),
     # References that dangle or run in circles.
     edit("dangling extends", NO_NVLINK, "extends: rtx3090", "extends: rtx3080", "did you mean 'rtx3090'?"),

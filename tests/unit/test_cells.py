@@ -205,6 +205,40 @@ def test_an_override_reaches_every_section(project: Path) -> None:
     assert (spec.hardware.n_gpus, spec.method.optimizer, spec.workload.batch) == (1, "deepspeed_fused_adam", 3)
 
 
+@pytest.mark.parametrize(
+    ("glob", "section"),
+    [
+        ("serve/cpu/*/*/*/*", "method: {attention: eager}"),
+        ("operators/cpu/*/*/*/*", "method: {attention: eager}"),
+        ("pretrain/cpu/*/*/*/*", "settings: {max_sequences: 8}"),
+    ],
+)
+def test_an_override_of_what_a_cell_does_not_have_is_an_error(project: Path, glob: str, section: str) -> None:
+    set_overrides(project, f"'{glob}': {{{section}}}")
+    name, stage = section.partition(":")[0], glob.partition("/")[0]
+    with pytest.raises(ConfigError, match=rf"'{re.escape(glob)}' sets {name}, which the cell {stage}/cpu/.* does not"):
+        study(project)
+
+
+def test_points_that_a_stage_does_not_tell_apart_are_one_cell(project: Path) -> None:
+    file = project / "config/experiments/operators_memcpy.yaml"
+    file.write_text(file.read_text().replace("axes:\n", "axes:\n  arrival: [{kind: burst}, {kind: poisson, rate: 2.0}]\n", 1))
+    cells = study(project).experiments["operators_memcpy"]
+    assert len({cell.id for cell in cells}) == len(cells) > 1
+
+
+def test_what_a_platform_says_of_other_stages_sampling_is_left_to_them(project: Path) -> None:
+    file = project / "config/platforms/cpu.yaml"
+    text = file.read_text()
+    assert "sampling: {" in text
+    file.write_text(text.replace("sampling: {", "sampling: {ready_s: 99, ", 1))
+    cells = study(project).experiments
+    assert {cell.unsupported for cell in cells["table_III"]} == {None}
+    served = [cell for cell in cells["table_serving"] if cell.canonical]
+    assert served
+    assert all('"ready_s":99' in str(cell.canonical) for cell in served)
+
+
 def test_overrides_may_agree_and_their_order_does_not_count(project: Path) -> None:
     one, two = "'*/cpu/*/*/Z2/*': {workload: {seed: 1}}", "'*/*/*/*/Z2*/*': {sampling: {budget_s: 9}}"
     set_overrides(project, f"{one}, {two}")

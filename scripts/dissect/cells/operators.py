@@ -24,7 +24,7 @@ def operator_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> 
     where = f"config/experiments/{point.name}.yaml: workload"
     workload = built(OperatorWorkload, declared, where)
     cell_id = point.id_with(_workload_name(workload, point.n_gpus))
-    changes = overrides_for(cell_id, overrides)
+    changes = overrides_for(cell_id, overrides, "")
     workload = built(OperatorWorkload, {**declared, **changes["workload"]}, where)
     n_gpus = changes["hardware"].pop("n_gpus", point.n_gpus)
     cell = Cell(

@@ -22,14 +22,23 @@ class Override:
     parameters: CellOverride
 
 
-def overrides_for(cell_id: str, overrides: list[Override]) -> Sections:
-    """What all overrides that match set together; raises ConfigError if two set the same differently."""
-    merged: Sections = {"hardware": {}, "method": {}, "settings": {}, "workload": {}, "sampling": {}}
+def overrides_for(cell_id: str, overrides: list[Override], own: str) -> Sections:
+    """What all overrides that match set together; ``own`` is the section that not every stage has.
+
+    Raises:
+        ConfigError: two set the same differently, or one sets what cells of this stage do not have.
+    """
+    merged: Sections = {section: {} for section in ("hardware", "workload", "sampling", own) if section}
     set_by: dict[tuple[str, str], str] = {}
     for override in overrides:
         if not override.glob.matches(cell_id):
             continue
         for section, parameters in given(override.parameters).items():
+            if parameters and section not in merged:
+                raise ConfigError(
+                    f"config/config.yaml: overrides: '{override.glob.text}' sets {section}, which the cell {cell_id} "
+                    f"does not have; it has {', '.join(sorted(merged))}: narrow the glob"
+                )
             for name, value in parameters.items():
                 before = merged[section].setdefault(name, value)
                 other = set_by.setdefault((section, name), override.glob.text)

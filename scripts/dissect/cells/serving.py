@@ -82,7 +82,7 @@ def _workload(point: Point, platform: Platform, overrides: list[Override]) -> tu
     whole = point.experiment.axes.gpus == "all"
     n_gpus = platform.serving.gpus.get(point.model, point.n_gpus) if whole else point.n_gpus
     cell_id = point.id_with(_workload_name(built(ServeWorkload, declared, where), n_gpus))
-    changes = overrides_for(cell_id, overrides)
+    changes = overrides_for(cell_id, overrides, "settings")
     workload = built(ServeWorkload, declared | changes["workload"], where)
     return workload, changes["hardware"].pop("n_gpus", n_gpus), changes
 

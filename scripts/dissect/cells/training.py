@@ -141,7 +141,7 @@ def _workload(
     where = f"config/experiments/{point.name}.yaml: workload"
     before = built(kind, declared, where)
     cell_id = point.id_with(_workload_name(before, point.n_gpus))
-    changes = overrides_for(cell_id, overrides)
+    changes = overrides_for(cell_id, overrides, "method")
     return built(kind, {**declared, **changes["workload"]}, _where(point, cell_id)), changes
 
 
