@@ -1,13 +1,9 @@
 """Real megatron-core on forked ranks over gloo, held against transformers and DeepSpeed on the same weights."""
 
 import json
-import multiprocessing
-import time
 from collections.abc import Callable
 from functools import cache, partial
-from multiprocessing.connection import Connection
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -16,26 +12,19 @@ torch = pytest.importorskip("torch")
 
 from torch.testing._internal.distributed.fake_pg import FakeStore  # noqa: E402
 
-from dissect.cells.spec import MegatronSpec, ModelArchitecture, PretrainSpec, Sampling  # noqa: E402
+from dissect.cells.spec import MegatronSpec, ModelArchitecture, PretrainSpec  # noqa: E402
 from dissect.measure.device import CpuDevice, Device  # noqa: E402
-from dissect.measure.launch import Launch  # noqa: E402
-from dissect.measure.supervise import Ending, conclude, supervise  # noqa: E402
+from dissect.measure.supervise import Ending  # noqa: E402
 from dissect.outcome import Flag, Phase, Status  # noqa: E402
 from dissect.pretrain import deepspeed, megatron, megatron_model  # noqa: E402
 from dissect.pretrain.megatron_on_cpu import redirect_cuda  # noqa: E402
 from dissect.workloads import arithmetic  # noqa: E402
 from dissect.workloads.llama import build_llama, llama_config, synthetic_tokens  # noqa: E402
 from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, hardware, megatron_spec, pretrain_spec  # noqa: E402
+from forked_ranks import TINY, S, in_fork, run_ranks, shortened  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 
-TINY = ModelArchitecture(
-    vocab_size=512, hidden_size=64, intermediate_size=176, num_hidden_layers=2, num_attention_heads=4,
-    num_key_value_heads=2, max_position_embeddings=256, rms_norm_eps=1e-5, rope_theta=10000.0,
-)  # fmt: skip
-SAMPLING = Sampling(
-    warmup_min_steps=2, warmup_max_steps=4, min_steps=3, max_steps=4, interval_target=0.01, budget_s=120.0
-)
 METHODS: dict[str, dict[str, Any]] = {
     "TP2": {"tensor_parallel": 2},
     "R+TP2": {"tensor_parallel": 2, "recompute": True},
@@ -49,48 +38,22 @@ REPLICAS = {"TP1": 2, "TP1+DO": 2}
 """Of the model on two ranks; one if not named here."""
 
 
-def prepared(spec: Any, dtype: str, memory: int) -> Any:
+def prepared(spec: S, dtype: str, memory: int) -> S:
     """The spec for this test: fp32 or bf16, few steps, a memory limit per rank."""
-    return spec.model_copy(
-        update={
-            "workload": spec.workload.model_copy(update={"dtype": dtype}),
-            "hardware": spec.hardware.model_copy(update={"device_memory_bytes": memory}),
-            "sampling": SAMPLING,
-        }
-    )
+    hardware_ = spec.hardware.model_copy(update={"device_memory_bytes": memory})
+    return shortened(spec, dtype).model_copy(update={"hardware": hardware_})
 
 
 def tiny_spec(
     dtype: str = "fp32", *, batch: int = 2, n_gpus: int = 2, memory: int = 4 << 30, **method: Any
 ) -> MegatronSpec:
     spec = megatron_spec(hardware(n_gpus=n_gpus, device="cpu"), batch=batch, seq_len=32, model=TINY, **method)
-    result: MegatronSpec = prepared(spec, dtype, memory)
-    return result
+    return prepared(spec, dtype, memory)
 
 
 def run(spec: MegatronSpec | PretrainSpec, probe_steps: int | None = None) -> Ending:
     runner: Any = megatron if isinstance(spec, MegatronSpec) else deepspeed
-    runner.import_libraries(spec)
-    runner.prepare(spec)
-    with TemporaryDirectory() as folder:
-        entry = partial(runner.run_rank, spec)
-        launch = Launch(entry, spec.hardware.n_gpus, Path(folder), time.monotonic() + 120.0, probe_steps)
-        return conclude([supervise(launch, 1 << 40, [])])
-
-
-def in_fork(compute: Callable[[], Any]) -> Any:
-    """Run in a child: what is redirected or initialised there must not reach the other tests."""
-
-    def send(pipe: Connection) -> None:
-        pipe.send(compute())
-
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    child = multiprocessing.get_context("fork").Process(target=send, args=(sender,))
-    child.start()
-    sender.close()
-    value = receiver.recv()
-    child.join()
-    return value
+    return run_ranks(runner, spec, runner.run_rank, probe_steps=probe_steps)
 
 
 # --- the outcome of each method -------------------------------------------------------------------

@@ -12,20 +12,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from dissect.cells.spec import ModelArchitecture, OperatorSpec, OperatorWorkload, Sampling  # noqa: E402
+from dissect.cells.spec import OperatorSpec, OperatorWorkload, Sampling  # noqa: E402
 from dissect.measure.launch import Launch  # noqa: E402
 from dissect.measure.points import raw_samples  # noqa: E402
 from dissect.measure.supervise import Ending, conclude, supervise  # noqa: E402
 from dissect.outcome import Phase, Status  # noqa: E402
 from dissect.runners import RUNNERS  # noqa: E402
 from factories import hardware, operator_spec  # noqa: E402
+from forked_ranks import TINY  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 
-GROUPED = ModelArchitecture(
-    vocab_size=512, hidden_size=64, intermediate_size=176, num_hidden_layers=2, num_attention_heads=4,
-    num_key_value_heads=2, max_position_embeddings=256, rms_norm_eps=1e-5, rope_theta=10000.0,
-)  # fmt: skip
 SAMPLING = Sampling(
     warmup_min_steps=2, warmup_max_steps=3, min_steps=6, max_steps=6, interval_target=0.01, budget_s=120.0
 )
@@ -36,7 +33,7 @@ def tiny(operator: str, sizes: tuple[int, ...], dtype: Any = "fp32", memory: int
     on = hardware(n_gpus=n_ranks, device="cpu").model_copy(update={"device_memory_bytes": memory})
     workload = OperatorWorkload(sizes=list(sizes), dtype=dtype)
     spec = operator_spec(operator, on, workload=workload, sampling=SAMPLING)
-    return spec.model_copy(update={"model": GROUPED}) if spec.model else spec
+    return spec.model_copy(update={"model": TINY}) if spec.model else spec
 
 
 def runner_of(spec: OperatorSpec) -> ModuleType:
@@ -134,9 +131,9 @@ def test_every_kernel_computes_the_same_attention(kernel: str) -> None:
     from dissect.workloads.attention import only_kernel
 
     spec, device = tiny(kernel, (24,)), CpuDevice(1)
-    q, k, v = (tensor.detach() for tensor in _operands(spec, GROUPED, device, 24))
+    q, k, v = (tensor.detach() for tensor in _operands(spec, TINY, device, 24))
     with only_kernel(kernel):
-        found = _kernel(spec, GROUPED, device, 24)(q, k, v)
+        found = _kernel(spec, TINY, device, 24)(q, k, v)
     scores = q @ k.repeat_interleave(2, 1).transpose(2, 3) / 16**0.5
     masked = scores.masked_fill(torch.ones(24, 24, dtype=torch.bool).triu(1), float("-inf"))
     expected = masked.softmax(-1) @ v.repeat_interleave(2, 1)

@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from dissect.cells.spec import DeepSpeedSpec, canonical_spec, spec_key
-from dissect.tables.columns import Quantity, Record, Scalar
-from dissect.tables.profile import MODULE_TIME, ORIGIN, ModuleRow, modules_of, profile_metrics
+from dissect.metrics.profile import ProfileMetrics
+from dissect.tables.columns import Quantity, Record, Scalar, metrics_of
+from dissect.tables.profile import MODULE_TIME, ORIGIN, ModuleRow, modules_of
 from dissect.tables.view import View
 
 _SHOWN = ("attention", "attention_core")
 
 
 def _points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], ModuleRow]]:
-    metrics = profile_metrics(record)
+    metrics = metrics_of(record, ProfileMetrics)
     if metrics:
         yield from ((axes, module) for axes, module in modules_of(metrics) if axes["module"] in _SHOWN)
 

@@ -6,15 +6,17 @@ the machine cannot measure it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from dissect.cells.manifest import ManifestCell, PlatformFacts
 from dissect.config.layout import QuantityName, Slo
+from dissect.model import Model
 from dissect.result import Result
 
 GIB = 2**30
 
 Scalar = str | int | float | bool | None
+M = TypeVar("M", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,12 @@ class Quantity:
 def significant_decimals(value: float, digits: int = 4) -> int:
     """Decimals that print ``value`` with so many significant digits, never fewer than its integer part has."""
     return max(0, digits - 1 - int(f"{value:e}".partition("e")[2]))
+
+
+def metrics_of(record: Record, kind: type[M]) -> M | None:
+    """The numbers of a cell that ended ``ok``, if they are of this kind."""
+    metrics = record.result.metrics if record.result else None
+    return metrics if isinstance(metrics, kind) else None
 
 
 def status_of(record: Record) -> str:

@@ -8,8 +8,7 @@ import pandas as pd
 
 from dissect.cells.manifest import Fact, Manifest
 from dissect.metrics.inspection import InspectMetrics
-from dissect.outcome import Status
-from dissect.tables.columns import GIB, Record, Scalar, status_of
+from dissect.tables.columns import GIB, Record, Scalar, metrics_of, status_of
 from dissect.tables.grid import Entry, Grid
 from dissect.tables.marks import mark
 from dissect.tables.tidy import plain_rows
@@ -110,9 +109,7 @@ def _detected(row: Mapping[str, Scalar], record: Record | None) -> Entry:
 
 
 def _inspected(record: Record | None) -> InspectMetrics | None:
-    result = record.result if record else None
-    metrics = result.metrics if result and result.status is Status.OK else None
-    return metrics if isinstance(metrics, InspectMetrics) else None
+    return metrics_of(record, InspectMetrics) if record else None
 
 
 def _why_not_inspected(record: Record | None) -> str | None:

@@ -6,7 +6,7 @@ from typing import get_args
 
 from dissect.metrics.profile import Direction, Group, Part, PartTime, PhaseTimes, ProfileMetrics
 from dissect.outcome import Phase
-from dissect.tables.columns import Column, Quantity, Record, Scalar
+from dissect.tables.columns import Column, Quantity, Record, Scalar, metrics_of
 from dissect.tables.view import View
 
 STEP = "step"
@@ -43,14 +43,8 @@ class ModuleRow:
     calls: float
 
 
-def profile_metrics(record: Record) -> ProfileMetrics | None:
-    """The numbers of a profiled cell that ended ``ok``."""
-    metrics = record.result.metrics if record.result else None
-    return metrics if isinstance(metrics, ProfileMetrics) else None
-
-
 def _phases(record: Record) -> Iterator[tuple[Mapping[str, Scalar], PhaseRow]]:
-    metrics = profile_metrics(record)
+    metrics = metrics_of(record, ProfileMetrics)
     if metrics is None:
         return
     phases = [_phase(times) for times in metrics.dissection.phases]
@@ -95,7 +89,7 @@ def _module(part: PartTime | None, compute: Mapping[Phase, float]) -> ModuleRow:
 
 
 def _modules(record: Record) -> Iterator[tuple[Mapping[str, Scalar], ModuleRow]]:
-    metrics = profile_metrics(record)
+    metrics = metrics_of(record, ProfileMetrics)
     if metrics:
         yield from modules_of(metrics)
 
@@ -105,13 +99,13 @@ def _share(part: float, whole: float) -> float:
 
 
 def _dissected(record: Record, name: str) -> Scalar:
-    metrics = profile_metrics(record)
+    metrics = metrics_of(record, ProfileMetrics)
     value: Scalar = getattr(metrics.dissection, name) if metrics else None
     return value
 
 
 def _steps(record: Record) -> Scalar:
-    metrics = profile_metrics(record)
+    metrics = metrics_of(record, ProfileMetrics)
     return metrics.profiled_step_time_s.n if metrics else None
 
 

@@ -9,7 +9,7 @@ from dissect.cells.spec import ServeSpec
 from dissect.config.layout import ServingQuantity, Slo
 from dissect.metrics.quantiles import quantile, quantile_interval
 from dissect.metrics.serving import RequestSamples, ServingMetrics
-from dissect.tables.columns import GIB, Column, Quantity, Record, Scalar
+from dissect.tables.columns import GIB, Column, Quantity, Record, Scalar, metrics_of
 from dissect.tables.view import View
 
 _NOT_STREAMED = "answers came whole"
@@ -49,20 +49,14 @@ class Measured:
         return other.output_tokens_per_s / self.per_second(metrics.completion_tokens) - 1 if other else None
 
 
-def serving_metrics(record: Record) -> ServingMetrics | None:
-    """The numbers of a serving cell that ended ``ok``."""
-    metrics = record.result.metrics if record.result else None
-    return metrics if isinstance(metrics, ServingMetrics) else None
-
-
 def _points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], Measured]]:
-    metrics = serving_metrics(record)
+    metrics = metrics_of(record, ServingMetrics)
     if record.result and metrics and isinstance(record.result.spec, ServeSpec):
         yield {}, Measured(record.result.spec, metrics, record.slo)
 
 
 def _requests(record: Record) -> Iterator[tuple[Mapping[str, Scalar], Mapping[str, float]]]:
-    metrics = serving_metrics(record)
+    metrics = metrics_of(record, ServingMetrics)
     for request in range(metrics.requests if metrics else 0):
         named = {name: getattr(metrics.samples, name) for name in RequestSamples.model_fields} if metrics else {}
         yield {"request": request + 1}, {name: values[request] for name, values in named.items() if values}
@@ -180,7 +174,7 @@ _QUANTITIES: tuple[Quantity, ...] = (
 
 
 def _metric(record: Record, name: str) -> Scalar:
-    value: Scalar = getattr(serving_metrics(record), name, None)
+    value: Scalar = getattr(metrics_of(record, ServingMetrics), name, None)
     return value
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dissect.cells.manifest import PlatformFacts
 from dissect.cells.spec import TrainingSpec
 from dissect.metrics.training import TrainingMetrics
-from dissect.tables.columns import GIB, Column, Quantity, Record, Scalar
+from dissect.tables.columns import GIB, Column, Quantity, Record, Scalar, metrics_of
 from dissect.tables.view import View
 
 
@@ -34,25 +34,19 @@ def _gib(size: int | None) -> float | None:
     return None if size is None else size / GIB
 
 
-def training_metrics(record: Record) -> TrainingMetrics | None:
-    """The numbers of a training cell that ended ``ok``."""
-    metrics = record.result.metrics if record.result else None
-    return metrics if isinstance(metrics, TrainingMetrics) else None
-
-
 def _points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], Measured]]:
-    metrics = training_metrics(record)
+    metrics = metrics_of(record, TrainingMetrics)
     if record.result and metrics and isinstance(record.result.spec, TrainingSpec):
         yield {}, Measured(record.result.spec, metrics, record.platform)
 
 
 def _metric(record: Record, name: str) -> Scalar:
-    value: Scalar = getattr(training_metrics(record), name, None)
+    value: Scalar = getattr(metrics_of(record, TrainingMetrics), name, None)
     return value
 
 
 def _steps(record: Record) -> int | None:
-    metrics = training_metrics(record)
+    metrics = metrics_of(record, TrainingMetrics)
     return metrics.step_time_s.n if metrics else None
 
 
