@@ -222,7 +222,9 @@ def test_an_override_of_what_a_cell_does_not_have_is_an_error(project: Path, glo
 
 def test_points_that_a_stage_does_not_tell_apart_are_one_cell(project: Path) -> None:
     file = project / "config/experiments/operators_memcpy.yaml"
-    file.write_text(file.read_text().replace("axes:\n", "axes:\n  arrival: [{kind: burst}, {kind: poisson, rate: 2.0}]\n", 1))
+    file.write_text(
+        file.read_text().replace("axes:\n", "axes:\n  arrival: [{kind: burst}, {kind: poisson, rate: 2.0}]\n", 1)
+    )
     cells = study(project).experiments["operators_memcpy"]
     assert len({cell.id for cell in cells}) == len(cells) > 1
 
