@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
-from dissect.figures.serving import Panels, Series, add_legend, panel_axes, say_why_empty
+from dissect.figures.multiples import Panels, Series, add_legend, panel_axes, say_why_empty
 from dissect.figures.style import GREY, look
 from dissect.tables.views import VIEWS
 

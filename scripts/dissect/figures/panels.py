@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import Axis, FigureLayout
+from dissect.figures.outcomes import write_outcomes
 from dissect.figures.style import COLUMN_WIDTH_IN, GREY
 from dissect.outcome import Status
 from dissect.tables.labels import axis_label, axis_order
@@ -98,8 +99,7 @@ def say_empty(axes: Axes) -> None:
 def no_cells() -> Figure:
     """Of an experiment without any cell on the configured platforms."""
     figure, [axes] = new_figure(1)
-    axes.set_axis_off()
-    axes.text(0, 1, "The experiment has no cell on the configured platforms.", va="top", color=GREY, fontsize=7)
+    write_outcomes(axes, "", [])
     return figure
 
 

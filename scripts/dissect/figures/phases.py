@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
+from dissect.figures.outcomes import write_outcomes
 from dissect.figures.style import COLUMN_WIDTH_IN, GREY, OKABE_ITO
 from dissect.outcome import Status
 from dissect.tables.labels import axis_label
@@ -67,8 +68,7 @@ def draw_phases(manifest: Manifest, layout: FigureLayout, frame: pd.DataFrame) -
     figure = Figure(figsize=(COLUMN_WIDTH_IN, max(1.2, height)))
     axes = figure.add_subplot()
     if not groups:
-        axes.set_axis_off()
-        axes.text(0, 1, "The experiment has no cell on the configured platforms.", va="top", transform=axes.transAxes)
+        write_outcomes(axes, "", [])
         return figure
     ticks = _draw_groups(axes, groups, _kernels(frame))
     axes.set_yticks([place for place, _ in ticks], [label for _, label in ticks])

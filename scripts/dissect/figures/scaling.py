@@ -1,7 +1,6 @@
 """Figure 4: how much of the throughput per GPU is left when more GPUs work together."""
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from matplotlib.transforms import blended_transform_factory, offset_copy
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
+from dissect.figures.outcomes import write_outcomes
 from dissect.figures.style import COLUMN_WIDTH_IN, GREY, look
 from dissect.outcome import Status
 from dissect.tables.labels import axis_label
@@ -164,8 +164,4 @@ def _say_why_empty(axes: Axes, series: Sequence[Series]) -> None:
         for missing in line.missing:
             counts.setdefault((line.label, missing.reason), []).append(str(missing.n_gpus))
     outcomes = [f"{label}, {', '.join(at)}: {reason}" for (label, reason), at in counts.items()]
-    lines = [wrapped for outcome in outcomes for wrapped in textwrap.wrap(outcome, 52, subsequent_indent="   ")]
-    axes.set_axis_off()
-    axes.text(0, 1, "No point of this figure has a number", va="top", transform=axes.transAxes)
-    text = "\n".join(lines or ["The experiment has no cell on the configured platforms."])
-    axes.text(0, 0.88, text, va="top", color=GREY, fontsize=7, linespacing=1.4, transform=axes.transAxes)
+    write_outcomes(axes, "No point of this figure has a number", outcomes)

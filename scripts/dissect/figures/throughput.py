@@ -10,7 +10,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
-from dissect.figures.serving import Panels, add_legend, panel_axes, say_why_empty
+from dissect.figures.multiples import Panels, add_legend, panel_axes, say_why_empty
 from dissect.figures.style import look
 from dissect.outcome import Status
 from dissect.tables.labels import axis_label

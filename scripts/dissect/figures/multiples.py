@@ -1,6 +1,5 @@
 """Small multiples: one panel per value of an axis, side by side, with one legend above."""
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import Axis, FigureLayout
+from dissect.figures.outcomes import write_outcomes
 from dissect.figures.style import COLUMN_WIDTH_IN, GREY, look
 from dissect.outcome import Status
 from dissect.tables.labels import axis_label
@@ -132,9 +132,5 @@ def say_why_empty(panels: Panels) -> Figure:
                 (panels.colour_label(series), panels.style_label(series), panels.title(row[panels.panel_axis]))
             )
             said.append(f"{where}: {(entry.notes or (entry.text,))[0]}")
-    lines = [line for text in dict.fromkeys(said) for line in textwrap.wrap(text, 52, subsequent_indent="   ")]
-    axes.set_axis_off()
-    axes.text(0, 1, "No cell of this figure has a number", va="top", transform=axes.transAxes)
-    text = "\n".join(lines or ["The experiment has no cell on the configured platforms."])
-    axes.text(0, 0.88, text, va="top", color=GREY, fontsize=7, linespacing=1.4, transform=axes.transAxes)
+    write_outcomes(axes, "No cell of this figure has a number", said)
     return figure
