@@ -17,6 +17,7 @@ include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/plan.smk"
 include: "rules/exchange.smk"
+include: "rules/questions.smk"
 
 
 localrules:

@@ -220,7 +220,7 @@ def _has_interval(row: Row, column: str) -> bool:
 
 def _never_planned(question: Question, of_stage: Sequence[Row], asked: Sequence[Row]) -> list[str]:
     """Settings of which every part is planned somewhere in this stage, but which no table plans for this question."""
-    platforms = names(question.platform) or list(dict.fromkeys(row["platform"] for row in asked))
+    platforms = names(question.platform) or list(dict.fromkeys(row["platform"] for row in of_stage))
     wanted = names(question.method), names(question.framework)
     settings = [
         (row["framework"], row["method"])

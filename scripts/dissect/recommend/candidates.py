@@ -28,7 +28,7 @@ NUMBERS = (
 """With an interval: ``_low`` and ``_high`` beside each, equal to it where the interval is unknown."""
 COLUMNS = (
     "stage", "platform", "platform_label", "model", "stand_in", "framework", "method", "workload", "n_gpus", "batch",
-    "work", "status", "reason", *(number + end for number in NUMBERS for end in ENDS), "has_interval",
+    "device", "work", "status", "reason", *(number + end for number in NUMBERS for end in ENDS), "has_interval",
     "tokens_per_joule", "joules_per_token", "memory_gib", "memory_source", "price_per_gpu_hour", "currency",
     "reference", "flags", "measured_at", "machine", "git_commit", "key",
 )  # fmt: skip
