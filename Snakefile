@@ -5,6 +5,7 @@ min_version("9.27")
 
 
 include: "rules/common.smk"
+include: "rules/progress.smk"
 include: "rules/inspect.smk"
 include: "rules/pretrain.smk"
 include: "rules/finetune.smk"
