@@ -18,6 +18,7 @@ include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/plan.smk"
 include: "rules/exchange.smk"
+include: "rules/hooks.smk"
 
 
 localrules:
@@ -36,21 +37,12 @@ rule all:
         STUDY.targets,
         expand(TABLE, experiment=STUDY.wanted("table"), format=TABLE_FORMATS),
         expand(FIGURE, experiment=STUDY.wanted("figure"), format=FIGURE_FORMATS),
+    message:
+        "Everything is there"
 
 
 rule cells:
     input:
         STUDY.selected_targets,
-
-
-onstart:
-    if not workflow.local_exec:
-        refuse_what_cannot_run(job.resources for job in workflow.dag.needrun_jobs() if not job.is_local)
-
-
-onsuccess:
-    summarise(STUDY)
-
-
-onerror:
-    summarise(STUDY)
+    message:
+        "All selected cells are there"
