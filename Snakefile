@@ -5,6 +5,7 @@ min_version("9.27")
 
 
 include: "rules/common.smk"
+include: "rules/progress.smk"
 include: "rules/inspect.smk"
 include: "rules/pretrain.smk"
 include: "rules/finetune.smk"
@@ -19,6 +20,7 @@ include: "rules/report.smk"
 include: "rules/plan.smk"
 include: "rules/exchange.smk"
 include: "rules/questions.smk"
+include: "rules/hooks.smk"
 
 
 localrules:
@@ -39,21 +41,12 @@ rule all:
         expand(TABLE, experiment=STUDY.wanted("table"), format=TABLE_FORMATS),
         expand(FIGURE, experiment=STUDY.wanted("figure"), format=FIGURE_FORMATS),
         REPORT,
+    message:
+        "Everything is there"
 
 
 rule cells:
     input:
         STUDY.selected_targets,
-
-
-onstart:
-    if not workflow.local_exec:
-        refuse_what_cannot_run(job.resources for job in workflow.dag.needrun_jobs() if not job.is_local)
-
-
-onsuccess:
-    summarise(STUDY)
-
-
-onerror:
-    summarise(STUDY)
+    message:
+        "All selected cells are there"
