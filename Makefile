@@ -8,8 +8,8 @@ PYTHON ?= python3 python3.12 python3.11
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help smoke test test-slurm prove-invalidation lint format bench docs docs-links envs train-env client-env docs-env locks schemas\
-    clean
+.PHONY: help smoke test test-slurm prove-invalidation lint format bench docs docs-links venv envs train-env client-env \
+    docs-env locks schemas clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -57,6 +57,8 @@ docs: docs-env ## Build the docs as a site in docs/_build/html, without a networ
 
 docs-links: docs-env ## Ask every address that the docs name whether it still answers (needs a network)
 	@envs/run docs -- sphinx-build -M linkcheck docs docs/_build --quiet
+
+venv: .venv/.complete ## Build .venv alone: enough to plan, and to draw what is measured
 
 envs: .venv/.complete train-env client-env ## Build the environments ahead, for nodes without a network
 	@if command -v nvidia-smi >/dev/null; then envs/run --build train-flash@3.12 && envs/run --build vllm; fi
