@@ -11,14 +11,6 @@ from markdown_it import MarkdownIt
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md"))]
 
-PROGRAMS = (
-    "apt-get|bash|cat|cd|cp|envs/run|export|git|less|make|mkdir|mv|pip|pytest|python3?|rm|rsync|sbatch|scp|snakemake|"
-    "source|srun|tail|tmux|uv|watch"
-)
-"""What a line of an unnamed block must start with to be a command; variables may be set before it."""
-COMMAND = re.compile(rf"([A-Z_]+=\S* )*({PROGRAMS}|\./\S+)( |$)")
-DRAWING = re.compile("[─│├└]")
-
 
 @dataclass
 class Block:
@@ -57,12 +49,11 @@ def blocks(page: str) -> Iterator[Block]:
 
 
 def commands(block: Block) -> list[Command]:
-    """The commands of a block: lines after a prompt (console), all lines (sh), or all lines if one is a command."""
+    """The commands of a block: after a prompt (console), or every line. What holds no commands names its language."""
     lines = block.text.splitlines()
     if block.info == "console":
         return _with_output(block, lines)
-    is_shell = any(COMMAND.match(line) and not DRAWING.search(line) for line in lines)
-    if block.info not in ("", "sh") or not is_shell:
+    if block.info not in ("", "sh", "bash", "shell"):
         return []
     return [command for number, line in enumerate(lines) for command in _parsed(block, number, line)]
 
