@@ -16,6 +16,8 @@ PROVENANCE = ("host", "kernel", "cpu_model", "cpu_cores", "python", "git_commit"
 MEASURED_GPU = ("sm_clock_mhz", "memory_clock_mhz", "power_limit_w", "mean_power_w")
 DECLARED = ("spec.hardware.", "spec.software.")
 """Where a spec declares what is detected as well; what agrees with it is said once."""
+FOUND_BATCH = "metrics.batch"
+"""What a search for the largest batch found."""
 NOT_COMPARED = ("SLURM_",)
 """Prefixes of variables that differ by job and steer no library."""
 
@@ -44,7 +46,7 @@ def differences(pairs: Sequence[Pair]) -> list[Difference]:
             if isinstance(mine, float) and isinstance(other, float):
                 if abs(mine - other) > TOLERANCE * max(abs(mine), abs(other)):
                     ranges.setdefault(name, []).append((pair.left_id, mine, other))
-            elif _shown(mine) != _shown(other):
+            elif _shown(mine) != _shown(other) and not (name == FOUND_BATCH and None in (mine, other)):
                 found.setdefault((name, _shown(mine), _shown(other)), []).append(pair.left_id)
     listed = [Difference(*names, ids) for names, ids in found.items()]
     listed += [_range(name, cells) for name, cells in ranges.items()]
@@ -56,7 +58,7 @@ def _fields(runs: Sequence[Measurement]) -> Fields:
     result = runs[0].result
     fields = dict(_flat("spec", result.spec.model_dump(mode="json")))
     if isinstance(result.metrics, TrainingMetrics):
-        fields["metrics.batch"] = result.metrics.batch
+        fields[FOUND_BATCH] = result.metrics.batch
     fields["flags"] = ", ".join(result.flags)
     detected = _provenance(result.provenance) if result.provenance else {}
     declared = {name.removeprefix(prefix): value for name, value in fields.items() for prefix in DECLARED}

@@ -18,7 +18,8 @@ from dissect.tables.render import markdown
 ENDS = ("", "_low", "_high")
 LINE_COLUMNS = (
     "left_id", "right_id", "point", "quantity",
-    *(f"{side}{end}" for side in ("left", "right", "ratio") for end in ENDS), "verdict", "chance_if_equal", "chance_if_different", "left_spread", "right_spread", "left_runs", "right_runs",
+    *(f"{side}{end}" for side in ("left", "right", "ratio") for end in ENDS),
+    "verdict", "chance_if_equal", "chance_if_different", "left_spread", "right_spread", "left_runs", "right_runs",
     "left_status", "right_status", "left_flags", "right_flags", "left_keys", "right_keys",
 )  # fmt: skip
 DIFFERENCE_COLUMNS = ("field", "left", "right", "n_cells", "of", "cells")
@@ -85,9 +86,8 @@ def _numbers(compared: Compared) -> Grid:
         columns=[("Left",), ("Right",), ("Right / left",), ("Verdict",)],
         entries=[_entries(line) for line in lines],
         remarks=[
-            f"faster, slower: further apart than {margin}, and of those that are called so at most {100 * LEVEL:g} % are "
-            f"expected to be false; no difference: within {margin} of each other, with the same promise; "
-            "cannot tell: neither.",
+            f"faster, slower: further apart than {margin}; at most {100 * LEVEL:g} % of those called so are expected "
+            f"to be false. no difference: within {margin} of each other, with the same promise. cannot tell: neither.",
             "not tested: a run gives a single number, so nothing says how far it would repeat.",
             "Intervals are combined end against end. They hold what varies within a run; what varies between runs is "
             "in them only where a side has several, whose intervals are joined.",
