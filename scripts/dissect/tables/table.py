@@ -1,4 +1,4 @@
-"""One table in its three forms, from its manifest and the published results."""
+"""One table in its four forms, from its manifest and the published results."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout, Layout, PlatformTableLayout, TableLayout
 from dissect.tables import platforms
 from dissect.tables.pivot import pivot
-from dissect.tables.render import latex, markdown
+from dissect.tables.render import html, latex, markdown
 from dissect.tables.tidy import read_records, tidy_frame, to_csv
 from dissect.tables.views import VIEWS
 
@@ -23,6 +23,7 @@ class Table:
     csv: str
     markdown: str
     latex: str
+    html: str
 
 
 def build_table(manifest: Manifest, project: Path) -> Table:
@@ -41,4 +42,4 @@ def build_table(manifest: Manifest, project: Path) -> Table:
         frame = tidy_frame(records, VIEWS[layout.view])
         shown = layout.table if isinstance(layout, FigureLayout) else layout
         grids = pivot(manifest, shown, frame if shown.view == layout.view else tidy_frame(records, VIEWS[shown.view]))
-    return Table(to_csv(frame), markdown(grids), latex(grids))
+    return Table(to_csv(frame), markdown(grids), latex(grids), html(grids))
