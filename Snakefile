@@ -4,6 +4,9 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+report: "rules/captions/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/progress.smk"
 include: "rules/inspect.smk"
@@ -38,7 +41,7 @@ rule all:
     default_target: True
     input:
         STUDY.targets,
-        expand(TABLE, experiment=STUDY.wanted("table"), format=TABLE_FORMATS),
+        expand(TABLE, experiment=STUDY.wanted("table") + STUDY.wanted("figure"), format=TABLE_FORMATS),
         expand(FIGURE, experiment=STUDY.wanted("figure"), format=FIGURE_FORMATS),
         REPORT,
     message:

@@ -23,7 +23,7 @@ CELL_LOG = "results/logs/{cell}/{key}.log"
 REMEASURED = "results/remeasured/{run}/{cell}/{key}.json"
 MANIFEST = "results/manifests/{experiment}.json"
 TABLE = "results/tables/{experiment}.{format}"
-TABLE_FORMATS = ["csv", "md", "tex"]
+TABLE_FORMATS = ["csv", "md", "tex", "html"]
 FIGURE = "results/figures/{experiment}.{format}"
 FIGURE_FORMATS = ["pdf", "svg", "png"]
 REPORT = "results/report/index.html"
@@ -79,6 +79,17 @@ def threads_of(wildcards):
 def requests(request):
     """What a batch system is asked for, entry by entry; a local run takes no notice of them."""
     return {name: lambda wildcards, name=name: request(wildcards)[name] for name in NAMES}
+
+
+def heading_of(part):
+    """Title, caption or category of a table or figure."""
+    return lambda wildcards: getattr(STUDY.heading(wildcards.experiment), part)
+
+
+def in_report(path, form):
+    """A file that `snakemake --report` shows, named and explained as the experiment's file does."""
+    labels = lambda wildcards: STUDY.heading(wildcards.experiment).labels(form)
+    return report(path, caption="captions/item.rst", category=heading_of("category"), labels=labels)
 
 
 wildcard_constraints:
