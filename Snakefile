@@ -19,6 +19,7 @@ include: "rules/remeasure.smk"
 include: "rules/packs.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
+include: "rules/report.smk"
 include: "rules/plan.smk"
 include: "rules/exchange.smk"
 include: "rules/hooks.smk"
@@ -32,6 +33,7 @@ localrules:
     plan,
     write_table,
     draw_figure,
+    write_report,
 
 
 rule all:
@@ -40,6 +42,7 @@ rule all:
         STUDY.targets,
         expand(TABLE, experiment=STUDY.wanted("table") + STUDY.wanted("figure"), format=TABLE_FORMATS),
         expand(FIGURE, experiment=STUDY.wanted("figure"), format=FIGURE_FORMATS),
+        REPORT,
     message:
         "Everything is there"
 

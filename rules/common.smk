@@ -9,7 +9,7 @@ PYTHON = sys.executable
 sys.path.insert(0, str(PROJECT / "scripts"))
 
 from dissect.cells.packs import pack_config, pack_platforms, pack_request
-from dissect.cells.resources import NAMES, resources_of
+from dissect.cells.resources import NAMES, resources_of, share_of_cores
 from dissect.cells.study import load_study, write_manifests
 from dissect.config.errors import ConfigError
 from dissect.preflight import refuse_what_cannot_run
@@ -26,8 +26,10 @@ TABLE = "results/tables/{experiment}.{format}"
 TABLE_FORMATS = ["csv", "md", "tex", "html"]
 FIGURE = "results/figures/{experiment}.{format}"
 FIGURE_FORMATS = ["pdf", "svg", "png"]
+REPORT = "results/report/index.html"
 
-# Two measurements side by side would disturb each other: a cell takes all cores of the machine at hand.
+# Two measurements side by side would disturb each other: a cell takes all cores of the machine at hand, unless its GPUs
+# are shared out: --resources gpu=4.
 ALL_CORES = workflow.cores or 1
 
 # `snakemake progress` writes nothing: a run goes on beside it.
@@ -67,6 +69,11 @@ def request_for(cell):
 
 def request_of(wildcards):
     return request_for(cell_of(wildcards))
+
+
+def threads_of(wildcards):
+    shared = workflow.global_resources.get("gpu")
+    return share_of_cores(request_of(wildcards), ALL_CORES, shared and shared.value)
 
 
 def requests(request):

@@ -21,7 +21,7 @@ rule remeasure_cell:
         temp(touch(REMEASURED)),
     log:
         "results/logs/remeasured/{run}/{cell}/{key}.log",
-    threads: ALL_CORES
+    threads: threads_of
     resources:
         **requests(request_of),
         launcher=launcher_of,

@@ -63,6 +63,10 @@ def test_plan_says_what_would_run(clone: Clone, profile: str | None) -> None:
     assert {row["platform"] for row in by_status["cached"]} == {"cpu"}
     assert {row["reason"] for row in by_status["unsupported"]} == {"the platform names no FlashAttention kernel"}
     assert "h200" in {row["platform"] for row in by_status["to run"]}
+    asked = next(row for row in by_status["to run"] if row["workload"].endswith("-n4"))
+    assert (asked["gpus"], asked["nodes"]) == ("4", "1")
+    assert int(asked["memory_mb"]) > 512 * 1024
+    assert int(asked["runtime_min"]) > 0
     assert f"{len(rows)} cells" in run.output
     assert clone.measured() == []
 

@@ -18,6 +18,8 @@ from dissect.config.root import RootConfig
 
 ROOT_FILE = "config/config.yaml"
 CLAIMS_FILE = "config/references/paper.yaml"
+REPORT = "report"
+"""Name of the manifest of the report page, so of no table or figure."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,16 @@ def _read_platforms(folder: Path) -> dict[str, Platform]:
     for path in sorted(folder.glob("*.yaml")):
         shown = f"config/platforms/{path.name}"
         raw[_stem(path, shown)] = read_yaml(path, shown)
-    return {name: validate(Platform, _inherit(name, raw), f"config/platforms/{name}.yaml") for name in raw}
+    merged = {name: _inherit(name, raw) for name in raw}
+    # What is wrong with a platform is said of it, and not of one that extends it.
+    parents_first = sorted(raw, key=lambda name: _generation(name, raw))
+    return {name: validate(Platform, merged[name], f"config/platforms/{name}.yaml") for name in parents_first}
+
+
+def _generation(name: str, raw: Mapping[str, dict[str, Any]]) -> int:
+    """How many platforms stand above this one."""
+    parent = raw[name].get("extends")
+    return 0 if parent is None else 1 + _generation(parent, raw)
 
 
 def _inherit(name: str, raw: Mapping[str, dict[str, Any]], chain: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -153,10 +164,9 @@ def _check_references(catalog: Catalog) -> None:
         _check_known(file, "axes.model", "model", models if isinstance(models, list) else [], catalog.models)
         for path, method in _methods_of(experiment):
             methods_of(experiment, method, catalog.methods, f"{file}: {path}")
-    if CLAIMS in catalog.experiments:
-        raise ConfigError(
-            f"config/experiments/{CLAIMS}.yaml: the table of this name is that of {CLAIMS_FILE}; rename it"
-        )
+    for name, owner in ((CLAIMS, f"that of {CLAIMS_FILE}"), (REPORT, "the report page")):
+        if name in catalog.experiments:
+            raise ConfigError(f"config/experiments/{name}.yaml: the name '{name}' is taken by {owner}; rename it")
     _check_claims(catalog)
     for letter, entry in catalog.methods.letters.items():
         for key in ("knobs_with", "excludes"):
