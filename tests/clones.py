@@ -61,6 +61,12 @@ class Clone:
         assert old in text, f"{file} no longer says: {old}"
         path.write_text(text.replace(old, new, 1))
 
+    def own_scripts(self) -> None:
+        """A copy of scripts/ in place of the link to the real ones, to be changed."""
+        if (self.folder / "scripts").is_symlink():
+            (self.folder / "scripts").unlink()
+            shutil.copytree(ROOT / "scripts", self.folder / "scripts")
+
     def bytes_of(self, pattern: str) -> dict[str, bytes]:
         """Content of files below results/."""
         found = (self.folder / "results").glob(pattern)
