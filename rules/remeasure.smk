@@ -10,6 +10,8 @@ rule remeasure:
         [path.replace("results/cells", f"results/remeasured/{RUN}") for path in STUDY.selected_targets],
     log:
         "results/logs/remeasured/remeasure.log",
+    message:
+        "All of them are measured again"
     shell:
         "rm -rf results/remeasured 2>{log:q}"
 

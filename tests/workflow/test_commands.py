@@ -100,6 +100,15 @@ def _key_of(clone: Clone, fragment: str) -> str:
     return line.split("/")[-1].split(".json")[0]
 
 
+def test_what_a_run_prints_fits_a_screen(clone: Clone) -> None:
+    """No list of all files, no reasons, no facts of the host: a line per job, its end, and how far it is."""
+    (clone.folder / "results/tables/table_III.csv").unlink()
+    output = clone.snakemake("all").output
+    assert "Job 0: Everything is there" in output
+    assert max(len(line) for line in output.splitlines()) < 200
+    assert "SNAKEMAKE" not in output
+
+
 def test_a_name_of_no_cell_is_one_sentence(clone: Clone) -> None:
     stale = "results/cells/pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2/0123456789ab.json"
     run = clone.snakemake(stale, expect=1)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Never
 
+from dissect.activity import announced
 from dissect.cells.spec import InspectSpec, OperatorSpec, ServeSpec, Spec, TrainingSpec, canonical_spec, spec_key
 from dissect.outcome import Phase, Status
 from dissect.result import Result, parse_result
@@ -59,7 +60,8 @@ def measure_cell(spec: Spec, store: Store, output: Path, remeasure: bool, launch
             entry.forget()
         result = entry.result()
         if result is None:
-            result = _measure_and_store(spec, store, entry, launcher)
+            with announced(entry, output, entry.next_attempt()):
+                result = _measure_and_store(spec, store, entry, launcher)
         entry.publish(output)
     return result
 

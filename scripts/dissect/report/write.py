@@ -7,10 +7,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dissect.cells.reported import ReportManifest
 from dissect.report.cell_page import build_cell_page
-from dissect.report.page import STAGE_TITLES, Page, build_page
+from dissect.report.page import Page, build_page
 
 _HERE = Path(__file__).parent
-ASSETS = ("report.css", "page.js")
+ASSETS = ("report.css", "theme.js", "page.js")
 
 
 def write_report(manifest: Path, index: Path, project: Path) -> None:
@@ -32,12 +32,12 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
     for figure in (item.figure for section in page.sections for item in section.items if item.figure):
         shutil.copyfile(figure, folder / "figures" / figure.name)
     _write_cells(page, templates, folder / "cells", project)
-    index.write_text(templates.get_template("page.html.j2").render(page=page, stages=STAGE_TITLES), encoding="utf-8")
+    index.write_text(templates.get_template("page.html.j2").render(page=page), encoding="utf-8")
 
 
 def environment() -> Environment:
     """Templates: whatever is put into them is escaped, and a name that they do not have is an error."""
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -45,6 +45,9 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    # What sorting needs, and no digit more: there are thousands.
+    made.filters["round_to_six"] = "{:.6g}".format
+    return made
 
 
 def _write_cells(page: Page, templates: Environment, folder: Path, project: Path) -> None:
