@@ -72,6 +72,8 @@
       return { ...look, ...given, title: { ...given.title, standoff: 8 } };
     };
     const rows = meta.row_px ? new Set(data.flatMap((trace) => trace.y)).size : 0;
+    // On a phone the names of the front have no room; a touch tells them.
+    if (narrow) for (const trace of data) if (trace.meta?.front) trace.mode = "lines";
     const names = data.filter(({ showlegend }) => showlegend !== false).map(({ name }) => name.length);
     const across = Math.max(1, Math.floor((chart.place.clientWidth - 80) / (7 * Math.max(...names) + 48)));
     const legend = 20 * Math.ceil(names.length / across);

@@ -52,6 +52,7 @@ def phase_charts(cells: Cells) -> Iterator[Chart]:
     ]
     yield Chart(
         name="phases",
+        stage="profile",
         title="Where the time of a training step goes",
         caption=f"{_PHASES_CAPTION} {_without(rows)}".rstrip(),
         figure={"data": traces, "layout": _layout(cells, "Share of the phase (%)", "step_phase", choices)},
@@ -76,6 +77,7 @@ def module_charts(cells: Cells) -> Iterator[Chart]:
     ]
     yield Chart(
         name="modules",
+        stage="profile",
         title="Which modules take the time",
         caption=f"{_MODULES_CAPTION} {_without(rows)}".rstrip(),
         figure={"data": traces, "layout": _layout(cells, "Share of the kernel time (%)", "direction", choices)},

@@ -34,6 +34,8 @@ class Chart:
 
     name: str
     """Of the element in the page: letters, digits and hyphens."""
+    stage: str
+    """Where in the page it stands."""
     title: str
     caption: str
     """In plain words: what is drawn, and how many cells have no number."""

@@ -59,6 +59,7 @@ def latency_charts(cells: Cells) -> Iterator[Chart]:
         told = [_CAPTION, *([f"{len(absent)} kinds of samples are missing."] if absent else []), count_missing(rows)]
         yield Chart(
             name=f"latency-{number + 1}",
+            stage="serve",
             title=f"Serving on {cells.manifest.platforms[platform].label}: latency of the requests",
             caption=" ".join(filter(None, told)),
             figure={"data": list(_traces(cells, measured)), "layout": _layout()},

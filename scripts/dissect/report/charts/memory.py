@@ -47,6 +47,7 @@ def memory_charts(cells: Cells) -> Iterator[Chart]:
         if measured:
             yield Chart(
                 name=f"memory-{stage}",
+                stage=stage,
                 title=f"{title}: throughput against memory",
                 caption=f"{_CAPTION} {count_missing(rows)}".rstrip(),
                 figure={"data": list(_traces(cells, measured)), "layout": _layout(measured)},

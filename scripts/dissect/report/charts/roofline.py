@@ -40,6 +40,7 @@ def roofline_charts(cells: Cells) -> Iterator[Chart]:
     said = f"No peak and no memory bandwidth are declared, so there is no roof: {', '.join(bare)}." if bare else ""
     yield Chart(
         name="roofline",
+        stage="operators",
         title="Roofline of matrix products",
         caption=" ".join(filter(None, [_CAPTION, said, count_missing(rows, "size")])),
         figure={

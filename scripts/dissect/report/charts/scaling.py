@@ -44,6 +44,7 @@ def scaling_charts(cells: Cells) -> Iterator[Chart]:
     traces = [trace for n, group in enumerate(several) for trace in _traces(cells, rows_of(group, "training"), n)]
     yield Chart(
         name="scaling",
+        stage="pretrain",
         title="Throughput over the number of GPUs",
         caption=f"{_CAPTION} {count_missing(rows)}".rstrip(),
         figure={"data": traces, "layout": _layout(rows)},
