@@ -15,6 +15,7 @@ include: "rules/remeasure.smk"
 include: "rules/packs.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
+include: "rules/report.smk"
 include: "rules/plan.smk"
 include: "rules/exchange.smk"
 
@@ -27,6 +28,7 @@ localrules:
     plan,
     write_table,
     draw_figure,
+    write_report,
 
 
 rule all:
@@ -35,6 +37,7 @@ rule all:
         STUDY.targets,
         expand(TABLE, experiment=STUDY.wanted("table"), format=TABLE_FORMATS),
         expand(FIGURE, experiment=STUDY.wanted("figure"), format=FIGURE_FORMATS),
+        REPORT,
 
 
 rule cells:

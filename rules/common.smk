@@ -25,6 +25,7 @@ TABLE = "results/tables/{experiment}.{format}"
 TABLE_FORMATS = ["csv", "md", "tex"]
 FIGURE = "results/figures/{experiment}.{format}"
 FIGURE_FORMATS = ["pdf", "svg", "png"]
+REPORT = "results/report/index.html"
 
 # Two measurements side by side would disturb each other: a cell takes all cores of the machine at hand.
 ALL_CORES = workflow.cores or 1

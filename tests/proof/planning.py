@@ -20,6 +20,7 @@ from snakemake.settings.types import (
 )
 
 DRAWING = ("write_table", "draw_figure")
+REPORT = "write_report"
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,12 @@ def _plan_of(workflow: Any) -> Plan:
 
 
 def _cells(jobs: Iterable[Any]) -> frozenset[tuple[str, str]]:
-    measuring = [job for job in jobs if job.output and job.rule.name not in DRAWING]
+    measuring = [job for job in jobs if job.output and job.rule.name not in (*DRAWING, REPORT)]
     return frozenset((job.wildcards.cell, job.wildcards.key) for job in measuring)
 
 
 def _in_order(dag: Any) -> list[Any]:
     """Jobs that must run, each after those whose outputs it reads."""
     waiting = [job for job in dag.needrun_jobs(exclude_finished=False) if job.output]
-    return sorted(waiting, key=lambda job: [*DRAWING].index(job.rule.name) if job.rule.name in DRAWING else -1)
+    order = [*DRAWING, REPORT]
+    return sorted(waiting, key=lambda job: order.index(job.rule.name) if job.rule.name in order else -1)

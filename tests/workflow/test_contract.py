@@ -30,7 +30,7 @@ def test_only_the_tables_that_read_a_cell_are_built_again(clone: Clone) -> None:
     """Point 1."""
     clone.edit("config/config.yaml", "overrides: {}", "overrides: {'*/cpu/*/*/Z2/*': {sampling: {budget_s: 99}}}")
     run = clone.snakemake("all")
-    assert sorted(run.jobs) == [f"Measure {Z2_CELL}", "Write table table_III"]
+    assert sorted(run.jobs) == [f"Measure {Z2_CELL}", "Write report", "Write table table_III"]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_label_redraws_and_measures_nothing(variant: Clone) -> None:
 def test_plot_settings_touch_their_own_figure_only(clone: Clone) -> None:
     """Point 2."""
     clone.edit("config/experiments/fig_4.yaml", "caption: Throughput", "caption: The throughput")
-    assert set(clone.snakemake("all").jobs) == {"Write table fig_4", "Draw figure fig_4"}
+    assert set(clone.snakemake("all").jobs) == {"Write table fig_4", "Draw figure fig_4", "Write report"}
     assert clone.measured() == []
 
 
@@ -81,7 +81,7 @@ def test_going_back_measures_nothing(clone: Clone) -> None:
     assert len(clone.measured()) == 2
     clone.edit("config/methods.yaml", "knobs: {zero_stage: 1}", "knobs: {zero_stage: 2}")
     run = clone.snakemake("all")
-    assert run.jobs == ["Write table table_III"]
+    assert run.jobs == ["Write table table_III", "Write report"]
     assert clone.bytes_of("tables/*.csv") == before
 
 
@@ -96,7 +96,8 @@ def test_a_platform_more_and_a_platform_less(clone: Clone) -> None:
     clone.edit("config/config.yaml", "platforms: [cpu, a800]", "platforms: [cpu]")
     run = clone.snakemake("all")
     assert clone.measured() == []
-    assert set(run.jobs) == {"Write table table_III", "Write table table_IV", "Write table fig_4", "Draw figure fig_4"}
+    tables = {"Write table table_III", "Write table table_IV", "Write table fig_4"}
+    assert set(run.jobs) == {*tables, "Draw figure fig_4", "Write report"}
 
 
 def test_a_lock_measures_its_environment_again(clone: Clone) -> None:

@@ -40,7 +40,7 @@ def test_tables_of_three_clusters_without_measuring_anything(exports: dict[str, 
         assert "2 cells added, 0 were here, 0 conflicts; 0 are of no table" in run.output
     laptop.edit("config/config.yaml", "platforms: [cpu]", "platforms: [cpu, a800, h200]")
     run = laptop.snakemake("all")
-    assert sorted(run.jobs) == ["Write table table_I", "Write table table_IV"]
+    assert sorted(run.jobs) == ["Write report", "Write table table_I", "Write table table_IV"]
     assert laptop.measured() == []
     table = (laptop.folder / "results/tables/table_IV.md").read_text()
     assert all(label in table for label in ("CPU", "A800", "H200"))

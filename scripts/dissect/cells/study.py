@@ -12,8 +12,9 @@ from dissect.cells.globs import NO_NAME, PARTS, CellGlob, parse_glob
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.overrides import Override
 from dissect.cells.references import Reference, publish_references, read_sets, references_of
+from dissect.cells.reported import report_manifest
 from dissect.cells.resolve import expand
-from dissect.config.catalog import ROOT_FILE, Catalog, load_catalog
+from dissect.config.catalog import REPORT, ROOT_FILE, Catalog, load_catalog
 from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError
 from dissect.config.kinds import LETTER_STAGES, Suite
@@ -173,8 +174,9 @@ def write_manifests(study: Study, project: Path) -> None:
     publish_references(project)
     folder = project / MANIFESTS_DIR
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*study.experiments, CLAIMS):
-        path, text = folder / f"{name}.json", study.manifest(name).to_json()
+    texts = {name: study.manifest(name).to_json() for name in (*study.experiments, CLAIMS)}
+    for name, text in (texts | {REPORT: report_manifest(study.catalog).to_json()}).items():
+        path = folder / f"{name}.json"
         if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
             path.write_text(text, encoding="utf-8")
 

@@ -18,6 +18,8 @@ from dissect.config.root import RootConfig
 
 ROOT_FILE = "config/config.yaml"
 CLAIMS_FILE = "config/references/paper.yaml"
+REPORT = "report"
+"""Name of the manifest of the report page, so of no table or figure."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +155,9 @@ def _check_references(catalog: Catalog) -> None:
         _check_known(file, "axes.model", "model", models if isinstance(models, list) else [], catalog.models)
         for path, method in _methods_of(experiment):
             methods_of(experiment, method, catalog.methods, f"{file}: {path}")
-    if CLAIMS in catalog.experiments:
-        raise ConfigError(
-            f"config/experiments/{CLAIMS}.yaml: the table of this name is that of {CLAIMS_FILE}; rename it"
-        )
+    for name, owner in ((CLAIMS, f"that of {CLAIMS_FILE}"), (REPORT, "the report page")):
+        if name in catalog.experiments:
+            raise ConfigError(f"config/experiments/{name}.yaml: the name '{name}' is taken by {owner}; rename it")
     _check_claims(catalog)
     for letter, entry in catalog.methods.letters.items():
         for key in ("knobs_with", "excludes"):

@@ -5,11 +5,31 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The cell behind an entry, by its ids."""
+
+    key: str | None
+    """None where nothing can be measured."""
+    stage: str
+    platform: str
+    """``<platform>@<set>`` of a reference."""
+    model: str
+    framework: str
+    method: str
+    reason: str | None = None
+    """Why it has no numbers; None if it has."""
+
+
+@dataclass(frozen=True)
 class Entry:
     """What stands in one place of a table, with the footnotes that belong to it."""
 
     text: str
     notes: tuple[str, ...] = ()
+    origin: Origin | None = None
+    """None where the table has no cell."""
+    value: float | None = None
+    """The number as the CSV has it; None for everything else."""
 
 
 @dataclass(frozen=True)

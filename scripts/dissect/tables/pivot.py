@@ -1,6 +1,7 @@
 """From tidy rows to tables in the paper's layout: each cell at its row and column."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ from dissect.cells.manifest import Manifest
 from dissect.config.layout import VIEW_AXES, Axis, TableLayout
 from dissect.outcome import Status
 from dissect.tables.columns import Quantity
-from dissect.tables.grid import Entry, Grid
+from dissect.tables.grid import Entry, Grid, Origin
 from dissect.tables.labels import axis_label, axis_order, row_header
 from dissect.tables.marks import UNPLANNED, flag_notes, mark, short_mark
 from dissect.tables.remarks import remarks
@@ -115,13 +116,16 @@ def _entries(row: Row | None, quantities: Sequence[Quantity]) -> list[Entry]:
     if row is None:
         return [UNPLANNED] + [Entry(UNPLANNED.text)] * (len(quantities) - 1)
     if row["status"] != Status.OK:
-        return [mark(row)] + [Entry(short_mark(row["status"]))] * (len(quantities) - 1)
-    entries = [_number(row, quantity) for quantity in quantities]
-    return [Entry(entries[0].text, entries[0].notes + flag_notes(row)), *entries[1:]]
+        entries = [mark(row)] + [Entry(short_mark(row["status"]))] * (len(quantities) - 1)
+    else:
+        first, *others = (_number(row, quantity) for quantity in quantities)
+        entries = [replace(first, notes=first.notes + flag_notes(row)), *others]
+    ids = {name: row[name] for name in ("key", "stage", "platform", "model", "framework", "method", "reason")}
+    return [replace(entry, origin=Origin(**ids)) for entry in entries]
 
 
 def _number(row: Row, quantity: Quantity) -> Entry:
     if row[quantity.name] is None:
         return Entry("n/a", (f"n/a: {quantity.absent}",))
     ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.interval else []
-    return Entry(quantity.show(row[quantity.name], *ends))
+    return Entry(quantity.show(row[quantity.name], *ends), value=row[quantity.name])

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from dissect.cells.manifest import Fact, Manifest
 from dissect.metrics.inspection import InspectMetrics
 from dissect.tables.columns import GIB, Record, Scalar, metrics_of, status_of
-from dissect.tables.grid import Entry, Grid
+from dissect.tables.grid import Entry, Grid, Origin
 from dissect.tables.marks import mark
 from dissect.tables.tidy import plain_rows
 
@@ -61,12 +61,7 @@ def table_grid(manifest: Manifest, records: list[Record], frame: pd.DataFrame) -
         rows=[(fact,) for fact in facts],
         columns=[(label, what) for label in labels.values() for what in ("declared", "detected")],
         entries=[
-            [
-                entry
-                for name in labels
-                for entry in (_declared_entry(cells[name, fact]), _detected(cells[name, fact], by_platform.get(name)))
-            ]
-            for fact in facts
+            [entry for name in labels for entry in _pair(cells[name, fact], by_platform.get(name))] for fact in facts
         ],
         alignment="left",
         remarks=[f"{p.label}: peaks from {p.peak_source}." for p in manifest.platforms.values() if p.peak_source],
@@ -92,6 +87,17 @@ def _row(manifest: Manifest, name: str, fact: str, record: Record | None) -> dic
         "agrees": None if agrees is None else "yes" if agrees else "no",
         "source": record.cell.path,
     }
+
+
+def _pair(row: Mapping[str, Scalar], record: Record | None) -> list[Entry]:
+    """What is declared, and what was detected."""
+    entries = [_declared_entry(row), _detected(row, record)]
+    if record is None:
+        return entries
+    cell = record.cell
+    reason = None if _inspected(record) else _why_not_inspected(record)
+    origin = Origin(cell.key, cell.stage, cell.platform, cell.model, cell.framework, cell.method, reason)
+    return [replace(entry, origin=origin) for entry in entries]
 
 
 def _declared_entry(row: Mapping[str, Scalar]) -> Entry:

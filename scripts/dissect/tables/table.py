@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from pydantic import TypeAdapter
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout, Layout, PlatformTableLayout, TableLayout
 from dissect.tables import platforms
+from dissect.tables.columns import Record
+from dissect.tables.grid import Grid
 from dissect.tables.pivot import pivot
 from dissect.tables.render import latex, markdown
 from dissect.tables.tidy import read_records, tidy_frame, to_csv
@@ -32,13 +35,17 @@ def build_table(manifest: Manifest, project: Path) -> Table:
         ResultError: a result is missing or broken.
         LayoutError: the layout does not fit the cells.
     """
-    records = read_records(manifest, project)
+    frame, grids = lay_out(manifest, read_records(manifest, project))
+    return Table(to_csv(frame), markdown(grids), latex(grids))
+
+
+def lay_out(manifest: Manifest, records: list[Record]) -> tuple[pd.DataFrame, list[Grid]]:
+    """The tidy rows of a manifest's cells, and what people see of them; raises LayoutError."""
     layout = _LAYOUT.validate_python(manifest.layout)
     if isinstance(layout, PlatformTableLayout):
         frame = platforms.table_frame(manifest, records)
-        grids = [platforms.table_grid(manifest, records, frame)] if records else []
-    else:
-        frame = tidy_frame(records, VIEWS[layout.view])
-        shown = layout.table if isinstance(layout, FigureLayout) else layout
-        grids = pivot(manifest, shown, frame if shown.view == layout.view else tidy_frame(records, VIEWS[shown.view]))
-    return Table(to_csv(frame), markdown(grids), latex(grids))
+        return frame, [platforms.table_grid(manifest, records, frame)] if records else []
+    frame = tidy_frame(records, VIEWS[layout.view])
+    shown = layout.table if isinstance(layout, FigureLayout) else layout
+    same = shown.view == layout.view
+    return frame, pivot(manifest, shown, frame if same else tidy_frame(records, VIEWS[shown.view]))

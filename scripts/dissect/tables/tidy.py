@@ -1,5 +1,6 @@
 """Results of one table's cells, and the tidy CSV made of them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from dissect.tables.columns import Record
 from dissect.tables.view import View
 
 
-def read_records(manifest: Manifest, project: Path) -> list[Record]:
+def read_records(manifest: Manifest, project: Path, read: Callable[[Path], Result] = read_result) -> list[Record]:
     """Every cell of the manifest with its published result, in the manifest's order.
 
     Raises:
@@ -21,7 +22,7 @@ def read_records(manifest: Manifest, project: Path) -> list[Record]:
     objective = manifest.layout.get("slo")
     slo = Slo.model_validate(objective) if objective else None
     return [
-        Record(cell, manifest.platforms[cell.platform], _read(cell, project) if cell.path else None, slo)
+        Record(cell, manifest.platforms[cell.platform], _read(cell, project, read) if cell.path else None, slo)
         for cell in manifest.cells
     ]
 
@@ -48,9 +49,9 @@ def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _read(cell: ManifestCell, project: Path) -> Result:
+def _read(cell: ManifestCell, project: Path, read: Callable[[Path], Result]) -> Result:
     path = project / str(cell.path)
-    result = read_result(path)
+    result = read(path)
     if result.key != cell.key:
         raise ResultError(f"{path}: holds the cell {result.key}, but the manifest wants {cell.key} for {cell.id}")
     return result

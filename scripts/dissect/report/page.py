@@ -1,0 +1,209 @@
+"""What stands on the page, from manifests, published results, verdicts and drawn figures."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from dissect.cells.manifest import Manifest, read_manifest
+from dissect.cells.reported import ReportItem, ReportManifest
+from dissect.config.claims import CLAIMS
+from dissect.report.grid_table import IDS, GridTable, grid_table, ids_of
+from dissect.report.verdicts import PageClaim, read_claims
+from dissect.result import Result, read_result
+from dissect.tables.columns import Record
+from dissect.tables.grid import Origin
+from dissect.tables.labels import FRAMEWORKS
+from dissect.tables.table import lay_out
+from dissect.tables.tidy import read_records
+
+STAGE_TITLES = {
+    "inspect": "Platforms",
+    "pretrain": "Pre-training",
+    "profile": "A step taken apart",
+    "finetune": "Fine-tuning",
+    "serve": "Serving",
+    "operators": "Operators",
+}
+FILTER_TITLES = {
+    "stage": "Stage",
+    "platform": "Platform",
+    "model": "Model",
+    "framework": "Framework",
+    "method": "Method",
+}
+TABLES_DIR = "results/tables"
+FIGURES_DIR = "results/figures"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One table or figure of the paper."""
+
+    name: str
+    kind: str
+    title: str
+    caption: str
+    tables: Sequence[GridTable]
+    claims: Sequence[PageClaim]
+    figure: Path | None
+    """SVG that the workflow drew."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """All items of one stage."""
+
+    stage: str
+    title: str
+    items: Sequence[Item]
+    claims: Sequence[PageClaim]
+    """About tables and figures that this page does not have."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One group of choices."""
+
+    axis: str
+    title: str
+    choices: Sequence[tuple[str, str]]
+    """Id and label."""
+
+
+@dataclass(frozen=True)
+class CellEntry:
+    """One key: where it stands, and every record of it, this clone's own first."""
+
+    key: str
+    records: Sequence[tuple[Manifest, Record]]
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything on index.html, and the cells that it links to."""
+
+    sections: Sequence[Section]
+    claims: Sequence[PageClaim]
+    filters: Sequence[Filter]
+    platforms: Mapping[str, str]
+    """Id -> label."""
+    cells: Sequence[CellEntry] = field(default_factory=list)
+
+    @property
+    def verdicts(self) -> Mapping[str, int]:
+        """Verdict -> how often it was given, over claims and platforms."""
+        counts = {"holds": 0, "does not hold": 0, "cannot tell": 0, "not measured": 0}
+        for claim in self.claims:
+            for ruling in claim.rulings:
+                counts[ruling.verdict] += 1
+        return counts
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """An item with what it was made of."""
+
+    item: ReportItem
+    manifest: Manifest
+    records: list[Record]
+    tables: list[GridTable]
+
+
+def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
+    """Read everything that the page shows; ``manifests`` is the folder of manifests, paths are below the project.
+
+    Raises:
+        ResultError: a result is missing or broken.
+        LayoutError: a layout does not fit its cells.
+    """
+    read: Callable[[Path], Result] = cache(read_result)
+    laid = [_lay_out(item, read_manifest(manifests / f"{item.name}.json"), project, read) for item in wanted.items]
+    platforms = {name: facts.label for each in laid for name, facts in each.manifest.platforms.items()}
+    claims: list[PageClaim] = []
+    if wanted.claims:
+        platforms |= {name: f.label for name, f in read_manifest(manifests / f"{CLAIMS}.json").platforms.items()}
+        claims = read_claims(project / TABLES_DIR / f"{CLAIMS}.csv", platforms)
+    items = [_item(each, claims, project) for each in laid]
+    return Page(
+        sections=_sections(wanted, items, claims),
+        claims=claims,
+        filters=_filters(laid, platforms),
+        platforms=platforms,
+        cells=_cells(laid, items),
+    )
+
+
+def _lay_out(item: ReportItem, manifest: Manifest, project: Path, read: Callable[[Path], Result]) -> _Laid:
+    records = read_records(manifest, project, read)
+    _, grids = lay_out(manifest, records)
+    return _Laid(item, manifest, records, [grid_table(grid) for grid in grids])
+
+
+def _item(laid: _Laid, claims: Iterable[PageClaim], project: Path) -> Item:
+    manifest = laid.manifest
+    return Item(
+        name=manifest.name,
+        kind=manifest.kind,
+        title=manifest.title,
+        caption=manifest.caption,
+        tables=laid.tables,
+        claims=[claim for claim in claims if claim.is_about(manifest.title)],
+        figure=project / FIGURES_DIR / f"{manifest.name}.svg" if manifest.kind == "figure" else None,
+    )
+
+
+def _sections(wanted: ReportManifest, items: Sequence[Item], claims: Sequence[PageClaim]) -> list[Section]:
+    placed = {claim.id for item in items for claim in item.claims}
+    rest = [claim for claim in claims if claim.id not in placed]
+    stages = [item.stage for item in wanted.items] + [claim.stage for claim in rest]
+    return [
+        Section(
+            stage=stage,
+            title=STAGE_TITLES[stage],
+            items=[item for item, each in zip(items, wanted.items, strict=True) if each.stage == stage],
+            claims=[claim for claim in rest if claim.stage == stage],
+        )
+        for stage in sorted(set(stages), key=list(STAGE_TITLES).index)
+    ]
+
+
+def origin_of(record: Record) -> Origin:
+    """The ids of a record's cell."""
+    cell = record.cell
+    return Origin(cell.key, cell.stage, cell.platform, cell.model, cell.framework, cell.method)
+
+
+def _filters(laid: Sequence[_Laid], platforms: Mapping[str, str]) -> list[Filter]:
+    labels = {
+        "stage": STAGE_TITLES,
+        "platform": platforms,
+        "model": {name: facts.label for each in laid for name, facts in each.manifest.models.items()},
+        "framework": FRAMEWORKS,
+        "method": {name: facts.label for each in laid for name, facts in each.manifest.methods.items()},
+    }
+    origins = dict.fromkeys(origin_of(record) for each in laid for record in each.records)
+    found = [ids_of(origin) for origin in origins]
+    values = {axis: dict.fromkeys(ids[axis] for ids in found if axis in ids) for axis in IDS}
+    return [
+        Filter(axis, FILTER_TITLES[axis], [(value, labels[axis].get(value, value)) for value in values[axis]])
+        for axis in IDS
+    ]
+
+
+def _cells(laid: Sequence[_Laid], items: Sequence[Item]) -> list[CellEntry]:
+    records: dict[str, dict[str, tuple[Manifest, Record]]] = {}
+    places: dict[str, dict[str, Item]] = {}
+    for each, item in zip(laid, items, strict=True):
+        for record in each.records:
+            if record.result and record.cell.key and record.cell.path:
+                # The table that has an objective knows more of a cell than one that has none.
+                known = records.setdefault(record.cell.key, {})
+                if record.cell.path not in known or record.slo:
+                    known[record.cell.path] = (each.manifest, record)
+                places.setdefault(record.cell.key, {})[item.name] = item
+    return [
+        CellEntry(key, sorted(known.values(), key=lambda one: bool(one[1].cell.reference)), [*places[key].values()])
+        for key, known in sorted(records.items())
+    ]

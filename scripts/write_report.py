@@ -1,0 +1,25 @@
+"""Entry point of the rule ``write_report``: the page of all tables, figures and verdicts, and a page per cell."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from dissect.report.write import write_report
+from dissect.result import ResultError
+from dissect.tables.pivot import LayoutError
+
+
+def main() -> None:
+    """Write index.html and the rest of its folder; paths are relative to the project."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--index", type=Path, required=True)
+    arguments = parser.parse_args()
+    try:
+        write_report(arguments.manifest, arguments.index, Path())
+    except (ResultError, LayoutError) as error:
+        sys.exit(f"llm-dissect: {error}")
+
+
+if __name__ == "__main__":
+    main()
