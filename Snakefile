@@ -18,6 +18,7 @@ include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/plan.smk"
 include: "rules/exchange.smk"
+include: "rules/questions.smk"
 
 
 localrules:

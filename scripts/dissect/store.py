@@ -211,10 +211,15 @@ class Entry:
 
     def next_attempt(self) -> int:
         """1, or one more than the last failed attempt."""
+        failure = self.failure()
+        return failure.attempt + 1 if failure else 1
+
+    def failure(self) -> Failure | None:
+        """The last attempt, if it failed and there is no result since."""
         try:
-            return Failure.model_validate_json(self._failure_path.read_bytes()).attempt + 1
+            return Failure.model_validate_json(self._failure_path.read_bytes())
         except (FileNotFoundError, ValidationError):
-            return 1
+            return None
 
     def write_failure(self, failure: Failure) -> None:
         """Record an attempt that failed."""

@@ -48,5 +48,4 @@ def _slurm_log(cell: Cell, slurm_logs: Path) -> Path | None:
 
 
 def _failure(cell: Cell, store: Store) -> Failure | None:
-    path = store.root / (cell.key or "") / "failure.json"
-    return Failure.model_validate_json(path.read_bytes()) if path.exists() else None
+    return store.entry(cell.key).failure() if cell.key else None

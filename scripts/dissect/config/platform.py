@@ -1,8 +1,9 @@
 """config/platforms/*.yaml: a machine, as declared facts with their sources."""
 
+from datetime import date
 from typing import Annotated, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from dissect.config.environment import Environment, default_environments
 from dissect.config.kinds import (
@@ -157,6 +158,24 @@ class Scheduler(Model):
     """Hours of one allocation that measures this platform's cells one after the other (the target ``packs``)."""
 
 
+def _day(value: object) -> object:
+    """YAML reads a day without quotes as a date."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
+class Price(Model):
+    """What one GPU costs; never part of a cell's identity, and nothing that is measured or drawn in a table."""
+
+    per_gpu_hour: PositiveFloat
+    """Price of one GPU, with its share of the node, for one hour."""
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    """ISO 4217 code, such as ``EUR``."""
+    source: Annotated[str, Field(min_length=1)]
+    """Whose price it is."""
+    date: Annotated[str, BeforeValidator(_day), Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")]
+    """When it was asked: ``2026-03`` or ``2026-03-31``."""
+
+
 class Platform(Model):
     """One platform. Facts stay declared: what is detected goes to provenance and is flagged when it differs."""
 
@@ -194,6 +213,8 @@ class Platform(Model):
     """Software environments; default: locked ones for ``train``, ``client``, ``transformers`` and ``vllm``."""
     scheduler: Scheduler = Scheduler()
     """What a batch system is asked for."""
+    price: Price | None = None
+    """What one GPU costs, for ``recommend`` alone."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

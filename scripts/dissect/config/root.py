@@ -5,10 +5,10 @@ from typing import Literal
 from dissect.config.kinds import Suite
 from dissect.config.names import Names
 from dissect.config.overrides import CellOverride
-from dissect.model import Model
+from dissect.config.question import Comparison, Question
 
 
-class RootConfig(Model):
+class RootConfig(Question, Comparison):
     """What to run; each key can also be given as ``--config key=value``."""
 
     platforms: Names = ["cpu"]

@@ -1,0 +1,301 @@
+"""Which setting is best: from records to candidates, an answer, and its lines."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import factories as make
+from dissect.config.catalog import load_catalog
+from dissect.config.errors import ConfigError
+from dissect.config.platform import Price
+from dissect.config.question import Question
+from dissect.metrics.estimate import Estimate
+from dissect.outcome import Flag, Phase, Status
+from dissect.recommend.answer import Answer, Standing, answer
+from dissect.recommend.ask import check_prices, gather, read_question
+from dissect.recommend.candidates import COLUMNS, Terms, candidates
+from dissect.recommend.text import answer_frame, answer_text
+from dissect.result import Result
+from dissect.tables.columns import Record
+
+GIB = 2**30
+EUR = Price(per_gpu_hour=3.6, currency="EUR", source="a price list", date="2026-03")
+TERMS = {
+    "h200": Terms(price=EUR),
+    "a800": Terms(),
+    "cpu": Terms(stand_ins=["llama-tiny"]),
+}
+
+
+def training(project: Path, method: str, rate: float, spread: float = 0.01, gib: int = 20, **where: Any) -> Record:
+    """A fine-tuning cell with so many tokens per second; its step times spread by a share."""
+    flags = where.pop("flags", [])
+    spec = make.finetune_spec(make.hardware(n_gpus=2), zero_stage=len(method) % 4, batch=1 + len(method))
+    rates = Estimate(median=rate, low=rate * (1 - spread), high=rate * (1 + spread), mean=rate, n=20)
+    nvml = where.pop("nvml", True)
+    metrics = make.training_metrics(
+        spec, tokens_per_s=rates, nvml_peak_memory_bytes=gib * GIB if nvml else None, peak_memory_bytes=(gib - 1) * GIB
+    )
+    return _record(project, make.ok_result(spec, metrics, flags), method, **where)
+
+
+def ended(project: Path, method: str, status: Status, **where: Any) -> Record:
+    spec = make.finetune_spec(make.hardware(n_gpus=2), zero_stage=len(method) % 4)
+    return _record(project, make.ended_result(spec, status, Phase.BACKWARD, "no room"), method, **where)
+
+
+def serving(project: Path, engine: str, seconds: float, **load: Any) -> Record:
+    spec = make.serve_spec(engine=engine, **load)
+    result = make.ok_result(spec, make.serving_metrics(spec, seconds))
+    cell = make.published_cell(project, result, platform="h200", method="tuned")
+    workload = f"r{spec.workload.requests}-burst-n1"
+    return Record(cell.model_copy(update={"workload": workload}), make.PLATFORMS["h200"], result)
+
+
+def _record(project: Path, result: Result, method: str, platform: str = "h200", **ids: Any) -> Record:
+    cell = make.published_cell(project, result, platform=platform, method=method, model=ids.pop("model", "llama2-7b"))
+    return Record(cell.model_copy(update=ids), make.PLATFORMS[platform], result)
+
+
+def ask(records: list[Record], failures: dict[str, str] | None = None, **question: Any) -> Answer:
+    asked = Question.model_validate({"stage": "finetune", "model": "llama2-7b"} | question)
+    return answer(asked, candidates(records, TERMS, failures))
+
+
+def standings(found: Answer) -> dict[str, Standing]:
+    return {cell.row["method"]: cell.standing for cell in found.standings}
+
+
+def test_numbers_per_gpu_joule_and_money(tmp_path: Path) -> None:
+    frame = candidates([training(tmp_path, "QL", 1000.0)], TERMS)
+    assert list(frame.columns) == list(COLUMNS)
+    row = frame.iloc[0]
+    assert (row["tokens_per_s"], row["tokens_per_s_per_gpu"], row["tokens_per_s_per_gpu_low"]) == (1000, 500, 495)
+    assert row["seconds_per_million_tokens"] == pytest.approx(1000)
+    assert row["seconds_per_million_tokens_low"] == pytest.approx(1e6 / 1010)
+    # Two GPUs at 3.6 an hour are 0.002 a second, in which 1000 tokens pass.
+    assert row["tokens_per_price"] == pytest.approx(500_000)
+    assert row["cost_per_million_tokens"] == pytest.approx(2.0)
+    assert row["cost_per_million_tokens_high"] == pytest.approx(2 / 0.99)
+    assert row["tokens_per_joule"] * row["joules_per_token"] == pytest.approx(1)
+    assert (row["memory_gib"], row["memory_source"]) == (20, "nvml")
+
+
+def test_memory_is_the_allocator_s_without_nvml(tmp_path: Path) -> None:
+    row = candidates([training(tmp_path, "QL", 1000.0, nvml=False)], TERMS).iloc[0]
+    assert (row["memory_gib"], row["memory_source"]) == (19, "allocator")
+
+
+def test_a_cell_of_two_tables_counts_once(tmp_path: Path) -> None:
+    record = training(tmp_path, "QL", 1000.0)
+    assert len(candidates([record, record], TERMS)) == 1
+
+
+def test_the_fastest_and_what_noise_cannot_tell_from_it(tmp_path: Path) -> None:
+    records = [
+        training(tmp_path, "L", 900.0),
+        training(tmp_path, "QL", 1000.0, 0.05),
+        training(tmp_path, "L+R", 960.0, 0.03),
+    ]
+    found = ask(records)
+    assert [cell.row["method"] for cell in found.rankings[0].found] == ["QL", "L+R", "L"]
+    assert standings(found) == {"QL": Standing.BEST, "L+R": Standing.TIED, "L": Standing.BEHIND}
+
+
+@pytest.mark.parametrize(
+    ("aim", "best"),
+    [
+        ({"minimise": "time"}, "QL"), ({"maximise": "throughput"}, "QL"), ({"minimise": "memory"}, "L"),
+        ({"minimise": "energy"}, "QL+F+R"), ({"minimise": "cost"}, "QL"),
+    ],
+)  # fmt: skip
+def test_each_objective_has_its_own_order(aim: dict[str, str], best: str, tmp_path: Path) -> None:
+    records = [
+        training(tmp_path, "L", 900.0, gib=10),
+        training(tmp_path, "QL", 1000.0),
+        training(tmp_path, "QL+F+R", 800.0),
+    ]
+    found = ask(records, **aim)
+    # The factories' energy per step is the same for all, and a method of more letters has a larger batch.
+    assert found.rankings[0].found[0].row["method"] == best
+    if aim == {"minimise": "energy"}:
+        assert Standing.UNTESTED in standings(found).values(), "energy is measured once"
+
+
+def test_limits_refuse_and_name_the_nearest(tmp_path: Path) -> None:
+    records = [
+        training(tmp_path, "L", 900.0, gib=30),
+        training(tmp_path, "QL", 700.0, gib=23),
+        training(tmp_path, "PT", 950.0, gib=26),
+    ]
+    found = ask(records, memory_gb=24)
+    assert standings(found) == {"L": Standing.OVER, "PT": Standing.OVER, "QL": Standing.BEST}
+    nothing = ask(records, memory_gb=20, min_tokens_per_s=10)
+    assert [cell.row["method"] for cell in nothing.rankings[0].over] == ["QL", "PT", "L"]
+    assert nothing.rankings[0].over[0].reason == "memory_gib is 23, the limit is 20"
+
+
+def test_a_limit_within_the_interval_is_marked(tmp_path: Path) -> None:
+    found = ask([training(tmp_path, "L", 1000.0, 0.05)], min_tokens_per_s=980)
+    [cell] = found.rankings[0].found
+    assert cell.close == ("tokens_per_s",)
+
+
+def test_what_is_not_known_and_what_is(tmp_path: Path) -> None:
+    waiting = training(tmp_path, "L", 1.0)
+    failed = training(tmp_path, "QL", 1.0)
+    records = [
+        Record(waiting.cell, waiting.platform, None),
+        Record(failed.cell, failed.platform, None),
+        ended(tmp_path, "PT", Status.OOM),
+        ended(tmp_path, "L+R", Status.SKIPPED_OOM),
+        ended(tmp_path, "L+Z2", Status.TIMEOUT),
+        Record(make.unsupported_cell("cannot be", stage="finetune", method="QL+Z3"), make.PLATFORMS["h200"], None),
+    ]
+    found = ask(records, {str(failed.cell.key): "it broke"})
+    assert standings(found) == {
+        "L": Standing.UNKNOWN, "QL": Standing.UNKNOWN, "PT": Standing.OUT_OF_MEMORY, "L+R": Standing.OUT_OF_MEMORY,
+        "L+Z2": Standing.UNKNOWN, "QL+Z3": Standing.IMPOSSIBLE,
+    }  # fmt: skip
+    assert {cell.row["method"]: cell.reason for cell in found.unknown} == {
+        "L": "not measured", "QL": "failed: it broke", "L+Z2": "timeout: no room",
+    }  # fmt: skip
+    assert not found.rankings
+
+
+def test_what_has_no_such_number_is_not_known(tmp_path: Path) -> None:
+    found = ask([training(tmp_path, "L", 1.0, platform="a800")], minimise="cost")
+    assert found.unknown[0].reason == "has no cost_per_million_tokens: its platform has no price"
+
+
+def test_settings_that_no_table_plans(tmp_path: Path) -> None:
+    records = [training(tmp_path, "L", 900.0), training(tmp_path, "QL", 1.0, model="llama2-13b")]
+    assert ask(records).never_planned == ["finetune/h200/llama2-7b/deepspeed/QL/*"]
+    assert ask(records, model="llama2-70b", platform="h200", method=["L"], n_gpus=4).never_planned == [
+        "finetune/h200/llama2-70b/deepspeed/L/*-n4"
+    ]
+
+
+def test_a_stand_in_is_ranked_apart_and_said(tmp_path: Path, project: Path) -> None:
+    records = [training(tmp_path, "L", 9.0), training(tmp_path, "QL", 9e6, platform="cpu", model="llama-tiny")]
+    found = ask(records)
+    assert [ranking.stand_in for ranking in found.rankings] == [None, "llama-tiny"]
+    text = answer_text(found, load_catalog(project, {}))
+    assert "with llama-tiny in place of llama2-7b" in text
+    assert "nothing of other models' speed" in text
+    assert [r.stand_in for r in ask(records, model="llama-tiny").rankings] == [None]
+
+
+def test_engines_are_ranked_by_load_and_within_limits(tmp_path: Path) -> None:
+    records = [
+        serving(tmp_path, "vllm", 4.0), serving(tmp_path, "lightllm", 8.0), serving(tmp_path, "vllm", 1.0, requests=10),
+    ]  # fmt: skip
+    found = ask(records, stage="serve", max_ttft_s=2.0, maximise="throughput")
+    assert [ranking.work for ranking in found.rankings] == ["r40-burst", "r10-burst"]
+    first = found.rankings[0]
+    assert [cell.row["framework"] for cell in first.found] == ["vllm"]
+    assert [cell.row["framework"] for cell in first.over] == ["lightllm"]
+    both = ask(records, stage="serve", max_ttft_s=2.0, percentile="p50", n_gpus=1).rankings[0]
+    assert [cell.row["framework"] for cell in both.found] == ["vllm", "lightllm"]
+    assert both.found[1].standing is Standing.BEHIND, "percentiles have intervals"
+    assert ask(records, stage="serve", framework="tgi").rankings == []
+
+
+def test_the_text_says_all_of_it(tmp_path: Path, project: Path) -> None:
+    records = [
+        training(tmp_path, "QL", 1000.0, flags=[Flag.THROTTLED], reference="set"),
+        training(tmp_path, "L", 995.0),
+        training(tmp_path, "PT", 900.0, gib=40),
+        ended(tmp_path, "L+R", Status.OOM),
+        Record(training(tmp_path, "L+Z2", 1.0).cell, make.PLATFORMS["h200"], None),
+    ]
+    edit = project / "config/platforms/h200.yaml"
+    edit.write_text(
+        edit.read_text() + "price: {per_gpu_hour: 3.6, currency: EUR, source: a price list, date: 2026-03-31}\n"
+    )
+    found = ask(records, memory_gb=24, minimise="cost")
+    text = answer_text(found, load_catalog(project, {}))
+    for part in (
+        "Fine-tune llama2-7b, memory per GPU up to 24 GB: lowest cost per token.", "best", "no difference",
+        "2.00 [1.98–2.02]", "20.0 by nvml", "throttled; ", "reference set", "commit 0123456789",
+        "PT, 2 GPUs, batch 3: memory_gib is 40, the limit is 24", "Does not fit, known by its end: 1", "Not known: 1",
+        "Price of h200: 3.6 EUR per GPU-hour, a price list, 2026-03-31.",
+    ):  # fmt: skip
+        assert part.removesuffix("; ") in text, part
+    frame = answer_frame(found)
+    assert list(frame["rank"].dropna()) == [1, 2]
+    assert set(frame["standing"]) == {
+        "best",
+        "no difference to the best",
+        "beyond a limit",
+        "does not fit",
+        "not known",
+    }
+
+
+def test_nothing_measured_is_said(project: Path) -> None:
+    empty = answer(Question(stage="finetune", model="llama2-7b"), candidates([], TERMS))
+    assert "Nothing that fits the question was measured." in answer_text(empty, load_catalog(project, {}))
+    assert isinstance(answer_frame(empty), pd.DataFrame)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, "--config stage: found nothing"),
+        ({"stage": "finetune"}, "--config model: found nothing"),
+        ({"stage": "fine"}, "stage: found 'fine'"),
+        ({"stage": "finetune", "model": "llama2-8b"}, "found the model 'llama2-8b', known are"),
+        ({"stage": "finetune", "model": "llama2-7b", "platform": ["h200", "h300"]}, "found the platform 'h300'"),
+        ({"stage": "finetune", "model": "llama2-7b", "method": "XY"}, "--config method"),
+        ({"stage": "serve", "model": "llama2-7b", "method": "fast"}, "the policy 'fast', known are aligned, tuned"),
+        ({"stage": "finetune", "model": "llama2-7b", "max_ttft_s": 2}, "found a limit of servers"),
+        ({"stage": "finetune", "model": "llama2-7b", "memory_gib": 2}, "did you mean 'memory_gb'"),
+        ({"stage": "finetune", "model": "llama2-7b", "minimise": "money"}, "found 'money'"),
+        ({"stage": "serve", "model": "llama2-7b", "minimise": "time", "maximise": "throughput"}, "one of the two"),
+    ],
+)  # fmt: skip
+def test_a_bad_question_is_one_sentence(given: dict[str, Any], sentence: str, project: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^[^\n]+$") as error:
+        read_question(load_catalog(project, given))
+    assert sentence in str(error.value)
+
+
+def test_methods_are_spelt_normally(project: Path) -> None:
+    given = {"stage": "finetune", "model": "llama2-7b", "method": ["F+QL"]}
+    assert read_question(load_catalog(project, given)).method == ["QL+F"]
+
+
+def test_cost_needs_a_price(project: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"config/platforms/h200.yaml: price: found nothing, but .*per_gpu_hour"):
+        gather(project, {"stage": "finetune", "model": "llama2-7b", "platform": "h200", "minimise": "cost"})
+    question = Question(stage="finetune", model="llama2-7b", minimise="cost")
+    records = [training(tmp_path, "L", 1.0), training(tmp_path, "QL", 1.0, platform="a800")]
+    usd = TERMS | {"a800": Terms(price=EUR.model_copy(update={"currency": "USD"}))}
+    with pytest.raises(ConfigError, match=r"a800.yaml: price.currency: found USD, expected EUR"):
+        check_prices(question, candidates(records, usd))
+    check_prices(question, candidates(records, TERMS))
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        "{per_gpu_hour: 0, currency: EUR, source: s, date: 2026-03}",
+        "{per_gpu_hour: 1, currency: euro, source: s, date: 2026-03}",
+        "{per_gpu_hour: 1, currency: EUR, date: 2026-03}", "{per_gpu_hour: 1, currency: EUR, source: s, date: March}",
+    ],
+)  # fmt: skip
+def test_a_price_has_a_source_and_a_date(price: str, project: Path) -> None:
+    file = project / "config/platforms/rtx4090.yaml"
+    file.write_text(f"{file.read_text()}price: {price}\n")
+    with pytest.raises(ConfigError, match=r"config/platforms/rtx4090.yaml: price"):
+        load_catalog(project, {})
+
+
+def test_a_question_reads_what_is_there(project: Path) -> None:
+    question, frame, _ = gather(project, {"stage": "finetune", "model": "llama2-7b", "platform": "a800"})
+    found = answer(question, frame)
+    assert {cell.reason for cell in found.unknown} == {"not measured"}
+    assert {cell.row["platform"] for cell in found.standings} == {"a800"}
