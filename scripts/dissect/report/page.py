@@ -4,11 +4,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from dissect.cells.manifest import Manifest, read_manifest
 from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.config.claims import CLAIMS
+from dissect.report.charts.build import charts
+from dissect.report.charts.chart import Chart
 from dissect.report.grid_table import IDS, GridTable, grid_table, ids_of
+from dissect.report.questions import embedded_candidates
 from dissect.report.verdicts import PageClaim, read_claims
 from dissect.result import Result, read_result
 from dissect.tables.columns import Record
@@ -90,6 +94,9 @@ class Page:
     platforms: Mapping[str, str]
     """Id -> label."""
     cells: Sequence[CellEntry] = field(default_factory=list)
+    charts: Sequence[Chart] = field(default_factory=list)
+    candidates: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    """What questions are answered from."""
 
     @property
     def verdicts(self) -> Mapping[str, int]:
@@ -132,6 +139,8 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         filters=_filters(laid, platforms),
         platforms=platforms,
         cells=_cells(laid, items),
+        charts=charts([(each.manifest, each.records) for each in laid]),
+        candidates=embedded_candidates((record for each in laid for record in each.records), wanted.terms),
     )
 
 

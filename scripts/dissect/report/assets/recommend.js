@@ -184,7 +184,7 @@
     const within = over.length ? `, ${found.length} of them within the limits` : "";
     const of = standIn ? `, with ${standIn} in place of ${q.model}` : "";
     const count = found.length + over.length;
-    const parts = [element("h4", {}, `${work}${of}: ${count} setting${count === 1 ? "" : "s"} measured${within}`)];
+    const parts = [element("h4", {}, `${work.replace(/^s(\d+)$/, "Sequences of $1 tokens")}${of}: ${count} setting${count === 1 ? "" : "s"} measured${within}`)];
     if (found.length) parts.push(table(q, found.slice(0, SHOWN)));
     parts.push(...folded("More settings", found.slice(SHOWN), (cells) => table(q, cells)));
     const nearest = over.slice(0, found.length ? 1 : NEAREST);
