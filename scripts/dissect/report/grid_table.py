@@ -1,11 +1,13 @@
 """A laid-out table as the page shows it: places with their cells, ids that are shared said once."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dissect.cells.globs import NO_NAME
+from dissect.outcome import Status
 from dissect.tables.grid import Entry, Footnotes, Grid, Origin, letter
+from dissect.tables.marks import NOT_AVAILABLE, short_mark
 
 IDS = ("stage", "platform", "model", "framework", "method")
 """What the page can be filtered by."""
@@ -21,7 +23,11 @@ class Place:
     interval: str
     """The end of the text that gives the interval, if there is one."""
     marks: str
-    """Letters of its footnotes."""
+    """Letters of its footnotes, which say why to doubt the number."""
+    doubts: str
+    """The footnotes themselves."""
+    kind: str
+    """``gap`` where the table has no cell, ``out`` where a cell has no number, ``out oom`` where memory ran out."""
     reason: str | None
     """Why there is no number."""
     key: str | None
@@ -45,7 +51,8 @@ class GridTable:
 
     name: str
     title: str
-    caption: str
+    part: str
+    """What tells it apart from the other parts of its item."""
     row_names: Sequence[str]
     headers: Sequence[Sequence[tuple[str, int]]]
     """Per level, outermost first: text and how many columns it spans."""
@@ -57,8 +64,8 @@ class GridTable:
     remarks: Sequence[str]
 
 
-def grid_table(grid: Grid) -> GridTable:
-    """What the page shows of a grid."""
+def grid_table(grid: Grid, whole: str) -> GridTable:
+    """What the page shows of a grid; ``whole`` is the title of the item that it is a part of."""
     footnotes = Footnotes()
     everywhere = shared(entry.origin for line in grid.entries for entry in line)
     lines = [
@@ -67,7 +74,7 @@ def grid_table(grid: Grid) -> GridTable:
     return GridTable(
         name=grid.name,
         title=grid.title,
-        caption=grid.caption,
+        part=grid.title.removeprefix(whole).strip().removeprefix("(").removesuffix(")"),
         row_names=grid.row_names,
         headers=list(_headers(grid.columns)),
         lines=lines,
@@ -84,14 +91,11 @@ def ids_of(origin: Origin) -> dict[str, str]:
     return {name: value for name, value in ids.items() if value not in (NO_NAME, _NOT_MEASURED_BY)}
 
 
-def shared(origins: Iterator[Origin | None]) -> dict[str, str]:
+def shared(origins: Iterable[Origin | None]) -> dict[str, str]:
     """The ids that all of these cells have alike."""
-    each = [ids_of(origin).items() for origin in set(origins) if origin]
-    return {
-        name: dict(each[0])[name]
-        for name in IDS
-        if each and all(name in dict(one) for one in each) and len({dict(one)[name] for one in each}) == 1
-    }
+    each = [ids_of(origin) for origin in dict.fromkeys(origins) if origin]
+    first = each[0] if each else {}
+    return {name: value for name, value in first.items() if all(ids.get(name) == value for ids in each)}
 
 
 def _line(labels: Sequence[str], entries: Sequence[Entry], above: Mapping[str, str], footnotes: Footnotes) -> Line:
@@ -111,11 +115,21 @@ def _place(entry: Entry, known: Mapping[str, str], footnotes: Footnotes) -> Plac
         text=text,
         interval=bracket + interval,
         marks=footnotes.letters(notes),
+        doubts="; ".join(notes),
+        kind=_kind(entry),
         reason=origin.reason if origin else None,
         key=origin.key if origin else None,
         value=entry.value,
         ids=ids,
     )
+
+
+def _kind(entry: Entry) -> str:
+    if entry.origin is None:
+        return "gap"
+    if entry.text.startswith(short_mark(Status.OOM)):
+        return "out oom"
+    return "out" if entry.origin.reason or entry.text == NOT_AVAILABLE else ""
 
 
 def _headers(columns: Sequence[tuple[str, ...]]) -> Iterator[list[tuple[str, int]]]:

@@ -1,7 +1,8 @@
 """What stands on the page, from manifests, published results, verdicts and drawn figures."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 from dissect.cells.manifest import Manifest, read_manifest
 from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.config.claims import CLAIMS
+from dissect.outcome import Status
 from dissect.report.charts.build import charts
 from dissect.report.charts.chart import Chart
 from dissect.report.grid_table import IDS, GridTable, grid_table, ids_of
 from dissect.report.questions import embedded_candidates
+from dissect.report.side_by_side import Comparison, side_by_side
 from dissect.report.verdicts import PageClaim, read_claims
 from dissect.result import Result, read_result
-from dissect.tables.columns import Record
+from dissect.tables.columns import Record, status_of
 from dissect.tables.grid import Origin
 from dissect.tables.labels import FRAMEWORKS
 from dissect.tables.table import lay_out
@@ -91,12 +94,19 @@ class Page:
     sections: Sequence[Section]
     claims: Sequence[PageClaim]
     filters: Sequence[Filter]
-    platforms: Mapping[str, str]
-    """Id -> label."""
-    cells: Sequence[CellEntry] = field(default_factory=list)
-    charts: Sequence[Chart] = field(default_factory=list)
-    candidates: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    side_by_side: Sequence[Comparison]
+    facts: Mapping[str, str]
+    """What stands at the top: how many cells there are and how they ended."""
+    cells: Sequence[CellEntry]
+    charts: Sequence[Chart]
+    candidates: Sequence[Mapping[str, Any]]
     """What questions are answered from."""
+
+    @property
+    def decided(self) -> Sequence[tuple[PageClaim, str]]:
+        """Claims with a verdict somewhere, and the id of the part of the page that has it in full."""
+        places = {claim.id: item.name for section in self.sections for item in section.items for claim in item.claims}
+        return [(claim, places.get(claim.id, f"claims-{claim.stage}")) for claim in self.claims if claim.decided]
 
     @property
     def verdicts(self) -> Mapping[str, int]:
@@ -137,7 +147,8 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         sections=_sections(wanted, items, claims),
         claims=claims,
         filters=_filters(laid, platforms),
-        platforms=platforms,
+        side_by_side=side_by_side((each.manifest, each.records) for each in laid),
+        facts=_facts([record for each in laid for record in each.records]),
         cells=_cells(laid, items),
         charts=charts([(each.manifest, each.records) for each in laid]),
         candidates=embedded_candidates((record for each in laid for record in each.records), wanted.terms),
@@ -147,7 +158,7 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
 def _lay_out(item: ReportItem, manifest: Manifest, project: Path, read: Callable[[Path], Result]) -> _Laid:
     records = read_records(manifest, project, read)
     _, grids = lay_out(manifest, records)
-    return _Laid(item, manifest, records, [grid_table(grid) for grid in grids])
+    return _Laid(item, manifest, records, [grid_table(grid, manifest.title) for grid in grids])
 
 
 def _item(laid: _Laid, claims: Iterable[PageClaim], project: Path) -> Item:
@@ -176,6 +187,21 @@ def _sections(wanted: ReportManifest, items: Sequence[Item], claims: Sequence[Pa
         )
         for stage in sorted(set(stages), key=list(STAGE_TITLES).index)
     ]
+
+
+def _facts(records: Sequence[Record]) -> dict[str, str]:
+    by_cell = {(record.cell.platform, record.cell.id, record.cell.key): record for record in records}
+    counts = Counter(status_of(record) for record in by_cell.values())
+    out = counts.pop(Status.OOM, 0) + counts.pop(Status.SKIPPED_OOM, 0)
+    facts = {
+        "platforms": len({record.cell.platform for record in by_cell.values()}),
+        "cells": len(by_cell),
+        "measured": counts.pop(Status.OK, 0),
+        "out of memory": out,
+        **dict(sorted(counts.items())),
+        "from references": sum(record.cell.reference is not None for record in by_cell.values()),
+    }
+    return {name: f"{count:,}" for name, count in facts.items() if count}
 
 
 def origin_of(record: Record) -> Origin:

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dissect.claims.numbers import Verdict, together
@@ -87,7 +87,17 @@ def _ruling(platform: str, rows: Sequence[Mapping[str, str]], labels: Mapping[st
         for row in rows
     ]  # fmt: skip
     label = ", ".join(labels.get(part, part) for part in platform.split(", "))
-    return Ruling(platform, label, str(together([Verdict(case.verdict) for case in cases])), cases)
+    return Ruling(platform, label, str(together([Verdict(case.verdict) for case in cases])), _gathered(cases))
+
+
+def _gathered(cases: Sequence[Case]) -> list[Case]:
+    """Decided cases, then those that were not measured: one per reason, with the names of all that share it."""
+    gaps: dict[str, list[Case]] = {}
+    for case in cases:
+        if not case.numbers:
+            gaps.setdefault(case.reason, []).append(case)
+    joined = [replace(same[0], label=", ".join(filter(None, (case.label for case in same)))) for same in gaps.values()]
+    return [case for case in cases if case.numbers] + joined
 
 
 def _split(field: str) -> list[str]:

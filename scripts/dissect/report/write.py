@@ -8,10 +8,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dissect.cells.reported import ReportManifest
 from dissect.report.cell_page import build_cell_page
-from dissect.report.page import STAGE_TITLES, Page, build_page
+from dissect.report.page import Page, build_page
 
 _HERE = Path(__file__).parent
-ASSETS = ("report.css", "page.js", "charts.css", "charts.js", "recommend.js")
+ASSETS = ("report.css", "charts.css", "theme.js", "page.js", "charts.js", "recommend.js")
 PLOTLY = files("plotly") / "package_data" / "plotly.min.js"
 
 
@@ -35,7 +35,7 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
     for figure in (item.figure for section in page.sections for item in section.items if item.figure):
         shutil.copyfile(figure, folder / "figures" / figure.name)
     _write_cells(page, templates, folder / "cells", project)
-    index.write_text(templates.get_template("page.html.j2").render(page=page, stages=STAGE_TITLES), encoding="utf-8")
+    index.write_text(templates.get_template("page.html.j2").render(page=page), encoding="utf-8")
 
 
 def environment() -> Environment:

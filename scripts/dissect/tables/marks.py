@@ -6,6 +6,7 @@ from typing import Any
 from dissect.outcome import Flag, Status
 from dissect.tables.grid import Entry
 
+NOT_AVAILABLE = "n/a"
 UNPLANNED = Entry("not planned", ("not planned: the experiment has no such cell",))
 
 

@@ -12,7 +12,7 @@ from dissect.outcome import Status
 from dissect.tables.columns import Quantity
 from dissect.tables.grid import Entry, Grid, Origin
 from dissect.tables.labels import axis_label, axis_order, row_header
-from dissect.tables.marks import UNPLANNED, flag_notes, mark, short_mark
+from dissect.tables.marks import NOT_AVAILABLE, UNPLANNED, flag_notes, mark, short_mark
 from dissect.tables.remarks import remarks
 from dissect.tables.tidy import plain_rows
 from dissect.tables.views import VIEWS
@@ -126,6 +126,6 @@ def _entries(row: Row | None, quantities: Sequence[Quantity]) -> list[Entry]:
 
 def _number(row: Row, quantity: Quantity) -> Entry:
     if row[quantity.name] is None:
-        return Entry("n/a", (f"n/a: {quantity.absent}",))
+        return Entry(NOT_AVAILABLE, (f"{NOT_AVAILABLE}: {quantity.absent}",))
     ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.interval else []
     return Entry(quantity.show(row[quantity.name], *ends), value=row[quantity.name])

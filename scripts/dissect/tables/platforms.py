@@ -10,7 +10,7 @@ from dissect.cells.manifest import Fact, Manifest
 from dissect.metrics.inspection import InspectMetrics
 from dissect.tables.columns import GIB, Record, Scalar, metrics_of, status_of
 from dissect.tables.grid import Entry, Grid, Origin
-from dissect.tables.marks import mark
+from dissect.tables.marks import NOT_AVAILABLE, mark
 from dissect.tables.tidy import plain_rows
 
 COLUMNS = {
@@ -110,7 +110,9 @@ def _detected(row: Mapping[str, Scalar], record: Record | None) -> Entry:
     if _inspected(record) is None:
         return mark({"status": status_of(record), "phase": _phase(record), "reason": row["source"]})
     if row["detected"] is None:
-        return Entry("n/a", (f"n/a: {row['source'] if row['source'] != record.cell.path else UNDETECTABLE}",))
+        return Entry(
+            NOT_AVAILABLE, (f"{NOT_AVAILABLE}: {row['source'] if row['source'] != record.cell.path else UNDETECTABLE}",)
+        )
     return Entry(f"{row['detected']} (differs)" if row["agrees"] == "no" else str(row["detected"]))
 
 

@@ -90,7 +90,17 @@
     };
   }
 
+  // Five megabytes that a reader who never scrolls to a chart need not wait for.
+  let loading = null;
+  const plotly = () =>
+    (loading ??= new Promise((loaded, failed) => {
+      const script = document.createElement("script");
+      Object.assign(script, { src: "plotly.min.js", onload: loaded, onerror: failed });
+      document.head.append(script);
+    }));
+
   async function draw(chart) {
+    await plotly();
     const style = getComputedStyle(document.documentElement);
     const data = visible(chart);
     const nothing = !data.length;

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from dissect.cells.globs import NO_NAME
 from dissect.outcome import Status
 from dissect.tables.columns import Record
 from dissect.tables.marks import mark, short_mark
@@ -69,7 +70,7 @@ def rounded(value: float) -> float:
 def identity(row: Row) -> list[str]:
     """What charts.js filters by and links to."""
     names = ("key", "stage", "platform", "model", "framework", "method")
-    return [str(row[name] or "") for name in names]
+    return ["*" if row[name] == NO_NAME else str(row[name] or "") for name in names]
 
 
 def cell_row(record: Record) -> dict[str, Any]:
