@@ -1,32 +1,120 @@
-"""A report in a folder of its own, from manifests and the results that were published for them."""
+"""Reports of invented results, for tests and benchmarks of the page."""
 
+import csv
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
+from typing import Any
 
+import factories as make
 from dissect.cells.manifest import Manifest
-from dissect.cells.reported import PlatformTerms, ReportItem, ReportManifest
-from dissect.figures.draw import read_tidy, save
+from dissect.cells.reported import ReportItem, ReportManifest
+from dissect.claims.table import COLUMNS
+from dissect.outcome import Flag, Phase, Status
 from dissect.report.write import write_report
-from dissect.tables.table import build_table
+from dissect.store import Failure, Store, write_atomically
+from table_cases import CASES
+
+NASTY = "<script>alert('x')</script> & \"co\""
+"""A label that must stay text."""
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 20"><path d="M0 20L40 0" stroke="black"/></svg>'
+_METHODS = [
+    "+".join(filter(None, pair)) or "Naive"
+    for pair in product(("", "F", "R", "F+R"), ("", "Z2", "Z2+O", "Z3", "Z3+O", "Q"))
+]
 
 
-def write_pages(project: Path, manifests: Sequence[Manifest], terms: Mapping[str, PlatformTerms]) -> Path:
-    """Write manifests, drawn figures and the report below ``project``; the path of its index.html."""
-    for folder in ("manifests", "tables", "figures", "report"):
-        (project / "results" / folder).mkdir(parents=True, exist_ok=True)
-    for each in manifests:
-        (project / f"results/manifests/{each.name}.json").write_text(each.to_json())
-        if each.kind == "figure":
-            table = project / f"results/tables/{each.name}.csv"
-            table.write_text(build_table(each, project).csv)
-            save(each, read_tidy(table), [project / f"results/figures/{each.name}.svg"])
-    items = [ReportItem(name=each.name, kind=each.kind, stage=_stage(each)) for each in manifests]
-    wanted = project / "results/manifests/report.json"
-    wanted.write_text(ReportManifest(items=items, claims=False, terms=dict(terms)).to_json())
+def small_report(project: Path, names: Sequence[str] = tuple(CASES)) -> Path:
+    """The page of the tables that are looked at one by one, with every outcome, mark and verdict."""
+    manifests = [CASES[name](project) for name in names]
+    for manifest in manifests:
+        for platform in set(manifest.platforms) & {"a800"}:
+            facts = manifest.platforms[platform].model_copy(update={"label": NASTY})
+            manifest.platforms[platform] = facts
+    _leave_logs(project, manifests[2])
+    return _write(project, manifests, claims(project, manifests))
+
+
+def large_report(project: Path, n_cells: int = 5_000) -> Path:
+    """So many cells of six platforms in two tables; one in ten ran out of memory."""
+    platforms = [name for name in make.PLATFORMS if name != "cpu"] + ["cpu"]
+    per_platform = -(-n_cells // len(platforms))
+    manifests = []
+    for index, three in enumerate((platforms[:3], platforms[3:])):
+        cells = [cell for platform in three for cell in _ladder(project, platform, per_platform)]
+        layout = {"kind": "pivot", "rows": ["method", "batch"], "columns": ["platform"]}
+        manifests.append(make.manifest(f"table_{'VI'[index]}", cells, layout, title=f"Table {index + 2}: many"))
+    return _write(project, manifests, None)
+
+
+def _ladder(project: Path, platform: str, count: int) -> list[Any]:
+    on = make.hardware(f"NVIDIA {platform}")
+    cells = []
+    for number in range(count):
+        method, batch = _METHODS[number % len(_METHODS)], number // len(_METHODS) + 1
+        spec = make.pretrain_spec(on, batch=batch, seq_len=350 + number % len(_METHODS))
+        flags = [Flag.OTHER_PROCESSES] if number % 7 == 0 else []
+        result = (
+            make.ended_result(spec, Status.OOM, Phase.BACKWARD, "CUDA out of memory, 12.2 GiB asked, 3.1 GiB free")
+            if number % 10 == 9
+            else make.ok_result(spec, make.training_metrics(spec, 0.05 * batch), flags)
+        )
+        cells.append(make.published_cell(project, result, platform=platform, method=method))
+    return cells
+
+
+def claims(project: Path, manifests: Sequence[Manifest]) -> Manifest:
+    """Verdicts of every kind, about a table on the page and about one that is not; the manifest of their table."""
+    platforms = {name: facts for manifest in manifests for name, facts in manifest.platforms.items()}
+    key = next(cell.key for cell in manifests[0].cells if cell.path)
+    base = {"stage": "pretrain", "stated_for": "A800", "check": "Throughput (tokens/s): F above Naive"}
+    rows: list[Mapping[str, Any]] = [
+        {"id": "H1", "item": "Table III", "says": "F is faster.", "platform": "h200", "verdict": "holds",
+         "numbers": "2 [1–3] tokens/s > 0.5 tokens/s", "keys": key},
+        {"id": "H1", "item": "Table III", "says": "F is faster.", "platform": "a800", "verdict": "not measured",
+         "reason": "no experiment plans such a cell"},
+        {"id": "H2", "item": "Table III", "says": "R < F & so on.", "platform": "h200", "case": "batch 1",
+         "verdict": "does not hold", "numbers": "1 < 2"},
+        {"id": "H2", "item": "Table III", "says": "R < F & so on.", "platform": "h200", "case": "batch 2",
+         "verdict": "not measured", "reason": "nobody asked"},
+        {"id": "H3", "item": "Figures 7 to 9", "says": "Servers differ.", "platform": "h200, a800", "stage": "serve",
+         "verdict": "cannot tell", "numbers": "1 ≈ 1"},
+    ]  # fmt: skip
+    path = project / "results/tables/claims.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows({**base, **row} for row in rows)
+    return make.manifest("claims", [], {"kind": "claims"}, platforms=platforms)
+
+
+def _leave_logs(project: Path, manifest: Manifest) -> None:
+    """A log with what terminals understand and a page does not, and an attempt that failed."""
+    entry = Store(project / "results/store").entry(next(cell.key for cell in manifest.cells if cell.key) or "")
+    log = b"first\n" * 100 + b"\x1b[31mred\x1b[0m\n10 %\r100 %\n\x00<script>alert(1)</script>\n"
+    write_atomically(entry.log_path, log)
+    failed_at = "2026-03-01T12:00:00Z"
+    entry.write_failure(
+        Failure(attempt=2, phase=None, reason="no <GPU> found", log=str(entry.log_path), failed_at=failed_at)
+    )
+
+
+def _write(project: Path, manifests: Sequence[Manifest], verdicts: Manifest | None) -> Path:
+    folder = project / "results/manifests"
+    folder.mkdir(parents=True, exist_ok=True)
+    (project / "results/figures").mkdir(exist_ok=True)
+    items = []
+    for manifest in manifests:
+        (folder / f"{manifest.name}.json").write_text(manifest.to_json())
+        if manifest.kind == "figure":
+            (project / f"results/figures/{manifest.name}.svg").write_text(SVG)
+        stage = manifest.cells[0].stage
+        items.append(ReportItem.model_validate({"name": manifest.name, "kind": manifest.kind, "stage": stage}))
+    if verdicts:
+        (folder / "claims.json").write_text(verdicts.to_json())
+    path = folder / "report.json"
+    path.write_text(ReportManifest(items=items, claims=verdicts is not None).to_json())
     index = project / "results/report/index.html"
-    write_report(wanted, index, project)
+    write_report(path, index, project)
     return index
-
-
-def _stage(each: Manifest) -> str:
-    return each.cells[0].stage

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import table_cases
+from chart_pages import write_pages
 from dissect.cells.reported import PlatformTerms
 from dissect.config.platform import Price
 from dissect.config.question import Question
@@ -19,7 +20,6 @@ from dissect.recommend.candidates import Terms, candidates
 from dissect.report.charts.memory import pareto_front
 from dissect.tables.columns import Record
 from dissect.tables.tidy import read_records
-from report_pages import write_pages
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [

@@ -24,8 +24,6 @@ class Place:
     """The end of the text that gives the interval, if there is one."""
     marks: str
     """Letters of its footnotes, which say why to doubt the number."""
-    doubts: str
-    """The footnotes themselves."""
     kind: str
     """``gap`` where the table has no cell, ``out`` where a cell has no number, ``out oom`` where memory ran out."""
     reason: str | None
@@ -115,7 +113,6 @@ def _place(entry: Entry, known: Mapping[str, str], footnotes: Footnotes) -> Plac
         text=text,
         interval=bracket + interval,
         marks=footnotes.letters(notes),
-        doubts="; ".join(notes),
         kind=_kind(entry),
         reason=origin.reason if origin else None,
         key=origin.key if origin else None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dissect.cells.manifest import Manifest
-from dissect.config.layout import QuantityName, ViewName
+from dissect.config.layout import QuantityName, TableLayout, ViewName
 from dissect.report.grid_table import GridTable, grid_table
 from dissect.tables.columns import Record
 from dissect.tables.table import lay_out
@@ -80,7 +80,8 @@ def _without_gpus(record: Record) -> Record:
 
 
 def _manifest(stage: str, kind: _Kind, records: Sequence[Record], others: Sequence[Manifest]) -> Manifest:
-    layout = {"kind": "pivot", "view": kind.view, "rows": kind.rows, "columns": ["platform"], "values": kind.values}
+    fields = {"rows": [*kind.rows], "columns": ["platform"], "values": [*kind.values]}
+    layout = TableLayout.model_validate({"kind": "pivot", "view": kind.view, **fields})
     models: Mapping[str, Any] = {name: facts for each in others for name, facts in each.models.items()}
     methods: Mapping[str, Any] = {name: facts for each in others for name, facts in each.methods.items()}
     return Manifest(
@@ -88,7 +89,7 @@ def _manifest(stage: str, kind: _Kind, records: Sequence[Record], others: Sequen
         kind="table",
         title=f"{kind.title} side by side",
         caption=_CAPTION,
-        layout=layout,
+        layout=layout.model_dump(),
         platforms={record.cell.platform: record.platform for record in records},
         models=dict(models),
         methods=dict(methods),

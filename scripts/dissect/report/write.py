@@ -40,7 +40,7 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
 
 def environment() -> Environment:
     """Templates: whatever is put into them is escaped, and a name that they do not have is an error."""
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -48,6 +48,9 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    # What sorting needs, and no digit more: there are thousands.
+    made.filters["round_to_six"] = "{:.6g}".format
+    return made
 
 
 def _write_cells(page: Page, templates: Environment, folder: Path, project: Path) -> None:

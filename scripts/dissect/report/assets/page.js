@@ -216,11 +216,24 @@ function keyOf(place) {
   return place.dataset.value === undefined ? text : Number(place.dataset.value);
 }
 
+// A footnote's letter says on hover what it stands for; below the table it says so to everybody.
+
+function setUpFootnotes() {
+  document.addEventListener("mouseover", (event) => {
+    const mark = event.target.closest(".grid sup:not([title])");
+    if (!mark) return;
+    const notes = mark.closest(".scroll").nextElementSibling;
+    const texts = new Map([...notes.querySelectorAll("dt")].map((term) => [term.textContent, term.nextElementSibling.textContent]));
+    mark.title = mark.textContent.split(",").map((letter) => texts.get(letter)).join("; ");
+  });
+}
+
 function openForPrint() {
   addEventListener("beforeprint", () => document.querySelectorAll("main details").forEach((one) => (one.open = true)));
 }
 
 setUpTheme();
 setUpSorting();
+setUpFootnotes();
 setUpFilters();
 openForPrint();
