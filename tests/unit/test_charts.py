@@ -96,7 +96,7 @@ def test_memory_shows_every_cell_and_names_what_has_no_number(tmp_path: Path) ->
     chart = found["memory-pretrain"]
     [points, front] = chart.figure["data"]
     assert [cell[5] for cell in points["customdata"]] == ["Naive", "Z2"]
-    assert points["text"] == ["Naive", "Z2"]
+    assert points["text"] == ["Naive, b1", "Z2, b2"]
     assert "tokens/s" in points["hovertext"][0]
     assert "GiB" in points["hovertext"][0]
     assert [front["x"], front["y"]] == [

@@ -103,6 +103,11 @@ class Page:
     """What questions are answered from."""
 
     @property
+    def labels(self) -> Mapping[str, Mapping[str, str]]:
+        """Axis -> id -> label."""
+        return {each.axis: dict(each.choices) for each in self.filters}
+
+    @property
     def decided(self) -> Sequence[tuple[PageClaim, str]]:
         """Claims with a verdict somewhere, and the id of the part of the page that has it in full."""
         places = {claim.id: item.name for section in self.sections for item in section.items for claim in item.claims}

@@ -8,6 +8,8 @@ from dissect.recommend.candidates import Terms, candidates
 from dissect.tables.columns import Record
 from dissect.tables.tidy import plain_rows
 
+_NOT_SHOWN = ("price_per_gpu_hour", "reference", "measured_at", "machine", "git_commit")
+
 
 def embedded_candidates(records: Iterable[Record], terms: Mapping[str, PlatformTerms]) -> list[dict[str, Any]]:
     """Per stage its columns that hold anything, and a list of values per candidate."""
@@ -19,5 +21,5 @@ def embedded_candidates(records: Iterable[Record], terms: Mapping[str, PlatformT
 
 
 def _columns_and_rows(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    columns = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    columns = [name for name in rows[0] if name not in _NOT_SHOWN and any(row[name] is not None for row in rows)]
     return {"columns": columns, "rows": [[row[name] for name in columns] for row in rows]}

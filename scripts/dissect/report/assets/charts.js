@@ -50,7 +50,8 @@
     let points = null;
     const offered = chart.figure.data.filter(({ meta }) => (meta?.choice ?? chart.choice) === chart.choice);
     const kept = offered.map((trace) => {
-      if (trace.meta?.front) return points && fronted(trace, points);
+      // On a phone the names of the front have no room; a touch tells them.
+      if (trace.meta?.front) return points && { ...fronted(trace, points), ...(isNarrow(chart) && { mode: "lines" }) };
       return (points = filtered(trace));
     });
     return kept.filter(Boolean);
@@ -62,18 +63,19 @@
     return { ...trace, x: of(points.x), y: of(points.y), text: of(points.text), customdata: of(points.customdata) };
   }
 
+  const isNarrow = (chart) => chart.place.clientWidth < 560;
+
   function layoutOf(chart, data) {
     const { meta = {}, ...own } = chart.figure.layout;
     const choice = (meta.choices || [])[chart.choice] || {};
-    const narrow = chart.place.clientWidth < 560;
+    const narrow = isNarrow(chart);
     const axis = (name) => {
       const given = { ...own[name], ...choice[name] };
+      if (narrow && name === "xaxis") given.dtick = { D1: "D2", D2: 1 }[given.dtick] ?? given.dtick;
       const look = { automargin: true, gridcolor: "var(--grid)", zeroline: false, tickformat: ",~g" };
       return { ...look, ...given, title: { ...given.title, standoff: 8 } };
     };
     const rows = meta.row_px ? new Set(data.flatMap((trace) => trace.y)).size : 0;
-    // On a phone the names of the front have no room; a touch tells them.
-    if (narrow) for (const trace of data) if (trace.meta?.front) trace.mode = "lines";
     const names = data.filter(({ showlegend }) => showlegend !== false).map(({ name }) => name.length);
     const across = Math.max(1, Math.floor((chart.place.clientWidth - 80) / (7 * Math.max(...names) + 48)));
     const legend = 20 * Math.ceil(names.length / across);
@@ -102,11 +104,11 @@
   async function draw(chart) {
     await plotly();
     const style = getComputedStyle(document.documentElement);
+    chart.place.hidden = false;
     const data = visible(chart);
-    const nothing = !data.length;
-    chart.place.hidden = nothing;
-    chart.empty.hidden = !nothing;
-    if (nothing) return;
+    chart.place.hidden = !data.length;
+    chart.empty.hidden = Boolean(data.length);
+    if (!data.length) return;
     await Plotly.react(chart.place, resolved(data, style), resolved(layoutOf(chart, data), style), CONFIG);
     if (chart.place.on && !chart.listens) {
       chart.listens = true;

@@ -112,6 +112,9 @@
     }[column];
   }
 
+  let labels = {};
+  const label = (axis, value) => labels[axis]?.[value] ?? String(value);
+
   function element(name, attributes = {}, ...children) {
     const node = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -121,7 +124,7 @@
 
   function setting(row) {
     const what = row.device === "cpu" ? (row.n_gpus === 1 ? "process" : "processes") : row.n_gpus === 1 ? "GPU" : "GPUs";
-    const name = [row.platform_label, row.framework, row.method, `${row.n_gpus} ${what}`];
+    const name = [row.platform_label, label("framework", row.framework), label("method", row.method), `${row.n_gpus} ${what}`];
     if (row.batch) name.push(`batch ${row.batch}`);
     const text = name.join(", ");
     return row.key && row.status === "ok" ? element("a", { href: `cells/${row.key}.html` }, text) : text;
@@ -182,7 +185,7 @@
   function shown(q, ranking) {
     const { found, over, work, standIn } = ranking;
     const within = over.length ? `, ${found.length} of them within the limits` : "";
-    const of = standIn ? `, with ${standIn} in place of ${q.model}` : "";
+    const of = standIn ? `, with ${label("model", standIn)} in place of ${label("model", q.model)}` : "";
     const count = found.length + over.length;
     const parts = [element("h4", {}, `${work.replace(/^s(\d+)$/, "Sequences of $1 tokens")}${of}: ${count} setting${count === 1 ? "" : "s"} measured${within}`)];
     if (found.length) parts.push(table(q, found.slice(0, SHOWN)));
@@ -228,17 +231,20 @@
 
   function fill(select, values, optional) {
     const before = select.value;
-    const options = values.map((value) => element("option", { value }, String(value)));
+    const options = values.map((value) => element("option", { value }, label(select.name, value)));
     select.replaceChildren(...(optional ? [element("option", { value: "" }, "any")] : []), ...options);
     if (values.map(String).includes(before)) select.value = before;
   }
+
+  // Models that were measured before others, stand-ins last.
+  const standing = ({ status, stand_in }) => 2 * Boolean(stand_in) + (status !== "ok");
 
   // Only what the stage has can be chosen.
   function offer(form, rows) {
     const here = rows.filter(({ stage }) => stage === form.elements.stage.value);
     const of = (axis) => [...new Set(here.map((row) => row[axis]))];
-    const measured = here.filter(({ status }) => status === "ok").map(({ model }) => model);
-    fill(form.elements.model, [...new Set([...measured, ...of("model")])], false);
+    const models = [...here].sort((a, b) => standing(a) - standing(b)).map(({ model }) => model);
+    fill(form.elements.model, [...new Set(models)], false);
     for (const axis of ["platform", "framework", "method"]) fill(form.elements[axis], of(axis), true);
     fill(form.elements.n_gpus, of("n_gpus").sort((a, b) => a - b), true);
     for (const field of form.querySelectorAll("[data-stage]")) field.hidden = field.dataset.stage !== form.elements.stage.value;
@@ -247,8 +253,9 @@
   function start() {
     const form = document.getElementById("recommend");
     if (!form) return;
-    const stages = JSON.parse(document.getElementById("candidates").textContent);
-    const rows = stages.flatMap(({ columns, rows: lines }) =>
+    const embedded = JSON.parse(document.getElementById("candidates").textContent);
+    labels = embedded.labels;
+    const rows = embedded.stages.flatMap(({ columns, rows: lines }) =>
       lines.map((line) => Object.fromEntries(columns.map((name, at) => [name, line[at]]))));
     const output = document.getElementById("recommended");
     fill(form.elements.stage, [...new Set(rows.map(({ stage }) => stage))], false);

@@ -20,9 +20,11 @@ from dissect.report.charts.chart import (
 from dissect.tables.views import VIEWS
 
 _STAGES: Mapping[str, str] = {"pretrain": "Pre-training", "finetune": "Fine-tuning"}
+_HOVER = ("tokens_per_s", "peak_memory_gib", "nvml_peak_memory_gib", "mfu")
 _CAPTION = (
     "Each point is one cell: peak memory of one GPU against throughput per GPU (on CPU: of one process). Up and to the "
-    "left is better. The stepped line joins the cells that no other of the same platform and model beats in both."
+    "left is better. The stepped line joins the cells that no other of the same platform and model beats in both; "
+    "b is the batch per GPU."
 )
 
 
@@ -91,12 +93,12 @@ def _points(cells: Cells, rows: Sequence[Row]) -> dict[str, list[Any]]:
         "y": [rounded(_per_gpu(row)) for row in rows],
         "hovertext": [_hover(cells, row) for row in rows],
         "customdata": [identity(row) for row in rows],
-        "text": [cells.label("method", row) for row in rows],
+        "text": [f"{cells.label('method', row)}, b{row['batch_measured']}" for row in rows],
     }
 
 
 def _hover(cells: Cells, row: Row) -> str:
-    quantities = [VIEWS["training"].by_name[name] for name in ("tokens_per_s", "peak_memory_gib", "mfu")]
+    quantities = [VIEWS["training"].by_name[name] for name in _HOVER]
     lines = [f"<b>{cells.label('method', row)}</b>, {cells.name(row, 'platform', 'model', 'framework')}"]
     lines.append(f"{plain(row['workload'])}, batch {row['batch_measured']} per GPU, {row['n_gpus']} GPUs")
     for quantity in quantities:
