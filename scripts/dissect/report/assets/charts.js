@@ -1,10 +1,10 @@
 "use strict";
 // Draws the charts of the page with Plotly: in the page's colours, only once they come into sight, and only what the
-// page's filters let through. Every trace says what it is of: per point in `customdata`, or once in `meta.cell`.
+// page's filters let through. Nothing moves by itself. Every trace says what it is of: per point in `customdata`, or
+// once in `meta.cell`.
 (() => {
   const AXES = ["stage", "platform", "model", "framework", "method"]; // behind the key in a point's identity
   const CONFIG = { displayModeBar: false, responsive: true, doubleClick: "reset", scrollZoom: false };
-  const still = matchMedia("(prefers-reduced-motion: reduce)");
   const dark = matchMedia("(prefers-color-scheme: dark)");
   let wanted = {};
 
@@ -88,7 +88,6 @@
       hoverlabel: { bgcolor: "var(--paper)", bordercolor: "var(--accent)", font: { color: "var(--ink)" }, align: "left" },
       legend: { orientation: "h", x: 0, y: 1, yref: "paper", yanchor: "bottom", traceorder: "normal" },
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-      transition: { duration: 0 },
     };
   }
 
@@ -168,7 +167,6 @@
     redraw();
   });
   dark.addEventListener("change", redraw);
-  still.addEventListener("change", redraw);
   new MutationObserver(redraw).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   document.querySelectorAll("figure.chart").forEach((element) => sight.observe(element));
 })();
