@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from dissect.config.catalog import Catalog
 from dissect.config.experiment import Experiment
 from dissect.config.kinds import Stage
+from dissect.config.platform import Price
 from dissect.model import Model
 
 _PAPER_STAGES: tuple[Stage, ...] = ("inspect", "pretrain", "profile", "finetune", "serve", "operators")
@@ -22,6 +23,14 @@ class ReportItem(Model):
     stage: Stage
 
 
+class PlatformTerms(Model):
+    """What a platform brings to a question beside its cells."""
+
+    price: Price | None
+    stand_ins: list[str]
+    """Models that it runs in place of those that are asked for."""
+
+
 class ReportManifest(Model):
     """What the page needs beyond the manifests of its tables and figures."""
 
@@ -29,6 +38,8 @@ class ReportManifest(Model):
     """In the paper's order."""
     claims: bool
     """Whether the verdicts on the paper's claims are wanted."""
+    terms: dict[str, PlatformTerms] = {}
+    """Of every known platform."""
 
     def to_json(self) -> str:
         """Indented: the same manifest has the same bytes."""
@@ -41,6 +52,10 @@ def report_manifest(catalog: Catalog) -> ReportManifest:
     return ReportManifest(
         items=[ReportItem(name=name, kind=each.kind, stage=each.stage) for name, each in wanted],
         claims=catalog.wants_claims,
+        terms={
+            name: PlatformTerms(price=platform.price, stand_ins=platform.workload.models or [])
+            for name, platform in catalog.platforms.items()
+        },
     )
 
 
