@@ -1,5 +1,6 @@
 """What the form of the page answers from: the candidates of ``snakemake recommend``, small enough to embed."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,8 +13,12 @@ _NOT_SHOWN = ("price_per_gpu_hour", "reference", "measured_at", "machine", "git_
 
 
 def embedded_candidates(records: Iterable[Record], terms: Mapping[str, PlatformTerms]) -> list[dict[str, Any]]:
-    """Per stage its columns that hold anything, and a list of values per candidate."""
-    known = {name: Terms(price=each.price, stand_ins=each.stand_ins) for name, each in terms.items()}
+    """Per stage its columns that hold anything, and a list of values per candidate.
+
+    A platform without terms has no price and runs no stand-in.
+    """
+    given = {name: Terms(price=each.price, stand_ins=each.stand_ins) for name, each in terms.items()}
+    known = defaultdict(Terms, given)
     stages: dict[str, list[dict[str, Any]]] = {}
     for row in plain_rows(candidates(records, known)):
         stages.setdefault(row["stage"], []).append(row)
