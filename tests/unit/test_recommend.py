@@ -8,6 +8,7 @@ import pytest
 
 import factories as make
 from dissect.cells.study import load_study
+from dissect.cells.terms import Terms
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
 from dissect.config.platform import Price
@@ -16,7 +17,7 @@ from dissect.metrics.estimate import Estimate
 from dissect.outcome import Flag, Phase, Status
 from dissect.recommend.answer import Answer, Standing, answer
 from dissect.recommend.ask import check_prices, gather, read_question
-from dissect.recommend.candidates import COLUMNS, Terms, candidates
+from dissect.recommend.candidates import COLUMNS, candidates
 from dissect.recommend.text import answer_frame, answer_text
 from dissect.result import Result, ResultError
 from dissect.tables.columns import Record

@@ -9,11 +9,12 @@ import pandas as pd
 from dissect.cells.globs import known_names
 from dissect.cells.manifest import ManifestCell
 from dissect.cells.study import Study, load_study
+from dissect.cells.terms import terms_of
 from dissect.config.catalog import Catalog, load_catalog
 from dissect.config.errors import ConfigError, listed, unknown
 from dissect.config.kinds import LETTER_STAGES
 from dissect.config.question import AskedStage, Question, names
-from dissect.recommend.candidates import candidates, terms_of
+from dissect.recommend.candidates import candidates
 from dissect.result import Result, ResultError, read_result
 from dissect.store import Store
 from dissect.tables.columns import Record
