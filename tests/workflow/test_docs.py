@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clones import ROOT, Clone
+from clones import ROOT, Clone, Run
 from shown import PAGES, Block, Command, blocks, commands
 
 WORKED = {"docs/extending.md": "fresh", "docs/tutorial.md": "clone"}
@@ -135,7 +135,7 @@ def check_output(command: Command, output: str) -> None:
     """What is shown was printed; if jobs are shown, these and no others."""
     expected = [line for line in command.shown if line.startswith(("Measure", "Write"))]
     if expected:
-        assert sorted(re.findall(r"^Job \d+: (.+)$", output, re.MULTILINE)) == sorted(expected), command.where
+        assert sorted(Run(0, output).jobs) == sorted(expected), command.where
     for line in command.shown:
         assert line in output, f"{command.where} no longer shows: {line}"
 
