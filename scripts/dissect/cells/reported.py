@@ -1,8 +1,10 @@
 """The manifest of the report page: what stands on it, in which order."""
 
 import re
+from collections.abc import Collection
 from typing import Literal, get_args
 
+from dissect.cells.terms import Terms, terms_of
 from dissect.config.catalog import Catalog
 from dissect.config.experiment import Experiment
 from dissect.config.kinds import Stage
@@ -29,18 +31,21 @@ class ReportManifest(Model):
     """In the paper's order."""
     claims: bool
     """Whether the verdicts on the paper's claims are wanted."""
+    terms: dict[str, Terms] = {}
+    """Of each platform on the page."""
 
     def to_json(self) -> str:
         """Indented: the same manifest has the same bytes."""
         return self.model_dump_json(indent=1) + "\n"
 
 
-def report_manifest(catalog: Catalog) -> ReportManifest:
-    """Tables and figures that config.yaml asks for."""
+def report_manifest(catalog: Catalog, platforms: Collection[str]) -> ReportManifest:
+    """Tables and figures that config.yaml asks for, which have cells of these platforms."""
     wanted = sorted(catalog.wanted_experiments.items(), key=lambda item: _place(*item))
     return ReportManifest(
         items=[ReportItem(name=name, kind=each.kind, stage=each.stage) for name, each in wanted],
         claims=catalog.wants_claims,
+        terms=terms_of(catalog, platforms),
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, ViewName
 from dissect.outcome import Flag
 from dissect.report.page import CellEntry, Item
+from dissect.report.samples import samples_svg
 from dissect.result import Result
 from dissect.store import Failure
 from dissect.tables.columns import Quantity, Record
@@ -20,6 +21,7 @@ from dissect.tables.view import View
 from dissect.tables.views import VIEWS
 
 STORE_DIR = "results/store"
+REFERENCES_DIR = "results/references"
 TAIL_LINES = 40
 _TAIL_BYTES = 16_384
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -47,6 +49,8 @@ class Measurement:
     """Status, and the phase where it ended."""
     ok: bool
     reason: str | None
+    samples: str
+    """Pictures of them, as SVG; empty if there are none."""
     numbers: Sequence[Numbers]
     flags: Sequence[tuple[str, str]]
     provenance: Sequence[tuple[str, str]]
@@ -81,7 +85,7 @@ def build_cell_page(entry: CellEntry, project: Path) -> CellPage:
         key=entry.key,
         id=bare,
         title=", ".join([*(label for label in labels if label not in ("-", "no model")), cell.workload]),
-        measurements=[_measurement(record) for _, record in entry.records],
+        measurements=[_measurement(record, project) for _, record in entry.records],
         items=entry.items,
         spec=list(flattened(record.result.spec.model_dump(mode="json"))),
         log=tail(folder / "log.txt") if own else "",
@@ -120,15 +124,18 @@ def _failure(path: Path) -> Failure | None:
         return None
 
 
-def _measurement(record: Record) -> Measurement:
+def _measurement(record: Record, project: Path) -> Measurement:
     result = record.result
     assert result is not None
+    reference = record.cell.reference
+    folder = project / (f"{REFERENCES_DIR}/{reference}/cells" if reference else STORE_DIR) / result.key
     return Measurement(
         platform=record.platform.label,
         reference=record.cell.reference,
         outcome=f"{result.status}" + (f" in {result.phase}" if result.phase else ""),
         ok=result.metrics is not None,
         reason=result.reason,
+        samples=samples_svg(result, folder),
         numbers=list(_numbers(record)),
         flags=[(flag.value, Flag(flag).meaning) for flag in result.flags],
         provenance=_provenance(result),

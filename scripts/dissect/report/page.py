@@ -5,12 +5,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from dissect.cells.manifest import Manifest, read_manifest
 from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.config.claims import CLAIMS
 from dissect.outcome import Status
+from dissect.report.charts.build import charts
+from dissect.report.charts.chart import Chart
 from dissect.report.grid_table import IDS, GridTable, grid_table, ids_of
+from dissect.report.questions import embedded_candidates
 from dissect.report.side_by_side import Comparison, side_by_side
 from dissect.report.verdicts import PageClaim, read_claims
 from dissect.result import Result, read_result
@@ -94,6 +98,14 @@ class Page:
     facts: Mapping[str, str]
     """What stands at the top: how many cells there are and how they ended."""
     cells: Sequence[CellEntry]
+    charts: Sequence[Chart]
+    candidates: Sequence[Mapping[str, Any]]
+    """What questions are answered from."""
+
+    @property
+    def labels(self) -> Mapping[str, Mapping[str, str]]:
+        """Axis -> id -> label."""
+        return {each.axis: dict(each.choices) for each in self.filters}
 
     @property
     def decided(self) -> Sequence[tuple[PageClaim, str]]:
@@ -143,6 +155,8 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         side_by_side=side_by_side((each.manifest, each.records) for each in laid),
         facts=_facts([record for each in laid for record in each.records]),
         cells=_cells(laid, items),
+        charts=charts([(each.manifest, each.records) for each in laid]),
+        candidates=embedded_candidates((record for each in laid for record in each.records), wanted.terms),
     )
 
 

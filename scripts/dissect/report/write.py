@@ -1,6 +1,7 @@
 """The folder of the report: one page, a page per cell, figures and what makes them readable; opens from disk."""
 
 import shutil
+from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -10,7 +11,8 @@ from dissect.report.cell_page import build_cell_page
 from dissect.report.page import Page, build_page
 
 _HERE = Path(__file__).parent
-ASSETS = ("report.css", "theme.js", "page.js")
+ASSETS = ("report.css", "charts.css", "theme.js", "page.js", "charts.js", "recommend.js")
+PLOTLY = files("plotly") / "package_data" / "plotly.min.js"
 
 
 def write_report(manifest: Path, index: Path, project: Path) -> None:
@@ -29,6 +31,7 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
         (folder / name).mkdir(parents=True)
     for name in ASSETS:
         shutil.copyfile(_HERE / "assets" / name, folder / name)
+    (folder / PLOTLY.name).write_bytes(PLOTLY.read_bytes())
     for figure in (item.figure for section in page.sections for item in section.items if item.figure):
         shutil.copyfile(figure, folder / "figures" / figure.name)
     _write_cells(page, templates, folder / "cells", project)

@@ -9,6 +9,7 @@ from typing import Any
 import factories as make
 from dissect.cells.manifest import Manifest
 from dissect.cells.reported import ReportItem, ReportManifest
+from dissect.cells.terms import Terms
 from dissect.claims.table import COLUMNS
 from dissect.outcome import Flag, Phase, Status
 from dissect.report.write import write_report
@@ -31,7 +32,7 @@ def small_report(project: Path, names: Sequence[str] = tuple(CASES)) -> Path:
         for platform in set(manifest.platforms) & {"a800"}:
             facts = manifest.platforms[platform].model_copy(update={"label": NASTY})
             manifest.platforms[platform] = facts
-    _leave_logs(project, manifests[2])
+    _leave_logs(project, next(manifest for manifest in manifests if manifest.name == "table_III"))
     return _write(project, manifests, claims(project, manifests))
 
 
@@ -114,7 +115,9 @@ def _write(project: Path, manifests: Sequence[Manifest], verdicts: Manifest | No
     if verdicts:
         (folder / "claims.json").write_text(verdicts.to_json())
     path = folder / "report.json"
-    path.write_text(ReportManifest(items=items, claims=verdicts is not None).to_json())
+    names = dict.fromkeys(name.partition("@")[0] for manifest in manifests for name in manifest.platforms)
+    terms = {name: Terms(price=None, stand_ins=[]) for name in names}
+    path.write_text(ReportManifest(items=items, claims=verdicts is not None, terms=terms).to_json())
     index = project / "results/report/index.html"
     write_report(path, index, project)
     return index
