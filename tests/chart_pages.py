@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dissect.cells.manifest import Manifest
-from dissect.cells.reported import PlatformTerms, ReportItem, ReportManifest
+from dissect.cells.reported import ReportItem, ReportManifest
+from dissect.cells.terms import Terms
 from dissect.figures.draw import read_tidy, save
 from dissect.report.write import write_report
 from dissect.tables.table import build_table
 
 
-def write_pages(project: Path, manifests: Sequence[Manifest], terms: Mapping[str, PlatformTerms]) -> Path:
+def write_pages(project: Path, manifests: Sequence[Manifest], terms: Mapping[str, Terms]) -> Path:
     """Write manifests, drawn figures and the report below ``project``; the path of its index.html."""
     for folder in ("manifests", "tables", "figures", "report"):
         (project / "results" / folder).mkdir(parents=True, exist_ok=True)

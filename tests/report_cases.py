@@ -8,7 +8,8 @@ from typing import Any
 
 import factories as make
 from dissect.cells.manifest import Manifest
-from dissect.cells.reported import PlatformTerms, ReportItem, ReportManifest
+from dissect.cells.reported import ReportItem, ReportManifest
+from dissect.cells.terms import Terms
 from dissect.claims.table import COLUMNS
 from dissect.outcome import Flag, Phase, Status
 from dissect.report.write import write_report
@@ -115,7 +116,7 @@ def _write(project: Path, manifests: Sequence[Manifest], verdicts: Manifest | No
         (folder / "claims.json").write_text(verdicts.to_json())
     path = folder / "report.json"
     names = dict.fromkeys(name.partition("@")[0] for manifest in manifests for name in manifest.platforms)
-    terms = {name: PlatformTerms(price=None, stand_ins=[]) for name in names}
+    terms = {name: Terms(price=None, stand_ins=[]) for name in names}
     path.write_text(ReportManifest(items=items, claims=verdicts is not None, terms=terms).to_json())
     index = project / "results/report/index.html"
     write_report(path, index, project)

@@ -12,11 +12,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import table_cases
 from chart_pages import write_pages
-from dissect.cells.reported import PlatformTerms
+from dissect.cells.terms import Terms
 from dissect.config.platform import Price
 from dissect.config.question import Question
 from dissect.recommend.answer import Standing, answer
-from dissect.recommend.candidates import Terms, candidates
+from dissect.recommend.candidates import candidates
 from dissect.report.charts.memory import pareto_front
 from dissect.tables.columns import Record
 from dissect.tables.tidy import read_records
@@ -38,11 +38,11 @@ STANDINGS = {
 }
 EUR = Price(per_gpu_hour=3.5, currency="EUR", source="a price list", date="2026-03")
 TERMS = {
-    "h200": PlatformTerms(price=EUR, stand_ins=[]),
-    "a800": PlatformTerms(price=EUR.model_copy(update={"per_gpu_hour": 1.25}), stand_ins=[]),
-    "rtx4090": PlatformTerms(price=None, stand_ins=[]),
-    "rtx3090": PlatformTerms(price=None, stand_ins=[]),
-    "cpu": PlatformTerms(price=None, stand_ins=["llama2-7b"]),
+    "h200": Terms(price=EUR, stand_ins=[]),
+    "a800": Terms(price=EUR.model_copy(update={"per_gpu_hour": 1.25}), stand_ins=[]),
+    "rtx4090": Terms(price=None, stand_ins=[]),
+    "rtx3090": Terms(price=None, stand_ins=[]),
+    "cpu": Terms(price=None, stand_ins=["llama2-7b"]),
 }
 IDS = ("stage", "platform", "model", "framework", "method", "workload")
 CHARTS = ["memory-pretrain", "scaling", "phases", "modules", "latency-1", "roofline"]
@@ -220,8 +220,7 @@ def test_the_page_answers_as_the_command_does(
 ) -> None:
     ask(page, question)
     _, records = report
-    terms = {name: Terms(price=each.price, stand_ins=each.stand_ins) for name, each in TERMS.items()}
-    found = answer(Question.model_validate(question), candidates(records, terms))
+    found = answer(Question.model_validate(question), candidates(records, TERMS))
     expected = [
         [ranking.work, ranking.stand_in or "", [[cell.row["key"], STANDINGS[cell.standing]] for cell in cells]]
         for ranking in found.rankings
