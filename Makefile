@@ -8,7 +8,8 @@ PYTHON ?= python3 python3.12 python3.11
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help smoke test test-slurm prove-invalidation lint format bench envs train-env client-env locks schemas clean
+.PHONY: help smoke test test-slurm prove-invalidation lint format bench docs docs-links venv envs train-env client-env \
+    docs-env locks schemas clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -47,6 +48,18 @@ bench: .venv/.complete train-env ## Measure planning, no-op runs and duty cycles
 	@echo "Measuring the pipeline itself"
 	@python scripts/bench.py
 
+docs: docs-env ## Build the docs as a site in docs/_build/html, without a network
+	@echo "Building the docs"
+	@envs/run docs -- sphinx-build -M html docs docs/_build --quiet --fail-on-warning
+	@grep -rhoE 'href="https?://[^"]+' --include='*.html' docs/_build/html | cut -c7- | sort -u \
+	    >docs/_build/external_links.txt
+	@echo "The site is docs/_build/html/index.html; the addresses that it names are in docs/_build/external_links.txt"
+
+docs-links: docs-env ## Ask every address that the docs name whether it still answers (needs a network)
+	@envs/run docs -- sphinx-build -M linkcheck docs docs/_build --quiet
+
+venv: .venv/.complete ## Build .venv alone: enough to plan, and to draw what is measured
+
 envs: .venv/.complete train-env client-env ## Build the environments ahead, for nodes without a network
 	@if command -v nvidia-smi >/dev/null; then envs/run --build train-flash@3.12 && envs/run --build vllm; fi
 
@@ -56,19 +69,23 @@ train-env: .venv/.complete
 client-env: .venv/.complete
 	@envs/run --build client
 
+docs-env: .venv/.complete
+	@envs/run --build docs
+
 locks: .venv/.complete ## Compile the lock files anew from pyproject.toml and envs/*/requirements.in
 	@echo "Compiling the lock files"
 	@$(LOCK) --all-extras pyproject.toml --output-file envs/workflow/requirements.txt
-	@for name in client train train-flash vllm; do \
+	@for name in client docs train train-flash vllm; do \
 	    (cd envs/$$name && $(LOCK) requirements.in --output-file requirements.txt) || exit; \
 	done
 
-schemas: .venv/.complete ## Write the JSON Schemas of the configuration for editors
-	@echo "Writing the JSON Schemas"
+schemas: .venv/.complete ## Write what follows from the models of the configuration: JSON Schemas, docs/reference.md
+	@echo "Writing the JSON Schemas and the reference"
 	@python scripts/write_schemas.py
+	@python scripts/write_reference.py
 
 clean: ## Remove everything that is built, but no results
-	rm -rf .venv .envs .cache .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf docs/_build .venv .envs .cache .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # uv comes by pip, hash-checked like all else; it installs the rest.
 .venv/.bootstrapped:

@@ -4,7 +4,11 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+report: "rules/captions/workflow.rst"
+
+
 include: "rules/common.smk"
+include: "rules/progress.smk"
 include: "rules/inspect.smk"
 include: "rules/pretrain.smk"
 include: "rules/finetune.smk"
@@ -19,6 +23,7 @@ include: "rules/report.smk"
 include: "rules/plan.smk"
 include: "rules/exchange.smk"
 include: "rules/questions.smk"
+include: "rules/hooks.smk"
 
 
 localrules:
@@ -36,24 +41,15 @@ rule all:
     default_target: True
     input:
         STUDY.targets,
-        expand(TABLE, experiment=STUDY.wanted("table"), format=TABLE_FORMATS),
+        expand(TABLE, experiment=STUDY.wanted("table") + STUDY.wanted("figure"), format=TABLE_FORMATS),
         expand(FIGURE, experiment=STUDY.wanted("figure"), format=FIGURE_FORMATS),
         REPORT,
+    message:
+        "Everything is there"
 
 
 rule cells:
     input:
         STUDY.selected_targets,
-
-
-onstart:
-    if not workflow.local_exec:
-        refuse_what_cannot_run(job.resources for job in workflow.dag.needrun_jobs() if not job.is_local)
-
-
-onsuccess:
-    summarise(STUDY)
-
-
-onerror:
-    summarise(STUDY)
+    message:
+        "All selected cells are there"

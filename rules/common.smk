@@ -9,10 +9,11 @@ PYTHON = sys.executable
 sys.path.insert(0, str(PROJECT / "scripts"))
 
 from dissect.cells.packs import pack_config, pack_platforms, pack_request
-from dissect.cells.resources import NAMES, resources_of
+from dissect.cells.resources import NAMES, resources_of, share_of_cores
 from dissect.cells.study import load_study, write_manifests
 from dissect.config.errors import ConfigError
 from dissect.preflight import refuse_what_cannot_run
+from dissect.progress import show_progress
 from dissect.publish import publish_stored
 from dissect.store import Store
 from dissect.summary import STORE_DIR, summarise
@@ -22,19 +23,23 @@ CELL_LOG = "results/logs/{cell}/{key}.log"
 REMEASURED = "results/remeasured/{run}/{cell}/{key}.json"
 MANIFEST = "results/manifests/{experiment}.json"
 TABLE = "results/tables/{experiment}.{format}"
-TABLE_FORMATS = ["csv", "md", "tex"]
+TABLE_FORMATS = ["csv", "md", "tex", "html"]
 FIGURE = "results/figures/{experiment}.{format}"
 FIGURE_FORMATS = ["pdf", "svg", "png"]
 REPORT = "results/report/index.html"
 
-# Two measurements side by side would disturb each other: a cell takes all cores of the machine at hand.
+# Two measurements side by side would disturb each other: a cell takes all cores of the machine at hand, unless its GPUs
+# are shared out: --resources gpu=4.
 ALL_CORES = workflow.cores or 1
+
+# `snakemake progress` writes nothing: a run goes on beside it.
+ONLY_LOOKS = "progress" in sys.argv
 
 MEASURE = "{resources.launcher} scripts/measure.py --launcher {resources.launcher:q} --spec {params.spec:q}"
 
 try:
     STUDY = load_study(PROJECT, config)
-    if workflow.is_main_process:
+    if workflow.is_main_process and not ONLY_LOOKS:
         write_manifests(STUDY, Path.cwd())
         publish_stored(STUDY.by_path, Store(STORE_DIR))
         print(*STUDY.notices, sep="\n", end="\n" * bool(STUDY.notices), file=sys.stderr)
@@ -66,9 +71,25 @@ def request_of(wildcards):
     return request_for(cell_of(wildcards))
 
 
+def threads_of(wildcards):
+    shared = workflow.global_resources.get("gpu")
+    return share_of_cores(request_of(wildcards), ALL_CORES, shared and shared.value)
+
+
 def requests(request):
     """What a batch system is asked for, entry by entry; a local run takes no notice of them."""
     return {name: lambda wildcards, name=name: request(wildcards)[name] for name in NAMES}
+
+
+def heading_of(part):
+    """Title, caption or category of a table or figure."""
+    return lambda wildcards: getattr(STUDY.heading(wildcards.experiment), part)
+
+
+def in_report(path, form):
+    """A file that `snakemake --report` shows, named and explained as the experiment's file does."""
+    labels = lambda wildcards: STUDY.heading(wildcards.experiment).labels(form)
+    return report(path, caption="captions/item.rst", category=heading_of("category"), labels=labels)
 
 
 wildcard_constraints:

@@ -4,12 +4,15 @@ rule draw_figure:
         table=TABLE.replace("{format}", "csv"),
     output:
         pdf=FIGURE.replace("{format}", "pdf"),
-        svg=FIGURE.replace("{format}", "svg"),
+        svg=in_report(FIGURE.replace("{format}", "svg"), "figure"),
         png=FIGURE.replace("{format}", "png"),
     log:
         "results/logs/figures/{experiment}.log",
     resources:
         launcher=PYTHON,
+    params:
+        title=heading_of("title"),
+        caption=heading_of("caption"),
     message:
         "Draw figure {wildcards.experiment}"
     shell:

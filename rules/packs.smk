@@ -7,6 +7,8 @@ rule packs:
         [f"results/packs/{RUN}/{platform}" for platform in pack_platforms(STUDY)],
     log:
         "results/logs/packs.log",
+    message:
+        "All packs have ended"
     shell:
         "rm -rf results/packs 2>{log:q}"
 

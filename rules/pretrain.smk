@@ -5,7 +5,7 @@ rule measure_pretrain:
         CELL_LOG,
     wildcard_constraints:
         cell="pretrain/.+",
-    threads: ALL_CORES
+    threads: threads_of
     resources:
         **requests(request_of),
         launcher=launcher_of,

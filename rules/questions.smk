@@ -11,3 +11,18 @@ rule recommend:
         "Recommend"
     shell:
         "{resources.launcher} scripts/recommend.py --config {params.config:q} --csv results/recommend.csv 2>&1 | tee {log:q}"
+
+
+# Two sets of cells side by side: snakemake compare --config left=<file of export> right=results
+rule compare:
+    log:
+        "results/logs/compare.log",
+    localrule: True
+    resources:
+        launcher=PYTHON,
+    params:
+        config=json.dumps(config),
+    message:
+        "Compare"
+    shell:
+        "{resources.launcher} scripts/compare.py --config {params.config:q} --folder results/compare 2>&1 | tee {log:q}"

@@ -10,6 +10,8 @@ rule remeasure:
         [path.replace("results/cells", f"results/remeasured/{RUN}") for path in STUDY.selected_targets],
     log:
         "results/logs/remeasured/remeasure.log",
+    message:
+        "All of them are measured again"
     shell:
         "rm -rf results/remeasured 2>{log:q}"
 
@@ -19,7 +21,7 @@ rule remeasure_cell:
         temp(touch(REMEASURED)),
     log:
         "results/logs/remeasured/{run}/{cell}/{key}.log",
-    threads: ALL_CORES
+    threads: threads_of
     resources:
         **requests(request_of),
         launcher=launcher_of,

@@ -9,8 +9,9 @@ from dissect.config.experiment import Experiment
 from dissect.config.methods import Methods
 from dissect.config.platform import Platform
 from dissect.config.root import RootConfig
+from dissect.model import Model
 
-SCHEMAS = {
+SCHEMAS: dict[str, type[Model]] = {
     "claims": Claims,
     "config": RootConfig,
     "experiment": Experiment,

@@ -13,12 +13,13 @@ from dissect.tables.table import build_table
 
 
 def main() -> None:
-    """Write the tidy CSV, and the Markdown and LaTeX that are asked for; paths are relative to the project."""
+    """Write the tidy CSV, and the Markdown, LaTeX and HTML that are asked for; paths are relative to the project."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--md", type=Path)
     parser.add_argument("--tex", type=Path)
+    parser.add_argument("--html", type=Path)
     arguments = parser.parse_args()
     manifest = read_manifest(arguments.manifest)
     build = build_claims if manifest.layout["kind"] == CLAIMS else build_table
@@ -26,8 +27,9 @@ def main() -> None:
         table = build(manifest, Path())
     except (ResultError, LayoutError) as error:
         sys.exit(f"llm-dissect: {error}")
-    for path, text in ((arguments.csv, table.csv), (arguments.md, table.markdown), (arguments.tex, table.latex)):
-        if path:
+    forms = {"csv": table.csv, "md": table.markdown, "tex": table.latex, "html": table.html}
+    for form, text in forms.items():
+        if path := getattr(arguments, form):
             path.write_text(text, encoding="utf-8")
 
 

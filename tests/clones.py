@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+TARGETS = ("Everything is there", "All selected cells are there", "All of them are measured again")
 STUB = ROOT / "tests/workflow/measuring_stub.py"
 
 
@@ -21,8 +22,8 @@ class Run:
 
     @property
     def jobs(self) -> list[str]:
-        """The messages of the jobs that ran or would run."""
-        return re.findall(r"^Job \d+: (.+)$", self.output, re.MULTILINE)
+        """The messages of the jobs that ran or would run, the targets that only collect them aside."""
+        return [job for job in re.findall(r"^Job \d+: (.+)$", self.output, re.MULTILINE) if job not in TARGETS]
 
 
 @dataclass
@@ -59,6 +60,12 @@ class Clone:
         text = path.read_text()
         assert old in text, f"{file} no longer says: {old}"
         path.write_text(text.replace(old, new, 1))
+
+    def own_scripts(self) -> None:
+        """A copy of scripts/ in place of the link to the real ones, to be changed."""
+        if (self.folder / "scripts").is_symlink():
+            (self.folder / "scripts").unlink()
+            shutil.copytree(ROOT / "scripts", self.folder / "scripts")
 
     def bytes_of(self, pattern: str) -> dict[str, bytes]:
         """Content of files below results/."""

@@ -87,11 +87,15 @@ def read_export(path: Path) -> dict[str, Shared]:
         raise ExchangeError(f"{path}: no such file") from None
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise ExchangeError(f"{path}: is no export or was cut short ({error})") from None
-    manifest = _manifest(path, members.pop(MANIFEST, None))
-    listed = {f"cells/{key}/{name}" for key, cell in manifest.cells.items() for name in cell.files}
-    if differ := sorted(listed ^ members.keys()):
-        raise ExchangeError(f"{path}: {differ[0]}: is {'missing' if differ[0] in listed else 'not in its manifest'}")
-    return {key: _checked(path, key, cell, members) for key, cell in manifest.cells.items()}
+    return _all_checked(path, members)
+
+
+def read_unpacked(folder: Path) -> dict[str, Shared]:
+    """The same of an export that was unpacked, such as a set of reference results; other files in it do not count."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return _all_checked(
+        folder, {name: (folder / name).read_bytes() for name in names if name == MANIFEST or _MEMBER.fullmatch(name)}
+    )
 
 
 def import_cells(shared: Mapping[str, Shared], store: Store, published: Mapping[str, Iterable[Path]]) -> Merged:
@@ -144,6 +148,14 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
             if content is None or not (member.name == MANIFEST or _MEMBER.fullmatch(member.name)):
                 raise ExchangeError(f"{path}: {member.name!r}: an export has no such member; nothing was imported")
             yield member.name, content.read()
+
+
+def _all_checked(path: Path, members: dict[str, bytes]) -> dict[str, Shared]:
+    manifest = _manifest(path, members.pop(MANIFEST, None))
+    listed = {f"cells/{key}/{name}" for key, cell in manifest.cells.items() for name in cell.files}
+    if differ := sorted(listed ^ members.keys()):
+        raise ExchangeError(f"{path}: {differ[0]}: is {'missing' if differ[0] in listed else 'not in its manifest'}")
+    return {key: _checked(path, key, cell, members) for key, cell in manifest.cells.items()}
 
 
 def _manifest(path: Path, data: bytes | None) -> ExportManifest:

@@ -5,13 +5,18 @@ from pathlib import Path
 import pandas as pd
 
 from dissect.cells.cell import Cell
+from dissect.cells.resources import resources_of
 from dissect.cells.spec import TrainingSpec, parse_spec
 from dissect.cells.study import Study
+from dissect.config.platform import Platform
 from dissect.result import ResultError, read_result
 from dissect.store import Store
 from dissect.workloads.arithmetic import state_bytes
 
-COLUMNS = ["stage", "platform", "model", "framework", "method", "workload", "status", "reason", "wall_s", "key"]
+IDS = ["stage", "platform", "model", "framework", "method", "workload"]
+REQUESTS = {"gpus": "gpu", "nodes": "nodes", "runtime_min": "runtime", "memory_mb": "mem_mb"}
+"""Column -> what a batch system is asked for, per node (``cells/resources.py``)."""
+COLUMNS = [*IDS, "status", "reason", "wall_s", *REQUESTS, "key"]
 TO_RUN = "to run"
 
 
@@ -19,7 +24,9 @@ def plan_table(study: Study, store: Store) -> pd.DataFrame:
     """One row per cell of the wanted tables and figures; ``wall_s`` is what a finished cell took."""
     wanted = study.catalog.wanted_experiments
     cells = {cell.id: cell for name in wanted for cell in study.experiments[name]}
-    return pd.DataFrame([_row(cell, store) for cell in cells.values()], columns=COLUMNS)
+    platforms = study.catalog.platforms
+    rows = [_row(cell, store, platforms[cell.platform]) for cell in cells.values()]
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
 
 def plan_text(plan: pd.DataFrame) -> str:
@@ -43,10 +50,12 @@ def _times(plan: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _row(cell: Cell, store: Store) -> dict[str, object]:
+def _row(cell: Cell, store: Store, platform: Platform) -> dict[str, object]:
     status, reason, wall_s = _status(cell, store)
-    ids = {name: getattr(cell, name) for name in COLUMNS[:6]}
-    return {**ids, "status": status, "reason": reason, "wall_s": wall_s, "key": cell.key or ""}
+    ids = {name: getattr(cell, name) for name in IDS}
+    asked = resources_of(cell, platform) if cell.canonical else {}
+    requests = {column: asked.get(name) for column, name in REQUESTS.items()}
+    return {**ids, "status": status, "reason": reason, "wall_s": wall_s, **requests, "key": cell.key or ""}
 
 
 def _status(cell: Cell, store: Store) -> tuple[str, str, float | None]:

@@ -1,6 +1,7 @@
 """The store of measured cells: one folder per key, written atomically under a lock that dies with its process.
 
-    results/store/<key>/   spec.json result.json steps.jsonl log.txt failure.json lock [kernels.csv trace.json.gz]
+    results/store/<key>/   spec.json result.json steps.jsonl log.txt failure.json running.json lock
+                           of profiles also kernels.csv trace.json.gz
                            of servers also requests.jsonl.gz guidellm.json.gz server.log
 
 Snakemake knows nothing of it: it deletes the outputs of a job before it runs it again; the store keeps what is done.
@@ -116,6 +117,17 @@ class Entry:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    def held(self) -> bool:
+        """Whether a process holds the lock, as far as this host sees. It is taken for an instant: ask if need be."""
+        try:
+            with (self.folder / "lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
     def claim(self, canonical: str) -> None:
         """Record the spec that this folder is about; raises :class:`KeyCollision` if it is about another one."""
         path = self.folder / "spec.json"
@@ -209,17 +221,17 @@ class Entry:
     def _failure_path(self) -> Path:
         return self.folder / "failure.json"
 
-    def next_attempt(self) -> int:
-        """1, or one more than the last failed attempt."""
-        failure = self.failure()
-        return failure.attempt + 1 if failure else 1
-
     def failure(self) -> Failure | None:
-        """The last attempt, if it failed and there is no result since."""
+        """The last attempt that failed, since the last result."""
         try:
             return Failure.model_validate_json(self._failure_path.read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
+
+    def next_attempt(self) -> int:
+        """1, or one more than the last failed attempt."""
+        failure = self.failure()
+        return failure.attempt + 1 if failure else 1
 
     def write_failure(self, failure: Failure) -> None:
         """Record an attempt that failed."""

@@ -22,7 +22,7 @@ def summarise(study: Study) -> None:
 def summary_lines(study: Study, store: Store, slurm_logs: Path) -> Iterator[str]:
     """One line per failed cell and per table that is missing for it; none if no cell failed."""
     cells = {path: cell for path, cell in study.by_path.items() if not Path(path).exists()}
-    failed = {path: failure for path, cell in cells.items() if (failure := _failure(cell, store))}
+    failed = {path: failure for path, cell in cells.items() if (failure := store.entry(cell.key or "").failure())}
     jobs = {path: log for path, cell in cells.items() if (log := _slurm_log(cell, slurm_logs))}
     for path in (path for path in cells if path in failed or path in jobs):
         slurm_log = f"; Slurm's log: {jobs[path]}" if path in jobs else ""
@@ -45,7 +45,3 @@ def _slurm_log(cell: Cell, slurm_logs: Path) -> Path | None:
     """The log of the last job that was started for a cell."""
     logs = slurm_logs.glob(f"rule_*/*_{cell.key}/*.log")
     return max(logs, key=lambda path: int(path.stem), default=None)
-
-
-def _failure(cell: Cell, store: Store) -> Failure | None:
-    return store.entry(cell.key).failure() if cell.key else None

@@ -23,6 +23,7 @@ from dissect.metrics.serving import ServingMetrics
 from dissect.outcome import Phase, Status
 from dissect.result import Result, read_result
 from dissect.serve.load import RequestRecord
+from dissect.serve.server import free_ports
 from yaml_models import architecture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -50,8 +51,8 @@ class Bench:
     def entry(self, spec: ServeSpec) -> Path:
         return self.folder / "store" / spec_key(canonical_spec(spec))
 
-    def start(self, spec: ServeSpec, fault: str | None = None) -> subprocess.Popen[str]:
-        how = {"python": " ".join(CLIENT)}
+    def start(self, spec: ServeSpec, fault: str | None = None, url: str | None = None) -> subprocess.Popen[str]:
+        how = {"url": url} if url else {"python": " ".join(CLIENT)}
         if fault:
             how = {"command": f"{sys.executable} {ROOT}/tests/faulty_server.py --fault {fault}"}
         site = ServingSite.model_validate({"checkpoints": str(self.folder), "keep_checkpoints": True, **how})
@@ -63,8 +64,8 @@ class Bench:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
 
-    def measure(self, spec: ServeSpec, fault: str | None = None) -> Result:
-        out, err = (process := self.start(spec, fault)).communicate(timeout=500)
+    def measure(self, spec: ServeSpec, fault: str | None = None, url: str | None = None) -> Result:
+        out, err = (process := self.start(spec, fault, url)).communicate(timeout=500)
         assert process.returncode == 0, out + err
         return read_result(self.folder / "cells" / f"{self.entry(spec).name}.json")
 
@@ -101,6 +102,34 @@ def test_transformers_serve_answers_a_real_burst(bench):
     assert len(raw["benchmarks"][0]["requests"]["successful"]) == 10
     (folder,) = bench.folder.glob("llama-*")
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
+
+
+@pytest.fixture(scope="module")
+def mock_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of guidellm's own server, somebody else's to whoever measures."""
+    (port,) = free_ports(1)
+    where = ["--host", "127.0.0.1", "--port", str(port), "--model", "mock"]
+    pace = ["--request-latency", "0.05", "--ttft-ms", "30", "--itl-ms", "3"]
+    with (tmp_path_factory.mktemp("mock") / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            [*CLIENT[:-1], "guidellm", "mock-server", *where, *pace],
+            stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        yield f"http://127.0.0.1:{port}"
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "lightllm", "tgi", "sglang"])
+def test_guidellms_mock_server_understands_the_requests_of_each_engine(bench, mock_server, engine):
+    result = bench.measure(spec := bench.spec(engine), url=mock_server)
+    records = bench.records(spec)
+    assert {(record.status, record.completion_tokens) for record in records} == {("ok", 8)}
+    assert len(records) == 10
+    assert all(record.t_first_token_s - record.t_send_s > 0.03 for record in records)
+    assert all(record.t_last_token_s - record.t_first_token_s > 7 * 0.002 for record in records)
+    # It takes every blank for a token, and nothing but that is wrong.
+    assert (result.status, result.reason) == (Status.INVALID, "the server counted 63 tokens in prompts of 32")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What is wrong with a configuration: shapes, contradictions, and names that nothing defines."""
 
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
@@ -53,7 +54,16 @@ def check_platform(platform: Yaml) -> None:
     asked = (platform.get("scheduler") or {}).get("memory_gib")
     if asked is not None and asked <= platform["host"]["memory_gib"]:
         raise Refused("the scheduler would kill before the runner")
+    check_price(platform.get("price"))
     unique(platform["gpu_counts"], platform.get("workload", {}).get("models") or [])
+
+
+def check_price(price: Yaml | None) -> None:
+    if price is None:
+        return
+    require(price, {"per_gpu_hour": {}, "currency": {}, "source": {}, "date": {}})
+    if not re.fullmatch("[A-Z]{3}", price["currency"]) or not re.fullmatch(r"\d{4}-\d\d(-\d\d)?", price["date"]):
+        raise Refused("a price of no currency or day")
 
 
 def check_experiment(experiment: Yaml) -> None:

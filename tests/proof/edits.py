@@ -30,6 +30,7 @@ KNOBS: list[dict[str, Any]] = [
     {"tensor_parallel": 1}, {"tensor_parallel": 1, "sequence_parallel": True}, {"pipeline_parallel": 2},
 ]  # fmt: skip
 """What a new letter turns."""
+PRICE = {"per_gpu_hour": 2, "currency": "EUR", "source": "a price list", "date": "2026-03"}
 LOCKS = ("train", "train-flash", "client", "vllm")
 ENVIRONMENTS: list[dict[str, Any]] = [
     {"lock": "vllm"}, {"lock": "client", "python": "3.12"}, {"command": "serve-it"},
@@ -70,7 +71,8 @@ def text_for(project: Path, path: schema.Path) -> st.SearchStrategy[str]:
         "tables": ["claims", *(name for name, kind in kinds.items() if kind == "table")],
         "platform": stems["platforms"], "framework": ["deepspeed", "megatron"], "batch": ["max"],
         "figures": [name for name, kind in kinds.items() if kind == "figure"],
-        "lock": LOCKS, "kind": ["NVLink", "PCIe 4.0 x16"],
+        "currency": ["EUR", "euro"], "date": ["2026-03", "2026-03-31", "March"], "lock": LOCKS,
+        "kind": ["NVLink", "PCIe 4.0 x16"],
         "interpreter": ["envs/run site -- python", "envs/run other -- python"],
     }  # fmt: skip
     return st.sampled_from(sorted(pools.get(path[-1], ["text one", "text two", "3"])))
@@ -120,7 +122,10 @@ def extend_platform(draw: Draw, project: Path) -> Edit:
     """A platform that extends another and says what differs."""
     known = sorted(path.stem for path in (project / "config/platforms").glob("*.yaml"))
     parent, name = pick(draw, known), f"variant{len(known)}"
-    differs = pick(draw, [{}, {"environment": {"NCCL_P2P_DISABLE": "1"}}, {"gpu": {"memory_gib": 24}}, {"nodes": 2}])
+    differs = pick(
+        draw,
+        [{}, {"environment": {"NCCL_P2P_DISABLE": "1"}}, {"gpu": {"memory_gib": 24}}, {"nodes": 2}, {"price": PRICE}],
+    )
     (project / f"config/platforms/{name}.yaml").write_text(
         spelling.plain({"label": name, "extends": parent, **differs})
     )

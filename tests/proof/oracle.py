@@ -23,7 +23,7 @@ from proof.stages import BUILT, numbers
 
 Json = Any
 
-CLAIMS = ("write_table", "claims")
+CLAIMS, REPORT = ("write_table", "claims"), ("write_report", "")
 
 SAMPLING = {
     "warmup_min_steps": 3, "warmup_max_steps": 10, "min_steps": 10, "max_steps": 50, "interval_target": 0.02,
@@ -47,9 +47,9 @@ class Expected:
     cells: frozenset[tuple[str, str]]
     """Id and fingerprint of every cell that can be measured."""
     wanted: frozenset[tuple[str, str]]
-    """(``write_table`` or ``draw_figure``, name) of everything that is asked for."""
+    """(``write_table`` or ``draw_figure``, name) of everything that is asked for, and the report."""
     drawn: dict[tuple[str, str], str]
-    """The same for all tables and figures there are -> fingerprint of what it shows."""
+    """The same for all tables and figures there are, and the report -> fingerprint of what it shows."""
 
 
 def expected(project: Path) -> Expected:
@@ -75,6 +75,9 @@ def expected(project: Path) -> Expected:
     drawn[CLAIMS] = fingerprint(claims_content(config, list(dict.fromkeys(read))))
     if config["root"]["tables"] == "all" or "claims" in config["root"]["tables"]:
         wanted.add(CLAIMS)
+    stages_of = {name: experiment["stage"] for name, experiment in config["experiments"].items()}
+    drawn[REPORT] = fingerprint([[job, stages_of.get(job[1]), drawn[job]] for job in sorted(wanted)])
+    wanted.add(REPORT)
     return Expected(frozenset(cells), frozenset(wanted), drawn)
 
 

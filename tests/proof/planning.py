@@ -19,8 +19,8 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
-DRAWING = ("write_table", "draw_figure")
-REPORT = "write_report"
+DRAWING = ("write_table", "draw_figure", "write_report")
+"""Rules that read what cells left, each after those before it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Plan:
     known: frozenset[tuple[str, str]] = frozenset()
     """Id and key of every cell that the target needs, finished or not."""
     drawn: frozenset[tuple[str, str]] = frozenset()
-    """(rule, name) of every table and figure."""
+    """(rule, name) of every table and figure, and of the report, which has no name."""
     refusal: str | None = None
 
 
@@ -80,17 +80,17 @@ def _dag(folder: Path) -> Iterator[tuple[Any, str | None]]:
 
 def _plan_of(workflow: Any) -> Plan:
     jobs = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if job.output]
-    drawn = frozenset((job.rule.name, job.wildcards.experiment) for job in jobs if job.rule.name in DRAWING)
+    drawing = [job for job in jobs if job.rule.name in DRAWING]
+    drawn = frozenset((job.rule.name, job.wildcards.get("experiment", "")) for job in drawing)
     return Plan(_cells(jobs), _cells(workflow.dag.jobs), drawn)
 
 
 def _cells(jobs: Iterable[Any]) -> frozenset[tuple[str, str]]:
-    measuring = [job for job in jobs if job.output and job.rule.name not in (*DRAWING, REPORT)]
+    measuring = [job for job in jobs if job.output and job.rule.name not in DRAWING]
     return frozenset((job.wildcards.cell, job.wildcards.key) for job in measuring)
 
 
 def _in_order(dag: Any) -> list[Any]:
     """Jobs that must run, each after those whose outputs it reads."""
     waiting = [job for job in dag.needrun_jobs(exclude_finished=False) if job.output]
-    order = [*DRAWING, REPORT]
-    return sorted(waiting, key=lambda job: order.index(job.rule.name) if job.rule.name in order else -1)
+    return sorted(waiting, key=lambda job: DRAWING.index(job.rule.name) if job.rule.name in DRAWING else -1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clones import Clone, new_clone
 from proof import edits, planning
-from proof.oracle import Expected, Refused, expected
+from proof.oracle import REPORT, Expected, Refused, expected
 from proof.planning import Plan
 from proof.project import Draw, Edit
 
@@ -223,7 +223,7 @@ class Session:
         must = self.new_cells(wanted)
         does = {cell for cell, key in plan.cells if key not in self.keys}
         stale = {job for job in wanted.wanted if self.drawn.get(job) != wanted.drawn[job]}
-        may = stale | self.touched
+        may = stale | self.touched | ({REPORT} if plan.drawn - {REPORT} else set())  # it reads what all others write
         return [
             *((MUST, cell) for cell in sorted(must - does)),
             *((NEED_NOT, cell) for cell in sorted(does - must)),

@@ -120,7 +120,7 @@ BAD = [
     root("key twice", "suite: smoke", "suite: smoke\nsuite: full", "duplicate key"),
     # Globs.
     override("glob of too few parts", "'pretrain/cpu': {}", "overrides", "expected 6 parts"),
-    override("glob of an unknown platform", "'pretrain/cpx/*/*/*/*': {}", "platform 'cpx'", "did you mean 'cpu'?"),
+    override("glob of an unknown platform", "'pretrain/cpi/*/*/*/*': {}", "platform 'cpi'", "did you mean 'cpu'?"),
     override("glob that matches no name", "'pretrain/rtx5*/*/*/*/*': {}", "platform 'rtx5*'"),
     override("override of an unknown section", "'*/cpu/*/*/*/*': {samplin: {}}", "did you mean 'sampling'?"),
     override("override of an unknown parameter", "'*/cpu/*/*/*/*': {sampling: {budget: 3}}", "'budget_s'"),

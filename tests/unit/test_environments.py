@@ -47,7 +47,7 @@ def asked(folder: Path) -> list[Requirement]:
 
 
 def test_all_environments_are_locked() -> None:
-    assert [lock.parent.name for lock in LOCKS] == ["client", "train", "train-flash", "vllm", "workflow"]
+    assert [lock.parent.name for lock in LOCKS] == ["client", "docs", "train", "train-flash", "vllm", "workflow"]
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.parent.name)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dissect.cells.packs import pack_config, pack_platforms, pack_request
-from dissect.cells.resources import NAMES, Request, resources_of
+from dissect.cells.resources import NAMES, Request, resources_of, share_of_cores
 from dissect.cells.study import Study, load_study
 from dissect.config.errors import ConfigError
 from dissect.preflight import sbatch_options
@@ -117,7 +117,7 @@ def test_a_bad_section_is_one_sentence(project: Path, text: str, says: str) -> N
 def test_a_pack_asks_for_the_most_that_a_cell_needs(project: Path) -> None:
     schedule(project, "cpu", EVERYTHING)
     found = study(project, select="pretrain/*/*/*/*/*")
-    assert pack_platforms(found) == ["cpu"], "the others set no pack_h"
+    assert pack_platforms(found) == ["cpu", "cpu-x8"], "one extends the other, the rest set no pack_h"
     request = pack_request(found, "cpu")
     assert (request["runtime"], request["gpu"], request["slurm_partition"]) == (90, 2, "gpu")
 
@@ -126,3 +126,11 @@ def test_a_pack_measures_what_was_selected() -> None:
     assert pack_config({}, "a800") == ['select="*/a800/*/*/*/*"']
     asked = {"suite": "full", "models": ["llama2-7b"], "select": "pretrain/*/*/*/Z2*/*"}
     assert pack_config(asked, "a800") == ['suite="full"', 'models=["llama2-7b"]', 'select="pretrain/a800/*/*/Z2*/*"']
+
+
+@pytest.mark.parametrize(
+    ("gpu", "shared", "cores"),
+    [(None, None, 16), (2, None, 16), (None, 4, 16), (1, 4, 4), (2, 4, 8), (4, 4, 16), (8, 4, 16), (1, 64, 1)],
+)
+def test_cells_run_side_by_side_only_where_gpus_are_shared_out(gpu: int | None, shared: int | None, cores: int) -> None:
+    assert share_of_cores({"gpu": gpu}, 16, shared) == cores

@@ -1,4 +1,4 @@
-"""From published results to CSV, Markdown and LaTeX."""
+"""From published results to CSV, Markdown, LaTeX and HTML."""
 
 import csv
 import io
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import html5lib
 import pytest
 
 import factories as make
@@ -214,7 +215,23 @@ def test_special_characters_in_labels_break_neither_form(tmp_path: Path) -> None
     table = build_table(manifest, tmp_path)
     row = next(line for line in table.markdown.splitlines() if "invalid (forward)<sup>" in line)
     assert len(re.findall(r"(?<!\\)\|", row)) == 4
+    title, heading, caption, *_ = html_texts(table.html)
+    assert {title, heading, caption} == {"".join(NASTY.split())}
     assert not re.search(r"(?<!\\)[%#]", table.latex.split("\n", 1)[1].replace("{!}{%\n", ""))
+
+
+def html_texts(page: str) -> list[str]:
+    """Headings, sentences and places of a page that a strict parser takes, without white space."""
+    tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(page)
+    leaves = (element for element in tree.iter() if element.tag in ("title", "h1", "p", "li", "th", "td"))
+    return ["".join("".join(leaf.itertext()).split()) for leaf in leaves]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_html_is_valid_and_shows_the_numbers_of_markdown(name: str, tmp_path: Path) -> None:
+    table = build_table(CASES[name](tmp_path), tmp_path)
+    places = {re.sub(r"</?sup>|\\|\s+", "", place) for place in table.markdown.split("|")}
+    assert {place for place in places if place[:1].isdigit()} <= set(html_texts(table.html))
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
@@ -281,10 +298,12 @@ def test_entry_point_writes_all_forms_and_fails_in_one_sentence(tmp_path: Path) 
     manifest = table_iii(tmp_path)
     (tmp_path / "manifest.json").write_text(manifest.to_json())
     command = [sys.executable, str(ROOT / "scripts/write_table.py"), "manifest.json"]
-    subprocess.run([*command, "--csv", "t.csv", "--md", "t.md", "--tex", "t.tex"], cwd=tmp_path, check=True)
+    forms = ("csv", "md", "tex", "html")
+    options = [option for form in forms for option in (f"--{form}", f"t.{form}")]
+    subprocess.run([*command, *options], cwd=tmp_path, check=True)
     table = build_table(manifest, tmp_path)
-    written = [(tmp_path / name).read_text() for name in ("t.csv", "t.md", "t.tex")]
-    assert written == [table.csv, table.markdown, table.latex]
+    written = [(tmp_path / f"t.{form}").read_text() for form in forms]
+    assert written == [table.csv, table.markdown, table.latex, table.html]
     path = str(manifest.cells[0].path)
     (tmp_path / path).unlink()
     failed = subprocess.run([*command, "--csv", "t.csv"], cwd=tmp_path, capture_output=True, text=True)

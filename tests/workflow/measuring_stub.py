@@ -2,13 +2,15 @@
 
 These tests are about what is measured when, not about the measurement. Called as
 ``envs/run <environment> -- python scripts/measure.py --spec ... --publish ... [--remeasure]``; a spec whose key is in
-``fail_keys.txt`` fails.
+``fail_keys.txt`` fails, one whose key is in ``slow_keys.txt`` goes on until that file is gone.
 """
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
+from dissect.activity import announced
 from dissect.cells.spec import canonical_spec, parse_spec, spec_key
 from dissect.outcome import Phase
 from dissect.store import Failure, Store
@@ -16,6 +18,7 @@ from factories import ok_result
 
 MEASURED = Path("measured.txt")
 FAILING = Path("fail_keys.txt")
+SLOW = Path("slow_keys.txt")
 
 
 def main() -> int:
@@ -35,6 +38,9 @@ def main() -> int:
         if entry.result() is None:
             with MEASURED.open("a") as file:
                 file.write(f"{key}\n")
+            with announced(entry, arguments.publish, entry.next_attempt()):
+                while SLOW.exists() and key in SLOW.read_text():
+                    time.sleep(0.05)
             if FAILING.exists() and key in FAILING.read_text():
                 log = str(entry.log_path)
                 entry.write_failure(

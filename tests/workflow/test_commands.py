@@ -63,6 +63,10 @@ def test_plan_says_what_would_run(clone: Clone, profile: str | None) -> None:
     assert {row["platform"] for row in by_status["cached"]} == {"cpu"}
     assert {row["reason"] for row in by_status["unsupported"]} == {"the platform names no FlashAttention kernel"}
     assert "h200" in {row["platform"] for row in by_status["to run"]}
+    asked = next(row for row in by_status["to run"] if row["workload"].endswith("-n4"))
+    assert (asked["gpus"], asked["nodes"]) == ("4", "1")
+    assert int(asked["memory_mb"]) > 512 * 1024
+    assert int(asked["runtime_min"]) > 0
     assert f"{len(rows)} cells" in run.output
     assert clone.measured() == []
 
@@ -94,6 +98,15 @@ def _key_of(clone: Clone, fragment: str) -> str:
     manifest = (clone.folder / "results/manifests/fig_4.json").read_text()
     (line,) = [line for line in manifest.splitlines() if fragment in line]
     return line.split("/")[-1].split(".json")[0]
+
+
+def test_what_a_run_prints_fits_a_screen(clone: Clone) -> None:
+    """No list of all files, no reasons, no facts of the host: a line per job, its end, and how far it is."""
+    (clone.folder / "results/tables/table_III.csv").unlink()
+    output = clone.snakemake("all").output
+    assert "Job 0: Everything is there" in output
+    assert max(len(line) for line in output.splitlines()) < 200
+    assert "SNAKEMAKE" not in output
 
 
 def test_a_name_of_no_cell_is_one_sentence(clone: Clone) -> None:

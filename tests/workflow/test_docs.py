@@ -1,62 +1,123 @@
-"""The worked examples of docs/extending.md, executed as they stand there."""
+"""Every command of the README and the docs is executed here, in clones; the worked examples with what they show."""
 
 import re
-import shlex
-import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
+
 from clones import ROOT, Clone
+from shown import PAGES, Block, Command, blocks, commands
 
-BLOCK = re.compile(r"^```(\w+) ?(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WORKED = {"docs/extending.md": "fresh", "docs/tutorial.md": "clone"}
+"""Pages whose examples build on one another: files are written, commands run, and what is shown must be printed."""
 
+NOT_HERE = {
+    r"git clone … llm-dissect": "what the clones of these tests stand for",
+    r"cd llm-dissect": "the folder in which these tests run commands",
+    r"source \.venv/bin/activate": "the tests run with what .venv has",
+    r"make (test|lint)": "what runs this test",
+}
+"""Commands that are not executed here, each with the reason."""
 
-def test_the_worked_examples(fresh: Clone) -> None:
-    (fresh.folder / "scripts").unlink()  # a link to the real ones, which the examples must not change
-    shutil.copytree(ROOT / "scripts", fresh.folder / "scripts")
-    blocks = BLOCK.findall((ROOT / "docs/extending.md").read_text())
-    assert len([kind for kind, _, _ in blocks if kind == "console"]) >= 3
-    for kind, info, text in blocks:
-        if kind == "console":
-            run_console(fresh, text)
-        else:
-            write_file(fresh.folder, info, text)
-
-
-def test_the_readme_s_daily_commands(measured_clone: Clone, tmp_path: Path) -> None:
-    clone = measured_clone.copy(tmp_path / "clone")
-    section = (ROOT / "README.md").read_text().split("## Daily commands")[1].split("\n## ")[0]
-    commands = [line.split("#")[0] for line in section.splitlines() if line.startswith("    snakemake")]
-    # A cluster needs a cluster: `make test-slurm`. What is imported is what was exported.
-    commands = [command.replace("theirs", "ours") for command in commands if "slurm" not in command]
-    assert len(commands) >= 6
-    for command in commands:
-        clone.snakemake(*shlex.split(command)[1:], profile=None)
-    assert clone.measured() == ["pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"], "only remeasure measures again"
+DRY = {
+    r"make .*": "`make -n`: the targets call what other tests and `make test` run for real",
+    r".*profiles/slurm (?!--unlock).*": "needs a cluster: for real in tests/e2e/slurm/test_slurm_runs.py",
+    r".*(a800|h200|workstation).*": "would measure on a machine with GPUs",
+}
+"""Commands that are executed with -n, each with the reason; `plan`, `export` and `import` measure nowhere."""
 
 
-def test_the_readme_s_make_targets_exist() -> None:
-    targets = re.findall(r"^    make ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
-    makefile = (ROOT / "Makefile").read_text()
-    assert targets
-    assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
+def reason(command: Command, reasons: dict[str, str]) -> str | None:
+    return next((why for pattern, why in reasons.items() if re.fullmatch(pattern, str(command))), None)
 
 
-def write_file(folder: Path, info: str, text: str) -> None:
-    append, _, name = info.rpartition(" ")
+def commands_of(page: str) -> list[Command]:
+    return [command for block in blocks(page) for command in commands(block)]
+
+
+def test_every_command_is_executed_or_says_why_not() -> None:
+    shown = [command for page in PAGES for command in commands_of(page)]
+    assert len(shown) > 30
+    strange = [c.where for c in shown if c.words[0] not in ("make", "snakemake") and not reason(c, NOT_HERE)]
+    assert strange == [], "no test executes these; a block that holds no commands names its language"
+
+
+def test_every_reason_is_needed() -> None:
+    shown = [command for page in PAGES for command in commands_of(page)]
+    patterns = [*NOT_HERE, *DRY]
+    assert [p for p in patterns if not any(re.fullmatch(p, str(command)) for command in shown)] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in WORKED and commands_of(page)])
+def test_the_commands_of_a_page(page: str, clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in commands_of(page):
+        if not reason(command, NOT_HERE):
+            with monkeypatch.context() as context:
+                for name, value in command.variables.items():
+                    context.setenv(name, value)
+                execute(clone, command)
+    measured = ["pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"] if page == "README.md" else []
+    assert clone.measured() == measured, "only remeasure measures again"
+
+
+@pytest.mark.parametrize("page", WORKED)
+def test_the_worked_examples(page: str, request: pytest.FixtureRequest) -> None:
+    clone: Clone = request.getfixturevalue(WORKED[page])
+    clone.own_scripts()  # the examples change them
+    shown = list(blocks(page))
+    assert len([block for block in shown if block.info == "console"]) >= 3
+    for block in shown:
+        if re.search(r"[/ ]\S+\.\w+$", block.info):
+            write_file(clone.folder, block)
+        for command in commands(block):
+            if not reason(command, NOT_HERE):
+                check_output(command, execute(clone, command))
+
+
+def execute(clone: Clone, command: Command) -> str:
+    """Run a command as a user would; the output."""
+    program, *arguments = command.words
+    measures_nowhere = {"plan", "export", "import"} & set(arguments)
+    dry = [] if measures_nowhere or not reason(command, DRY) or "-n" in arguments else ["-n"]
+    if program == "make":
+        done = subprocess.run(["make", *dry, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command.where}\n{done.stderr}"
+        return done.stdout
+    # What is imported is what was exported.
+    arguments = [word.replace("theirs", "ours") for word in arguments]
+    run = clone.snakemake(*dry, *arguments, profile=None, expect=None)
+    assert run.code == 0, f"{command.where}\n{run.output}"
+    return run.output
+
+
+def write_file(folder: Path, block: Block) -> None:
+    _, *append, name = block.info.split()
     path = folder / name
     before = path.read_text() if append else ""
     assert bool(append) == path.exists(), f"{name}: 'append' is for files that exist"
-    path.write_text(before + text)
+    path.write_text(before + block.text)
 
 
-def run_console(clone: Clone, text: str) -> None:
-    for session in text.split("$ ")[1:]:
-        command, *shown = session.strip().splitlines()
-        program, *arguments = shlex.split(command)
-        assert program == "snakemake"
-        run = clone.snakemake(*arguments, profile=None)
-        expected = [line for line in shown if line.startswith(("Measure", "Write"))]
-        if expected:
-            assert sorted(job for job in run.jobs) == sorted(expected), command
-        for line in shown:
-            assert line in run.output, f"{command} no longer shows: {line}"
+def check_output(command: Command, output: str) -> None:
+    """What is shown was printed; if jobs are shown, these and no others."""
+    expected = [line for line in command.shown if line.startswith(("Measure", "Write"))]
+    if expected:
+        assert sorted(re.findall(r"^Job \d+: (.+)$", output, re.MULTILINE)) == sorted(expected), command.where
+    for line in command.shown:
+        assert line in output, f"{command.where} no longer shows: {line}"
+
+
+def test_commands_within_sentences_name_targets_that_exist() -> None:
+    rules = "\n".join(path.read_text() for path in (ROOT / "Snakefile", *ROOT.glob("rules/*.smk")))
+    known = {
+        "make": set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)),
+        "snakemake": set(re.findall(r"^rule (\w+):", rules, re.MULTILINE)),
+    }
+    named = [
+        (page, program, target)
+        for page in PAGES
+        for program, target in re.findall(r"`(make|snakemake) ([a-z][a-z-]*)", (ROOT / page).read_text())
+    ]
+    assert len(named) > 10
+    assert [(page, target) for page, program, target in named if target not in known[program]] == []

@@ -59,6 +59,15 @@ def _placement(nodes: int, gpus: int | None, gpu_model: str | None) -> Request:
     return {"nodes": nodes, "gres": gres, "tasks": nodes, "tasks_per_gpu": 0, "mpi": "srun"}
 
 
+def share_of_cores(request: Request, cores: int, gpus: int | None) -> int:
+    """Cores of the machine at hand for one cell: all, so that cells run one after the other.
+
+    Where ``gpus`` are shared out (``--resources gpu=4``), those that go with its GPUs, so that cells run side by side.
+    """
+    taken = request["gpu"]
+    return max(1, cores * taken // gpus) if gpus and isinstance(taken, int) and taken < gpus else cores
+
+
 def pack_resources(cells: Iterable[Cell], platform: Platform) -> Request:
     """What one allocation for all these cells of a platform asks for: what the largest of them needs."""
     largest = max((cell for cell in cells if cell.path), key=lambda cell: (cell.stage != "inspect", cell.n_gpus))

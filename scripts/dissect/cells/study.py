@@ -17,10 +17,27 @@ from dissect.cells.resolve import expand
 from dissect.config.catalog import REPORT, ROOT_FILE, Catalog, load_catalog
 from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError
-from dissect.config.kinds import LETTER_STAGES, Suite
+from dissect.config.kinds import LETTER_STAGES, STAGE_TITLES, Suite
 from dissect.config.platform import Platform
 
 MANIFESTS_DIR = "results/manifests"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """How one table or figure is named and explained where it is shown."""
+
+    title: str
+    caption: str
+    category: str
+    """Its stage, as headings name it."""
+    platforms: str
+    """Labels of those whose cells it shows."""
+
+    def labels(self, form: str) -> dict[str, str]:
+        """Of one row in the list of a category; what stands in braces would be read as a wildcard."""
+        texts = {"Title": self.title, "Platforms": self.platforms, "Form": form}
+        return {name: text.replace("{", "(").replace("}", ")") for name, text in texts.items()}
 
 
 @dataclass(frozen=True)
@@ -108,6 +125,17 @@ class Study:
         names = [name for name, experiment in wanted if experiment.layout.kind != "platforms"]
         cells = [cell for name in names for cell in self.manifest(name).cells]
         return claims_manifest(self.catalog, cells, self._platforms(names, CLAIMS))
+
+    def heading(self, name: str) -> Heading:
+        """What Snakemake's own report says of one table or figure."""
+        if name == CLAIMS:
+            known, category, names = self.catalog.claims, "Claims of the paper", list(self.catalog.wanted_experiments)
+            return Heading(known.title, known.caption, category, self._labels(names))
+        experiment = self.catalog.experiments[name]
+        return Heading(experiment.title, experiment.caption, STAGE_TITLES[experiment.stage], self._labels([name]))
+
+    def _labels(self, names: list[str]) -> str:
+        return ", ".join(dict.fromkeys(facts.label for facts in self._platforms(names, "").values()))
 
     def reference_paths(self, name: str) -> list[str]:
         """Paths of the reference results of one table or figure."""

@@ -14,7 +14,7 @@ from dissect.config.claims import Claim, Expected, OrderCheck, OutcomeCheck, Pai
 from dissect.config.layout import ViewName
 from dissect.tables.grid import Entry, Grid
 from dissect.tables.labels import FRAMEWORKS
-from dissect.tables.render import latex, markdown
+from dissect.tables.render import html, latex, markdown
 from dissect.tables.table import Table
 from dissect.tables.tidy import plain_rows, read_records, tidy_frame, to_csv
 from dissect.tables.views import VIEWS
@@ -47,7 +47,7 @@ def build_claims(manifest: Manifest, project: Path) -> Table:
     found = list(findings(manifest, project))
     grids = [grid for grid in (_each_platform(manifest, found), _between_platforms(manifest, found)) if grid.entries]
     frame = pd.DataFrame([row for finding in found for row in _csv_rows(finding)], columns=COLUMNS, dtype=object)
-    return Table(to_csv(frame), markdown(grids), latex(grids))
+    return Table(to_csv(frame), markdown(grids), latex(grids), html(grids))
 
 
 def findings(manifest: Manifest, project: Path) -> Iterator[Finding]:

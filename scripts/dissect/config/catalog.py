@@ -103,7 +103,16 @@ def _read_platforms(folder: Path) -> dict[str, Platform]:
     for path in sorted(folder.glob("*.yaml")):
         shown = f"config/platforms/{path.name}"
         raw[_stem(path, shown)] = read_yaml(path, shown)
-    return {name: validate(Platform, _inherit(name, raw), f"config/platforms/{name}.yaml") for name in raw}
+    merged = {name: _inherit(name, raw) for name in raw}
+    # What is wrong with a platform is said of it, and not of one that extends it.
+    parents_first = sorted(raw, key=lambda name: _generation(name, raw))
+    return {name: validate(Platform, merged[name], f"config/platforms/{name}.yaml") for name in parents_first}
+
+
+def _generation(name: str, raw: Mapping[str, dict[str, Any]]) -> int:
+    """How many platforms stand above this one."""
+    parent = raw[name].get("extends")
+    return 0 if parent is None else 1 + _generation(parent, raw)
 
 
 def _inherit(name: str, raw: Mapping[str, dict[str, Any]], chain: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -12,6 +12,15 @@ Quantization = Literal["none", "nf4"]
 ZeroStage = Literal[0, 1, 2, 3]
 LayerSpec = Literal["local", "transformer_engine"]
 Stage = Literal["inspect", "pretrain", "finetune", "profile", "operators", "serve"]
+STAGE_TITLES: dict[Stage, str] = {
+    "inspect": "Platforms",
+    "pretrain": "Pre-training",
+    "finetune": "Fine-tuning",
+    "profile": "Training steps taken apart",
+    "operators": "Operators",
+    "serve": "Serving",
+}
+"""As headings name them."""
 LETTER_STAGES: tuple[Stage, ...] = ("pretrain", "finetune", "profile")
 """Whose methods are the paper's letters."""
 OperatorFamily = Literal["gemm", "memcpy", "collectives", "attention"]

@@ -5,14 +5,15 @@ Names in them are checked where the question is answered, so that none can keep 
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from dissect.config.names import check_unique
 from dissect.model import Model
 
 AskedStage = Literal["pretrain", "finetune", "serve"]
 Percentile = Literal["p50", "p90", "p95", "p99"]
 Objective = Literal["cost", "energy", "time", "memory", "throughput"]
-OneOrMore = str | Annotated[list[str], Field(min_length=1)] | None
+OneOrMore = str | Annotated[list[str], AfterValidator(check_unique)] | None
 
 
 class Question(Model):
@@ -61,7 +62,7 @@ class Comparison(Model):
     ``<platform>@`` in front for one platform of it; a list for repeated measurements."""
     right: OneOrMore = None
     """What is compared, spelt likewise."""
-    margin: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    margin: NonNegativeFloat = 0.05
     """Differences up to this share do not matter."""
 
 

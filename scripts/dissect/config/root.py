@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import PositiveFloat
+
 from dissect.config.kinds import Suite
 from dissect.config.names import Names
 from dissect.config.overrides import CellOverride
@@ -25,5 +27,7 @@ class RootConfig(Question, Comparison):
     """Glob over cells -> parameters: ``pretrain/h200/llama2-70b/*/Z3*/*: {sampling: {budget_s: 1800}}``."""
     select: str | None = None
     """Glob over the cells of all known platforms that the targets ``cells``, ``remeasure`` and ``export`` take."""
+    every: PositiveFloat | None = None
+    """Seconds between two looks of ``progress``; left out, it looks once."""
     file: str | None = None
     """File that ``export`` writes and ``import`` reads."""

@@ -15,13 +15,15 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Never
 
-from dissect.cells.spec import InspectSpec, ServeSpec, Spec, TrainingSpec, canonical_spec, spec_key
+from dissect.activity import announced
+from dissect.cells.spec import InspectSpec, OperatorSpec, ServeSpec, Spec, TrainingSpec, canonical_spec, spec_key
 from dissect.outcome import Phase, Status
 from dissect.result import Result, parse_result
 from dissect.store import Entry, Failure, Store
 
 if TYPE_CHECKING:
     from dissect.measure.measurement import Measurement
+    from dissect.measure.node import Node
 
 _LOG = logging.getLogger(__name__)
 _THREADS = re.compile(r"\w+_(NUM|MAXIMUM)_THREADS")
@@ -58,7 +60,8 @@ def measure_cell(spec: Spec, store: Store, output: Path, remeasure: bool, launch
             entry.forget()
         result = entry.result()
         if result is None:
-            result = _measure_and_store(spec, store, entry, launcher)
+            with announced(entry, output, entry.next_attempt()):
+                result = _measure_and_store(spec, store, entry, launcher)
         entry.publish(output)
     return result
 
@@ -98,7 +101,7 @@ def _sentence(error: BaseException) -> str:
 def _measure(spec: Spec, store: Store, entry: Entry, attempt: int, launcher: str) -> "tuple[Result, Measurement]":
     """Run the cell; the result is read back from its own JSON, so that what is written is known to be valid."""
     start = time.monotonic()
-    measurement = _decide_or_run(spec, store, entry, start, launcher)
+    measurement = _decide_or_run(spec, store, entry, launcher)
     if measurement.status is Status.FAILED:
         raise CellFailed(measurement.reason or "no reason was given", measurement.phase)
     from dissect import provenance
@@ -122,8 +125,9 @@ def _measure(spec: Spec, store: Store, entry: Entry, attempt: int, launcher: str
     return parse_result(result.model_dump_json().encode()), measurement
 
 
-def _decide_or_run(spec: Spec, store: Store, entry: Entry, start: float, launcher: str) -> "Measurement":
-    """What can be known without running, else what running it shows. Imports the heavy libraries at the very end."""
+def _decide_or_run(spec: Spec, store: Store, entry: Entry, launcher: str) -> "Measurement":
+    """What can be known without running, else what running it shows."""
+    from dissect.measure.lease import own_gpus
     from dissect.measure.measurement import Measurement
     from dissect.measure.node import look_at_node
     from dissect.measure.runner import load_inspector
@@ -137,10 +141,17 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, start: float, launche
     if sentence := software_mismatch(spec.client if isinstance(spec, ServeSpec) else spec.software):
         return Measurement(Status.INVALID, reason=sentence)
     _set_environment(spec)
-    node = look_at_node(spec.hardware)
     if isinstance(spec, InspectSpec):
-        return load_inspector(spec).inspect(node)
-    workdir, deadline = entry.folder / "ranks", start + spec.sampling.budget_s
+        return load_inspector(spec).inspect(look_at_node(spec.hardware))
+    with own_gpus(spec.hardware):
+        return _run(spec, store, entry, look_at_node(spec.hardware), launcher)
+
+
+def _run(
+    spec: TrainingSpec | ServeSpec | OperatorSpec, store: Store, entry: Entry, node: "Node", launcher: str
+) -> "Measurement":
+    """Measure, each kind of cell in its way. Imports the heavy libraries at the very end."""
+    workdir, deadline = entry.folder / "ranks", time.monotonic() + spec.sampling.budget_s
     if isinstance(spec, ServeSpec):
         from dissect.measure.serving import measure_server
 

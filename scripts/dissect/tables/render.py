@@ -1,14 +1,22 @@
-"""Grids as Markdown (GitHub's) and LaTeX (booktabs), by pandas."""
+"""Grids as Markdown (GitHub's), LaTeX (booktabs) and plain HTML, by pandas."""
 
 import itertools
 import re
 from collections.abc import Callable
+from html import escape as escape_html
 
 import pandas as pd
 
 from dissect.tables.grid import Entry, Footnotes, Grid, letter
 
 LATEX_HEAD = "% Needs \\usepackage{booktabs,graphicx}. Written by scripts/write_table.py: edits are lost.\n"
+HTML_HEAD = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{}</title><style>
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 1.5em }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
+th, td {{ padding: .25em .8em; border: 1px solid #ddd; white-space: nowrap }}
+</style></head><body>
+"""
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -26,6 +34,12 @@ def markdown(grids: list[Grid]) -> str:
 def latex(grids: list[Grid]) -> str:
     """One ``table*`` per part, for a document to input."""
     return LATEX_HEAD + "\n".join(_latex_part(grid) for grid in grids)
+
+
+def html(grids: list[Grid]) -> str:
+    """One page that needs nothing else: what ``snakemake --report`` shows."""
+    title = grids[0].title if grids else "No cell"
+    return HTML_HEAD.format(escape_html(title)) + "".join(map(_html_part, grids)) + "</body></html>\n"
 
 
 def escape_markdown(text: str) -> str:
@@ -57,6 +71,15 @@ def _markdown_part(grid: Grid) -> str:
     below = "".join(f"- {line}\n" for line in [*notes, *map(escape_markdown, grid.remarks)])
     head = f"**{escape_markdown(grid.title)}**\n\n{escape_markdown(grid.caption)}\n\n"
     return f"{head}{body}\n\n{below}"
+
+
+def _html_part(grid: Grid) -> str:
+    footnotes = Footnotes()
+    frame = _frame(grid, footnotes, escape_html, "<sup>{}</sup>")
+    body = frame.to_html(index=False, escape=False, border=0, justify="left")
+    notes = [f"<sup>{letter(i)}</sup> {escape_html(note)}" for i, note in enumerate(footnotes.texts)]
+    below = "".join(f"<li>{line}</li>\n" for line in [*notes, *map(escape_html, grid.remarks)])
+    return f"<h1>{escape_html(grid.title)}</h1>\n<p>{escape_html(grid.caption)}</p>\n{body}\n<ul>\n{below}</ul>\n"
 
 
 def _latex_part(grid: Grid) -> str:

@@ -1,4 +1,4 @@
-"""One table in its three forms, from its manifest and the published results."""
+"""One table in its four forms, from its manifest and the published results."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from dissect.tables import platforms
 from dissect.tables.columns import Record
 from dissect.tables.grid import Grid
 from dissect.tables.pivot import pivot
-from dissect.tables.render import latex, markdown
+from dissect.tables.render import html, latex, markdown
 from dissect.tables.tidy import read_records, tidy_frame, to_csv
 from dissect.tables.views import VIEWS
 
@@ -26,6 +26,7 @@ class Table:
     csv: str
     markdown: str
     latex: str
+    html: str
 
 
 def build_table(manifest: Manifest, project: Path) -> Table:
@@ -36,7 +37,7 @@ def build_table(manifest: Manifest, project: Path) -> Table:
         LayoutError: the layout does not fit the cells.
     """
     frame, grids = lay_out(manifest, read_records(manifest, project))
-    return Table(to_csv(frame), markdown(grids), latex(grids))
+    return Table(to_csv(frame), markdown(grids), latex(grids), html(grids))
 
 
 def lay_out(manifest: Manifest, records: list[Record]) -> tuple[pd.DataFrame, list[Grid]]:

@@ -1,0 +1,46 @@
+"""The docs as a site: ``make docs``. Everything that a page needs lies beside it; nothing is fetched."""
+
+import tomllib
+from pathlib import Path
+
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
+
+ROOT = Path(__file__).parents[1]
+
+project = "llm-dissect"
+author = "The llm-dissect developers"
+release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+extensions = ["myst_parser"]
+exclude_patterns = ["_build"]
+nitpicky = True
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+highlight_language = "none"
+
+html_theme = "furo"
+html_title = f"llm-dissect {release}"
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_copyright = False
+
+# `make docs-links` asks every address once; nothing else does.
+linkcheck_timeout = 20
+
+
+def math(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
+    """Formulas as MathML, which browsers draw by themselves."""
+    block = isinstance(node, nodes.math_block)
+    formula = convert(node.astext(), display="block" if block else "inline")
+    translator.body.append(f'<div class="math">{formula}</div>' if block else formula)
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> None:
+    """Register the one thing that Sphinx does not bring."""
+    app.add_html_math_renderer("mathml", (math, None), (math, None))

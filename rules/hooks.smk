@@ -1,0 +1,12 @@
+# What is checked before the first job, and said after the last.
+onstart:
+    if not workflow.local_exec:
+        refuse_what_cannot_run(job.resources for job in workflow.dag.needrun_jobs() if not job.is_local)
+
+
+onsuccess:
+    summarise(STUDY)
+
+
+onerror:
+    summarise(STUDY)

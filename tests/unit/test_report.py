@@ -1,0 +1,161 @@
+"""The folder of the report: valid HTML, links that lead somewhere, equal bytes, and what its parts say."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import html5lib
+import pytest
+
+from dissect.cells.reported import ReportManifest
+from dissect.cells.study import load_study, write_manifests
+from dissect.config.errors import ConfigError
+from dissect.report.cell_page import flattened, tail
+from dissect.report.page import Page, build_page
+from dissect.report.verdicts import read_claims
+from report_cases import NASTY, claims, small_report
+from table_cases import CASES
+
+XHTML = "{http://www.w3.org/1999/xhtml}"
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_report(tmp_path_factory.mktemp("report"))
+
+
+def pages(index: Path) -> Iterator[Path]:
+    yield index
+    yield from (index.parent / "cells").glob("*.html")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_page_is_valid(index: Path) -> None:
+    for path in pages(index):
+        html5lib.HTMLParser(strict=True).parse(path.read_text())
+
+
+def test_every_link_leads_somewhere(index: Path) -> None:
+    trees = {path: html5lib.parse(path.read_text()) for path in pages(index)}
+    ids = {path: [node.get("id") for node in tree.iter() if node.get("id")] for path, tree in trees.items()}
+    for path, tree in trees.items():
+        assert len(ids[path]) == len(set(ids[path])), path
+        for node in tree.iter():
+            target = node.get("href") or node.get("src")
+            if target and not target.startswith("data:"):
+                name, _, anchor = target.partition("#")
+                file = (path.parent / unquote(name)).resolve() if name else path
+                assert file.is_file(), (path, target)
+                assert not anchor or anchor in ids[file], (path, target)
+
+
+def test_every_number_leads_to_a_cell(index: Path) -> None:
+    tree = html5lib.parse(index.read_text())
+    numbers = [td for td in tree.iter(f"{XHTML}td") if td.get("data-value")]
+    links = [td.find(f"{XHTML}a") for td in numbers]
+    assert len(numbers) > 400
+    assert all(link is not None and str(link.get("href")).startswith("cells/") for link in links)
+
+
+def test_equal_inputs_give_equal_bytes_and_old_pages_go(tmp_path: Path) -> None:
+    folder = small_report(tmp_path).parent
+    before = files(folder)
+    (folder / "cells/0123456789ab.html").write_text("of a cell that is gone")
+    (folder / "figures/fig_99.svg").write_text("of a figure that is gone")
+    small_report(tmp_path)
+    assert files(folder) == before
+
+
+def test_nothing_that_is_shown_becomes_markup(index: Path) -> None:
+    for path in pages(index):
+        assert NASTY not in path.read_text()
+        scripts = html5lib.parse(path.read_text()).iter(f"{XHTML}script")
+        assert all(script.get("src") or script.get("type") == "application/json" for script in scripts)
+
+
+def test_ids_of_a_table_or_row_stand_on_it_alone(index: Path) -> None:
+    tree = html5lib.parse(index.read_text())
+    [table] = [table for table in tree.iter(f"{XHTML}table") if table.get("id") == "table-table_III"]
+    assert (table.get("data-stage"), table.get("data-framework")) == ("pretrain", "deepspeed")
+    rows = [row for row in table.iter(f"{XHTML}tr") if row.find(f"{XHTML}td") is not None]
+    assert {row.get("data-method") for row in rows} == {"Naive", "F+R", "Z2+O", "Q", "Z3+Q"}
+    places = [td for row in rows for td in row.iter(f"{XHTML}td")]
+    assert {(td.get("data-platform"), td.get("data-model")) for td in places} >= {("h200", "llama2-7b")}
+    assert all(td.get("data-stage") is None and td.get("data-method") is None for td in places)
+
+
+def test_claims_stand_beside_what_they_are_about(tmp_path: Path) -> None:
+    page = built(tmp_path)
+    beside = {item.name: [claim.id for claim in item.claims] for part in page.sections for item in part.items}
+    assert beside["table_III"] == ["H1", "H2"]
+    assert [claim.id for part in page.sections for claim in part.claims] == ["H3"]
+    assert page.verdicts == {"holds": 1, "does not hold": 1, "cannot tell": 1, "not measured": 1}
+    assert [(claim.id, place) for claim, place in page.decided] == [
+        ("H1", "table_III"), ("H2", "table_III"), ("H3", "claims-serve"),
+    ]  # fmt: skip
+
+
+def built(project: Path) -> Page:
+
+    small_report(project, ["table_III", "table_IV"])
+    folder = project / "results/manifests"
+    return build_page(ReportManifest.model_validate_json((folder / "report.json").read_bytes()), folder, project)
+
+
+def test_a_range_of_figures_is_about_each(tmp_path: Path) -> None:
+    claims(tmp_path, [CASES["table_III"](tmp_path)])
+    found = {claim.id: claim for claim in read_claims(tmp_path / "results/tables/claims.csv", {"h200": "H200"})}
+    assert found["H3"].is_about("Figure 8: serving latency, RTX3090")
+    assert not found["H3"].is_about("Figure 10: serving latency, A800")
+    assert not found["H3"].is_about("Serving latency, CPU")
+    assert [ruling.label for ruling in found["H3"].rulings] == ["H200, a800"]
+    assert [case.label for ruling in found["H2"].rulings for case in ruling.cases] == ["batch 1", "batch 2"]
+
+
+def test_platforms_stand_side_by_side_where_they_did_the_same(tmp_path: Path) -> None:
+    [training] = built(tmp_path).side_by_side
+    [table] = training.tables
+    methods = [line.labels[2] for line in table.lines]
+    assert methods == ["Naive", "F+R", "Z2+O", "Q"], "each ended somehow on both"
+    assert [text for text, _ in table.headers[0]] == ["H200", "RTX4090"]
+
+
+def test_a_log_s_tail_is_plain_text(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    assert tail(path) == ""
+    path.write_bytes(b"x" * 20_000 + b"\n\x1b[1;31mbold\x1b[0m\r\n10%\r20%\n\xff\x07 end\n")
+    assert tail(path).splitlines()[1:] == ["bold", "20%", "\ufffd\ufffd end"]
+
+
+def test_a_tree_is_flattened() -> None:
+    tree = {"a": {"b": 1, "c": {"d": [1.5, None]}}, "e": "text", "f": {}}
+    assert list(flattened(tree)) == [("a.b", "1"), ("a.c.d", "[1.5, null]"), ("e", "text"), ("f", "{}")]
+
+
+def test_the_manifest_has_the_paper_s_order_and_is_written_only_if_it_differs(project: Path) -> None:
+    study = load_study(project, {"platforms": ["cpu", "a800"]})
+    write_manifests(study, project)
+    path = project / "results/manifests/report.json"
+    names = [item["name"] for item in json_of(path)["items"]]
+    assert names[:8] == ["table_I", "table_II", "table_III", "table_IV", "fig_4", "table_V", "table_VI", "table_VII"]
+    assert names.index("fig_6") < names.index("fig_10") < names.index("operators_attention")
+    before = path.stat().st_mtime_ns
+    write_manifests(load_study(project, {"platforms": ["cpu", "a800"]}), project)
+    assert path.stat().st_mtime_ns == before
+
+
+def json_of(path: Path) -> dict[str, list[dict[str, str]]]:
+
+    loaded: dict[str, list[dict[str, str]]] = json.loads(path.read_text())
+    return loaded
+
+
+def test_no_table_may_take_the_page_s_name(project: Path) -> None:
+    experiments = project / "config/experiments"
+    (experiments / "table_III.yaml").rename(experiments / "report.yaml")
+    with pytest.raises(ConfigError, match=r"report\.yaml: the name 'report' is taken by the report page"):
+        load_study(project, {})
