@@ -1,5 +1,6 @@
 """The docs as a site: ``make docs``. Everything that a page needs lies beside it; nothing is fetched."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -41,6 +42,17 @@ def math(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> No
     raise nodes.SkipNode
 
 
+def name_files(app: Sphinx, page: str, source: list[str]) -> None:  # noqa: ARG001
+    """Show above a block of code which file it is, as its fence says."""
+    source[0] = re.sub(
+        r"^```(\w+)( append)? (\S+)$",
+        lambda found: f"```{{code-block}} {found[1]}\n:caption: {found[3]}{', at its end' if found[2] else ''}",
+        source[0],
+        flags=re.MULTILINE,
+    )
+
+
 def setup(app: Sphinx) -> None:
-    """Register the one thing that Sphinx does not bring."""
+    """Register what Sphinx does not bring."""
     app.add_html_math_renderer("mathml", (math, None), (math, None))
+    app.connect("source-read", name_files)

@@ -8,7 +8,7 @@ from pathlib import Path
 from dissect.compare.pairs import compare
 from dissect.compare.reasons import differences
 from dissect.compare.sides import read_side
-from dissect.compare.text import differences_frame, lines_frame, page, summary_text
+from dissect.compare.text import differences_frame, lines_frame, page, terminal_text
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
 from dissect.exchange import ExchangeError
@@ -34,7 +34,7 @@ def main() -> None:
     (folder / "compare.csv").write_text(to_csv(lines_frame(compared)), encoding="utf-8")
     (folder / "differences.csv").write_text(to_csv(differences_frame(compared, found)), encoding="utf-8")
     (folder / "compare.md").write_text(page(compared, found), encoding="utf-8")
-    print(f"{summary_text(compared)}\n{folder}/compare.md")
+    print(f"{terminal_text(compared, found)}\n{folder}/compare.md")
 
 
 if __name__ == "__main__":

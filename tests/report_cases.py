@@ -8,7 +8,8 @@ from typing import Any
 
 import factories as make
 from dissect.cells.manifest import Manifest
-from dissect.cells.reported import PlatformTerms, ReportItem, ReportManifest
+from dissect.cells.reported import ReportItem, ReportManifest
+from dissect.cells.terms import Terms
 from dissect.claims.table import COLUMNS
 from dissect.config.platform import Price
 from dissect.outcome import Flag, Phase, Status
@@ -21,7 +22,7 @@ NASTY = "<script>alert('x')</script> & \"co\""
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 20"><path d="M0 20L40 0" stroke="black"/></svg>'
 _PRICES = {"h200": 3.5, "a800": 1.25}
 TERMS = {
-    name: PlatformTerms(
+    name: Terms(
         price=Price(per_gpu_hour=_PRICES[name], currency="EUR", source="a price list", date="2026-03")
         if name in _PRICES
         else None,

@@ -26,6 +26,8 @@ from dissect.store import Entry, Failure, Store
 
 SIGNS = (("under load", "guidellm.log"), ("server starts", "server.log"), ("ranks at work", "ranks"))
 """What a cell does, by what its process last left in the folder."""
+TELLING = ("trial of batch", "waiting for", "making the checkpoint")
+"""Beginnings of our own lines in a cell's log that say how far it is."""
 
 
 class State(StrEnum):
@@ -111,11 +113,22 @@ class Look:
 
 def _doing(entry: Entry, activity: Activity) -> str:
     start = datetime.fromisoformat(activity.started_at).timestamp()
+    found = "starting"
     for doing, name in SIGNS:
         with suppress(OSError):
             if (entry.folder / name).stat().st_mtime >= start:
-                return doing
-    return "starting"
+                found = doing
+                break
+    said = _last_line(entry.log_path)
+    return f"{found} ({said})" if said.startswith(TELLING) else found
+
+
+def _last_line(log: Path) -> str:
+    """What the attempt said last; empty without a log."""
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 2000))
+        return (file.read().decode(errors="replace").strip().splitlines() or [""])[-1]
+    return ""
 
 
 Kind = tuple[object, ...]

@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 from dissect.cells.manifest import read_manifest
 from dissect.config.question import Question
 from dissect.recommend.answer import Standing, answer
-from dissect.recommend.candidates import Terms, candidates
+from dissect.recommend.candidates import candidates
 from dissect.report.charts.memory import pareto_front
 from dissect.tables.columns import Record
 from dissect.tables.tidy import read_records
@@ -176,8 +176,7 @@ QUESTIONS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: "-".join(map(str, question.values())))
 def test_the_page_answers_as_the_command_does(page: Page, records: list[Record], question: dict[str, Any]) -> None:
     ask(page, question)
-    terms = {name: Terms(price=each.price, stand_ins=each.stand_ins) for name, each in TERMS.items()}
-    found = answer(Question.model_validate(question), candidates(records, terms))
+    found = answer(Question.model_validate(question), candidates(records, TERMS))
     expected = [
         [ranking.work, ranking.stand_in or "", [[cell.row["key"], STANDINGS[cell.standing]] for cell in cells]]
         for ranking in found.rankings

@@ -63,14 +63,26 @@ def test_a_kill_half_way_loses_nothing_and_the_next_run_finishes(clone: Clone) -
     )
     processes = wait_for_ranks(clone.folder)
     key = next((clone.folder / "results/store").iterdir())
+    progress = ["progress", *CELLS[1:]]
+    for process in processes:  # that it is still at work when it is looked at
+        process.suspend()
+    shown = clone.snakemake(*progress).output
+    for process in processes:
+        process.resume()
+    assert "2 cells: 1 running, 1 waiting" in shown
+    assert "/s128-b1-n2  ranks at work, for " in shown
     os.kill(processes[0].pid, signal.SIGKILL)
     output, _ = run.communicate(timeout=200)
     assert run.returncode == 1, output
     assert not (key / "result.json").exists()
     assert not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    shown = clone.snakemake(*progress).output
+    assert "2 cells: 1 done, 1 interrupted" in shown
+    assert "about " in shown, "the finished cell tells how long the other may take"
     measured_before = {path.parent.name for path in clone.folder.glob("results/store/*/result.json")}
 
     clone.snakemake(*CELLS)
+    assert clone.snakemake(*progress).output.rstrip().endswith("everything is measured")
     results = {path.stem: read_result(path) for path in clone.folder.glob("results/cells/pretrain/**/*.json")}
     assert len(results) == 2
     assert {result.status for result in results.values()} == {Status.OK}

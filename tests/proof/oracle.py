@@ -61,6 +61,7 @@ def expected(project: Path) -> Expected:
     wanted: set[tuple[str, str]] = set()
     drawn: dict[tuple[str, str], str] = {}
     read: list[Cell] = []
+    on_page: set[str] = set()
     for name, experiment in config["experiments"].items():
         own = list(dict.fromkeys(cells_of(config, experiment)))
         table = experiment["kind"] == "table"
@@ -71,12 +72,12 @@ def expected(project: Path) -> Expected:
         if about if asked_for == "all" else name in asked_for:
             wanted |= {*jobs}
             cells |= {(cell.id, cell.fingerprint) for cell in own if cell.fingerprint}
+            on_page |= {cell.id.split("/")[1] for cell in own}
             read += own if experiment["stage"] != "inspect" else []
     drawn[CLAIMS] = fingerprint(claims_content(config, list(dict.fromkeys(read))))
     if config["root"]["tables"] == "all" or "claims" in config["root"]["tables"]:
         wanted.add(CLAIMS)
-    stages_of = {name: experiment["stage"] for name, experiment in config["experiments"].items()}
-    drawn[REPORT] = fingerprint([[job, stages_of.get(job[1]), drawn[job]] for job in sorted(wanted)])
+    drawn[REPORT] = fingerprint(report_content(config, [[job, drawn[job]] for job in sorted(wanted)], on_page))
     wanted.add(REPORT)
     return Expected(frozenset(cells), frozenset(wanted), drawn)
 
@@ -339,6 +340,15 @@ def claims_content(config: Yaml, cells: list[Cell]) -> Json:
          for name in platforms},
         [[cell.id, cell.fingerprint, cell.reason] for cell in cells
          if any(is_about(claim, cell.id, config) for claim in claims.values())],
+    ]  # fmt: skip
+
+
+def report_content(config: Yaml, drawn: list[Json], platforms: set[str]) -> Json:
+    """Everything that the report shows: all tables and figures in their order, and what its form answers from."""
+    return [
+        [[job, config["experiments"].get(job[1], {}).get("stage"), shows] for job, shows in drawn],
+        {name: [config["platforms"][name].get("price"), config["platforms"][name].get("workload", {}).get("models")]
+         for name in platforms},
     ]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from dissect.compare.readings import Measurement, measurement
 from dissect.compare.reasons import differences
 from dissect.compare.sides import Side, read_side
 from dissect.compare.statistics import Sample, adjusted, p_above, p_difference, p_equivalence
-from dissect.compare.text import DIFFERENCE_COLUMNS, LINE_COLUMNS, differences_frame, lines_frame, page, summary_text
+from dissect.compare.text import DIFFERENCE_COLUMNS, LINE_COLUMNS, differences_frame, lines_frame, page, terminal_text
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
 from dissect.exchange import ExchangeError
@@ -274,7 +274,11 @@ def test_the_page_and_its_tables() -> None:
     tested = frame[frame["quantity"] == "tokens_per_s"]
     assert list(tested["verdict"]) == ["slower", "slower"]
     assert all(tested["ratio_low"] < tested["ratio"])
-    assert "2 cells are on both sides" in summary_text(compared)
+    told = terminal_text(compared, found)
+    assert "2 cells are on both sides" in told
+    assert "slower: pretrain/h200/llama2-7b/deepspeed/F/s350-b1-n4: tokens_per_s × 0.6" in told
+    assert "differs for all cells: gpus.driver: 580.1 -> 581.2" in told
+    assert "OMP_NUM_THREADS" not in told
 
 
 def test_flags_are_footnotes() -> None:

@@ -149,6 +149,10 @@ def test_what_a_running_cell_does_shows_in_its_folder(study: Study, store: Store
     for name, doing in (("server.log", "server starts"), ("guidellm.log", "under load")):
         (folder / name).touch()
         assert next(each.doing for each in Look(study, store)(NOW) if each.cell == cell) == doing
+    (folder / "log.txt").write_text("a library's line\ntrial of batch 4: ok\n")
+    seen = next(each for each in Look(study, store)(NOW) if each.cell == cell)
+    assert seen.doing == "under load (trial of batch 4: ok)"
+    (folder / "log.txt").unlink()
     old = (NOW - timedelta(days=1)).timestamp()
     for name in ("server.log", "guidellm.log"):
         os.utime(folder / name, (old, old))

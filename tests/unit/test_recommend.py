@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 import factories as make
+from dissect.cells.study import load_study
+from dissect.cells.terms import Terms
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
 from dissect.config.platform import Price
@@ -15,9 +17,9 @@ from dissect.metrics.estimate import Estimate
 from dissect.outcome import Flag, Phase, Status
 from dissect.recommend.answer import Answer, Standing, answer
 from dissect.recommend.ask import check_prices, gather, read_question
-from dissect.recommend.candidates import COLUMNS, Terms, candidates
+from dissect.recommend.candidates import COLUMNS, candidates
 from dissect.recommend.text import answer_frame, answer_text
-from dissect.result import Result
+from dissect.result import Result, ResultError
 from dissect.tables.columns import Record
 
 GIB = 2**30
@@ -277,6 +279,28 @@ def test_cost_needs_a_price(project: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"a800.yaml: price.currency: found USD, expected EUR"):
         check_prices(question, candidates(records, usd))
     check_prices(question, candidates(records, TERMS))
+    on_cpu = training(tmp_path, "PT", 1.0, platform="cpu", model="llama-tiny")
+    with pytest.raises(ConfigError, match=r"a800.yaml: price: found nothing"):
+        check_prices(question, candidates([on_cpu, records[1]], TERMS))
+    with pytest.raises(ConfigError, match=r"<name>.yaml: price: found nothing"):
+        check_prices(question, candidates([], TERMS))
+
+
+def test_a_price_without_a_measurement_is_no_error(project: Path) -> None:
+    file = project / "config/platforms/a800.yaml"
+    file.write_text(file.read_text() + "price: {per_gpu_hour: 2, currency: EUR, source: s, date: 2026-03}\n")
+    given = {"stage": "finetune", "model": "llama2-7b", "platform": "a800", "minimise": "cost"}
+    question, frame, _ = gather(project, given)
+    assert {cell.reason for cell in answer(question, frame).unknown} == {"not measured"}
+
+
+def test_a_result_of_another_cell_is_an_error(project: Path) -> None:
+    [cell, *_] = [cell for cell in load_study(project, {}).by_path.values() if cell.stage == "finetune"]
+    path = project / str(cell.path)
+    path.parent.mkdir(parents=True)
+    path.write_text(make.ok_result(make.finetune_spec()).model_dump_json())
+    with pytest.raises(ResultError, match=f"but {cell.key} was expected"):
+        gather(project, {"stage": "finetune", "model": "llama2-7b"})
 
 
 @pytest.mark.parametrize(

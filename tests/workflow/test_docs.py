@@ -1,6 +1,7 @@
 """Every command of the README and the docs is executed here, in clones; the worked examples with what they show."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -25,7 +26,10 @@ DRY = {
     r".*profiles/slurm (?!--unlock).*": "needs a cluster: for real in tests/e2e/slurm/test_slurm_runs.py",
     r".*(a800|h200|workstation).*": "would measure on a machine with GPUs",
 }
-"""Commands that are executed with -n, each with the reason; `plan`, `export` and `import` measure nowhere."""
+"""Commands that are executed with -n, each with the reason."""
+
+MEASURE_NOWHERE = {"plan", "export", "import", "recommend", "compare", "progress"}
+"""Targets that are executed, whatever platforms are named."""
 
 
 def reason(command: Command, reasons: dict[str, str]) -> str | None:
@@ -34,6 +38,13 @@ def reason(command: Command, reasons: dict[str, str]) -> str | None:
 
 def commands_of(page: str) -> list[Command]:
     return [command for block in blocks(page) for command in commands(block)]
+
+
+def new_commands_of(page: str) -> list[Command]:
+    """Those that no page before it shows, and that are executed here."""
+    before = {str(command) for earlier in PAGES[: PAGES.index(page)] for command in commands_of(earlier)}
+    found = {str(command): command for command in commands_of(page) if not reason(command, NOT_HERE)}
+    return [command for text, command in found.items() if text not in before]
 
 
 def test_every_command_is_executed_or_says_why_not() -> None:
@@ -49,14 +60,14 @@ def test_every_reason_is_needed() -> None:
     assert [p for p in patterns if not any(re.fullmatch(p, str(command)) for command in shown)] == []
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in WORKED and commands_of(page)])
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in WORKED and new_commands_of(page)])
 def test_the_commands_of_a_page(page: str, clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
-    for command in commands_of(page):
-        if not reason(command, NOT_HERE):
-            with monkeypatch.context() as context:
-                for name, value in command.variables.items():
-                    context.setenv(name, value)
-                execute(clone, command)
+    prepare(page, clone)
+    for command in new_commands_of(page):
+        with monkeypatch.context() as context:
+            for name, value in command.variables.items():
+                context.setenv(name, value)
+            execute(clone, command)
     measured = ["pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"] if page == "README.md" else []
     assert clone.measured() == measured, "only remeasure measures again"
 
@@ -78,17 +89,37 @@ def test_the_worked_examples(page: str, request: pytest.FixtureRequest) -> None:
 def execute(clone: Clone, command: Command) -> str:
     """Run a command as a user would; the output."""
     program, *arguments = command.words
-    measures_nowhere = {"plan", "export", "import"} & set(arguments)
-    dry = [] if measures_nowhere or not reason(command, DRY) or "-n" in arguments else ["-n"]
+    dry = ["-n"] if reason(command, DRY) and not (MEASURE_NOWHERE | {"-n"}) & set(arguments) else []
     if program == "make":
         done = subprocess.run(["make", *dry, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command.where}\n{done.stderr}"
         return done.stdout
-    # What is imported is what was exported.
-    arguments = [word.replace("theirs", "ours") for word in arguments]
+    if {"import", "compare"} & set(arguments):
+        bring(clone, re.findall(r"[\w-]+\.tar\.gz", str(command)))
     run = clone.snakemake(*dry, *arguments, profile=None, expect=None)
     assert run.code == 0, f"{command.where}\n{run.output}"
     return run.output
+
+
+def bring(clone: Clone, names: list[str]) -> None:
+    """Files that somebody sent: here one's own export under their names."""
+    sent = clone.folder / "sent.tar.gz"
+    if names and not sent.exists():
+        clone.snakemake("export", "--config", f"file={sent.name}", profile=None)
+    for name in names:
+        if not (clone.folder / name).exists():
+            shutil.copy(sent, clone.folder / name)
+
+
+def prepare(page: str, clone: Clone) -> None:
+    """What a page speaks of beside the finished cells: reference results, and prices as it shows them."""
+    if page == "docs/questions.md":
+        shutil.copytree(ROOT / "config/references/h200", clone.folder / "config/references/h200")
+        clone.edit("config/config.yaml", "tables: [table_III, table_IV]", "tables: all")
+        [price] = [block.text for block in blocks(page) if block.info == "yaml"]
+        for platform in ("cpu", "h200"):
+            with (clone.folder / f"config/platforms/{platform}.yaml").open("a") as file:
+                file.write(price)
 
 
 def write_file(folder: Path, block: Block) -> None:

@@ -44,10 +44,11 @@ def test_recommend_by_price(clone: Clone) -> None:
 @pytest.mark.parametrize(
     "price", [PRICE, PRICE.replace("0.02", "2"), PRICE.replace("EUR", "USD")], ids=["new", "changed", "currency"]
 )
-def test_a_price_measures_and_draws_nothing(clone: Clone, price: str) -> None:
+def test_a_price_measures_nothing_and_draws_no_table(clone: Clone, price: str) -> None:
     file = clone.folder / "config/platforms/cpu.yaml"
     file.write_text(file.read_text() + price)
-    assert clone.snakemake("all").jobs == []
+    # Only the page answers questions, so only the page may be written again.
+    assert {*clone.snakemake("all").jobs} <= {"Write report"}
     assert clone.measured() == []
 
 

@@ -1,12 +1,13 @@
 """The manifest of the report page: what stands on it, in which order."""
 
 import re
+from collections.abc import Collection
 from typing import Literal, get_args
 
+from dissect.cells.terms import Terms, terms_of
 from dissect.config.catalog import Catalog
 from dissect.config.experiment import Experiment
 from dissect.config.kinds import Stage
-from dissect.config.platform import Price
 from dissect.model import Model
 
 _PAPER_STAGES: tuple[Stage, ...] = ("inspect", "pretrain", "profile", "finetune", "serve", "operators")
@@ -23,14 +24,6 @@ class ReportItem(Model):
     stage: Stage
 
 
-class PlatformTerms(Model):
-    """What a platform brings to a question beside its cells."""
-
-    price: Price | None
-    stand_ins: list[str]
-    """Models that it runs in place of those that are asked for."""
-
-
 class ReportManifest(Model):
     """What the page needs beyond the manifests of its tables and figures."""
 
@@ -38,24 +31,21 @@ class ReportManifest(Model):
     """In the paper's order."""
     claims: bool
     """Whether the verdicts on the paper's claims are wanted."""
-    terms: dict[str, PlatformTerms] = {}
-    """Of every known platform."""
+    terms: dict[str, Terms] = {}
+    """Of each platform on the page."""
 
     def to_json(self) -> str:
         """Indented: the same manifest has the same bytes."""
         return self.model_dump_json(indent=1) + "\n"
 
 
-def report_manifest(catalog: Catalog) -> ReportManifest:
-    """Tables and figures that config.yaml asks for."""
+def report_manifest(catalog: Catalog, platforms: Collection[str]) -> ReportManifest:
+    """Tables and figures that config.yaml asks for, which have cells of these platforms."""
     wanted = sorted(catalog.wanted_experiments.items(), key=lambda item: _place(*item))
     return ReportManifest(
         items=[ReportItem(name=name, kind=each.kind, stage=each.stage) for name, each in wanted],
         claims=catalog.wants_claims,
-        terms={
-            name: PlatformTerms(price=platform.price, stand_ins=platform.workload.models or [])
-            for name, platform in catalog.platforms.items()
-        },
+        terms=terms_of(catalog, platforms),
     )
 
 

@@ -12,7 +12,7 @@ from dissect.cells.globs import NO_NAME, PARTS, CellGlob, parse_glob
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.overrides import Override
 from dissect.cells.references import Reference, publish_references, read_sets, references_of
-from dissect.cells.reported import report_manifest
+from dissect.cells.reported import ReportManifest, report_manifest
 from dissect.cells.resolve import expand
 from dissect.config.catalog import REPORT, ROOT_FILE, Catalog, load_catalog
 from dissect.config.claims import CLAIMS
@@ -137,6 +137,14 @@ class Study:
     def _labels(self, names: list[str]) -> str:
         return ", ".join(dict.fromkeys(facts.label for facts in self._platforms(names, "").values()))
 
+    @cached_property
+    def report(self) -> ReportManifest:
+        """What the report page needs beyond the manifests of its tables and figures."""
+        names = self.catalog.wanted_experiments
+        own = {cell.platform for name in names for cell in self.experiments[name]}
+        others = {each.cell.platform for name in names for each in self.references.get(name, [])}
+        return report_manifest(self.catalog, own | others)
+
     def reference_paths(self, name: str) -> list[str]:
         """Paths of the reference results of one table or figure."""
         if name == CLAIMS:
@@ -203,7 +211,7 @@ def write_manifests(study: Study, project: Path) -> None:
     folder = project / MANIFESTS_DIR
     folder.mkdir(parents=True, exist_ok=True)
     texts = {name: study.manifest(name).to_json() for name in (*study.experiments, CLAIMS)}
-    for name, text in (texts | {REPORT: report_manifest(study.catalog).to_json()}).items():
+    for name, text in (texts | {REPORT: study.report.to_json()}).items():
         path = folder / f"{name}.json"
         if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
             path.write_text(text, encoding="utf-8")

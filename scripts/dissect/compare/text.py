@@ -22,8 +22,14 @@ LINE_COLUMNS = (
     "verdict", "chance_if_equal", "chance_if_different", "left_spread", "right_spread", "left_runs", "right_runs",
     "left_status", "right_status", "left_flags", "right_flags", "left_keys", "right_keys",
 )  # fmt: skip
+OF_LOADS = (
+    "Requests of one load wait for one another, so samples of a server say less than as many independent ones: send "
+    "the load several times before a small difference counts."
+)
 DIFFERENCE_COLUMNS = ("field", "left", "right", "n_cells", "of", "cells")
 ORDER = (Verdict.SLOWER, Verdict.FASTER, Verdict.UNCLEAR, Verdict.NONE, Verdict.UNTESTED)
+SHOWN = 10
+"""Lines of one kind in a terminal."""
 NAMED = 3
 """Cells that a line names; the CSV names all."""
 
@@ -49,7 +55,7 @@ def differences_frame(compared: Compared, found: Sequence[Difference]) -> pd.Dat
 
 
 def summary_text(compared: Compared) -> str:
-    """What a terminal shows: how much was compared, and the verdicts."""
+    """How much was compared, and the verdicts."""
     counts = Counter(line.verdict for line in compared.lines)
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict]) or "none"
     return (
@@ -57,6 +63,32 @@ def summary_text(compared: Compared) -> str:
         f"{len(compared.only_left)} only left, {len(compared.only_right)} only right; "
         f"{len(compared.changed)} ended otherwise\nnumbers: {told}"
     )
+
+
+def terminal_text(compared: Compared, found: Sequence[Difference]) -> str:
+    """The summary, what changed, and what differs for all cells; the rest is on the page."""
+    changed = [
+        f"{line.verdict}: {_cell_name(line.pair)}: {line.quantity} {line.point}".rstrip()
+        + f" × {_shown(line.ratio, 3)}"
+        for line in _sorted(compared.lines)
+        if line.verdict in (Verdict.SLOWER, Verdict.FASTER)
+    ]
+    ended = [f"ended otherwise: {_cell_name(pair)}: {' -> '.join(pair.outcomes)}" for pair in compared.changed]
+    everywhere = [
+        f"differs for all cells: {difference.field}: {difference.left} -> {difference.right}"
+        for difference in found
+        if len(difference.ids) == len(compared.pairs)
+    ]
+    return "\n".join([summary_text(compared), *_cut(ended), *_cut(changed), *_cut(everywhere)])
+
+
+def _cut(lines: Sequence[str]) -> list[str]:
+    return [*lines[:SHOWN], *([f"  and {len(lines) - SHOWN} more on the page"] if len(lines) > SHOWN else [])]
+
+
+def _sorted(lines: Sequence[Line]) -> list[Line]:
+    """Verdicts that ask for a look first."""
+    return sorted(lines, key=lambda line: ORDER.index(line.verdict))
 
 
 def page(compared: Compared, found: Sequence[Difference]) -> str:
@@ -75,7 +107,7 @@ def page(compared: Compared, found: Sequence[Difference]) -> str:
 
 
 def _numbers(compared: Compared) -> Grid:
-    lines = sorted(compared.lines, key=lambda line: ORDER.index(line.verdict))
+    lines = _sorted(compared.lines)
     margin = f"{100 * compared.margin:g} %"
     return Grid(
         name="compare",
@@ -91,6 +123,7 @@ def _numbers(compared: Compared) -> Grid:
             "not tested: a run gives a single number, so nothing says how far it would repeat.",
             "Intervals are combined end against end. They hold what varies within a run; what varies between runs is "
             "in them only where a side has several, whose intervals are joined.",
+            *[OF_LOADS] * any(line.pair.left_id.startswith("serve/") for line in lines),
         ],
     )
 

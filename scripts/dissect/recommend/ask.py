@@ -7,14 +7,14 @@ from typing import Any, get_args
 import pandas as pd
 
 from dissect.cells.globs import known_names
-from dissect.cells.manifest import Manifest, ManifestCell
+from dissect.cells.manifest import ManifestCell
 from dissect.cells.study import Study, load_study
+from dissect.cells.terms import terms_of
 from dissect.config.catalog import Catalog, load_catalog
 from dissect.config.errors import ConfigError, listed, unknown
 from dissect.config.kinds import LETTER_STAGES
 from dissect.config.question import AskedStage, Question, names
-from dissect.outcome import Status
-from dissect.recommend.candidates import candidates, terms_of
+from dissect.recommend.candidates import candidates
 from dissect.result import Result, ResultError, read_result
 from dissect.store import Store
 from dissect.tables.columns import Record
@@ -50,15 +50,15 @@ def read_question(catalog: Catalog) -> Question:
     return Question.model_validate(_own_fields(question) | {"method": _methods(question, catalog, known) or None})
 
 
-def records_of(study: Study, project: Path, stage: str | None = None) -> Iterator[Record]:
-    """The cells of all wanted tables and figures, of one stage if it is given; without a result if there is none yet.
+def records_of(study: Study, project: Path, stage: AskedStage | None) -> Iterator[Record]:
+    """The cells of one stage in all wanted tables and figures; without a result if there is none yet.
 
     Raises:
         ResultError: a result is broken.
     """
     for name, experiment in study.catalog.wanted_experiments.items():
-        if stage in (None, experiment.stage) and experiment.stage in get_args(AskedStage):
-            manifest: Manifest = study.manifest(name)
+        if experiment.stage == stage:
+            manifest = study.manifest(name)
             for cell in manifest.cells:
                 yield Record(cell, manifest.platforms[cell.platform], _result(cell, project))
 
@@ -92,18 +92,19 @@ def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, pd
 
 def check_prices(question: Question, frame: pd.DataFrame) -> None:
     """Raise ``ConfigError`` where the question is about cost and prices are missing or in several currencies."""
-    measured = frame[(frame["stage"] == question.stage) & (frame["status"] == Status.OK)]
-    chosen = names(question.platform) or [*measured["platform"].unique()]
-    measured = measured[measured["platform"].isin(chosen)]
-    currencies = sorted(measured["currency"].dropna().unique())
+    chosen = names(question.platform) or [*frame["platform"].unique()]
+    asked = frame[(frame["stage"] == question.stage) & frame["platform"].isin(chosen)]
+    asked = asked[(asked["model"] == question.model) | asked["stand_in"].astype(bool)]
+    currencies = sorted(asked["currency"].dropna().unique())
     if not currencies:
-        first = next(iter(chosen), "<name>")
+        # A platform that runs the model itself, before those that run another in its place.
+        first = next(iter(asked.sort_values("stand_in", kind="stable")["platform"]), next(iter(chosen), "<name>"))
         raise ConfigError(
             f"config/platforms/{first}.yaml: price: found nothing, but {WHERE} minimise=cost needs one: "
             "price: {per_gpu_hour: <number>, currency: <ISO code>, source: <whose price>, date: <when>}"
         )
     if len(currencies) > 1:
-        other = measured[measured["currency"] == currencies[1]]["platform"].iloc[0]
+        other = asked[asked["currency"] == currencies[1]]["platform"].iloc[0]
         raise ConfigError(
             f"config/platforms/{other}.yaml: price.currency: found {currencies[1]}, expected {currencies[0]} as on the "
             "other platforms: prices of several currencies do not compare"

@@ -5,11 +5,10 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from dissect.config.catalog import Catalog
+from dissect.cells.terms import Terms
 from dissect.config.layout import ViewName
 from dissect.config.platform import Price
 from dissect.config.question import AskedStage
-from dissect.model import Model
 from dissect.outcome import Status
 from dissect.tables.columns import Record
 from dissect.tables.tidy import plain_rows, tidy_frame
@@ -37,36 +36,20 @@ COLUMNS = (
 _VIEW: dict[AskedStage, ViewName] = {"pretrain": "training", "finetune": "training", "serve": "serving"}
 
 
-class Terms(Model):
-    """What a platform brings to a question beside its cells; measures nothing and draws no table again."""
-
-    price: Price | None = None
-    stand_ins: list[str] = []
-    """Models that it runs in place of those that are asked for."""
-
-
-def terms_of(catalog: Catalog) -> dict[str, Terms]:
-    """By platform."""
-    return {
-        name: Terms(price=platform.price, stand_ins=platform.workload.models or [])
-        for name, platform in catalog.platforms.items()
-    }
-
-
 def candidates(
     records: Iterable[Record], terms: Mapping[str, Terms], failures: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
     """One row per cell of the stages that can be asked about, with ``COLUMNS``; a cell of several tables counts once.
 
-    Throughput is that of the view: tokens of training steps, or generated tokens of a server. ``failures`` has the
-    last failure of cells without a result, by key.
+    A platform without terms has no price and runs no stand-in. Throughput is that of the view: tokens of training
+    steps, or generated tokens of a server. ``failures`` has the last failure of cells without a result, by key.
     """
     distinct = {(r.cell.platform, r.cell.id, r.cell.key): r for r in records if r.cell.stage in get_args(AskedStage)}
     rows = []
     for stage, view in _VIEW.items():
         found = [record for record in distinct.values() if record.cell.stage == stage]
         for record, row in zip(found, plain_rows(tidy_frame(found, VIEWS[view])), strict=True):
-            rows.append(_row(record, row, terms[_bare(record.cell.platform)], failures or {}))
+            rows.append(_row(record, row, terms.get(_bare(record.cell.platform), Terms()), failures or {}))
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 

@@ -1,26 +1,20 @@
 """What the form of the page answers from: the candidates of ``snakemake recommend``, small enough to embed."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dissect.cells.reported import PlatformTerms
-from dissect.recommend.candidates import Terms, candidates
+from dissect.cells.terms import Terms
+from dissect.recommend.candidates import candidates
 from dissect.tables.columns import Record
 from dissect.tables.tidy import plain_rows
 
 _NOT_SHOWN = ("price_per_gpu_hour", "reference", "measured_at", "machine", "git_commit")
 
 
-def embedded_candidates(records: Iterable[Record], terms: Mapping[str, PlatformTerms]) -> list[dict[str, Any]]:
-    """Per stage its columns that hold anything, and a list of values per candidate.
-
-    A platform without terms has no price and runs no stand-in.
-    """
-    given = {name: Terms(price=each.price, stand_ins=each.stand_ins) for name, each in terms.items()}
-    known = defaultdict(Terms, given)
+def embedded_candidates(records: Iterable[Record], terms: Mapping[str, Terms]) -> list[dict[str, Any]]:
+    """Per stage its columns that hold anything, and a list of values per candidate."""
     stages: dict[str, list[dict[str, Any]]] = {}
-    for row in plain_rows(candidates(records, known)):
+    for row in plain_rows(candidates(records, terms)):
         stages.setdefault(row["stage"], []).append(row)
     return [_columns_and_rows(rows) for rows in stages.values()]
 

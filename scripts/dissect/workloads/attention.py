@@ -69,7 +69,8 @@ def observe_kernel(forward: Callable[[], T], expected: str) -> T:
     """
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CPU]) as observed:
+    # To accumulate events changes nothing in one cycle, but torch warns of their loss without it.
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as observed:
         try:
             output = forward()
         except RuntimeError as error:

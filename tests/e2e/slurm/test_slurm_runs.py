@@ -1,5 +1,6 @@
 """What can become of a whole run on a cluster: signals, two runs at once, a full disk, refusals, packs."""
 
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ import pytest
 from slurm_cluster import Cluster
 from slurm_site import Run, Site, environment, interrupt, new_site
 
+from dissect.activity import slurm_jobs
 from dissect.preflight import refusals
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.slurm]
@@ -35,11 +37,14 @@ def idle(cluster: Cluster, partition: str) -> bool:
     return not cluster.slurm("squeue", "-h", "-p", partition, "-o", "%i")
 
 
-def test_signals_to_the_main_process(cluster: Cluster, site_of: Callable[..., Site]) -> None:
+def test_signals_to_the_main_process(
+    cluster: Cluster, site_of: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SIGINT cancels, SIGTERM lets the running cell finish, SIGKILL leaves a job that the next run adopts."""
     sites = {"faults": site_of("int"), "main": site_of("term"), "other": site_of("kill")}
     for partition, site in sites.items():
-        site.configure(["Naive"], [partition], Naive=environment(**LONG))
+        steps = LONG if partition != "other" else {**LONG, "TINY_STEPS": "60"}  # it is looked at while it runs
+        site.configure(["Naive"], [partition], Naive=environment(**steps))
     runs = {partition: site.start("all") for partition, site in sites.items()}
     for partition, site in sites.items():
         cluster.wait_until(f"the cell on {partition} runs", lambda at=site: at.runs("/Naive/"), 60)
@@ -48,6 +53,12 @@ def test_signals_to_the_main_process(cluster: Cluster, site_of: Callable[..., Si
     interrupt(runs["other"], signal.SIGKILL)
     assert runs["other"].end() == -signal.SIGKILL
     assert not idle(cluster, "other"), "the job lives on"
+    seen = sites["other"].start("progress")
+    assert seen.end() == 0, seen.output
+    (job,) = re.findall(r"/Naive/.+ ranks at work, for .+, job (\d+)$", seen.output, re.MULTILINE)
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    assert job in (slurm_jobs() or ())
 
     # The lock of the killed run is told apart from a living one by a person alone.
     refused = sites["other"].start("all")
@@ -57,6 +68,7 @@ def test_signals_to_the_main_process(cluster: Cluster, site_of: Callable[..., Si
     again = sites["other"].start("all", "--rerun-incomplete")
     assert again.end() == 0, again.output
     assert sites["other"].attempts("/Naive/") == 1, "adopted, not measured twice"
+    assert job not in (slurm_jobs() or ())
 
     assert runs["faults"].end() != 0
     assert runs["main"].end() != 0
