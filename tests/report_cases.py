@@ -11,6 +11,7 @@ from dissect.cells.manifest import Manifest
 from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.cells.terms import Terms
 from dissect.claims.table import COLUMNS
+from dissect.config.platform import Price
 from dissect.outcome import Flag, Phase, Status
 from dissect.report.write import write_report
 from dissect.store import Failure, Store, write_atomically
@@ -19,6 +20,17 @@ from table_cases import CASES
 NASTY = "<script>alert('x')</script> & \"co\""
 """A label that must stay text."""
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 20"><path d="M0 20L40 0" stroke="black"/></svg>'
+_PRICES = {"h200": 3.5, "a800": 1.25}
+TERMS = {
+    name: Terms(
+        price=Price(per_gpu_hour=_PRICES[name], currency="EUR", source="a price list", date="2026-03")
+        if name in _PRICES
+        else None,
+        stand_ins=["llama2-7b"] if name == "cpu" else [],
+    )
+    for name in make.PLATFORMS
+}
+"""Prices of some platforms; what stands for other models on the machine at hand."""
 _METHODS = [
     "+".join(filter(None, pair)) or "Naive"
     for pair in product(("", "F", "R", "F+R"), ("", "Z2", "Z2+O", "Z3", "Z3+O", "Q"))
@@ -115,9 +127,7 @@ def _write(project: Path, manifests: Sequence[Manifest], verdicts: Manifest | No
     if verdicts:
         (folder / "claims.json").write_text(verdicts.to_json())
     path = folder / "report.json"
-    names = dict.fromkeys(name.partition("@")[0] for manifest in manifests for name in manifest.platforms)
-    terms = {name: Terms(price=None, stand_ins=[]) for name in names}
-    path.write_text(ReportManifest(items=items, claims=verdicts is not None, terms=terms).to_json())
+    path.write_text(ReportManifest(items=items, claims=verdicts is not None, terms=TERMS).to_json())
     index = project / "results/report/index.html"
     write_report(path, index, project)
     return index

@@ -1,31 +1,24 @@
 """The interactive figures and the question of the report page, in a real browser."""
 
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
-import table_cases
-from chart_pages import write_pages
-from dissect.cells.terms import Terms
-from dissect.config.platform import Price
+from dissect.cells.manifest import read_manifest
 from dissect.config.question import Question
 from dissect.recommend.answer import Standing, answer
 from dissect.recommend.candidates import candidates
 from dissect.report.charts.memory import pareto_front
 from dissect.tables.columns import Record
 from dissect.tables.tidy import read_records
+from report_cases import TERMS
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)"),
-]
+pytestmark = pytest.mark.browser
+Open = Callable[..., Page]
 STANDINGS = {
     Standing.BEST: "best",
     Standing.TIED: "tied",
@@ -36,57 +29,23 @@ STANDINGS = {
     Standing.UNKNOWN: "unknown",
     Standing.IMPOSSIBLE: "impossible",
 }
-EUR = Price(per_gpu_hour=3.5, currency="EUR", source="a price list", date="2026-03")
-TERMS = {
-    "h200": Terms(price=EUR, stand_ins=[]),
-    "a800": Terms(price=EUR.model_copy(update={"per_gpu_hour": 1.25}), stand_ins=[]),
-    "rtx4090": Terms(price=None, stand_ins=[]),
-    "rtx3090": Terms(price=None, stand_ins=[]),
-    "cpu": Terms(price=None, stand_ins=["llama2-7b"]),
-}
 IDS = ("stage", "platform", "model", "framework", "method", "workload")
-CHARTS = ["memory-pretrain", "scaling", "phases", "modules", "latency-1", "roofline"]
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Record]]:
-    """index.html of a report with every kind of chart, and its cells."""
-    project = tmp_path_factory.mktemp("report")
-    cases = (
-        table_cases.table_iii, table_cases.table_iv, table_cases.fig_4, table_cases.table_v, table_cases.table_serving,
-        table_cases.fig_roofline,
-    )  # fmt: skip
-    manifests = [case(project) for case in cases]
-    index = write_pages(project, manifests, TERMS)
-    return index, [record for each in manifests for record in read_records(each, project)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
+CHARTS = ["memory-pretrain", "scaling", "phases", "modules", "latency-1", "latency-2", "roofline"]
 
 
 @pytest.fixture
-def page(browser: Browser, report: tuple[Path, list[Record]]) -> Iterator[Page]:
-    """The page, whose console stays silent and which asks for nothing outside of its folder."""
-    index, _ = report
-    opened = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    said: list[str] = []
-    opened.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    asked: list[str] = []
-    opened.on("request", lambda request: asked.append(request.url))
-    opened.goto(index.as_uri())
-    yield opened
-    opened.close()
-    assert said == []
-    for url in asked:
-        parts = urlsplit(url)
-        assert parts.scheme in ("file", "data", "blob"), url
-        assert parts.scheme != "file" or Path(unquote(parts.path)).is_relative_to(index.parent), url
+def page(visit: Open, small: Path) -> Page:
+    """The page with every kind of chart."""
+    return visit(small)
+
+
+@pytest.fixture(scope="module")
+def records(small: Path) -> list[Record]:
+    """Its cells."""
+    project = small.parents[2]
+    names = [item["name"] for item in json.loads((project / "results/manifests/report.json").read_text())["items"]]
+    manifests = [read_manifest(project / f"results/manifests/{name}.json") for name in names]
+    return [record for each in manifests for record in read_records(each, project)]
 
 
 def chart(page: Page, name: str) -> Any:
@@ -215,11 +174,8 @@ QUESTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: "-".join(map(str, question.values())))
-def test_the_page_answers_as_the_command_does(
-    page: Page, report: tuple[Path, list[Record]], question: dict[str, Any]
-) -> None:
+def test_the_page_answers_as_the_command_does(page: Page, records: list[Record], question: dict[str, Any]) -> None:
     ask(page, question)
-    _, records = report
     found = answer(Question.model_validate(question), candidates(records, TERMS))
     expected = [
         [ranking.work, ranking.stand_in or "", [[cell.row["key"], STANDINGS[cell.standing]] for cell in cells]]

@@ -8,7 +8,6 @@ from typing import Any
 
 from dissect.cells.globs import NO_NAME
 from dissect.outcome import Status
-from dissect.tables.columns import Record
 from dissect.tables.marks import mark, short_mark
 
 Row = Mapping[str, Any]
@@ -71,11 +70,6 @@ def identity(row: Row) -> list[str]:
     """What charts.js filters by and links to."""
     names = ("key", "stage", "platform", "model", "framework", "method")
     return ["*" if row[name] == NO_NAME else str(row[name] or "") for name in names]
-
-
-def cell_row(record: Record) -> dict[str, Any]:
-    """The same of a record."""
-    return record.cell.model_dump()
 
 
 def missing_of(rows: Iterable[Row]) -> tuple[Missing, ...]:
