@@ -113,7 +113,7 @@ def tail(path: Path) -> str:
     except OSError:
         return ""
     # A progress bar writes over itself: what is left of a line is its last part.
-    lines = [line.rstrip("\r").rpartition("\r")[2] for line in _ANSI.sub("", text).split("\n")]
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in _ANSI.sub("", text).rstrip("\n").split("\n")]
     return _UNPRINTABLE.sub("\ufffd", "\n".join(lines[-TAIL_LINES:])).strip("\n")
 
 
