@@ -25,6 +25,7 @@ DRY = {
     r"make .*": "`make -n`: the targets call what other tests and `make test` run for real",
     r".*profiles/slurm (?!--unlock).*": "needs a cluster: for real in tests/e2e/slurm/test_slurm_runs.py",
     r".*(a800|h200|workstation).*": "would measure on a machine with GPUs",
+    r".*cpu-x8.*": "would measure eight processes, cell by cell",
 }
 """Commands that are executed with -n, each with the reason."""
 
