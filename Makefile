@@ -9,7 +9,7 @@ LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help smoke test test-slurm prove-invalidation lint format bench docs docs-links venv envs train-env client-env \
-    docs-env locks schemas clean
+    docs-env locks screenshot schemas clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -46,7 +46,7 @@ format: .venv/.complete ## Bring the sources into shape
 
 bench: .venv/.complete train-env ## Measure planning, no-op runs and duty cycles; results in results/bench/
 	@echo "Measuring the pipeline itself"
-	@python scripts/bench.py
+	@PYTHONPATH=tests python scripts/bench.py
 
 docs: docs-env ## Build the docs as a site in docs/_build/html, without a network
 	@echo "Building the docs"
@@ -78,6 +78,9 @@ locks: .venv/.complete ## Compile the lock files anew from pyproject.toml and en
 	@for name in client docs train train-flash vllm; do \
 	    (cd envs/$$name && $(LOCK) requirements.in --output-file requirements.txt) || exit; \
 	done
+
+screenshot: .venv/.complete ## Take README's picture of results/report/index.html, with Debian's chromium
+	@python scripts/screenshot.py docs/images/report.png
 
 schemas: .venv/.complete ## Write what follows from the models of the configuration: JSON Schemas, docs/reference.md
 	@echo "Writing the JSON Schemas and the reference"

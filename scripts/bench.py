@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+from playwright.sync_api import sync_playwright
 
 from dissect.cells.study import load_study, write_manifests
 from dissect.result import Durations, parse_result
@@ -52,7 +53,7 @@ def main() -> None:
     """Run every benchmark, print and write each table."""
     folder = PROJECT / "results" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, measure in (("planning", planning), ("no_op", no_op), ("duty_cycle", duty_cycle)):
+    for name, measure in (("planning", planning), ("no_op", no_op), ("duty_cycle", duty_cycle), ("report", report)):
         table = measure()
         table.to_csv(folder / f"{name}.csv", index=False)
         what = (measure.__doc__ or "").splitlines()[0]
@@ -107,6 +108,41 @@ def duty_cycle() -> pd.DataFrame:
             durations = parse_result(path.read_bytes()).durations
             rows.append(duty_row(cell.id, durations, durations.total_s))
     return pd.DataFrame(rows)
+
+
+def report() -> pd.DataFrame:
+    """The report page of invented cells: seconds to write it, and until a browser paints and has loaded it."""
+    from report_cases import large_report
+
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for size in (500, 5_000):
+            project = Path(folder) / str(size)
+            large_report(project, size)
+            command = [sys.executable, str(PROJECT / "scripts/write_report.py"), "results/manifests/report.json"]
+            start = time.perf_counter()
+            subprocess.run([*command, "--index", "results/report/index.html"], cwd=project, check=True)
+            wall_s = time.perf_counter() - start
+            index = project / "results/report/index.html"
+            painted = pd.DataFrame([painting(index) for _ in range(RUNS)]).median()
+            rows.append({"cells": size, "write_s": wall_s, "page_mb": index.stat().st_size / 1e6, **painted})
+    return pd.DataFrame(rows)
+
+
+def painting(index: Path) -> dict[str, float]:
+    """Seconds until a fresh Chromium shows something, and until all is loaded; nothing where there is none."""
+    program = shutil.which("chromium")
+    if program is None:
+        return {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(index.as_uri(), wait_until="load")
+        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+        first = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        loaded = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+        browser.close()
+    return {"first_paint_s": first / 1e3, "ready_s": loaded / 1e3}
 
 
 def measured_anew(cell) -> tuple[Durations, float]:

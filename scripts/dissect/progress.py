@@ -202,15 +202,17 @@ def _counts(seen: Sequence[Seen], times: Mapping[Kind, float], now: datetime) ->
         groups[each.cell.platform, each.cell.stage].append(each)
     found = {each.state for each in seen} | {State.DONE}
     columns = [state for state in State if state in found]
+    is_left = any(state in LEFT for state in found)
     rows = []
     for (platform, stage), group in sorted(groups.items()):
         states = Counter(each.state for each in group)
         outcomes = Counter(each.outcome for each in group if each.outcome)
-        left = _amount(work_left(group, times, now)) if any(each.state in LEFT for each in group) else ""
+        left = [_amount(work_left(group, times, now)) if any(each.state in LEFT for each in group) else ""]
         named = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
-        rows.append([platform, stage, *(states[state] or "-" for state in columns), left, named])
-    align = ("left", "left", *("right" for _ in columns), "right", "left") if rows else None
-    return tabulate(rows, ["platform", "stage", *columns, "left", "outcomes"], tablefmt="plain", colalign=align)
+        rows.append([platform, stage, *(states[state] or "-" for state in columns), *left[:is_left], named])
+    headers = ["platform", "stage", *columns, *["left"][:is_left], "outcomes"]
+    align = ("left", "left", *("right" for _ in headers[3:]), "left") if rows else None
+    return tabulate(rows, headers, tablefmt="plain", colalign=align)
 
 
 def _running(cell: Cell, activity: Activity, doing: str, now: datetime) -> str:

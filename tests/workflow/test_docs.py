@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clones import ROOT, Clone
+from clones import ROOT, Clone, Run
 from shown import PAGES, Block, Command, blocks, commands
 
 WORKED = {"docs/extending.md": "fresh", "docs/tutorial.md": "clone"}
@@ -25,6 +25,7 @@ DRY = {
     r"make .*": "`make -n`: the targets call what other tests and `make test` run for real",
     r".*profiles/slurm (?!--unlock).*": "needs a cluster: for real in tests/e2e/slurm/test_slurm_runs.py",
     r".*(a800|h200|workstation).*": "would measure on a machine with GPUs",
+    r".*cpu-x8.*": "would measure eight processes, cell by cell",
 }
 """Commands that are executed with -n, each with the reason."""
 
@@ -134,7 +135,7 @@ def check_output(command: Command, output: str) -> None:
     """What is shown was printed; if jobs are shown, these and no others."""
     expected = [line for line in command.shown if line.startswith(("Measure", "Write"))]
     if expected:
-        assert sorted(re.findall(r"^Job \d+: (.+)$", output, re.MULTILINE)) == sorted(expected), command.where
+        assert sorted(Run(0, output).jobs) == sorted(expected), command.where
     for line in command.shown:
         assert line in output, f"{command.where} no longer shows: {line}"
 
