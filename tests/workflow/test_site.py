@@ -1,6 +1,7 @@
 """The docs as a site: built as `make docs` builds it, whole, and complete without a network."""
 
 import subprocess
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -75,3 +76,9 @@ def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Page]) -
 def test_formulas_need_no_script(site: Path, pages: dict[Path, Page]) -> None:
     assert "<mfrac>" in (site / "metrics.html").read_text()
     assert [address for page in pages.values() for address in page.loaded if "mathjax" in address.lower()] == []
+
+
+def test_what_is_to_be_cited_is_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"version = {{{version}}}" in (ROOT / "docs/cite.md").read_text()
