@@ -10,13 +10,14 @@ sys.path.insert(0, str(PROJECT / "scripts"))
 
 from dissect.cells.packs import pack_config, pack_platforms, pack_request
 from dissect.cells.resources import NAMES, resources_of, share_of_cores
-from dissect.cells.study import load_study, write_manifests
+from dissect.cells.manifest_files import write_manifests
+from dissect.cells.study import load_study
 from dissect.config.errors import ConfigError
 from dissect.preflight import refuse_what_cannot_run
 from dissect.progress import show_progress
 from dissect.publish import publish_stored
 from dissect.store import Store
-from dissect.summary import STORE_DIR, summarise
+from dissect.summary import STORE_DIR, say, summarise
 
 CELL = "results/cells/{cell}/{key}.json"
 CELL_LOG = "results/logs/{cell}/{key}.log"
@@ -37,12 +38,15 @@ ONLY_LOOKS = "progress" in sys.argv
 
 MEASURE = "{resources.launcher} scripts/measure.py --launcher {resources.launcher:q} --spec {params.spec:q}"
 
+# What is to be said where another run holds this folder: its manifests are left alone.
+BESIDE_ANOTHER = []
+
 try:
     STUDY = load_study(PROJECT, config)
     if workflow.is_main_process and not ONLY_LOOKS:
-        write_manifests(STUDY, Path.cwd())
+        BESIDE_ANOTHER = write_manifests(STUDY, Path.cwd())
         publish_stored(STUDY.by_path, Store(STORE_DIR))
-        print(*STUDY.notices, sep="\n", end="\n" * bool(STUDY.notices), file=sys.stderr)
+        say(*STUDY.notices, *BESIDE_ANOTHER)
 except ConfigError as error:
     sys.exit(f"llm-dissect: {error}")
 

@@ -5,8 +5,8 @@ onstart:
 
 
 onsuccess:
-    summarise(STUDY)
+    summarise(STUDY, alone=not BESIDE_ANOTHER)
 
 
 onerror:
-    summarise(STUDY)
+    summarise(STUDY, alone=not BESIDE_ANOTHER)

@@ -17,7 +17,8 @@ from pathlib import Path
 import pandas as pd
 from playwright.sync_api import sync_playwright
 
-from dissect.cells.study import load_study, write_manifests
+from dissect.cells.manifest_files import write_manifests
+from dissect.cells.study import load_study
 from dissect.result import Durations, parse_result
 
 PROJECT = Path(__file__).parent.parent

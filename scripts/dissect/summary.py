@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dissect.cells.cell import Cell
+from dissect.cells.manifest_files import rewritten
 from dissect.cells.study import Study
 from dissect.store import Failure, Store
 
@@ -13,10 +14,21 @@ SLURM_LOGS = Path("results/logs/slurm")
 """As profiles/slurm says: rule_<rule>/<wildcards>_<key>/<job>.log."""
 
 
-def summarise(study: Study) -> None:
-    """Print failed cells with their logs, and the tables that they keep from being built."""
-    for line in summary_lines(study, Store(STORE_DIR), SLURM_LOGS):
+def say(*lines: str) -> None:
+    """Print for people, beside what Snakemake says."""
+    for line in lines:
         print(line, file=sys.stderr)
+
+
+def summarise(study: Study, alone: bool = True) -> None:
+    """Print failed cells with their logs, and the tables that they keep from being built.
+
+    Ends the process with one sentence where another run changed what tables are made of; one that knew of another
+    from its beginning (not ``alone``) made none.
+    """
+    say(*summary_lines(study, Store(STORE_DIR), SLURM_LOGS))
+    if alone and (sentence := rewritten(study, Path.cwd())):
+        sys.exit(f"llm-dissect: {sentence}")
 
 
 def summary_lines(study: Study, store: Store, slurm_logs: Path) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dissect.cells import study, training
+from dissect.cells import manifest_files, training
 from dissect.cells.spec import Sampling
 from dissect.config.errors import ConfigError
 from proof.project import Edit
@@ -27,7 +27,7 @@ def test_random_edits_measure_and_draw_what_they_must(kind: type[Session], edits
 
 # A proof that finds nothing wrong must be able to: each kind of mistake is made in the resolver itself.
 
-KEY_OF, WRITE = training.spec_and_key, study.write_manifests
+KEY_OF = training.spec_and_key
 CPU = "config/platforms/cpu.yaml"
 
 
@@ -35,9 +35,10 @@ def forgetful(spec: object) -> tuple[str, str]:
     return KEY_OF(spec.model_copy(update={"sampling": Sampling()}) if hasattr(spec, "sampling") else spec)
 
 
-def restless(project: Path) -> None:
-    for path in (project / study.MANIFESTS_DIR).iterdir():
+def restless(project: Path) -> list[str]:
+    for path in (project / manifest_files.FOLDER).iterdir():
         os.utime(path)
+    return []
 
 
 def refuse(*_: object) -> None:
@@ -53,8 +54,8 @@ BROKEN: list[tuple[str, str, str, str, Callable[..., object]]] = [
         "training.spec_and_key",
         lambda s: KEY_OF(s.model_copy(update={"protocol": 2})),
     ),
-    (STALE, "label: CPU", "label: PC", "study.write_manifests", lambda *_: None),
-    (NEEDLESS, "label: CPU", "label:  CPU", "study.write_manifests", lambda _, project: restless(project)),
+    (STALE, "label: CPU", "label: PC", "manifest_files.write_manifests", lambda *_: []),
+    (NEEDLESS, "label: CPU", "label:  CPU", "manifest_files.write_manifests", lambda _, project: restless(project)),
     (REFUSED, "label: CPU", "label: PC", "study.load_study", refuse),
     (ACCEPTED, "label: CPU", "label: PC", "training.spec_and_key", KEY_OF),
 ]

@@ -8,8 +8,9 @@ from urllib.parse import unquote
 import html5lib
 import pytest
 
+from dissect.cells.manifest_files import write_manifests
 from dissect.cells.reported import ReportManifest
-from dissect.cells.study import load_study, write_manifests
+from dissect.cells.study import load_study
 from dissect.config.errors import ConfigError
 from dissect.report.cell_page import flattened, tail
 from dissect.report.page import Page, build_page

@@ -144,3 +144,32 @@ def test_bad_configuration_stops_before_anything_runs(clone: Clone) -> None:
 def test_paths_are_relative_to_the_clone(clone: Clone, tmp_path: Path) -> None:
     for name, content in (clone.bytes_of("manifests/*") | clone.bytes_of("tables/*")).items():
         assert str(tmp_path).encode() not in content, name
+
+
+def test_another_configuration_beside_a_run_leaves_its_manifests_alone(clone: Clone) -> None:
+    """Its tables would be made from them."""
+    lock = clone.folder / ".snakemake/locks/0.output.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text("results/tables/table_III.csv\n")
+    before = clone.bytes_of("manifests/*")
+    said = "Another snakemake holds this folder"
+    assert said in clone.snakemake("-n", "all", "--config", "suite=full").output
+    assert clone.bytes_of("manifests/*") == before
+    assert said not in clone.snakemake("-n", "all").output
+    lock.unlink()
+    assert said not in clone.snakemake("-n", "all", "--config", "suite=full").output
+    assert clone.bytes_of("manifests/*") != before
+
+
+def test_a_run_whose_manifests_others_rewrote_says_so_and_heals(clone: Clone) -> None:
+    """Of another clone on the same results, say, which no lock keeps away."""
+    clone.edit("config/config.yaml", "overrides: {}", "overrides: {'*/cpu/*/*/Z2/*': {sampling: {budget_s: 99}}}")
+    before = (clone.folder / "envs/run").read_text()
+    clone.edit("envs/run", "PYTHONPATH", "echo >>results/manifests/table_IV.json; PYTHONPATH")
+    run = clone.snakemake("all", expect=1)
+    assert "results/manifests/table_IV.json: written by another snakemake" in run.output
+    (clone.folder / "envs/run").write_text(before)
+    clone.measured()
+    clone.snakemake("all")
+    assert clone.measured() == []
+    assert clone.snakemake("-n", "all").jobs == []

@@ -11,16 +11,14 @@ from dissect.cells.claimed import claims_manifest
 from dissect.cells.globs import NO_NAME, PARTS, CellGlob, parse_glob
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.overrides import Override
-from dissect.cells.references import Reference, publish_references, read_sets, references_of
+from dissect.cells.references import Reference, read_sets, references_of
 from dissect.cells.reported import ReportManifest, report_manifest
 from dissect.cells.resolve import expand
-from dissect.config.catalog import REPORT, ROOT_FILE, Catalog, load_catalog
+from dissect.config.catalog import ROOT_FILE, Catalog, load_catalog
 from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError
 from dissect.config.kinds import LETTER_STAGES, STAGE_TITLES, Suite
 from dissect.config.platform import Platform
-
-MANIFESTS_DIR = "results/manifests"
 
 
 @dataclass(frozen=True)
@@ -203,18 +201,6 @@ def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str,
         for path, cell in study.by_path.items():
             paths.setdefault(cell.key or "", []).append(path)
     return {key: list(dict.fromkeys(found)) for key, found in paths.items()}
-
-
-def write_manifests(study: Study, project: Path) -> None:
-    """Write each manifest whose content changed: a file's time tells Snakemake to merge again; publish references."""
-    publish_references(project)
-    folder = project / MANIFESTS_DIR
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {name: study.manifest(name).to_json() for name in (*study.experiments, CLAIMS)}
-    for name, text in (texts | {REPORT: study.report.to_json()}).items():
-        path = folder / f"{name}.json"
-        if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
-            path.write_text(text, encoding="utf-8")
 
 
 def _select(name: str, catalog: Catalog, glob: CellGlob, overrides: list[Override]) -> list[Cell]:
