@@ -42,7 +42,8 @@ CELL_DEFAULTS: dict[str, dict[str, type[Model]]] = {
 """Sections whose keys, left out, keep what the spec of a cell says: stage (all others: empty) -> its model."""
 
 UNITS = {
-    r"(.*_)?gb_per_s": "GB/s", r"peak_tflops": "TFLOP/s", r".*_s": "s", r".*_h": "h", r".*_gib": "GiB",
+    r"(.*_)?gb_per_s": "GB/s", r".*tokens_per_s": "tokens/s", r"peak_tflops": "TFLOP/s",
+    r".*_s": "s", r".*_h": "h", r".*_gib": "GiB",
     r".*_tokens|seq_len|max_position_embeddings": "tokens", r"rate": "requests/s", r".*_share|interval_target": "share",
     r".*_steps": "steps", r"requests|.*_requests|max_sequences": "requests", r"batch": "sequences per GPU",
     r"gpus_per_node|gpu_counts|n_gpus|.*_parallel": "GPUs", r"nodes": "nodes", r"cpus": "cores",

@@ -8,10 +8,11 @@ from dissect.config.kinds import Suite
 from dissect.config.names import Names
 from dissect.config.overrides import CellOverride
 from dissect.config.question import Comparison, Question
+from dissect.model import Model
 
 
-class RootConfig(Question, Comparison):
-    """What to run; each key can also be given as ``--config key=value``."""
+class Run(Model):
+    """What to measure and what to build from it."""
 
     platforms: Names = ["cpu"]
     """Platforms to measure: stems of config/platforms/*.yaml."""
@@ -31,3 +32,7 @@ class RootConfig(Question, Comparison):
     """Seconds between two looks of ``progress``; left out, it looks once."""
     file: str | None = None
     """File that ``export`` writes and ``import`` reads."""
+
+
+class RootConfig(Question, Comparison, Run):
+    """What to run, and what to ask of it; each key can also be given as ``--config key=value``."""
