@@ -1,6 +1,7 @@
 """Every form of command that the README and the docs show."""
 
 import csv
+import re
 
 import pytest
 
@@ -117,3 +118,12 @@ def test_a_name_of_no_cell_is_one_sentence(clone: Clone) -> None:
 
 def test_an_unknown_table_is_refused(clone: Clone) -> None:
     assert "table_XX" in clone.snakemake("results/tables/table_XX.csv", expect=1).output
+
+
+@pytest.mark.parametrize(("shared", "at_once"), [((), "1"), (("--resources", "gpu=2"), "2")], ids=["alone", "shared"])
+def test_cells_run_side_by_side_where_gpus_are_shared_out(fresh: Clone, shared: tuple[str, ...], at_once: str) -> None:
+    fresh.edit("config/platforms/cpu.yaml", "interconnect: {kind", "scheduler: {gpus: true}\ninterconnect: {kind")
+    select = "select=operators/cpu/*/gemm/*/*-n1"
+    run = fresh.snakemake("cells", "--cores", "4", *shared, "--config", select)
+    assert len(fresh.measured()) == 2
+    assert max(re.findall(r"Execute (\d+) jobs", run.output)) == at_once
