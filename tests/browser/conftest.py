@@ -15,8 +15,9 @@ CHROMIUM = shutil.which("chromium")
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Gone before other tests run: Playwright's event loop and signal handling are those of the whole process."""
     if CHROMIUM is None:
         pytest.skip("needs chromium (Debian's package)")
     with sync_playwright() as playwright:
