@@ -159,8 +159,12 @@ def check_names(config: Yaml) -> None:
 
 def all_methods(experiment: Yaml) -> Iterator[str]:
     for axes in (experiment["axes"], *experiment.get("suites", {}).values()):
-        method = axes.get("method") or []
-        yield from [name for group in method["cross"] for name in group] if isinstance(method, dict) else method
+        method = axes.get("method")
+        if isinstance(method, dict):
+            require(method, {"cross": {}})
+            yield from (name for group in method["cross"] for name in group)
+        else:
+            yield from method or []
 
 
 def check_glob(glob: str, config: Yaml) -> None:
