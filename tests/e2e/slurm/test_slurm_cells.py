@@ -135,7 +135,7 @@ def test_nodes_fail_and_memory_runs_out(cluster: Cluster, site_of: Callable[...,
         # The job may take a minute; Slurm looks every half minute which ones took longer.
         late={**environment(TINY_FAULT="hang", TINY_ONCE=str(site.folder / "hung")), "sampling": {"budget_s": 55.0}},
         down=environment(**LONG),
-        pair=environment(TINY_STEPS="180", TINY_STEP_S="0.5"),
+        pair=environment(TINY_STEPS="110", TINY_STEP_S="0.5"),
         small=environment(TINY_FAULT="memory"),
     )
     run = site.start("all")
@@ -145,7 +145,7 @@ def test_nodes_fail_and_memory_runs_out(cluster: Cluster, site_of: Callable[...,
     _crash(cluster, "n2")
     cluster.start_daemon("n2")  # Slurm believes in the job until its time limit, two minutes here
     cluster.wait_until("the other node of the pair has the retry", lambda: _waits(site), 120)
-    assert run.end(300) == 0, run.output
+    assert run.end(200) == 0, run.output
     cluster.start_daemon(first)
     assert site.result("/down/").status == "ok"
     assert site.attempts("/down/") == 2
