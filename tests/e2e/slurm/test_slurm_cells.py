@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -32,7 +33,7 @@ def faulty(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[
             "Z2": {**environment(TINY_FAULT="hang"), "sampling": {"budget_s": 4.0}},
             "Z2+O": environment(TINY_FAULT="hang", TINY_ONCE=marks["Z2+O"]),
             "Z3": environment(TINY_FAULT="hang", TINY_ONCE=marks["Z3"]),
-            "Z3+O": environment(TINY_STEPS="90", TINY_STEP_S="0.5"),
+            "Z3+O": environment(TINY_STEPS="140", TINY_STEP_S="0.5"),
         },
     )
     run = site.start("all")
@@ -44,6 +45,9 @@ def faulty(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     # A job that starts in the same instant may miss its GPUs (Slurm 22.05), so the retries come first.
     for method in ("R", "Q", "Z2+O", "Z3"):
         cluster.wait_until(f"{method} is retried", lambda method=method: site.attempts(f"/{method}/") == 2, 60)
+    # Slurm writes down every few seconds what it knows: a job that has just ended would be lost with it.
+    cluster.wait_until("one job is left", lambda: len(cluster.slurm("squeue", "-h", "-o", "%i").split()) == 1, 60)
+    time.sleep(6)
     cluster.kill_daemon("slurmctld")
     cluster.start_daemon("slurmctld")
     assert site.log("/Z3+O/")
