@@ -2,16 +2,14 @@
 
 import re
 from collections.abc import Collection
-from typing import Literal, get_args
+from typing import Literal
 
 from dissect.cells.terms import Terms, terms_of
 from dissect.config.catalog import Catalog
 from dissect.config.experiment import Experiment
-from dissect.config.kinds import Stage
+from dissect.config.kinds import STAGE_TITLES, Stage
 from dissect.model import Model
 
-_PAPER_STAGES: tuple[Stage, ...] = ("inspect", "pretrain", "profile", "finetune", "serve", "operators")
-"""In the order in which the paper treats them."""
 _NUMBERED = re.compile(r"(Table|Figure) (\w+):")
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50}
 
@@ -53,7 +51,7 @@ def _place(name: str, experiment: Experiment) -> tuple[int, bool, bool, int, str
     """By stage; within it the paper's tables, its figures, then what is this project's own."""
     found = _NUMBERED.match(experiment.title)
     number = _number(found[2]) if found else 0
-    return _PAPER_STAGES.index(experiment.stage), not found, experiment.kind == "figure", number, name
+    return list(STAGE_TITLES).index(experiment.stage), not found, experiment.kind == "figure", number, name
 
 
 def _number(text: str) -> int:
@@ -62,7 +60,3 @@ def _number(text: str) -> int:
         return int(text)
     values = [_ROMAN.get(letter, 0) for letter in text]
     return sum(-v if v < later else v for v, later in zip(values, [*values[1:], 0], strict=True))
-
-
-if set(_PAPER_STAGES) != set(get_args(Stage)):
-    raise RuntimeError("the report page does not order every stage")

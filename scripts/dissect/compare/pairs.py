@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
 
-from dissect.claims.numbers import Number
+from dissect.claims.numbers import Number, ratio
 from dissect.compare.readings import Measurement, Reading
 from dissect.compare.sides import Side
-from dissect.compare.statistics import Sample, adjusted, hull, p_difference, p_equivalence, ratio_of
+from dissect.compare.statistics import Sample, adjusted, hull, p_difference, p_equivalence
 from dissect.outcome import Status
 
 LEVEL = 0.05
@@ -150,7 +150,7 @@ def _readings(pair: Pair) -> Iterator[_Both]:
 def _line(both: _Both, chances: Sequence[float] | None) -> Line:
     left, right = (_number(readings) for readings in (both.left, both.right))
     first = both.left[0]
-    found = ratio_of(right, left)
+    found = ratio(right, left)
     verdict = _verdict(both, found.value, chances)
     spreads = _spread(both.left), _spread(both.right)
     adjusted_chances = (chances[0], chances[1]) if chances else None

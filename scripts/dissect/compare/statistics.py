@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from dissect.claims.numbers import Number, ratio
+from dissect.claims.numbers import Number
 
 TAIL = 0.025
 """On each side of an interval: it covers with 95 %."""
@@ -46,11 +46,6 @@ class Sample:
 def hull(value: float, runs: Sequence[Sample]) -> Number:
     """A value with the interval that encloses those of all runs."""
     return Number(value, min(run.low for run in runs), max(run.high for run in runs))
-
-
-def ratio_of(right: Number, left: Number) -> Number:
-    """Right over left, end against end."""
-    return ratio(right, left)
 
 
 def p_above(right: Sequence[Sample], left: Sequence[Sample], factor: float) -> float:

@@ -15,12 +15,12 @@ Stage = Literal["inspect", "pretrain", "finetune", "profile", "operators", "serv
 STAGE_TITLES: dict[Stage, str] = {
     "inspect": "Platforms",
     "pretrain": "Pre-training",
-    "finetune": "Fine-tuning",
     "profile": "Training steps taken apart",
-    "operators": "Operators",
+    "finetune": "Fine-tuning",
     "serve": "Serving",
+    "operators": "Operators",
 }
-"""As headings name them."""
+"""As headings name them, in the order in which the paper treats them."""
 LETTER_STAGES: tuple[Stage, ...] = ("pretrain", "finetune", "profile")
 """Whose methods are the paper's letters."""
 OperatorFamily = Literal["gemm", "memcpy", "collectives", "attention"]

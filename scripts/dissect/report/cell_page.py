@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, ViewName
 from dissect.outcome import Flag
 from dissect.report.page import CellEntry, Item
 from dissect.report.samples import samples_svg
 from dissect.result import Result
-from dissect.store import Failure
+from dissect.store import Failure, Store
 from dissect.tables.columns import Quantity, Record
 from dissect.tables.labels import axis_label, row_header
 from dissect.tables.view import View
@@ -89,7 +87,7 @@ def build_cell_page(entry: CellEntry, project: Path) -> CellPage:
         items=entry.items,
         spec=list(flattened(record.result.spec.model_dump(mode="json"))),
         log=tail(folder / "log.txt") if own else "",
-        failure=_failure(folder / "failure.json") if own else None,
+        failure=Store(folder.parent).entry(entry.key).failure() if own else None,
         command=f"snakemake remeasure --config select='{bare}'",
     )
 
@@ -115,13 +113,6 @@ def tail(path: Path) -> str:
     # A progress bar writes over itself: what is left of a line is its last part.
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in _ANSI.sub("", text).rstrip("\n").split("\n")]
     return _UNPRINTABLE.sub("\ufffd", "\n".join(lines[-TAIL_LINES:])).strip("\n")
-
-
-def _failure(path: Path) -> Failure | None:
-    try:
-        return Failure.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 def _measurement(record: Record, project: Path) -> Measurement:

@@ -10,6 +10,7 @@ from typing import Any
 from dissect.cells.manifest import Manifest, read_manifest
 from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.config.claims import CLAIMS
+from dissect.config.kinds import STAGE_TITLES
 from dissect.outcome import Status
 from dissect.report.charts.build import charts
 from dissect.report.charts.chart import Chart
@@ -24,14 +25,8 @@ from dissect.tables.labels import FRAMEWORKS
 from dissect.tables.table import lay_out
 from dissect.tables.tidy import read_records
 
-STAGE_TITLES = {
-    "inspect": "Platforms",
-    "pretrain": "Pre-training",
-    "profile": "A step taken apart",
-    "finetune": "Fine-tuning",
-    "serve": "Serving",
-    "operators": "Operators",
-}
+_STAGES: Mapping[str, str] = {str(stage): title for stage, title in STAGE_TITLES.items()}
+"""Looked up by names that were read from files."""
 FILTER_TITLES = {
     "stage": "Stage",
     "platform": "Platform",
@@ -186,11 +181,11 @@ def _sections(wanted: ReportManifest, items: Sequence[Item], claims: Sequence[Pa
     return [
         Section(
             stage=stage,
-            title=STAGE_TITLES[stage],
+            title=_STAGES[stage],
             items=[item for item, each in zip(items, wanted.items, strict=True) if each.stage == stage],
             claims=[claim for claim in rest if claim.stage == stage],
         )
-        for stage in sorted(set(stages), key=list(STAGE_TITLES).index)
+        for stage in sorted(set(stages), key=list(_STAGES).index)
     ]
 
 
@@ -217,7 +212,7 @@ def origin_of(record: Record) -> Origin:
 
 def _filters(laid: Sequence[_Laid], platforms: Mapping[str, str]) -> list[Filter]:
     labels = {
-        "stage": STAGE_TITLES,
+        "stage": _STAGES,
         "platform": platforms,
         "model": {name: facts.label for each in laid for name, facts in each.manifest.models.items()},
         "framework": FRAMEWORKS,
