@@ -1,0 +1,121 @@
+"""Train the model of a measured cell with nothing but PyTorch, to hold the framework's number against.
+
+    torchrun --nproc-per-node 2 scripts/plain_loop.py results/cells/<key>.json
+
+Prints one line of JSON. The same model, kernel, tokens, precisions and states per GPU as DeepSpeed with ZeRO-2 or 3,
+sharded by FSDP2: https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import distributed
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+from dissect.cells.spec import PretrainSpec
+from dissect.measure.device import Device, open_device
+from dissect.metrics.training import TrainingMetrics
+from dissect.result import Result, parse_result
+from dissect.workloads.attention import only_kernel
+from dissect.workloads.llama import build_llama, llama_config, synthetic_tokens, torch_dtype
+
+WARMUP_STEPS = 5
+LEARNING_RATE = 1e-5
+
+
+def main() -> None:
+    """Train as many steps as the cell's own window has, and print what they took beside what the cell took."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("result", type=Path)
+    path = parser.parse_args().result
+    try:
+        result = parse_result(path.read_bytes())
+    except (OSError, ValueError) as error:
+        sys.exit(f"plain_loop.py: {path}: {error}")
+    spec, metrics = comparable(result)
+    device = open_device(spec.hardware.device, int(os.environ["LOCAL_RANK"]), spec.hardware.n_gpus)
+    distributed.init_process_group(device_id=device.torch_device if device.kind == "cuda" else None)
+    with only_kernel(spec.method.attention):
+        step = training_step(spec, metrics.batch, device)
+        device.reset_peak_memory()
+        times = [timed(step, device) for _ in range(WARMUP_STEPS + metrics.step_time_s.n)][WARMUP_STEPS:]
+    if distributed.get_rank() == 0:
+        print(json.dumps(comparison(result.key, metrics, times, device.peak_memory_bytes())))
+    distributed.destroy_process_group()
+
+
+def comparable(result: Result) -> tuple[PretrainSpec, TrainingMetrics]:
+    """What was measured and found; ends the process with a sentence where there is no plain loop for it."""
+    spec, metrics = result.spec, result.metrics
+    if not isinstance(spec, PretrainSpec) or not isinstance(metrics, TrainingMetrics):
+        sys.exit(f"plain_loop.py: cell {result.key} is no measured cell of pre-training with DeepSpeed")
+    method, n_gpus = spec.method, spec.hardware.n_gpus
+    if method.zero_stage == 0 or method.offload_optimizer or method.recompute:
+        sys.exit(f"plain_loop.py: cell {result.key} must have ZeRO-2 or 3, no offloading and no recomputation")
+    if os.environ.get("WORLD_SIZE") != str(n_gpus):
+        sys.exit(
+            f"plain_loop.py: cell {result.key} ran on {n_gpus} GPUs: start this with torchrun --nproc-per-node {n_gpus}"
+        )
+    return spec, metrics
+
+
+def training_step(spec: PretrainSpec, batch: int, device: Device) -> Callable[[], None]:
+    """One step on this rank's tokens: forward, backward, clipping, AdamW on fp32 states of its own shard."""
+    load = spec.workload
+    model = build_llama(llama_config(spec.model, spec.method.attention), "fp32", device.torch_device, load.seed)
+    precision = MixedPrecisionPolicy(param_dtype=torch_dtype(load.dtype), reduce_dtype=torch_dtype(load.dtype))
+    # ZeRO-2 keeps the gathered parameters for the backward pass, ZeRO-3 gathers them again.
+    options = {
+        "mesh": init_device_mesh(device.kind, (spec.hardware.n_gpus,)),
+        "mp_policy": precision,
+        "reshard_after_forward": spec.method.zero_stage == 3,
+    }
+    for layer in model.model.layers:
+        fully_shard(layer, **options)
+    fully_shard(model, **options)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
+    seed = load.seed + distributed.get_rank()
+    tokens = synthetic_tokens(spec.model, batch, load.seq_len, device.torch_device, seed)
+
+    def step() -> None:
+        model(input_ids=tokens, labels=tokens).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), load.gradient_clipping)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def timed(step: Callable[[], None], device: Device) -> float:
+    """Seconds from one idle device to the next, as the pipeline's own loop takes them."""
+    device.synchronize()
+    start = time.perf_counter()
+    step()
+    device.synchronize()
+    return time.perf_counter() - start
+
+
+def comparison(key: str, metrics: TrainingMetrics, times: list[float], peak_bytes: int) -> dict[str, object]:
+    """Median step and peak memory of both, and how many times longer the framework's step is."""
+    plain = statistics.median(times)
+    return {
+        "cell": key,
+        "steps": len(times),
+        "step_s": round(metrics.step_time_s.median, 4),
+        "plain_step_s": round(plain, 4),
+        "ratio": round(metrics.step_time_s.median / plain, 3),
+        "peak_gib": round(metrics.peak_memory_bytes / 2**30, 1),
+        "plain_peak_gib": round(peak_bytes / 2**30, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
