@@ -44,9 +44,9 @@ format: .venv/.complete ## Bring the sources into shape
 	@ruff format --quiet
 	@snakefmt Snakefile rules
 
-bench: .venv/.complete train-env ## Measure planning, no-op runs and duty cycles; results in results/bench/
+bench: .venv/.complete train-env ## Measure planning, no-op runs and duty cycles (BENCH=name for one); results in results/bench/
 	@echo "Measuring the pipeline itself"
-	@PYTHONPATH=tests python scripts/bench.py
+	@PYTHONPATH=tests python scripts/bench.py $(BENCH)
 
 docs: docs-env ## Build the docs as a site in docs/_build/html, without a network
 	@echo "Building the docs"

@@ -4,6 +4,7 @@
 ratios within one run.
 """
 
+import argparse
 import resource
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import pandas as pd
 from playwright.sync_api import sync_playwright
 
 from dissect.cells.manifest_files import write_manifests
+from dissect.cells.references import SETS_DIR, read_sets
 from dissect.cells.study import load_study
 from dissect.result import Durations, parse_result
 
@@ -51,13 +53,19 @@ rule one:
 
 
 def main() -> None:
-    """Run every benchmark, print and write each table."""
+    """Run the benchmarks that are named, or all; print and write each table."""
+    benchmarks = {measure.__name__: measure for measure in (planning, no_op, duty_cycle, report)}
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of: {', '.join(benchmarks)}")
+    names = parser.parse_args().names
+    if unknown := set(names) - set(benchmarks):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(benchmarks)}")
     folder = PROJECT / "results" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, measure in (("planning", planning), ("no_op", no_op), ("duty_cycle", duty_cycle), ("report", report)):
-        table = measure()
+    for name in names or benchmarks:
+        table = benchmarks[name]()
         table.to_csv(folder / f"{name}.csv", index=False)
-        what = (measure.__doc__ or "").splitlines()[0]
+        what = (benchmarks[name].__doc__ or "").splitlines()[0]
         print(f"\n{what}\n{table.to_string(index=False, float_format='%.2f')}", flush=True)
 
 
@@ -100,7 +108,7 @@ def no_op() -> pd.DataFrame:
 
 
 def duty_cycle() -> pd.DataFrame:
-    """Duty cycle: where the wall time of one cell goes, in seconds, measured anew; and of all finished cells."""
+    """Duty cycle: where a cell's seconds go; one cell measured anew, then all finished and reference cells."""
     cells = {cell.id: cell for cell in load_study(PROJECT, {}).by_path.values()}
     rows = [duty_row(f"{DUTY_CELL} (run {run + 1})", *measured_anew(cells[DUTY_CELL])) for run in range(RUNS)]
     for cell in cells.values():
@@ -108,6 +116,11 @@ def duty_cycle() -> pd.DataFrame:
         if path.exists():
             durations = parse_result(path.read_bytes()).durations
             rows.append(duty_row(cell.id, durations, durations.total_s))
+    for name, manifest in read_sets(PROJECT).items():
+        for key, exported in manifest.cells.items():
+            path = PROJECT / SETS_DIR / name / "cells" / key / "result.json"
+            durations = parse_result(path.read_bytes()).durations
+            rows.append(duty_row(f"{exported.id} (reference)", durations, durations.total_s))
     return pd.DataFrame(rows)
 
 
