@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
-    "oom_lingers", "dies_in_load", "oom_in_load", "slow", "offspring",
+    "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "slow", "offspring",
 )  # fmt: skip
 TOKEN_S = 0.002
 
@@ -68,6 +68,9 @@ class Handler(BaseHTTPRequestHandler):
         tokens = body["max_tokens"] - (self.fault == "short")
         for number in range(tokens):
             time.sleep(TOKEN_S * (500 if self.fault == "slow" else 1))
+            if self.fault == "oom_in_answers" and Handler.streamed > 3:
+                self.event({"error": "CUDA out of memory. Tried to allocate 1.31 GiB."})
+                break
             if self.fault == "cut" and number == tokens // 2:
                 self.close_connection = True
                 return None
@@ -107,7 +110,7 @@ def main() -> None:
     if arguments.fault == "dies_at_start":
         print("ValueError: no such model", flush=True)
         sys.exit(2)
-    if arguments.fault.startswith("oom_") and arguments.fault != "oom_in_load":
+    if arguments.fault.startswith("oom_") and not arguments.fault.startswith("oom_in_"):
         print("Model loading took 12 GiB\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate", flush=True)
         if arguments.fault == "oom_lingers":
             threading.Event().wait()

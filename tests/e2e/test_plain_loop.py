@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from dissect.cells.spec import PretrainSpec  # noqa: E402
-from factories import hardware, ok_result, pretrain_spec  # noqa: E402
-from forked_ranks import TINY  # noqa: E402
+from dissect.cells.spec import PretrainSpec
+from factories import hardware, ok_result, pretrain_spec
+from forked_ranks import TINY
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 

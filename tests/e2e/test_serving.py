@@ -157,6 +157,12 @@ def test_one_that_does_what_it_should_is_ok_at_a_rate_too(bench):
     assert 0.5 < result.metrics.send_spread_s < 3
 
 
+def test_a_server_that_stays_but_runs_out_of_memory_is_out_of_memory(bench):
+    result = bench.measure(bench.spec("lightllm"), "oom_in_answers")
+    assert (result.status, result.phase) == (Status.OOM, Phase.SERVE)
+    assert "CUDA out of memory" in result.reason
+
+
 @pytest.mark.parametrize(("fault", "status"), [("dies_in_load", Status.FAILED), ("oom_in_load", Status.OOM)])
 def test_a_server_that_dies_in_the_load_keeps_what_there_was(bench, fault, status):
     spec = bench.spec("lightllm")

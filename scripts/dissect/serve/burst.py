@@ -112,14 +112,15 @@ def _keep_partial(output: Path) -> None:
 def conclude(
     spec: ServeSpec, engine: Engine, server: Server, sent: Sent, watch: Watch, ready_s: float
 ) -> dict[str, Any]:
-    """What the load amounts to: fields of a ``Measurement``; ``invalid`` where the contract was broken."""
+    """What the load amounts to: fields of a ``Measurement``; without numbers where the contract was broken."""
     records = sent.load.records
     files = {REQUESTS: load.to_jsonl_gz(records), RAW: gzip.compress(sent.raw, mtime=0)}
     hits = prefix_cache_hits(get(server.url, "/metrics") or "", engine)
     version = version_of(engine, server)
     broken = contract.violation(spec, records, sent.client_cpu, hits) or _other_version(spec, engine, version)
     if broken:
-        return {"status": Status.INVALID, "phase": Phase.SERVE, "reason": broken, "files": files, "flags": ()}
+        status = Status.OOM if contract.ran_out_of_memory(records) else Status.INVALID
+        return {"status": status, "phase": Phase.SERVE, "reason": broken, "files": files, "flags": ()}
     tokens = kv_cache_tokens(server.said(), engine)
     peak, source = watch.peak_bytes()
     metrics = ServingMetrics(

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dissect.cells.spec import ServeSpec, ServeWorkload
+from dissect.serve.engine import OUT_OF_MEMORY
 from dissect.serve.load import RequestRecord
 
 MOST_CLIENT_CPU = 0.9
@@ -24,6 +25,11 @@ def violation(
         or _order(spec.workload, records)
         or _saturated(client_cpu)
     )
+
+
+def ran_out_of_memory(records: Sequence[RequestRecord]) -> bool:
+    """Whether the server stayed, but said of a request that memory ran out."""
+    return any(OUT_OF_MEMORY.search(record.error or "") for record in records)
 
 
 def lost_records(spec: ServeSpec, records: Sequence[RequestRecord]) -> int:
