@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +52,10 @@ class Bench:
     def entry(self, spec: ServeSpec) -> Path:
         return self.folder / "store" / spec_key(canonical_spec(spec))
 
-    def start(self, spec: ServeSpec, fault: str | None = None, url: str | None = None) -> subprocess.Popen[str]:
-        how = {"url": url} if url else {"python": " ".join(CLIENT)}
+    def start(
+        self, spec: ServeSpec, fault: str | None = None, url: str | None = None, python: str | None = None
+    ) -> subprocess.Popen[str]:
+        how = {"url": url} if url else {"python": python or " ".join(CLIENT)}
         if fault:
             how = {"command": f"{sys.executable} {ROOT}/tests/faulty_server.py --fault {fault}"}
         site = ServingSite.model_validate({"checkpoints": str(self.folder), "keep_checkpoints": True, **how})
@@ -64,8 +67,8 @@ class Bench:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
 
-    def measure(self, spec: ServeSpec, fault: str | None = None, url: str | None = None) -> Result:
-        out, err = (process := self.start(spec, fault, url)).communicate(timeout=500)
+    def measure(self, spec: ServeSpec, fault: str | None = None, **how: str) -> Result:
+        out, err = (process := self.start(spec, fault, **how)).communicate(timeout=500)
         assert process.returncode == 0, out + err
         return read_result(self.folder / "cells" / f"{self.entry(spec).name}.json")
 
@@ -155,6 +158,18 @@ def test_one_that_does_what_it_should_is_ok_at_a_rate_too(bench):
     assert result.status is Status.OK, result.reason
     assert result.metrics.samples.ttft_s is None
     assert 0.5 < result.metrics.send_spread_s < 3
+
+
+def test_an_engine_finds_the_programs_of_its_own_environment(bench):
+    """LightLLM's main process starts hypercorn by its name."""
+    home = bench.folder / "engine"
+    venv.create(home)
+    (package := home / f"lib/python{workflow_python()}/site-packages/lightllm/server").mkdir(parents=True)
+    (package / "api_server.py").write_text("import os, sys\nos.execvp('hypercorn', sys.argv)\n")
+    (home / "bin/hypercorn").write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/faulty_server.py "$@"\n')
+    (home / "bin/hypercorn").chmod(0o755)
+    result = bench.measure(bench.spec("lightllm"), python=str(home / "bin/python"))
+    assert (result.status, result.reason) == (Status.OK, None)
 
 
 def test_a_server_that_stays_but_runs_out_of_memory_is_out_of_memory(bench):

@@ -30,6 +30,7 @@ _VERSIONS = (
     "have = {d.metadata['Name'].lower().replace('_', '-'): d.version for d in metadata.distributions()}; "
     "print(json.dumps({'python': '%d.%d' % sys.version_info[:2], 'have': have}))"
 )
+_SCRIPTS = "import sysconfig; print(sysconfig.get_path('scripts'))"
 _LOG = logging.getLogger(__name__)
 
 
@@ -76,11 +77,20 @@ def _server(spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path
     docker = site.container is not None and site.container.runtime == "docker"
     return Server(
         command=command_of(spec, engine, site, place, name),
-        environment={**own_environment(spec, engine), "CUDA_VISIBLE_DEVICES": visible},
+        environment={**own_environment(spec, engine), **_path(site), "CUDA_VISIBLE_DEVICES": visible},
         log=log,
         url=f"http://{HOST}:{place.port}",
         farewell=["docker", "rm", "--force", name] if docker else [],
     )
+
+
+def _path(site: ServingSite) -> dict[str, str]:
+    """PATH with the programs of the engine's own Python in front: LightLLM starts hypercorn by its name."""
+    if site.python is None:
+        return {}
+    asked = [*shlex.split(site.python), "-c", _SCRIPTS]
+    folder = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=300).stdout.splitlines()[-1]
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
 def request_body(engine: Engine, checkpoint: Path, prompt: str, tokens: int) -> dict[str, Any]:
