@@ -473,7 +473,7 @@ def manifest(name: str, cells: list[ManifestCell], layout: dict[str, Any], **cha
         "name": name, "kind": "figure" if name.startswith("fig") else "table",
         "title": f"{name.replace('_', ' ').capitalize()}: pre-training", "caption": "Made for a test.",
         "layout": layout,
-        "platforms": {name: PLATFORMS[name] for name in dict.fromkeys(cell.platform for cell in cells)},
+        "platforms": {p: PLATFORMS[p.partition("@")[0]] for p in dict.fromkeys(cell.platform for cell in cells)},
         "models": {
             cell.model: ModelFacts(label=cell.model.replace("llama", "Llama")) for cell in cells if cell.model != "-"
         },

@@ -228,7 +228,9 @@ def test_reference_results_are_a_platform_of_their_own(tmp_path: Path) -> None:
     facts = {"h200@lab": make.PLATFORMS["h200"]}
     layout = made.layout | {"stand_ins": {"h200": [], "h200@lab": []}}
     both = made.model_copy(update={"cells": [*own, *theirs], "platforms": made.platforms | facts, "layout": layout})
-    assert {f.platform: f.verdict for f in findings(both, tmp_path)} == {"h200": HOLDS, "h200@lab": NOT_MEASURED}
+    found = {f.platform: f for f in findings(both, tmp_path)}
+    assert {name: each.verdict for name, each in found.items()} == {"h200": HOLDS, "h200@lab": NOT_MEASURED}
+    assert found["h200@lab"].cases[0].gap.reason == "the reference results have no such cell"
 
 
 def test_the_table_says_it_all(tmp_path: Path) -> None:

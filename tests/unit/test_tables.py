@@ -146,6 +146,32 @@ def test_outcomes_stand_where_numbers_would(
     assert (f"- <sup>a</sup> {first}: it is so" in text) == has_note
 
 
+@pytest.mark.parametrize(
+    ("platform", "name", "text", "note"),
+    [
+        ("h200", None, "not planned", "the experiment has no such cell"),
+        ("h200@lab", "lab", "not measured", "the reference results have no such cell"),
+    ],
+)
+def test_a_place_without_a_cell_says_whose_it_would_be(
+    platform: str, name: str | None, text: str, note: str, tmp_path: Path
+) -> None:
+    reference = {"reference": name}
+    small, large = make.pretrain_spec(batch=1), make.pretrain_spec(batch=2, attention="sdpa_flash")
+    cells = [
+        make.published_cell(tmp_path, make.ok_result(small), platform=platform, method="Naive").model_copy(
+            update=reference
+        ),
+        make.published_cell(tmp_path, make.ok_result(large), platform=platform, method="F").model_copy(
+            update=reference
+        ),
+    ]
+    layout = {"kind": "pivot", "rows": ["method"], "columns": ["batch"], "values": ["tokens_per_s"]}
+    table = build_table(make.manifest("table_III", cells, layout), tmp_path).markdown
+    assert table.count(f"{text}<sup>a</sup> |") == 2
+    assert f"- <sup>a</sup> {text}: {note}" in table
+
+
 def test_every_flag_is_a_footnote(tmp_path: Path) -> None:
     result = make.ok_result(make.pretrain_spec(), flags=list(Flag))
     cell = make.published_cell(tmp_path, result, platform="h200")

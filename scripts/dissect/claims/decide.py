@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dissect.claims.numbers import Number, Verdict, above, change, difference, ratio, together, within
-from dissect.claims.select import Gap, Row, Side, cell_id, ending, flag_meanings, measure_of, number_of, side_of
+from dissect.claims.select import (
+    Gap,
+    Row,
+    Side,
+    cell_id,
+    ending,
+    flag_meanings,
+    measure_of,
+    no_cell,
+    number_of,
+    side_of,
+)
 from dissect.config.claims import Claim, OrderCheck, OutcomeCheck, PairCheck, ValueCheck, Where
 from dissect.outcome import Status
 from dissect.tables.labels import FRAMEWORKS
@@ -110,7 +121,7 @@ def _outcome(where: Where, wanted: str, side: Side) -> Case:
     """How the cells of a side ended; what was never started or ended otherwise decides nothing."""
     rows = side.rows
     if not rows:
-        return Case(where, Verdict.NOT_MEASURED, gap=Gap("no experiment plans such a cell", (side.pattern,)))
+        return Case(where, Verdict.NOT_MEASURED, gap=no_cell(side))
     keys = tuple(dict.fromkeys(row["key"] for row in rows))
     if others := [row for row in rows if row["status"] not in (Status.OK, *OUT_OF_MEMORY)]:
         reasons = "; ".join(dict.fromkeys(map(ending, others)))

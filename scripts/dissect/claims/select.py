@@ -85,10 +85,17 @@ def side_of(
     return Side(tuple(found), _pattern(claim.stage, platform, {**wanted, **model}))
 
 
+def no_cell(side: Side) -> Gap:
+    """Why there is nothing on a side; ``<platform>@<set>`` is one of a set of reference results."""
+    shipped = "@" in side.pattern
+    reason = "the reference results have no such cell" if shipped else "no experiment plans such a cell"
+    return Gap(reason, (side.pattern,))
+
+
 def number_of(side: Side, measure: Measure) -> Number | Gap:
     """The one number of a side."""
     if not side.rows:
-        return Gap("no experiment plans such a cell", (side.pattern,))
+        return no_cell(side)
     rows = side.rows
     if without := [row for row in rows if row["status"] != Status.OK]:
         reasons = dict.fromkeys(ending(row) for row in without)

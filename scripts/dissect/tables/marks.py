@@ -8,6 +8,12 @@ from dissect.tables.grid import Entry
 
 NOT_AVAILABLE = "n/a"
 UNPLANNED = Entry("not planned", ("not planned: the experiment has no such cell",))
+UNSHIPPED = Entry("not measured", ("not measured: the reference results have no such cell",))
+
+
+def absent(platform: str) -> Entry:
+    """Where there is no cell at all; ``<platform>@<set>`` is one of a set of reference results."""
+    return UNSHIPPED if "@" in platform else UNPLANNED
 
 
 def short_mark(status: str) -> str:

@@ -12,7 +12,7 @@ from dissect.outcome import Status
 from dissect.tables.columns import Quantity
 from dissect.tables.grid import Entry, Grid, Origin
 from dissect.tables.labels import axis_label, axis_order, row_header
-from dissect.tables.marks import NOT_AVAILABLE, UNPLANNED, flag_notes, mark, short_mark
+from dissect.tables.marks import NOT_AVAILABLE, absent, flag_notes, mark, short_mark
 from dissect.tables.remarks import remarks
 from dissect.tables.tidy import plain_rows
 from dissect.tables.views import VIEWS
@@ -42,9 +42,17 @@ def _part(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> Grid:
     columns = [axis for axis in layout.columns if len(order[axis]) > 1]
     quantities = [VIEWS[layout.view].by_name[name] for name in layout.values]
     below = VIEW_AXES[layout.view]
-    inner = [axis in below for axis in (*layout.rows, *columns)]
-    cells = _cells_by_place(manifest, [*layout.rows, *columns], rows)
+    axes = [*layout.rows, *columns]
+    inner = [axis in below for axis in axes]
+    cells = _cells_by_place(manifest, axes, rows)
     row_places, column_places = _places(rows, layout.rows, order, below), _places(rows, columns, order, below)
+
+    def entries(place: Place) -> list[Entry]:
+        if row := _cell_at(cells, place, inner):
+            return _entries(row, quantities)
+        none = absent(str(dict(zip(axes, place, strict=True)).get("platform", rows[0]["platform"])))
+        return [none] + [Entry(none.text)] * (len(quantities) - 1)
+
     heading = ", ".join(axis_label(manifest, axis, rows[0][axis]) for axis in layout.split)
     return Grid(
         name="_".join([manifest.name, *(str(rows[0][axis]) for axis in layout.split)]),
@@ -53,11 +61,8 @@ def _part(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> Grid:
         row_names=tuple(row_header(axis) for axis in layout.rows),
         rows=[_labels(manifest, layout.rows, place, bare=True) for place in row_places],
         columns=[(*_labels(manifest, columns, place), q.title) for place in column_places for q in quantities],
-        entries=[
-            [entry for column in column_places for entry in _entries(_cell_at(cells, row + column, inner), quantities)]
-            for row in row_places
-        ],
-        remarks=remarks(manifest, rows, [*layout.rows, *columns], quantities),
+        entries=[[entry for column in column_places for entry in entries(row + column)] for row in row_places],
+        remarks=remarks(manifest, rows, axes, quantities),
     )
 
 
@@ -111,10 +116,8 @@ def _cells_by_place(manifest: Manifest, axes: Sequence[Axis], rows: Sequence[Row
     return cells
 
 
-def _entries(row: Row | None, quantities: Sequence[Quantity]) -> list[Entry]:
+def _entries(row: Row, quantities: Sequence[Quantity]) -> list[Entry]:
     """What one cell shows: its numbers, or its outcome with the reason at the first and in short at the others."""
-    if row is None:
-        return [UNPLANNED] + [Entry(UNPLANNED.text)] * (len(quantities) - 1)
     if row["status"] != Status.OK:
         entries = [mark(row)] + [Entry(short_mark(row["status"]))] * (len(quantities) - 1)
     else:
