@@ -16,6 +16,7 @@ from dissect.config.errors import ConfigError
 from dissect.preflight import refuse_what_cannot_run
 from dissect.progress import show_progress
 from dissect.publish import publish_stored
+from dissect.sources import code_digest
 from dissect.store import Store
 from dissect.summary import STORE_DIR, say, summarise
 
@@ -32,6 +33,9 @@ REPORT = "results/report/index.html"
 # Two measurements side by side would disturb each other: a cell takes all cores of the machine at hand, unless its GPUs
 # are shared out: --resources gpu=4.
 ALL_CORES = workflow.cores or 1
+
+# Part of what tables, figures and the report are made from; cells have their protocol instead.
+CODE = code_digest(PROJECT / "scripts")
 
 # `snakemake progress` writes nothing: a run goes on beside it.
 ONLY_LOOKS = "progress" in sys.argv

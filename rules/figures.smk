@@ -11,6 +11,7 @@ rule draw_figure:
     resources:
         launcher=PYTHON,
     params:
+        code=CODE,
         title=heading_of("title"),
         caption=heading_of("caption"),
     message:

@@ -9,6 +9,8 @@ rule write_report:
         "results/logs/report.log",
     resources:
         launcher=PYTHON,
+    params:
+        code=CODE,
     message:
         "Write report"
     shell:

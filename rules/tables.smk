@@ -13,6 +13,7 @@ rule write_table:
     resources:
         launcher=PYTHON,
     params:
+        code=CODE,
         title=heading_of("title"),
         caption=heading_of("caption"),
     message:

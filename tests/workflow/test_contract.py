@@ -113,6 +113,18 @@ def test_a_lock_measures_its_environment_again(clone: Clone) -> None:
     assert {cell.split("/")[1] for cell in again} == {"a800"}
 
 
+def test_changed_code_draws_everything_again_and_measures_nothing(clone: Clone) -> None:
+    """Point 7."""
+    clone.own_scripts()
+    assert clone.snakemake("all").jobs == [], "the same code elsewhere is no change"
+    clone.edit("scripts/dissect/tables/marks.py", '"n/a"', '"none"')
+    jobs = clone.snakemake("all").jobs
+    assert clone.measured() == []
+    assert set(jobs) == {
+        *(f"Write table {name}" for name in ("table_III", "table_IV", "fig_4")), "Draw figure fig_4", "Write report"
+    }  # fmt: skip
+
+
 def test_what_the_store_has_is_published_without_its_environment(variant: Clone) -> None:
     """What Snakemake deleted, or never knew of, is still in the store: no job, and nothing is built or measured."""
     before = variant.bytes_of("tables/*") | variant.bytes_of("cells/**/*.json")
