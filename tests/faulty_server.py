@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
     "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "slow", "offspring",
+    "raises_and_stays",
 )  # fmt: skip
 TOKEN_S = 0.002
 
@@ -115,6 +117,9 @@ def main() -> None:
         if arguments.fault == "oom_lingers":
             threading.Event().wait()
         sys.exit(1)
+    if arguments.fault == "raises_and_stays":
+        multiprocessing.Process(target=time.sleep, args=(600,)).start()
+        raise FileNotFoundError("no program hypercorn")
     if arguments.fault == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if arguments.fault == "offspring":

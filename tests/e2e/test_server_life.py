@@ -42,7 +42,8 @@ class Bench:
 
     def started(self, fault: str, spec: ServeSpec | None = None):
         spec = spec or spec_of()
-        site = ServingSite(checkpoints="c", keep_checkpoints=True, command=f"{sys.executable} {FAULTY} --fault {fault}")
+        command = f"env PYTHONPATH={FAULTY.parent} {sys.executable} -m faulty_server --fault {fault}"
+        site = ServingSite(checkpoints="c", keep_checkpoints=True, command=command)
         watch = Watch(spec, Node("none", None), time.monotonic() + spec.sampling.budget_s)
         return startup.started(spec, load_engine(spec), site, self.folder, self.log, "", watch)
 
@@ -94,9 +95,18 @@ def test_one_that_dies_at_once_is_a_failure_with_its_last_words(bench):
     assert how.reason.endswith("ValueError: no such model")
 
 
+def test_one_whose_program_failed_is_a_failure_though_its_workers_stay(bench, monkeypatch):
+    """As LightLLM without hypercorn: its interpreter waits for the processes that it started."""
+    monkeypatch.setattr(startup, "_LINGERS_S", 1.0)
+    how = ended(bench, "raises_and_stays")
+    assert (how.status, how.phase) == (Status.FAILED, Phase.LOAD)
+    assert "failed in phase load, though processes of it stay" in how.reason
+    assert how.reason.endswith("FileNotFoundError: no program hypercorn")
+
+
 @pytest.mark.parametrize("fault", ["oom_at_start", "oom_lingers"])
 def test_one_without_memory_says_in_which_phase(bench, monkeypatch, fault):
-    monkeypatch.setattr(startup, "_OUT_OF_MEMORY_S", 1.0)
+    monkeypatch.setattr(startup, "_LINGERS_S", 1.0)
     how = ended(bench, fault)
     assert (how.status, how.phase) == (Status.OOM, Phase.KV_CACHE)
     assert "CUDA out of memory" in how.reason

@@ -20,6 +20,12 @@ OUT_OF_MEMORY = re.compile(
     re.MULTILINE,
 )
 """How torch, CUDA and the host say that there is no memory left."""
+UNCAUGHT = re.compile(
+    r'^Traceback \(most recent call last\):\n  File "[^"]*runpy[^"]*", line \d+, in _run_module_as_main\n'
+    r"(?: .*\n)*(?P<error>\S.*)",
+    re.MULTILINE,
+)
+"""What Python prints of an exception that ends a program started with ``-m``, though processes of it may stay."""
 PORT_TAKEN = re.compile(r"[Aa]ddress already in use|EADDRINUSE|port \d+ is already (in use|allocated)")
 
 

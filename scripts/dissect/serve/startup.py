@@ -15,7 +15,7 @@ from typing import Any
 from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
 from dissect.outcome import Status
-from dissect.serve.engine import HOST, PORT_TAKEN, Engine, Place, memory_phase, phase_of
+from dissect.serve.engine import HOST, PORT_TAKEN, UNCAUGHT, Engine, Place, memory_phase, phase_of
 from dissect.serve.server import RunningServer, Server, command_of, complete, free_ports, get, own_environment
 from dissect.serve.watch import Ended, Watch, death
 
@@ -23,8 +23,8 @@ TRIES = 3
 """Ports that are tried: between choosing one and listening on it, somebody else may take it."""
 _ANSWER_S = 300.0
 _FIRST_TOKENS = 4
-_OUT_OF_MEMORY_S = 60.0
-"""How long a server may linger that has said that it is out of memory."""
+_LINGERS_S = 60.0
+"""How long a server may linger that has said that it is out of memory, or that its main program failed."""
 _VERSIONS = (
     "import json, sys; from importlib import metadata; "
     "have = {d.metadata['Name'].lower().replace('_', '-'): d.version for d in metadata.distributions()}; "
@@ -102,7 +102,7 @@ def _wait_until_ready(spec: ServeSpec, engine: Engine, checkpoint: Path, server:
     """True once a completion came back, False once the server is gone; raises :class:`Ended` at the limits."""
     limit = time.monotonic() + spec.sampling.ready_s
     body = request_body(engine, checkpoint, "w1 w2 w3", min(_FIRST_TOKENS, spec.workload.output_tokens))
-    out_of_memory_since: float | None = None
+    hopeless_since: float | None = None
     answer = "it never answered"
     with _asking(1, server) as pool:
         asked: Future[dict[str, Any]] | None = None
@@ -116,9 +116,9 @@ def _wait_until_ready(spec: ServeSpec, engine: Engine, checkpoint: Path, server:
                     return True
                 answer, asked = f"its last answer: {error}", None
             now = time.monotonic()
-            if memory_phase(server.said(), engine):
-                out_of_memory_since = out_of_memory_since or now
-                if now > out_of_memory_since + _OUT_OF_MEMORY_S:
+            if memory_phase(server.said(), engine) or UNCAUGHT.search(server.said()):
+                hopeless_since = hopeless_since or now
+                if now > hopeless_since + _LINGERS_S:
                     raise death(engine, server)
             if now > limit:
                 reason = f"the server was not ready within {spec.sampling.ready_s:g} s; {answer}"

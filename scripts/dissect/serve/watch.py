@@ -12,7 +12,7 @@ from dissect.measure.supervise import INTERVAL_S, tree_memory
 from dissect.outcome import Phase, Status
 from dissect.result import Gpu
 from dissect.serve.clientload import ClientLoad
-from dissect.serve.engine import OUT_OF_MEMORY, Engine, memory_phase, phase_of
+from dissect.serve.engine import OUT_OF_MEMORY, UNCAUGHT, Engine, memory_phase, phase_of
 from dissect.serve.server import Server, tail
 
 _LOG = logging.getLogger(__name__)
@@ -95,9 +95,10 @@ def death(engine: Engine, server: Server) -> Ended:
     phase = phase_of(log, engine)
     _LOG.info("the end of %s:\n%s", server.log, tail(server.log))
     last = next((line for line in reversed(log.splitlines()) if line.strip()), "nothing")
+    if server.exit_code is None and (uncaught := UNCAUGHT.search(log)):
+        how, last = f"failed in phase {phase}, though processes of it stay", uncaught["error"]
+    else:
+        how = f"ended in phase {phase} with exit code {server.exit_code}"
     return Ended(
-        Status.FAILED,
-        phase,
-        f"the server ended in phase {phase} with exit code {server.exit_code}; the last it said in {server.log}: "
-        f"{' '.join(last.split())[:300]}",
+        Status.FAILED, phase, f"the server {how}; the last it said in {server.log}: {' '.join(last.split())[:300]}"
     )
