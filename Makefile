@@ -50,13 +50,13 @@ bench: .venv/.complete train-env ## Measure planning, no-op runs and duty cycles
 
 docs: docs-env ## Build the docs as a site in docs/_build/html, without a network
 	@echo "Building the docs"
-	@envs/run docs -- sphinx-build -M html docs docs/_build --quiet --fail-on-warning
+	@envs/run docs -- python -m sphinx -M html docs docs/_build --quiet --fail-on-warning
 	@grep -rhoE 'href="https?://[^"]+' --include='*.html' docs/_build/html | cut -c7- | sort -u \
 	    >docs/_build/external_links.txt
 	@echo "The site is docs/_build/html/index.html; the addresses that it names are in docs/_build/external_links.txt"
 
 docs-links: docs-env ## Ask every address that the docs name whether it still answers (needs a network)
-	@envs/run docs -- sphinx-build -M linkcheck docs docs/_build --quiet
+	@envs/run docs -- python -m sphinx -M linkcheck docs docs/_build --quiet
 
 venv: .venv/.complete ## Build .venv alone: enough to plan, and to draw what is measured
 

@@ -38,7 +38,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if built.returncode:
         pytest.skip(f"the environment 'docs' cannot be built: {built.stderr.strip().splitlines()[-1]}")
     folder = tmp_path_factory.mktemp("site")
-    command = [run, "docs", "--", "sphinx-build", "-b", "html", "--quiet", "--fail-on-warning"]
+    command = [run, "docs", "--", "python", "-m", "sphinx", "-b", "html", "--quiet", "--fail-on-warning"]
     done = subprocess.run([*command, ROOT / "docs", folder], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return folder
