@@ -44,7 +44,7 @@ format: .venv/.complete ## Bring the sources into shape
 	@ruff format --quiet
 	@snakefmt Snakefile rules
 
-bench: .venv/.complete train-env ## Measure planning, no-op runs and duty cycles (BENCH=name for one); results in results/bench/
+bench: .venv/.complete train-env ## Measure planning, no-op runs, duty cycles, isolation (BENCH=name for one); results in results/bench/
 	@echo "Measuring the pipeline itself"
 	@PYTHONPATH=tests python scripts/bench.py $(BENCH)
 

@@ -11,24 +11,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 from playwright.sync_api import sync_playwright
 
+from dissect.cells.cell import Cell
 from dissect.cells.manifest_files import write_manifests
 from dissect.cells.references import SETS_DIR, read_sets
 from dissect.cells.study import load_study
-from dissect.result import Durations, parse_result
+from dissect.metrics.training import TrainingMetrics
+from dissect.result import Durations, Result, parse_result
 
 PROJECT = Path(__file__).parent.parent
 METHODS = 24
 SIZES = (42 * METHODS, 417 * METHODS)
 """About 1,000 and 10,000 cells."""
 RUNS = 3
-DUTY_CELL = "pretrain/cpu/llama-tiny/deepspeed/Naive/s128-b1-n2"
+CELL = "pretrain/cpu/llama-tiny/deepspeed/Naive/s128-b1-n2"
+NEIGHBOUR = "pretrain/cpu/llama-tiny/deepspeed/Q/s128-b1-n2"
 
 EXPERIMENT = """\
 kind: table
@@ -54,22 +57,23 @@ rule one:
 
 def main() -> None:
     """Run the benchmarks that are named, or all; print and write each table."""
-    benchmarks = {measure.__name__: measure for measure in (planning, no_op, duty_cycle, report)}
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of: {', '.join(benchmarks)}")
-    names = parser.parse_args().names
-    if unknown := set(names) - set(benchmarks):
-        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(benchmarks)}")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of: {', '.join(BENCHMARKS)}")
+    parser.add_argument("--cell", default=CELL, help=f"what duty_cycle and isolation measure anew; default: {CELL}")
+    parser.add_argument("--neighbour", default=NEIGHBOUR, help=f"what isolation measures between; default: {NEIGHBOUR}")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(BENCHMARKS):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     folder = PROJECT / "results" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
-    for name in names or benchmarks:
-        table = benchmarks[name]()
+    for name in arguments.names or BENCHMARKS:
+        table = BENCHMARKS[name](arguments)
         table.to_csv(folder / f"{name}.csv", index=False)
-        what = (benchmarks[name].__doc__ or "").splitlines()[0]
+        what = (BENCHMARKS[name].__doc__ or "").splitlines()[0]
         print(f"\n{what}\n{table.to_string(index=False, float_format='%.2f')}", flush=True)
 
 
-def planning() -> pd.DataFrame:
+def planning(_: argparse.Namespace) -> pd.DataFrame:
     """Planning: CPU seconds of `snakemake -n`, this pipeline against a one-rule Snakefile with as many jobs."""
     rows = []
     for size in SIZES:
@@ -90,7 +94,7 @@ def planning() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def no_op() -> pd.DataFrame:
+def no_op(_: argparse.Namespace) -> pd.DataFrame:
     """A run with nothing to do: wall and CPU seconds of `snakemake all` when every cell is published."""
     rows = []
     for size in SIZES[:1]:
@@ -107,10 +111,13 @@ def no_op() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def duty_cycle() -> pd.DataFrame:
+def duty_cycle(arguments: argparse.Namespace) -> pd.DataFrame:
     """Duty cycle: where a cell's seconds go; one cell measured anew, then all finished and reference cells."""
-    cells = {cell.id: cell for cell in load_study(PROJECT, {}).by_path.values()}
-    rows = [duty_row(f"{DUTY_CELL} (run {run + 1})", *measured_anew(cells[DUTY_CELL])) for run in range(RUNS)]
+    cells = planned_cells()
+    rows = []
+    for run in range(RUNS):
+        result, wall_s = measured_anew(the_cell(cells, arguments.cell))
+        rows.append(duty_row(f"{arguments.cell} (run {run + 1})", result.durations, wall_s))
     for cell in cells.values():
         path = PROJECT / "results" / "store" / (cell.key or "") / "result.json"
         if path.exists():
@@ -124,7 +131,17 @@ def duty_cycle() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def report() -> pd.DataFrame:
+def isolation(arguments: argparse.Namespace) -> pd.DataFrame:
+    """Isolation: one cell first, after another cell, and after itself; seconds of a step, and against the first."""
+    cells = planned_cells()
+    cell, neighbour = the_cell(cells, arguments.cell), the_cell(cells, arguments.neighbour)
+    first, _, after, again = [measured_anew(each)[0] for each in (cell, neighbour, cell, cell)]
+    steps = {"first": first, f"after {neighbour.id}": after, "after itself": again}
+    rows = [(place, median_step(result), median_step(result) / median_step(first)) for place, result in steps.items()]
+    return pd.DataFrame(rows, columns=[cell.id, "step_s", "ratio"])
+
+
+def report(_: argparse.Namespace) -> pd.DataFrame:
     """The report page of invented cells: seconds to write it, and until a browser paints and has loaded it."""
     from report_cases import large_report
 
@@ -159,14 +176,40 @@ def painting(index: Path) -> dict[str, float]:
     return {"first_paint_s": first / 1e3, "ready_s": loaded / 1e3}
 
 
-def measured_anew(cell) -> tuple[Durations, float]:
-    """Measure a cell in a store of its own; what it says of its time, and the wall time of the whole job."""
+def planned_cells() -> dict[str, Cell]:
+    """Id -> cell of config/config.yaml."""
+    return {cell.id: cell for cell in load_study(PROJECT, {}).by_path.values()}
+
+
+def the_cell(cells: Mapping[str, Cell], name: str) -> Cell:
+    """A planned cell; ends the process with a sentence where none of this name can be measured."""
+    if name not in cells:
+        sys.exit(f"bench.py: {name}: config/config.yaml plans no such cell; `snakemake plan` lists them")
+    return cells[name]
+
+
+def measured_anew(cell: Cell) -> tuple[Result, float]:
+    """Measure a cell in a store of its own; its result, and the wall time of the whole job in seconds."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / f"{cell.key}.json"
-        command = [*cell.launcher.split(), "scripts/measure.py", "--spec", cell.canonical, "--publish", str(output)]
+        command = [
+            *cell.launcher.split(),
+            "scripts/measure.py",
+            "--spec",
+            str(cell.canonical),
+            "--publish",
+            str(output),
+        ]
         start = time.perf_counter()
         subprocess.run([*command, "--store", f"{folder}/store"], cwd=PROJECT, check=True, capture_output=True)
-        return parse_result(output.read_bytes()).durations, time.perf_counter() - start
+        return parse_result(output.read_bytes()), time.perf_counter() - start
+
+
+def median_step(result: Result) -> float:
+    """Seconds; ends the process with a sentence where the cell has no steps."""
+    if not isinstance(result.metrics, TrainingMetrics):
+        sys.exit(f"bench.py: cell {result.key} ended {result.status} and has no step; isolation needs one that trains")
+    return result.metrics.step_time_s.median
 
 
 def duty_row(name: str, durations: Durations, wall_s: float) -> dict[str, object]:
@@ -218,6 +261,10 @@ def touch(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
 
+
+BENCHMARKS: dict[str, Callable[[argparse.Namespace], pd.DataFrame]] = {
+    measure.__name__: measure for measure in (planning, no_op, duty_cycle, isolation, report)
+}
 
 if __name__ == "__main__":
     main()
