@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from dissect.measure.serving import cannot_fit
 from dissect.measure.statistics import interval_rank
 from dissect.metrics.quantiles import quantile, quantile_interval
 from dissect.outcome import Phase
-from dissect.serve import contract
+from dissect.serve import contract, engines
 from dissect.serve.burst import samples_of
 from dissect.serve.calibration import bench_command, calibration_of
 from dissect.serve.checkpoint import checkpoint_id, shards_of, tensor_shapes
@@ -36,6 +37,7 @@ from yaml_models import architecture
 
 DATA = Path(__file__).parents[1] / "data/serving"
 ENGINES: tuple[EngineName, ...] = ("vllm", "lightllm", "tgi", "transformers", "sglang")
+ENGINE_FILES = Path(engines.__file__).parent
 PLACE = Place(Path("/checkpoints/llama"), 8000, 8001)
 
 
@@ -183,6 +185,8 @@ def command_lines() -> str:
         container = Container.model_validate({"runtime": runtime, "image": "tgi:3.3.7"})
         site = ServingSite(checkpoints="c", keep_checkpoints=True, container=container)
         shown[f"tgi in {runtime}"] = command_of(spec, engine, site, PLACE, "name")
+        lightllm = make.serve_spec(engine="lightllm")
+        shown[f"lightllm in {runtime}"] = command_of(lightllm, load_engine(lightllm), site, PLACE, "name")
     site = ServingSite(checkpoints="c", keep_checkpoints=True, command="ssh-less 'my launcher'")
     shown["tgi by a command"] = command_of(spec, engine, site, PLACE, "name")
     target = LoadTarget("http://127.0.0.1:8000", "tgi", PLACE.checkpoint, dict(engine.body))
@@ -192,7 +196,7 @@ def command_lines() -> str:
     site = ServingSite(checkpoints="c", keep_checkpoints=True, python="envs/run vllm@3.12 -- python")
     spec, engine = make.serve_spec(), load_engine(make.serve_spec())
     shown["vllm bench"] = bench_command(spec, engine, site, PLACE.checkpoint, target.url, Path("/cell"))
-    return json.dumps(shown, indent=1) + "\n"
+    return json.dumps(shown, indent=1).replace(str(ENGINE_FILES), "<engines>") + "\n"
 
 
 BENCH = {
@@ -210,6 +214,10 @@ def test_the_second_load_generator_must_have_done_the_same_work() -> None:
 
 def test_command_lines_are_those_that_were_looked_at() -> None:
     check_golden("serving_commands.json", command_lines())
+
+
+def test_lightllms_web_server_takes_the_papers_whole_burst() -> None:
+    assert tomllib.loads((ENGINE_FILES / "hypercorn.toml").read_text())["backlog"] >= 1000
 
 
 @pytest.mark.parametrize("name", ENGINES)

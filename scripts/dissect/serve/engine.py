@@ -56,6 +56,8 @@ class Engine:
     """Lines of its log after which it is in the next phase; it starts in ``load``."""
     out_of_memory: Sequence[tuple[re.Pattern[str], Phase]] = ()
     """Its own words for too little memory, each with the phase that they mean."""
+    files: Sequence[Path] = ()
+    """Files of this project that its arguments name."""
     served_model: str | None = None
     """Name that requests must use; None: the checkpoint's."""
     kv_tokens: re.Pattern[str] | None = None

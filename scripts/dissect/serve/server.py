@@ -53,16 +53,18 @@ def command_of(spec: ServeSpec, engine: Engine, site: ServingSite, place: Place,
     if site.container is None:
         raise ValueError("the platform names neither a Python nor a command nor a container for this engine")
     inside = [*engine.start, *arguments]
-    folder, image = str(place.checkpoint), site.container.image
+    image, seen = site.container.image, [str(path) for path in (place.checkpoint, *engine.files)]
     if site.container.runtime == "apptainer":
         gpus = ["--nv"] if spec.hardware.device == "cuda" else []
-        return ["apptainer", "exec", *gpus, "--bind", folder, image, engine.program, *inside]
+        binds = [part for path in seen for part in ("--bind", path)]
+        return ["apptainer", "exec", *gpus, *binds, image, engine.program, *inside]
     gpus = ["--gpus", "all"] if spec.hardware.device == "cuda" else []
+    volumes = [part for path in seen for part in ("-v", f"{path}:{path}:ro")]
     variables = [part for pair in own_environment(spec, engine).items() for part in ("-e", "=".join(pair))]
     visible = ["-e", "CUDA_VISIBLE_DEVICES"]  # with the value that docker itself is given
     return [
-        "docker", "run", "--rm", "--name", name, *gpus, "--network", "host", "--ipc", "host", "-v",
-        f"{folder}:{folder}:ro", *variables, *visible, "--entrypoint", engine.program, image, *inside,
+        "docker", "run", "--rm", "--name", name, *gpus, "--network", "host", "--ipc", "host",
+        *volumes, *variables, *visible, "--entrypoint", engine.program, image, *inside,
     ]  # fmt: skip
 
 

@@ -1,10 +1,13 @@
 """LightLLM 1.2: its own environment or image; it has no dummy weights and clamps long answers silently."""
 
 import re
+from pathlib import Path
 
 from dissect.cells.spec import ServeSpec
 from dissect.outcome import Phase
 from dissect.serve.engine import HOST, TORCH_DTYPE, Engine, Place, option
+
+_WEB_SERVER = Path(__file__).with_name("hypercorn.toml")
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
@@ -15,6 +18,7 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
         "--nccl_port", str(place.spare_port), "--data_type", TORCH_DTYPE[spec.workload.dtype],
         "--tp", str(spec.hardware.n_gpus), "--tokenizer_mode", "fast",
         "--max_req_total_len", str(spec.model.max_position_embeddings), "--disable_dynamic_prompt_cache",
+        "--hypercorn_config", str(_WEB_SERVER),
         *option("running_max_req_size", spec.settings.max_sequences),
         *option("mem_fraction", spec.settings.memory_share), *whole_prompts,
         *spec.settings.arguments,
@@ -32,6 +36,7 @@ ENGINE = Engine(
         (re.compile(r"Application startup complete|Running on http"), Phase.SERVE),
     ),
     out_of_memory=((re.compile(r"max_total_token_num.*(too small|not enough)"), Phase.KV_CACHE),),
+    files=(_WEB_SERVER,),
     kv_tokens=re.compile(r"(\d+) is the profiled max_total_token_num"),
     distributions=("lightllm",),
 )
