@@ -73,7 +73,8 @@ def expected(project: Path) -> Expected:
             wanted |= {*jobs}
             cells |= {(cell.id, cell.fingerprint) for cell in own if cell.fingerprint}
             on_page |= {cell.id.split("/")[1] for cell in own}
-            read += own if experiment["stage"] != "inspect" else []
+            of_paper = experiment["stage"] != "inspect" and not experiment.get("beyond_paper")
+            read += own if of_paper else []
     drawn[CLAIMS] = fingerprint(claims_content(config, list(dict.fromkeys(read))))
     if config["root"]["tables"] == "all" or "claims" in config["root"]["tables"]:
         wanted.add(CLAIMS)
@@ -330,7 +331,7 @@ def table_content(config: Yaml, experiment: Yaml, cells: list[Cell]) -> Json:
 
 
 def claims_content(config: Yaml, cells: list[Cell]) -> Json:
-    """Everything that the table of verdicts shows; it reads cells of the tables that are asked for."""
+    """Everything that the table of verdicts shows; it reads cells of the paper's tables that are asked for."""
     claims = config["claims"]["claims"]
     platforms = dict.fromkeys(cell.id.split("/")[1] for cell in cells)
     return [

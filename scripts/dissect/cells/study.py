@@ -118,9 +118,9 @@ class Study:
 
     @cached_property
     def claims(self) -> Manifest:
-        """The table of verdicts: cells of the tables and figures that config.yaml asks for."""
+        """The table of verdicts: cells of the paper's tables and figures that config.yaml asks for."""
         wanted = self.catalog.wanted_experiments.items()
-        names = [name for name, experiment in wanted if experiment.layout.kind != "platforms"]
+        names = [name for name, each in wanted if each.layout.kind != "platforms" and not each.beyond_paper]
         cells = [cell for name in names for cell in self.manifest(name).cells]
         return claims_manifest(self.catalog, cells, self._platforms(names, CLAIMS))
 

@@ -68,6 +68,8 @@ class Experiment(Model):
     """One line above the table."""
     caption: str
     """What the reader sees, in plain words."""
+    beyond_paper: bool = False
+    """Whether the paper has nothing like it, so that none of its claims is about these cells."""
     stage: Stage
     """Which runner measures the cells."""
     axes: Axes
