@@ -365,6 +365,15 @@ def inspect_metrics(gpu: str | None = "NVIDIA H200", n_gpus: int = 4, **changes:
     return InspectMetrics.model_validate(fields | changes)
 
 
+def gpu(uuid: str = "u") -> Gpu:
+    """One GPU as NVML would have read it."""
+    return Gpu(
+        index=0, name="NVIDIA H200", uuid=uuid, driver="580.1", memory_bytes=1, power_limit_w=700.0, mean_power_w=300.0,
+        sm_clock_mhz=1980.0, memory_clock_mhz=3201.0, temperature_c=40.0, throttle_reasons=[],
+        links={"1": "NVLink x18"},
+    )  # fmt: skip
+
+
 def provenance(
     gpus: list[Gpu] | str = "no NVML on this machine", measured_at: str = "2026-03-01T12:00:00Z"
 ) -> Provenance:

@@ -12,7 +12,7 @@ from dissect.cells.manifest import Manifest, ManifestCell
 from dissect.cells.study import load_study
 from dissect.claims.decide import Finding
 from dissect.claims.numbers import Number, Verdict, above, change, difference, ratio, together, within
-from dissect.claims.select import measure_of
+from dissect.claims.select import OTHER_GPUS, measure_of
 from dissect.claims.table import build_claims, findings
 from dissect.config.claims import Claim
 from dissect.config.errors import ConfigError
@@ -49,9 +49,11 @@ def cell(project: Path, method: str, step_time_s: float = 0.2, **changes: Any) -
     """A cell with an interval from 99 to 102 % of its step time."""
     platform, model = changes.pop("platform", "h200"), changes.pop("model", "llama2-7b")
     flags, on = changes.pop("flags", None), make.hardware(n_gpus=changes.pop("n_gpus", 4))
+    found = make.provenance([make.gpu(uuid) for uuid in changes.pop("gpus", ())])
     zero = 2 if method == "Z2" else 0
     spec = make.pretrain_spec(on, zero_stage=zero, quantization="nf4" if method == "Q" else "none", **changes)
     result = make.ok_result(spec, make.training_metrics(spec, step_time_s), flags)
+    result = result.model_copy(update={"provenance": found})
     return make.published_cell(project, result, platform=platform, method=method, model=model)
 
 
@@ -102,6 +104,15 @@ def test_numbers_against_what_is_expected(
     cells = [cell(tmp_path, "Z2", 0.1), cell(tmp_path, "Naive", 0.2)]
     found = only(tmp_path, manifest(cells, claim(check | expected)))
     assert found.verdict is verdict
+
+
+@pytest.mark.parametrize(("others", "told"), [("ab", False), ("bc", False), ("cd", True), ("", False)])
+def test_cells_of_different_gpus_are_told(tmp_path: Path, others: str, told: bool) -> None:
+    """A difference between two machines of one platform must not pass for one between methods."""
+    cells = [cell(tmp_path, "Z2", 0.1, gpus="ab"), cell(tmp_path, "Naive", 0.2, gpus=others)]
+    found = only(tmp_path, manifest(cells, claim(FASTER)))
+    assert found.verdict is HOLDS
+    assert (OTHER_GPUS in found.cases[0].flags) is told
 
 
 def test_a_claim_must_say_which_cell_it_means(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from dissect.exchange import ExchangeError
 from dissect.metrics.quantiles import quantile_interval
 from dissect.metrics.serving import RequestSamples
 from dissect.outcome import Flag, Phase, Status
-from dissect.result import Gpu, Result
+from dissect.result import Result
 
 CELL = "pretrain/h200/llama2-7b/deepspeed/{}/s350-b1-n4"
 MARGIN = 0.05
@@ -236,11 +236,7 @@ def test_outcomes_that_changed() -> None:
 
 
 def compared_machines() -> Compared:
-    gpu = Gpu(
-        index=0, name="NVIDIA H200", uuid="u", driver="580.1", memory_bytes=1, power_limit_w=700.0, mean_power_w=300.0,
-        sm_clock_mhz=1980.0, memory_clock_mhz=3201.0, temperature_c=40.0, throttle_reasons=[],
-        links={"1": "NVLink x18"},
-    )  # fmt: skip
+    gpu = make.gpu()
     slower = gpu.model_copy(update={"driver": "581.2", "sm_clock_mhz": 1500.0, "memory_clock_mhz": 3190.0})
     environment = {"OMP_NUM_THREADS": "2", "SLURM_JOB_ID": "7"}
     left = [run(times(0.2, seed=n), name, gpus=[gpu]) for n, name in enumerate(("Naive", "F"))]

@@ -9,8 +9,8 @@ from dissect.claims.select import (
     Row,
     Side,
     cell_id,
+    doubts,
     ending,
-    flag_meanings,
     measure_of,
     no_cell,
     number_of,
@@ -97,7 +97,7 @@ def _case(claim: Claim, where: Where, sides: list[Side], view: View) -> Case:
     sign = {Verdict.HOLDS: ">", Verdict.FAILS: "<"}.get(verdict, "≈")
     text = f" {sign} ".join(number.show(unit) for number in ((result,) if result else measured))
     keys = tuple(dict.fromkeys(row["key"] for side in sides for row in side.rows))
-    return Case(where, verdict, text, measured, result, unit, flags=flag_meanings(sides), keys=keys)
+    return Case(where, verdict, text, measured, result, unit, flags=doubts(sides), keys=keys)
 
 
 def _result(check: ValueCheck | PairCheck | OrderCheck, numbers: Sequence[Number]) -> Number | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ from dissect.tables.view import View
 Row = Mapping[str, Any]
 
 SCALING: DerivedQuantity = "scaling_efficiency"
+OTHER_GPUS = "the cells ran on different GPUs, so a part of the difference may be the machines'"
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,15 @@ def measure_of(quantity: str, view: View) -> Measure:
     return Measure(known.unit, lambda rows: _shown(rows[0], known))
 
 
-def flag_meanings(sides: Sequence[Side]) -> list[str]:
-    """Sentences about flags of the cells."""
-    return list(dict.fromkeys(Flag(name).meaning for side in sides for name in side.flags))
+def doubts(sides: Sequence[Side]) -> list[str]:
+    """Sentences about flags of the cells, and about GPUs that cells of one platform do not share."""
+    flags = dict.fromkeys(Flag(name).meaning for side in sides for name in side.flags)
+    ran_on = {(row["platform"], gpus) for side in sides for row in side.rows if (gpus := row["gpus"])}
+    apart = any(
+        one == other and not {*here.split(";")} & {*there.split(";")}
+        for (one, here), (other, there) in combinations(ran_on, 2)
+    )
+    return [*flags, *([OTHER_GPUS] if apart else [])]
 
 
 def _shown(row: Row, quantity: Quantity) -> Number | None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from dissect.cells.manifest import ManifestCell, PlatformFacts
 from dissect.config.layout import QuantityName, Slo
 from dissect.model import Model
-from dissect.result import Result
+from dissect.result import Gpu, Result
 
 GIB = 2**30
 
@@ -99,12 +99,14 @@ def _provenance(record: Record, name: str) -> Scalar:
 
 def _machine(record: Record) -> Scalar:
     """Such as ``4 x NVIDIA H200, Intel Xeon Platinum 8480+``."""
+    names = [gpu.name for gpu in _gpus(record)]
+    counted = [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
+    return ", ".join([*counted, str(cpu)]) if (cpu := _provenance(record, "cpu_model")) else None
+
+
+def _gpus(record: Record) -> list[Gpu]:
     provenance = record.result.provenance if record.result else None
-    if provenance is None:
-        return None
-    gpus = provenance.gpus if isinstance(provenance.gpus, list) else []
-    names = [f"{sum(gpu.name == name for gpu in gpus)} x {name}" for name in dict.fromkeys(gpu.name for gpu in gpus)]
-    return ", ".join([*names, provenance.cpu_model])
+    return provenance.gpus if provenance and isinstance(provenance.gpus, list) else []
 
 
 def _flags(record: Record) -> str | None:
@@ -137,6 +139,7 @@ PROVENANCE = (
     Column("key", "of the cell in the store; empty if unsupported", lambda r: r.cell.key),
     Column("measured_at", "UTC; empty if nothing was launched", lambda r: _provenance(r, "measured_at")),
     Column("machine", "processor and GPUs that were found", lambda r: _machine(r)),
+    Column("gpus", "their UUIDs, separated by ;", lambda r: ";".join(gpu.uuid for gpu in _gpus(r)) or None),
     Column("git_commit", "of this project when it measured", lambda r: _provenance(r, "git_commit")),
     Column("git_dirty", "whether files differed from that commit", lambda r: _provenance(r, "git_dirty")),
 )
