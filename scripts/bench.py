@@ -191,17 +191,10 @@ def the_cell(cells: Mapping[str, Cell], name: str) -> Cell:
 def measured_anew(cell: Cell) -> tuple[Result, float]:
     """Measure a cell in a store of its own; its result, and the wall time of the whole job in seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / f"{cell.key}.json"
-        command = [
-            *cell.launcher.split(),
-            "scripts/measure.py",
-            "--spec",
-            str(cell.canonical),
-            "--publish",
-            str(output),
-        ]
+        output, store = Path(folder) / f"{cell.key}.json", f"{folder}/store"
+        command = [*cell.launcher.split(), "scripts/measure.py", "--spec", str(cell.canonical)]
         start = time.perf_counter()
-        subprocess.run([*command, "--store", f"{folder}/store"], cwd=PROJECT, check=True, capture_output=True)
+        subprocess.run([*command, "--publish", output, "--store", store], cwd=PROJECT, check=True, capture_output=True)
         return parse_result(output.read_bytes()), time.perf_counter() - start
 
 

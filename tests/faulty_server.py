@@ -13,8 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
-    "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "slow", "offspring",
-    "raises_and_stays",
+    "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "slow", "offspring", "raises_and_stays",
 )  # fmt: skip
 TOKEN_S = 0.002
 

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,12 @@ PARENT = "dissect.measure.cell"
 def source_of(module: str) -> Path | None:
     path = SCRIPTS / Path(*module.split("."))
     return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists()), None)
+
+
+def settings_of(module: str) -> list[Path]:
+    """What a program is given as a file: ``<module>_<program>.toml`` beside its module."""
+    source = source_of(module)
+    return sorted(source.parent.glob(f"{source.stem}_*.toml")) if source else []
 
 
 def imports_of(tree: ast.Module) -> set[str]:
@@ -60,7 +67,9 @@ def without_docstrings(tree: ast.Module) -> str:
 
 
 def sources_sha256(runner: Runner) -> str:
-    texts = [f"{name} {without_docstrings(tree)}" for name, tree in sorted(closure(runner.module).items())]
+    modules = closure(runner.module)
+    texts = [f"{name} {without_docstrings(tree)}" for name, tree in sorted(modules.items())]
+    texts += [json.dumps(tomllib.loads(path.read_text())) for name in sorted(modules) for path in settings_of(name)]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 

@@ -217,7 +217,7 @@ def test_command_lines_are_those_that_were_looked_at() -> None:
 
 
 def test_lightllms_web_server_takes_the_papers_whole_burst() -> None:
-    assert tomllib.loads((ENGINE_FILES / "hypercorn.toml").read_text())["backlog"] >= 1000
+    assert tomllib.loads((ENGINE_FILES / "lightllm_hypercorn.toml").read_text())["backlog"] >= 1000
 
 
 @pytest.mark.parametrize("name", ENGINES)

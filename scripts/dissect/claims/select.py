@@ -126,12 +126,13 @@ def measure_of(quantity: str, view: View) -> Measure:
 def doubts(sides: Sequence[Side]) -> list[str]:
     """Sentences about flags of the cells, and about GPUs that cells of one platform do not share."""
     flags = dict.fromkeys(Flag(name).meaning for side in sides for name in side.flags)
-    ran_on = {(row["platform"], gpus) for side in sides for row in side.rows if (gpus := row["gpus"])}
-    apart = any(
-        one == other and not {*here.split(";")} & {*there.split(";")}
-        for (one, here), (other, there) in combinations(ran_on, 2)
-    )
-    return [*flags, *([OTHER_GPUS] if apart else [])]
+    rows = [row for side in sides for row in side.rows if row["gpus"]]
+    return [*flags, *([OTHER_GPUS] if any(_apart(*pair) for pair in combinations(rows, 2)) else [])]
+
+
+def _apart(one: Row, other: Row) -> bool:
+    gpus = [{*str(row["gpus"]).split(";")} for row in (one, other)]
+    return one["platform"] == other["platform"] and gpus[0].isdisjoint(gpus[1])
 
 
 def _shown(row: Row, quantity: Quantity) -> Number | None:

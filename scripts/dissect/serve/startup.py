@@ -116,7 +116,8 @@ def _wait_until_ready(spec: ServeSpec, engine: Engine, checkpoint: Path, server:
                     return True
                 answer, asked = f"its last answer: {error}", None
             now = time.monotonic()
-            if memory_phase(server.said(), engine) or UNCAUGHT.search(server.said()):
+            said = server.said()
+            if memory_phase(said, engine) or UNCAUGHT.search(said):
                 hopeless_since = hopeless_since or now
                 if now > hopeless_since + _LINGERS_S:
                     raise death(engine, server)

@@ -7,7 +7,7 @@ from dissect.cells.spec import ServeSpec
 from dissect.outcome import Phase
 from dissect.serve.engine import HOST, TORCH_DTYPE, Engine, Place, option
 
-_WEB_SERVER = Path(__file__).with_name("hypercorn.toml")
+_WEB_SERVER = Path(__file__).with_name("lightllm_hypercorn.toml")
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
