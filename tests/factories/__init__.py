@@ -1,0 +1,50 @@
+"""Specs, results and manifests with realistic content, for any test that needs some."""
+
+from factories.manifests import PLATFORMS, manifest, platform_facts, published_cell, unsupported_cell
+from factories.metrics import inspect_metrics, operator_metrics, profile_metrics, serving_metrics, training_metrics
+from factories.results import ended_result, gpu, ok_result, provenance
+from factories.specs import (
+    GIB,
+    LLAMA_7B,
+    LLAMA_13B,
+    LLAMA_70B,
+    finetune_spec,
+    hardware,
+    inspect_spec,
+    key_of,
+    megatron_spec,
+    operator_spec,
+    pretrain_spec,
+    profile_spec,
+    serve_spec,
+)
+
+__all__ = [
+    "GIB",
+    "LLAMA_7B",
+    "LLAMA_13B",
+    "LLAMA_70B",
+    "PLATFORMS",
+    "ended_result",
+    "finetune_spec",
+    "gpu",
+    "hardware",
+    "inspect_metrics",
+    "inspect_spec",
+    "key_of",
+    "manifest",
+    "megatron_spec",
+    "ok_result",
+    "operator_metrics",
+    "operator_spec",
+    "platform_facts",
+    "pretrain_spec",
+    "profile_metrics",
+    "profile_spec",
+    "provenance",
+    "published_cell",
+    "serve_spec",
+    "serving_metrics",
+    "training_metrics",
+    "unsupported_cell",
+]
