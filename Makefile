@@ -37,6 +37,7 @@ lint: .venv/.complete ## Check style and types
 	@ruff check --quiet
 	@ruff format --quiet --check
 	@mypy --no-error-summary
+	@PYTHONPATH=scripts lint-imports --no-cache --no-logo
 	@snakefmt --check Snakefile rules
 
 format: .venv/.complete ## Bring the sources into shape

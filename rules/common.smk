@@ -13,12 +13,12 @@ from dissect.cells.resources import NAMES, resources_of, share_of_cores
 from dissect.cells.manifest_files import write_manifests
 from dissect.cells.study import load_study
 from dissect.config.errors import ConfigError
-from dissect.preflight import refuse_what_cannot_run
-from dissect.progress import show_progress
-from dissect.publish import publish_stored
-from dissect.sources import code_digest
-from dissect.store import Store
-from dissect.summary import STORE_DIR, say, summarise
+from dissect.cells.preflight import refuse_what_cannot_run
+from dissect.present.progress import show_progress
+from dissect.results.publish import publish_stored
+from dissect.present.sources import code_digest
+from dissect.results.store import Store
+from dissect.present.summary import STORE_DIR, say, summarise
 
 CELL = "results/cells/{cell}/{key}.json"
 CELL_LOG = "results/logs/{cell}/{key}.log"

@@ -23,7 +23,7 @@ from dissect.cells.manifest_files import write_manifests
 from dissect.cells.references import SETS_DIR, read_sets
 from dissect.cells.study import load_study
 from dissect.metrics.training import TrainingMetrics
-from dissect.result import Durations, Result, parse_result
+from dissect.results.result import Durations, Result, parse_result
 
 PROJECT = Path(__file__).parent.parent
 METHODS = 24

@@ -5,14 +5,14 @@ import json
 import sys
 from pathlib import Path
 
-from dissect.compare.pairs import compare
-from dissect.compare.reasons import differences
-from dissect.compare.sides import read_side
-from dissect.compare.text import differences_frame, lines_frame, page, terminal_text
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
-from dissect.exchange import ExchangeError
-from dissect.tables.tidy import to_csv
+from dissect.present.compare.pairs import compare
+from dissect.present.compare.reasons import differences
+from dissect.present.compare.sides import read_side
+from dissect.present.compare.text import differences_frame, lines_frame, page, terminal_text
+from dissect.present.tables.tidy import to_csv
+from dissect.results.exchange import ExchangeError
 
 
 def main() -> None:

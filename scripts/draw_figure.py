@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from dissect.cells.manifest import read_manifest
-from dissect.figures.draw import read_tidy, save
+from dissect.present.figures.draw import read_tidy, save
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from dissect.cells.study import load_study
-from dissect.exchange import DEFAULT_FILE, export_cells
-from dissect.store import Store
+from dissect.results.exchange import DEFAULT_FILE, export_cells
+from dissect.results.store import Store
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from dissect.cells.study import load_study, published_paths
-from dissect.exchange import ExchangeError, import_cells, read_export
-from dissect.store import KeyCollision, Store
+from dissect.results.exchange import ExchangeError, import_cells, read_export
+from dissect.results.store import KeyCollision, Store
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dissect.cells.spec import canonical_spec, parse_spec, spec_key
-from dissect.measure.cell import CellFailed, Interrupted, measure_cell
-from dissect.store import KeyCollision, Store
+from dissect.measure.life import CellFailed, Interrupted, measure_cell
+from dissect.results.store import KeyCollision, Store
 
 
 def parse_arguments() -> argparse.Namespace:

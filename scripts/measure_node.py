@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Run the ranks of one node of a cell; started by ``dissect.measure.nodes`` on each node but the first."""
+"""Run the ranks of one node of a cell; started by ``dissect.ranks.nodes`` on each node but the first."""
 
 import os
 import sys
 
-from dissect.measure.nodes import Order, follow
+from dissect.ranks.nodes import Order, follow
 from measure import keep_byte_code
 
 if __name__ == "__main__":

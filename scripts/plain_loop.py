@@ -21,10 +21,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 from dissect.cells.spec import PretrainSpec
-from dissect.measure.device import Device, open_device
+from dissect.machine.device import Device, open_device
 from dissect.metrics.training import TrainingMetrics
-from dissect.result import Result, parse_result
-from dissect.workloads.attention import only_kernel
+from dissect.results.result import Result, parse_result
+from dissect.workloads.attention_kernels import only_kernel
 from dissect.workloads.llama import build_llama, llama_config, synthetic_tokens, torch_dtype
 
 WARMUP_STEPS = 5

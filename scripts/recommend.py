@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 from dissect.config.errors import ConfigError
-from dissect.recommend.answer import answer
-from dissect.recommend.ask import gather
-from dissect.recommend.text import answer_frame, answer_text
-from dissect.result import ResultError
-from dissect.tables.tidy import to_csv
+from dissect.present.recommend.answer import answer
+from dissect.present.recommend.ask import gather
+from dissect.present.recommend.text import answer_frame, answer_text
+from dissect.present.tables.tidy import to_csv
+from dissect.results.result import ResultError
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 from dissect.cells.study import load_study
-from dissect.plan import plan_table, plan_text
-from dissect.store import Store
+from dissect.present.plan import plan_table, plan_text
+from dissect.results.store import Store
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+from dissect.base.model import Model
 from dissect.cells.spec import OperatorWorkload, ProfileWorkload, Sampling, ServeSampling, ServeWorkload
 from dissect.config.kinds import AttentionKernel, Engine, Framework, Stage
 from dissect.config.layout import Axis, QuantityName, ViewName
-from dissect.model import Model
 from write_schemas import SCHEMAS
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference.md"

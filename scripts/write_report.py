@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from dissect.report.write import write_report
-from dissect.result import ResultError
-from dissect.tables.pivot import LayoutError
+from dissect.present.report.write import write_report
+from dissect.present.tables.pivot import LayoutError
+from dissect.results.result import ResultError
 
 
 def main() -> None:

@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
+from dissect.base.model import Model
 from dissect.config.architecture import ModelFile
 from dissect.config.claims import Claims
 from dissect.config.experiment import Experiment
 from dissect.config.methods import Methods
 from dissect.config.platform import Platform
 from dissect.config.root import RootConfig
-from dissect.model import Model
 
 SCHEMAS: dict[str, type[Model]] = {
     "claims": Claims,

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 from dissect.cells.manifest import read_manifest
-from dissect.claims.table import build_claims
 from dissect.config.claims import CLAIMS
-from dissect.result import ResultError
-from dissect.tables.pivot import LayoutError
-from dissect.tables.table import build_table
+from dissect.present.claims.claims_table import build_claims
+from dissect.present.tables.pivot import LayoutError
+from dissect.present.tables.table import build_table
+from dissect.results.result import ResultError
 
 
 def main() -> None:

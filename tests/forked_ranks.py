@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from dissect.cells.spec import ModelArchitecture, Sampling, TrainingSpec
-from dissect.measure.launch import Launch
-from dissect.measure.rank import RankContext, RankReport
-from dissect.measure.runner import TrainingRunner
-from dissect.measure.supervise import Ending, conclude, supervise
+from dissect.ranks.launch import Launch
+from dissect.ranks.messages import RankContext, RankReport
+from dissect.ranks.runner import TrainingRunner
+from dissect.ranks.supervise import Ending, conclude, supervise
 
 TINY = ModelArchitecture(
     vocab_size=512, hidden_size=64, intermediate_size=176, num_hidden_layers=2, num_attention_heads=4,

@@ -10,7 +10,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 sys.path[:0] = [str(TESTS.parent / "scripts"), str(TESTS)]
 
-from dissect.runners import RUNNERS, Runner  # noqa: E402
+from dissect.base.runners import RUNNERS, Runner  # noqa: E402
 
 RUNNERS["pretrain", "deepspeed"] = Runner("tiny_runner", protocol=1)
 

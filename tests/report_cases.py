@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import factories as make
+from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.manifest import Manifest
 from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.cells.terms import Terms
-from dissect.claims.table import COLUMNS
 from dissect.config.platform import Price
-from dissect.outcome import Flag, Phase, Status
-from dissect.report.write import write_report
-from dissect.store import Failure, Store, write_atomically
+from dissect.present.claims.claims_table import COLUMNS
+from dissect.present.report.write import write_report
+from dissect.results.store import Failure, Store, write_atomically
 from table_cases import CASES
 
 NASTY = "<script>alert('x')</script> & \"co\""

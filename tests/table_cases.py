@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import factories as make
+from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.manifest import Manifest
 from dissect.cells.spec import Hardware, ModelArchitecture
 from dissect.config.kinds import OPERATORS
-from dissect.outcome import Flag, Phase, Status
 
 Outcome = tuple[Status, Phase | None, str]
 OOM: Outcome = (Status.OOM, Phase.BACKWARD, "CUDA out of memory")

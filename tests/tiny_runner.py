@@ -10,9 +10,9 @@ import signal
 import time
 from pathlib import Path
 
+from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import TrainingSpec
-from dissect.measure.rank import RankContext, RankReport
-from dissect.outcome import Phase, Status
+from dissect.ranks.messages import RankContext, RankReport
 
 
 def import_libraries(_: TrainingSpec) -> None:

@@ -10,11 +10,11 @@ from playwright.sync_api import Page
 
 from dissect.cells.manifest import read_manifest
 from dissect.config.question import Question
-from dissect.recommend.answer import Standing, answer
-from dissect.recommend.candidates import candidates
-from dissect.report.charts.memory import pareto_front
-from dissect.tables.columns import Record
-from dissect.tables.tidy import read_records
+from dissect.present.recommend.answer import Standing, answer
+from dissect.present.recommend.candidates import candidates
+from dissect.present.report.charts.memory import pareto_front
+from dissect.present.tables.columns import Record
+from dissect.present.tables.tidy import read_records
 from report_cases import TERMS
 
 pytestmark = pytest.mark.browser

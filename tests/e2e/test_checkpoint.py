@@ -7,9 +7,9 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from dissect.serve import checkpoint as module  # noqa: E402
-from dissect.serve.checkpoint import NoSpace, checkpoint, checkpoint_id  # noqa: E402
-from dissect.serve.prompts import check_prompts, make_prompts  # noqa: E402
+from dissect.stages.serving import checkpoint as module  # noqa: E402
+from dissect.stages.serving.checkpoint import NoSpace, checkpoint, checkpoint_id  # noqa: E402
+from dissect.stages.serving.prompts import check_prompts, make_prompts  # noqa: E402
 from yaml_models import architecture  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]

@@ -15,18 +15,18 @@ torch = pytest.importorskip("torch")
 
 from torch.distributed._tools.mem_tracker import MemTracker  # noqa: E402
 
-from dissect.adapters import Adapter  # noqa: E402
-from dissect.adapters.lora import Lora  # noqa: E402
-from dissect.adapters.prompt_tuning import PromptTuning  # noqa: E402
+from dissect.base.outcome import Phase, Status  # noqa: E402
 from dissect.cells.spec import FinetuneSpec, ModelArchitecture  # noqa: E402
-from dissect.finetune import deepspeed as runner  # noqa: E402
-from dissect.measure.device import Device  # noqa: E402
-from dissect.measure.rank import RankContext, RankReport  # noqa: E402
-from dissect.measure.supervise import Ending  # noqa: E402
-from dissect.outcome import Phase, Status  # noqa: E402
-from dissect.training import deepspeed as training  # noqa: E402
-from dissect.training.first_step import GradientWatch, check_states  # noqa: E402
-from dissect.training.rank import run_training_rank  # noqa: E402
+from dissect.config.adapters import Adapter  # noqa: E402
+from dissect.config.adapters.lora import Lora  # noqa: E402
+from dissect.config.adapters.prompt_tuning import PromptTuning  # noqa: E402
+from dissect.machine.device import Device  # noqa: E402
+from dissect.ranks.messages import RankContext, RankReport  # noqa: E402
+from dissect.ranks.supervise import Ending  # noqa: E402
+from dissect.stages.training import deepspeed as training  # noqa: E402
+from dissect.stages.training.deepspeed import finetune as runner  # noqa: E402
+from dissect.stages.training.first_step import GradientWatch, check_states  # noqa: E402
+from dissect.stages.training.rank import run_training_rank  # noqa: E402
 from dissect.workloads import arithmetic  # noqa: E402
 from dissect.workloads.llama import (  # noqa: E402
     build_llama,
@@ -230,7 +230,7 @@ def test_counts_of_the_published_models(arch: ModelArchitecture, expected: int, 
 def ia3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Adapter:
     """The adapter that docs/extending.md adds."""
     text = (Path(__file__).parents[2] / "docs/extending.md").read_text()
-    block = re.search(r"^```python scripts/dissect/adapters/ia3.py\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    block = re.search(r"^```python scripts/dissect/config/adapters/ia3.py\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert block
     (tmp_path / "ia3.py").write_text(block[1])
     found = spec_from_file_location("ia3_of_the_docs", tmp_path / "ia3.py")

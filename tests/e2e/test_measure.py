@@ -17,10 +17,10 @@ import psutil
 import pytest
 
 from dissect.cells.spec import InspectSpec, PretrainSpec, Software, canonical_spec, spec_key
-from dissect.measure.siblings import with_batch
 from dissect.metrics.training import TrainingMetrics
-from dissect.result import Result, read_result
-from dissect.store import Failure
+from dissect.results.result import Result, read_result
+from dissect.results.store import Failure
+from dissect.stages.training.siblings import with_batch
 from factories import GIB, hardware, pretrain_spec
 
 pytestmark = pytest.mark.e2e

@@ -12,12 +12,14 @@ torch = pytest.importorskip("torch")
 
 from torch.testing._internal.distributed.fake_pg import FakeStore  # noqa: E402
 
+from dissect.base.outcome import Flag, Phase, Status  # noqa: E402
 from dissect.cells.spec import MegatronSpec, ModelArchitecture, PretrainSpec  # noqa: E402
-from dissect.measure.device import CpuDevice, Device  # noqa: E402
-from dissect.measure.supervise import Ending  # noqa: E402
-from dissect.outcome import Flag, Phase, Status  # noqa: E402
-from dissect.pretrain import deepspeed, megatron, megatron_model  # noqa: E402
-from dissect.pretrain.megatron_on_cpu import redirect_cuda  # noqa: E402
+from dissect.machine.device import CpuDevice, Device  # noqa: E402
+from dissect.ranks.supervise import Ending  # noqa: E402
+from dissect.stages.training.deepspeed import pretrain as deepspeed  # noqa: E402
+from dissect.stages.training.megatron import model as megatron_model  # noqa: E402
+from dissect.stages.training.megatron import pretrain as megatron  # noqa: E402
+from dissect.stages.training.megatron.on_cpu import redirect_cuda  # noqa: E402
 from dissect.workloads import arithmetic  # noqa: E402
 from dissect.workloads.llama import build_llama, llama_config, synthetic_tokens  # noqa: E402
 from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, hardware, megatron_spec, pretrain_spec  # noqa: E402

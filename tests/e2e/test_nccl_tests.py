@@ -11,12 +11,12 @@ import pytest
 
 pytest.importorskip("torch")
 
+from dissect.base.outcome import Status
 from dissect.cells.spec import OperatorWorkload
-from dissect.measure.launch import Launch
-from dissect.measure.supervise import conclude, supervise
-from dissect.operators import collectives
-from dissect.outcome import Status
-from dissect.workloads.operators import bus_factor
+from dissect.ranks.launch import Launch
+from dissect.ranks.supervise import conclude, supervise
+from dissect.stages.operators import collectives
+from dissect.workloads.operator_arithmetic import bus_factor
 from factories import hardware, operator_spec
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch, pytest.mark.gpu]

@@ -12,12 +12,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from dissect.base.outcome import Phase, Status  # noqa: E402
+from dissect.base.runners import RUNNERS  # noqa: E402
 from dissect.cells.spec import OperatorSpec, OperatorWorkload, Sampling  # noqa: E402
-from dissect.measure.launch import Launch  # noqa: E402
-from dissect.measure.points import raw_samples  # noqa: E402
-from dissect.measure.supervise import Ending, conclude, supervise  # noqa: E402
-from dissect.outcome import Phase, Status  # noqa: E402
-from dissect.runners import RUNNERS  # noqa: E402
+from dissect.ranks.launch import Launch  # noqa: E402
+from dissect.ranks.supervise import Ending, conclude, supervise  # noqa: E402
+from dissect.stages.operators.points import raw_samples  # noqa: E402
 from factories import hardware, operator_spec  # noqa: E402
 from forked_ranks import TINY  # noqa: E402
 
@@ -126,9 +126,9 @@ def test_a_kernel_that_cannot_run_here_is_invalid() -> None:
 
 @pytest.mark.parametrize("kernel", ["eager", "sdpa_math", "sdpa_flash"])
 def test_every_kernel_computes_the_same_attention(kernel: str) -> None:
-    from dissect.measure.device import CpuDevice
-    from dissect.operators.attention import _kernel, _operands
-    from dissect.workloads.attention import only_kernel
+    from dissect.machine.device import CpuDevice
+    from dissect.stages.operators.attention import _kernel, _operands
+    from dissect.workloads.attention_kernels import only_kernel
 
     spec, device = tiny(kernel, (24,)), CpuDevice(1)
     q, k, v = (tensor.detach() for tensor in _operands(spec, TINY, device, 24))
@@ -144,7 +144,7 @@ def test_every_kernel_computes_the_same_attention(kernel: str) -> None:
 def test_flops_of_attention_are_half_of_what_torch_counts_over_the_square() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    from dissect.workloads.operators import attention_flops
+    from dissect.workloads.operator_arithmetic import attention_flops
 
     q, k, v = (torch.randn(2, 4, 24, 16, requires_grad=True) for _ in range(3))
     with FlopCounterMode(display=False) as forward:

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from clones import ROOT, Clone, new_clone
+from dissect.base.outcome import Status
 from dissect.metrics.training import TrainingMetrics
-from dissect.outcome import Status
-from dissect.result import read_result
+from dissect.results.result import read_result
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

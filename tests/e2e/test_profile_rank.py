@@ -13,15 +13,15 @@ import pytest
 
 pytest.importorskip("torch")
 
+from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import ModelArchitecture, ProfileSpec, ProfileWorkload, Sampling
-from dissect.measure.attempt import Attempt, run_attempt
-from dissect.measure.node import Node
+from dissect.machine.node import Node
 from dissect.metrics.profile import Dissection
-from dissect.outcome import Phase, Status
-from dissect.profile import deepspeed as runner
-from dissect.profile import dissection, ranges
-from dissect.profile.dissection import check_complete, dissect
-from dissect.profile.trace import read_trace
+from dissect.ranks.attempt import Attempt, run_attempt
+from dissect.stages.profile import dissection, ranges
+from dissect.stages.profile import recording as runner
+from dissect.stages.profile.dissection import check_complete, dissect
+from dissect.stages.profile.trace import read_trace
 from factories import hardware, pretrain_spec
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]

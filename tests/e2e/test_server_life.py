@@ -14,14 +14,14 @@ import psutil
 import pytest
 
 import factories as make
+from dissect.base.outcome import Phase, Status
 from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
-from dissect.measure.node import Node
-from dissect.outcome import Phase, Status
-from dissect.serve import startup
-from dissect.serve.engine import load_engine
-from dissect.serve.server import HOST, Server, free_ports
-from dissect.serve.watch import Ended, Watch, death
+from dissect.machine.node import Node
+from dissect.stages.serving import startup
+from dissect.stages.serving.engine import load_engine
+from dissect.stages.serving.server import HOST, Server, free_ports
+from dissect.stages.serving.watch import Ended, Watch, death
 
 pytestmark = pytest.mark.e2e
 FAULTY = Path(__file__).parents[1] / "faulty_server.py"
@@ -134,7 +134,7 @@ def test_host_memory_beyond_the_declared_is_out_of_memory(bench):
 
 @pytest.mark.parametrize("fault", ["stubborn", "offspring"])
 def test_one_that_does_not_want_to_end_is_ended(bench, monkeypatch, fault):
-    monkeypatch.setattr("dissect.serve.server.GRACE_S", 1.0)
+    monkeypatch.setattr("dissect.stages.serving.server.GRACE_S", 1.0)
     with bench.started(fault) as (server, _):
         processes = [psutil.Process(pid) for pid in server.pids()]
         assert len(processes) == (3 if fault == "offspring" else 2)
@@ -158,7 +158,7 @@ def test_nothing_is_left_when_owner_or_keeper_is_killed(bench, victim):
     script = textwrap.dedent(f"""
         import sys, time
         from pathlib import Path
-        from dissect.serve.server import Server
+        from dissect.stages.serving.server import Server
         command = [sys.executable, {str(FAULTY)!r}, "--fault", {"offspring" if victim == "owner" else "none"!r}, "--port", "{port}", {str(bench.folder)!r}]
         with Server(command, {{}}, Path({str(bench.log)!r})) as server:
             deadline = time.monotonic() + 60

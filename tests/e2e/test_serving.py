@@ -17,14 +17,14 @@ import psutil
 import pytest
 
 import factories as make
+from dissect.base.outcome import Phase, Status
 from dissect.cells.site import VARIABLE, ServingSite
 from dissect.cells.software import workflow_python
 from dissect.cells.spec import ServeSpec, Software, canonical_spec, spec_key
 from dissect.metrics.serving import ServingMetrics
-from dissect.outcome import Phase, Status
-from dissect.result import Result, read_result
-from dissect.serve.load import RequestRecord
-from dissect.serve.server import free_ports
+from dissect.results.result import Result, read_result
+from dissect.stages.serving.load import RequestRecord
+from dissect.stages.serving.server import free_ports
 from yaml_models import architecture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

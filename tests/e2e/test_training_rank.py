@@ -7,11 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from dissect.base.outcome import Phase, Status  # noqa: E402
 from dissect.cells.spec import ModelArchitecture, PretrainSpec  # noqa: E402
-from dissect.measure.supervise import Ending  # noqa: E402
-from dissect.outcome import Phase, Status  # noqa: E402
-from dissect.pretrain import deepspeed as runner  # noqa: E402
-from dissect.workloads import arithmetic, attention  # noqa: E402
+from dissect.ranks.supervise import Ending  # noqa: E402
+from dissect.stages.training.deepspeed import pretrain as runner  # noqa: E402
+from dissect.workloads import arithmetic, attention_kernels  # noqa: E402
 from dissect.workloads.llama import build_llama, llama_config, parameter_counts, synthetic_tokens  # noqa: E402
 from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, hardware, pretrain_spec  # noqa: E402
 from forked_ranks import SAMPLING, TINY, in_fork, run_ranks, shortened  # noqa: E402
@@ -93,7 +93,7 @@ def test_methods_train_the_same_model(method: str) -> None:
 
 
 def test_another_kernel_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(attention.IMPLEMENTATIONS, "eager", "sdpa")
+    monkeypatch.setitem(attention_kernels.IMPLEMENTATIONS, "eager", "sdpa")
     ending = run(tiny_spec())
     assert (ending.status, ending.phase) == (Status.INVALID, Phase.FORWARD)
     assert "the spec says eager" in str(ending.reason)

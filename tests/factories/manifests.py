@@ -5,7 +5,7 @@ from typing import Any
 
 from dissect.cells.manifest import Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.spec import OperatorSpec, ServeSpec, TrainingSpec
-from dissect.result import Result
+from dissect.results.result import Result
 
 
 def published_cell(

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import OperatorSpec, ProfileSpec, ServeSpec, TrainingSpec
-from dissect.metrics.estimate import Estimate
 from dissect.metrics.inspection import InspectMetrics
 from dissect.metrics.operators import (
     AttentionMetrics,
@@ -17,8 +17,8 @@ from dissect.metrics.operators import (
 from dissect.metrics.profile import Dissection, PartTime, PhaseTimes, ProfileMetrics
 from dissect.metrics.serving import RequestSamples, ServingMetrics
 from dissect.metrics.training import TrainingMetrics
-from dissect.outcome import Phase, Status
-from dissect.workloads.operators import layer_gemms, square_gemm
+from dissect.statistics.estimate import Estimate
+from dissect.workloads.operator_arithmetic import layer_gemms, square_gemm
 from factories.specs import GIB, PARAMETERS_7B
 
 

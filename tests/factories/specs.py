@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from dissect.adapters import AnyAdapter
-from dissect.adapters.lora import Lora
 from dissect.cells.spec import (
     DeepSpeedMethod,
     EngineSettings,
@@ -28,6 +26,8 @@ from dissect.cells.spec import (
     canonical_spec,
     spec_key,
 )
+from dissect.config.adapters import AnyAdapter
+from dissect.config.adapters.lora import Lora
 from dissect.config.kinds import OPERATORS, OPERATORS_OF_A_MODEL
 
 GIB = 2**30

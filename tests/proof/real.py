@@ -7,8 +7,8 @@ from pathlib import Path
 
 from clones import Clone, Run, stubbed_clone, with_new_times
 from dissect.cells.manifest import read_manifest
-from dissect.tables.pivot import LayoutError
-from dissect.tables.table import build_table
+from dissect.present.tables.pivot import LayoutError
+from dissect.present.tables.table import build_table
 from proof.oracle import Expected, expected
 from proof.planning import Plan
 from proof.session import ACCEPTED, MUST, NEED_NOT, REFUSED, STALE, Mistake, Session

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dissect.cells import manifest_files, training
+from dissect.cells import manifest_files, training_cells
 from dissect.cells.spec import Sampling
 from dissect.config.errors import ConfigError
 from proof.project import Edit
@@ -27,7 +27,7 @@ def test_random_edits_measure_and_draw_what_they_must(kind: type[Session], edits
 
 # A proof that finds nothing wrong must be able to: each kind of mistake is made in the resolver itself.
 
-KEY_OF = training.spec_and_key
+KEY_OF = training_cells.spec_and_key
 CPU = "config/platforms/cpu.yaml"
 
 
@@ -46,18 +46,18 @@ def refuse(*_: object) -> None:
 
 
 BROKEN: list[tuple[str, str, str, str, Callable[..., object]]] = [
-    (MUST, "budget_s: 300", "budget_s: 301", "training.spec_and_key", forgetful),
+    (MUST, "budget_s: 300", "budget_s: 301", "training_cells.spec_and_key", forgetful),
     (
         NEED_NOT,
         "label: CPU",
         "label: PC",
-        "training.spec_and_key",
+        "training_cells.spec_and_key",
         lambda s: KEY_OF(s.model_copy(update={"protocol": 2})),
     ),
     (STALE, "label: CPU", "label: PC", "manifest_files.write_manifests", lambda *_: []),
     (NEEDLESS, "label: CPU", "label:  CPU", "manifest_files.write_manifests", lambda _, project: restless(project)),
     (REFUSED, "label: CPU", "label: PC", "study.load_study", refuse),
-    (ACCEPTED, "label: CPU", "label: PC", "training.spec_and_key", KEY_OF),
+    (ACCEPTED, "label: CPU", "label: PC", "training_cells.spec_and_key", KEY_OF),
 ]
 
 

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from dissect.adapters.lora import Lora
-from dissect.adapters.prompt_tuning import PromptTuning
 from dissect.cells.cell import Cell
 from dissect.cells.spec import FinetuneSpec, PretrainSpec, TrainingSpec, parse_spec
 from dissect.cells.study import Study, load_study
+from dissect.config.adapters.lora import Lora
+from dissect.config.adapters.prompt_tuning import PromptTuning
 from dissect.config.errors import ConfigError
 
 ALL = ["cpu", "a800", "rtx4090", "rtx3090", "rtx3090-no-nvlink", "h200", "h200-no-nvlink"]

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import table_cases
+from dissect.base.outcome import Phase, Status
 from dissect.cells.manifest import Manifest
-from dissect.outcome import Phase, Status
-from dissect.report.charts.breakdown import phase_parts
-from dissect.report.charts.build import charts
-from dissect.report.charts.chart import Chart, log_axis, plain
-from dissect.report.charts.latency import cdf_points
-from dissect.report.charts.memory import pareto_front
-from dissect.tables.tidy import read_records
+from dissect.present.report.charts.breakdown import phase_parts
+from dissect.present.report.charts.build import charts
+from dissect.present.report.charts.chart import Chart, log_axis, plain
+from dissect.present.report.charts.latency import cdf_points
+from dissect.present.report.charts.memory import pareto_front
+from dissect.present.tables.tidy import read_records
 from factories import (
     PLATFORMS,
     ended_result,

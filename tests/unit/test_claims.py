@@ -8,16 +8,16 @@ import pytest
 from pydantic import ValidationError
 
 import factories as make
+from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.manifest import Manifest, ManifestCell
 from dissect.cells.study import load_study
-from dissect.claims.decide import Finding
-from dissect.claims.numbers import Number, Verdict, above, change, difference, ratio, together, within
-from dissect.claims.select import OTHER_GPUS, measure_of
-from dissect.claims.table import build_claims, findings
 from dissect.config.claims import Claim
 from dissect.config.errors import ConfigError
-from dissect.outcome import Flag, Phase, Status
-from dissect.tables.views import VIEWS
+from dissect.present.claims.claims_table import build_claims, findings
+from dissect.present.claims.decide import Finding
+from dissect.present.claims.select import OTHER_GPUS, measure_of
+from dissect.present.tables.views import VIEWS
+from dissect.statistics.numbers import Number, Verdict, above, change, difference, ratio, together, within
 
 HOLDS, FAILS, UNCLEAR, NOT_MEASURED = Verdict.HOLDS, Verdict.FAILS, Verdict.UNCLEAR, Verdict.NOT_MEASURED
 PAPER = "config/references/paper.yaml"

@@ -12,21 +12,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import factories as make
+from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.spec import TrainingSpec, canonical_spec, parse_spec
 from dissect.cells.study import load_study
-from dissect.compare.pairs import Compared, Verdict, compare
-from dissect.compare.readings import Measurement, measurement
-from dissect.compare.reasons import differences
-from dissect.compare.sides import Side, read_side
-from dissect.compare.statistics import Sample, adjusted, p_above, p_difference, p_equivalence
-from dissect.compare.text import DIFFERENCE_COLUMNS, LINE_COLUMNS, differences_frame, lines_frame, page, terminal_text
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
-from dissect.exchange import ExchangeError
-from dissect.metrics.quantiles import quantile_interval
 from dissect.metrics.serving import RequestSamples
-from dissect.outcome import Flag, Phase, Status
-from dissect.result import Result
+from dissect.present.compare.pairs import Compared, Verdict, compare
+from dissect.present.compare.readings import Measurement, measurement
+from dissect.present.compare.reasons import differences
+from dissect.present.compare.sides import Side, read_side
+from dissect.present.compare.text import (
+    DIFFERENCE_COLUMNS,
+    LINE_COLUMNS,
+    differences_frame,
+    lines_frame,
+    page,
+    terminal_text,
+)
+from dissect.results.exchange import ExchangeError
+from dissect.results.result import Result
+from dissect.statistics.comparison import Sample, adjusted, p_above, p_difference, p_equivalence
+from dissect.statistics.quantiles import quantile_interval
 
 CELL = "pretrain/h200/llama2-7b/deepspeed/{}/s350-b1-n4"
 MARGIN = 0.05

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from dissect.training.deepspeed import deepspeed_config
-from dissect.workloads.attention import kernel_of
+from dissect.stages.training.deepspeed.engine import deepspeed_config
+from dissect.workloads.attention_kernels import kernel_of
 from factories import hardware, pretrain_spec
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dissect.measure.device import is_host_out_of_memory, is_out_of_memory, is_thread_failure
+from dissect.machine.device import is_host_out_of_memory, is_out_of_memory, is_thread_failure
 
 # As the libraries word them.
 CPU_ALLOCATOR = (
@@ -85,7 +85,7 @@ def test_threads() -> None:
 LIMITED = """
 import sys, threading
 sys.path.insert(0, sys.argv[1])
-from dissect.measure.device import CpuDevice, is_out_of_memory
+from dissect.machine.device import CpuDevice, is_out_of_memory
 device = CpuDevice.__new__(CpuDevice)  # without torch, which only its threads need
 device.limit_memory(64 << 20)
 device.reset_peak_memory()

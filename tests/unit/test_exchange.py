@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from dissect.base.outcome import Phase, Status
 from dissect.cells.cell import Cell
 from dissect.cells.spec import canonical_spec
-from dissect.exchange import ExchangeError, Merged, export_cells, import_cells, read_export
-from dissect.outcome import Phase, Status
-from dissect.result import Result
-from dissect.store import Store, write_atomically
+from dissect.results.exchange import ExchangeError, Merged, export_cells, import_cells, read_export
+from dissect.results.result import Result
+from dissect.results.store import Store, write_atomically
 from factories import ended_result, key_of, ok_result, pretrain_spec
 
 SPECS = [pretrain_spec(batch=batch) for batch in (1, 2, 4)]
@@ -207,7 +207,7 @@ def test_what_was_cut_off_is_healed_by_the_next_import(
             raise OSError(28, "No space left on device", str(path))
         write_atomically(path, data)
 
-    monkeypatch.setattr("dissect.store.write_atomically", full)
+    monkeypatch.setattr("dissect.results.store.write_atomically", full)
     with pytest.raises(OSError, match="No space left"):
         import_cells(read_export(export), ours, {})
     monkeypatch.undo()

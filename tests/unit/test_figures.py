@@ -12,16 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import factories as make
+from dissect.base.outcome import Status
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
-from dissect.figures.draw import draw, read_tidy, save
-from dissect.figures.phases import groups_of
-from dissect.figures.roofline import roof
-from dissect.figures.scaling import series_of
-from dissect.figures.style import OKABE_ITO, look, style
-from dissect.outcome import Status
-from dissect.tables.scaling import efficiencies
-from dissect.tables.table import build_table
+from dissect.present.figures.draw import draw, read_tidy, save
+from dissect.present.figures.phases import groups_of
+from dissect.present.figures.roofline import roof
+from dissect.present.figures.scaling import series_of
+from dissect.present.figures.style import OKABE_ITO, look, style
+from dissect.present.tables.scaling import efficiencies
+from dissect.present.tables.table import build_table
 from table_cases import OOM, fig_4, fig_5, fig_6, fig_10, fig_attention, fig_roofline, scaling
 
 ROOT = Path(__file__).parents[2]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from dissect.adapters.lora import Lora
-from dissect.adapters.prompt_tuning import PromptTuning
 from dissect.cells.spec import ModelArchitecture, PretrainSpec
+from dissect.config.adapters.lora import Lora
+from dissect.config.adapters.prompt_tuning import PromptTuning
 from dissect.workloads.arithmetic import (
     NF4_BITS,
     count_all,

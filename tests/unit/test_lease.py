@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from dissect.measure import lease
-from dissect.measure.lease import leased, own_gpus
+from dissect.machine import lease
+from dissect.machine.lease import leased, own_gpus
 from factories import hardware
 
 NAMES = ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from dissect.measure.lease import leased
+from dissect.machine.lease import leased
 folder, count, seconds = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 with leased({names}, count, folder) as places:
     in_use = folder / "in_use"

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from dissect.measure.node import look_at_node, mismatch
-from dissect.measure.nvml import Device, GpuLoad, NoNvml, Reading, devices, throttled, visible, within
+from dissect.machine.node import look_at_node, mismatch
+from dissect.machine.nvml import Device, GpuLoad, NoNvml, Reading, devices, throttled, visible, within
 from factories import hardware
 
 GIB = 2**30

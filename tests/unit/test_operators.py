@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 import factories as make
+from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.spec import Sampling
 from dissect.cells.study import load_study
 from dissect.config.architecture import ModelArchitecture
 from dissect.config.kinds import OPERATORS
-from dissect.measure.points import PointReport, doubts, points_of, raw_samples
-from dissect.measure.rank import RankReport
 from dissect.metrics.operators import CollectiveMetrics, CollectivePoint, Point
-from dissect.operators.buffers import host_cache_bytes
-from dissect.operators.loop import MAX_CALLS, MIN_SAMPLE_S, OverBudgetError, Ranks, TimedLoop, Work
-from dissect.outcome import Flag, Phase, Status
+from dissect.ranks.messages import RankReport
+from dissect.stages.operators.buffers import host_cache_bytes
+from dissect.stages.operators.loop import MAX_CALLS, MIN_SAMPLE_S, OverBudgetError, Ranks, TimedLoop, Work
+from dissect.stages.operators.points import PointReport, doubts, points_of, raw_samples
 from dissect.workloads.arithmetic import parameter_groups
-from dissect.workloads.operators import (
+from dissect.workloads.operator_arithmetic import (
     attention_flops,
     buffer_sets,
     bus_factor,

@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from dissect.activity import FILE, MARGIN_S, Activity, activity_of, announced, is_true
+from dissect.base.outcome import Phase
 from dissect.cells.cell import Cell
 from dissect.cells.study import Study, load_study
-from dissect.outcome import Phase
-from dissect.progress import Look, Seen, State, kinds, progress_text, reports, span, times_by_kind, work_left
-from dissect.store import Failure, Store
+from dissect.present.progress import Look, Seen, State, kinds, progress_text, reports, span, times_by_kind, work_left
+from dissect.results.activity import FILE, MARGIN_S, Activity, activity_of, announced, is_true
+from dissect.results.store import Failure, Store
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOLDER = """
 import sys, time
 from pathlib import Path
-from dissect.activity import announced
-from dissect.store import Store
+from dissect.results.activity import announced
+from dissect.results.store import Store
 entry = Store(Path("results/store")).entry(sys.argv[1])
 with entry.locked(), announced(entry, Path(sys.argv[2]), 3):
     print("held", flush=True)

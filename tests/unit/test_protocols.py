@@ -9,17 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from dissect.runners import RUNNERS, Runner
+from dissect.base.runners import RUNNERS, Runner
 from goldens import check_golden
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 MEASURING = (
-    "dissect.measure", "dissect.workloads", "dissect.training", "dissect.pretrain", "dissect.finetune",
-    "dissect.adapters", "dissect.profile", "dissect.operators", "dissect.serve", "dissect.inspection",
-)  # fmt: skip
+    "dissect.measure",
+    "dissect.workloads",
+    "dissect.config.adapters",
+    "dissect.machine",
+    "dissect.ranks",
+    "dissect.stages",
+)
 """Packages whose code can change a number; configuration and specs are in the key anyway."""
-PARENT = "dissect.measure.cell"
+PARENT = "dissect.measure.life"
 """Whatever runs in the parent, for every runner."""
 
 
@@ -100,8 +104,8 @@ def pinned() -> str:
 
 
 def test_what_measures_is_pinned() -> None:
-    # It differs? Raise `protocol` in scripts/dissect/runners.py if a runner now measures something else; then write it
-    # anew with UPDATE_GOLDEN=1. A change that leaves the numbers alone keeps its protocol, and everybody's results.
+    # It differs? Raise `protocol` in scripts/dissect/base/runners.py if a runner now measures something else; then
+    # write it anew with UPDATE_GOLDEN=1. A change that leaves the numbers alone keeps its protocol, and all results.
     check_golden("protocols.json", pinned())
 
 
@@ -112,6 +116,10 @@ def test_comments_change_nothing(comment: str) -> None:
 
 def test_the_closure_reaches_parent_and_ranks() -> None:
     found = closure(RUNNERS["finetune", "deepspeed"].module)
-    assert {"dissect.finetune.deepspeed", "dissect.training.deepspeed", "dissect.adapters.lora"} <= set(found)
-    assert {"dissect.measure.steps", "dissect.measure.supervise"} <= set(found)
-    assert "dissect.adapters.lora" not in closure(RUNNERS["pretrain", "deepspeed"].module)
+    assert {
+        "dissect.stages.training.deepspeed.finetune",
+        "dissect.stages.training.deepspeed.engine",
+        "dissect.config.adapters.lora",
+    } <= set(found)
+    assert {"dissect.ranks.steps", "dissect.ranks.supervise"} <= set(found)
+    assert "dissect.config.adapters.lora" not in closure(RUNNERS["pretrain", "deepspeed"].module)

@@ -6,8 +6,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from dissect import provenance
 from dissect.cells.spec import Software
+from dissect.results import provenance
 
 
 def git(folder: Path, *arguments: str) -> None:

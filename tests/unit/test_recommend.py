@@ -7,20 +7,20 @@ import pandas as pd
 import pytest
 
 import factories as make
+from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.study import load_study
 from dissect.cells.terms import Terms
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
 from dissect.config.platform import Price
 from dissect.config.question import Question
-from dissect.metrics.estimate import Estimate
-from dissect.outcome import Flag, Phase, Status
-from dissect.recommend.answer import Answer, Standing, answer
-from dissect.recommend.ask import check_prices, gather, read_question
-from dissect.recommend.candidates import COLUMNS, candidates
-from dissect.recommend.text import answer_frame, answer_text
-from dissect.result import Result, ResultError
-from dissect.tables.columns import Record
+from dissect.present.recommend.answer import Answer, Standing, answer
+from dissect.present.recommend.ask import check_prices, gather, read_question
+from dissect.present.recommend.candidates import COLUMNS, candidates
+from dissect.present.recommend.text import answer_frame, answer_text
+from dissect.present.tables.columns import Record
+from dissect.results.result import Result, ResultError
+from dissect.statistics.estimate import Estimate
 
 GIB = 2**30
 EUR = Price(per_gpu_hour=3.6, currency="EUR", source="a price list", date="2026-03")

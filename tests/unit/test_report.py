@@ -12,9 +12,9 @@ from dissect.cells.manifest_files import write_manifests
 from dissect.cells.reported import ReportManifest
 from dissect.cells.study import load_study
 from dissect.config.errors import ConfigError
-from dissect.report.cell_page import flattened, tail
-from dissect.report.page import Page, build_page
-from dissect.report.verdicts import read_claims
+from dissect.present.report.cell_page import flattened, tail
+from dissect.present.report.page import Page, build_page
+from dissect.present.report.verdicts import read_claims
 from report_cases import NASTY, claims, small_report
 from table_cases import CASES
 

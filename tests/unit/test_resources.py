@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from dissect.cells.packs import pack_config, pack_platforms, pack_request
+from dissect.cells.preflight import sbatch_options
 from dissect.cells.resources import NAMES, Request, resources_of, share_of_cores
 from dissect.cells.study import Study, load_study
 from dissect.config.errors import ConfigError
-from dissect.preflight import sbatch_options
 from goldens import check_golden
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from dissect.cells.cell import Cell
 from dissect.cells.study import Study, load_study
-from dissect.store import Failure, Store
-from dissect.summary import summary_lines
+from dissect.present.summary import summary_lines
+from dissect.results.store import Failure, Store
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from dissect.outcome import Phase, Status
-from dissect.report import svg
-from dissect.report.samples import samples_svg
-from dissect.result import ResultError
+from dissect.base.outcome import Phase, Status
+from dissect.present.report import svg
+from dissect.present.report.samples import samples_svg
+from dissect.results.result import ResultError
 from factories import ended_result, ok_result, operator_spec, pretrain_spec, profile_spec, serve_spec, serving_metrics
 
 

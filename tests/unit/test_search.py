@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dissect.measure.search import bracket, extrapolated_limit, next_batch, search_max
+from dissect.base.outcome import Phase, Status
 from dissect.metrics.training import Trial
-from dissect.outcome import Phase, Status
+from dissect.stages.training.search import bracket, extrapolated_limit, next_batch, search_max
 
 MEMORY = 10_000
 

@@ -11,27 +11,34 @@ from typing import Any
 import pytest
 
 import factories as make
+from dissect.base.outcome import Phase
 from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
 from dissect.config.environment import Container
 from dissect.config.kinds import Engine as EngineName
-from dissect.measure.idle import wait_until_idle
-from dissect.measure.nvml import Device
-from dissect.measure.serving import cannot_fit
-from dissect.measure.statistics import interval_rank
-from dissect.metrics.quantiles import quantile, quantile_interval
-from dissect.outcome import Phase
-from dissect.serve import contract, engines
-from dissect.serve.burst import samples_of
-from dissect.serve.calibration import bench_command, calibration_of
-from dissect.serve.checkpoint import checkpoint_id, shards_of, tensor_shapes
-from dissect.serve.clientload import ClientLoad
-from dissect.serve.engine import Place, kv_cache_bytes, kv_cache_tokens, load_engine, memory_phase, prefix_cache_hits
-from dissect.serve.load import RequestRecord, command, normalise, to_jsonl_gz, workers
-from dissect.serve.load import Target as LoadTarget
-from dissect.serve.prompts import make_prompts
-from dissect.serve.server import command_of
-from dissect.serve.watch import Ended
+from dissect.machine.clientload import ClientLoad
+from dissect.machine.idle import wait_until_idle
+from dissect.machine.nvml import Device
+from dissect.stages.serving import contract, engines
+from dissect.stages.serving.burst import samples_of
+from dissect.stages.serving.calibration import bench_command, calibration_of
+from dissect.stages.serving.checkpoint import checkpoint_id, shards_of, tensor_shapes
+from dissect.stages.serving.engine import (
+    Place,
+    kv_cache_bytes,
+    kv_cache_tokens,
+    load_engine,
+    memory_phase,
+    prefix_cache_hits,
+)
+from dissect.stages.serving.load import RequestRecord, command, normalise, to_jsonl_gz, workers
+from dissect.stages.serving.load import Target as LoadTarget
+from dissect.stages.serving.measure import cannot_fit
+from dissect.stages.serving.prompts import make_prompts
+from dissect.stages.serving.server import command_of
+from dissect.stages.serving.watch import Ended
+from dissect.statistics.quantiles import quantile, quantile_interval
+from dissect.statistics.samples import interval_rank
 from goldens import check_golden
 from yaml_models import architecture
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dissect.cells.spec import Sampling
-from dissect.measure.steps import no_garbage_collection, warmup_verdict, window_verdict
+from dissect.ranks.steps import no_garbage_collection, warmup_verdict, window_verdict
 
 SAMPLING = Sampling(
     warmup_min_steps=2,
@@ -68,7 +68,8 @@ def test_garbage_collector_is_off_inside_only() -> None:
 
 
 def test_measuring_code_imports_without_torch() -> None:
-    modules = "dissect.measure.steps, dissect.pretrain.deepspeed, dissect.finetune.deepspeed, dissect.workloads.llama"
+    runners = "dissect.stages.training.deepspeed.pretrain, dissect.stages.training.deepspeed.finetune"
+    modules = f"dissect.ranks.steps, {runners}, dissect.workloads.llama"
     scripts = Path(__file__).parents[2] / "scripts"
     check = f"import sys; sys.path.insert(0, {str(scripts)!r}); import {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from dissect.base.outcome import Phase, Status
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.spec import canonical_spec
-from dissect.outcome import Phase, Status
-from dissect.publish import publish_stored
-from dissect.result import ResultError, parse_result, read_result
-from dissect.store import Failure, KeyCollision, Store, write_atomically
+from dissect.results.publish import publish_stored
+from dissect.results.result import ResultError, parse_result, read_result
+from dissect.results.store import Failure, KeyCollision, Store, write_atomically
 from factories import ended_result, key_of, ok_result, pretrain_spec
 
 SPEC = pretrain_spec()
@@ -164,7 +164,7 @@ def test_full_disk_leaves_the_old_file_and_no_trace(tmp_path):
 def test_lock_of_a_killed_process_is_free(tmp_path):
     entry = Store(tmp_path).entry("abc")
     script = (
-        "import sys, time; from pathlib import Path; from dissect.store import Store\n"
+        "import sys, time; from pathlib import Path; from dissect.results.store import Store\n"
         "with Store(Path(sys.argv[1])).entry('abc').locked():\n"
         "    print('held', flush=True); time.sleep(60)\n"
     )
@@ -182,7 +182,8 @@ def test_lock_of_a_killed_process_is_free(tmp_path):
 
 def test_readers_and_store_need_no_heavy_library():
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import dissect.store, dissect.result, dissect.measure.cell\n"
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import dissect.results.store, dissect.results.result, dissect.measure.life\n"
         "print([name for name in ('torch', 'psutil', 'numpy', 'deepspeed') if name in sys.modules])"
     )
     scripts = str(Path(__file__).parents[2] / "scripts")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from dissect.measure import summary
-from dissect.measure.rank import RankReport
-from dissect.outcome import Flag, Status
-from dissect.result import Durations
+from dissect.base.outcome import Flag, Status
+from dissect.ranks.messages import RankReport
+from dissect.results.result import Durations
+from dissect.stages.training import summary
 from factories import hardware, pretrain_spec
 
 SPEC = pretrain_spec(hardware(n_gpus=2), batch="max")

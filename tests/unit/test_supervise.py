@@ -9,11 +9,11 @@ import psutil
 import pytest
 
 import tiny_runner
-from dissect.measure.hostload import Busy, HostLoad, others_share
-from dissect.measure.launch import Launch
-from dissect.measure.rank import RankContext, RankReport
-from dissect.measure.supervise import Ending, NodeEnd, RankEnd, conclude, supervise
-from dissect.outcome import Phase, Status
+from dissect.base.outcome import Phase, Status
+from dissect.machine.hostload import Busy, HostLoad, others_share
+from dissect.ranks.launch import Launch
+from dissect.ranks.messages import RankContext, RankReport
+from dissect.ranks.supervise import Ending, NodeEnd, RankEnd, conclude, supervise
 from factories import hardware, pretrain_spec
 
 GIB = 2**30

@@ -12,17 +12,17 @@ import html5lib
 import pytest
 
 import factories as make
-from dissect.outcome import Flag, Phase, Status
-from dissect.result import ResultError
-from dissect.tables.columns import IDENTITY, OUTCOME, PROVENANCE
-from dissect.tables.grid import Footnotes, letter
-from dissect.tables.pivot import LayoutError
-from dissect.tables.platforms import DETECTORS
-from dissect.tables.render import escape_latex, escape_markdown, subject
-from dissect.tables.table import build_table
-from dissect.tables.training import TRAINING
-from dissect.tables.view import View
-from dissect.tables.views import VIEWS
+from dissect.base.outcome import Flag, Phase, Status
+from dissect.present.tables.columns import IDENTITY, OUTCOME, PROVENANCE
+from dissect.present.tables.grid import Footnotes, letter
+from dissect.present.tables.pivot import LayoutError
+from dissect.present.tables.platforms import DETECTORS
+from dissect.present.tables.render import escape_latex, escape_markdown, subject
+from dissect.present.tables.table import build_table
+from dissect.present.tables.training_view import TRAINING
+from dissect.present.tables.view import View
+from dissect.present.tables.views import VIEWS
+from dissect.results.result import ResultError
 from goldens import check_golden
 from table_cases import CASES, table_i, table_ii, table_iii
 

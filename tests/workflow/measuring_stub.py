@@ -10,10 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-from dissect.activity import announced
+from dissect.base.outcome import Phase
 from dissect.cells.spec import canonical_spec, parse_spec, spec_key
-from dissect.outcome import Phase
-from dissect.store import Failure, Store
+from dissect.results.activity import announced
+from dissect.results.store import Failure, Store
 from factories import ok_result
 
 MEASURED = Path("measured.txt")

@@ -117,7 +117,7 @@ def test_changed_code_draws_everything_again_and_measures_nothing(clone: Clone) 
     """Point 7."""
     clone.own_scripts()
     assert clone.snakemake("all").jobs == [], "the same code elsewhere is no change"
-    clone.edit("scripts/dissect/tables/marks.py", '"n/a"', '"none"')
+    clone.edit("scripts/dissect/present/tables/marks.py", '"n/a"', '"none"')
     jobs = clone.snakemake("all").jobs
     assert clone.measured() == []
     assert set(jobs) == {

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from clones import Clone, stubbed_clone
-from dissect.activity import Activity, activity_of
-from dissect.store import Store
+from dissect.results.activity import Activity, activity_of
+from dissect.results.store import Store
 
 SLOW = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
 

@@ -1,5 +1,6 @@
 """Why a cell cannot exist: each constraint gives a reason, so that tables can print it."""
 
+from dissect.base.runners import RUNNERS
 from dissect.cells.globs import NO_NAME
 from dissect.cells.point import Point
 from dissect.cells.spec import MegatronMethod, MegatronSpec, ServeWorkload
@@ -9,7 +10,6 @@ from dissect.config.kinds import OPERATORS_OF_A_MODEL, DType
 from dissect.config.methods import MethodKnobs
 from dissect.config.overrides import given
 from dissect.config.platform import Platform
-from dissect.runners import RUNNERS
 
 
 def runner_constraint(stage: str, framework: str) -> str | None:

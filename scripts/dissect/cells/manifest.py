@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from dissect.model import Model
+from dissect.base.model import Model
 
 
 class Fact(StrEnum):

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dissect.cells.overrides import built
+from dissect.base.model import Model
+from dissect.base.runners import RUNNERS
+from dissect.cells.overriding import built
 from dissect.cells.software import software_of
 from dissect.cells.spec import Hardware, Software
 from dissect.config.catalog import Catalog
 from dissect.config.environment import Environment
 from dissect.config.overrides import given
 from dissect.config.platform import Platform
-from dissect.model import Model
-from dissect.runners import RUNNERS
 
 GIB = 2**30
 

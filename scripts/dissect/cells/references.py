@@ -1,7 +1,7 @@
 """Reference results: cells that others measured, shown beside one's own and never in their place.
 
-A set is a folder below config/references/ that holds an unpacked export (``dissect.exchange``). Tables read the copies
-in results/references/, which are made when the workflow is parsed.
+A set is a folder below config/references/ that holds an unpacked export (``dissect.results.exchange``). Tables read
+the copies in results/references/, which are made when the workflow is parsed.
 """
 
 import shutil
@@ -12,10 +12,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dissect.cells.cell import Cell
+from dissect.cells.exported import MANIFEST, ExportManifest
 from dissect.cells.resolve import expand
 from dissect.config.catalog import Catalog
 from dissect.config.errors import ConfigError
-from dissect.export import MANIFEST, ExportManifest
 
 SETS_DIR = "config/references"
 REFERENCES_DIR = "results/references"

@@ -4,11 +4,11 @@ import re
 from collections.abc import Collection
 from typing import Literal
 
+from dissect.base.model import Model
 from dissect.cells.terms import Terms, terms_of
 from dissect.config.catalog import Catalog
 from dissect.config.experiment import Experiment
 from dissect.config.kinds import STAGE_TITLES, Stage
-from dissect.model import Model
 
 _NUMBERED = re.compile(r"(Table|Figure) (\w+):")
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50}

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 
 from dissect.cells.cell import Cell
-from dissect.cells.inspection import inspect_cell
-from dissect.cells.operators import operator_cell
-from dissect.cells.overrides import Override
+from dissect.cells.inspection_cells import inspect_cell
+from dissect.cells.operator_cells import operator_cell
+from dissect.cells.overriding import Override
 from dissect.cells.point import Point, points_of
-from dissect.cells.serving import serving_cell
-from dissect.cells.training import training_cell
+from dissect.cells.serving_cells import serving_cell
+from dissect.cells.training_cells import training_cell
 from dissect.config.catalog import Catalog
 from dissect.config.kinds import Stage
 

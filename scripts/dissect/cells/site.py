@@ -4,10 +4,10 @@ import os
 import shlex
 from typing import Self
 
+from dissect.base.model import Model
 from dissect.cells.software import launcher_of
 from dissect.config.environment import Container, Environment
 from dissect.config.platform import Serving
-from dissect.model import Model
 
 VARIABLE = "DISSECT_SERVING"
 

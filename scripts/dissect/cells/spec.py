@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, model_validator
 
-from dissect.adapters import AnyAdapter
+from dissect.base.model import Model
+from dissect.config.adapters import AnyAdapter
 from dissect.config.architecture import ModelArchitecture as ModelArchitecture
 from dissect.config.arrival import Arrival
 from dissect.config.kinds import (
@@ -24,7 +25,6 @@ from dissect.config.kinds import (
     Quantization,
     ZeroStage,
 )
-from dissect.model import Model
 
 KEY_LENGTH = 12
 

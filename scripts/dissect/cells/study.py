@@ -10,7 +10,7 @@ from dissect.cells.cell import Cell
 from dissect.cells.claimed import claims_manifest
 from dissect.cells.globs import NO_NAME, PARTS, CellGlob, parse_glob
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
-from dissect.cells.overrides import Override
+from dissect.cells.overriding import Override
 from dissect.cells.references import Reference, read_sets, references_of
 from dissect.cells.reported import ReportManifest, report_manifest
 from dissect.cells.resolve import expand

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
+from dissect.base.model import Model
 from dissect.config.catalog import Catalog
 from dissect.config.platform import Price
-from dissect.model import Model
 
 
 class Terms(Model):

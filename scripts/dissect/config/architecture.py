@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import PositiveFloat, PositiveInt
 
-from dissect.model import Model
+from dissect.base.model import Model
 
 LinearLayer = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 """Linear layers of a decoder layer, by the names of transformers' Llama."""

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import PositiveFloat, model_validator
 
-from dissect.model import Model
+from dissect.base.model import Model
 
 
 class Arrival(Model):

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
+from dissect.base.model import Model
 from dissect.config.kinds import Stage
 from dissect.config.layout import VIEW_AXES, VIEW_OF_STAGE, VIEW_QUANTITIES, Axis, CellAxis, QuantityName, ViewName
 from dissect.config.names import Name
-from dissect.model import Model
 
 CLAIMS = "claims"
 """Name of the table of verdicts."""

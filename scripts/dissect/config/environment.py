@@ -5,9 +5,9 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
+from dissect.base.model import Model
 from dissect.config.kinds import EnvironmentName, PythonMinor
 from dissect.config.names import Name
-from dissect.model import Model
 
 
 class Container(Model):

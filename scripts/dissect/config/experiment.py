@@ -4,12 +4,12 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
+from dissect.base.model import Model
 from dissect.config.arrival import Arrival
 from dissect.config.kinds import LETTER_STAGES, Engine, Framework, Policy, Stage, Suite
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, FigureLayout, Layout, PlatformTableLayout, ViewName
 from dissect.config.names import Names, check_unique
 from dissect.config.overrides import SamplingOverride, WorkloadOverride
-from dissect.model import Model
 
 Batch = PositiveInt | Literal["max"]
 

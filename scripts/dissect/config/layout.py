@@ -4,9 +4,9 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
+from dissect.base.model import Model
 from dissect.config.kinds import OperatorFamily
 from dissect.config.names import check_unique
-from dissect.model import Model
 
 CellAxis = Literal["platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch"]
 """What tells the cells of one table apart: the ids and sizes in its manifest."""
@@ -116,7 +116,7 @@ QuantityName = Literal[
     CollectiveQuantity,
     KernelQuantity,
 ]
-"""What a table can show; the view's module in ``dissect.tables`` says how each is computed and in which unit."""
+"""What a table can show; the view's module in ``dissect.present.tables`` has the formulas and units."""
 
 OperatorView = Literal["gemm", "memcpy", "collectives", "attention_kernels"]
 ViewName = Literal["training", "phases", "modules", "attention", "serving", "requests", OperatorView]
@@ -181,7 +181,7 @@ class TableLayout(Model):
     kind: Literal["pivot"]
     """Numbers of cells, arranged by their axes."""
     view: ViewName = "training"
-    """Which numbers: the view's module in ``dissect.tables`` lists its axes and quantities."""
+    """Which numbers: the view's module in ``dissect.present.tables`` lists its axes and quantities."""
     rows: Annotated[Axes, Field(min_length=1)]
     """Axes that make the rows, outermost first."""
     columns: Axes = []

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, PositiveInt
 
-from dissect.adapters import AnyAdapter
+from dissect.base.model import Model
+from dissect.config.adapters import AnyAdapter
 from dissect.config.errors import ConfigError, unknown
 from dissect.config.kinds import Quantization, ZeroStage
 from dissect.config.overrides import given
-from dissect.model import Model
 
 NAIVE = "Naive"
 """The method without any letter."""

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
+from dissect.base.model import Model
 from dissect.config.kinds import AttentionKernel, DType, Optimizer
-from dissect.model import Model
 
 
 class SamplingOverride(Model):

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
+from dissect.base.model import Model
 from dissect.config.environment import Environment, default_environments
 from dissect.config.kinds import (
     Device,
@@ -18,7 +19,6 @@ from dissect.config.kinds import (
 )
 from dissect.config.names import Name, Names
 from dissect.config.overrides import SamplingOverride
-from dissect.model import Model
 
 GresType = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 

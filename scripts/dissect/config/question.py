@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from dissect.base.model import Model
 from dissect.config.names import check_unique
-from dissect.model import Model
 
 AskedStage = Literal["pretrain", "finetune", "serve"]
 Percentile = Literal["p50", "p90", "p95", "p99"]

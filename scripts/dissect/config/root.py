@@ -4,11 +4,11 @@ from typing import Literal
 
 from pydantic import PositiveFloat
 
+from dissect.base.model import Model
 from dissect.config.kinds import Suite
 from dissect.config.names import Names
 from dissect.config.overrides import CellOverride
 from dissect.config.question import Comparison, Question
-from dissect.model import Model
 
 
 class Run(Model):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from dissect.model import Model
+from dissect.base.model import Model
 
 
 class InspectMetrics(Model):

@@ -5,9 +5,9 @@ from typing import Literal, Self
 
 from pydantic import NonNegativeFloat, PositiveInt, model_validator
 
-from dissect.metrics.estimate import Estimate
-from dissect.model import Model
-from dissect.outcome import Flag, Phase, Status
+from dissect.base.model import Model
+from dissect.base.outcome import Flag, Phase, Status
+from dissect.statistics.estimate import Estimate
 
 
 class Timing(Model):

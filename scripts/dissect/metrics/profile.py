@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat
 
-from dissect.metrics.estimate import Estimate
+from dissect.base.model import Model
+from dissect.base.outcome import Phase
 from dissect.metrics.training import TrainingMetrics
-from dissect.model import Model
-from dissect.outcome import Phase
+from dissect.statistics.estimate import Estimate
 
 Direction = Literal["forward", "recomputation", "backward", "optimizer"]
 """Recomputation is the forward work that the backward phase does once more."""

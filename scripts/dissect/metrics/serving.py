@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from dissect.model import Model
+from dissect.base.model import Model
 
 
 class RequestSamples(Model):

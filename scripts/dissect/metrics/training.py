@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from dissect.metrics.estimate import Estimate
-from dissect.model import Model
-from dissect.outcome import Phase, Status
+from dissect.base.model import Model
+from dissect.base.outcome import Phase, Status
+from dissect.statistics.estimate import Estimate
 
 
 class Trial(Model):

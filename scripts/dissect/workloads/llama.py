@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dissect.config.architecture import ModelArchitecture
 from dissect.config.kinds import AttentionKernel, DType
-from dissect.workloads.attention import IMPLEMENTATIONS
+from dissect.workloads.attention_kernels import IMPLEMENTATIONS
 
 if TYPE_CHECKING:
     import torch

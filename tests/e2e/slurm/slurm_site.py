@@ -15,7 +15,7 @@ import yaml
 from slurm_cluster import Cluster
 
 from clones import ROOT, new_clone
-from dissect.result import Result, read_result
+from dissect.results.result import Result, read_result
 
 LOOK_S = 3
 POLL = (f"--slurm-init-seconds-before-status-checks={LOOK_S}", f"--seconds-between-status-checks={LOOK_S}",

@@ -10,7 +10,7 @@ import pytest
 from slurm_cluster import Cluster
 from slurm_site import Run, Site, environment, new_site
 
-from dissect.store import Failure
+from dissect.results.store import Failure
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.slurm]
 

@@ -8,7 +8,7 @@ from slurm_cluster import Cluster
 from slurm_site import Run, Site, environment, new_site
 
 from clones import ROOT
-from dissect.result import TrainingMetrics
+from dissect.results.result import TrainingMetrics
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.slurm]
 

@@ -11,8 +11,8 @@ import pytest
 from slurm_cluster import Cluster
 from slurm_site import Run, Site, environment, interrupt, new_site
 
-from dissect.activity import slurm_jobs
-from dissect.preflight import refusals
+from dissect.cells.preflight import refusals
+from dissect.results.activity import slurm_jobs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.slurm]
 

@@ -1,0 +1,33 @@
+"""Cells that look at a node (Table I)."""
+
+from dataclasses import replace
+
+from dissect.base.runners import RUNNERS
+from dissect.cells import constraints
+from dissect.cells.cell import Cell, spec_and_key
+from dissect.cells.overriding import Override
+from dissect.cells.parts import environment_of, hardware_of, software_for
+from dissect.cells.point import Point
+from dissect.cells.software import launcher_of
+from dissect.cells.spec import InspectSpec
+from dissect.config.catalog import Catalog
+
+
+def inspect_cell(point: Point, catalog: Catalog, _: list[Override]) -> Cell:
+    """The cell at a point."""
+    platform = catalog.platforms[point.platform]
+    cell = Cell(
+        stage="inspect", platform=point.platform, model=point.model, framework=point.framework, method=point.method,
+        workload=f"n{point.n_gpus}", n_gpus=point.n_gpus, seq_len=None, batch=None,
+        launcher=launcher_of(environment_of(platform, "inspect", point.framework)),
+    )  # fmt: skip
+    if reason := constraints.runner_constraint("inspect", point.framework):
+        return replace(cell, unsupported=reason)
+    spec = InspectSpec(
+        framework=point.framework,
+        hardware=hardware_of(platform, point.platform, point.n_gpus, {}),
+        software=software_for(platform, "inspect", point.framework, catalog),
+        protocol=RUNNERS["inspect", point.framework].protocol,
+    )
+    canonical, key = spec_and_key(spec)
+    return replace(cell, canonical=canonical, key=key)

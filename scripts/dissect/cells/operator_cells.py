@@ -1,0 +1,59 @@
+"""Cells of the operators: one family's operator over a range of sizes."""
+
+from dataclasses import replace
+
+from dissect.base.runners import RUNNERS
+from dissect.cells import constraints
+from dissect.cells.cell import Cell, spec_and_key
+from dissect.cells.globs import NO_NAME
+from dissect.cells.overriding import Override, built, overrides_for
+from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling
+from dissect.cells.point import Point
+from dissect.cells.software import launcher_of
+from dissect.cells.spec import OperatorSpec, OperatorWorkload, Sampling
+from dissect.config.catalog import Catalog
+from dissect.config.overrides import given
+
+
+def operator_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> Cell:
+    """The cell at a point; its method is the operator. Raises ConfigError as ``training_cell`` does."""
+    platform = catalog.platforms[point.platform]
+    declared = {**given(point.experiment.workload), "batch": point.batch}
+    if point.framework in platform.workload.sizes:
+        declared["sizes"] = platform.workload.sizes[point.framework]
+    where = f"config/experiments/{point.name}.yaml: workload"
+    workload = built(OperatorWorkload, declared, where)
+    cell_id = point.id_with(_workload_name(workload, point.n_gpus))
+    changes = overrides_for(cell_id, overrides, "")
+    workload = built(OperatorWorkload, {**declared, **changes["workload"]}, where)
+    n_gpus = changes["hardware"].pop("n_gpus", point.n_gpus)
+    cell = Cell(
+        stage="operators", platform=point.platform, model=point.model, framework=point.framework, method=point.method,
+        workload=_workload_name(workload, n_gpus), n_gpus=n_gpus, seq_len=None,
+        batch=workload.batch if point.framework == "attention" else None,
+        launcher=launcher_of(environment_of(platform, "operators", point.framework)),
+    )  # fmt: skip
+    sampling = {**given(point.experiment.sampling), **stand_in_sampling(platform, Sampling), **changes["sampling"]}
+    reason = (
+        constraints.runner_constraint("operators", point.framework)
+        or constraints.operator_constraint(replace(point, n_gpus=n_gpus), platform, workload.dtype)
+        or constraints.hardware_constraint(platform, n_gpus)
+    )
+    if reason:
+        return replace(cell, unsupported=reason)
+    spec = OperatorSpec(
+        framework=point.framework,
+        operator=point.method,
+        hardware=hardware_of(platform, point.platform, n_gpus, changes["hardware"]),
+        software=software_for(platform, "operators", point.framework, catalog),
+        model=None if point.model == NO_NAME else catalog.models[point.model].architecture,
+        workload=workload,
+        sampling=built(Sampling, sampling, where),
+        protocol=RUNNERS["operators", point.framework].protocol,
+    )
+    canonical, key = spec_and_key(spec)
+    return replace(cell, canonical=canonical, key=key)
+
+
+def _workload_name(workload: OperatorWorkload, n_gpus: int) -> str:
+    return f"{workload.dtype}-b{workload.batch}-n{n_gpus}"

@@ -1,0 +1,112 @@
+"""Cells of the stage ``serve``: an engine, a policy, a model and a load."""
+
+from dataclasses import replace
+from typing import Any
+
+from dissect.base.runners import RUNNERS
+from dissect.cells import constraints
+from dissect.cells.cell import Cell, spec_and_key
+from dissect.cells.overriding import Override, Sections, built, overrides_for
+from dissect.cells.parts import environment_of, hardware_of, software_for
+from dissect.cells.point import Point
+from dissect.cells.site import ServingSite
+from dissect.cells.software import launcher_of, software_of
+from dissect.cells.spec import EngineSettings, ServeSampling, ServeSpec, ServeWorkload
+from dissect.config.catalog import Catalog
+from dissect.config.kinds import Engine
+from dissect.config.overrides import given
+from dissect.config.platform import Platform
+
+ADJUSTABLE: dict[Engine, set[str]] = {
+    "vllm": {"max_sequences", "memory_share", "chunked_prefill"},
+    "lightllm": {"max_sequences", "memory_share", "chunked_prefill"},
+    "tgi": {"max_sequences", "memory_share", "chunked_prefill"},
+    "sglang": {"max_sequences", "memory_share", "chunked_prefill"},
+    "transformers": {"memory_share"},
+}
+"""What the command line of an engine can set, of all that a policy aligns."""
+
+
+def serving_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> Cell:
+    """The cell at a point; its method is the policy. Raises ConfigError as ``training_cell`` does."""
+    platform = catalog.platforms[point.platform]
+    workload, n_gpus, changes = _workload(point, platform, overrides)
+    cell = Cell(
+        stage="serve", platform=point.platform, model=point.model, framework=point.framework, method=point.method,
+        workload=_workload_name(workload, n_gpus), n_gpus=n_gpus, seq_len=None, batch=None, launcher="",
+    )  # fmt: skip
+    where = f"config/experiments/{point.name}.yaml: the cell {cell.id}"
+    settings = built(EngineSettings, _settings(point, platform) | changes["settings"], where)
+    sampling = built(ServeSampling, _sampling(point, platform) | changes["sampling"], where)
+    architecture = catalog.models[point.model].architecture
+    engine = platform.environment_of(point.framework)
+    reason = (
+        constraints.runner_constraint("serve", point.framework)
+        or constraints.engine_constraint(point.framework, platform, engine, workload, n_gpus)
+        or constraints.hardware_constraint(platform, n_gpus)
+        or constraints.heads_constraint(architecture, n_gpus)
+        or constraints.sequence_constraint(
+            workload.input_tokens + workload.output_tokens, architecture.max_position_embeddings
+        )
+    )
+    if reason or engine is None:
+        return replace(cell, unsupported=reason)
+    environment = platform.environment | platform.serving.environment
+    spec = ServeSpec(
+        framework=point.framework,
+        hardware=hardware_of(platform, point.platform, n_gpus, {"environment": environment} | changes["hardware"]),
+        software=software_of(engine, catalog.locks),
+        client=software_for(platform, "serve", point.framework, catalog),
+        model=architecture,
+        settings=settings,
+        workload=workload,
+        sampling=sampling,
+        protocol=RUNNERS["serve", point.framework].protocol,
+    )
+    client = launcher_of(environment_of(platform, "serve", point.framework))
+    canonical, key = spec_and_key(spec)
+    return replace(
+        cell, canonical=canonical, key=key, launcher=ServingSite.of(platform.serving, engine).launcher(client)
+    )
+
+
+def _workload(point: Point, platform: Platform, overrides: list[Override]) -> tuple[ServeWorkload, int, Sections]:
+    """What is asked of the server, on how many GPUs, and what else overrides say of the cell."""
+    declared = {
+        "output_tokens": platform.output_tokens,
+        **given(point.experiment.workload),
+        **given(platform.workload.serving),
+        "arrival": point.arrival.model_dump(),
+    }
+    where = f"config/experiments/{point.name}.yaml: workload"
+    whole = point.experiment.axes.gpus == "all"
+    n_gpus = platform.serving.gpus.get(point.model, point.n_gpus) if whole else point.n_gpus
+    cell_id = point.id_with(_workload_name(built(ServeWorkload, declared, where), n_gpus))
+    changes = overrides_for(cell_id, overrides, "settings")
+    workload = built(ServeWorkload, declared | changes["workload"], where)
+    return workload, changes["hardware"].pop("n_gpus", n_gpus), changes
+
+
+def _settings(point: Point, platform: Platform) -> dict[str, Any]:
+    """``tuned``: the engine decides; ``aligned``: the platform does, for all engines alike, where they can be told.
+
+    So two policies that come out the same are one measurement.
+    """
+    settings: dict[str, Any] = dict.fromkeys(("max_sequences", "memory_share", "chunked_prefill"))
+    told = ADJUSTABLE[point.framework] - ({"memory_share"} if platform.device == "cpu" else set())
+    if point.method == "aligned":
+        settings |= {name: value for name, value in platform.serving.aligned.model_dump().items() if name in told}
+    return {**settings, "arguments": platform.serving.arguments.get(point.framework, [])}
+
+
+def _sampling(point: Point, platform: Platform) -> dict[str, Any]:
+    """Budgets; how steps are sampled means nothing here."""
+    declared = {**given(point.experiment.sampling), **given(platform.workload.sampling)}
+    return {name: value for name, value in declared.items() if name in ServeSampling.model_fields}
+
+
+def _workload_name(workload: ServeWorkload, n_gpus: int) -> str:
+    parts = [f"r{workload.requests}", f"i{workload.input_tokens}", f"o{workload.output_tokens}", workload.arrival.label]
+    parts += [] if workload.stream else ["whole"]
+    parts += ["calibrated"] if workload.calibrate else []
+    return "-".join([*parts, f"n{n_gpus}"])

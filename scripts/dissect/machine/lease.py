@@ -1,0 +1,65 @@
+"""The GPUs of a machine, each lent to one cell at a time, so that cells may be measured side by side."""
+
+import fcntl
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from dissect.cells.spec import Hardware
+from dissect.machine.nvml import NoNvml, devices
+
+FOLDER = Path(tempfile.gettempdir()) / f"llm-dissect-gpus-{os.getuid()}"
+"""One lock per GPU, for all clones of this user on this machine; other users are seen by NVML."""
+_LOOK_S = 0.5
+_LOG = logging.getLogger(__name__)
+
+
+@contextmanager
+def own_gpus(hardware: Hardware) -> Iterator[None]:
+    """Leave this process, and whatever it starts, only GPUs that no other cell uses: by CUDA_VISIBLE_DEVICES."""
+    try:
+        found = devices() if hardware.device == "cuda" else []
+    except NoNvml:
+        found = []
+    with leased([gpu.uuid for gpu in found], hardware.n_gpus // hardware.n_nodes) as places:
+        if found:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(str(found[place].index) for place in places)
+        yield
+
+
+@contextmanager
+def leased(names: Sequence[str], count: int, folder: Path = FOLDER) -> Iterator[list[int]]:
+    """Places in ``names`` of the first ``count`` that nobody holds, or of all where there are fewer; waits for them.
+
+    The kernel gives each back once this process and every rank that it forked have ended, however they ended.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    wanted, waited = min(count, len(names)), False
+    while True:
+        with ExitStack() as held:
+            places: list[int] = []
+            for place, name in enumerate(names):
+                if len(places) < wanted and _take(held, folder / name):
+                    places.append(place)
+            if len(places) == wanted:
+                yield places
+                return
+        # Those that were free are given back meanwhile: two cells that wait for each other's would wait for ever.
+        if not waited:
+            _LOG.info("waiting for %d of %d GPUs that other cells use", wanted - len(places), wanted)
+        waited = True
+        time.sleep(_LOOK_S)
+
+
+def _take(held: ExitStack, path: Path) -> bool:
+    """Lock one, until the stack is closed; False if somebody else has it."""
+    file = held.enter_context(path.open("wb"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

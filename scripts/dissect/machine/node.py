@@ -1,0 +1,56 @@
+"""The node that a cell runs on, as found before the launch, against what the platform declares."""
+
+from dataclasses import dataclass
+
+from dissect.cells.spec import Hardware
+from dissect.machine.nvml import Device, NoNvml, devices
+
+
+@dataclass(frozen=True)
+class Node:
+    """This machine."""
+
+    gpus: list[Device] | str
+    """Those that the ranks will use, or why none is looked at."""
+    mismatch: str | None
+    """How it differs from what the platform declares, in words."""
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """For the provenance."""
+        return {"hardware_mismatch": self.mismatch} if self.mismatch else {}
+
+
+def look_at_node(hardware: Hardware) -> Node:
+    """Read the GPUs; on ``cpu`` none is used and none can differ."""
+    try:
+        found = devices()
+    except NoNvml as error:
+        return Node(str(error), None if hardware.device == "cpu" else str(error))
+    if hardware.device == "cpu":
+        return Node("none is used: the cell runs on the CPU", None)
+    wanted = hardware.n_gpus // hardware.n_nodes
+    return Node(found[:wanted], mismatch(found, hardware.gpu_model, wanted, hardware.device_memory_bytes))
+
+
+def too_few_gpus(hardware: Hardware, node: Node) -> str | None:
+    """Why the ranks cannot run here, before anything is imported or compiled; without NVML nobody knows."""
+    wanted = hardware.n_gpus // hardware.n_nodes
+    if not isinstance(node.gpus, list) or len(node.gpus) >= wanted:
+        return None
+    return f"the cell needs {wanted} GPUs on this node, NVML finds {len(node.gpus)}"
+
+
+def mismatch(found: list[Device], gpu_model: str, n_gpus: int, memory_bytes: int) -> str | None:
+    """How the GPUs differ from what is declared for one node, in words, or None.
+
+    Datasheets round memory: 10 % either way is no difference.
+    """
+    wrong = [f"{n_gpus} GPUs are declared, {len(found)} found"] if len(found) < n_gpus else []
+    wrong += [f"GPU {gpu.index} is {gpu.name!r}, {gpu_model!r} is declared" for gpu in found if gpu.name != gpu_model]
+    wrong += [
+        f"GPU {gpu.index} has {gpu.memory_bytes / 2**30:.1f} GiB, {memory_bytes / 2**30:.1f} GiB are declared"
+        for gpu in found
+        if abs(gpu.memory_bytes / memory_bytes - 1) > 0.1
+    ]
+    return "; ".join(wrong) or None

@@ -1,0 +1,71 @@
+"""What is seen of one node while its ranks run: its GPUs, or its cores, and who else uses them."""
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dissect.base.model import Model
+from dissect.base.outcome import Flag
+from dissect.cells.spec import Hardware
+from dissect.machine.hostload import HostLoad
+from dissect.machine.node import Node
+from dissect.machine.nvml import GpuLoad, throttled
+from dissect.results.result import Gpu
+
+
+class Sight(Model):
+    """One node in the measured window."""
+
+    name: str
+    gpus: list[Gpu] | str
+    """One record per GPU, or a sentence why there is none."""
+    peak_memory_bytes: int | None
+    """Largest used memory of any GPU."""
+    other_processes: str
+    """Load of others, in words."""
+    disturbed: bool
+    """Whether that load is to be flagged."""
+    mismatch: str | None
+    """How the node differs from what the platform declares."""
+
+    def doubts(self) -> dict[Flag, bool]:
+        """The flags of the machine."""
+        return {
+            Flag.THROTTLED: not isinstance(self.gpus, str) and throttled(self.gpus),
+            Flag.OTHER_PROCESSES: self.disturbed,
+            Flag.HARDWARE_MISMATCH: self.mismatch is not None,
+        }
+
+
+@dataclass
+class Lookout:
+    """The watchers of one node; a new one for every attempt."""
+
+    node: Node
+    gpu: GpuLoad | None
+    host: HostLoad | None
+
+    @property
+    def watchers(self) -> Sequence[GpuLoad | HostLoad]:
+        """Those that there are."""
+        return [load for load in (self.gpu, self.host) if load is not None]
+
+    def sight(self, start: float, end: float) -> Sight:
+        """What they saw between two moments, CLOCK_MONOTONIC."""
+        load = self.gpu or self.host
+        others, disturbed = load.others(start, end) if load else (f"not seen: {self.node.gpus}", False)
+        return Sight(
+            name=os.environ.get("SLURMD_NODENAME") or platform.node(),
+            gpus=self.gpu.gpus(start, end) if self.gpu else str(self.node.gpus),
+            peak_memory_bytes=self.gpu.peak_bytes() if self.gpu else None,
+            other_processes=others,
+            disturbed=disturbed,
+            mismatch=self.node.mismatch,
+        )
+
+
+def lookout(node: Node, hardware: Hardware) -> Lookout:
+    """The watchers for this hardware."""
+    gpu = GpuLoad(node.gpus) if isinstance(node.gpus, list) else None
+    return Lookout(node, gpu, HostLoad() if hardware.device == "cpu" else None)

@@ -1,0 +1,227 @@
+"""The life of a cell: lock, publish what is there, else decide, measure, write and publish."""
+
+import logging
+import os
+import re
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Never
+
+from dissect.base.outcome import Phase, Status
+from dissect.cells.spec import InspectSpec, OperatorSpec, ServeSpec, Spec, TrainingSpec, canonical_spec, spec_key
+from dissect.results.activity import announced
+from dissect.results.result import Result, parse_result
+from dissect.results.store import Entry, Failure, Store
+
+if TYPE_CHECKING:
+    from dissect.machine.node import Node
+    from dissect.ranks.measurement import Measurement
+
+_LOG = logging.getLogger(__name__)
+_THREADS = re.compile(r"\w+_(NUM|MAXIMUM)_THREADS")
+
+
+class CellFailed(RuntimeError):
+    """The cell was not measured; the message says why, and the log more."""
+
+    def __init__(self, reason: str, phase: Phase | None = None) -> None:
+        super().__init__(reason)
+        self.phase = phase
+
+
+class Interrupted(BaseException):
+    """A signal asked the parent to end; the ranks end with it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.number = number
+
+
+def measure_cell(spec: Spec, store: Store, output: Path, remeasure: bool, launcher: str) -> Result:
+    """Publish the cell's result, measuring it only if the store has no valid one or ``remeasure`` asks for it.
+
+    ``launcher`` is the command that starts this Python, for the cell's other nodes.
+
+    Raises :class:`CellFailed` (recorded, nothing published) and ``store.KeyCollision``.
+    """
+    canonical = canonical_spec(spec)
+    entry = store.entry(spec_key(canonical))
+    with entry.locked():
+        entry.claim(canonical)
+        if remeasure:
+            entry.forget()
+        result = entry.result()
+        if result is None:
+            with announced(entry, output, entry.next_attempt()):
+                result = _measure_and_store(spec, store, entry, launcher)
+        entry.publish(output)
+    return result
+
+
+def _measure_and_store(spec: Spec, store: Store, entry: Entry, launcher: str) -> Result:
+    attempt = entry.next_attempt()
+    _LOG.info("%s: measuring, attempt %d; log: %s", entry.key, attempt, entry.log_path)
+    try:
+        with _interruptible():
+            with _output_to(entry.log_path, attempt):
+                result, measurement = _measure(spec, store, entry, attempt, launcher)
+            entry.write(result, measurement.samples, measurement.files)
+    except (Exception, Interrupted) as error:
+        failure = error if isinstance(error, CellFailed) else CellFailed(_sentence(error))
+        with suppress(OSError):  # a full disk must not hide the reason
+            entry.write_failure(
+                Failure(
+                    attempt=attempt,
+                    phase=failure.phase,
+                    reason=str(failure),
+                    log=str(entry.log_path),
+                    failed_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                )
+            )
+        if isinstance(error, Interrupted):
+            raise
+        raise failure from error
+    return result
+
+
+def _sentence(error: BaseException) -> str:
+    from dissect.ranks.messages import describe
+
+    return str(error) if isinstance(error, Interrupted) else describe(error)
+
+
+def _measure(spec: Spec, store: Store, entry: Entry, attempt: int, launcher: str) -> "tuple[Result, Measurement]":
+    """Run the cell; the result is read back from its own JSON, so that what is written is known to be valid."""
+    start = time.monotonic()
+    measurement = _decide_or_run(spec, store, entry, launcher)
+    if measurement.status is Status.FAILED:
+        raise CellFailed(measurement.reason or "no reason was given", measurement.phase)
+    from dissect.results import provenance
+
+    launched = measurement.status is not Status.SKIPPED_OOM
+    durations = measurement.durations.model_copy(update={"total_s": time.monotonic() - start})
+    result = Result(
+        key=entry.key,
+        spec=spec,
+        status=measurement.status,
+        phase=measurement.phase,
+        reason=measurement.reason,
+        metrics=measurement.metrics,
+        flags=list(measurement.flags),
+        attempts=attempt,
+        durations=durations,
+        provenance=provenance.collect(measurement.gpus, measurement.other_processes, measurement.notes)
+        if launched
+        else None,
+    )
+    return parse_result(result.model_dump_json().encode()), measurement
+
+
+def _decide_or_run(spec: Spec, store: Store, entry: Entry, launcher: str) -> "Measurement":
+    """What can be known without running, else what running it shows."""
+    from dissect.machine.lease import own_gpus
+    from dissect.machine.node import look_at_node
+    from dissect.ranks.measurement import Measurement
+    from dissect.ranks.runner import load_inspector
+    from dissect.results.provenance import software_mismatch
+
+    if isinstance(spec, TrainingSpec):
+        from dissect.stages.training.siblings import certain_oom
+
+        if sentence := certain_oom(spec, store):
+            return Measurement(Status.SKIPPED_OOM, reason=sentence)
+    if sentence := software_mismatch(spec.client if isinstance(spec, ServeSpec) else spec.software):
+        return Measurement(Status.INVALID, reason=sentence)
+    _set_environment(spec)
+    if isinstance(spec, InspectSpec):
+        return load_inspector(spec).inspect(look_at_node(spec.hardware))
+    with own_gpus(spec.hardware):
+        return _run(spec, store, entry, look_at_node(spec.hardware), launcher)
+
+
+def _run(
+    spec: TrainingSpec | ServeSpec | OperatorSpec, store: Store, entry: Entry, node: "Node", launcher: str
+) -> "Measurement":
+    """Measure, each kind of cell in its way. Imports the heavy libraries at the very end."""
+    workdir, deadline = entry.folder / "ranks", time.monotonic() + spec.sampling.budget_s
+    if isinstance(spec, ServeSpec):
+        from dissect.stages.serving.measure import measure_server
+
+        return measure_server(spec, node, entry.folder, deadline)
+    if isinstance(spec, TrainingSpec):
+        from dissect.stages.training.measure import measure_training
+
+        return measure_training(spec, node, store, workdir, deadline, launcher)
+    from dissect.stages.operators.measure import measure_operator
+
+    return measure_operator(spec, node, workdir, deadline, launcher)
+
+
+def _set_environment(spec: Spec) -> None:
+    """Before any library is imported: the launch environment of the spec, and what keeps imports off the device.
+
+    Snakemake sets ``MKL_NUM_THREADS`` and its like to the cores of the job. Two ranks that each run as many threads
+    fight over the cores and spin, so only what the platform declares counts.
+    """
+    for name in filter(_THREADS.fullmatch, list(os.environ)):
+        del os.environ[name]
+    os.environ.update(spec.hardware.environment)
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # torch.cuda.is_available() without a context: fork stays safe
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's order
+
+
+@contextmanager
+def _output_to(log: Path, attempt: int) -> Iterator[None]:
+    """Send what this process and its children print to the log, where earlier attempts are kept."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    with log.open("ab") as file:
+        file.write(f"=== attempt {attempt}, {datetime.now(UTC).isoformat(timespec='seconds')}\n".encode())
+        file.flush()
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a killed rank must not take its last lines with it
+    try:
+        yield
+    except Exception:
+        with suppress(OSError):  # the log's disk may be full
+            traceback.print_exc()
+        raise
+    finally:
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        for number, descriptor in zip((1, 2), saved, strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn the first signal that asks to end into :class:`Interrupted`, and ignore the next ones meanwhile.
+
+    Signals that the caller had ignored (``nohup``) stay so.
+    """
+    numbers = [n for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+
+    def interrupt(number: int, _: FrameType | None) -> Never:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

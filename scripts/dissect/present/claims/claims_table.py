@@ -1,0 +1,186 @@
+"""The table of verdicts: one row per claim, one column per platform."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dissect.cells.manifest import Manifest
+from dissect.config.claims import Claim, Expected, OrderCheck, OutcomeCheck, PairCheck, Where
+from dissect.config.layout import ViewName
+from dissect.present.claims.decide import Finding, decide
+from dissect.present.claims.select import Gap, Row
+from dissect.present.tables.grid import Entry, Grid
+from dissect.present.tables.labels import FRAMEWORKS
+from dissect.present.tables.render import html, latex, markdown
+from dissect.present.tables.table import Table
+from dissect.present.tables.tidy import plain_rows, read_records, tidy_frame, to_csv
+from dissect.present.tables.views import VIEWS
+from dissect.statistics.numbers import Number, Verdict
+
+NUMBER = ("", "_low", "_high")
+COLUMNS = [
+    "id", "item", "stage", "stated_for", "certainty", "source", "says", "check", "quantity", "platform", "case",
+    "verdict", "unit", *(f"{name}{end}" for name in ("first", "second", "result") for end in NUMBER), "expected_low",
+    "expected_high", "numbers", "reason", "missing", "flags", "keys",
+]  # fmt: skip
+DERIVED_HEADERS = {
+    "scaling_efficiency": "Scaling efficiency (%)",
+    "overlapped_compute_share": "Compute kernels' share without exposed communication (%)",
+}
+PAIRS = {"ratio": ", {of} over {to}", "change": ", {of} against {to}, %", "difference": ", {of} minus {to}"}
+"""Kind of check -> what it does with its two numbers."""
+CERTAINTY = "Certainty of what the paper says: T quoted from it, S from a summary, N from somebody's note."
+RULES = (
+    "Holds and does not hold: decided with the 95 % intervals, which are combined end against end; cannot tell: they "
+    "overlap, or reach across the end of what is expected; in a list of cases all that are measured must hold."
+)
+
+
+def build_claims(manifest: Manifest, project: Path) -> Table:
+    """Decide every claim on every platform of the manifest.
+
+    Raises:
+        ResultError: a result is missing or broken.
+    """
+    found = list(findings(manifest, project))
+    grids = [grid for grid in (_each_platform(manifest, found), _between_platforms(manifest, found)) if grid.entries]
+    frame = pd.DataFrame([row for finding in found for row in _csv_rows(finding)], columns=COLUMNS, dtype=object)
+    return Table(to_csv(frame), markdown(grids), latex(grids), html(grids))
+
+
+def findings(manifest: Manifest, project: Path) -> Iterator[Finding]:
+    """Every claim on every platform that it is about, in the order of the file."""
+    claims = {name: Claim.model_validate(claim) for name, claim in manifest.layout["claims"].items()}
+    stand_ins: dict[str, list[str]] = manifest.layout["stand_ins"]
+    rows = _rows_by_view(manifest, project, {claim.view for claim in claims.values()})
+    for name, claim in claims.items():
+        for platform in claim.platforms[:1] or manifest.platforms:
+            yield decide(name, claim, platform, rows[claim.view], VIEWS[claim.view], stand_ins)
+
+
+def check_text(claim: Claim) -> str:
+    """How a claim is decided, in short."""
+    check = claim.check
+    if isinstance(check, OutcomeCheck):
+        return "runs out of memory" if check.outcome == "oom" else "runs"
+    name = DERIVED_HEADERS.get(check.quantity) or _header(claim.view, check.quantity)
+    if isinstance(check, OrderCheck):
+        return f"{name}: {_side(check.more)} above {_side(check.less)}"
+    what = PAIRS[check.kind].format(of=_side(check.of), to=_side(check.to)) if isinstance(check, PairCheck) else ""
+    return f"{name}{what}: {_expectation(check)}"
+
+
+def _rows_by_view(manifest: Manifest, project: Path, views: set[ViewName]) -> Mapping[ViewName, Sequence[Row]]:
+    """Tidy rows; a cell stands in those of every view, with numbers in its own."""
+    records = read_records(manifest, project)
+    return {view: plain_rows(tidy_frame(records, VIEWS[view])) for view in views}
+
+
+def _header(view: ViewName, quantity: str) -> str:
+    known = VIEWS[view].by_name[quantity]
+    return f"{known.header} ({known.unit})" if known.unit else known.header
+
+
+def _side(where: Where) -> str:
+    return ", ".join(FRAMEWORKS.get(str(value), str(value)) for value in where.values()) or "all"
+
+
+def _expectation(expected: Expected) -> str:
+    if expected.about is not None:
+        return f"{expected.about:g} ± {expected.tolerance:g}"
+    low, high = expected.ends
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}"
+    return f"at least {low:g}" if low is not None else f"at most {high:g}"
+
+
+def _each_platform(manifest: Manifest, found: list[Finding]) -> Grid:
+    own = [finding for finding in found if not finding.claim.platforms]
+    by_place = {(finding.claim_id, finding.platform): _entry(finding) for finding in own}
+    return Grid(
+        name=manifest.name,
+        title=manifest.title,
+        caption=manifest.caption,
+        row_names=("Claim", "Item", "The paper says", "Said of", "Certainty", "Checked as"),
+        rows=_labels(own),
+        columns=[(facts.label,) for facts in manifest.platforms.values()],
+        entries=[
+            [by_place[name, platform] for platform in manifest.platforms]
+            for name in dict.fromkeys(finding.claim_id for finding in own)
+        ],
+        alignment="left",
+        remarks=[CERTAINTY, RULES, *_stand_ins(manifest)],
+    )
+
+
+def _between_platforms(manifest: Manifest, found: list[Finding]) -> Grid:
+    between = [finding for finding in found if finding.claim.platforms]
+    return Grid(
+        name=f"{manifest.name}_between_platforms",
+        title=f"{manifest.title} (between platforms)",
+        caption=manifest.caption,
+        row_names=("Claim", "Item", "The paper says", "Said of", "Certainty", "Checked as"),
+        rows=_labels(between),
+        columns=[("Verdict",)],
+        entries=[[_entry(finding)] for finding in between],
+        alignment="left",
+        remarks=[CERTAINTY, RULES],
+    )
+
+
+def _labels(found: list[Finding]) -> list[tuple[str, ...]]:
+    claims = {finding.claim_id: finding.claim for finding in found}
+    return [
+        (name, claim.item, claim.says, claim.stated_for, claim.certainty, check_text(claim))
+        for name, claim in claims.items()
+    ]
+
+
+def _entry(finding: Finding) -> Entry:
+    """The verdict with its numbers; below the table, what is missing and why."""
+    texts = [f"{case.label}: {case.text}" if case.label else case.text for case in finding.cases if case.text]
+    notes = _gaps([case.gap for case in finding.cases if case.gap])
+    if finding.verdict is not Verdict.NOT_MEASURED:
+        notes += [flag for case in finding.cases for flag in case.flags]
+    return Entry(": ".join(filter(None, (finding.verdict, "; ".join(texts)))), tuple(dict.fromkeys(notes)))
+
+
+def _gaps(gaps: list[Gap]) -> list[str]:
+    """One sentence per reason."""
+    missing: dict[str, list[str]] = {}
+    for gap in gaps:
+        missing.setdefault(gap.reason, []).extend(gap.missing)
+    return [f"not measured: {', '.join(dict.fromkeys(ids))} ({reason})" for reason, ids in missing.items()]
+
+
+def _stand_ins(manifest: Manifest) -> list[str]:
+    stand_ins: Mapping[str, list[str]] = manifest.layout["stand_ins"]
+    return [
+        f"{facts.label} runs {', '.join(stand_ins[platform])} in place of the paper's models."
+        for platform, facts in manifest.platforms.items()
+        if stand_ins[platform]
+    ]
+
+
+def _csv_rows(finding: Finding) -> Iterator[dict[str, Any]]:
+    claim, check = finding.claim, finding.claim.check
+    low, high = check.ends if isinstance(check, Expected) else (None, None)
+    for case in finding.cases:
+        first, second = (*case.numbers, None, None)[:2]
+        yield {
+            "id": finding.claim_id, "item": claim.item, "stage": claim.stage, "stated_for": claim.stated_for,
+            "certainty": claim.certainty, "source": claim.source, "says": claim.says, "check": check_text(claim),
+            "quantity": getattr(check, "quantity", None), "platform": finding.platform, "case": case.label,
+            "verdict": case.verdict.value, "unit": case.unit, **_ends("first", first), **_ends("second", second),
+            **_ends("result", case.result), "expected_low": low, "expected_high": high, "numbers": case.text,
+            "reason": case.gap.reason if case.gap else None,
+            "missing": ";".join(case.gap.missing) if case.gap else None,
+            "flags": ";".join(case.flags), "keys": ";".join(filter(None, case.keys)),
+        }  # fmt: skip
+
+
+def _ends(name: str, number: Number | None) -> dict[str, float | None]:
+    values = (number.value, number.low, number.high) if number else (None, None, None)
+    return {f"{name}{end}": value for end, value in zip(NUMBER, values, strict=True)}

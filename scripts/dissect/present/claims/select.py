@@ -1,0 +1,168 @@
+"""The number that one side of a claim is about, or why there is none."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from dissect.base.outcome import Flag, Status
+from dissect.config.claims import Claim, DerivedQuantity, Where, fits
+from dissect.config.layout import Axis
+from dissect.present.tables.columns import Quantity
+from dissect.present.tables.marks import short_mark
+from dissect.present.tables.scaling import efficiencies
+from dissect.present.tables.view import View
+from dissect.statistics.numbers import Number
+
+Row = Mapping[str, Any]
+
+SCALING: DerivedQuantity = "scaling_efficiency"
+OTHER_GPUS = "the cells ran on different GPUs, so a part of the difference may be the machines'"
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one side of a claim was found to be."""
+
+    rows: tuple[Row, ...]
+    """Of the cells that it speaks of; those that nothing tells apart are all there."""
+    pattern: str
+    """Glob over the ids of the cells that it speaks of."""
+
+    @property
+    def ids(self) -> list[str]:
+        """Readable ids of the cells."""
+        return list(dict.fromkeys(cell_id(row) for row in self.rows))
+
+    @property
+    def flags(self) -> list[str]:
+        """Why there is reason to doubt their numbers."""
+        return list(dict.fromkeys(name for row in self.rows for name in str(row["flags"] or "").split(";") if name))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Why there is no number."""
+
+    reason: str
+    missing: tuple[str, ...]
+    """Ids of the cells that it lacks, or globs over them."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a quantity is read from the rows of a side, and shown."""
+
+    unit: str
+    read: Callable[[Sequence[Row]], Number | None]
+    of_several: bool = False
+    """Whether it is one number of several cells."""
+
+
+def cell_id(row: Row) -> str:
+    """The readable id of a row's cell."""
+    return "/".join(str(row[name]) for name in ("stage", "platform", "model", "framework", "method", "workload"))
+
+
+def side_of(
+    rows: Sequence[Row], claim: Claim, wanted: Where, platform: str, stand_ins: Mapping[str, list[str]]
+) -> Side:
+    """The rows that have what is wanted, on ``platform`` unless the claim names its own.
+
+    One's own cells go before reference results of the same platform, and what is said of a machine is said of all its
+    GPUs: of several counts the largest is taken, unless the quantity is about all of them.
+    """
+    named = wanted.get("platform")
+    here = [row for row in rows if (_bare(row["platform"]) == named if named else row["platform"] == platform)]
+    others = {axis: value for axis, value in wanted.items() if axis != "platform"}
+    found = [row for row in here if fits(row, claim.stage, others, stand_ins[row["platform"]])]
+    if named:
+        found = [row for row in found if not row["reference"]] or found
+    if getattr(claim.check, "quantity", None) != SCALING:
+        found = [row for row in found if row["n_gpus"] == max(other["n_gpus"] for other in found)]
+    run = stand_ins.get(str(named or platform), [])
+    model: Where = {"model": run[0] if len(run) == 1 else "*"} if run else {}
+    return Side(tuple(found), _pattern(claim.stage, platform, {**wanted, **model}))
+
+
+def no_cell(side: Side) -> Gap:
+    """Why there is nothing on a side; ``<platform>@<set>`` is one of a set of reference results."""
+    shipped = "@" in side.pattern
+    reason = "the reference results have no such cell" if shipped else "no experiment plans such a cell"
+    return Gap(reason, (side.pattern,))
+
+
+def number_of(side: Side, measure: Measure) -> Number | Gap:
+    """The one number of a side."""
+    if not side.rows:
+        return no_cell(side)
+    rows = side.rows
+    if without := [row for row in rows if row["status"] != Status.OK]:
+        reasons = dict.fromkeys(ending(row) for row in without)
+        return Gap("; ".join(reasons), tuple(dict.fromkeys(cell_id(row) for row in without)))
+    if len(rows) > 1 and not measure.of_several:
+        return Gap("several numbers fit, the claim does not say which", tuple(dict.fromkeys(map(cell_id, rows))))
+    return measure.read(rows) or Gap("the machine or the cells do not give this number", tuple(map(cell_id, rows)))
+
+
+def ending(row: Row) -> str:
+    """How a cell without numbers ended."""
+    phase = f" ({row['phase']})" if row["phase"] else ""
+    return f"{short_mark(row['status'])}{phase}" + ("" if row["status"] == Status.OOM else f": {row['reason']}")
+
+
+def measure_of(quantity: str, view: View) -> Measure:
+    """How a claim's quantity is read: as shown in tables, so percent stay percent."""
+    if quantity == SCALING:
+        return Measure("%", _scaling_efficiency, of_several=True)
+    if quantity == "overlapped_compute_share":
+        return Measure("%", _overlapped_compute_share)
+    known = view.by_name[quantity]
+    return Measure(known.unit, lambda rows: _shown(rows[0], known))
+
+
+def doubts(sides: Sequence[Side]) -> list[str]:
+    """Sentences about flags of the cells, and about GPUs that cells of one platform do not share."""
+    flags = dict.fromkeys(Flag(name).meaning for side in sides for name in side.flags)
+    rows = [row for side in sides for row in side.rows if row["gpus"]]
+    return [*flags, *([OTHER_GPUS] if any(_apart(*pair) for pair in combinations(rows, 2)) else [])]
+
+
+def _apart(one: Row, other: Row) -> bool:
+    gpus = [{*str(row["gpus"]).split(";")} for row in (one, other)]
+    return one["platform"] == other["platform"] and gpus[0].isdisjoint(gpus[1])
+
+
+def _shown(row: Row, quantity: Quantity) -> Number | None:
+    if row[quantity.name] is None:
+        return None
+    names = [quantity.name + end for end in (("", "_low", "_high") if quantity.interval else ("",) * 3)]
+    return Number(*(row[name] * quantity.scale for name in names))
+
+
+def _scaling_efficiency(rows: Sequence[Row]) -> Number | None:
+    points = efficiencies(pd.DataFrame(rows))
+    return Number(points[-1].efficiency, points[-1].low, points[-1].high) if len(points) > 1 else None
+
+
+def _overlapped_compute_share(rows: Sequence[Row]) -> Number | None:
+    row = rows[0]
+    rest = row["phase_time_s"] - row["communication_exposed_s"]
+    share = 100 * row["compute_time_s"] / rest if rest > 0 else None
+    return None if share is None else Number(share, share, share)
+
+
+def _bare(platform: str) -> str:
+    """Without the name of a set of reference results."""
+    return platform.partition("@")[0]
+
+
+def _pattern(stage: str, platform: str, wanted: Where) -> str:
+    """Such as ``pretrain/h200/llama2-7b/megatron/Naive/*-b1-*``."""
+    names: tuple[Axis, ...] = ("model", "framework", "method")
+    batch, n_gpus = wanted.get("batch"), wanted.get("n_gpus", "*")
+    workload = f"*-b{batch}-" if batch else "*-"
+    parts = [stage, wanted.get("platform", platform), *(wanted.get(axis, "*") for axis in names)]
+    return "/".join(map(str, parts)) + f"/{workload}" + ("*" if n_gpus == "*" else f"n{n_gpus}")

@@ -1,0 +1,111 @@
+"""The two sets of cells: this clone's results, files of ``export``, sets of reference results, one platform of any."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dissect.cells.exported import MANIFEST
+from dissect.cells.globs import CellGlob, parse_glob
+from dissect.cells.references import SETS_DIR
+from dissect.cells.study import published_paths
+from dissect.config.catalog import Catalog
+from dissect.config.errors import ConfigError, listed, unknown
+from dissect.config.question import OneOrMore, names
+from dissect.present.compare.readings import Measurement, measurement
+from dissect.results.exchange import Shared, read_export, read_unpacked
+from dissect.results.store import Store
+
+OURS = "results"
+STORE_DIR = "results/store"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One set of cells."""
+
+    name: str
+    """As a folder may be called."""
+    cells: Mapping[str, list[Measurement]]
+    """Id -> its runs, several where several sources have it."""
+
+    @property
+    def platforms(self) -> set[str]:
+        """Of its cells."""
+        return {cell_id.split("/")[1] for cell_id in self.cells}
+
+
+def read_side(key: str, given: OneOrMore, catalog: Catalog, project: Path, command_line: Mapping[str, Any]) -> Side:
+    """All measured cells of a side that ``select`` matches.
+
+    Raises:
+        ConfigError: the side is not given, or names what is not there.
+        ExchangeError: a file is no export, or was changed.
+    """
+    where = f"--config {key}"
+    if not names(given):
+        raise ConfigError(f"{where}: found nothing, expected {_expected(project)}")
+    glob = parse_glob(catalog.root.select, catalog, "--config select") if catalog.root.select else None
+    cells: dict[str, list[Measurement]] = {}
+    for source in names(given):
+        platform, name = _split(source, catalog, where)
+        for cell_id, shared in _source(name, project, command_line, where):
+            if platform in (None, cell_id.split("/")[1]) and (glob is None or glob.matches(cell_id)):
+                cells.setdefault(cell_id, []).append(
+                    measurement(cell_id, shared.result, shared.files.get("steps.jsonl"))
+                )
+    if not cells:
+        raise ConfigError(f"{where}: found no finished cell in '{' '.join(names(given))}'{_that_matches(glob)}")
+    return Side(_folder_name(names(given)), cells)
+
+
+def _that_matches(glob: CellGlob | None) -> str:
+    return f" that '{glob.text}' matches" if glob else ""
+
+
+def _split(source: str, catalog: Catalog, where: str) -> tuple[str | None, str]:
+    """``h200@results`` -> (h200, results)."""
+    platform, at, name = source.partition("@")
+    if not at:
+        return None, source
+    if platform not in catalog.platforms:
+        raise unknown(where, "platform", platform, catalog.platforms)
+    return platform, name
+
+
+def _source(name: str, project: Path, command_line: Mapping[str, Any], where: str) -> list[tuple[str, Shared]]:
+    if name == OURS:
+        return _ours(project, command_line)
+    if (project / SETS_DIR / name / MANIFEST).is_file():
+        return [(shared.id, shared) for shared in read_unpacked(project / SETS_DIR / name).values()]
+    if (project / name).is_file():
+        return [(shared.id, shared) for shared in read_export(project / name).values()]
+    raise ConfigError(f"{where}: found '{name}', expected {_expected(project)}")
+
+
+def _expected(project: Path) -> str:
+    sets = [path.parent.name for path in (project / SETS_DIR).glob(f"*/{MANIFEST}")]
+    return f"'{OURS}', a file of snakemake export, or a set of reference results (known are {listed(sets)})"
+
+
+def _ours(project: Path, command_line: Mapping[str, Any]) -> list[tuple[str, Shared]]:
+    """Every finished cell that this configuration describes, on any platform and in either suite."""
+    store, found = Store(project / STORE_DIR), []
+    for key, paths in published_paths(project, command_line).items():
+        entry = store.entry(key)
+        if result := entry.peek():
+            steps = entry.folder / "steps.jsonl"
+            files = {steps.name: steps.read_bytes()} if steps.exists() else {}
+            found += [(_id_of(path), Shared(_id_of(path), "", result, files)) for path in paths]
+    return found
+
+
+def _id_of(path: str) -> str:
+    """From ``results/cells/<id>/<key>.json``."""
+    return "/".join(Path(path).parts[2:-1])
+
+
+def _folder_name(sources: list[str]) -> str:
+    stems = [re.sub(r"(\.tar)?\.gz$", "", Path(source).name) for source in sources]
+    return re.sub(r"[^A-Za-z0-9._@+-]+", "-", "+".join(stems))

@@ -1,0 +1,237 @@
+"""The answer to a question: settings in order, ties said, and all that is not known. From candidates alone."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+from typing import Any
+
+import pandas as pd
+
+from dissect.base.outcome import Status
+from dissect.config.question import Objective, Question, names
+from dissect.present.recommend.candidates import NOT_MEASURED, UNSUPPORTED
+from dissect.present.tables.tidy import plain_rows
+
+Row = Mapping[str, Any]
+OUT_OF_MEMORY = (Status.OOM, Status.SKIPPED_OOM)
+NEAREST = 3
+HIGHER_IS_BETTER: tuple[Objective, ...] = ("throughput",)
+
+
+class Standing(StrEnum):
+    """Where a cell stands in the answer."""
+
+    BEST = "best"
+    TIED = "no difference to the best"
+    UNTESTED = "behind the best, without an interval to tell by how much"
+    BEHIND = "behind the best"
+    OVER = "beyond a limit"
+    OUT_OF_MEMORY = "does not fit"
+    UNKNOWN = "not known"
+    IMPOSSIBLE = "unsupported"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One bound of a question on a column of the candidates."""
+
+    column: str
+    most: float | None = None
+    least: float | None = None
+
+    def excess(self, row: Row) -> float:
+        """How many times the row is beyond the bound; up to 1 it keeps within."""
+        value: float = row[self.column]
+        return value / self.most if self.most else (self.least or 0.0) / max(value, 1e-300)
+
+    def is_close(self, row: Row) -> bool:
+        """Whether the bound lies within the interval of the row's number."""
+        low, high = row.get(f"{self.column}_low"), row.get(f"{self.column}_high")
+        bound = self.most or self.least
+        return low is not None and high is not None and bound is not None and low < bound < high
+
+
+@dataclass(frozen=True)
+class Standings:
+    """One cell in the answer."""
+
+    row: Row
+    standing: Standing
+    reason: str = ""
+    """Why it is beyond a limit, does not fit, or is not known."""
+    excess: float = 0.0
+    """Beyond which limit it is furthest, as a multiple of that limit."""
+    close: tuple[str, ...] = ()
+    """Columns whose limit lies within their interval: noise could decide otherwise."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Settings that do the same work, best first."""
+
+    work: str
+    stand_in: str | None
+    """The model that ran in place of the one that was asked for."""
+    found: Sequence[Standings]
+    over: Sequence[Standings]
+    """Those beyond a limit, nearest first."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known, and what is not."""
+
+    question: Question
+    column: str
+    """What settings were ranked by."""
+    rankings: Sequence[Ranking]
+    """By work; those of the model itself before those of models that stand in for it."""
+    out_of_memory: Sequence[Standings]
+    """Known: they do not fit."""
+    unknown: Sequence[Standings]
+    impossible: Sequence[Standings]
+    never_planned: Sequence[str]
+    """Globs over settings that no table plans, though each of their parts is planned elsewhere."""
+
+    @property
+    def standings(self) -> list[Standings]:
+        """All cells that the question is about."""
+        ranked = [cell for ranking in self.rankings for cell in (*ranking.found, *ranking.over)]
+        return [*ranked, *self.out_of_memory, *self.unknown, *self.impossible]
+
+
+def column_of(question: Question) -> str:
+    """The column of the candidates that a question ranks by."""
+    serves = question.stage == "serve"
+    columns: dict[Objective, str] = {
+        "throughput": "tokens_per_s_per_gpu",
+        "time": f"latency_{question.percentile}_s" if serves else "seconds_per_million_tokens",
+        "cost": "cost_per_million_tokens",
+        "energy": "joules_per_token",
+        "memory": "memory_gib",
+    }
+    return columns[question.objective]
+
+
+def limits_of(question: Question) -> list[Limit]:
+    """Every bound that the question sets."""
+    most = {"memory_gib": question.memory_gb} | {
+        f"{time}_{question.percentile}_s": getattr(question, f"max_{time}_s") for time in ("ttft", "tpot", "latency")
+    }
+    limits = [Limit(column, most=bound) for column, bound in most.items() if bound is not None]
+    least = question.min_tokens_per_s
+    return limits + ([Limit("tokens_per_s", least=least)] if least is not None else [])
+
+
+def answer(question: Question, candidates: pd.DataFrame) -> Answer:
+    """Rank what was measured under the question's limits; stage and model must be given, prices comparable."""
+    rows = plain_rows(candidates)
+    asked = [row for row in rows if _is_asked(question, row)]
+    column, limits = column_of(question), limits_of(question)
+    placed = [_place(row, column, limits) for row in asked]
+    of = {standing: [cell for cell in placed if cell.standing is standing] for standing in Standing}
+    works = dict.fromkeys((_stand_in(question, cell.row) or "", cell.row["work"]) for cell in placed if _measured(cell))
+    rankings = []
+    for stand_in, work in sorted(works, key=lambda pair: bool(pair[0])):
+        same = [c for c in placed if c.row["work"] == work and (_stand_in(question, c.row) or "") == stand_in]
+        found = [cell for cell in same if cell.standing is Standing.BEST]
+        over = sorted((cell for cell in same if cell.standing is Standing.OVER), key=lambda cell: cell.excess)
+        rankings.append(Ranking(work, stand_in or None, _ranked(found, question, column), over))
+    never = _never_planned(question, [row for row in rows if row["stage"] == question.stage], asked)
+    unknown, impossible = of[Standing.UNKNOWN], of[Standing.IMPOSSIBLE]
+    return Answer(question, column, rankings, of[Standing.OUT_OF_MEMORY], unknown, impossible, never)
+
+
+def _is_asked(question: Question, row: Row) -> bool:
+    chosen = all(
+        not (wanted := names(getattr(question, axis))) or row[axis] in wanted
+        for axis in ("platform", "framework", "method")
+    )
+    model = row["model"] == question.model or row["stand_in"]
+    gpus = question.n_gpus in (None, row["n_gpus"])
+    return row["stage"] == question.stage and bool(model) and chosen and gpus
+
+
+def _stand_in(question: Question, row: Row) -> str | None:
+    return None if row["model"] == question.model else str(row["model"])
+
+
+def _measured(cell: Standings) -> bool:
+    return cell.standing in (Standing.BEST, Standing.OVER)
+
+
+def _place(row: Row, column: str, limits: Iterable[Limit]) -> Standings:
+    """Within the limits (``BEST`` until ranked), beyond one of them, or without the numbers to say so."""
+    match row["status"]:
+        case Status.OK:
+            pass
+        case status if status in OUT_OF_MEMORY:
+            return Standings(row, Standing.OUT_OF_MEMORY, f"{row['reason']}")
+        case status if status == UNSUPPORTED:
+            return Standings(row, Standing.IMPOSSIBLE, f"{row['reason']}")
+        case status:
+            return Standings(row, Standing.UNKNOWN, f"{status}: {row['reason']}" if row["reason"] else NOT_MEASURED)
+    limits = list(limits)
+    if lacking := [name for name in (column, *(limit.column for limit in limits)) if row[name] is None]:
+        return Standings(row, Standing.UNKNOWN, f"has no {lacking[0]}: {_why_without(lacking[0])}")
+    close = tuple(limit.column for limit in limits if limit.is_close(row))
+    worst = max(limits, key=lambda limit: limit.excess(row), default=None)
+    if worst and worst.excess(row) > 1:
+        bound = worst.most or worst.least
+        reason = f"{worst.column} is {row[worst.column]:.4g}, the limit is {bound:g}"
+        return Standings(row, Standing.OVER, reason, worst.excess(row), close)
+    return Standings(row, Standing.BEST, close=close)
+
+
+def _why_without(column: str) -> str:
+    if column == "cost_per_million_tokens":
+        return "its platform has no price"
+    return "no energy counter on this machine" if column == "joules_per_token" else "answers came whole"
+
+
+def _ranked(found: Sequence[Standings], question: Question, column: str) -> list[Standings]:
+    """Best first; what the intervals cannot tell from the best is tied with it."""
+    sign = -1 if question.objective in HIGHER_IS_BETTER else 1
+    ordered = sorted(found, key=lambda cell: sign * cell.row[column])
+    ranked = []
+    for cell in ordered:
+        standing = Standing.BEST if cell is ordered[0] else _against(cell.row, ordered[0].row, column)
+        ranked.append(Standings(cell.row, standing, close=cell.close))
+    return ranked
+
+
+def _against(row: Row, best: Row, column: str) -> Standing:
+    """Whether the intervals of two numbers overlap; without intervals only equal ones are no difference."""
+    if row[column] == best[column]:
+        return Standing.TIED
+    if column == "memory_gib":
+        return Standing.BEHIND
+    if not (_has_interval(row, column) and _has_interval(best, column)):
+        return Standing.UNTESTED
+    low, high = f"{column}_low", f"{column}_high"
+    return Standing.TIED if row[low] <= best[high] and best[low] <= row[high] else Standing.BEHIND
+
+
+def _has_interval(row: Row, column: str) -> bool:
+    """Percentiles have one always, energy never; rates where steps were timed."""
+    return f"{column}_low" in row and (bool(row["has_interval"]) or column.startswith("latency"))
+
+
+def _never_planned(question: Question, of_stage: Sequence[Row], asked: Sequence[Row]) -> list[str]:
+    """Settings of which every part is planned somewhere in this stage, but which no table plans for this question."""
+    platforms = names(question.platform) or list(dict.fromkeys(row["platform"] for row in of_stage))
+    wanted = names(question.method), names(question.framework)
+    settings = [
+        (row["framework"], row["method"])
+        for row in of_stage
+        if (not wanted[0] or row["method"] in wanted[0]) and (not wanted[1] or row["framework"] in wanted[1])
+    ]
+    planned = {(row["platform"], row["framework"], row["method"]) for row in asked}
+    models = {row["platform"]: row["model"] for row in asked}
+    n_gpus = f"*-n{question.n_gpus}" if question.n_gpus else "*"
+    return [
+        f"{question.stage}/{platform}/{models.get(platform, question.model)}/{framework}/{method}/{n_gpus}"
+        for platform, (framework, method) in product(platforms, dict.fromkeys(settings))
+        if (platform, framework, method) not in planned
+    ]

@@ -1,0 +1,139 @@
+"""From ``--config`` to a checked question and the records that can answer it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+
+from dissect.cells.globs import known_names
+from dissect.cells.manifest import ManifestCell
+from dissect.cells.study import Study, load_study
+from dissect.cells.terms import terms_of
+from dissect.config.catalog import Catalog, load_catalog
+from dissect.config.errors import ConfigError, listed, unknown
+from dissect.config.kinds import LETTER_STAGES
+from dissect.config.question import AskedStage, Question, names
+from dissect.present.recommend.candidates import candidates
+from dissect.present.tables.columns import Record
+from dissect.results.result import Result, ResultError, read_result
+from dissect.results.store import Store
+
+WHERE = "--config"
+SERVING_LIMITS = ("max_ttft_s", "max_tpot_s", "max_latency_s")
+
+
+def read_question(catalog: Catalog) -> Question:
+    """The question of this configuration, with every name known and methods in their normal spelling.
+
+    Raises:
+        ConfigError: it is incomplete, contradicts itself, or names what nothing defines.
+    """
+    question: Question = catalog.root
+    if question.stage is None:
+        raise ConfigError(f"{WHERE} stage: found nothing, expected one of {listed(get_args(AskedStage))}")
+    if question.model is None:
+        raise ConfigError(f"{WHERE} model: found nothing, expected one of {listed(catalog.models)}")
+    if question.minimise and question.maximise:
+        raise ConfigError(f"{WHERE} maximise: found '{question.maximise}' beside 'minimise', expected one of the two")
+    if question.stage != "serve" and (foreign := [key for key in SERVING_LIMITS if getattr(question, key)]):
+        raise ConfigError(f"{WHERE} {foreign[0]}: found a limit of servers, but the stage is '{question.stage}'")
+    known = known_names(catalog)
+    for axis, given in {
+        "model": question.model,
+        "platform": question.platform,
+        "framework": question.framework,
+    }.items():
+        for name in names(given):
+            if name not in known[axis]:
+                raise unknown(f"{WHERE} {axis}", axis, name, known[axis])
+    return Question.model_validate(_own_fields(question) | {"method": _methods(question, catalog, known) or None})
+
+
+def records_of(study: Study, project: Path, stage: AskedStage | None) -> Iterator[Record]:
+    """The cells of one stage in all wanted tables and figures; without a result if there is none yet.
+
+    Raises:
+        ResultError: a result is broken.
+    """
+    for name, experiment in study.catalog.wanted_experiments.items():
+        if experiment.stage == stage:
+            manifest = study.manifest(name)
+            for cell in manifest.cells:
+                yield Record(cell, manifest.platforms[cell.platform], _result(cell, project))
+
+
+def failures_of(records: Iterable[Record], store: Store) -> dict[str, str]:
+    """Key -> why the last attempt failed, of cells without a result."""
+    keys = {record.cell.key for record in records if record.result is None and record.cell.key}
+    found = {key: store.entry(key).failure() for key in keys}
+    return {key: failure.reason for key, failure in found.items() if failure}
+
+
+def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, pd.DataFrame, Catalog]:
+    """Question, candidates, and the configuration that they come from.
+
+    Platforms that the question names count as configured ones.
+
+    Raises:
+        ConfigError: the configuration or the question is wrong, or a price is missing.
+        ResultError: a result is broken.
+    """
+    catalog = load_catalog(project, command_line)
+    question = read_question(catalog)
+    platforms = list(dict.fromkeys([*catalog.root.platforms, *names(question.platform)]))
+    study = load_study(project, {**command_line, "platforms": platforms})
+    records = list(records_of(study, project, question.stage))
+    frame = candidates(records, terms_of(catalog), failures_of(records, Store(project / "results/store")))
+    if question.objective == "cost":
+        check_prices(question, frame)
+    return question, frame, catalog
+
+
+def check_prices(question: Question, frame: pd.DataFrame) -> None:
+    """Raise ``ConfigError`` where the question is about cost and prices are missing or in several currencies."""
+    chosen = names(question.platform) or [*frame["platform"].unique()]
+    asked = frame[(frame["stage"] == question.stage) & frame["platform"].isin(chosen)]
+    asked = asked[(asked["model"] == question.model) | asked["stand_in"].astype(bool)]
+    currencies = sorted(asked["currency"].dropna().unique())
+    if not currencies:
+        # A platform that runs the model itself, before those that run another in its place.
+        first = next(iter(asked.sort_values("stand_in", kind="stable")["platform"]), next(iter(chosen), "<name>"))
+        raise ConfigError(
+            f"config/platforms/{first}.yaml: price: found nothing, but {WHERE} minimise=cost needs one: "
+            "price: {per_gpu_hour: <number>, currency: <ISO code>, source: <whose price>, date: <when>}"
+        )
+    if len(currencies) > 1:
+        other = asked[asked["currency"] == currencies[1]]["platform"].iloc[0]
+        raise ConfigError(
+            f"config/platforms/{other}.yaml: price.currency: found {currencies[1]}, expected {currencies[0]} as on the "
+            "other platforms: prices of several currencies do not compare"
+        )
+
+
+def _own_fields(question: Question) -> dict[str, Any]:
+    return {name: getattr(question, name) for name in Question.model_fields}
+
+
+def _methods(question: Question, catalog: Catalog, known: Mapping[str, Iterable[str]]) -> list[str]:
+    where = f"{WHERE} method"
+    if question.stage in LETTER_STAGES:
+        return [catalog.methods.normal(name, where) for name in names(question.method)]
+    policies = sorted({*known["method"]} & {"tuned", "aligned"})
+    for name in names(question.method):
+        if name not in policies:
+            raise unknown(where, "policy", name, policies)
+    return names(question.method)
+
+
+def _result(cell: ManifestCell, project: Path) -> Result | None:
+    """Published, in the store, or not there; a broken one is an error, like in a table."""
+    if cell.path is None or cell.key is None:
+        return None
+    for path in (project / cell.path, project / "results/store" / cell.key / "result.json"):
+        if path.exists():
+            result = read_result(path)
+            if result.key != cell.key:
+                raise ResultError(f"{path}: holds the cell {result.key}, but {cell.key} was expected for {cell.id}")
+            return result
+    return None

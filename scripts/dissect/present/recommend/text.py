@@ -1,0 +1,224 @@
+"""An answer as lines for a terminal, and as a table for other programs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dissect.base.outcome import Flag
+from dissect.config.catalog import Catalog
+from dissect.config.kinds import LETTER_STAGES
+from dissect.config.methods import NAIVE
+from dissect.config.question import Objective, Question, names
+from dissect.present.recommend.answer import NEAREST, Answer, Ranking, Standing, Standings
+from dissect.present.recommend.candidates import COLUMNS
+from dissect.present.tables.labels import FRAMEWORKS
+from dissect.statistics.numbers import significant_decimals
+
+VERBS = {"pretrain": "Pre-train", "finetune": "Fine-tune", "serve": "Serve"}
+AIMS: dict[Objective, str] = {
+    "cost": "lowest cost per token",
+    "energy": "least energy per token",
+    "time": "least time",
+    "memory": "least memory",
+    "throughput": "highest throughput per GPU",
+}
+MARKS = {
+    Standing.BEST: "best",
+    Standing.TIED: "no difference",
+    Standing.UNTESTED: "no interval",
+    Standing.BEHIND: "behind",
+    Standing.OVER: "beyond a limit",
+}
+SHOWN = 10
+"""Settings of one ranking, and lines of one list; the CSV has all."""
+
+
+def answer_frame(answer: Answer) -> pd.DataFrame:
+    """One row per cell that the question is about: its standing, why, and all its numbers."""
+    rows = [
+        {"rank": rank, "standing": cell.standing.value, "why": cell.reason, "close_to_limit": ";".join(cell.close)}
+        | dict(cell.row)
+        for rank, cell in _numbered(answer)
+    ]
+    columns = ["rank", "standing", "why", "close_to_limit", *COLUMNS]
+    never = [{"standing": "never planned", "why": pattern} for pattern in answer.never_planned]
+    return pd.DataFrame(rows + never, columns=columns, dtype=object)
+
+
+def answer_text(answer: Answer, catalog: Catalog) -> str:
+    """The answer in lines; what is not known comes last."""
+    lines = [asked(answer.question), ""]
+    for ranking in answer.rankings:
+        lines += [*_ranking(answer, ranking), ""]
+    if not answer.rankings:
+        lines += ["Nothing that fits the question was measured.", ""]
+    lines += _remarks(answer, catalog)
+    lines += _list("Does not fit, known by its end", answer.out_of_memory)
+    lines += _list("Not known", answer.unknown)
+    lines += _list("Cannot exist", answer.impossible)
+    never = answer.never_planned
+    if never:
+        lines += [f"Never planned, so nothing is known of them: {len(never)}", *_cut([f"  {glob}" for glob in never])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def asked(question: Question) -> str:
+    """The question as a sentence."""
+    limits = {
+        "memory per GPU up to {:g} GB": question.memory_gb,
+        f"TTFT {question.percentile} up to {{:g}} s": question.max_ttft_s,
+        f"TPOT {question.percentile} up to {{:g}} s": question.max_tpot_s,
+        f"latency {question.percentile} up to {{:g}} s": question.max_latency_s,
+        "at least {:g} tokens/s": question.min_tokens_per_s,
+        "on {:g} GPUs": question.n_gpus,
+    }
+    chosen = [" or ".join(names(getattr(question, axis))) for axis in ("platform", "framework", "method")]
+    given = [text.format(bound) for text, bound in limits.items() if bound is not None]
+    aim = AIMS[question.objective]
+    return ", ".join([f"{VERBS[str(question.stage)]} {question.model}", *filter(None, chosen), *given]) + f": {aim}."
+
+
+def _numbered(answer: Answer) -> Iterator[tuple[int | None, Standings]]:
+    ranks = {id(cell): rank for ranking in answer.rankings for rank, cell in enumerate(ranking.found, 1)}
+    for cell in answer.standings:
+        yield ranks.get(id(cell)), cell
+
+
+def _ranking(answer: Answer, ranking: Ranking) -> Iterator[str]:
+    of = f", with {ranking.stand_in} in place of {answer.question.model}" if ranking.stand_in else ""
+    measured = len(ranking.found) + len(ranking.over)
+    within = "" if not ranking.over else f", {len(ranking.found)} of them within the limits"
+    yield f"{ranking.work}{of}: {_count(measured, 'setting')} measured{within}."
+    if ranking.found:
+        yield _table(answer, ranking.found[:SHOWN])
+        yield from [f"  and {len(ranking.found) - SHOWN} more"] * (len(ranking.found) > SHOWN)
+    if ranking.over:
+        nearest = ranking.over[: NEAREST if not ranking.found else 1]
+        yield "Nearest beyond the limits:" if ranking.found else "Nothing keeps within the limits; nearest to them:"
+        yield _table(answer, nearest)
+        yield from (f"  {_name(cell.row)}: {cell.reason}" for cell in nearest)
+
+
+def _table(answer: Answer, cells: Sequence[Standings]) -> str:
+    """Aligned columns, only those that some cell has."""
+    rows = [_shown(answer, cell) for cell in cells]
+    columns = [name for name in rows[0] if any(row[name] for row in rows)]
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in columns}
+    lines = [{name: name for name in columns}, *rows]
+    return "\n".join("  " + "  ".join(line[name].ljust(widths[name]) for name in columns).rstrip() for line in lines)
+
+
+def _shown(answer: Answer, cell: Standings) -> dict[str, str]:
+    row, percentile = cell.row, answer.question.percentile
+    currency = row["currency"] or ""
+    return {
+        "": MARKS[cell.standing],
+        "setting": _name(row),
+        "tokens/s": _number(row, "tokens_per_s"),
+        "tokens/s per GPU": _number(row, "tokens_per_s_per_gpu"),
+        "tokens/J": _number(row, "tokens_per_joule"),
+        f"tokens per {currency or 'unit of money'}": _number(row, "tokens_per_price"),
+        f"{currency} per million tokens": _number(row, "cost_per_million_tokens"),
+        **{
+            f"{time.upper() if time != 'latency' else time} {percentile} (s)": _number(row, f"{time}_{percentile}_s")
+            for time in ("ttft", "tpot", "latency")
+        },
+        "memory per GPU (GiB)": f"{_number(row, 'memory_gib')} by {row['memory_source']}",
+        "marks": "; ".join(_cell_marks(cell)),
+    }
+
+
+def _cell_marks(cell: Standings) -> Iterator[str]:
+    row = cell.row
+    if row["reference"]:
+        yield f"reference {row['reference']}"
+    yield from str(row["flags"] or "").split(";") if row["flags"] else ()
+    yield from (f"{column} within noise of its limit" for column in cell.close)
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    framework = FRAMEWORKS.get(row["framework"], row["framework"])
+    gpus = _count(
+        row["n_gpus"], "process" if row["device"] == "cpu" else "GPU", "es" if row["device"] == "cpu" else "s"
+    )
+    batch = f", batch {row['batch']}" if row["batch"] else ""
+    return f"{row['platform_label']}, {framework}, {row['method']}, {gpus}{batch}"
+
+
+def _count(number: int, what: str, plural: str = "s") -> str:
+    return f"{number} {what}{plural * (number != 1)}"
+
+
+def _number(row: Mapping[str, Any], column: str) -> str:
+    """With its interval where it has one; empty where the machine does not give it."""
+    if row[column] is None:
+        return ""
+    value, low, high = row[column], row.get(f"{column}_low"), row.get(f"{column}_high")
+    decimals = significant_decimals(value, 3)
+    text = f"{value:,.{decimals}f}"
+    return f"{text} [{low:,.{decimals}f}–{high:,.{decimals}f}]" if low is not None and low != high else text
+
+
+def _list(title: str, cells: Sequence[Standings]) -> list[str]:
+    """Cells by reason."""
+    if not cells:
+        return []
+    by_reason: dict[str, list[str]] = {}
+    for cell in cells:
+        row = cell.row
+        name = "/".join(str(row[n]) for n in ("stage", "platform", "model", "framework", "method", "workload"))
+        by_reason.setdefault(cell.reason, []).append(name)
+    lines = [
+        line for reason, found in by_reason.items() for line in (f"  {reason}:", *_cut([f"    {n}" for n in found]))
+    ]
+    return [f"{title}: {len(cells)}", *lines]
+
+
+def _cut(lines: Sequence[str]) -> list[str]:
+    more = [f"    and {len(lines) - SHOWN} more in the CSV"] if len(lines) > SHOWN else []
+    return [*lines[:SHOWN], *more]
+
+
+def _remarks(answer: Answer, catalog: Catalog) -> list[str]:
+    """What must be known to read the numbers: marks, stand-ins, letters, where prices come from."""
+    shown = [cell for ranking in answer.rankings for cell in (*ranking.found, *ranking.over)]
+    standings = {cell.standing for cell in shown}
+    lines = []
+    if Standing.TIED in standings:
+        lines.append("no difference: its 95 % interval overlaps that of the best.")
+    if Standing.UNTESTED in standings:
+        lines.append("no interval: measured once and without an interval, so the difference may be noise.")
+    if answer.question.stage == "serve" and shown:
+        lines.append("Intervals of percentiles say how finely they are known within one load, not how loads differ.")
+    lines += [
+        f"{ranking.stand_in} says how settings of this machine compare, nothing of other models' speed."
+        for ranking in answer.rankings
+        if ranking.stand_in
+    ]
+    flags = dict.fromkeys(name for cell in shown for name in str(cell.row["flags"] or "").split(";") if name)
+    lines += [f"{name}: {Flag(name).meaning}." for name in flags]
+    lines += [_origin(cell.row) for cell in shown if cell.row["reference"]]
+    lines += _notes(answer, shown, catalog)
+    platforms = dict.fromkeys(cell.row["platform"] for cell in shown)
+    for name in platforms:
+        price = catalog.platforms[name].price
+        if price:
+            lines.append(
+                f"Price of {name}: {price.per_gpu_hour:g} {price.currency} per GPU-hour, {price.source}, {price.date}."
+            )
+    return [*dict.fromkeys(lines), ""] if lines else []
+
+
+def _origin(row: Mapping[str, Any]) -> str:
+    """Where a reference result comes from."""
+    day, commit = str(row["measured_at"]).partition("T")[0], str(row["git_commit"] or "unknown")[:10]
+    return f"reference {row['reference']}: measured on {row['machine']}, {day}, commit {commit}."
+
+
+def _notes(answer: Answer, shown: Sequence[Standings], catalog: Catalog) -> list[str]:
+    if answer.question.stage not in LETTER_STAGES:
+        return []
+    methods = dict.fromkeys(cell.row["method"] for cell in shown if cell.row["method"] != NAIVE)
+    notes = [catalog.methods.note(catalog.methods.parse(method, "")) for method in methods]
+    return [note for note in notes if note]

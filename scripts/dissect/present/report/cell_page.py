@@ -1,0 +1,181 @@
+"""The page of one cell: everything that is known of it, so that a number can be doubted."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dissect.base.outcome import Flag
+from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, ViewName
+from dissect.present.report.page import CellEntry, Item
+from dissect.present.report.samples import samples_svg
+from dissect.present.tables.columns import Quantity, Record
+from dissect.present.tables.labels import axis_label, row_header
+from dissect.present.tables.view import View
+from dissect.present.tables.views import VIEWS
+from dissect.results.result import Result
+from dissect.results.store import Failure, Store
+
+STORE_DIR = "results/store"
+REFERENCES_DIR = "results/references"
+TAIL_LINES = 40
+_TAIL_BYTES = 16_384
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_UNPRINTABLE = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd]")
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Measured numbers in one table."""
+
+    title: str
+    head: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    down: bool
+    """One quantity per line with its meaning, in place of one point per line."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One result of the cell."""
+
+    platform: str
+    reference: str | None
+    outcome: str
+    """Status, and the phase where it ended."""
+    ok: bool
+    reason: str | None
+    samples: str
+    """Pictures of them, as SVG; empty if there are none."""
+    numbers: Sequence[Numbers]
+    flags: Sequence[tuple[str, str]]
+    provenance: Sequence[tuple[str, str]]
+    durations: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class CellPage:
+    """Everything on one cell's page."""
+
+    key: str
+    id: str
+    title: str
+    measurements: Sequence[Measurement]
+    items: Sequence[Item]
+    """Where it stands."""
+    spec: Sequence[tuple[str, str]]
+    log: str
+    failure: Failure | None
+    command: str
+
+
+def build_cell_page(entry: CellEntry, project: Path) -> CellPage:
+    """Read what is known of a cell; log and failure are those of this clone's store, if it has them."""
+    manifest, record = entry.records[0]
+    cell, folder = record.cell, project / STORE_DIR / entry.key
+    own = any(record.cell.reference is None for _, record in entry.records)
+    labels = [axis_label(manifest, axis, getattr(cell, axis)) for axis in ("model", "framework", "method")]
+    bare = cell.model_copy(update={"platform": cell.platform.partition("@")[0]}).id
+    assert record.result is not None
+    return CellPage(
+        key=entry.key,
+        id=bare,
+        title=", ".join([*(label for label in labels if label not in ("-", "no model")), cell.workload]),
+        measurements=[_measurement(record, project) for _, record in entry.records],
+        items=entry.items,
+        spec=list(flattened(record.result.spec.model_dump(mode="json"))),
+        log=tail(folder / "log.txt") if own else "",
+        failure=Store(folder.parent).entry(entry.key).failure() if own else None,
+        command=f"snakemake remeasure --config select='{bare}'",
+    )
+
+
+def flattened(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Leaves of nested mappings: dotted name -> value as text."""
+    for name, value in tree.items():
+        path = f"{above}.{name}" if above else name
+        if isinstance(value, Mapping) and value:
+            yield from flattened(value, path)
+        else:
+            yield path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def tail(path: Path) -> str:
+    """The last lines of a log as plain text, or nothing if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    # A progress bar writes over itself: what is left of a line is its last part.
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in _ANSI.sub("", text).rstrip("\n").split("\n")]
+    return _UNPRINTABLE.sub("\ufffd", "\n".join(lines[-TAIL_LINES:])).strip("\n")
+
+
+def _measurement(record: Record, project: Path) -> Measurement:
+    result = record.result
+    assert result is not None
+    reference = record.cell.reference
+    folder = project / (f"{REFERENCES_DIR}/{reference}/cells" if reference else STORE_DIR) / result.key
+    return Measurement(
+        platform=record.platform.label,
+        reference=record.cell.reference,
+        outcome=f"{result.status}" + (f" in {result.phase}" if result.phase else ""),
+        ok=result.metrics is not None,
+        reason=result.reason,
+        samples=samples_svg(result, folder),
+        numbers=list(_numbers(record)),
+        flags=[(flag.value, Flag(flag).meaning) for flag in result.flags],
+        provenance=_provenance(result),
+        durations=[(name, f"{seconds:,.2f}") for name, seconds in result.durations.model_dump().items() if seconds],
+    )
+
+
+def _provenance(result: Result) -> list[tuple[str, str]]:
+    return list(flattened(result.provenance.model_dump(mode="json"))) if result.provenance else []
+
+
+def _numbers(record: Record) -> Iterator[Numbers]:
+    """The numbers of every view that the cell has."""
+    if record.result is None or record.result.metrics is None:
+        return
+    for name in _views(record):
+        rows = [row for row in VIEWS[name].rows_of(record) if any(row[q] is not None for q in VIEWS[name].by_name)]
+        if rows and VIEWS[name].axes:
+            yield _points(name, VIEWS[name], rows)
+        elif rows:
+            yield _single(name, VIEWS[name], rows[0])
+    if record.cell.stage == "inspect":
+        found = flattened(record.result.metrics.model_dump(mode="json", exclude={"kind"}))
+        yield Numbers("What was found", ("Fact", "Value"), list(found), down=True)
+
+
+def _views(record: Record) -> Sequence[ViewName]:
+    """Views that show the cell by itself: no single requests, and nothing that needs another cell."""
+    cell = record.cell
+    if cell.stage == "operators":
+        return [view for family, view in VIEW_OF_FAMILY.items() if family == cell.framework]
+    return [name for name in VIEW_OF_STAGE.get(cell.stage, ()) if name not in ("requests", "attention")]
+
+
+def _single(name: str, view: View, row: Mapping[str, Any]) -> Numbers:
+    lines = [(q.title, _shown(q, row), q.meaning) for q in view.quantities if row[q.name] is not None]
+    return Numbers(name, ("Quantity", "Value", "Meaning"), lines, down=True)
+
+
+def _points(name: str, view: View, rows: Sequence[Mapping[str, Any]]) -> Numbers:
+    quantities = [q for q in view.quantities if any(row[q.name] is not None for row in rows)]
+    head = [*(row_header(axis) for axis in view.axes), *(q.title for q in quantities)]  # type: ignore[arg-type]
+    lines = [[*(str(row[axis]) for axis in view.axes), *(_shown(q, row) for q in quantities)] for row in rows]
+    return Numbers(name, head, lines, down=False)
+
+
+def _shown(quantity: Quantity, row: Mapping[str, Any]) -> str:
+    value = row[quantity.name]
+    if value is None:
+        return "n/a"
+    ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.interval else []
+    return quantity.show(value, *ends)

@@ -1,0 +1,244 @@
+"""What stands on the page, from manifests, published results, verdicts and drawn figures."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dissect.base.outcome import Status
+from dissect.cells.manifest import Manifest, read_manifest
+from dissect.cells.reported import ReportItem, ReportManifest
+from dissect.config.claims import CLAIMS
+from dissect.config.kinds import STAGE_TITLES
+from dissect.present.report.charts.build import charts
+from dissect.present.report.charts.chart import Chart
+from dissect.present.report.grid_table import IDS, GridTable, grid_table, ids_of
+from dissect.present.report.questions import embedded_candidates
+from dissect.present.report.side_by_side import Comparison, side_by_side
+from dissect.present.report.verdicts import PageClaim, read_claims
+from dissect.present.tables.columns import Record, status_of
+from dissect.present.tables.grid import Origin
+from dissect.present.tables.labels import FRAMEWORKS
+from dissect.present.tables.table import lay_out
+from dissect.present.tables.tidy import read_records
+from dissect.results.result import Result, read_result
+
+_STAGES: Mapping[str, str] = {str(stage): title for stage, title in STAGE_TITLES.items()}
+"""Looked up by names that were read from files."""
+FILTER_TITLES = {
+    "stage": "Stage",
+    "platform": "Platform",
+    "model": "Model",
+    "framework": "Framework",
+    "method": "Method",
+}
+TABLES_DIR = "results/tables"
+FIGURES_DIR = "results/figures"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One table or figure of the paper."""
+
+    name: str
+    kind: str
+    title: str
+    caption: str
+    tables: Sequence[GridTable]
+    claims: Sequence[PageClaim]
+    figure: Path | None
+    """SVG that the workflow drew."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """All items of one stage."""
+
+    stage: str
+    title: str
+    items: Sequence[Item]
+    claims: Sequence[PageClaim]
+    """About tables and figures that this page does not have."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One group of choices."""
+
+    axis: str
+    title: str
+    choices: Sequence[tuple[str, str]]
+    """Id and label."""
+
+
+@dataclass(frozen=True)
+class CellEntry:
+    """One key: where it stands, and every record of it, this clone's own first."""
+
+    key: str
+    records: Sequence[tuple[Manifest, Record]]
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything on index.html, and the cells that it links to."""
+
+    sections: Sequence[Section]
+    claims: Sequence[PageClaim]
+    filters: Sequence[Filter]
+    side_by_side: Sequence[Comparison]
+    facts: Mapping[str, str]
+    """What stands at the top: how many cells there are and how they ended."""
+    cells: Sequence[CellEntry]
+    charts: Sequence[Chart]
+    candidates: Sequence[Mapping[str, Any]]
+    """What questions are answered from."""
+
+    @property
+    def labels(self) -> Mapping[str, Mapping[str, str]]:
+        """Axis -> id -> label."""
+        return {each.axis: dict(each.choices) for each in self.filters}
+
+    @property
+    def decided(self) -> Sequence[tuple[PageClaim, str]]:
+        """Claims with a verdict somewhere, and the id of the part of the page that has it in full."""
+        places = {claim.id: item.name for section in self.sections for item in section.items for claim in item.claims}
+        return [(claim, places.get(claim.id, f"claims-{claim.stage}")) for claim in self.claims if claim.decided]
+
+    @property
+    def verdicts(self) -> Mapping[str, int]:
+        """Verdict -> how often it was given, over claims and platforms."""
+        counts = {"holds": 0, "does not hold": 0, "cannot tell": 0, "not measured": 0}
+        for claim in self.claims:
+            for ruling in claim.rulings:
+                counts[ruling.verdict] += 1
+        return counts
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """An item with what it was made of."""
+
+    item: ReportItem
+    manifest: Manifest
+    records: list[Record]
+    tables: list[GridTable]
+
+
+def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
+    """Read everything that the page shows; ``manifests`` is the folder of manifests, paths are below the project.
+
+    Raises:
+        ResultError: a result is missing or broken.
+        LayoutError: a layout does not fit its cells.
+    """
+    read: Callable[[Path], Result] = cache(read_result)
+    laid = [_lay_out(item, read_manifest(manifests / f"{item.name}.json"), project, read) for item in wanted.items]
+    platforms = {name: facts.label for each in laid for name, facts in each.manifest.platforms.items()}
+    claims: list[PageClaim] = []
+    if wanted.claims:
+        platforms |= {name: f.label for name, f in read_manifest(manifests / f"{CLAIMS}.json").platforms.items()}
+        claims = read_claims(project / TABLES_DIR / f"{CLAIMS}.csv", platforms)
+    items = [_item(each, claims, project) for each in laid]
+    return Page(
+        sections=_sections(wanted, items, claims),
+        claims=claims,
+        filters=_filters(laid, platforms),
+        side_by_side=side_by_side((each.manifest, each.records) for each in laid),
+        facts=_facts([record for each in laid for record in each.records]),
+        cells=_cells(laid, items),
+        charts=charts([(each.manifest, each.records) for each in laid]),
+        candidates=embedded_candidates((record for each in laid for record in each.records), wanted.terms),
+    )
+
+
+def _lay_out(item: ReportItem, manifest: Manifest, project: Path, read: Callable[[Path], Result]) -> _Laid:
+    records = read_records(manifest, project, read)
+    _, grids = lay_out(manifest, records)
+    return _Laid(item, manifest, records, [grid_table(grid, manifest.title) for grid in grids])
+
+
+def _item(laid: _Laid, claims: Iterable[PageClaim], project: Path) -> Item:
+    manifest = laid.manifest
+    return Item(
+        name=manifest.name,
+        kind=manifest.kind,
+        title=manifest.title,
+        caption=manifest.caption,
+        tables=laid.tables,
+        claims=[claim for claim in claims if claim.is_about(manifest.title)],
+        figure=project / FIGURES_DIR / f"{manifest.name}.svg" if manifest.kind == "figure" else None,
+    )
+
+
+def _sections(wanted: ReportManifest, items: Sequence[Item], claims: Sequence[PageClaim]) -> list[Section]:
+    placed = {claim.id for item in items for claim in item.claims}
+    rest = [claim for claim in claims if claim.id not in placed]
+    stages = [item.stage for item in wanted.items] + [claim.stage for claim in rest]
+    return [
+        Section(
+            stage=stage,
+            title=_STAGES[stage],
+            items=[item for item, each in zip(items, wanted.items, strict=True) if each.stage == stage],
+            claims=[claim for claim in rest if claim.stage == stage],
+        )
+        for stage in sorted(set(stages), key=list(_STAGES).index)
+    ]
+
+
+def _facts(records: Sequence[Record]) -> dict[str, str]:
+    by_cell = {(record.cell.platform, record.cell.id, record.cell.key): record for record in records}
+    counts = Counter(status_of(record) for record in by_cell.values())
+    out = counts.pop(Status.OOM, 0) + counts.pop(Status.SKIPPED_OOM, 0)
+    facts = {
+        "platforms": len({record.cell.platform for record in by_cell.values()}),
+        "cells": len(by_cell),
+        "measured": counts.pop(Status.OK, 0),
+        "out of memory": out,
+        **dict(sorted(counts.items())),
+        "from references": sum(record.cell.reference is not None for record in by_cell.values()),
+    }
+    return {name: f"{count:,}" for name, count in facts.items() if count}
+
+
+def origin_of(record: Record) -> Origin:
+    """The ids of a record's cell."""
+    cell = record.cell
+    return Origin(cell.key, cell.stage, cell.platform, cell.model, cell.framework, cell.method)
+
+
+def _filters(laid: Sequence[_Laid], platforms: Mapping[str, str]) -> list[Filter]:
+    labels = {
+        "stage": _STAGES,
+        "platform": platforms,
+        "model": {name: facts.label for each in laid for name, facts in each.manifest.models.items()},
+        "framework": FRAMEWORKS,
+        "method": {name: facts.label for each in laid for name, facts in each.manifest.methods.items()},
+    }
+    origins = dict.fromkeys(origin_of(record) for each in laid for record in each.records)
+    found = [ids_of(origin) for origin in origins]
+    values = {axis: dict.fromkeys(ids[axis] for ids in found if axis in ids) for axis in IDS}
+    return [
+        Filter(axis, FILTER_TITLES[axis], [(value, labels[axis].get(value, value)) for value in values[axis]])
+        for axis in IDS
+    ]
+
+
+def _cells(laid: Sequence[_Laid], items: Sequence[Item]) -> list[CellEntry]:
+    records: dict[str, dict[str, tuple[Manifest, Record]]] = {}
+    places: dict[str, dict[str, Item]] = {}
+    for each, item in zip(laid, items, strict=True):
+        for record in each.records:
+            if record.result and record.cell.key and record.cell.path:
+                # The table that has an objective knows more of a cell than one that has none.
+                known = records.setdefault(record.cell.key, {})
+                if record.cell.path not in known or record.slo:
+                    known[record.cell.path] = (each.manifest, record)
+                places.setdefault(record.cell.key, {})[item.name] = item
+    return [
+        CellEntry(key, sorted(known.values(), key=lambda one: bool(one[1].cell.reference)), [*places[key].values()])
+        for key, known in sorted(records.items())
+    ]

@@ -1,0 +1,55 @@
+"""The attention module with and without FlashAttention: two profiled cells held against each other."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from dissect.cells.spec import DeepSpeedSpec, canonical_spec, spec_key
+from dissect.metrics.profile import ProfileMetrics
+from dissect.present.tables.columns import Quantity, Record, Scalar, metrics_of
+from dissect.present.tables.profile_views import MODULE_TIME, ORIGIN, ModuleRow, modules_of
+from dissect.present.tables.view import View
+
+_SHOWN = ("attention", "attention_core")
+
+
+def _points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], ModuleRow]]:
+    metrics = metrics_of(record, ProfileMetrics)
+    if metrics:
+        yield from ((axes, module) for axes, module in modules_of(metrics) if axes["module"] in _SHOWN)
+
+
+def _eager_key(record: Record) -> str | None:
+    """Key of the cell that differs in nothing but its attention, which is ``eager``; possibly its own."""
+    spec = record.result.spec if record.result else None
+    if not isinstance(spec, DeepSpeedSpec):
+        return None
+    method = spec.method.model_copy(update={"attention": "eager"})
+    return spec_key(canonical_spec(spec.model_copy(update={"method": method})))
+
+
+def _improve(rows: Sequence[tuple[Record, dict[str, Scalar]]]) -> None:
+    """Fill in how much less time each cell takes than its counterpart without FlashAttention."""
+    times = {(row["key"], row["module"], row["direction"]): row["module_time_s"] for _, row in rows}
+    for record, row in rows:
+        eager = times.get((_eager_key(record), row["module"], row["direction"]))
+        time = row["module_time_s"]
+        if isinstance(eager, float) and isinstance(time, float) and eager > 0:
+            row["improvement"] = 1 - time / eager
+
+
+ATTENTION = View(
+    points=_points,
+    axes={
+        "module": "attention for the whole module, attention_core for the attention function alone",
+        "direction": "forward, recomputation (forward work within the backward phase) or backward",
+    },
+    quantities=(
+        MODULE_TIME,
+        Quantity(
+            "improvement", "Improvement", "%", "time saved over the same cell without FlashAttention",
+            lambda _: None, scale=1e2, decimals=1, absent="the table has no such cell without FlashAttention",
+        ),
+    ),
+    origin=ORIGIN,
+    across=_improve,
+)  # fmt: skip
+"""One row per direction for the attention module and its core."""

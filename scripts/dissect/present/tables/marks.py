@@ -1,0 +1,35 @@
+"""What tables and figures print in place of a number that is not there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dissect.base.outcome import Flag, Status
+from dissect.present.tables.grid import Entry
+
+NOT_AVAILABLE = "n/a"
+UNPLANNED = Entry("not planned", ("not planned: the experiment has no such cell",))
+UNSHIPPED = Entry("not measured", ("not measured: the reference results have no such cell",))
+
+
+def absent(platform: str) -> Entry:
+    """Where there is no cell at all; ``<platform>@<set>`` is one of a set of reference results."""
+    return UNSHIPPED if "@" in platform else UNPLANNED
+
+
+def short_mark(status: str) -> str:
+    """One word for an outcome without numbers."""
+    return "OOM" if status in (Status.OOM, Status.SKIPPED_OOM) else status
+
+
+def mark(row: Mapping[str, Any]) -> Entry:
+    """The outcome of a tidy row without numbers; its reason is the footnote unless the mark says it all."""
+    status, phase = row["status"], row["phase"]
+    where = "skipped" if status == Status.SKIPPED_OOM else phase
+    text = short_mark(status) + (f" ({where})" if where else "")
+    says_it_all = status == Status.OOM and phase
+    return Entry(text, () if says_it_all else (f"{text}: {row['reason'] or 'no reason recorded'}",))
+
+
+def flag_notes(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Footnotes of a number that there is reason to doubt."""
+    return tuple(Flag(name).meaning for name in str(row["flags"] or "").split(";") if name)

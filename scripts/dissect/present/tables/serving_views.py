@@ -1,0 +1,211 @@
+"""Serving cells: one row each, and one row per request for distributions."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from statistics import fmean
+
+from dissect.cells.spec import ServeSpec
+from dissect.config.layout import ServingQuantity, Slo
+from dissect.metrics.serving import RequestSamples, ServingMetrics
+from dissect.present.tables.columns import GIB, Column, Quantity, Record, Scalar, metrics_of
+from dissect.present.tables.view import View
+from dissect.statistics.quantiles import quantile, quantile_interval
+
+_NOT_STREAMED = "answers came whole"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A serving cell that ended ``ok``: what formulas read."""
+
+    spec: ServeSpec
+    metrics: ServingMetrics
+    slo: Slo | None
+
+    @cached_property
+    def ordered(self) -> dict[str, list[float]]:
+        """Ascending samples by their name; those that the cell has."""
+        named = {name: getattr(self.metrics.samples, name) for name in RequestSamples.model_fields}
+        return {name: sorted(values) for name, values in named.items() if values}
+
+    def per_second(self, count: float) -> float:
+        """A count over the time from the first send to the last answer."""
+        return count / self.metrics.duration_s
+
+    @property
+    def goodput(self) -> float | None:
+        """Requests per second that kept within the objective; None without one, or where answers came whole."""
+        samples = self.metrics.samples
+        if self.slo is None or samples.ttft_s is None or samples.tpot_s is None:
+            return None
+        pairs = zip(samples.ttft_s, samples.tpot_s, strict=True)
+        return self.per_second(sum(ttft <= self.slo.ttft_s and tpot <= self.slo.tpot_s for ttft, tpot in pairs))
+
+    @property
+    def calibration_share(self) -> float | None:
+        """How far the other load generator's throughput lies from ours, as a share of ours."""
+        other, metrics = self.metrics.calibration, self.metrics
+        return other.output_tokens_per_s / self.per_second(metrics.completion_tokens) - 1 if other else None
+
+
+def _points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], Measured]]:
+    metrics = metrics_of(record, ServingMetrics)
+    if record.result and metrics and isinstance(record.result.spec, ServeSpec):
+        yield {}, Measured(record.result.spec, metrics, record.slo)
+
+
+def _requests(record: Record) -> Iterator[tuple[Mapping[str, Scalar], Mapping[str, float]]]:
+    metrics = metrics_of(record, ServingMetrics)
+    for request in range(metrics.requests if metrics else 0):
+        named = {name: getattr(metrics.samples, name) for name in RequestSamples.model_fields} if metrics else {}
+        yield {"request": request + 1}, {name: values[request] for name, values in named.items() if values}
+
+
+def _mean(name: str, measured: Measured) -> float | None:
+    samples = measured.ordered.get(name)
+    return fmean(samples) if samples else None
+
+
+def _at(name: str, share: float, measured: Measured) -> float | None:
+    samples = measured.ordered.get(name)
+    return quantile(samples, share) if samples else None
+
+
+def _around(name: str, share: float, measured: Measured) -> tuple[float | None, float | None]:
+    samples = measured.ordered.get(name)
+    return quantile_interval(samples, share) if samples else (None, None)
+
+
+_KINDS = {
+    "ttft": ("TTFT", "ms", 1e3, "from the send to the first token"),
+    "tpot": ("TPOT", "ms", 1e3, "time per output token: from the first token to the end, per token after the first"),
+    "inter_token": ("Inter-token latency", "ms", 1e3, "mean gap between the pieces of an answer"),
+    "latency": ("Latency", "s", 1.0, "from the send to the end of the answer"),
+}
+_SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+
+
+def _distribution(kind: str) -> Iterator[Quantity]:
+    """Mean and percentiles of one kind of latency."""
+    header, unit, scale, meaning = _KINDS[kind]
+    names: Sequence[ServingQuantity] = [name for name in _NAMES if name.rsplit("_", 2)[0] == kind]
+    for name in names:
+        part = name.rsplit("_", 2)[1]
+        value: Callable[[Measured], Scalar]
+        if part == "mean":
+            title, value, interval = f"Mean {header}", partial(_mean, f"{kind}_s"), None
+        else:
+            share = _SHARES[part]
+            title = f"{header} {part}"
+            value, interval = partial(_at, f"{kind}_s", share), partial(_around, f"{kind}_s", share)
+        of = "over requests" if part == "mean" else f"{part[1:]} % of the requests stay at or below"
+        yield Quantity(name, title, unit, f"{meaning}; {of}", value, interval, scale=scale, absent=_NOT_STREAMED)
+
+
+_NAMES: tuple[ServingQuantity, ...] = (
+    "ttft_mean_s", "ttft_p50_s", "ttft_p90_s", "ttft_p95_s", "ttft_p99_s",
+    "tpot_mean_s", "tpot_p50_s", "tpot_p90_s", "tpot_p95_s", "tpot_p99_s",
+    "inter_token_mean_s", "inter_token_p50_s", "inter_token_p90_s", "inter_token_p95_s", "inter_token_p99_s",
+    "latency_mean_s", "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
+)  # fmt: skip
+
+_QUANTITIES: tuple[Quantity, ...] = (
+    Quantity(
+        "output_tokens_per_s", "Output throughput", "tokens/s",
+        "generated tokens over the time from the first send to the last answer",
+        lambda m: m.per_second(m.metrics.completion_tokens),
+    ),
+    Quantity(
+        "total_tokens_per_s", "Total throughput", "tokens/s", "the same with the tokens of the prompts",
+        lambda m: m.per_second(m.metrics.completion_tokens + m.metrics.prompt_tokens),
+    ),
+    Quantity(
+        "requests_per_s", "Requests", "1/s", "answered requests over the same time",
+        lambda m: m.per_second(m.metrics.requests),
+    ),
+    Quantity(
+        "goodput_per_s", "Goodput", "1/s", "answered requests that kept within the objective, over the same time",
+        lambda m: m.goodput, absent="no objective is given, or answers came whole",
+    ),
+    Quantity(
+        "load_duration_s", "Duration", "s", "from the first send to the end of the last answer",
+        lambda m: m.metrics.duration_s,
+    ),
+    *_distribution("ttft"),
+    *_distribution("tpot"),
+    *_distribution("inter_token"),
+    *_distribution("latency"),
+    Quantity(
+        "server_memory_gib", "Server's memory", "GiB",
+        "most that the server held: of one GPU as NVML saw it; on cpu the resident sets of its processes",
+        lambda m: m.metrics.server_memory_bytes / GIB, decimals=2,
+    ),
+    Quantity(
+        "kv_cache_gib", "KV cache", "GiB", "room of the key-value cache over all GPUs, as the engine reports it",
+        lambda m: m.metrics.kv_cache_bytes / GIB if m.metrics.kv_cache_bytes else None, decimals=2,
+        absent="the engine does not report it",
+    ),
+    Quantity(
+        "kv_cache_tokens", "KV cache", "tokens", "room of the key-value cache, as the engine reports it",
+        lambda m: m.metrics.kv_cache_tokens, decimals=0, absent="the engine does not report it",
+    ),
+    Quantity(
+        "tokens_per_joule_served", "Tokens per joule", "tokens/J", "generated tokens over the energy of all GPUs",
+        lambda m: m.metrics.completion_tokens / m.metrics.energy_j if m.metrics.energy_j else None,
+        absent="no energy counter on this machine",
+    ),
+    Quantity(
+        "ready_time_s", "Start", "s", "from the server's start to its first answer", lambda m: m.metrics.ready_s,
+    ),
+    Quantity(
+        "send_spread_s", "Spread of sends", "s", "from the first send to the last", lambda m: m.metrics.send_spread_s,
+    ),
+    Quantity(
+        "client_cpu", "Client's CPU", "%", "of a core, by the load generator's busiest process",
+        lambda m: m.metrics.client_cpu, scale=1e2, decimals=0,
+    ),
+    Quantity(
+        "calibration_difference", "vllm bench against guidellm", "%",
+        "difference of the output throughput that the two load generators find on one server",
+        lambda m: m.calibration_share, scale=1e2, decimals=1, absent="the second load generator was not asked for",
+    ),
+)  # fmt: skip
+
+
+def _metric(record: Record, name: str) -> Scalar:
+    value: Scalar = getattr(metrics_of(record, ServingMetrics), name, None)
+    return value
+
+
+def _workload(record: Record, name: str) -> Scalar:
+    spec = record.result.spec if record.result else None
+    value: Scalar = getattr(spec.workload, name) if isinstance(spec, ServeSpec) else None
+    return value
+
+
+_ORIGIN = (
+    Column("input_tokens", "of every prompt", lambda r: _workload(r, "input_tokens")),
+    Column("output_tokens", "of every answer", lambda r: _workload(r, "output_tokens")),
+    Column("requests", "number of requests", lambda r: _workload(r, "requests")),
+    Column("stream", "whether answers came token by token", lambda r: _workload(r, "stream")),
+    Column("engine_version", "as the running engine reports it", lambda r: _metric(r, "engine_version")),
+    Column("loads", "how often the load was sent", lambda r: _metric(r, "loads")),
+    Column("prefix_cache_hits", "tokens found in a prefix cache", lambda r: _metric(r, "prefix_cache_hits")),
+    Column("server_memory_source", "nvml or rss", lambda r: _metric(r, "server_memory_source")),
+)
+
+SERVING = View(points=_points, quantities=_QUANTITIES, origin=_ORIGIN)
+"""What tables of serving cells show."""
+
+REQUESTS = View(
+    points=_requests,
+    quantities=(
+        Quantity("latency_s", "Latency", "s", _KINDS["latency"][3], lambda m: m["latency_s"]),
+        Quantity("ttft_s", "TTFT", "s", _KINDS["ttft"][3], lambda m: m.get("ttft_s"), absent=_NOT_STREAMED),
+        Quantity("tpot_s", "TPOT", "ms", _KINDS["tpot"][3], lambda m: m.get("tpot_s"), scale=1e3, absent=_NOT_STREAMED),
+        Quantity("sent_s", "Send", "s", "after the first send", lambda m: m["sent_s"]),
+    ),
+    axes={"request": "number of the request, in the order of sending"},
+)
+"""What distributions are drawn from."""

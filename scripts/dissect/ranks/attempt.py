@@ -1,0 +1,89 @@
+"""One launch of the ranks of a cell, and what was seen of the machine meanwhile."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dissect.base.outcome import Flag, Status
+from dissect.cells.spec import Hardware, OperatorSpec, TrainingSpec
+from dissect.machine.node import Node, too_few_gpus
+from dissect.machine.sight import Sight, lookout
+from dissect.ranks.launch import Launch, meet_here
+from dissect.ranks.measurement import Measurement
+from dissect.ranks.messages import KEPT, RankEntry, RankReport
+from dissect.ranks.nodes import Followers, orders, ranks_per_node, why_no_others
+from dissect.ranks.supervise import Ending, conclude, supervise, window_of
+from dissect.results.result import Durations
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How it ended, and what was seen of each node."""
+
+    ending: Ending
+    start: float
+    """When the ranks were forked, CLOCK_MONOTONIC."""
+    reports_here: list[RankReport]
+    """Of this node's ranks: their times are of its clock."""
+    sights: list[Sight]
+    """One per node, this one first."""
+    files: Mapping[str, bytes]
+    """What the ranks of this node kept, by name."""
+
+    @property
+    def nvml_peak_bytes(self) -> int | None:
+        """Largest used memory of any GPU."""
+        peaks = (sight.peak_memory_bytes for sight in self.sights)
+        return max((peak for peak in peaks if peak is not None), default=None)
+
+    def measurement(self, before: Durations) -> tuple[Measurement, dict[Flag, bool]]:
+        """The outcome without numbers, and which flags the machine raises."""
+        here, *elsewhere = self.sights
+        notes: dict[str, Any] = {"hardware_mismatch": here.mismatch} if here.mismatch else {}
+        if elsewhere:
+            notes["nodes"] = [sight.model_dump(mode="json") for sight in self.sights]
+        measurement = Measurement(
+            status=self.ending.status,
+            phase=self.ending.phase,
+            reason=self.ending.reason,
+            durations=before,
+            gpus=here.gpus,
+            other_processes=here.other_processes,
+            notes=notes,
+            files=self.files,
+        )
+        return measurement, {flag: any(sight.doubts()[flag] for sight in self.sights) for flag in here.doubts()}
+
+
+def run_attempt(
+    spec: TrainingSpec | OperatorSpec,
+    entry: RankEntry,
+    node: Node,
+    workdir: Path,
+    deadline: float,
+    launcher: str,
+    probe_steps: int | None = None,
+) -> Attempt:
+    """Start fresh ranks on all nodes and watch them to their end; ``workdir`` is for reports and is removed."""
+    shutil.rmtree(workdir, ignore_errors=True)
+    workdir.mkdir(parents=True)
+    hardware = spec.hardware
+    watch, meeting, count = lookout(node, hardware), meet_here(hardware.n_gpus), ranks_per_node(hardware)
+    launch = Launch(entry, count, workdir, deadline, probe_steps, meeting)
+    start = time.monotonic()
+    with Followers(orders(spec, launch, meeting), launcher) as others:
+        here = supervise(launch, hardware.host_memory_bytes, watch.watchers, others)
+        ending = conclude([here, *others.ends()])
+    timed = ending.status is Status.OK and probe_steps is None
+    window = window_of(ending.reports[:count]) if timed else (start, time.monotonic())
+    files = {path.name: path.read_bytes() for path in (workdir / KEPT).glob("*")}
+    shutil.rmtree(workdir)
+    return Attempt(ending, start, ending.reports[:count], [watch.sight(*window), *others.sights], files)
+
+
+def unfit(hardware: Hardware, node: Node) -> str | None:
+    """Why the cell cannot run here, before anything is imported or compiled."""
+    return why_no_others(hardware.n_nodes) or too_few_gpus(hardware, node)

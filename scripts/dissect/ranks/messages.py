@@ -1,0 +1,93 @@
+"""What passes between the measuring parent and the ranks that it forks."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import Any
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from dissect.base.model import Model
+from dissect.base.outcome import Flag, Phase, Status
+
+PHASES = tuple(Phase)
+KEPT = "kept"
+"""Folder below the work folder for files that outlive the ranks."""
+
+
+class RankReport(Model):
+    """How one rank fared, written by it as ``rank-<rank>.json`` in the work folder; times are CLOCK_MONOTONIC."""
+
+    rank: NonNegativeInt
+    status: Status
+    phase: Phase | None = None
+    """Where it ended, unless ``ok``."""
+    reason: str | None = None
+    warmup_step_times_s: list[float] = []
+    step_times_s: list[float] = []
+    """Synchronised steps of the measured window."""
+    warmup_settled: bool = False
+    stopped_by: str | None = None
+    """``interval``, ``max_steps``, ``window`` or ``budget``."""
+    losses: list[float] = []
+    """Of every step, warm-up included."""
+    peak_memory_bytes: NonNegativeInt = 0
+    driver_memory_bytes: NonNegativeInt = 0
+    """Driver total minus free at the end; on ``cpu`` the resident set."""
+    energy_j: float | None = None
+    parameters: NonNegativeInt = 0
+    trainable_parameters: NonNegativeInt = 0
+    attention_kernel: str | None = None
+    flags: list[Flag] = []
+    """Reasons to doubt the numbers that only the rank knows."""
+    ready_at: float = 0.0
+    """When the process group worked."""
+    built_at: float = 0.0
+    window_start: float = 0.0
+    window_end: float = 0.0
+    findings: dict[str, Any] = {}
+    """What only this stage's runner reports; its own summary reads it."""
+
+
+@dataclass(frozen=True)
+class RankContext:
+    """What a rank knows of the run that it is part of."""
+
+    workdir: Path
+    phase: "Synchronized[int]"
+    """Index into ``PHASES`` of what this rank does now: the parent reads it when it has to end the rank."""
+    deadline: float
+    """CLOCK_MONOTONIC time at which the cell's budget is spent."""
+    probe_steps: PositiveInt | None = None
+    """Set in the trials of a ``max`` search: run so many steps, report memory, measure nothing."""
+
+    def enter(self, phase: Phase) -> None:
+        """Say what the rank does from here on."""
+        self.phase.value = PHASES.index(phase)
+
+    @property
+    def current(self) -> Phase:
+        """What the rank does now."""
+        return PHASES[self.phase.value]
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Leave a file that stands beside the cell's result in the store."""
+        folder = self.workdir / KEPT
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+
+    def seconds_left(self) -> float:
+        """Of the budget; negative once it is spent."""
+        return self.deadline - time.monotonic()
+
+
+RankEntry = Callable[[RankContext], RankReport]
+"""What a runner gives the launcher: called once in each forked rank, RANK, WORLD_SIZE, LOCAL_RANK set."""
+
+
+def describe(error: BaseException) -> str:
+    """One line: kind of error and first line of its message; what libraries put below is advice."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__

@@ -1,0 +1,221 @@
+"""A cell of several nodes: on each of the others srun starts a follower, a parent that forks the ranks of its node.
+
+The parent on the first node of the job leads: it holds the cell's lock and publishes, and it starts the followers anew
+for each attempt. A follower's standard input tells it that its leader lives; when that closes, for whatever reason, it
+ends with all its ranks. What became of them it leaves in the work folder, which all nodes see.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from signal import SIGKILL
+from types import TracebackType
+from typing import Final, Self
+
+from pydantic import PositiveInt, ValidationError
+
+from dissect.base.model import Model
+from dissect.base.outcome import Phase, Status
+from dissect.cells.spec import CellSpec, Hardware, OperatorSpec, Spec, TrainingSpec, canonical_spec, parse_spec
+from dissect.machine.node import look_at_node, too_few_gpus
+from dissect.machine.sight import Lookout, Sight, lookout
+from dissect.ranks.launch import Launch, Rendezvous, die_with
+from dissect.ranks.messages import RankEntry
+from dissect.ranks.runner import load_operator_runner, load_runner
+from dissect.ranks.supervise import GRACE_S, Ending, NodeEnd, OtherNodes, RankEnd, conclude, supervise, window_of
+from dissect.results.provenance import software_mismatch
+from dissect.results.store import write_atomically
+
+SRUN: Final = ("srun", "--export=ALL", "--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=none")
+SCRIPT: Final = "scripts/measure_node.py"
+REPORT_S = 2 * GRACE_S
+"""What a follower gets to report once the attempt has ended here: it gives its own ranks ``GRACE_S``."""
+END_S = 10.0
+"""What srun gets to end once its follower was told to."""
+
+
+class Order(Model):
+    """What a follower is told."""
+
+    spec: CellSpec
+    node: PositiveInt
+    """Its place in the job; the leader's is 0."""
+    port: PositiveInt
+    """Where the group meets, on the leader's node."""
+    workdir: Path
+    deadline: float
+    """Seconds since the epoch."""
+    probe_steps: PositiveInt | None
+
+    @property
+    def report_path(self) -> Path:
+        """What the follower writes."""
+        return self.workdir / f"node-{self.node}.json"
+
+    @property
+    def ranks(self) -> range:
+        """Those of its node."""
+        count = ranks_per_node(self.spec.hardware)
+        return range(self.node * count, (self.node + 1) * count)
+
+
+class Report(Model):
+    """What a follower saw."""
+
+    end: NodeEnd
+    sight: Sight
+
+
+def ranks_per_node(hardware: Hardware) -> int:
+    """How many of the cell's ranks a node has."""
+    return hardware.n_gpus // hardware.n_nodes
+
+
+def orders(spec: TrainingSpec | OperatorSpec, launch: Launch, meeting: Rendezvous) -> list[Order]:
+    """What the followers do while the leader does ``launch``; none on a single node."""
+    return [
+        Order(
+            spec=parse_spec(canonical_spec(spec)),
+            node=node,
+            port=meeting.port,
+            workdir=launch.workdir,
+            deadline=time.time() + launch.deadline - time.monotonic(),
+            probe_steps=launch.probe_steps,
+        )
+        for node in range(1, spec.hardware.n_nodes)
+    ]
+
+
+def why_no_others(n_nodes: int) -> str | None:
+    """Why a cell of so many nodes cannot be measured from here, in one sentence; None if it can."""
+    if n_nodes == 1:
+        return None
+    if not {"SLURM_JOB_ID", "SLURMD_NODENAME"} <= os.environ.keys():
+        return f"the cell needs {n_nodes} nodes, but no Slurm job holds them: measure it with --profile profiles/slurm"
+    if shutil.which("srun") is None:
+        return f"the cell needs {n_nodes} nodes, but its environment has no srun that could start the others' ranks"
+    return None
+
+
+@dataclass
+class Followers(OtherNodes):
+    """The followers of one attempt; leaving the ``with`` block ends every one of them."""
+
+    orders: Sequence[Order]
+    launcher: str
+    """Command that starts the Python of the cell."""
+    sights: list[Sight] = field(default_factory=list)
+    """What those saw that reported, once :meth:`ends` was asked."""
+    _steps: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        for order in self.orders:
+            python = [*shlex.split(self.launcher), SCRIPT, order.model_dump_json()]
+            command = [*SRUN, f"--relative={order.node}", *python]
+            self._steps.append(subprocess.Popen(command, stdin=subprocess.PIPE))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for step in self._steps:
+            if step.stdin:
+                step.stdin.close()
+        for step in self._steps:
+            try:
+                step.wait(END_S)
+            except subprocess.TimeoutExpired:
+                step.kill()
+                step.wait()
+
+    def running(self) -> bool:
+        """Whether one is still at work."""
+        return any(step.poll() is None for step in self._steps)
+
+    def failed(self) -> bool:
+        """Whether one has ended badly."""
+        return any(step.poll() not in (None, 0) for step in self._steps)
+
+    def ends(self) -> list[NodeEnd]:
+        """How each ended, waiting for those that are about to."""
+        deadline = time.monotonic() + REPORT_S
+        for step in self._steps:
+            with suppress(subprocess.TimeoutExpired):
+                step.wait(max(0.0, deadline - time.monotonic()))
+        return [self._end(order, step.poll()) for order, step in zip(self.orders, self._steps, strict=True)]
+
+    def _end(self, order: Order, code: int | None) -> NodeEnd:
+        if code is None:
+            return NodeEnd([RankEnd(rank, None, None, Phase.BUILD, time.time()) for rank in order.ranks])
+        try:
+            report = Report.model_validate_json(order.report_path.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            sentence = f"node {order.node} of the job (from 0) ended without a report, srun with {code}: see the log"
+            return NodeEnd(lost=sentence)
+        self.sights.append(report.sight)
+        return report.end
+
+
+def follow(order: Order) -> bool:
+    """The life of a follower; whether all its ranks passed."""
+    _end_with_leader()
+    spec, hardware = order.spec, order.spec.hardware
+    node = look_at_node(hardware)
+    watch = lookout(node, hardware)
+    start = time.monotonic()
+    if sentence := software_mismatch(spec.software):
+        end = NodeEnd(stopped=Ending(Status.INVALID, None, sentence, []))
+    elif sentence := too_few_gpus(hardware, node):
+        end = NodeEnd(stopped=Ending(Status.FAILED, None, sentence, []))
+    else:
+        end = _run_ranks(order, watch)
+    ending = conclude([end])
+    passed = ending.status is Status.OK
+    window = window_of(ending.reports) if passed and order.probe_steps is None else (start, time.monotonic())
+    write_atomically(order.report_path, Report(end=end, sight=watch.sight(*window)).model_dump_json().encode())
+    return passed
+
+
+def _run_ranks(order: Order, watch: Lookout) -> NodeEnd:
+    spec = order.spec
+    launch = Launch(
+        _entry(spec),
+        len(order.ranks),
+        order.workdir,
+        time.monotonic() + order.deadline - time.time(),
+        order.probe_steps,
+        Rendezvous(spec.hardware.n_gpus, order.ranks[0], os.environ["SLURM_LAUNCH_NODE_IPADDR"], order.port),
+    )
+    return supervise(launch, spec.hardware.host_memory_bytes, watch.watchers)
+
+
+def _entry(spec: Spec) -> RankEntry:
+    """What the ranks call, its libraries imported and compiled."""
+    if isinstance(spec, OperatorSpec):
+        operator = load_operator_runner(spec)
+        operator.import_libraries(spec)
+        return partial(operator.run_rank, spec)
+    if not isinstance(spec, TrainingSpec):
+        raise TypeError(f"the stage {spec.stage} has no ranks")
+    runner = load_runner(spec)
+    runner.import_libraries(spec)
+    runner.prepare(spec)
+    return partial(runner.run_rank, spec)
+
+
+def _end_with_leader() -> None:
+    """Have this process killed once its leader closes standard input, or dies: a child waits for that."""
+    follower = os.getpid()
+    if os.fork() == 0:
+        die_with(follower)
+        while os.read(0, 4096):
+            pass
+        os.kill(follower, SIGKILL)
+        os._exit(0)

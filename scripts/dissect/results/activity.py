@@ -1,0 +1,90 @@
+"""Who measures a cell right now: a small file beside the result, believed only as long as it can be true.
+
+The lock of the key says whether somebody measures, and dies with the process; the file says who and since when. Where
+the lock of another host cannot be seen (``flock`` is local on some shared file systems), Slurm knows whether the job is
+still there, and without Slurm the cell's budget says how long the file can be true.
+"""
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import PositiveInt, ValidationError
+
+from dissect.base.model import Model
+from dissect.results.store import Entry, write_atomically
+
+FILE = "running.json"
+MARGIN_S = 600
+"""What a cell may take beyond its budget: imports before it, writing after it."""
+
+
+class Activity(Model):
+    """One attempt that is under way, or was when its process was killed."""
+
+    publishes: str
+    """The path that the result is for; cells of two names may share one key."""
+    attempt: PositiveInt
+    started_at: str
+    """UTC, ISO 8601."""
+    host: str
+    pid: PositiveInt
+    slurm_job: str | None
+
+    def seconds(self, now: datetime) -> float:
+        """Since it started."""
+        return (now - datetime.fromisoformat(self.started_at)).total_seconds()
+
+
+@contextmanager
+def announced(entry: Entry, publishes: Path, attempt: int) -> Iterator[None]:
+    """Leave the file while the block runs; the caller holds the key's lock. Measuring never fails for it."""
+    path = entry.folder / FILE
+    activity = Activity(
+        publishes=str(publishes), attempt=attempt, started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        host=platform.node(), pid=os.getpid(), slurm_job=os.environ.get("SLURM_JOB_ID"),
+    )  # fmt: skip
+    with suppress(OSError):
+        write_atomically(path, activity.model_dump_json(indent=1).encode() + b"\n")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def activity_of(entry: Entry) -> Activity | None:
+    """What the file says, true or not; None without one."""
+    try:
+        return Activity.model_validate_json((entry.folder / FILE).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def is_true(
+    activity: Activity, locked: bool, budget_s: float, now: datetime, jobs: Callable[[], Set[str] | None]
+) -> bool:
+    """Whether the process behind the file can still be at work.
+
+    ``locked`` is what this host sees of the key's lock; ``jobs`` gives the ids of Slurm's running jobs, None where
+    Slurm does not answer, and is asked only if need be.
+    """
+    if locked or activity.host == platform.node():
+        return locked
+    if activity.slurm_job is not None and (running := jobs()) is not None:
+        return activity.slurm_job in running
+    return activity.seconds(now) < budget_s + MARGIN_S
+
+
+def slurm_jobs() -> Set[str] | None:
+    """Ids of the jobs that run now, of all users; None where Slurm does not answer."""
+    command = ["squeue", "--noheader", "--format=%A", "--states=RUNNING"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return set(done.stdout.split()) if done.returncode == 0 else None

@@ -1,0 +1,206 @@
+"""Finished cells as one file, and back: how clusters that own different platforms share their results.
+
+    <name>.tar.gz    manifest.json    cells/<key>/spec.json  result.json  steps.jsonl  requests.jsonl.gz
+
+The same cells make the same bytes. Nothing of a file is believed: every key is computed again from its spec, and a file
+with one wrong cell changes nothing.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dissect.cells.cell import Cell
+from dissect.cells.exported import MANIFEST, SCHEMA_VERSION, ExportedCell, ExportManifest
+from dissect.cells.spec import canonical_spec, parse_spec, spec_key
+from dissect.results.result import Result, parse_result
+from dissect.results.store import Entry, Store, write_atomically
+
+RECORDS = ("spec.json", "result.json")
+SAMPLES = ("steps.jsonl", "kernels.csv", "requests.jsonl.gz")
+DEFAULT_FILE = "results/export.tar.gz"
+
+_MEMBER = re.compile(rf"cells/([0-9a-f]{{12}})/({'|'.join(map(re.escape, RECORDS + SAMPLES))})")
+
+
+class ExchangeError(ValueError):
+    """A file that cannot be imported; one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One cell of a file that was checked."""
+
+    id: str
+    canonical: str
+    result: Result
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What became of the cells of a file, as ids."""
+
+    added: list[str]
+    known: list[str]
+    conflicts: list[str]
+    """Measured here as well, with another result; ours stays."""
+
+
+def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> tuple[int, int]:
+    """Write the finished ones of these cells; how many they are, and how many have no result.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    wanted = {cell.key: cell for cell in cells if cell.key}
+    found: dict[str, tuple[Cell, dict[str, bytes]]] = {}
+    for key, cell in sorted(wanted.items()):
+        entry = store.entry(key)
+        if entry.peek() is not None:
+            found[key] = cell, _files_of(entry)
+    manifest = ExportManifest(
+        cells={
+            key: ExportedCell(id=cell.id, files={name: _sha256(data) for name, data in files.items()})
+            for key, (cell, files) in found.items()
+        }
+    )
+    members = {f"cells/{key}/{name}": data for key, (_, files) in found.items() for name, data in files.items()}
+    write_atomically(path, _archive({MANIFEST: manifest.model_dump_json(indent=1).encode() + b"\n", **members}))
+    return len(found), len(wanted) - len(found)
+
+
+def read_export(path: Path) -> dict[str, Shared]:
+    """Every cell of a file by key, all of it checked; raises :class:`ExchangeError`."""
+    try:
+        members = dict(_members(path))
+    except FileNotFoundError:
+        raise ExchangeError(f"{path}: no such file") from None
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        raise ExchangeError(f"{path}: is no export or was cut short ({error})") from None
+    return _all_checked(path, members)
+
+
+def read_unpacked(folder: Path) -> dict[str, Shared]:
+    """The same of an export that was unpacked, such as a set of reference results; other files in it do not count."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return _all_checked(
+        folder, {name: (folder / name).read_bytes() for name in names if name == MANIFEST or _MEMBER.fullmatch(name)}
+    )
+
+
+def import_cells(shared: Mapping[str, Shared], store: Store, published: Mapping[str, Iterable[Path]]) -> Merged:
+    """Add what the store lacks, overwrite nothing, and publish where this configuration (``published``) has the cells.
+
+    Raises:
+        KeyCollision: the store has another spec under a key.
+        OSError: a file cannot be written.
+    """
+    merged = Merged([], [], [])
+    for key, cell in shared.items():
+        entry = store.entry(key)
+        with entry.locked():
+            entry.claim(cell.canonical)
+            ours = entry.result()
+            if ours is None:
+                entry.adopt(cell.files)
+            for path in published.get(key, ()):
+                entry.publish(path)
+        (merged.added if ours is None else merged.known if ours == cell.result else merged.conflicts).append(cell.id)
+    return merged
+
+
+def _files_of(entry: Entry) -> dict[str, bytes]:
+    paths = [entry.folder / name for name in RECORDS + SAMPLES]
+    return {path.name: path.read_bytes() for path in paths if path.exists()}
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _archive(members: Mapping[str, bytes]) -> bytes:
+    """A compressed tar without times, owners or anything else that differs between machines."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return gzip.compress(buffer.getvalue(), mtime=0)
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and contents, read in memory: no name in the file ever becomes a path."""
+    # The whole of it first: only the end of the compressed stream tells whether anything is missing.
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(path.read_bytes())), mode="r:") as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.isfile() else None
+            if content is None or not (member.name == MANIFEST or _MEMBER.fullmatch(member.name)):
+                raise ExchangeError(f"{path}: {member.name!r}: an export has no such member; nothing was imported")
+            yield member.name, content.read()
+
+
+def _all_checked(path: Path, members: dict[str, bytes]) -> dict[str, Shared]:
+    manifest = _manifest(path, members.pop(MANIFEST, None))
+    listed = {f"cells/{key}/{name}" for key, cell in manifest.cells.items() for name in cell.files}
+    if differ := sorted(listed ^ members.keys()):
+        raise ExchangeError(f"{path}: {differ[0]}: is {'missing' if differ[0] in listed else 'not in its manifest'}")
+    return {key: _checked(path, key, cell, members) for key, cell in manifest.cells.items()}
+
+
+def _manifest(path: Path, data: bytes | None) -> ExportManifest:
+    if data is None:
+        raise ExchangeError(f"{path}: {MANIFEST}: is missing, so this is no export")
+    try:
+        version = json.loads(data).get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise ExchangeError(
+                f"{path}: {MANIFEST}: has schema_version {version!r}, this version of the project reads "
+                f"{SCHEMA_VERSION}; update the older of the two clones"
+            )
+        return ExportManifest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ExchangeError(f"{path}: {MANIFEST}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (AttributeError, UnicodeDecodeError, json.JSONDecodeError):
+        raise ExchangeError(f"{path}: {MANIFEST}: is not a JSON object") from None
+
+
+def _checked(path: Path, key: str, cell: ExportedCell, members: Mapping[str, bytes]) -> Shared:
+    files = {name: members[f"cells/{key}/{name}"] for name in cell.files}
+    for name in (*RECORDS, *files):
+        where = f"{path}: cells/{key}/{name} ({cell.id})"
+        if name not in files:
+            raise ExchangeError(f"{where}: is missing")
+        if _sha256(files[name]) != cell.files[name]:
+            raise ExchangeError(f"{where}: was changed after the export, its SHA-256 is another")
+    canonical = _canonical(f"{path}: cells/{key}/spec.json ({cell.id})", key, files["spec.json"])
+    try:
+        result = parse_result(files["result.json"])
+        if result.key != key:
+            raise ValueError(f"is the result of {result.key}")
+    except ValueError as error:
+        raise ExchangeError(f"{path}: cells/{key}/result.json ({cell.id}): {error}") from None
+    return Shared(cell.id, canonical, result, files)
+
+
+def _canonical(where: str, key: str, data: bytes) -> str:
+    """The canonical spec; it must be spelt so, and must hash to the key that it stands under."""
+    try:
+        canonical = canonical_spec(parse_spec(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ExchangeError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if spec_key(canonical) != key or canonical.encode() != data:
+        raise ExchangeError(f"{where}: hashes to the key {spec_key(canonical)}, not to the one that it stands under")
+    return canonical

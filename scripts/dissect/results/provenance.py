@@ -1,0 +1,120 @@
+"""Where and with what a cell was measured: detected, never declared, and never part of a key."""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dissect.cells.spec import Software
+from dissect.results.result import Gpu, Provenance
+
+_PROJECT = Path(__file__).resolve().parents[2]
+_PREFIXES = ("NCCL_", "GLOO_", "OMP_", "KMP_", "MKL_", "CUDA_", "TORCH_", "PYTORCH_", "DS_", "SLURM_")
+_SECRET_WORDS = ("TOKEN", "JWT", "KEY", "SECRET", "PASS", "CREDENTIAL")
+_DISTRIBUTIONS = (
+    "torch",
+    "deepspeed",
+    "transformers",
+    "accelerate",
+    "peft",
+    "bitsandbytes",
+    "flash-attn",
+    "megatron-core",
+    "triton",
+    "numpy",
+    "guidellm",
+)
+
+
+def collect(gpus: list[Gpu] | str, other_processes: str, notes: Mapping[str, Any]) -> Provenance:
+    """Everything that is read from this machine, with what was seen of its GPUs and of others on it."""
+    commit, dirty = git_state(_PROJECT)
+    return Provenance(
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        git_commit=commit,
+        git_dirty=dirty,
+        host=platform.node(),
+        kernel=platform.release(),
+        cpu_model=cpu_model(),
+        cpu_cores=os.cpu_count() or 1,
+        host_memory_bytes=host_memory_bytes(),
+        python=platform.python_version(),
+        versions=versions(),
+        environment=steering_environment(os.environ),
+        scheduler_job=os.environ.get("SLURM_JOB_ID"),
+        gpus=gpus,
+        other_processes=other_processes,
+        notes=dict(notes),
+    )
+
+
+def git_state(project: Path) -> tuple[str | None, bool | None]:
+    """Commit of the project and whether files differ from it; (None, None) outside a git repository."""
+    try:
+        commit = _git(project, "rev-parse", "HEAD")
+        return commit.strip(), bool(_git(project, "status", "--porcelain"))
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def _git(project: Path, *arguments: str) -> str:
+    # Clusters run jobs as another user than the one who cloned; git would refuse to look.
+    command = ["git", "-c", f"safe.directory={project}", "-C", str(project), "--no-optional-locks", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def host_memory_bytes() -> int:
+    """Physical memory of the node."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the libraries that carry the measurement; CUDA's own come as ``nvidia-*`` packages."""
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        name = (distribution.metadata["Name"] or "").lower().replace("_", "-")
+        if name in _DISTRIBUTIONS or name.startswith("nvidia-"):
+            found.setdefault(name, distribution.version)
+    return dict(sorted(found.items()))
+
+
+def steering_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that steer libraries and scheduler; no path, and none whose name hints at a secret.
+
+    Results travel to others, whom it does not concern where things lie on a machine.
+    """
+    return {
+        name: value
+        for name, value in sorted(environment.items())
+        if name.startswith(_PREFIXES) and not value.startswith("/") and not any(word in name for word in _SECRET_WORDS)
+    }
+
+
+def software_mismatch(software: Software) -> str | None:
+    """How the running software differs from what the spec declares, in one sentence naming both, or None."""
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    wrong = [f"python {software.python} is declared, {running} runs"] if software.python not in (None, running) else []
+    for name, declared in sorted(software.versions.items()):
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{name} {declared} is declared, none is installed")
+            continue
+        if installed != declared:
+            wrong.append(f"{name} {declared} is declared, {installed} is installed")
+    return "; ".join(wrong) or None

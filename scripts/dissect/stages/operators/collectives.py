@@ -1,0 +1,134 @@
+"""Collectives as ZeRO calls them: NCCL between GPUs, gloo between processes.
+
+all_reduce works in place, all_gather and reduce_scatter out of place. Sizes and bandwidths are those of nccl-tests: a
+size is that of the whole array, n ranks' shares of it, whether it is gathered, scattered or reduced.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from dissect.cells.spec import OperatorSpec
+from dissect.machine.device import Device
+from dissect.metrics.operators import CollectiveMetrics, CollectivePoint
+from dissect.ranks.messages import RankContext, RankReport
+from dissect.stages.operators.loop import Call, Ranks, Work, clock_of
+from dissect.stages.operators.points import points_of
+from dissect.stages.operators.rank import Case, WrongResultError, run_operator_rank
+from dissect.workloads.arithmetic import BYTES
+from dissect.workloads.llama import torch_dtype
+from dissect.workloads.operator_arithmetic import elements_per_rank
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+
+
+class GroupRanks(Ranks):
+    """Ranks that take rank 0's word, by a broadcast."""
+
+    def agree(self, number: int) -> int:
+        """Rank 0's number, on all ranks."""
+        from torch import distributed
+
+        message = _message(number)
+        distributed.broadcast(message, src=0)
+        return int(message.item())
+
+
+def import_libraries(_: OperatorSpec) -> None:
+    """Torch alone."""
+    import torch.distributed  # noqa: F401
+
+
+def run_rank(spec: OperatorSpec, context: RankContext) -> RankReport:
+    """One rank of the cell."""
+    return run_operator_rank(spec, context, _cases, GroupRanks())
+
+
+def summarise(_: OperatorSpec, reports: list[RankReport]) -> CollectiveMetrics:
+    """The metrics of the cell."""
+    return CollectiveMetrics(points=points_of(CollectivePoint, reports))
+
+
+def _cases(spec: OperatorSpec, device: Device) -> Sequence[Case]:
+    n_gpus, dtype = spec.hardware.n_gpus, spec.workload.dtype
+    shares = {size: elements_per_rank(size, dtype, n_gpus) for size in spec.workload.sizes}
+    return [
+        Case({"size_bytes": size, "message_bytes": share * n_gpus * BYTES[dtype]}, partial(_work, spec, device, share))
+        for size, share in shares.items()
+    ]
+
+
+def _work(spec: OperatorSpec, device: Device, share: int) -> Work:
+    """The collective on buffers of its own, once it is known to return the right numbers."""
+    import torch
+    from torch import distributed
+
+    n_gpus, rank = spec.hardware.n_gpus, distributed.get_rank()
+    counts = {"all_reduce": (n_gpus, 0), "all_gather": (1, n_gpus), "reduce_scatter": (n_gpus, 1)}[spec.operator]
+    empty = partial(torch.zeros, device=device.torch_device, dtype=torch_dtype(spec.workload.dtype))
+    source, target = _on_all_ranks(lambda: [empty(count * share) for count in counts])
+    call = _call(spec.operator, source, target)
+    source.fill_(rank + 1)
+    call()
+    result = source if spec.operator == "all_reduce" else target
+    if _on_any_rank(not torch.equal(result, _expected(spec, share, result))):
+        raise WrongResultError(f"{spec.operator} of {source.numel()} elements returned wrong numbers")
+    # Sums of sums would soon overflow.
+    source.zero_()
+    return Work([call], clock_of(device), lead=call)
+
+
+def _call(operator: str, source: "torch.Tensor", target: "torch.Tensor") -> Call:
+    from torch import distributed
+
+    match operator:
+        case "all_reduce":
+            return partial(distributed.all_reduce, source)
+        case "all_gather":
+            return partial(distributed.all_gather_into_tensor, target, source)
+        case _:
+            return partial(distributed.reduce_scatter_tensor, target, source)
+
+
+def _expected(spec: OperatorSpec, share: int, result: "torch.Tensor") -> "torch.Tensor":
+    """What comes of every rank r giving r + 1, exact in bf16 for up to 22 ranks."""
+    import torch
+
+    ranks = torch.arange(1, spec.hardware.n_gpus + 1, device=result.device, dtype=result.dtype)
+    if spec.operator == "all_gather":
+        return ranks.repeat_interleave(share)
+    return torch.full_like(result, float(ranks.sum()))
+
+
+def _on_all_ranks(allocate: Callable[[], T]) -> T:
+    """What ``allocate`` returns, or out of memory on every rank if one of them is: the others would wait for it."""
+    import torch
+
+    error: Exception | None = None
+    try:
+        made = allocate()
+    except (RuntimeError, MemoryError) as raised:
+        error = raised
+    if _on_any_rank(error is not None):
+        raise error or torch.OutOfMemoryError("another rank ran out of memory")
+    return made
+
+
+def _on_any_rank(here: bool) -> bool:
+    from torch import distributed
+
+    message = _message(int(here))
+    distributed.all_reduce(message, op=distributed.ReduceOp.MAX)
+    return bool(message.item())
+
+
+def _message(number: int) -> "torch.Tensor":
+    """A number where the group's backend can send it from."""
+    import torch
+    from torch import distributed
+
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    return torch.tensor([number], dtype=torch.int64, device=device)

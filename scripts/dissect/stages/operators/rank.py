@@ -1,0 +1,111 @@
+"""The life of one rank of an operator cell: every size on its own, so that one which fails does not lose the others."""
+
+import gc
+import os
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dissect.base.outcome import InvalidMeasurement, Phase, Status
+from dissect.cells.spec import OperatorSpec
+from dissect.machine.device import Device, is_host_out_of_memory, is_out_of_memory, is_thread_failure, open_device
+from dissect.ranks.group import join_process_group, leave_process_group
+from dissect.ranks.messages import RankContext, RankReport, describe
+from dissect.ranks.steps import no_garbage_collection
+from dissect.stages.operators.loop import OverBudgetError, Ranks, TimedLoop, Work
+from dissect.stages.operators.points import PointReport
+
+
+class WrongResultError(InvalidMeasurement):
+    """What an operator returned is not what it should be."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One point: what it is, what it runs, and in which phase."""
+
+    facts: dict[str, Any]
+    build: Callable[[], Work]
+    phase: Phase = Phase.FORWARD
+
+
+Cases = Callable[[OperatorSpec, Device], Sequence[Case]]
+"""All points of a cell, on its device."""
+
+
+def run_operator_rank(spec: OperatorSpec, context: RankContext, cases: Cases, ranks: Ranks | None = None) -> RankReport:
+    """Measure every point in turn; ``ranks`` is given where several work together."""
+    hardware, rank = spec.hardware, int(os.environ["RANK"])
+    context.enter(Phase.BUILD)
+    device = open_device(hardware.device, int(os.environ["LOCAL_RANK"]), hardware.n_gpus // hardware.n_nodes)
+    if ranks is not None:
+        join_process_group(device, hardware.n_nodes, context.seconds_left())
+    ready_at = time.monotonic()
+    device.limit_memory(hardware.device_memory_bytes)
+    try:
+        loop = TimedLoop(spec.sampling, ranks or Ranks(), context.seconds_left)
+        found = _measure_all(cases(spec, device), loop, context, device)
+    finally:
+        device.lift_limit()
+    if ranks is not None:
+        leave_process_group()
+    best = next((point for point in found if point.status is Status.OK), found[0])
+    return RankReport(
+        rank=rank,
+        status=best.status,
+        phase=best.phase,
+        reason=best.reason,
+        ready_at=ready_at,
+        built_at=ready_at,
+        window_start=ready_at,
+        window_end=time.monotonic(),
+        peak_memory_bytes=device.peak_memory_bytes(),
+        findings={"points": [point.model_dump(mode="json") for point in found]},
+    )
+
+
+def _measure_all(cases: Sequence[Case], loop: TimedLoop, context: RankContext, device: Device) -> list[PointReport]:
+    found = []
+    device.reset_peak_memory()
+    with no_garbage_collection():
+        for done, case in enumerate(cases):
+            found.append(_measure(case, loop, len(cases) - done, context, device))
+            _forget(device)
+    return found
+
+
+def _measure(case: Case, loop: TimedLoop, points_left: int, context: RankContext, device: Device) -> PointReport:
+    """One point; out of memory, a wrong kernel and a spent budget are outcomes of it, anything else is raised."""
+    try:
+        context.enter(Phase.BUILD)
+        work = case.build()
+        context.enter(case.phase)
+        timing = loop.measure(work, points_left)
+        return PointReport(facts=case.facts, status=Status.OK, **timing)
+    except Exception as error:
+        status = _status_of(error, device)
+        traceback.print_exception(error)
+        if status is Status.FAILED:
+            raise
+        host = device.kind != "cpu" and is_host_out_of_memory(error)
+        phase = Phase.HOST if host else context.current
+        return PointReport(facts=case.facts, status=status, phase=phase, reason=describe(error))
+
+
+def _status_of(error: Exception, device: Device) -> Status:
+    if is_out_of_memory(error) or (is_thread_failure(error) and device.is_full()):
+        return Status.OOM
+    if isinstance(error, OverBudgetError):
+        return Status.TIMEOUT
+    return Status.INVALID if isinstance(error, InvalidMeasurement) else Status.FAILED
+
+
+def _forget(device: Device) -> None:
+    """Give back what a point held, for the next one to have all of the memory."""
+    gc.collect()
+    if device.kind == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()

@@ -1,0 +1,74 @@
+"""A DeepSpeed training step taken apart: the cell of pre-training, then some steps under torch.profiler."""
+
+import csv
+import gzip
+import io
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dissect.cells.spec import ProfileSpec
+from dissect.machine.device import Device
+from dissect.ranks.messages import RankContext, RankReport
+from dissect.ranks.steps import StepLoop, no_garbage_collection
+from dissect.stages.profile.dissection import check_complete, dissect, kernel_table
+from dissect.stages.profile.ranges import AnnotatedTrainer, annotated
+from dissect.stages.profile.trace import read_trace
+from dissect.stages.training.deepspeed.engine import DeepSpeedTrainer, connect
+from dissect.stages.training.deepspeed.engine import import_libraries as import_libraries
+from dissect.stages.training.deepspeed.engine import prepare as prepare
+from dissect.stages.training.deepspeed.pretrain import build_trainer
+from dissect.stages.training.rank import run_training_rank
+
+if TYPE_CHECKING:
+    import torch
+
+KEEP_TRACE = "LLM_DISSECT_TRACE"
+"""Environment variable: anything but empty keeps the trace in the store. No part of a cell: it changes no number."""
+
+
+def run_rank(spec: ProfileSpec, context: RankContext) -> RankReport:
+    """One rank of the cell, in a process forked after ``prepare``."""
+    return run_training_rank(spec, context, connect, build_trainer, profile_steps)
+
+
+def profile_steps(
+    spec: ProfileSpec, trainer: DeepSpeedTrainer, tokens: "torch.Tensor", context: RankContext, device: Device
+) -> dict[str, Any]:
+    """Record ``profiled_steps``; rank 0 takes its trace apart. Raises ``IncompleteProfileError``.
+
+    The first step under the profiler pays for its start and has no range, so it is no part of the numbers.
+    """
+    from torch.profiler import ProfilerActivity, profile
+
+    device.lift_limit()  # of memory: the profiler's own is not the cell's
+    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.kind == "cuda" else [])
+    plain = StepLoop(trainer, tokens, context, device)
+    loop = StepLoop(AnnotatedTrainer(trainer, device), tokens, context, device)
+    with annotated(trainer.engine), no_garbage_collection(), profile(activities=activities) as profiler:
+        plain.timed_step()
+        times = [loop.timed_step() for _ in range(spec.workload.profiled_steps)]
+    findings: dict[str, Any] = {"profiled_step_times_s": times}
+    if int(os.environ["RANK"]) == 0:
+        findings["dissection"] = _take_apart(profiler, context, device)
+    return findings
+
+
+def _take_apart(profiler: Any, context: RankContext, device: Device) -> str:
+    """The numbers of the recorded trace, as JSON; leaves the table of kernels, and the trace if it is asked for."""
+    path = context.workdir / "trace.json"
+    profiler.export_chrome_trace(str(path))
+    if os.environ.get(KEEP_TRACE):
+        context.keep("trace.json.gz", gzip.compress(path.read_bytes(), mtime=0))
+    dissection, shares = dissect(read_trace(path), "kernels" if device.kind == "cuda" else "operators")
+    context.keep("kernels.csv", _csv(kernel_table(shares)))
+    check_complete(dissection)
+    return dissection.model_dump_json()
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()

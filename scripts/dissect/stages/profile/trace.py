@@ -1,0 +1,135 @@
+"""A Chrome trace as torch.profiler exports it: what ran on the host, nested, and what it launched on the device. Pure.
+
+Host events (operators and annotated ranges) nest within a thread. A kernel carries the correlation id of the runtime
+call that launched it, and that call lies within the operator and the ranges that it belongs to.
+"""
+
+import gzip
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dissect.stages.profile.intervals import Interval, without
+
+OPERATOR, RANGE = "cpu_op", "user_annotation"
+LAUNCHES = ("cuda_runtime", "cuda_driver")
+KERNELS = ("kernel", "gpu_memcpy", "gpu_memset")
+_CATEGORIES = {OPERATOR, RANGE, *LAUNCHES, *KERNELS}
+_TOLERANCE_US = 0.01
+"""The profiler rounds to nanoseconds, so a child may seem to end just after its parent."""
+
+Thread = tuple[Any, Any]
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One event of the host with what surrounds it; times in microseconds."""
+
+    name: str
+    category: str
+    thread: Thread
+    start: float
+    end: float
+    args: Mapping[str, Any]
+    parent: "Node | None" = None
+    children: "list[Node]" = field(default_factory=list)
+
+    def outward(self) -> "Iterator[Node]":
+        """Itself, what it is in, what that is in, ..."""
+        node: Node | None = self
+        while node is not None:
+            yield node
+            node = node.parent
+
+    @property
+    def own_time(self) -> tuple[Interval, ...]:
+        """When it ran and no operator within it did."""
+        return without((self.start, self.end), [interval for child in self.children for interval in _operators(child)])
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One kernel, copy or memset on the device, and the host event that launched it (None: unknown)."""
+
+    name: str
+    start: float
+    end: float
+    launch: Node | None
+    collective: bool
+    """Whether the profiler itself names the collective that it belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Host events in the order of their start, and kernels."""
+
+    host: list[Node]
+    kernels: list[Kernel]
+
+
+def read_trace(path: Path) -> Trace:
+    """Read an exported trace, gzipped or not; raises ``ValueError`` if it is not one."""
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    try:
+        events = json.loads(data)["traceEvents"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: has no traceEvents, so it is not a trace of torch.profiler") from error
+    return parse_trace(events)
+
+
+def parse_trace(events: Sequence[Mapping[str, Any]]) -> Trace:
+    """Nest the host's events and tie each kernel to its launch."""
+    complete = [event for event in events if event.get("ph") == "X" and event.get("cat") in _CATEGORIES]
+    host = nest([_node(event) for event in complete if event["cat"] not in KERNELS])
+    by_correlation = _by_id(host, LAUNCHES, "correlation")
+    by_external = _by_id(host, (OPERATOR,), "External id")
+    kernels = [_kernel(event, by_correlation, by_external) for event in complete if event["cat"] in KERNELS]
+    return Trace(host, kernels)
+
+
+def nest(nodes: list[Node]) -> list[Node]:
+    """Give every node its parent: the innermost event of its thread that it lies in; sorted by start.
+
+    An event that outlives the one that it started in (an asynchronous one) surrounds nothing.
+    """
+    nodes.sort(key=lambda node: (node.start, -node.end))
+    stacks: dict[Thread, list[Node]] = {}
+    for node in nodes:
+        stack = stacks.setdefault(node.thread, [])
+        while stack and stack[-1].end <= node.start:
+            stack.pop()
+        if not stack or node.end <= stack[-1].end + _TOLERANCE_US:
+            if stack:
+                node.parent = stack[-1]
+                stack[-1].children.append(node)
+            stack.append(node)
+    return nodes
+
+
+def _node(event: Mapping[str, Any]) -> Node:
+    start = float(event["ts"])
+    thread = event.get("pid"), event.get("tid")
+    return Node(str(event["name"]), event["cat"], thread, start, start + float(event["dur"]), event.get("args", {}))
+
+
+def _by_id(host: Sequence[Node], categories: Collection[str], name: str) -> dict[Any, Node]:
+    """The nodes that have this id, by it; 0 is none."""
+    return {node.args[name]: node for node in host if node.category in categories and node.args.get(name)}
+
+
+def _kernel(event: Mapping[str, Any], by_correlation: Mapping[Any, Node], by_external: Mapping[Any, Node]) -> Kernel:
+    """By the correlation id; a launch that the profiler missed leaves the id of the operator."""
+    args, start = event.get("args", {}), float(event["ts"])
+    launch = by_correlation.get(args.get("correlation")) or by_external.get(args.get("External id"))
+    return Kernel(str(event["name"]), start, start + float(event["dur"]), launch, "Collective name" in args)
+
+
+def _operators(node: Node) -> Iterator[Interval]:
+    """The outermost operators at or below a node."""
+    if node.category == OPERATOR:
+        yield node.start, node.end
+    else:
+        for child in node.children:
+            yield from _operators(child)

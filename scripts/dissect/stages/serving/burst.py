@@ -1,0 +1,175 @@
+"""The load itself: sent by guidellm in its own process, watched, taken apart and held against the contract."""
+
+import gzip
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dissect.base.outcome import Phase, Status
+from dissect.cells.spec import ServeSpec
+from dissect.machine.hostload import cores
+from dissect.metrics.serving import RequestSamples, ServingMetrics
+from dissect.results.store import write_atomically
+from dissect.stages.serving import contract, load
+from dissect.stages.serving.engine import Engine, kv_cache_bytes, kv_cache_tokens, prefix_cache_hits
+from dissect.stages.serving.load import Load, RequestRecord, Target
+from dissect.stages.serving.server import Kept, Server, get, tail
+from dissect.stages.serving.startup import version_of
+from dissect.stages.serving.watch import Ended, Watch, death
+
+PROMPTS = "prompts.jsonl"
+REQUESTS = "requests.jsonl.gz"
+RAW = "guidellm.json.gz"
+CLIENT_LOG = "guidellm.log"
+PARTIAL = "requests.partial.jsonl.gz"
+"""What there was when the server died; for diagnosis only."""
+MOST_LOADS = 2
+_CLIENT_LEAVES_S = 60.0
+"""What the load generator gets to write down its records once the server is gone."""
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One load, as it was recorded."""
+
+    load: Load
+    raw: bytes
+    loads: int
+    """How often it was sent."""
+    window: tuple[float, float]
+    """First send and end of the last answer, CLOCK_MONOTONIC."""
+    client_cpu: float
+
+
+def send(spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, folder: Path, watch: Watch) -> Sent:
+    """Send the load; once more if the load generator loses a record. Raises :class:`Ended` where none comes of it."""
+    target = Target(server.url, engine.model_name(checkpoint), checkpoint, dict(engine.body))
+    for loads in range(1, MOST_LOADS + 1):
+        raw = _run(spec, engine, target, server, folder, watch)
+        records = load.normalise(raw)
+        lost = contract.lost_records(spec, records.records)
+        if not lost:
+            break
+        _LOG.info("the load generator lost %d of %d records in load %d", lost, spec.workload.requests, loads)
+    clocks = time.monotonic() - time.time()
+    end = records.started_at + records.end_s
+    return Sent(
+        records, raw, loads, (records.started_at + clocks, end + clocks), watch.client.busiest(records.started_at, end)
+    )
+
+
+def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder: Path, watch: Watch) -> bytes:
+    """Run guidellm to its end and return what it wrote."""
+    output, log = folder / "guidellm.json", folder / CLIENT_LOG
+    for stale in (output, log, folder / PARTIAL):
+        stale.unlink(missing_ok=True)
+    command = load.command(spec, target, folder.absolute() / PROMPTS, output.absolute())
+    with TemporaryDirectory(prefix="llm-dissect-") as cache:
+        environment = {
+            "GUIDELLM__MAX_WORKER_PROCESSES": str(load.workers(cores())), "HF_HUB_OFFLINE": "1",
+            "HF_DATASETS_CACHE": cache, "CUDA_VISIBLE_DEVICES": "",
+        }  # fmt: skip
+        with Kept(command, environment, log, folder=folder) as client:
+            _watch(client, engine, server, output, watch)
+    if client.exit_code != 0 or not output.exists():
+        reason = f"guidellm ended with exit code {client.exit_code} and {'a' if output.exists() else 'no'} record"
+        raise Ended(Status.FAILED, Phase.SERVE, f"{reason}; the end of {log}: {' '.join(tail(log, 3).split())[-300:]}")
+    raw = output.read_bytes()
+    output.unlink()
+    return raw
+
+
+def _watch(client: Kept, engine: Engine, server: Server, output: Path, watch: Watch) -> None:
+    """Until the load generator has ended; raises :class:`Ended` where the server dies before, its records kept."""
+    died_at: float | None = None
+    while client.exit_code is None:
+        watch.pause(server, client.pids(), Phase.SERVE)
+        if died_at is None and server.exit_code is not None:
+            died_at = time.monotonic()
+        if died_at is not None and time.monotonic() > died_at + _CLIENT_LEAVES_S:
+            break
+    if server.exit_code is not None:
+        client.stop()
+        _keep_partial(output)
+        raise death(engine, server)
+
+
+def _keep_partial(output: Path) -> None:
+    try:
+        records = load.normalise(output.read_bytes()).records
+    except (OSError, ValueError) as error:
+        _LOG.info("the load generator left no records of the load that broke off: %s", error)
+        return
+    write_atomically(output.with_name(PARTIAL), load.to_jsonl_gz(records))
+    output.unlink()
+
+
+def conclude(
+    spec: ServeSpec, engine: Engine, server: Server, sent: Sent, watch: Watch, ready_s: float
+) -> dict[str, Any]:
+    """What the load amounts to: fields of a ``Measurement``; without numbers where the contract was broken."""
+    records = sent.load.records
+    files = {REQUESTS: load.to_jsonl_gz(records), RAW: gzip.compress(sent.raw, mtime=0)}
+    hits = prefix_cache_hits(get(server.url, "/metrics") or "", engine)
+    version = version_of(engine, server)
+    broken = contract.violation(spec, records, sent.client_cpu, hits) or _other_version(spec, engine, version)
+    if broken:
+        status = Status.OOM if contract.ran_out_of_memory(records) else Status.INVALID
+        return {"status": status, "phase": Phase.SERVE, "reason": broken, "files": files, "flags": ()}
+    tokens = kv_cache_tokens(server.said(), engine)
+    peak, source = watch.peak_bytes()
+    metrics = ServingMetrics(
+        requests=len(records),
+        prompt_tokens=sum(record.prompt_tokens or 0 for record in records),
+        completion_tokens=sum(record.completion_tokens or 0 for record in records),
+        duration_s=sent.load.end_s,
+        send_spread_s=max(record.t_send_s or 0.0 for record in records),
+        samples=samples_of(spec, records),
+        ready_s=ready_s,
+        loads=sent.loads,
+        client_cpu=sent.client_cpu,
+        server_memory_bytes=peak,
+        server_memory_source="nvml" if source == "nvml" else "rss",
+        kv_cache_tokens=tokens,
+        kv_cache_bytes=kv_cache_bytes(spec, tokens) if tokens else None,
+        prefix_cache_hits=hits,
+        energy_j=watch.gpu.energy_j(*sent.window) if watch.gpu else None,
+        engine_version=version,
+    )
+    return {"metrics": metrics, "files": files}
+
+
+def samples_of(spec: ServeSpec, records: Sequence[RequestRecord]) -> RequestSamples:
+    """Latencies of records that fulfil the contract, in seconds; docs/metrics.md has the formulas."""
+    times = [
+        (record.t_send_s or 0.0, record.t_first_token_s or 0.0, record.t_last_token_s or 0.0, record.t_end_s or 0.0)
+        for record in records
+    ]
+    later, streams = spec.workload.output_tokens - 1, spec.workload.stream
+
+    def rounded(values: list[float]) -> list[float]:
+        return [round(value, 6) for value in values]
+
+    gaps = [max(record.pieces - 1, 1) for record in records]
+    return RequestSamples(
+        sent_s=rounded([send for send, _, _, _ in times]),
+        latency_s=rounded([end - send for send, _, _, end in times]),
+        ttft_s=rounded([first - send for send, first, _, _ in times]) if streams else None,
+        tpot_s=rounded([(end - first) / later for _, first, _, end in times]) if streams and later else None,
+        inter_token_s=rounded([(last - first) / n for (_, first, last, _), n in zip(times, gaps, strict=True)])
+        if streams and later
+        else None,
+    )
+
+
+def _other_version(spec: ServeSpec, engine: Engine, version: str | None) -> str | None:
+    """How the running engine differs from what the site declares, where it can only be asked."""
+    declared = next((spec.software.versions[n] for n in engine.distributions if n in spec.software.versions), None)
+    if declared is None or version is None or version.removeprefix("v") == declared.removeprefix("v"):
+        return None
+    return f"version {declared} of the engine is declared, {version} runs"

@@ -1,0 +1,68 @@
+"""The second load generator, ``vllm bench serve``: the same prompts to the same server, to hold guidellm against it."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from dissect.base.outcome import Phase, Status
+from dissect.cells.site import ServingSite
+from dissect.cells.spec import ServeSpec
+from dissect.metrics.serving import Calibration
+from dissect.stages.serving.burst import PROMPTS
+from dissect.stages.serving.engine import Engine
+from dissect.stages.serving.server import Kept, Server, tail
+from dissect.stages.serving.watch import Ended, Watch, death
+
+OUTPUT = "vllm_bench.json"
+LOG = "vllm_bench.log"
+
+
+def calibrate(
+    spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, server: Server, folder: Path, watch: Watch
+) -> Calibration:
+    """Send the load again; raises :class:`Ended` where nothing comes of it."""
+    command = bench_command(spec, engine, site, checkpoint, server.url, folder.absolute())
+    (folder / OUTPUT).unlink(missing_ok=True)
+    (folder / LOG).unlink(missing_ok=True)
+    with Kept(command, {"HF_HUB_OFFLINE": "1"}, folder / LOG, folder=folder) as client:
+        while client.exit_code is None:
+            watch.pause(server, client.pids(), Phase.SERVE)
+            if server.exit_code is not None:
+                raise death(engine, server)
+    if client.exit_code != 0 or not (folder / OUTPUT).exists():
+        said = " ".join(tail(folder / LOG, 3).split())[-300:]
+        raise Ended(Status.FAILED, Phase.SERVE, f"vllm bench ended with exit code {client.exit_code}: {said}")
+    return calibration_of(spec, json.loads((folder / OUTPUT).read_bytes()))
+
+
+def bench_command(
+    spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, url: str, folder: Path
+) -> list[str]:
+    """Its command line, in the engine's own Python."""
+    load, model = spec.workload, engine.model_name(checkpoint)
+    rate = "inf" if load.arrival.rate is None else str(load.arrival.rate)
+    return [
+        *shlex.split(site.python or ""), "-m", "vllm.entrypoints.cli.main", "bench", "serve", "--backend", "openai",
+        "--endpoint", "/v1/completions", "--base-url", url, "--model", model, "--served-model-name", model,
+        "--tokenizer", str(checkpoint), "--dataset-name", "custom", "--dataset-path", str(folder / PROMPTS),
+        "--custom-output-len", str(load.output_tokens), "--skip-chat-template", "--num-prompts", str(load.requests),
+        "--request-rate", rate, "--ignore-eos", "--temperature", "0", "--seed", str(load.seed),
+        "--percentile-metrics", "ttft,tpot,itl,e2el", "--disable-tqdm", "--save-result",
+        "--result-dir", str(folder), "--result-filename", OUTPUT,
+    ]  # fmt: skip
+
+
+def calibration_of(spec: ServeSpec, found: dict[str, Any]) -> Calibration:
+    """What it found; raises :class:`Ended` where it did other work than was asked for."""
+    asked = spec.workload.requests * spec.workload.output_tokens
+    if found["completed"] != spec.workload.requests or found["total_output_tokens"] != asked:
+        counts = f"{found['completed']} requests and {found['total_output_tokens']} tokens"
+        raise Ended(Status.INVALID, Phase.SERVE, f"vllm bench counted {counts}, {asked} tokens were asked for")
+    return Calibration(
+        load_generator="vllm_bench",
+        requests_per_s=found["request_throughput"],
+        output_tokens_per_s=found["output_throughput"],
+        median_latency_s=found["median_e2el_ms"] / 1e3,
+        median_ttft_s=found["median_ttft_ms"] / 1e3,
+    )

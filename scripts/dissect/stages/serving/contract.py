@@ -1,0 +1,91 @@
+"""Whether a load was what the spec says; else why its numbers do not count."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dissect.cells.spec import ServeSpec, ServeWorkload
+from dissect.stages.serving.engine import OUT_OF_MEMORY
+from dissect.stages.serving.load import RequestRecord
+
+MOST_CLIENT_CPU = 0.9
+"""Share of a core that a process of the load generator may be busy before it slows what it measures."""
+SPECIAL_TOKENS = 1
+"""An engine may put one in front of each prompt."""
+
+
+def violation(
+    spec: ServeSpec, records: Sequence[RequestRecord], client_cpu: float, prefix_hits: int | None
+) -> str | None:
+    """The first clause that was broken, in one sentence, or None."""
+    return (
+        _failed(records)
+        or _missing(spec.workload, records)
+        or _lengths(spec.workload, records)
+        or _cached(records, prefix_hits)
+        or _order(spec.workload, records)
+        or _saturated(client_cpu)
+    )
+
+
+def ran_out_of_memory(records: Sequence[RequestRecord]) -> bool:
+    """Whether the server stayed, but said of a request that memory ran out."""
+    return any(OUT_OF_MEMORY.search(record.error or "") for record in records)
+
+
+def lost_records(spec: ServeSpec, records: Sequence[RequestRecord]) -> int:
+    """How many requests the load generator does not account for at all."""
+    return max(0, spec.workload.requests - len(records))
+
+
+def _failed(records: Sequence[RequestRecord]) -> str | None:
+    failed = [record for record in records if record.status != "ok"]
+    if not failed:
+        return None
+    errors = Counter(record.error or record.status for record in failed)
+    error, often = errors.most_common(1)[0]
+    return f"{len(failed)} of {len(records)} requests failed, {often} of them with: {' '.join(error.split())[:300]}"
+
+
+def _missing(load: ServeWorkload, records: Sequence[RequestRecord]) -> str | None:
+    if len(records) == load.requests:
+        return None
+    return f"{len(records)} requests are recorded, {load.requests} were to be sent"
+
+
+def _lengths(load: ServeWorkload, records: Sequence[RequestRecord]) -> str | None:
+    answers = Counter(record.completion_tokens for record in records)
+    if uncounted := answers[None]:
+        return f"{uncounted} answers came without the server's count of their tokens"
+    if set(answers) != {load.output_tokens}:
+        wrong = sum(count for tokens, count in answers.items() if tokens != load.output_tokens)
+        counts = sorted(str(tokens) for tokens in answers if tokens != load.output_tokens)
+        return f"{wrong} answers do not have {load.output_tokens} tokens but {', '.join(counts[:5])}"
+    prompts = {record.prompt_tokens for record in records}
+    if len(prompts) != 1 or not prompts <= {load.input_tokens, load.input_tokens + SPECIAL_TOKENS}:
+        counts = sorted(map(str, prompts))
+        return f"the server counted {', '.join(counts[:5])} tokens in prompts of {load.input_tokens}"
+    return None
+
+
+def _cached(records: Sequence[RequestRecord], prefix_hits: int | None) -> str | None:
+    cached = max(sum(record.cached_tokens or 0 for record in records), prefix_hits or 0)
+    return f"{cached} prompt tokens came from a prefix cache" if cached else None
+
+
+def _order(load: ServeWorkload, records: Sequence[RequestRecord]) -> str | None:
+    for record in records:
+        times = [record.t_send_s, record.t_end_s]
+        if load.stream:
+            times = [record.t_send_s, record.t_first_token_s, record.t_last_token_s, record.t_end_s]
+        known = [time for time in times if time is not None]
+        if len(known) < len(times):
+            return f"request {record.request_id} has no time of its {'tokens' if load.stream else 'end'}"
+        if known != sorted(known) or known[-1] <= known[0]:
+            return f"the times of request {record.request_id} are out of order"
+    return None
+
+
+def _saturated(client_cpu: float) -> str | None:
+    if client_cpu <= MOST_CLIENT_CPU:
+        return None
+    return f"the load generator kept a core busy for {client_cpu:.0%} of the time, so it slowed what it measured"

@@ -1,0 +1,125 @@
+"""What the measurement must know of a serving engine; ``dissect.stages.serving.engines`` has one module for each."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from dissect.base.outcome import Phase
+from dissect.base.runners import RUNNERS
+from dissect.cells.spec import ServeSpec
+
+HOST = "127.0.0.1"
+TORCH_DTYPE = {"bf16": "bfloat16", "fp32": "float32"}
+
+OUT_OF_MEMORY = re.compile(
+    r"OutOfMemoryError|CUDA out of memory|CUDA error: out of memory|cudaErrorMemoryAllocation"
+    r"|DefaultCPUAllocator: can't allocate memory|Cannot allocate memory|std::bad_alloc|^MemoryError",
+    re.MULTILINE,
+)
+"""How torch, CUDA and the host say that there is no memory left."""
+UNCAUGHT = re.compile(
+    r'^Traceback \(most recent call last\):\n  File "[^"]*runpy[^"]*", line \d+, in _run_module_as_main\n'
+    r"(?: .*\n)*(?P<error>\S.*)",
+    re.MULTILINE,
+)
+"""What Python prints of an exception that ends a program started with ``-m``, though processes of it may stay."""
+PORT_TAKEN = re.compile(r"[Aa]ddress already in use|EADDRINUSE|port \d+ is already (in use|allocated)")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server finds its checkpoint and listens."""
+
+    checkpoint: Path
+    port: int
+    spare_port: int
+    """For an engine that needs a second one."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One serving engine."""
+
+    start: Sequence[str]
+    """What its own Python is given before the arguments: ``-m module``; empty where it is no Python program."""
+    program: str
+    """What starts it in a container."""
+    arguments: Callable[[ServeSpec, Place], list[str]]
+    """Of its command line: this is where prefix cache, admission limit and share of memory are set."""
+    environment: Callable[[ServeSpec], dict[str, str]]
+    body: Mapping[str, Any]
+    """Fields of each request on top of prompt, model and length: greedy, and no end before the length."""
+    progress: Sequence[tuple[re.Pattern[str], Phase]]
+    """Lines of its log after which it is in the next phase; it starts in ``load``."""
+    out_of_memory: Sequence[tuple[re.Pattern[str], Phase]] = ()
+    """Its own words for too little memory, each with the phase that they mean."""
+    files: Sequence[Path] = ()
+    """Files of this project that its arguments name."""
+    served_model: str | None = None
+    """Name that requests must use; None: the checkpoint's."""
+    kv_tokens: re.Pattern[str] | None = None
+    """Line of its log with the room of the key-value cache, in tokens over all requests."""
+    prefix_hits: re.Pattern[str] | None = None
+    """Line of ``/metrics`` with the tokens found in a prefix cache."""
+    version: tuple[str, str] | None = None
+    """Path and key of its own report of its version."""
+    distributions: Sequence[str] = field(default_factory=tuple)
+    """Names under which a platform may declare that version."""
+
+    def model_name(self, checkpoint: Path) -> str:
+        """What requests give as the model."""
+        return self.served_model or str(checkpoint)
+
+
+def load_engine(spec: ServeSpec) -> Engine:
+    """The engine of a spec."""
+    return cast(Engine, import_module(RUNNERS["serve", spec.framework].module).ENGINE)
+
+
+def phase_of(log: str, engine: Engine) -> Phase:
+    """The last phase that the log shows."""
+    reached = [(found.start(), phase) for line, phase in engine.progress if (found := line.search(log))]
+    return max(reached)[1] if reached else Phase.LOAD
+
+
+def memory_phase(log: str, engine: Engine) -> Phase | None:
+    """In which phase the server ran out of memory; None if it says nothing of the kind."""
+    for words, phase in engine.out_of_memory:
+        if words.search(log):
+            return phase
+    found = OUT_OF_MEMORY.search(log)
+    return phase_of(log[: found.start()], engine) if found else None
+
+
+def kv_cache_tokens(log: str, engine: Engine) -> int | None:
+    """Room of the key-value cache, as the log says it last."""
+    found = engine.kv_tokens.findall(log) if engine.kv_tokens else []
+    return int(re.sub(r"\D", "", found[-1])) if found else None
+
+
+def kv_cache_bytes(spec: ServeSpec, tokens: int) -> int:
+    """Keys and values of so many tokens in all layers, over all GPUs; copied heads count as often as they are there."""
+    model = spec.model
+    heads = max(model.num_key_value_heads, spec.hardware.n_gpus)
+    width = model.hidden_size // model.num_attention_heads
+    size = {"bf16": 2, "fp32": 4}[spec.workload.dtype]
+    return 2 * model.num_hidden_layers * heads * width * size * tokens
+
+
+def prefix_cache_hits(metrics: str, engine: Engine) -> int | None:
+    """Tokens found in a prefix cache, over all lines of ``/metrics`` that count them."""
+    found = engine.prefix_hits.findall(metrics) if engine.prefix_hits else []
+    return round(sum(float(number) for number in found)) if found else None
+
+
+def switch(name: str, on: bool | None) -> list[str]:
+    """``--name``, ``--no-name``, or nothing where the engine decides."""
+    return [] if on is None else [f"--{name}" if on else f"--no-{name}"]
+
+
+def option(name: str, value: float | None) -> list[str]:
+    """``--name value``, or nothing where the engine decides."""
+    return [] if value is None else [f"--{name}", str(value)]

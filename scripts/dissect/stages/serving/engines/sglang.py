@@ -1,0 +1,38 @@
+"""SGLang's server."""
+
+import re
+
+from dissect.base.outcome import Phase
+from dissect.cells.spec import ServeSpec
+from dissect.stages.serving.engine import HOST, TORCH_DTYPE, Engine, Place, option
+
+
+def arguments(spec: ServeSpec, place: Place) -> list[str]:
+    """Admission: ``--max-running-requests``; memory: ``--mem-fraction-static``; prefix cache: off."""
+    whole_prompts = ["--chunked-prefill-size", "-1"] if spec.settings.chunked_prefill is False else []
+    return [
+        "--model-path", str(place.checkpoint), "--host", HOST, "--port", str(place.port),
+        "--nccl-port", str(place.spare_port), "--dtype", TORCH_DTYPE[spec.workload.dtype],
+        "--tp-size", str(spec.hardware.n_gpus), "--random-seed", str(spec.workload.seed), "--disable-radix-cache",
+        *option("max-running-requests", spec.settings.max_sequences),
+        *option("mem-fraction-static", spec.settings.memory_share), *whole_prompts,
+        *spec.settings.arguments,
+    ]  # fmt: skip
+
+
+ENGINE = Engine(
+    start=("-m", "sglang.launch_server"),
+    program="python3",
+    arguments=arguments,
+    environment=lambda _: {},
+    body={"temperature": 0, "ignore_eos": True},
+    progress=(
+        (re.compile(r"Load weight end"), Phase.KV_CACHE),
+        (re.compile(r"Capture cuda graph begin"), Phase.GRAPH_CAPTURE),
+        (re.compile(r"The server is fired up"), Phase.SERVE),
+    ),
+    out_of_memory=((re.compile(r"Not enough memory. Please try to increase"), Phase.KV_CACHE),),
+    kv_tokens=re.compile(r"max_total_num_tokens=(\d+)"),
+    version=("/get_server_info", "version"),
+    distributions=("sglang",),
+)

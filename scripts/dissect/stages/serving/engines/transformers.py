@@ -1,0 +1,33 @@
+"""``transformers serve`` with continuous batching: the engine that runs everywhere."""
+
+import re
+
+from dissect.base.outcome import Phase
+from dissect.cells.spec import ServeSpec
+from dissect.stages.serving.engine import HOST, TORCH_DTYPE, Engine, Place, option
+
+
+def arguments(spec: ServeSpec, place: Place) -> list[str]:
+    """Memory: ``--cb-max-memory-percent``; it has no admission limit to set, and shares no prefix of random prompts."""
+    return [
+        "serve", str(place.checkpoint), "--host", HOST, "--port", str(place.port), "--device", spec.hardware.device,
+        "--dtype", TORCH_DTYPE[spec.workload.dtype], "--default-seed", str(spec.workload.seed),
+        "--continuous-batching", *option("cb-max-memory-percent", spec.settings.memory_share),
+        *spec.settings.arguments,
+    ]  # fmt: skip
+
+
+ENGINE = Engine(
+    start=("-m", "transformers.cli.transformers"),
+    program="python3",
+    arguments=arguments,
+    environment=lambda _: {},
+    # It refuses a request with a field that it does not know, such as ignore_eos.
+    body={"temperature": 0},
+    # The key-value cache is made for the first request.
+    progress=(
+        (re.compile(r"Application startup complete"), Phase.KV_CACHE),
+        (re.compile(r'POST /v1/completions HTTP/1.1" 200'), Phase.SERVE),
+    ),
+    distributions=("transformers",),
+)

@@ -1,0 +1,149 @@
+"""The load generator guidellm, and its records in our own form."""
+
+import gzip
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import NonNegativeFloat, NonNegativeInt
+
+from dissect.base.model import Model
+from dissect.cells.spec import ServeSpec
+
+CONNECT_S = 60.0
+"""A burst may have to wait for its connections."""
+CORES_PER_WORKER = 4
+MOST_WORKERS = 10
+
+
+Ending = Literal["ok", "error", "incomplete"]
+_LISTS: tuple[tuple[Ending, str], ...] = (("ok", "successful"), ("error", "errored"), ("incomplete", "incomplete"))
+
+
+class RequestRecord(Model):
+    """One request: a line of ``requests.jsonl.gz``. Times count from the first send, on the client's clock."""
+
+    request_id: str
+    status: Ending
+    t_send_s: NonNegativeFloat | None
+    t_first_token_s: NonNegativeFloat | None = None
+    """Of the first piece of the answer that has text; None where it came whole."""
+    t_last_token_s: NonNegativeFloat | None = None
+    t_end_s: NonNegativeFloat | None = None
+    pieces: NonNegativeInt = 0
+    """In which the answer came; they are not tokens."""
+    prompt_tokens: NonNegativeInt | None = None
+    """As the server counted them."""
+    completion_tokens: NonNegativeInt | None = None
+    """As the server counted them."""
+    cached_tokens: NonNegativeInt | None = None
+    """Of the prompt, found in a prefix cache; None where the server does not say."""
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whom to ask, and how."""
+
+    url: str
+    model: str
+    checkpoint: Path
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Load:
+    """All records of one sending, in the order of their sends."""
+
+    records: list[RequestRecord]
+    started_at: float
+    """Of the first send, UNIX time."""
+
+    @property
+    def end_s(self) -> float:
+        """When the last answer had ended."""
+        return max((record.t_end_s for record in self.records if record.t_end_s is not None), default=0.0)
+
+
+def workers(cores: int) -> int:
+    """Processes of the load generator."""
+    return max(1, min(MOST_WORKERS, cores // CORES_PER_WORKER))
+
+
+def command(spec: ServeSpec, target: Target, prompts: Path, output: Path) -> list[str]:
+    """The command line of guidellm."""
+    load = spec.workload
+    backend = {
+        "kind": "openai_http", "target": target.url, "model": target.model, "request_format": "/v1/completions",
+        "stream": load.stream, "max_tokens": load.output_tokens, "validate_backend": False,
+        "timeout": spec.sampling.budget_s, "timeout_connect": CONNECT_S, "extras": {"body": target.body},
+    }  # fmt: skip
+    profile: dict[str, Any] = {"kind": "throughput", "max_concurrency": load.requests}
+    if load.arrival.rate is not None:
+        profile = {"kind": load.arrival.kind, "rate": [load.arrival.rate]}
+    options = {
+        "backend": backend,
+        "profile": profile,
+        "constraint": {"kind": "max_requests", "count": load.requests},
+        "data": {"kind": "json_file", "path": str(prompts)},
+        "tokenizer": {"kind": "huggingface_auto", "model": str(target.checkpoint)},
+        "metrics": {"kind": "generative", "sample_size": 0},
+        "output": {"kind": "json", "path": str(output)},
+        "seed": {"kind": "static", "value": load.seed},
+    }
+    parts = [part for name, value in options.items() for part in (f"--{name}", json.dumps(value))]
+    return [sys.executable, "-m", "guidellm", "run", *parts, "--disable-console"]
+
+
+def normalise(raw: bytes) -> Load:
+    """Records of a JSON file of guidellm; raises ``ValueError`` where it is no such file."""
+    try:
+        (benchmark,) = json.loads(raw)["benchmarks"]
+        by_status = benchmark["requests"]
+        found: list[tuple[Ending, dict[str, Any]]] = [
+            (status, request) for status, theirs in _LISTS for request in by_status[theirs] or []
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"is no record of one benchmark of guidellm: {type(error).__name__}: {error}") from None
+    sends = [at for _, request in found if (at := _sent_at(request)) is not None]
+    start = min(sends, default=0.0)
+    found.sort(key=lambda pair: (_sent_at(pair[1]) is None, _sent_at(pair[1])))
+    return Load([_record(status, request, start) for status, request in found], start)
+
+
+def _sent_at(request: dict[str, Any]) -> float | None:
+    at: float | None = request["info"]["timings"]["request_start"]
+    return at
+
+
+def _record(status: Ending, request: dict[str, Any], start: float) -> RequestRecord:
+    timings = request["info"]["timings"]
+
+    def after_start(name: str) -> float | None:
+        # guidellm writes UNIX times; a microsecond is finer than they are.
+        return None if timings[name] is None else round(max(0.0, timings[name] - start), 6)
+
+    answered = status == "ok"
+    return RequestRecord(
+        request_id=request["request_id"],
+        status=status,
+        t_send_s=after_start("request_start"),
+        t_first_token_s=after_start("first_token_iteration"),
+        t_last_token_s=after_start("last_token_iteration"),
+        t_end_s=after_start("request_end"),
+        pieces=timings["token_iterations"] or 0,
+        # Not its own `output_tokens`: without the server's record those are the pieces.
+        prompt_tokens=request["input_metrics"]["text_tokens"] if answered else None,
+        completion_tokens=request["output_metrics"]["text_tokens"] if answered else None,
+        cached_tokens=request.get("cached_tokens") if answered else None,
+        error=request["info"]["error"],
+    )
+
+
+def to_jsonl_gz(records: Iterable[RequestRecord]) -> bytes:
+    """The file's bytes; the same records make the same bytes."""
+    lines = "".join(record.model_dump_json() + "\n" for record in records)
+    return gzip.compress(lines.encode(), mtime=0)

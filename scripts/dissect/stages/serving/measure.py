@@ -1,0 +1,160 @@
+"""A serving cell: prepare checkpoint and prompts, start the engine, send the load, stop, and say what came of it."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dissect.base.outcome import Flag, Phase, Status
+from dissect.cells.site import ServingSite
+from dissect.cells.spec import ServeSpec
+from dissect.machine.idle import wait_until_idle
+from dissect.machine.node import Node
+from dissect.ranks.measurement import Measurement
+from dissect.results.result import Durations
+from dissect.stages.serving import burst, startup
+from dissect.stages.serving.calibration import calibrate
+from dissect.stages.serving.checkpoint import NoSpace, checkpoint, checkpoint_bytes
+from dissect.stages.serving.engine import Engine, load_engine
+from dissect.stages.serving.prompts import check_prompts, make_prompts, write_prompts
+from dissect.stages.serving.server import Server
+from dissect.stages.serving.watch import Ended, Watch
+
+SERVER_LOG = "server.log"
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class ServingCell:
+    """One cell: everything that its steps share."""
+
+    spec: ServeSpec
+    engine: Engine
+    site: ServingSite
+    node: Node
+    folder: Path
+    """Of the cell in the store."""
+    watch: Watch
+    durations: Durations = field(default_factory=Durations)
+    notes: dict[str, object] = field(default_factory=dict)
+
+    def measure(self) -> Measurement:
+        """All of it; how it ended if it did not get to the end."""
+        start = time.monotonic()
+        root = Path(self.site.checkpoints).absolute()
+        load = self.spec.workload
+        with checkpoint(self.spec.model, load.dtype, load.seed, root, self.site.keep_checkpoints) as folder:
+            prompts = self._prompts(folder)
+            self._took(prepare_s=time.monotonic() - start)
+            with self._server(folder) as (server, ready_s):
+                self._took(launch_s=ready_s)
+                warmup = time.monotonic()
+                startup.warm_up(self.spec, self.engine, folder, server, prompts[load.requests :], self.watch)
+                self._took(warmup_s=time.monotonic() - warmup)
+                sent = burst.send(self.spec, self.engine, folder, server, self.folder, self.watch)
+                measured = burst.conclude(self.spec, self.engine, server, sent, self.watch, ready_s)
+                if load.calibrate and measured.get("metrics"):
+                    self._calibrate(folder, server, measured)
+        self._took(window_s=sent.load.end_s)
+        return replace(self._seen(sent.window), **measured)
+
+    def _calibrate(self, folder: Path, server: Server, measured: dict[str, Any]) -> None:
+        """Add what the second load generator finds."""
+        found = calibrate(self.spec, self.engine, self.site, folder, server, self.folder, self.watch)
+        measured["metrics"] = measured["metrics"].model_copy(update={"calibration": found})
+
+    def ended(self, how: Ended) -> Measurement:
+        """Without numbers: what was seen of the machine, and why."""
+        seen = self._seen((self.watch.start, time.monotonic()))
+        return replace(seen, status=how.status, phase=how.phase, reason=how.reason, flags=())
+
+    def _prompts(self, folder: Path) -> list[str]:
+        """Those of the load, which go to a file, and behind them those of the warm-up."""
+        load = self.spec.workload
+        count = load.requests + load.warmup_requests
+        prompts = make_prompts(count, load.input_tokens, self.spec.model.vocab_size, load.seed)
+        check_prompts(prompts, load.input_tokens, folder / "tokenizer.json")
+        write_prompts(self.folder / burst.PROMPTS, prompts[: load.requests])
+        return prompts
+
+    @contextmanager
+    def _server(self, folder: Path) -> Iterator[tuple[Server, float]]:
+        """The engine, ready; afterwards gone, and the GPUs' memory back."""
+        with startup.started(
+            self.spec, self.engine, self.site, folder, self.folder / SERVER_LOG, self._visible(), self.watch
+        ) as (server, ready_s):
+            yield server, ready_s
+        if isinstance(self.node.gpus, list) and self.site.url is None:
+            self.watch.close()
+            if left := wait_until_idle(self.node.gpus):
+                self.notes["memory_not_back"] = left
+
+    def _visible(self) -> str:
+        """CUDA_VISIBLE_DEVICES of the server."""
+        return ",".join(str(gpu.index) for gpu in self.node.gpus) if isinstance(self.node.gpus, list) else ""
+
+    def _took(self, **seconds: float) -> None:
+        self.durations = self.durations.model_copy(update=seconds)
+
+    def _seen(self, window: tuple[float, float]) -> Measurement:
+        """What the watchers saw of the machine in the window."""
+        others, disturbed, gpus, slowed = self.watch.machine(window)
+        seen = {
+            Flag.THROTTLED: slowed,
+            Flag.OTHER_PROCESSES: disturbed,
+            Flag.HARDWARE_MISMATCH: self.node.mismatch is not None,
+        }
+        return Measurement(
+            status=Status.OK,
+            flags=[flag for flag in Flag if seen.get(flag, False)],
+            durations=self.durations,
+            gpus=gpus,
+            other_processes=others,
+            notes={**self.node.notes, **self.notes},
+        )
+
+
+def measure_server(spec: ServeSpec, node: Node, folder: Path, deadline: float) -> Measurement:
+    """Measure a serving cell; ``folder`` is the cell's in the store."""
+    if sentence := unfit(spec, node):
+        return Measurement(Status.FAILED, reason=sentence)
+    if sentence := cannot_fit(spec):
+        return Measurement(Status.SKIPPED_OOM, reason=sentence)
+    site, engine = ServingSite.from_environment(), load_engine(spec)
+    if sentence := startup.software_mismatch(spec, site):
+        return Measurement(Status.INVALID, reason=sentence)
+    if isinstance(node.gpus, list) and site.url is None and (busy := wait_until_idle(node.gpus)):
+        return Measurement(Status.FAILED, reason=f"the GPUs are in use: {busy}")
+    watch = Watch(spec, node, deadline)
+    cell = ServingCell(spec, engine, site, node, folder, watch)
+    try:
+        return cell.measure()
+    except Ended as how:
+        return cell.ended(how)
+    except NoSpace as error:
+        return Measurement(Status.FAILED, Phase.BUILD, str(error))
+    finally:
+        watch.close()
+
+
+def unfit(spec: ServeSpec, node: Node) -> str | None:
+    """Why the cell cannot run here, before anything is made."""
+    if spec.hardware.n_nodes > 1:
+        return f"a server runs on one node here, the spec asks for {spec.hardware.n_nodes}"
+    if spec.hardware.device == "cuda" and isinstance(node.gpus, str):
+        return f"the cell needs {spec.hardware.n_gpus} GPUs: {node.gpus}"
+    if isinstance(node.gpus, list) and len(node.gpus) < spec.hardware.n_gpus:
+        return f"the cell needs {spec.hardware.n_gpus} GPUs on this node, NVML finds {len(node.gpus)}"
+    return None
+
+
+def cannot_fit(spec: ServeSpec) -> str | None:
+    """Why the weights alone exceed the GPUs' memory, in one sentence, or None."""
+    needed = checkpoint_bytes(spec.model, spec.workload.dtype) / spec.hardware.n_gpus
+    there = spec.hardware.device_memory_bytes
+    if needed <= there:
+        return None
+    return f"the weights alone take {needed / 2**30:.2f} GiB per GPU, {there / 2**30:.2f} GiB are there"

@@ -1,0 +1,166 @@
+"""From a command line to a server that answers: start, readiness by a real completion, warm-up."""
+
+import json
+import logging
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dissect.base.outcome import Status
+from dissect.cells.site import ServingSite
+from dissect.cells.spec import ServeSpec
+from dissect.stages.serving.engine import HOST, PORT_TAKEN, UNCAUGHT, Engine, Place, memory_phase, phase_of
+from dissect.stages.serving.server import RunningServer, Server, command_of, complete, free_ports, get, own_environment
+from dissect.stages.serving.watch import Ended, Watch, death
+
+TRIES = 3
+"""Ports that are tried: between choosing one and listening on it, somebody else may take it."""
+_ANSWER_S = 300.0
+_FIRST_TOKENS = 4
+_LINGERS_S = 60.0
+"""How long a server may linger that has said that it is out of memory, or that its main program failed."""
+_VERSIONS = (
+    "import json, sys; from importlib import metadata; "
+    "have = {d.metadata['Name'].lower().replace('_', '-'): d.version for d in metadata.distributions()}; "
+    "print(json.dumps({'python': '%d.%d' % sys.version_info[:2], 'have': have}))"
+)
+_SCRIPTS = "import sysconfig; print(sysconfig.get_path('scripts'))"
+_LOG = logging.getLogger(__name__)
+
+
+def software_mismatch(spec: ServeSpec, site: ServingSite) -> str | None:
+    """How the engine's own Python differs from what the spec declares, in one sentence, or None."""
+    declared = spec.software.versions
+    if site.python is None or not declared:
+        return None
+    done = subprocess.run(
+        [*shlex.split(site.python), "-c", _VERSIONS], capture_output=True, text=True, check=False, timeout=300
+    )
+    if done.returncode != 0:
+        return f"{site.python} does not start: {done.stderr.strip().splitlines()[-1:]}"
+    found = json.loads(done.stdout.splitlines()[-1])
+    wrong = [] if spec.software.python in (None, found["python"]) else [f"python {found['python']} runs"]
+    for name, version in sorted(declared.items()):
+        have = found["have"].get(name.lower().replace("_", "-"), "none")
+        wrong += [f"{name} {version} is declared, {have} is installed"] if have != version else []
+    return "; ".join(wrong) or None
+
+
+@contextmanager
+def started(
+    spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, log: Path, visible: str, watch: Watch
+) -> Iterator[tuple[Server, float]]:
+    """A server that answers, and the seconds that it took; ended afterwards. Raises :class:`Ended` instead."""
+    for attempt in range(1, TRIES + 1):
+        log.unlink(missing_ok=True)
+        begin = time.monotonic()
+        with _server(spec, engine, site, checkpoint, log, visible) as server:
+            if _wait_until_ready(spec, engine, checkpoint, server, watch):
+                yield server, time.monotonic() - begin
+                return
+            if attempt == TRIES or not PORT_TAKEN.search(server.said()):
+                raise death(engine, server)
+            _LOG.info("the port of %s was taken, trying another", server.url)
+
+
+def _server(spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, log: Path, visible: str) -> Server:
+    if site.url is not None:
+        return RunningServer([], {}, log, url=site.url.rstrip("/"))
+    place = Place(checkpoint, *free_ports(2))
+    name = f"llm-dissect-{os.getpid()}-{place.port}"
+    docker = site.container is not None and site.container.runtime == "docker"
+    return Server(
+        command=command_of(spec, engine, site, place, name),
+        environment={**own_environment(spec, engine), **_path(site), "CUDA_VISIBLE_DEVICES": visible},
+        log=log,
+        url=f"http://{HOST}:{place.port}",
+        farewell=["docker", "rm", "--force", name] if docker else [],
+    )
+
+
+def _path(site: ServingSite) -> dict[str, str]:
+    """PATH with the programs of the engine's own Python in front: LightLLM starts hypercorn by its name."""
+    if site.python is None:
+        return {}
+    asked = [*shlex.split(site.python), "-c", _SCRIPTS]
+    folder = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=300).stdout.splitlines()[-1]
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+def request_body(engine: Engine, checkpoint: Path, prompt: str, tokens: int) -> dict[str, Any]:
+    """A whole answer of so many tokens, otherwise as in the measured load."""
+    return {"model": engine.model_name(checkpoint), "prompt": prompt, "max_tokens": tokens, **engine.body}
+
+
+def _wait_until_ready(spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, watch: Watch) -> bool:
+    """True once a completion came back, False once the server is gone; raises :class:`Ended` at the limits."""
+    limit = time.monotonic() + spec.sampling.ready_s
+    body = request_body(engine, checkpoint, "w1 w2 w3", min(_FIRST_TOKENS, spec.workload.output_tokens))
+    hopeless_since: float | None = None
+    answer = "it never answered"
+    with _asking(1, server) as pool:
+        asked: Future[dict[str, Any]] | None = None
+        while server.exit_code is None:
+            asked = asked or pool.submit(complete, server.url, body, min(_ANSWER_S, spec.sampling.ready_s))
+            phase = phase_of(server.said(), engine)
+            watch.pause(server, [], phase)
+            if asked.done():
+                error = asked.exception()
+                if error is None:
+                    return True
+                answer, asked = f"its last answer: {error}", None
+            now = time.monotonic()
+            said = server.said()
+            if memory_phase(said, engine) or UNCAUGHT.search(said):
+                hopeless_since = hopeless_since or now
+                if now > hopeless_since + _LINGERS_S:
+                    raise death(engine, server)
+            if now > limit:
+                reason = f"the server was not ready within {spec.sampling.ready_s:g} s; {answer}"
+                raise Ended(Status.TIMEOUT, phase, reason)
+    return False
+
+
+@contextmanager
+def _asking(threads: int, server: Server) -> Iterator[ThreadPoolExecutor]:
+    """Threads for whole answers; whatever goes wrong ends the server, or they would wait for it."""
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            yield pool
+        except BaseException:
+            server.stop()
+            raise
+
+
+def warm_up(
+    spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, prompts: Sequence[str], watch: Watch
+) -> None:
+    """Full answers to prompts that the load does not have, all at once; what is wrong with them the load will show."""
+    bodies = [request_body(engine, checkpoint, prompt, spec.workload.output_tokens) for prompt in prompts]
+    with _asking(len(bodies), server) as pool:
+        asked = [pool.submit(complete, server.url, body, spec.sampling.budget_s) for body in bodies]
+        while not all(answer.done() for answer in asked):
+            if server.exit_code is not None:
+                raise death(engine, server)
+            watch.pause(server, [], phase_of(server.said(), engine))
+    failed = [error for answer in asked if (error := answer.exception())]
+    if failed:
+        _LOG.info("%d of %d warm-up requests failed, one with: %s", len(failed), len(asked), failed[0])
+
+
+def version_of(engine: Engine, server: Server) -> str | None:
+    """What the engine says of its version."""
+    if engine.version is None:
+        return None
+    path, key = engine.version
+    try:
+        found = json.loads(get(server.url, path) or "{}").get(key)
+    except (ValueError, AttributeError):
+        return None
+    return str(found) if found else None

@@ -1,0 +1,104 @@
+"""Watches server, load generator and machine from the measuring process, twice a second, and ends what must end."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from dissect.base.outcome import Phase, Status
+from dissect.cells.spec import ServeSpec
+from dissect.machine.clientload import ClientLoad
+from dissect.machine.hostload import HostLoad
+from dissect.machine.node import Node
+from dissect.machine.nvml import GpuLoad, throttled
+from dissect.ranks.supervise import INTERVAL_S, tree_memory
+from dissect.results.result import Gpu
+from dissect.stages.serving.engine import OUT_OF_MEMORY, UNCAUGHT, Engine, memory_phase, phase_of
+from dissect.stages.serving.server import Server, tail
+
+_LOG = logging.getLogger(__name__)
+
+
+class Ended(Exception):
+    """The cell ended before it had its numbers."""
+
+    def __init__(self, status: Status, phase: Phase, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.phase, self.reason = status, phase, reason
+
+
+@dataclass
+class Watch:
+    """What is seen while a server runs, and the limits that the spec sets."""
+
+    spec: ServeSpec
+    node: Node
+    deadline: float
+    """CLOCK_MONOTONIC."""
+    start: float = field(default_factory=time.monotonic)
+    client: ClientLoad = field(default_factory=ClientLoad)
+    peak_rss_bytes: int = 0
+    gpu: GpuLoad | None = None
+    host: HostLoad | None = None
+
+    def __post_init__(self) -> None:
+        self.gpu = GpuLoad(self.node.gpus) if isinstance(self.node.gpus, list) else None
+        self.host = HostLoad() if self.spec.hardware.device == "cpu" else None
+
+    def pause(self, server: Server, client_pids: list[int], phase: Phase) -> None:
+        """Sleep until the next look, look, and raise :class:`Ended` where a limit is passed."""
+        time.sleep(INTERVAL_S)
+        self.look(server, client_pids)
+        limit = self.spec.hardware.host_memory_bytes
+        used = tree_memory(server.roots(), limit)
+        self.peak_rss_bytes = max(self.peak_rss_bytes, used)
+        if used > limit:
+            sentence = f"the server used {used / 2**30:.2f} GiB of host memory, {limit / 2**30:.2f} GiB are declared"
+            raise Ended(Status.OOM, Phase.HOST, f"{sentence} (in phase {phase})")
+        if time.monotonic() > self.deadline:
+            raise Ended(Status.TIMEOUT, phase, f"the budget was spent in phase {phase}")
+
+    def look(self, server: Server, client_pids: list[int]) -> None:
+        """Note what everybody does now."""
+        pids = [*server.pids(), *client_pids]
+        self.client.look(client_pids)
+        for watcher in (self.gpu, self.host):
+            if watcher is not None:
+                watcher.look(pids)
+
+    def close(self) -> None:
+        """Let go of NVML; what was read stays."""
+        if self.gpu is not None:
+            self.gpu.close()
+
+    def machine(self, window: tuple[float, float]) -> tuple[str, bool, list[Gpu] | str, bool]:
+        """Others on the device in the window in words, whether there were any, the GPUs, whether one was throttled."""
+        load = self.gpu if self.gpu and self.gpu.readings else self.host
+        others, disturbed = load.others(*window) if load else (f"not seen: {self.node.gpus}", False)
+        if self.gpu is None or not self.gpu.readings:
+            return others, disturbed, self.node.gpus if isinstance(self.node.gpus, str) else "not looked at", False
+        gpus = self.gpu.gpus(*window)
+        return others, disturbed, gpus, throttled(gpus)
+
+    def peak_bytes(self) -> tuple[int, str]:
+        """Most that the server held, and by which source."""
+        peak = self.gpu.peak_bytes() if self.gpu else None
+        return (peak, "nvml") if peak else (self.peak_rss_bytes, "rss")
+
+
+def death(engine: Engine, server: Server) -> Ended:
+    """Why a server is gone: out of memory in some phase by its own words, else a failure with the end of its log."""
+    log = server.said()
+    phase = memory_phase(log, engine)
+    if phase is not None:
+        found = next((line for line in log.splitlines() if OUT_OF_MEMORY.search(line)), "by its own words")
+        return Ended(Status.OOM, phase, f"the server ran out of memory: {' '.join(found.split())[:300]}")
+    phase = phase_of(log, engine)
+    _LOG.info("the end of %s:\n%s", server.log, tail(server.log))
+    last = next((line for line in reversed(log.splitlines()) if line.strip()), "nothing")
+    if server.exit_code is None and (uncaught := UNCAUGHT.search(log)):
+        how, last = f"failed in phase {phase}, though processes of it stay", uncaught["error"]
+    else:
+        how = f"ended in phase {phase} with exit code {server.exit_code}"
+    return Ended(
+        Status.FAILED, phase, f"the server {how}; the last it said in {server.log}: {' '.join(last.split())[:300]}"
+    )

@@ -1,0 +1,251 @@
+"""Training with DeepSpeed, whatever trains: plain data parallel (stage 0), ZeRO-2, ZeRO-3 and offloading."""
+
+import multiprocessing
+import os
+import sysconfig
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dissect.base.outcome import Phase
+from dissect.cells.spec import DeepSpeedSpec
+from dissect.machine.device import Device
+from dissect.stages.training.first_step import GradientWatch, check_states
+from dissect.stages.training.rank import Share
+from dissect.workloads.arithmetic import count_trainable
+from dissect.workloads.attention_kernels import observe_kernel
+from dissect.workloads.llama import build_llama, build_nf4_llama, llama_config, parameter_counts
+
+if TYPE_CHECKING:
+    import torch
+
+_STAGE_2_BUCKET = 200_000_000
+_STAGE_3_BUCKET = 500_000_000
+_STAGE_3_LIMIT = 1_000_000_000
+_OPERATORS = {"deepspeed_fused_adam": "FusedAdamBuilder", "deepspeed_cpu_adam": "CPUAdamBuilder"}
+"""Optimizer -> DeepSpeed's builder of the extension that it needs."""
+
+
+def import_libraries(spec: DeepSpeedSpec) -> None:
+    """In the parent, before it forks the ranks: import what they need, once.
+
+    It must not touch CUDA, which does not survive a fork. So on ``cuda`` bitsandbytes, which does so when imported, is
+    left to the ranks.
+    """
+    os.environ["DS_ACCELERATOR"] = spec.hardware.device
+    import deepspeed
+    from transformers.integrations.deepspeed import initialize_weights_zero3  # noqa: F401
+    from transformers.models.llama import modeling_llama  # noqa: F401
+
+    if spec.hardware.device == "cpu":
+        # Compiled for two minutes, used for inference only. DeepSpeed keeps this table for its users to edit.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        if spec.method.quantization == "nf4":
+            import bitsandbytes  # noqa: F401
+
+
+def prepare(spec: DeepSpeedSpec) -> None:
+    """In the parent: compile the extension that the optimizer needs.
+
+    On ``cuda`` the compiler asks the GPU for its architecture, so it runs in a process of its own.
+    """
+    if (builder := _OPERATORS.get(spec.method.optimizer)) is None:
+        return
+    if spec.hardware.device == "cpu":
+        compile_extension(builder)
+        return
+    compiler = multiprocessing.get_context("fork").Process(target=compile_extension, args=(builder,))
+    compiler.start()
+    compiler.join()
+    if compiler.exitcode != 0:
+        raise RuntimeError(f"DeepSpeed's {builder} could not compile its extension: see the log above")
+
+
+def compile_extension(builder_name: str) -> None:
+    """Compile and load one of DeepSpeed's extensions; one process per extensions folder at a time.
+
+    torch marks a build by a file ``lock`` which outlives a killed process and would make all later ones wait for ever.
+    Whoever holds our lock knows that no build is under way, and removes it.
+    """
+    from deepspeed.ops import op_builder
+    from filelock import FileLock
+    from torch.utils.cpp_extension import get_default_build_root
+
+    # The environment's own ninja first: another version of it would not trust the log of this one, and start over.
+    os.environ["PATH"] = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
+    folder = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root())
+    folder.mkdir(parents=True, exist_ok=True)
+    builder = getattr(op_builder, builder_name)()
+    with FileLock(folder / f"{builder.name}.lock"):
+        for stale in (*folder.glob(f"{builder.name}/lock"), *folder.glob(f"*/{builder.name}/lock")):
+            stale.unlink()
+        builder.load(verbose=False)
+
+
+def deepspeed_config(spec: DeepSpeedSpec) -> dict[str, Any]:
+    """DeepSpeed's configuration of the cell; https://www.deepspeed.ai/docs/config-json/ explains the keys.
+
+    No timer, monitor or printing of DeepSpeed's own takes part in a step.
+    """
+    return {
+        "train_micro_batch_size_per_gpu": spec.workload.batch,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": spec.workload.gradient_clipping,
+        "bf16": {"enabled": spec.workload.dtype == "bf16"},
+        "zero_optimization": _zero_config(spec),
+        "wall_clock_breakdown": False,
+        "timers": {"throughput": {"enabled": False}},
+    }
+
+
+def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
+    """The ZeRO section: the published sizes, but no bucket larger than the gradients that it is for."""
+    method, gradients = spec.method, count_trainable(spec)
+    config: dict[str, Any] = {"stage": method.zero_stage}
+    if method.zero_stage == 0:
+        return config
+    config |= {"overlap_comm": True, "contiguous_gradients": True}
+    if method.zero_stage < 3:
+        bucket = min(_STAGE_2_BUCKET, gradients)
+        config |= {"reduce_scatter": True, "reduce_bucket_size": bucket, "allgather_bucket_size": bucket}
+    else:
+        config |= {
+            "reduce_bucket_size": min(_STAGE_3_BUCKET, gradients),
+            "sub_group_size": _STAGE_3_LIMIT,
+            "stage3_max_live_parameters": _STAGE_3_LIMIT,
+            "stage3_max_reuse_distance": _STAGE_3_LIMIT,
+        }
+    offload = {"device": "cpu", "pin_memory": spec.hardware.device == "cuda"}
+    if method.offload_optimizer:
+        config["offload_optimizer"] = offload
+    if method.offload_parameters:
+        config["offload_param"] = offload
+    return config
+
+
+class DeepSpeedTrainer:
+    """DeepSpeed's engine as the measured loop knows it."""
+
+    def __init__(self, engine: Any, spec: DeepSpeedSpec) -> None:
+        self._engine, self._spec = engine, spec
+        self._attention_kernel: str | None = None
+
+    @property
+    def attention_kernel(self) -> str | None:
+        """The kernel that the first step was seen to run; None before it."""
+        return self._attention_kernel
+
+    @property
+    def engine(self) -> Any:
+        """DeepSpeed's engine itself."""
+        return self._engine
+
+    @property
+    def model(self) -> Any:
+        """The module that the engine trains."""
+        return self._engine.module
+
+    @property
+    def share(self) -> Share:
+        """Every rank is a replica."""
+        return Share(int(os.environ["RANK"]))
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """Those of the module that the engine trains."""
+        return parameter_counts(self.model)
+
+    def train_step(self, tokens: "torch.Tensor", enter: Callable[[Phase], None]) -> "torch.Tensor":
+        """One optimizer step; the first also finds out which attention kernel runs and what trains.
+
+        Raises ``WrongKernelError`` if that is not the expected kernel, ``RuntimeError`` if anything else trains than
+        the parameters that should.
+        """
+        enter(Phase.FORWARD)
+        watch = None if self._attention_kernel else GradientWatch(self.model)
+        loss = self._observed_forward(tokens) if watch else self._forward(tokens)
+        enter(Phase.BACKWARD)
+        self._engine.backward(loss)
+        enter(Phase.OPTIMIZER)
+        self._engine.step()
+        if watch:
+            watch.check()
+            shards = self._spec.hardware.n_gpus if self._spec.method.zero_stage else 1
+            check_states(self._engine.basic_optimizer, count_trainable(self._spec), shards, watch.tensors)
+        return loss.detach()
+
+    def _forward(self, tokens: "torch.Tensor") -> "torch.Tensor":
+        """The loss of predicting each token from those before it."""
+        loss: torch.Tensor = self._engine(input_ids=tokens, labels=tokens).loss
+        return loss
+
+    def _observed_forward(self, tokens: "torch.Tensor") -> "torch.Tensor":
+        """The same, once the kernel that ran is known to be the expected one."""
+        expected = self._spec.method.attention
+        loss = observe_kernel(lambda: self._forward(tokens), expected)
+        self._attention_kernel = expected
+        return loss
+
+
+def connect() -> None:
+    """Let DeepSpeed take over torch's process group, and clone it as its engine would do later."""
+    import deepspeed
+    from deepspeed.utils import groups
+
+    deepspeed.init_distributed()
+    groups._get_data_parallel_group()
+
+
+def start_engine(spec: DeepSpeedSpec, model: Any, learning_rate: float) -> DeepSpeedTrainer:
+    """Optimizer and engine for those parameters of the model that require a gradient."""
+    import deepspeed
+
+    if spec.method.recompute:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    engine, *_ = deepspeed.initialize(
+        model=model,
+        optimizer=_build_optimizer(spec, trainable, learning_rate),
+        model_parameters=trainable,
+        config=deepspeed_config(spec),
+    )
+    return DeepSpeedTrainer(engine, spec)
+
+
+def build_model(spec: DeepSpeedSpec, device: Device) -> Any:
+    """The model on the device: whole, in 4 bits, or (ZeRO-3) sharded while it is built. Same seed, same weights."""
+    llama, workload = llama_config(spec.model, spec.method.attention), spec.workload
+    if spec.method.zero_stage == 3:
+        if spec.method.quantization != "none":
+            raise ValueError("bitsandbytes keeps 4-bit weights that ZeRO-3 gathers, so nothing would stay sharded")
+        return _build_sharded_llama(llama, deepspeed_config(spec), workload.seed)
+    build = build_llama if spec.method.quantization == "none" else build_nf4_llama
+    return build(llama, workload.dtype, device.torch_device, workload.seed)
+
+
+def _build_sharded_llama(llama: Any, config: dict[str, Any], seed: int) -> Any:
+    """Each parameter is sharded as soon as it is allocated, then gathered once to be initialised."""
+    import deepspeed
+    import torch
+    from transformers import LlamaForCausalLM
+    from transformers.initialization import no_init_weights
+    from transformers.integrations.deepspeed import initialize_weights_zero3
+
+    torch.manual_seed(seed)
+    with no_init_weights(), deepspeed.zero.Init(config_dict_or_path=config):
+        model = LlamaForCausalLM(llama)
+    initialize_weights_zero3(model)
+    return model
+
+
+def _build_optimizer(spec: DeepSpeedSpec, parameters: Iterable["torch.nn.Parameter"], learning_rate: float) -> Any:
+    """AdamW in the implementation that the spec names; PyTorch's is the fused one, a single kernel per group."""
+    import torch
+    from deepspeed.ops.adam import DeepSpeedCPUAdam, FusedAdam
+
+    match spec.method.optimizer:
+        case "torch_adamw":
+            return torch.optim.AdamW(parameters, lr=learning_rate, fused=True)
+        case "deepspeed_fused_adam":
+            return FusedAdam(parameters, lr=learning_rate, adam_w_mode=True)
+        case "deepspeed_cpu_adam":
+            return DeepSpeedCPUAdam(parameters, lr=learning_rate, adamw_mode=True)

@@ -1,0 +1,57 @@
+"""Parameter-efficient fine-tuning with DeepSpeed and PEFT: an adapter trains, the base is frozen."""
+
+from typing import TYPE_CHECKING
+
+from dissect.cells.spec import FinetuneSpec
+from dissect.config.adapters import AnyAdapter
+from dissect.config.kinds import DType
+from dissect.machine.device import Device
+from dissect.ranks.messages import RankContext, RankReport
+from dissect.stages.training.deepspeed import engine as deepspeed
+from dissect.stages.training.deepspeed.engine import prepare as prepare
+from dissect.stages.training.rank import run_training_rank
+from dissect.workloads.llama import default_dtype
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import LlamaForCausalLM
+
+LEARNING_RATE = 2e-4
+
+
+def import_libraries(spec: FinetuneSpec) -> None:
+    """In the parent, before it forks the ranks. PEFT imports bitsandbytes, so on ``cuda`` it is left to the ranks."""
+    deepspeed.import_libraries(spec)
+    if spec.hardware.device == "cpu":
+        import peft  # noqa: F401
+
+
+def run_rank(spec: FinetuneSpec, context: RankContext) -> RankReport:
+    """One rank of the cell, in a process forked after ``prepare``."""
+    return run_training_rank(spec, context, deepspeed.connect, build_trainer)
+
+
+def build_trainer(spec: FinetuneSpec, device: Device) -> deepspeed.DeepSpeedTrainer:
+    """Base, adapter, optimizer and engine of the spec on the device."""
+    base, workload = deepspeed.build_model(spec, device), spec.workload
+    base.is_loaded_in_4bit = spec.method.quantization == "nf4"  # by this PEFT knows which layers of its own to take
+    model = add_adapter(base, spec.method.adapter, workload.dtype, device.torch_device, workload.seed)
+    return deepspeed.start_engine(spec, model, LEARNING_RATE)
+
+
+def add_adapter(
+    base: "LlamaForCausalLM", adapter: AnyAdapter, dtype: DType, device: "torch.device", seed: int
+) -> "PeftModel":
+    """Freeze the base and put the adapter into it, in ``dtype`` on ``device``; the seed fixes its weights.
+
+    PEFT would keep adapters in fp32 by default. DeepSpeed trains in one dtype, with fp32 master weights of its own.
+    Under ZeRO-3 the adapter is whole until the engine starts, which shards it as it is.
+    """
+    import torch
+    from peft import get_peft_model
+
+    base.requires_grad_(False)
+    torch.manual_seed(seed)
+    with torch.device(device), default_dtype(dtype):
+        return get_peft_model(base, adapter.peft_config(), autocast_adapter_dtype=False)

@@ -1,0 +1,21 @@
+"""Pre-training with DeepSpeed: everything trains, or with Q what stays unquantised."""
+
+from dissect.cells.spec import DeepSpeedSpec, PretrainSpec
+from dissect.machine.device import Device
+from dissect.ranks.messages import RankContext, RankReport
+from dissect.stages.training.deepspeed.engine import DeepSpeedTrainer, build_model, connect, start_engine
+from dissect.stages.training.deepspeed.engine import import_libraries as import_libraries
+from dissect.stages.training.deepspeed.engine import prepare as prepare
+from dissect.stages.training.rank import run_training_rank
+
+LEARNING_RATE = 1e-5
+
+
+def run_rank(spec: PretrainSpec, context: RankContext) -> RankReport:
+    """One rank of the cell, in a process forked after ``prepare``."""
+    return run_training_rank(spec, context, connect, build_trainer)
+
+
+def build_trainer(spec: DeepSpeedSpec, device: Device) -> DeepSpeedTrainer:
+    """Model, optimizer and engine of the spec on the device."""
+    return start_engine(spec, build_model(spec, device), LEARNING_RATE)

@@ -1,0 +1,107 @@
+"""A training cell in the parent: prepare once, then fork ranks for one measurement or for the trials of a search."""
+
+import logging
+import time
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from dissect.base.outcome import Status
+from dissect.cells.spec import ProfileSpec, TrainingSpec
+from dissect.machine.node import Node
+from dissect.metrics.training import Trial
+from dissect.ranks.attempt import Attempt, run_attempt, unfit
+from dissect.ranks.measurement import Measurement
+from dissect.ranks.runner import TrainingRunner, load_runner
+from dissect.ranks.supervise import Ending
+from dissect.results.result import Durations
+from dissect.results.store import Store
+from dissect.stages.training import summary
+from dissect.stages.training.search import bracket, search_max
+from dissect.stages.training.siblings import hint, with_batch
+
+PROBE_STEPS = 3
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class TrainingCell:
+    """One cell: everything that its attempts share."""
+
+    spec: TrainingSpec
+    runner: TrainingRunner
+    workdir: Path
+    deadline: float
+    node: Node
+    launcher: str
+    """Command that starts the Python of the cell, for its other nodes."""
+    trials: list[Trial] = field(default_factory=list)
+    last: Ending | None = None
+    """How the latest attempt ended."""
+
+    def attempt(self, batch: int, probe_steps: int | None) -> Attempt:
+        """Fork fresh ranks for this batch and watch them to their end."""
+        spec = with_batch(self.spec, batch)
+        entry = partial(self.runner.run_rank, spec)
+        attempt = run_attempt(spec, entry, self.node, self.workdir, self.deadline, self.launcher, probe_steps)
+        self.last = attempt.ending
+        return attempt
+
+    def try_batch(self, batch: int) -> Trial:
+        """One trial of the search."""
+        ending = self.attempt(batch, PROBE_STEPS).ending
+        peak = max((report.peak_memory_bytes for report in ending.reports), default=None)
+        _LOG.info("trial of batch %d: %s", batch, ending.reason or ending.status)
+        return Trial(batch=batch, status=ending.status, phase=ending.phase, peak_memory_bytes=peak)
+
+    def search(self, first: int | None, before: Durations) -> Measurement:
+        """Find the largest batch, then measure at it; should that run out of memory, at the next smaller one."""
+        start = time.monotonic()
+        self.trials = search_max(self.try_batch, first, self.spec.hardware.device_memory_bytes)
+        before = before.model_copy(update={"search_s": time.monotonic() - start})
+        known = bracket(self.trials)
+        if self.last is not None and (known.stopped_by is not None or known.passed == 0):
+            where = self.trials[-1].batch
+            return Measurement(
+                self.last.status, self.last.phase, f"batch {where}: {self.last.reason}", durations=before
+            )
+        for batch in range(known.passed, 0, -1):
+            measurement = self.measure(batch, before)
+            if measurement.status is not Status.OOM:
+                break
+            self.trials.append(Trial(batch=batch, status=Status.OOM, phase=measurement.phase))
+        return measurement
+
+    def measure(self, batch: int, before: Durations) -> Measurement:
+        """The full measurement at one batch."""
+        attempt = self.attempt(batch, None)
+        measurement, seen = attempt.measurement(before)
+        if measurement.status is not Status.OK:
+            return measurement
+        reports = attempt.ending.reports
+        metrics = summary.training_metrics(self.spec, batch, reports, self.trials, attempt.nvml_peak_bytes)
+        return replace(
+            measurement,
+            metrics=summary.profile_metrics(metrics, reports) if isinstance(self.spec, ProfileSpec) else metrics,
+            flags=summary.flags(metrics, reports, seen),
+            durations=summary.durations(attempt.reports_here, attempt.start, before),
+            samples=summary.raw_samples(reports),
+        )
+
+
+def measure_training(
+    spec: TrainingSpec, node: Node, store: Store, workdir: Path, deadline: float, launcher: str
+) -> Measurement:
+    """Measure a training cell; ``workdir`` is for the reports of its ranks and other nodes, and is removed."""
+    if sentence := unfit(spec.hardware, node):
+        return Measurement(Status.FAILED, reason=sentence)
+    start = time.monotonic()
+    runner = load_runner(spec)
+    runner.import_libraries(spec)
+    imported = time.monotonic()
+    runner.prepare(spec)
+    before = Durations(imports_s=imported - start, prepare_s=time.monotonic() - imported)
+    cell = TrainingCell(spec, runner, workdir, deadline, node, launcher)
+    if spec.workload.batch == "max":
+        return cell.search(hint(spec, store), before)
+    return cell.measure(spec.workload.batch, before)

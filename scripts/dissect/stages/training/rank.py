@@ -1,0 +1,137 @@
+"""The life of one rank of a training cell, whatever the stage and the framework."""
+
+import os
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+from dissect.base.outcome import InvalidMeasurement, Phase, Status
+from dissect.cells.spec import TrainingSpec
+from dissect.machine.device import Device, is_host_out_of_memory, is_out_of_memory, is_thread_failure, open_device
+from dissect.ranks.group import join_process_group, leave_process_group
+from dissect.ranks.messages import RankContext, RankReport, describe
+from dissect.ranks.steps import StepLoop, Trainer
+from dissect.workloads import arithmetic
+from dissect.workloads.attention_kernels import only_kernel
+from dissect.workloads.llama import synthetic_tokens
+
+if TYPE_CHECKING:
+    import torch
+
+Connect = Callable[[], None]
+"""Forms the framework's own process groups, on top of torch's."""
+S = TypeVar("S", bound=TrainingSpec)
+Build = Callable[[S, Device], "BuiltTrainer"]
+"""Model, optimizer and engine of a framework, ready to train."""
+Observe = Callable[[S, Any, "torch.Tensor", RankContext, Device], dict[str, Any]]
+"""What a stage looks at once the window is measured, with the same trainer and tokens; returns its findings."""
+
+
+class Share(NamedTuple):
+    """Which of a step's sequences a rank sees: those of its replica of the model."""
+
+    replica: int
+    """Its data-parallel index; each replica has tokens of its own."""
+    gpus: int = 1
+    """How many GPUs hold one replica; it takes the batch of each."""
+
+
+class BuiltTrainer(Trainer, Protocol):
+    """A trainer with what the rank reports of it."""
+
+    @property
+    def share(self) -> Share:
+        """What this rank has to be fed."""
+        ...
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """All and trainable parameters of the whole model, however it is split."""
+        ...
+
+    @property
+    def attention_kernel(self) -> str | None:
+        """The one that was seen to run in the first step; None before it."""
+        ...
+
+
+def run_training_rank(
+    spec: S, context: RankContext, connect: Connect, build: Build[S], observe: Observe[S] | None = None
+) -> RankReport:
+    """Join the groups, build, train, report. No exception leaves it: each becomes the rank's outcome.
+
+    The spec's batch must be a number by now. Groups come before the memory limit: a thread of theirs that cannot start
+    would not raise but abort the process.
+    """
+    known: dict[str, Any] = {"rank": int(os.environ["RANK"])}
+    device: Device | None = None
+    try:
+        context.enter(Phase.BUILD)
+        hardware = spec.hardware
+        device = open_device(hardware.device, int(os.environ["LOCAL_RANK"]), hardware.n_gpus // hardware.n_nodes)
+        join_process_group(device, hardware.n_nodes, context.seconds_left())
+        connect()
+        known["ready_at"] = time.monotonic()
+        device.limit_memory(hardware.device_memory_bytes)
+        with only_kernel(spec.method.attention):
+            known |= _train(spec, context, device, build, observe, known)
+        leave_process_group()
+        return RankReport(status=Status.OK, **known)
+    except Exception as error:
+        return _failure(error, context, device, known)
+
+
+def _train(
+    spec: S, context: RankContext, device: Device, build: Build[S], observe: Observe[S] | None, known: dict[str, Any]
+) -> dict[str, Any]:
+    """Build and run the steps; what is known early goes to ``known`` at once, so that a failure reports it too."""
+    if not isinstance(spec.workload.batch, int):
+        raise ValueError(f"a rank needs a number of sequences, not batch {spec.workload.batch!r}")
+    device.reset_peak_memory()
+    trainer = build(spec, device)
+    known["parameters"], known["trainable_parameters"] = _checked_counts(spec, trainer)
+    batch, seed = spec.workload.batch * trainer.share.gpus, spec.workload.seed + trainer.share.replica
+    tokens = synthetic_tokens(spec.model, batch, spec.workload.seq_len, device.torch_device, seed)
+    device.synchronize()
+    known["built_at"] = time.monotonic()
+    loop = StepLoop(trainer, tokens, context, device)
+    fields = loop.measure(spec.sampling) if context.probe_steps is None else loop.probe(context.probe_steps)
+    if observe and context.probe_steps is None:
+        fields["findings"] = observe(spec, trainer, tokens, context, device)
+    return fields | {"attention_kernel": trainer.attention_kernel}
+
+
+def _checked_counts(spec: TrainingSpec, trainer: BuiltTrainer) -> tuple[int, int]:
+    """Parameters and trainable ones of the model; raises ``RuntimeError`` if the architecture says otherwise."""
+    found = trainer.parameter_counts()
+    expected = (arithmetic.count_all(spec), arithmetic.count_trainable(spec))
+    if found != expected:
+        raise RuntimeError(f"the model has (parameters, trainable) = {found}, its architecture says {expected}")
+    return found
+
+
+def _failure(error: Exception, context: RankContext, device: Device | None, known: dict[str, Any]) -> RankReport:
+    """What the rank reports when ``error`` ended it; the traceback goes to the log by way of standard error."""
+    status = _status_of(error, device)
+    if device is not None:
+        device.lift_limit()
+    traceback.print_exception(error)
+    known |= {
+        "status": status,
+        "phase": Phase.HOST if _is_of_the_host(error, device) else context.current,
+        "reason": describe(error),
+        "peak_memory_bytes": device.peak_memory_bytes() if device is not None else 0,
+    }
+    return RankReport(**known)
+
+
+def _status_of(error: Exception, device: Device | None) -> Status:
+    """The outcome that an error means, asked before the memory limit is lifted."""
+    if is_out_of_memory(error) or (is_thread_failure(error) and device is not None and device.is_full()):
+        return Status.OOM
+    return Status.INVALID if isinstance(error, InvalidMeasurement) else Status.FAILED
+
+
+def _is_of_the_host(error: Exception, device: Device | None) -> bool:
+    """Whether the memory that ran out is the host's and not the device's; on ``cpu`` they are the same."""
+    return device is not None and device.kind != "cpu" and is_host_out_of_memory(error)

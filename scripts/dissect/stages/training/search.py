@@ -1,0 +1,72 @@
+"""``batch: max``: the largest batch that does not run out of memory, from trials that each run in fresh processes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import linear_regression
+
+from dissect.base.outcome import Status
+from dissect.metrics.training import Trial
+
+_GUESSES = 6
+"""Trials that may follow a guess; after so many the search doubles and halves, so it ends whatever memory does."""
+_LEAP = 8
+"""How far a guess may go beyond the largest batch that passed."""
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """What the trials so far say of the limit: ``passed`` <= limit < ``ran_out``."""
+
+    passed: int
+    """Largest batch that passed; 0 before any."""
+    ran_out: int | None
+    """Smallest batch that ran out of memory."""
+    stopped_by: Trial | None = None
+    """A trial that neither passed nor ran out, which ends the search."""
+
+    @property
+    def is_found(self) -> bool:
+        """A pass at n and OOM at n + 1, or OOM at 1."""
+        return self.ran_out == self.passed + 1
+
+
+def bracket(trials: Sequence[Trial]) -> Bracket:
+    """What these trials say of the limit."""
+    passed = max((trial.batch for trial in trials if trial.status is Status.OK), default=0)
+    ran_out = min((trial.batch for trial in trials if trial.status is Status.OOM), default=None)
+    other = next((trial for trial in trials if trial.status not in (Status.OK, Status.OOM)), None)
+    return Bracket(passed, ran_out, other)
+
+
+def search_max(try_batch: Callable[[int], Trial], hint: int | None, memory_bytes: int) -> list[Trial]:
+    """Try batches until the limit is bracketed or a trial ends in another way; all trials, in order.
+
+    Memory is taken to grow with the batch, nothing else is: ``hint`` picks the first trial only, and the memory that
+    passing trials used picks some of the next.
+    """
+    trials: list[Trial] = []
+    while not (known := bracket(trials)).is_found and known.stopped_by is None:
+        trials.append(try_batch(next_batch(trials, hint, memory_bytes)))
+    return trials
+
+
+def next_batch(trials: Sequence[Trial], hint: int | None, memory_bytes: int) -> int:
+    """The batch to try next: strictly between the bracket's ends."""
+    if not trials:
+        return max(1, hint or 1)
+    known = bracket(trials)
+    guess = extrapolated_limit(trials, memory_bytes) if len(trials) < _GUESSES else None
+    if guess is not None and known.passed <= guess < (known.ran_out or guess + 1):  # else the trials disproved it
+        return max(min(guess, _LEAP * known.passed), known.passed + 1)
+    if known.ran_out is not None:
+        return (known.passed + known.ran_out) // 2
+    return known.passed + 1 if len(trials) == 1 else 2 * known.passed  # the hint may have been the limit itself
+
+
+def extrapolated_limit(trials: Sequence[Trial], memory_bytes: int) -> int | None:
+    """The largest batch whose memory would fit if memory were linear in it, or None without two passing trials."""
+    peaks = {t.batch: t.peak_memory_bytes for t in trials if t.status is Status.OK and t.peak_memory_bytes}
+    if len(peaks) < 2:
+        return None
+    slope, intercept = linear_regression(list(peaks.keys()), list(peaks.values()))
+    return None if slope <= 0 else max(0, int((memory_bytes - intercept) / slope))

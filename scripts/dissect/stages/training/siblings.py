@@ -1,0 +1,79 @@
+"""What other cells of the store say of this one: whether it must run out of memory, and where a search may start."""
+
+from typing import Any
+
+from dissect.base.outcome import Status
+from dissect.cells.spec import TrainingSpec, canonical_spec, spec_key
+from dissect.metrics.training import TrainingMetrics
+from dissect.results.result import Result
+from dissect.results.store import Store
+from dissect.stages.training.search import bracket
+from dissect.workloads.arithmetic import state_bytes
+
+
+def with_batch(spec: TrainingSpec, batch: int | str) -> TrainingSpec:
+    """The same cell with another batch."""
+    workload = spec.workload.model_copy(update={"batch": batch})
+    return spec.model_copy(update={"workload": workload})
+
+
+def certain_oom(spec: TrainingSpec, store: Store) -> str | None:
+    """Why the cell cannot but run out of memory, in one sentence; None if it has to be tried."""
+    needed, there = state_bytes(spec), spec.hardware.device_memory_bytes
+    if needed > there:
+        return (
+            f"parameters, gradients and optimizer states alone take {needed / 2**30:.2f} GiB per GPU, "
+            f"{there / 2**30:.2f} GiB are there"
+        )
+    if spec.workload.batch == "max":
+        return None
+    for batch in range(1, spec.workload.batch):
+        key = spec_key(canonical_spec(with_batch(spec, batch)))
+        smaller = store.entry(key).peek()
+        if smaller is not None and smaller.status is Status.OOM:
+            return f"batch {batch} of the same cell ran out of memory already (key {key}, phase {smaller.phase})"
+    return _searched(spec, spec.workload.batch, store)
+
+
+def _searched(spec: TrainingSpec, batch: int, store: Store) -> str | None:
+    """What the ``max`` cell of the same ladder found."""
+    key = spec_key(canonical_spec(with_batch(spec, "max")))
+    result = store.entry(key).peek()
+    if result is None:
+        return None
+    ran_out = 1 if result.status is Status.OOM else _smallest_oom(result)
+    if ran_out is None or ran_out > batch:
+        return None
+    return f"the search for the largest batch of the same cell ran out of memory at batch {ran_out} (key {key})"
+
+
+def _smallest_oom(result: Result) -> int | None:
+    return bracket(result.metrics.trials).ran_out if isinstance(result.metrics, TrainingMetrics) else None
+
+
+def hint(spec: TrainingSpec, store: Store) -> int | None:
+    """The largest batch of the most similar ``max`` cell in the store, on the same hardware with the same model."""
+    wanted = spec.model_dump(mode="json")
+    known = [(_likeness(wanted, other), entry) for entry, other in store.specs() if _is_comparable(wanted, other)]
+    for _, entry in sorted(known, key=lambda pair: -pair[0]):
+        result = entry.peek()
+        if result is not None and isinstance(result.metrics, TrainingMetrics):
+            return result.metrics.batch
+    return None
+
+
+def _is_comparable(wanted: dict[str, Any], other: dict[str, Any]) -> bool:
+    return (
+        other.get("stage") == wanted["stage"]
+        and other.get("workload", {}).get("batch") == "max"
+        and all(other.get(part) == wanted[part] for part in ("model", "hardware"))
+    )
+
+
+def _likeness(wanted: dict[str, Any], other: dict[str, Any]) -> int:
+    """How many choices of method and workload two cells share."""
+    return sum(_shared(wanted[part], other[part]) for part in ("method", "workload"))
+
+
+def _shared(one: dict[str, Any], other: dict[str, Any]) -> int:
+    return sum(other.get(name) == value for name, value in one.items())

@@ -1,0 +1,108 @@
+"""From what the ranks report to what a table shows: metrics, raw samples, flags and durations. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+from dissect.base.outcome import Flag
+from dissect.cells.spec import TrainingSpec
+from dissect.metrics.profile import Dissection, ProfileMetrics
+from dissect.metrics.training import TrainingMetrics, Trial
+from dissect.ranks.messages import RankReport
+from dissect.results.result import Durations
+from dissect.statistics.estimate import Estimate
+from dissect.statistics.samples import coefficient_of_variation, estimate
+from dissect.workloads.arithmetic import hardware_flops, model_flops
+
+UNSTABLE_CV = 0.20
+
+
+def slowest(per_rank: Sequence[Sequence[float]]) -> list[float]:
+    """Per step the time of its slowest rank, in seconds."""
+    return [max(times) for times in zip(*per_rank, strict=True)]
+
+
+def training_metrics(
+    spec: TrainingSpec, batch: int, reports: Sequence[RankReport], trials: Sequence[Trial], nvml_peak: int | None
+) -> TrainingMetrics:
+    """The metrics of an ``ok`` cell, from one report per rank in the order of ranks."""
+    first = reports[0]
+    tokens = batch * spec.hardware.n_gpus * spec.workload.seq_len
+    step = estimate(slowest([report.step_times_s for report in reports]))
+    energies = [report.energy_j for report in reports if report.energy_j is not None]
+    return TrainingMetrics(
+        batch=batch,
+        tokens_per_step=tokens,
+        step_time_s=step,
+        tokens_per_s=Estimate(
+            median=tokens / step.median,
+            low=tokens / step.high,
+            high=tokens / step.low,
+            mean=tokens / step.mean,
+            n=step.n,
+        ),
+        paper_tokens_per_s=tokens / step.mean,
+        step_time_cv=coefficient_of_variation(slowest([report.step_times_s for report in reports])),
+        warmup_steps=len(first.warmup_step_times_s),
+        stopped_by=cast(Literal["interval", "max_steps", "window", "budget"], first.stopped_by),
+        peak_memory_bytes=max(report.peak_memory_bytes for report in reports),
+        peak_memory_source="rss" if spec.hardware.device == "cpu" else "allocator",
+        nvml_peak_memory_bytes=nvml_peak,
+        paper_memory_gib=first.driver_memory_bytes / 2**30,
+        model_flops_per_step=model_flops(spec, batch),
+        hardware_flops_per_step=hardware_flops(spec, batch),
+        energy_per_step_j=sum(energies) / step.n if len(energies) == len(reports) else None,
+        parameters=first.parameters,
+        trainable_parameters=first.trainable_parameters,
+        first_loss=first.losses[0],
+        last_loss=first.losses[-1],
+        attention_kernel=first.attention_kernel or "unknown",
+        trials=list(trials),
+    )
+
+
+def profile_metrics(training: TrainingMetrics, reports: Sequence[RankReport]) -> ProfileMetrics:
+    """The same cell under the profiler; rank 0 has taken its trace apart."""
+    profiled = slowest([report.findings["profiled_step_times_s"] for report in reports])
+    return ProfileMetrics(
+        training=training,
+        profiled_step_time_s=estimate(profiled),
+        dissection=Dissection.model_validate_json(reports[0].findings["dissection"]),
+    )
+
+
+def raw_samples(reports: Sequence[RankReport]) -> list[dict[str, Any]]:
+    """One record per step, warm-up first: seconds of each rank, loss of rank 0."""
+    parts = [("warmup", [r.warmup_step_times_s for r in reports]), ("measured", [r.step_times_s for r in reports])]
+    steps = [(part, times) for part, per_rank in parts for times in zip(*per_rank, strict=True)]
+    return [
+        {"step": step, "part": part, "seconds": list(times), "loss": loss}
+        for step, ((part, times), loss) in enumerate(zip(steps, reports[0].losses, strict=True))
+    ]
+
+
+def flags(metrics: TrainingMetrics, reports: Sequence[RankReport], seen: Mapping[Flag, bool]) -> list[Flag]:
+    """Reasons to doubt the numbers, in the order of the closed list; ``seen`` are those of the machine."""
+    doubts = {
+        Flag.UNSTABLE: metrics.step_time_cv > UNSTABLE_CV,
+        Flag.WARMUP_NOT_SETTLED: not reports[0].warmup_settled,
+        Flag.INTERVAL_NOT_REACHED: metrics.stopped_by != "interval",
+        **seen,
+    }
+    own = {flag for report in reports for flag in report.flags}
+    return [flag for flag in Flag if flag in own or doubts.get(flag, False)]
+
+
+def durations(reports: Sequence[RankReport], launched_at: float, before: Durations) -> Durations:
+    """Where the time of the measured attempt went, the slowest rank counting, on top of what came before it."""
+    ready = max(report.ready_at for report in reports)
+    built = max(report.built_at for report in reports)
+    start = min(report.window_start for report in reports)
+    end = max(report.window_end for report in reports)
+    return before.model_copy(
+        update={
+            "launch_s": max(0.0, ready - launched_at),
+            "build_s": max(0.0, built - ready),
+            "warmup_s": max(0.0, start - built),
+            "window_s": end - start,
+        }
+    )

@@ -1,0 +1,65 @@
+"""Statistics of step times that assume no distribution."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from dissect.statistics.estimate import Estimate
+
+CONFIDENCE = 0.95
+MIN_SAMPLES = 6
+"""Fewest samples whose range covers the median with 95 % confidence: 1 - 2 / 2^n >= 0.95."""
+SETTLED_TOLERANCE = 0.10
+
+
+def estimate(samples: Sequence[float]) -> Estimate:
+    """Median and mean with the exact 95 % interval of the median, in the samples' unit.
+
+    The interval lies between the k-th smallest and the k-th largest sample, with the largest k that still covers the
+    median with at least 95 % probability under the binomial distribution (independent samples, nothing else assumed).
+    Below ``MIN_SAMPLES`` no k does: the interval is then the range, which covers less. Raises ``ValueError`` without
+    samples.
+    """
+    if not samples:
+        raise ValueError("no samples to estimate from")
+    ordered = sorted(samples)
+    rank = interval_rank(len(ordered))
+    return Estimate(
+        median=statistics.median(ordered),
+        low=ordered[rank - 1],
+        high=ordered[-rank],
+        mean=statistics.fmean(ordered),
+        n=len(ordered),
+    )
+
+
+def interval_rank(n: int) -> int:
+    """Largest k >= 1 for which (k-th smallest, k-th largest) of ``n`` samples covers the median with 95 %; else 1.
+
+    The interval misses the median when fewer than k samples fall on one side of it: 2 P(Binomial(n, 1/2) < k).
+    """
+    rank, tail = 1, 1
+    while True:
+        tail += math.comb(n, rank)
+        # In integers, so that it is exact: 2 * tail / 2^n <= 1 - 0.95.
+        if 2 * tail * 100 > (100 - round(CONFIDENCE * 100)) * 2**n:
+            return rank
+        rank += 1
+
+
+def coefficient_of_variation(samples: Sequence[float]) -> float:
+    """Sample standard deviation over the mean; 0 for a single sample. Raises ``ValueError`` without samples."""
+    if not samples:
+        raise ValueError("no samples to take the variation of")
+    return statistics.stdev(samples) / statistics.fmean(samples) if len(samples) > 1 else 0.0
+
+
+def settled(times: Sequence[float]) -> bool:
+    """Whether a warm-up is over: the mean of the last two steps is within 10 % of that of the two before.
+
+    Two-sided, so that neither a step that still gets faster nor a device that slows down counts as settled.
+    """
+    if len(times) < 4:
+        return False
+    before, last = statistics.fmean(times[-4:-2]), statistics.fmean(times[-2:])
+    return abs(last - before) <= SETTLED_TOLERANCE * before
