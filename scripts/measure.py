@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from dissect.cells.spec import canonical_spec, parse_spec, spec_key
+from dissect.cells.any_spec import parse_spec
+from dissect.cells.spec import canonical_spec, spec_key
 from dissect.measure.life import CellFailed, Interrupted, measure_cell
 from dissect.results.store import KeyCollision, Store
 

@@ -20,10 +20,10 @@ from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-from dissect.cells.spec import PretrainSpec
 from dissect.machine.device import Device, open_device
 from dissect.metrics.training import TrainingMetrics
 from dissect.results.result import Result, parse_result
+from dissect.stages.training.deepspeed.spec import PretrainSpec
 from dissect.workloads.attention_kernels import only_kernel
 from dissect.workloads.llama import build_llama, llama_config, synthetic_tokens, torch_dtype
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from dissect.base.model import Model
+from dissect.base.registry import ENGINES
 from dissect.cells.spec import OperatorWorkload, ProfileWorkload, Sampling, ServeSampling, ServeWorkload
-from dissect.config.kinds import AttentionKernel, Engine, Framework, Stage
+from dissect.config.kinds import AttentionKernel, Stage
 from dissect.config.layout import Axis, QuantityName, ViewName
+from dissect.config.registered import FRAMEWORK_NAMES
 from write_schemas import SCHEMAS
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference.md"
@@ -28,9 +30,9 @@ LISTS = {
     "quantity": get_args(QuantityName),
     "axis": get_args(Axis),
     "view": get_args(ViewName),
-    "framework": get_args(Framework),
+    "framework": FRAMEWORK_NAMES,
     "stage": get_args(Stage),
-    "engine": get_args(Engine),
+    "engine": tuple(ENGINES),
     "attention kernel": get_args(AttentionKernel),
 }
 """Closed lists that are too long for a table, or stand in several; they have names."""

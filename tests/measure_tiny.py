@@ -10,9 +10,9 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 sys.path[:0] = [str(TESTS.parent / "scripts"), str(TESTS)]
 
-from dissect.base.runners import RUNNERS, Runner  # noqa: E402
+from dissect.cells.runners import Runner, runners  # noqa: E402
 
-RUNNERS["pretrain", "deepspeed"] = Runner("tiny_runner", protocol=1)
+runners()["pretrain", "deepspeed"] = Runner("tiny_runner", protocol=1)
 
 if __name__ == "__main__":
     named = sys.argv[1:2] if sys.argv[1:] and sys.argv[1].endswith(".py") else ["scripts/measure.py"]

@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 from torch.distributed._tools.mem_tracker import MemTracker  # noqa: E402
 
 from dissect.base.outcome import Phase, Status  # noqa: E402
-from dissect.cells.spec import FinetuneSpec, ModelArchitecture  # noqa: E402
+from dissect.cells.spec import ModelArchitecture  # noqa: E402
 from dissect.config.adapters import Adapter  # noqa: E402
 from dissect.config.adapters.lora import Lora  # noqa: E402
 from dissect.config.adapters.prompt_tuning import PromptTuning  # noqa: E402
@@ -25,6 +25,7 @@ from dissect.ranks.messages import RankContext, RankReport  # noqa: E402
 from dissect.ranks.supervise import Ending  # noqa: E402
 from dissect.stages.training import deepspeed as training  # noqa: E402
 from dissect.stages.training.deepspeed import finetune as runner  # noqa: E402
+from dissect.stages.training.deepspeed.spec import FinetuneSpec  # noqa: E402
 from dissect.stages.training.first_step import GradientWatch, check_states  # noqa: E402
 from dissect.stages.training.rank import run_training_rank  # noqa: E402
 from dissect.workloads import arithmetic  # noqa: E402

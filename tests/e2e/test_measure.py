@@ -16,10 +16,11 @@ from typing import Any
 import psutil
 import pytest
 
-from dissect.cells.spec import InspectSpec, PretrainSpec, Software, canonical_spec, spec_key
+from dissect.cells.spec import InspectSpec, Software, canonical_spec, spec_key
 from dissect.metrics.training import TrainingMetrics
 from dissect.results.result import Result, read_result
 from dissect.results.store import Failure
+from dissect.stages.training.deepspeed.spec import PretrainSpec
 from dissect.stages.training.siblings import with_batch
 from factories import GIB, hardware, pretrain_spec
 

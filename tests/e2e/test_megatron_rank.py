@@ -13,13 +13,16 @@ torch = pytest.importorskip("torch")
 from torch.testing._internal.distributed.fake_pg import FakeStore  # noqa: E402
 
 from dissect.base.outcome import Flag, Phase, Status  # noqa: E402
-from dissect.cells.spec import MegatronSpec, ModelArchitecture, PretrainSpec  # noqa: E402
+from dissect.cells.frameworks import state_bytes  # noqa: E402
+from dissect.cells.spec import ModelArchitecture  # noqa: E402
 from dissect.machine.device import CpuDevice, Device  # noqa: E402
 from dissect.ranks.supervise import Ending  # noqa: E402
 from dissect.stages.training.deepspeed import pretrain as deepspeed  # noqa: E402
+from dissect.stages.training.deepspeed.spec import PretrainSpec  # noqa: E402
 from dissect.stages.training.megatron import model as megatron_model  # noqa: E402
 from dissect.stages.training.megatron import pretrain as megatron  # noqa: E402
 from dissect.stages.training.megatron.on_cpu import redirect_cuda  # noqa: E402
+from dissect.stages.training.megatron.spec import MegatronSpec  # noqa: E402
 from dissect.workloads import arithmetic  # noqa: E402
 from dissect.workloads.llama import build_llama, llama_config, synthetic_tokens  # noqa: E402
 from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, hardware, megatron_spec, pretrain_spec  # noqa: E402
@@ -270,8 +273,8 @@ def test_bytes_that_ranks_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, 
     held = [rank["held"] for rank in watched(monkeypatch, tmp_path, spec)]
     # Only the last stage has the final norm; the distributed optimizer pads its buffers.
     spread = {"PP2": 0.01, "R+PP2": 0.01, "TP1+DO": 0.001}.get(method, 0)
-    assert sum(held) / len(held) == pytest.approx(arithmetic.state_bytes(spec), rel=spread)
-    assert max(held) >= arithmetic.state_bytes(spec)
+    assert sum(held) / len(held) == pytest.approx(state_bytes(spec), rel=spread)
+    assert max(held) >= state_bytes(spec)
 
 
 @pytest.mark.parametrize(("method", "micro_batches"), [("TP2", 1), ("PP2", 2)])

@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from dissect.base.outcome import Phase, Status  # noqa: E402
-from dissect.base.runners import RUNNERS  # noqa: E402
+from dissect.cells.runners import runners  # noqa: E402
 from dissect.cells.spec import OperatorSpec, OperatorWorkload, Sampling  # noqa: E402
 from dissect.ranks.launch import Launch  # noqa: E402
 from dissect.ranks.supervise import Ending, conclude, supervise  # noqa: E402
@@ -37,7 +37,7 @@ def tiny(operator: str, sizes: tuple[int, ...], dtype: Any = "fp32", memory: int
 
 
 def runner_of(spec: OperatorSpec) -> ModuleType:
-    return import_module(RUNNERS[spec.stage, spec.framework].module)
+    return import_module(runners()[spec.stage, spec.framework].module)
 
 
 def run(spec: OperatorSpec, budget_s: float = 120.0) -> Ending:

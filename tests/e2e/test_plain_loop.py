@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from dissect.cells.spec import PretrainSpec
+from dissect.stages.training.deepspeed.spec import PretrainSpec
 from factories import hardware, ok_result, pretrain_spec
 from forked_ranks import TINY
 

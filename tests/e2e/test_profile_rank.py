@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("torch")
 
 from dissect.base.outcome import Phase, Status
-from dissect.cells.spec import ModelArchitecture, ProfileSpec, ProfileWorkload, Sampling
+from dissect.cells.spec import ModelArchitecture, ProfileWorkload, Sampling
 from dissect.machine.node import Node
 from dissect.metrics.profile import Dissection
 from dissect.ranks.attempt import Attempt, run_attempt
@@ -22,6 +22,7 @@ from dissect.stages.profile import dissection, ranges
 from dissect.stages.profile import recording as runner
 from dissect.stages.profile.dissection import check_complete, dissect
 from dissect.stages.profile.trace import read_trace
+from dissect.stages.training.deepspeed.spec import ProfileSpec
 from factories import hardware, pretrain_spec
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]

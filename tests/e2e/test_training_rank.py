@@ -8,9 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from dissect.base.outcome import Phase, Status  # noqa: E402
-from dissect.cells.spec import ModelArchitecture, PretrainSpec  # noqa: E402
+from dissect.cells.spec import ModelArchitecture  # noqa: E402
 from dissect.ranks.supervise import Ending  # noqa: E402
 from dissect.stages.training.deepspeed import pretrain as runner  # noqa: E402
+from dissect.stages.training.deepspeed.spec import PretrainSpec  # noqa: E402
 from dissect.workloads import arithmetic, attention_kernels  # noqa: E402
 from dissect.workloads.llama import build_llama, llama_config, parameter_counts, synthetic_tokens  # noqa: E402
 from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, hardware, pretrain_spec  # noqa: E402

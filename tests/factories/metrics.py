@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dissect.base.outcome import Phase, Status
-from dissect.cells.spec import OperatorSpec, ProfileSpec, ServeSpec, TrainingSpec
+from dissect.cells.spec import OperatorSpec, ServeSpec, TrainingSpec
 from dissect.metrics.inspection import InspectMetrics
 from dissect.metrics.operators import (
     AttentionMetrics,
@@ -17,6 +17,7 @@ from dissect.metrics.operators import (
 from dissect.metrics.profile import Dissection, PartTime, PhaseTimes, ProfileMetrics
 from dissect.metrics.serving import RequestSamples, ServingMetrics
 from dissect.metrics.training import TrainingMetrics
+from dissect.stages.training.deepspeed.spec import ProfileSpec
 from dissect.statistics.estimate import Estimate
 from dissect.workloads.operator_arithmetic import layer_gemms, square_gemm
 from factories.specs import GIB, PARAMETERS_7B

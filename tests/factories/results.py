@@ -1,13 +1,14 @@
 """Results of cells, with where they would have been measured."""
 
 from dissect.base.outcome import Flag, Phase, Status
-from dissect.cells.spec import InspectSpec, OperatorSpec, ProfileSpec, ServeSpec
+from dissect.cells.spec import InspectSpec, OperatorSpec, ServeSpec
 from dissect.metrics.inspection import InspectMetrics
 from dissect.metrics.operators import OperatorMetrics
 from dissect.metrics.profile import ProfileMetrics
 from dissect.metrics.serving import ServingMetrics
 from dissect.metrics.training import TrainingMetrics
 from dissect.results.result import Gpu, Provenance, Result
+from dissect.stages.training.deepspeed.spec import ProfileSpec
 from factories.metrics import inspect_metrics, operator_metrics, profile_metrics, serving_metrics, training_metrics
 from factories.specs import GIB, Spec, key_of
 

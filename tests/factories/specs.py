@@ -3,18 +3,12 @@
 from typing import Any
 
 from dissect.cells.spec import (
-    DeepSpeedMethod,
     EngineSettings,
-    FinetuneSpec,
     Hardware,
     InspectSpec,
-    MegatronMethod,
-    MegatronSpec,
     ModelArchitecture,
     OperatorSpec,
     OperatorWorkload,
-    PretrainSpec,
-    ProfileSpec,
     ProfileWorkload,
     Sampling,
     ServeSampling,
@@ -29,6 +23,8 @@ from dissect.cells.spec import (
 from dissect.config.adapters import AnyAdapter
 from dissect.config.adapters.lora import Lora
 from dissect.config.kinds import OPERATORS, OPERATORS_OF_A_MODEL
+from dissect.stages.training.deepspeed.spec import DeepSpeedMethod, FinetuneSpec, PretrainSpec, ProfileSpec
+from dissect.stages.training.megatron.spec import MegatronMethod, MegatronSpec
 
 GIB = 2**30
 Spec = TrainingSpec | ServeSpec | InspectSpec | OperatorSpec

@@ -6,12 +6,14 @@ from typing import Any, TypeVar
 
 import pytest
 
+from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
-from dissect.cells.spec import FinetuneSpec, PretrainSpec, TrainingSpec, parse_spec
+from dissect.cells.spec import TrainingSpec
 from dissect.cells.study import Study, load_study
 from dissect.config.adapters.lora import Lora
 from dissect.config.adapters.prompt_tuning import PromptTuning
 from dissect.config.errors import ConfigError
+from dissect.stages.training.deepspeed.spec import FinetuneSpec, PretrainSpec
 
 ALL = ["cpu", "a800", "rtx4090", "rtx3090", "rtx3090-no-nvlink", "h200", "h200-no-nvlink"]
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import factories as make
 from dissect.base.outcome import Flag, Phase, Status
-from dissect.cells.spec import TrainingSpec, canonical_spec, parse_spec
+from dissect.cells.any_spec import parse_spec
+from dissect.cells.spec import TrainingSpec, canonical_spec
 from dissect.cells.study import load_study
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError

@@ -2,9 +2,11 @@
 
 import pytest
 
-from dissect.cells.spec import ModelArchitecture, PretrainSpec
+from dissect.cells.frameworks import state_bytes
+from dissect.cells.spec import ModelArchitecture
 from dissect.config.adapters.lora import Lora
 from dissect.config.adapters.prompt_tuning import PromptTuning
+from dissect.stages.training.deepspeed.spec import PretrainSpec
 from dissect.workloads.arithmetic import (
     NF4_BITS,
     count_all,
@@ -12,7 +14,6 @@ from dissect.workloads.arithmetic import (
     count_trainable,
     hardware_flops,
     model_flops,
-    state_bytes,
 )
 from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, finetune_spec, hardware, megatron_spec, pretrain_spec
 

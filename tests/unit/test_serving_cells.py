@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
 from dissect.cells.site import VARIABLE, ServingSite
-from dissect.cells.spec import ServeSpec, parse_spec
+from dissect.cells.spec import ServeSpec
 from dissect.cells.study import Study, load_study
 from dissect.config.errors import ConfigError
 

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 from dissect.base.outcome import Phase
-from dissect.cells.spec import canonical_spec, parse_spec, spec_key
+from dissect.cells.any_spec import parse_spec
+from dissect.cells.spec import canonical_spec, spec_key
 from dissect.results.activity import announced
 from dissect.results.store import Failure, Store
 from factories import ok_result

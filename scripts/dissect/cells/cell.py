@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from dissect.cells.spec import Spec, TrainingSpec, canonical_spec, spec_key
+from dissect.cells.spec import Spec, canonical_spec, spec_key
 
 CELLS_DIR = "results/cells"
 
@@ -43,7 +43,7 @@ class Cell:
         return f"{CELLS_DIR}/{self.id}/{self.key}.json" if self.key else None
 
 
-def spec_and_key(spec: Spec | TrainingSpec) -> tuple[str, str]:
+def spec_and_key(spec: Spec) -> tuple[str, str]:
     """Canonical JSON of a spec and its key."""
     canonical = canonical_spec(spec)
     return canonical, spec_key(canonical)

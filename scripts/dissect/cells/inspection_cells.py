@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from dissect.base.runners import RUNNERS
 from dissect.cells import constraints
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.overriding import Override
 from dissect.cells.parts import environment_of, hardware_of, software_for
 from dissect.cells.point import Point
+from dissect.cells.runners import runners
 from dissect.cells.software import launcher_of
 from dissect.cells.spec import InspectSpec
 from dissect.config.catalog import Catalog
@@ -27,7 +27,7 @@ def inspect_cell(point: Point, catalog: Catalog, _: list[Override]) -> Cell:
         framework=point.framework,
         hardware=hardware_of(platform, point.platform, point.n_gpus, {}),
         software=software_for(platform, "inspect", point.framework, catalog),
-        protocol=RUNNERS["inspect", point.framework].protocol,
+        protocol=runners()["inspect", point.framework].protocol,
     )
     canonical, key = spec_and_key(spec)
     return replace(cell, canonical=canonical, key=key)

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from dissect.base.runners import RUNNERS
 from dissect.cells import constraints
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.globs import NO_NAME
+from dissect.cells.operator_families import families
 from dissect.cells.overriding import Override, built, overrides_for
 from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling
 from dissect.cells.point import Point
@@ -36,7 +36,7 @@ def operator_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> 
     sampling = {**given(point.experiment.sampling), **stand_in_sampling(platform, Sampling), **changes["sampling"]}
     reason = (
         constraints.runner_constraint("operators", point.framework)
-        or constraints.operator_constraint(replace(point, n_gpus=n_gpus), platform, workload.dtype)
+        or families()[point.framework].constraint(replace(point, n_gpus=n_gpus), platform, workload.dtype)
         or constraints.hardware_constraint(platform, n_gpus)
     )
     if reason:
@@ -49,7 +49,7 @@ def operator_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> 
         model=None if point.model == NO_NAME else catalog.models[point.model].architecture,
         workload=workload,
         sampling=built(Sampling, sampling, where),
-        protocol=RUNNERS["operators", point.framework].protocol,
+        protocol=families()[point.framework].protocol,
     )
     canonical, key = spec_and_key(spec)
     return replace(cell, canonical=canonical, key=key)

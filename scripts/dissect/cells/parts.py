@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dissect.base.model import Model
-from dissect.base.runners import RUNNERS
 from dissect.cells.overriding import built
+from dissect.cells.runners import runners
 from dissect.cells.software import software_of
 from dissect.cells.spec import Hardware, Software
 from dissect.config.catalog import Catalog
@@ -33,7 +33,7 @@ def hardware_of(platform: Platform, name: str, n_gpus: int, changes: Mapping[str
 
 def environment_of(platform: Platform, stage: str, framework: str) -> Environment:
     """The environment in which the stage's runner lives."""
-    runner = RUNNERS.get((stage, framework))
+    runner = runners().get((stage, framework))
     environment = platform.environment_of(runner.environment if runner else "train")
     if environment is None:
         raise RuntimeError(f"no environment for {stage} with {framework}")

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterable, Mapping
 
+from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
-from dissect.cells.spec import InspectSpec, parse_spec
+from dissect.cells.spec import InspectSpec
 from dissect.config.platform import Platform
 
 Request = Mapping[str, int | str | None]

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from dissect.base.runners import RUNNERS
 from dissect.cells import constraints
 from dissect.cells.cell import Cell, spec_and_key
+from dissect.cells.engines import engine_facts
 from dissect.cells.overriding import Override, Sections, built, overrides_for
 from dissect.cells.parts import environment_of, hardware_of, software_for
 from dissect.cells.point import Point
@@ -13,18 +13,8 @@ from dissect.cells.site import ServingSite
 from dissect.cells.software import launcher_of, software_of
 from dissect.cells.spec import EngineSettings, ServeSampling, ServeSpec, ServeWorkload
 from dissect.config.catalog import Catalog
-from dissect.config.kinds import Engine
 from dissect.config.overrides import given
 from dissect.config.platform import Platform
-
-ADJUSTABLE: dict[Engine, set[str]] = {
-    "vllm": {"max_sequences", "memory_share", "chunked_prefill"},
-    "lightllm": {"max_sequences", "memory_share", "chunked_prefill"},
-    "tgi": {"max_sequences", "memory_share", "chunked_prefill"},
-    "sglang": {"max_sequences", "memory_share", "chunked_prefill"},
-    "transformers": {"memory_share"},
-}
-"""What the command line of an engine can set, of all that a policy aligns."""
 
 
 def serving_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> Cell:
@@ -61,7 +51,7 @@ def serving_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> C
         settings=settings,
         workload=workload,
         sampling=sampling,
-        protocol=RUNNERS["serve", point.framework].protocol,
+        protocol=engine_facts(point.framework).protocol,
     )
     client = launcher_of(environment_of(platform, "serve", point.framework))
     canonical, key = spec_and_key(spec)
@@ -93,7 +83,7 @@ def _settings(point: Point, platform: Platform) -> dict[str, Any]:
     So two policies that come out the same are one measurement.
     """
     settings: dict[str, Any] = dict.fromkeys(("max_sequences", "memory_share", "chunked_prefill"))
-    told = ADJUSTABLE[point.framework] - ({"memory_share"} if platform.device == "cpu" else set())
+    told = engine_facts(point.framework).adjustable - ({"memory_share"} if platform.device == "cpu" else set())
     if point.method == "aligned":
         settings |= {name: value for name, value in platform.serving.aligned.model_dump().items() if name in told}
     return {**settings, "arguments": platform.serving.arguments.get(point.framework, [])}

@@ -6,25 +6,16 @@ anything again.
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, model_validator
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from dissect.base.model import Model
-from dissect.config.adapters import AnyAdapter
+from dissect.config.adapters.adapter import Adapter
 from dissect.config.architecture import ModelArchitecture as ModelArchitecture
 from dissect.config.arrival import Arrival
-from dissect.config.kinds import (
-    AttentionKernel,
-    Device,
-    DType,
-    Engine,
-    LayerSpec,
-    OperatorFamily,
-    Optimizer,
-    Quantization,
-    ZeroStage,
-)
+from dissect.config.kinds import AttentionKernel, Device, DType, OperatorFamily
+from dissect.config.registered import Engine
 
 KEY_LENGTH = 12
 
@@ -64,34 +55,23 @@ class TrainingMethod(Model):
     attention: AttentionKernel
     recompute: bool
 
+    @property
+    def trained_adapter(self) -> Adapter | None:
+        """The adapter that trains on a frozen base, in fine-tuning."""
+        return None
 
-class DeepSpeedMethod(TrainingMethod):
-    """The optimisations of a cell that DeepSpeed trains, resolved to knobs."""
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the linear layers of the decoder are quantised, and therefore frozen."""
+        return False
 
-    zero_stage: ZeroStage
-    offload_optimizer: bool
-    offload_parameters: bool
-    quantization: Quantization
-    """``nf4``: bitsandbytes NF4 with double quantisation of every linear layer but the head."""
-    optimizer: Optimizer
+    @property
+    def recomputes_whole_layers(self) -> bool:
+        """Whether recomputation runs a layer to its end.
 
-
-class FinetuneMethod(DeepSpeedMethod):
-    """The same for fine-tuning: the base is frozen, an adapter trains."""
-
-    adapter: AnyAdapter
-
-
-class MegatronMethod(TrainingMethod):
-    """How Megatron-LM splits and computes the model; data parallel is what is left of the GPUs."""
-
-    tensor_parallel: PositiveInt
-    pipeline_parallel: PositiveInt
-    sequence_parallel: bool
-    """Split the norms' activations over the tensor-parallel ranks too."""
-    distributed_optimizer: bool
-    """Shard optimizer states over the data-parallel ranks."""
-    layer_spec: LayerSpec
+        ``torch.utils.checkpoint`` does not: it stops once everything that the backward pass needs is there.
+        """
+        return False
 
 
 class TrainingWorkload(Model):
@@ -150,41 +130,6 @@ class TrainingSpec(Model):
     workload: TrainingWorkload
     sampling: Sampling
     protocol: PositiveInt
-
-
-class DeepSpeedSpec(TrainingSpec):
-    """A cell that DeepSpeed trains."""
-
-    framework: Literal["deepspeed"]
-    method: DeepSpeedMethod
-
-
-class PretrainSpec(DeepSpeedSpec):
-    """Pre-training: all parameters train (with Q: those that stay unquantised)."""
-
-    stage: Literal["pretrain"] = "pretrain"
-
-
-class MegatronSpec(TrainingSpec):
-    """Pre-training with Megatron-LM."""
-
-    stage: Literal["pretrain"] = "pretrain"
-    framework: Literal["megatron"]
-    method: MegatronMethod
-
-
-class FinetuneSpec(DeepSpeedSpec):
-    """Parameter-efficient fine-tuning: an adapter trains on a frozen base."""
-
-    stage: Literal["finetune"] = "finetune"
-    method: FinetuneMethod
-
-
-class ProfileSpec(DeepSpeedSpec):
-    """A pre-training step taken apart: the same cell once without and once under the profiler."""
-
-    stage: Literal["profile"] = "profile"
-    workload: ProfileWorkload
 
 
 class OperatorWorkload(Model):
@@ -286,23 +231,8 @@ class ServeSpec(Model):
     protocol: PositiveInt
 
 
-CellSpec = Annotated[
-    Annotated[PretrainSpec | MegatronSpec, Field(discriminator="framework")]
-    | FinetuneSpec
-    | ProfileSpec
-    | OperatorSpec
-    | ServeSpec
-    | InspectSpec,
-    Field(discriminator="stage"),
-]
-Spec = PretrainSpec | MegatronSpec | FinetuneSpec | ProfileSpec | OperatorSpec | ServeSpec | InspectSpec
-"""The same for annotations."""
-_SPEC: TypeAdapter[Spec] = TypeAdapter(CellSpec)
-
-
-def parse_spec(text: str | bytes) -> Spec:
-    """Read a spec from JSON; raises ``pydantic.ValidationError``."""
-    return _SPEC.validate_json(text)
+Spec = TrainingSpec | OperatorSpec | ServeSpec | InspectSpec
+"""Any spec; ``dissect.cells.any_spec`` reads one."""
 
 
 def canonical_json(value: Any) -> str:
@@ -310,7 +240,7 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def canonical_spec(spec: Spec | TrainingSpec) -> str:
+def canonical_spec(spec: Spec) -> str:
     """The spec's canonical JSON, the string that Snakemake tracks and that the key hashes."""
     return canonical_json(spec.model_dump(mode="json"))
 

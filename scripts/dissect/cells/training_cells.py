@@ -1,83 +1,20 @@
 """Cells of the training stages: letters become knobs, knobs become a framework's method."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from dissect.base.runners import RUNNERS
+from dissect.base.registry import FRAMEWORKS
 from dissect.cells import constraints
 from dissect.cells.cell import Cell, spec_and_key
+from dissect.cells.frameworks import framework
 from dissect.cells.overriding import Override, Sections, built, overrides_for
 from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling
 from dissect.cells.point import Point
 from dissect.cells.software import launcher_of
-from dissect.cells.spec import (
-    DeepSpeedMethod,
-    FinetuneMethod,
-    FinetuneSpec,
-    Hardware,
-    MegatronMethod,
-    MegatronSpec,
-    PretrainSpec,
-    ProfileSpec,
-    ProfileWorkload,
-    Sampling,
-    TrainingMethod,
-    TrainingSpec,
-    TrainingWorkload,
-)
+from dissect.cells.spec import Sampling, TrainingWorkload
 from dissect.config.catalog import Catalog
-from dissect.config.methods import MethodKnobs
+from dissect.config.knobs import Knobs
 from dissect.config.overrides import given
 from dissect.config.platform import Platform
-
-Resolved = dict[str, Any]
-
-
-def _deepspeed(knobs: MethodKnobs, platform: Platform, _: Hardware) -> Resolved:
-    offload_optimizer = bool(knobs.offload_optimizer)
-    return {
-        "zero_stage": knobs.zero_stage or 0,
-        "offload_optimizer": offload_optimizer,
-        "offload_parameters": bool(knobs.offload_parameters),
-        "quantization": knobs.quantization or "none",
-        "optimizer": "deepspeed_cpu_adam" if offload_optimizer else platform.optimizer,
-    }
-
-
-def _finetune(knobs: MethodKnobs, platform: Platform, hardware: Hardware) -> Resolved:
-    return {**_deepspeed(knobs, platform, hardware), "adapter": knobs.adapter}
-
-
-def _megatron(knobs: MethodKnobs, platform: Platform, hardware: Hardware) -> Resolved:
-    """Tensor parallel over the GPUs of a node, as in the paper, unless letters say otherwise."""
-    pipeline = knobs.pipeline_parallel or 1
-    return {
-        "tensor_parallel": knobs.tensor_parallel or max(1, hardware.n_gpus // hardware.n_nodes // pipeline),
-        "pipeline_parallel": pipeline,
-        "sequence_parallel": bool(knobs.sequence_parallel),
-        "distributed_optimizer": bool(knobs.distributed_optimizer),
-        "layer_spec": platform.kernels.layer_spec,
-    }
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of training cell: its spec, and how letters become its method."""
-
-    spec: type[TrainingSpec]
-    method: type[TrainingMethod]
-    resolve: Callable[[MethodKnobs, Platform, Hardware], Resolved]
-    workload: type[TrainingWorkload] = TrainingWorkload
-
-
-KINDS: dict[tuple[str, str], Kind] = {
-    ("pretrain", "deepspeed"): Kind(PretrainSpec, DeepSpeedMethod, _deepspeed),
-    ("pretrain", "megatron"): Kind(MegatronSpec, MegatronMethod, _megatron),
-    ("finetune", "deepspeed"): Kind(FinetuneSpec, FinetuneMethod, _finetune),
-    ("profile", "deepspeed"): Kind(ProfileSpec, DeepSpeedMethod, _deepspeed, ProfileWorkload),
-}
-"""(stage, framework) -> kind."""
 
 
 def training_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> Cell:
@@ -87,7 +24,8 @@ def training_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> 
         ConfigError: a parameter is out of bounds, or two overrides disagree.
     """
     stage, platform = point.experiment.stage, catalog.platforms[point.platform]
-    kind = KINDS.get((stage, point.framework))
+    declared = framework(point.framework) if point.framework in FRAMEWORKS else None
+    kind = declared.stages.get(stage) if declared else None
     workload, changes = _workload(point, platform, overrides, kind.workload if kind else TrainingWorkload)
     n_gpus = changes["hardware"].pop("n_gpus", point.n_gpus)
     cell = Cell(
@@ -106,14 +44,15 @@ def training_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> 
         or constraints.kernel_constraint(platform, knobs)
         or constraints.sequence_constraint(_positions(workload, knobs), architecture.max_position_embeddings)
     )
-    if reason or kind is None:
+    if reason or declared is None or kind is None:
         return replace(cell, unsupported=reason)
     hardware = hardware_of(platform, point.platform, n_gpus, changes["hardware"])
     common = {
         "attention": platform.kernels.flash_attention if knobs.flash_attention else "eager",
         "recompute": bool(knobs.recompute),
     }
-    method = {**common, **kind.resolve(knobs, platform, hardware), **changes["method"]}
+    own = kind.resolve(declared.knobs.model_validate(given(knobs)), platform, hardware)
+    method = {**common, **own, **changes["method"]}
     spec = kind.spec(
         stage=stage,
         framework=point.framework,
@@ -123,9 +62,9 @@ def training_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> 
         method=built(kind.method, method, _where(point, cell.id)),
         workload=workload,
         sampling=sampling,
-        protocol=RUNNERS[stage, point.framework].protocol,
+        protocol=kind.protocol,
     )
-    if isinstance(spec, MegatronSpec) and (reason := constraints.megatron_constraint(spec)):
+    if reason := declared.constraint(spec):
         return replace(cell, unsupported=reason)
     canonical, key = spec_and_key(spec)
     return replace(cell, canonical=canonical, key=key)
@@ -145,9 +84,10 @@ def _workload(
     return built(kind, {**declared, **changes["workload"]}, _where(point, cell_id)), changes
 
 
-def _positions(workload: TrainingWorkload, knobs: MethodKnobs) -> int:
+def _positions(workload: TrainingWorkload, knobs: Knobs) -> int:
     """Tokens of a sequence, and what an adapter puts in front of them."""
-    return workload.seq_len + (knobs.adapter.positions if knobs.adapter else 0)
+    adapter = getattr(knobs, "adapter", None)
+    return workload.seq_len + (adapter.positions if adapter else 0)
 
 
 def _sampling(point: Point, platform: Platform, cell_id: str, changes: Sections) -> Sampling:

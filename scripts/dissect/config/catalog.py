@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from dissect.config.architecture import ModelFile
 from dissect.config.claims import CLAIMS, Claims
 from dissect.config.errors import ConfigError, unknown
 from dissect.config.experiment import Axes, Experiment, MethodCross
 from dissect.config.files import M, read_yaml, typed, validate
-from dissect.config.kinds import LETTER_STAGES, OPERATORS, Framework, Suite
+from dissect.config.kinds import LETTER_STAGES, OPERATORS, Suite
 from dissect.config.methods import NAIVE, Methods
 from dissect.config.names import check_name
 from dissect.config.platform import Platform
+from dissect.config.registered import FRAMEWORK_NAMES
 from dissect.config.root import RootConfig
 
 ROOT_FILE = "config/config.yaml"
@@ -176,7 +177,7 @@ def _check_references(catalog: Catalog) -> None:
 
 def _check_claims(catalog: Catalog) -> None:
     """Every name that a claim uses must be defined, as everywhere."""
-    known = {"platform": catalog.platforms, "model": catalog.models, "framework": get_args(Framework)}
+    known = {"platform": catalog.platforms, "model": catalog.models, "framework": FRAMEWORK_NAMES}
     for name, claim in catalog.claims.claims.items():
         for axis, value in (pair for where in claim.selections() for pair in where.items()):
             if axis in known:

@@ -6,8 +6,9 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from dissect.base.model import Model
-from dissect.config.kinds import EnvironmentName, PythonMinor
+from dissect.config.kinds import PythonMinor
 from dissect.config.names import Name
+from dissect.config.registered import EnvironmentName
 
 
 class Container(Model):

@@ -5,11 +5,13 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from dissect.base.model import Model
+from dissect.base.registry import ENGINES
 from dissect.config.arrival import Arrival
-from dissect.config.kinds import LETTER_STAGES, Engine, Framework, Policy, Stage, Suite
+from dissect.config.kinds import LETTER_STAGES, Policy, Stage, Suite
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, FigureLayout, Layout, PlatformTableLayout, ViewName
 from dissect.config.names import Names, check_unique
 from dissect.config.overrides import SamplingOverride, WorkloadOverride
+from dissect.config.registered import Framework
 
 Batch = PositiveInt | Literal["max"]
 
@@ -109,8 +111,8 @@ class Experiment(Model):
             if isinstance(method, MethodCross) or (foreign := [name for name in method if name not in known]):
                 found = "a cross product" if isinstance(method, MethodCross) else f"'{foreign[0]}'"
                 raise ValueError(f"the methods of the stage 'serve' are {' and '.join(known)}, found {found}")
-        if foreign := [name for name in self.axes.framework if name not in get_args(Engine)]:
-            raise ValueError(f"the stage 'serve' has no framework '{foreign[0]}', but {', '.join(get_args(Engine))}")
+        if foreign := [name for name in self.axes.framework if name not in ENGINES]:
+            raise ValueError(f"the stage 'serve' has no framework '{foreign[0]}', but {', '.join(ENGINES)}")
         return self
 
 

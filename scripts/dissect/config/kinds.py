@@ -40,16 +40,7 @@ OPERATORS: dict[OperatorFamily, tuple[str, ...]] = {
 """Family -> its operators; they are the methods of its cells."""
 OPERATORS_OF_A_MODEL = ("layers", *OPERATORS["attention"])
 """Operators whose shapes come from a model."""
-Engine = Literal["vllm", "lightllm", "tgi", "transformers", "sglang"]
-"""Serving engines."""
-EnvironmentName = Literal["train", "client", "vllm", "lightllm", "tgi", "transformers", "sglang"]
-"""Software environments by what lives in them; ``client`` has the load generator and measures serving cells."""
 Policy = Literal["tuned", "aligned"]
 """How a serving engine is set: by its own defaults, or by what all engines have alike."""
-Framework = Literal[
-    "system", "deepspeed", "megatron", "gemm", "memcpy", "collectives", "attention",
-    "vllm", "lightllm", "tgi", "transformers", "sglang",
-]  # fmt: skip
-"""What runs a cell: a training framework, a family of operators or a serving engine."""
 PythonMinor = Literal["3.11", "3.12"]
 Suite = Literal["smoke", "full"]

@@ -1,14 +1,15 @@
 """config/methods.yaml: letters, what they turn, and how they combine into methods such as ``F+R+Z2+O``."""
 
 import re
-from typing import Annotated
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, PositiveInt
+from pydantic import AfterValidator, create_model
 
 from dissect.base.model import Model
-from dissect.config.adapters import AnyAdapter
+from dissect.base.registry import FRAMEWORKS
 from dissect.config.errors import ConfigError, unknown
-from dissect.config.kinds import Quantization, ZeroStage
+from dissect.config.knobs import AdapterKnobs
 from dissect.config.overrides import given
 
 NAIVE = "Naive"
@@ -26,31 +27,14 @@ def _check_letter(name: str) -> str:
 Letter = Annotated[str, AfterValidator(_check_letter)]
 
 
-class MethodKnobs(Model):
-    """What letters can turn; whatever no letter turns keeps the default."""
-
-    flash_attention: bool | None = None
-    """Attention by the platform's FlashAttention kernel in place of transformers' ``eager``."""
-    recompute: bool | None = None
-    """Recompute the activations of every decoder layer in the backward pass."""
-    zero_stage: ZeroStage | None = None
-    """DeepSpeed ZeRO stage; 0 is plain data parallel."""
-    offload_optimizer: bool | None = None
-    """Keep optimizer states in host memory and step there."""
-    offload_parameters: bool | None = None
-    """Keep parameters in host memory."""
-    quantization: Quantization | None = None
-    """``nf4``: 4-bit base with double quantisation."""
-    adapter: AnyAdapter | None = None
-    """What trains in fine-tuning, on a frozen base."""
-    tensor_parallel: PositiveInt | None = None
-    """Megatron-LM: GPUs that share each layer; default: all of a node."""
-    pipeline_parallel: PositiveInt | None = None
-    """Megatron-LM: stages that share the layers; default: 1."""
-    sequence_parallel: bool | None = None
-    """Megatron-LM: split the norms' activations over the tensor-parallel GPUs as well."""
-    distributed_optimizer: bool | None = None
-    """Megatron-LM: shard optimizer states over the data-parallel GPUs."""
+if TYPE_CHECKING:
+    MethodKnobs = AdapterKnobs
+else:
+    MethodKnobs = create_model(
+        "MethodKnobs",
+        __base__=tuple(import_module(f"{package}.knobs").KNOBS for package in reversed(FRAMEWORKS.values())),
+        __doc__="What letters can turn, over all frameworks; whatever no letter turns keeps the default.",
+    )
 
 
 class LetterFile(Model):

@@ -7,18 +7,10 @@ from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_v
 
 from dissect.base.model import Model
 from dissect.config.environment import Environment, default_environments
-from dissect.config.kinds import (
-    Device,
-    DeviceOptimizer,
-    DType,
-    Engine,
-    EnvironmentName,
-    FlashKernel,
-    LayerSpec,
-    OperatorFamily,
-)
+from dissect.config.kinds import Device, DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily
 from dissect.config.names import Name, Names
 from dissect.config.overrides import SamplingOverride
+from dissect.config.registered import Engine, EnvironmentName
 
 GresType = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 

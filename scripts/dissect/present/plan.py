@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
+from dissect.cells.frameworks import state_bytes
 from dissect.cells.resources import resources_of
-from dissect.cells.spec import TrainingSpec, parse_spec
+from dissect.cells.spec import TrainingSpec
 from dissect.cells.study import Study
 from dissect.config.platform import Platform
 from dissect.results.result import ResultError, read_result
 from dissect.results.store import Store
-from dissect.workloads.arithmetic import state_bytes
 
 IDS = ["stage", "platform", "model", "framework", "method", "workload"]
 REQUESTS = {"gpus": "gpu", "nodes": "nodes", "runtime_min": "runtime", "memory_mb": "mem_mb"}

@@ -23,7 +23,8 @@ from pydantic import PositiveInt, ValidationError
 
 from dissect.base.model import Model
 from dissect.base.outcome import Phase, Status
-from dissect.cells.spec import CellSpec, Hardware, OperatorSpec, Spec, TrainingSpec, canonical_spec, parse_spec
+from dissect.cells.any_spec import AnySpec, parse_spec
+from dissect.cells.spec import Hardware, OperatorSpec, Spec, TrainingSpec, canonical_spec
 from dissect.machine.node import look_at_node, too_few_gpus
 from dissect.machine.sight import Lookout, Sight, lookout
 from dissect.ranks.launch import Launch, Rendezvous, die_with
@@ -44,7 +45,7 @@ END_S = 10.0
 class Order(Model):
     """What a follower is told."""
 
-    spec: CellSpec
+    spec: AnySpec
     node: PositiveInt
     """Its place in the job; the leader's is 0."""
     port: PositiveInt

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Protocol, cast
 
-from dissect.base.runners import RUNNERS
+from dissect.cells.runners import runners
 from dissect.cells.spec import InspectSpec, OperatorSpec, TrainingSpec
 from dissect.machine.node import Node
 from dissect.metrics.operators import OperatorMetrics
@@ -50,14 +50,14 @@ class OperatorRunner(Protocol):
 
 def load_inspector(spec: InspectSpec) -> Inspector:
     """The runner of an inspection."""
-    return cast(Inspector, import_module(RUNNERS[spec.stage, spec.framework].module))
+    return cast(Inspector, import_module(runners()[spec.stage, spec.framework].module))
 
 
 def load_runner(spec: TrainingSpec) -> TrainingRunner:
     """The runner of a spec's stage and framework."""
-    return cast(TrainingRunner, import_module(RUNNERS[spec.stage, spec.framework].module))
+    return cast(TrainingRunner, import_module(runners()[spec.stage, spec.framework].module))
 
 
 def load_operator_runner(spec: OperatorSpec) -> OperatorRunner:
     """The runner of an operator."""
-    return cast(OperatorRunner, import_module(RUNNERS[spec.stage, spec.framework].module))
+    return cast(OperatorRunner, import_module(runners()[spec.stage, spec.framework].module))

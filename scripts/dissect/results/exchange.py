@@ -19,9 +19,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
 from dissect.cells.exported import MANIFEST, SCHEMA_VERSION, ExportedCell, ExportManifest
-from dissect.cells.spec import canonical_spec, parse_spec, spec_key
+from dissect.cells.spec import canonical_spec, spec_key
 from dissect.results.result import Result, parse_result
 from dissect.results.store import Entry, Store, write_atomically
 

@@ -15,7 +15,8 @@ from pydantic import (
 
 from dissect.base.model import Model
 from dissect.base.outcome import Flag, Phase, Status
-from dissect.cells.spec import CellSpec, canonical_spec, spec_key
+from dissect.cells.any_spec import AnySpec
+from dissect.cells.spec import canonical_spec, spec_key
 from dissect.metrics.inspection import InspectMetrics
 from dissect.metrics.operators import OperatorMetrics
 from dissect.metrics.profile import ProfileMetrics
@@ -97,7 +98,7 @@ class Result(Model):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     key: str
-    spec: CellSpec
+    spec: AnySpec
     status: Status
     phase: Phase | None = None
     reason: str | None = None

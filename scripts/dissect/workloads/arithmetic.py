@@ -6,7 +6,7 @@ without a causal shortcut computes it.
 
 from dataclasses import dataclass
 
-from dissect.cells.spec import DeepSpeedSpec, FinetuneSpec, MegatronSpec, ModelArchitecture, TrainingSpec
+from dissect.cells.spec import ModelArchitecture, TrainingSpec
 from dissect.config.kinds import DType
 from dissect.workloads import finetuning
 
@@ -57,16 +57,16 @@ def count_parameters(arch: ModelArchitecture) -> int:
 
 def count_all(spec: TrainingSpec) -> int:
     """All parameters of the cell: the model's, and those of an adapter."""
-    adapter = spec.method.adapter.parameters(spec.model) if isinstance(spec, FinetuneSpec) else 0
-    return count_parameters(spec.model) + adapter
+    adapter = spec.method.trained_adapter
+    return count_parameters(spec.model) + (adapter.parameters(spec.model) if adapter else 0)
 
 
 def count_trainable(spec: TrainingSpec) -> int:
     """Parameters that the optimizer updates: all, or with Q those that stay unquantised, or those of an adapter."""
     groups = parameter_groups(spec.model)
-    if isinstance(spec, FinetuneSpec):
-        return spec.method.adapter.parameters(spec.model)
-    return groups.unquantized if _is_quantized(spec) else groups.total
+    if adapter := spec.method.trained_adapter:
+        return adapter.parameters(spec.model)
+    return groups.unquantized if spec.method.is_quantized else groups.total
 
 
 def model_flops(spec: TrainingSpec, batch: int) -> int:
@@ -75,10 +75,10 @@ def model_flops(spec: TrainingSpec, batch: int) -> int:
     The backward pass needs twice the forward's: one product for the gradient of each operand. A frozen weight needs
     no gradient, so its layer's backward costs one forward, or none where nothing before it trains.
     """
-    if isinstance(spec, FinetuneSpec):
-        return batch * spec.hardware.n_gpus * finetuning.model_flops(spec)
+    if adapter := spec.method.trained_adapter:
+        return batch * spec.hardware.n_gpus * finetuning.model_flops(spec, adapter)
     linear, head, attention = _forward_flops(spec)
-    linear_passes = 2 if _is_quantized(spec) else 3
+    linear_passes = 2 if spec.method.is_quantized else 3
     return batch * spec.hardware.n_gpus * (linear_passes * linear + 3 * head + 3 * attention)
 
 
@@ -91,66 +91,27 @@ def hardware_flops(spec: TrainingSpec, batch: int) -> int:
     """
     if not spec.method.recompute:
         return model_flops(spec, batch)
-    if isinstance(spec, FinetuneSpec):
-        return batch * spec.hardware.n_gpus * finetuning.recomputing_flops(spec)
+    if adapter := spec.method.trained_adapter:
+        return batch * spec.hardware.n_gpus * finetuning.recomputing_flops(spec, adapter)
     linear, _, attention = _forward_flops(spec)
     arch = spec.model
     down_projection = 2 * spec.workload.seq_len * arch.num_hidden_layers * _mlp_weights(arch)
-    recomputed = linear + attention - (0 if isinstance(spec, MegatronSpec) else down_projection)
+    recomputed = linear + attention - (0 if spec.method.recomputes_whole_layers else down_projection)
     return model_flops(spec, batch) + batch * spec.hardware.n_gpus * recomputed
 
 
-def state_bytes(spec: TrainingSpec) -> int:
-    """Bytes of parameters, gradients and optimizer states that each GPU must hold at least, activations not counted.
-
-    A lower bound: a cell whose state alone exceeds the memory can never fit. States are Adam's two fp32 moments and,
-    under bf16, the fp32 master weights. On ``cpu`` offloading moves nothing out of the process.
-    """
-    if isinstance(spec, MegatronSpec):
-        return _megatron_state_bytes(spec)
-    if not isinstance(spec, DeepSpeedSpec):
-        raise TypeError(f"no formula for the memory of {type(spec).__name__}")
-    method, trainable = spec.method, count_trainable(spec)
-    width = BYTES[spec.workload.dtype]
-    shards = spec.hardware.n_gpus
-    parameters = trainable * width / (shards if method.zero_stage >= 3 else 1)
-    gradients = trainable * width / (shards if method.zero_stage >= 2 else 1)
-    states = trainable * _state_width(spec) / (shards if method.zero_stage >= 1 else 1)
-    frozen = _frozen_bytes(spec) / (shards if method.zero_stage >= 3 else 1)
-    if spec.hardware.device != "cpu" and method.offload_optimizer:
-        gradients = states = 0
-    if spec.hardware.device != "cpu" and method.offload_parameters:
-        parameters = frozen = 0
-    return int(frozen + parameters + gradients + states)
-
-
-def _megatron_state_bytes(spec: MegatronSpec) -> int:
-    """Of an average pipeline stage, so never more than the fullest one holds; gradients are in fp32.
-
-    Tensor-parallel GPUs split all but the norms.
-    """
-    tensor, stages, groups = spec.method.tensor_parallel, spec.method.pipeline_parallel, parameter_groups(spec.model)
-    replicas = spec.hardware.n_gpus // (tensor * stages) if spec.method.distributed_optimizer else 1
-    per_parameter = BYTES[spec.workload.dtype] + BYTES["fp32"] + _state_width(spec) / replicas
-    return int(((groups.total - groups.norms) / tensor + groups.norms) / stages * per_parameter)
-
-
-def _state_width(spec: TrainingSpec) -> int:
-    """Bytes of optimizer states per trained parameter."""
+def optimizer_state_width(spec: TrainingSpec) -> int:
+    """Bytes of optimizer states per trained parameter: Adam's two fp32 moments and, under bf16, fp32 master weights."""
     return _ADAM_MOMENTS_BYTES + (_FP32_MASTER_BYTES if spec.workload.dtype == "bf16" else 0)
 
 
-def _frozen_bytes(spec: TrainingSpec) -> float:
+def frozen_bytes(spec: TrainingSpec) -> float:
     """Bytes of the parameters that no optimizer updates."""
     groups, width = parameter_groups(spec.model), BYTES[spec.workload.dtype]
-    linear = groups.decoder_linear * (NF4_BITS / 8 if _is_quantized(spec) else width)
-    if isinstance(spec, FinetuneSpec):
+    linear = groups.decoder_linear * (NF4_BITS / 8 if spec.method.is_quantized else width)
+    if spec.method.trained_adapter:
         return linear + groups.unquantized * width
-    return linear if _is_quantized(spec) else 0.0
-
-
-def _is_quantized(spec: TrainingSpec) -> bool:
-    return isinstance(spec, DeepSpeedSpec) and spec.method.quantization != "none"
+    return linear if spec.method.is_quantized else 0.0
 
 
 def _attention_weights(arch: ModelArchitecture) -> int:

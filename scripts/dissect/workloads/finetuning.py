@@ -3,45 +3,46 @@
 One sequence on one GPU; FLOPs are counted as in ``dissect.workloads.arithmetic``.
 """
 
-from dissect.cells.spec import FinetuneSpec
+from dissect.cells.spec import TrainingSpec
+from dissect.config.adapters.adapter import Adapter
 from dissect.config.architecture import LinearLayer, linear_sizes
 
 
-def model_flops(spec: FinetuneSpec) -> int:
+def model_flops(spec: TrainingSpec, adapter: Adapter) -> int:
     """FLOPs of forward and backward pass.
 
     Nothing before the first decoder layer trains, unless the adapter puts positions in front of the sequence; so no
     gradient has to leave that layer.
     """
-    return _forward_and_backward(spec, _Layer(spec, reached=spec.method.adapter.positions > 0))
+    return _forward_and_backward(spec, adapter, _Layer(spec, adapter, reached=adapter.positions > 0))
 
 
-def recomputing_flops(spec: FinetuneSpec) -> int:
+def recomputing_flops(spec: TrainingSpec, adapter: Adapter) -> int:
     """The same with recomputation: every decoder layer once more, but for its last product.
 
     transformers then lets a gradient leave the first layer as well, whether anything before it trains or not.
     """
-    layer = _Layer(spec, reached=True)
-    return _forward_and_backward(spec, layer) + spec.model.num_hidden_layers * layer.recomputed
+    layer = _Layer(spec, adapter, reached=True)
+    return _forward_and_backward(spec, adapter, layer) + spec.model.num_hidden_layers * layer.recomputed
 
 
-def _forward_and_backward(spec: FinetuneSpec, first: "_Layer") -> int:
+def _forward_and_backward(spec: TrainingSpec, adapter: Adapter, first: "_Layer") -> int:
     """All layers and the head, which is frozen too: its backward costs one forward."""
-    head = 2 * _positions(spec) * spec.model.vocab_size * spec.model.hidden_size
-    return first.flops + (spec.model.num_hidden_layers - 1) * _Layer(spec, reached=True).flops + 2 * head
+    head = 2 * _positions(spec, adapter) * spec.model.vocab_size * spec.model.hidden_size
+    return first.flops + (spec.model.num_hidden_layers - 1) * _Layer(spec, adapter, reached=True).flops + 2 * head
 
 
-def _positions(spec: FinetuneSpec) -> int:
+def _positions(spec: TrainingSpec, adapter: Adapter) -> int:
     """Tokens of a sequence, and what the adapter puts in front of them."""
-    return spec.workload.seq_len + spec.method.adapter.positions
+    return spec.workload.seq_len + adapter.positions
 
 
 class _Layer:
     """One decoder layer, gone through product by product; ``reached``: a gradient must leave through its input."""
 
-    def __init__(self, spec: FinetuneSpec, *, reached: bool) -> None:
-        self._positions, self._sizes = _positions(spec), linear_sizes(spec.model)
-        self._trained = spec.method.adapter.products(spec.model)
+    def __init__(self, spec: TrainingSpec, adapter: Adapter, *, reached: bool) -> None:
+        self._positions, self._sizes = _positions(spec, adapter), linear_sizes(spec.model)
+        self._trained = adapter.products(spec.model)
         self._forward = self._backward = self._last = 0
         query, key, value = (self._linear(name, reached) for name in ("q_proj", "k_proj", "v_proj"))
         attention = 2 * self._positions**2 * spec.model.hidden_size

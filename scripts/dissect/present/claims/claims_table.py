@@ -12,7 +12,7 @@ from dissect.config.layout import ViewName
 from dissect.present.claims.decide import Finding, decide
 from dissect.present.claims.select import Gap, Row
 from dissect.present.tables.grid import Entry, Grid
-from dissect.present.tables.labels import FRAMEWORKS
+from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.render import html, latex, markdown
 from dissect.present.tables.table import Table
 from dissect.present.tables.tidy import plain_rows, read_records, tidy_frame, to_csv
@@ -84,7 +84,7 @@ def _header(view: ViewName, quantity: str) -> str:
 
 
 def _side(where: Where) -> str:
-    return ", ".join(FRAMEWORKS.get(str(value), str(value)) for value in where.values()) or "all"
+    return ", ".join(framework_labels().get(str(value), str(value)) for value in where.values()) or "all"
 
 
 def _expectation(expected: Expected) -> str:

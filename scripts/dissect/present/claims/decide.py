@@ -17,7 +17,7 @@ from dissect.present.claims.select import (
     number_of,
     side_of,
 )
-from dissect.present.tables.labels import FRAMEWORKS
+from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.view import View
 from dissect.statistics.numbers import Number, Verdict, above, change, difference, ratio, together, within
 
@@ -46,7 +46,7 @@ class Case:
     @property
     def label(self) -> str:
         """What tells it apart from the other cases of the claim."""
-        named = {axis: FRAMEWORKS.get(str(value), str(value)) for axis, value in self.where.items()}
+        named = {axis: framework_labels().get(str(value), str(value)) for axis, value in self.where.items()}
         return ", ".join(f"{axis} {name}" if axis in COUNTED else name for axis, name in named.items())
 
 

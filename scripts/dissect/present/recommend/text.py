@@ -12,7 +12,7 @@ from dissect.config.methods import NAIVE
 from dissect.config.question import Objective, Question, names
 from dissect.present.recommend.answer import NEAREST, Answer, Ranking, Standing, Standings
 from dissect.present.recommend.candidates import COLUMNS
-from dissect.present.tables.labels import FRAMEWORKS
+from dissect.present.tables.labels import framework_labels
 from dissect.statistics.numbers import significant_decimals
 
 VERBS = {"pretrain": "Pre-train", "finetune": "Fine-tune", "serve": "Serve"}
@@ -138,7 +138,7 @@ def _cell_marks(cell: Standings) -> Iterator[str]:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    framework = FRAMEWORKS.get(row["framework"], row["framework"])
+    framework = framework_labels().get(row["framework"], row["framework"])
     gpus = _count(
         row["n_gpus"], "process" if row["device"] == "cpu" else "GPU", "es" if row["device"] == "cpu" else "s"
     )

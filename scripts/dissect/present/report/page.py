@@ -20,7 +20,7 @@ from dissect.present.report.side_by_side import Comparison, side_by_side
 from dissect.present.report.verdicts import PageClaim, read_claims
 from dissect.present.tables.columns import Record, status_of
 from dissect.present.tables.grid import Origin
-from dissect.present.tables.labels import FRAMEWORKS
+from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.table import lay_out
 from dissect.present.tables.tidy import read_records
 from dissect.results.result import Result, read_result
@@ -215,7 +215,7 @@ def _filters(laid: Sequence[_Laid], platforms: Mapping[str, str]) -> list[Filter
         "stage": _STAGES,
         "platform": platforms,
         "model": {name: facts.label for each in laid for name, facts in each.manifest.models.items()},
-        "framework": FRAMEWORKS,
+        "framework": framework_labels(),
         "method": {name: facts.label for each in laid for name, facts in each.manifest.methods.items()},
     }
     origins = dict.fromkeys(origin_of(record) for each in laid for record in each.records)

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from dissect.cells.spec import DeepSpeedSpec, canonical_spec, spec_key
+from dissect.cells.spec import canonical_spec, spec_key
 from dissect.metrics.profile import ProfileMetrics
 from dissect.present.tables.columns import Quantity, Record, Scalar, metrics_of
 from dissect.present.tables.profile_views import MODULE_TIME, ORIGIN, ModuleRow, modules_of
 from dissect.present.tables.view import View
+from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
 
 _SHOWN = ("attention", "attention_core")
 

@@ -1,24 +1,15 @@
 """What readers see in place of ids, and in which order values of an axis stand."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, get_args
 
+from dissect.base.registry import ENGINES, FRAMEWORKS
+from dissect.cells.engines import engine_facts
+from dissect.cells.frameworks import framework
 from dissect.cells.manifest import Manifest
+from dissect.cells.operator_families import families
 from dissect.config.layout import Axis, OperatorAxis
-
-FRAMEWORKS = {
-    "deepspeed": "DeepSpeed",
-    "megatron": "Megatron-LM",
-    "vllm": "vLLM",
-    "lightllm": "LightLLM",
-    "tgi": "TGI",
-    "transformers": "transformers serve",
-    "sglang": "SGLang",
-    "gemm": "matrix products",
-    "memcpy": "copies",
-    "collectives": "collectives",
-    "attention": "attention",
-}
 
 _OF_A_STEP = {
     "forward": "Forward",
@@ -79,6 +70,16 @@ _WITH_UNIT: dict[Axis, str] = {
 }
 
 
+@cache
+def framework_labels() -> dict[str, str]:
+    """Name -> label, as each framework, family of operators and engine declares it."""
+    return {
+        **{name: framework(name).label for name in FRAMEWORKS},
+        **{name: engine_facts(name).label for name in ENGINES},
+        **{name: family.label for name, family in families().items()},
+    }
+
+
 def row_header(axis: Axis) -> str:
     """Header above the labels of an axis."""
     return _ROW_HEADERS[axis]
@@ -98,7 +99,7 @@ def axis_label(manifest: Manifest, axis: Axis, value: Any, bare: bool = False) -
         case "method":
             return manifest.methods[value].label if value in manifest.methods else str(value)
         case "framework":
-            return FRAMEWORKS.get(value, str(value))
+            return framework_labels().get(value, str(value))
         case "step_phase" | "module" | "direction":
             return "all" if value is None else _OF_A_STEP.get(value, str(value))
     if (axis, value, bare) == ("batch", "max", False):

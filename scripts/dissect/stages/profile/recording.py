@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dissect.cells.spec import ProfileSpec
 from dissect.machine.device import Device
 from dissect.ranks.messages import RankContext, RankReport
 from dissect.ranks.steps import StepLoop, no_garbage_collection
@@ -18,6 +17,7 @@ from dissect.stages.training.deepspeed.engine import DeepSpeedTrainer, connect
 from dissect.stages.training.deepspeed.engine import import_libraries as import_libraries
 from dissect.stages.training.deepspeed.engine import prepare as prepare
 from dissect.stages.training.deepspeed.pretrain import build_trainer
+from dissect.stages.training.deepspeed.spec import ProfileSpec
 from dissect.stages.training.rank import run_training_rank
 
 if TYPE_CHECKING:

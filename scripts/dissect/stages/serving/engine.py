@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from dissect.base.outcome import Phase
-from dissect.base.runners import RUNNERS
+from dissect.base.registry import ENGINES
+from dissect.cells.engines import EngineFacts
 from dissect.cells.spec import ServeSpec
 
 HOST = "127.0.0.1"
@@ -39,9 +40,9 @@ class Place:
     """For an engine that needs a second one."""
 
 
-@dataclass(frozen=True)
-class Engine:
-    """One serving engine."""
+@dataclass(frozen=True, kw_only=True)
+class Engine(EngineFacts):
+    """One serving engine: what it declares for planning, and how it is started, driven and read."""
 
     start: Sequence[str]
     """What its own Python is given before the arguments: ``-m module``; empty where it is no Python program."""
@@ -76,7 +77,7 @@ class Engine:
 
 def load_engine(spec: ServeSpec) -> Engine:
     """The engine of a spec."""
-    return cast(Engine, import_module(RUNNERS["serve", spec.framework].module).ENGINE)
+    return cast(Engine, import_module(ENGINES[spec.framework]).ENGINE)
 
 
 def phase_of(log: str, engine: Engine) -> Phase:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from dissect.base.outcome import Status
-from dissect.cells.spec import ProfileSpec, TrainingSpec
+from dissect.cells.spec import TrainingSpec
 from dissect.machine.node import Node
 from dissect.metrics.training import Trial
 from dissect.ranks.attempt import Attempt, run_attempt, unfit
@@ -82,7 +82,7 @@ class TrainingCell:
         metrics = summary.training_metrics(self.spec, batch, reports, self.trials, attempt.nvml_peak_bytes)
         return replace(
             measurement,
-            metrics=summary.profile_metrics(metrics, reports) if isinstance(self.spec, ProfileSpec) else metrics,
+            metrics=summary.profile_metrics(metrics, reports) if self.spec.stage == "profile" else metrics,
             flags=summary.flags(metrics, reports, seen),
             durations=summary.durations(attempt.reports_here, attempt.start, before),
             samples=summary.raw_samples(reports),

@@ -3,12 +3,12 @@
 from typing import Any
 
 from dissect.base.outcome import Status
+from dissect.cells.frameworks import state_bytes
 from dissect.cells.spec import TrainingSpec, canonical_spec, spec_key
 from dissect.metrics.training import TrainingMetrics
 from dissect.results.result import Result
 from dissect.results.store import Store
 from dissect.stages.training.search import bracket
-from dissect.workloads.arithmetic import state_bytes
 
 
 def with_batch(spec: TrainingSpec, batch: int | str) -> TrainingSpec:

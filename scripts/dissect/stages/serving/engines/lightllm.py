@@ -26,6 +26,8 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
 
 
 ENGINE = Engine(
+    label="LightLLM",
+    protocol=1,
     start=("-m", "lightllm.server.api_server"),
     program="python",
     arguments=arguments,

@@ -21,6 +21,8 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
 
 
 ENGINE = Engine(
+    label="SGLang",
+    protocol=1,
     start=("-m", "sglang.launch_server"),
     program="python3",
     arguments=arguments,

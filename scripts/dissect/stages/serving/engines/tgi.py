@@ -36,6 +36,9 @@ def environment(spec: ServeSpec) -> dict[str, str]:
 
 
 ENGINE = Engine(
+    label="TGI",
+    protocol=1,
+    python_package=False,
     start=(),
     program="text-generation-launcher",
     arguments=arguments,

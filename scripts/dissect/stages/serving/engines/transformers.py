@@ -18,6 +18,11 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
 
 
 ENGINE = Engine(
+    label="transformers serve",
+    protocol=1,
+    adjustable=frozenset({"memory_share"}),
+    devices=("cpu", "cuda"),
+    splits_models=False,
     start=("-m", "transformers.cli.transformers"),
     program="python3",
     arguments=arguments,

@@ -26,6 +26,9 @@ def environment(_: ServeSpec) -> dict[str, str]:
 
 
 ENGINE = Engine(
+    label="vLLM",
+    protocol=1,
+    calibrates=True,
     start=("-m", "vllm.entrypoints.openai.api_server"),
     program="python3",
     arguments=arguments,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dissect.base.outcome import Phase
-from dissect.cells.spec import DeepSpeedSpec
 from dissect.machine.device import Device
+from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
 from dissect.stages.training.first_step import GradientWatch, check_states
 from dissect.stages.training.rank import Share
 from dissect.workloads.arithmetic import count_trainable

@@ -4,9 +4,9 @@ import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from dissect.cells.spec import MegatronSpec
 from dissect.config.kinds import LayerSpec
 from dissect.machine.device import Device
+from dissect.stages.training.megatron.spec import MegatronSpec
 from dissect.workloads.attention_kernels import WrongKernelError
 from dissect.workloads.llama import default_dtype, torch_dtype
 

@@ -1,0 +1,26 @@
+"""What a cell can be measured with, by name: one line for each training framework and serving engine.
+
+A line names the package or module that holds everything about it. Nothing imports these by name: whoever needs one
+loads it from here, so that adding one is its own files and a line.
+"""
+
+FRAMEWORKS = {
+    "deepspeed": "dissect.stages.training.deepspeed",
+    "megatron": "dissect.stages.training.megatron",
+}
+"""Training frameworks: packages with ``knobs``, ``declaration`` and the runners that the declaration names."""
+
+ENGINES = {
+    "vllm": "dissect.stages.serving.engines.vllm",
+    "lightllm": "dissect.stages.serving.engines.lightllm",
+    "tgi": "dissect.stages.serving.engines.tgi",
+    "transformers": "dissect.stages.serving.engines.transformers",
+    "sglang": "dissect.stages.serving.engines.sglang",
+}
+"""Serving engines: modules with an ``ENGINE``."""
+
+OPERATORS = "dissect.stages.operators.declaration"
+"""Module with ``FAMILIES``: the families of operators."""
+
+INSPECTIONS = {"system": "dissect.stages.inspection.system"}
+"""Modules that look at a node."""

@@ -1,0 +1,39 @@
+"""Names of what is registered, as types of the configuration: another name is refused, an editor completes them."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, WithJsonSchema
+from pydantic_core import PydanticKnownError
+
+from dissect.base.registry import ENGINES, FRAMEWORKS, INSPECTIONS
+from dissect.config.kinds import OPERATORS
+
+FRAMEWORK_NAMES = (*INSPECTIONS, *FRAMEWORKS, *OPERATORS, *ENGINES)
+"""Whatever measures a cell."""
+ENVIRONMENT_NAMES = ("train", "client", *ENGINES)
+"""Software environments by what lives in them; ``client`` has the load generator and measures serving cells."""
+
+
+def _one_of(names: Collection[str]) -> Any:
+    """A type whose values are these names; wrong ones are refused as those of a ``Literal`` are."""
+
+    def check(value: str) -> str:
+        if value in names:
+            return value
+        *most, last = (f"'{name}'" for name in names)
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(most)} or {last}"})
+
+    return Annotated[str, AfterValidator(check), WithJsonSchema({"enum": list(names), "type": "string"})]
+
+
+if TYPE_CHECKING:
+    Engine = str
+    Framework = str
+    EnvironmentName = str
+else:
+    Engine = _one_of(tuple(ENGINES))
+    """A serving engine."""
+    Framework = _one_of(FRAMEWORK_NAMES)
+    """What measures a cell: a training framework, a family of operators or a serving engine."""
+    EnvironmentName = _one_of(ENVIRONMENT_NAMES)

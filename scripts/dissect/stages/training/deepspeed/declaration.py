@@ -1,0 +1,62 @@
+"""What DeepSpeed declares: its knobs, its stages, the memory of its states."""
+
+from typing import Any
+
+from dissect.cells.frameworks import Framework, TrainingStage
+from dissect.cells.spec import Hardware, ProfileWorkload
+from dissect.config.platform import Platform
+from dissect.stages.training.deepspeed.knobs import DeepSpeedKnobs
+from dissect.stages.training.deepspeed.memory import state_bytes
+from dissect.stages.training.deepspeed.spec import (
+    DeepSpeedMethod,
+    FinetuneMethod,
+    FinetuneSpec,
+    PretrainSpec,
+    ProfileSpec,
+)
+
+
+def _method(knobs: DeepSpeedKnobs, platform: Platform, _: Hardware) -> dict[str, Any]:
+    offload_optimizer = bool(knobs.offload_optimizer)
+    return {
+        "zero_stage": knobs.zero_stage or 0,
+        "offload_optimizer": offload_optimizer,
+        "offload_parameters": bool(knobs.offload_parameters),
+        "quantization": knobs.quantization or "none",
+        "optimizer": "deepspeed_cpu_adam" if offload_optimizer else platform.optimizer,
+    }
+
+
+def _finetune_method(knobs: DeepSpeedKnobs, platform: Platform, hardware: Hardware) -> dict[str, Any]:
+    return {**_method(knobs, platform, hardware), "adapter": knobs.adapter}
+
+
+FRAMEWORK = Framework(
+    label="DeepSpeed",
+    knobs=DeepSpeedKnobs,
+    stages={
+        "pretrain": TrainingStage(
+            runner="dissect.stages.training.deepspeed.pretrain",
+            protocol=1,
+            spec=PretrainSpec,
+            method=DeepSpeedMethod,
+            resolve=_method,
+        ),
+        "finetune": TrainingStage(
+            runner="dissect.stages.training.deepspeed.finetune",
+            protocol=1,
+            spec=FinetuneSpec,
+            method=FinetuneMethod,
+            resolve=_finetune_method,
+        ),
+        "profile": TrainingStage(
+            runner="dissect.stages.profile.recording",
+            protocol=1,
+            spec=ProfileSpec,
+            method=DeepSpeedMethod,
+            resolve=_method,
+            workload=ProfileWorkload,
+        ),
+    },
+    state_bytes=state_bytes,
+)

@@ -1,0 +1,62 @@
+"""Specs of the cells that DeepSpeed trains."""
+
+from typing import Literal
+
+from dissect.cells.spec import ProfileWorkload, TrainingMethod, TrainingSpec
+from dissect.config.adapters import AnyAdapter
+from dissect.config.adapters.adapter import Adapter
+from dissect.config.kinds import Optimizer, Quantization, ZeroStage
+
+
+class DeepSpeedMethod(TrainingMethod):
+    """The optimisations of a cell that DeepSpeed trains, resolved to knobs."""
+
+    zero_stage: ZeroStage
+    offload_optimizer: bool
+    offload_parameters: bool
+    quantization: Quantization
+    """``nf4``: bitsandbytes NF4 with double quantisation of every linear layer but the head."""
+    optimizer: Optimizer
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the linear layers of the decoder are in 4 bits."""
+        return self.quantization != "none"
+
+
+class FinetuneMethod(DeepSpeedMethod):
+    """The same for fine-tuning: the base is frozen, an adapter trains."""
+
+    adapter: AnyAdapter
+
+    @property
+    def trained_adapter(self) -> Adapter:
+        """The adapter: nothing else trains."""
+        return self.adapter
+
+
+class DeepSpeedSpec(TrainingSpec):
+    """A cell that DeepSpeed trains."""
+
+    framework: Literal["deepspeed"]
+    method: DeepSpeedMethod
+
+
+class PretrainSpec(DeepSpeedSpec):
+    """Pre-training: all parameters train (with Q: those that stay unquantised)."""
+
+    stage: Literal["pretrain"] = "pretrain"
+
+
+class FinetuneSpec(DeepSpeedSpec):
+    """Parameter-efficient fine-tuning: an adapter trains on a frozen base."""
+
+    stage: Literal["finetune"] = "finetune"
+    method: FinetuneMethod
+
+
+class ProfileSpec(DeepSpeedSpec):
+    """A pre-training step taken apart: the same cell once without and once under the profiler."""
+
+    stage: Literal["profile"] = "profile"
+    workload: ProfileWorkload

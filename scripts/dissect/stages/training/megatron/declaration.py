@@ -1,0 +1,79 @@
+"""What Megatron-LM declares: its knobs, how they split a model, the memory of its states."""
+
+from typing import Any
+
+from dissect.cells.frameworks import Framework, TrainingStage
+from dissect.cells.spec import Hardware
+from dissect.config.platform import Platform
+from dissect.stages.training.megatron.knobs import MegatronKnobs
+from dissect.stages.training.megatron.memory import state_bytes
+from dissect.stages.training.megatron.spec import MegatronMethod, MegatronSpec
+
+
+def _method(knobs: MegatronKnobs, platform: Platform, hardware: Hardware) -> dict[str, Any]:
+    """Tensor parallel over the GPUs of a node, as in the paper, unless letters say otherwise."""
+    pipeline = knobs.pipeline_parallel or 1
+    return {
+        "tensor_parallel": knobs.tensor_parallel or max(1, hardware.n_gpus // hardware.n_nodes // pipeline),
+        "pipeline_parallel": pipeline,
+        "sequence_parallel": bool(knobs.sequence_parallel),
+        "distributed_optimizer": bool(knobs.distributed_optimizer),
+        "layer_spec": platform.kernels.layer_spec,
+    }
+
+
+def constraint(spec: MegatronSpec) -> str | None:
+    """The degrees must divide what they split, and the layers must have the attention kernel."""
+    return _split_constraint(spec) or _layer_constraint(spec.method, spec.hardware.device)
+
+
+def _split_constraint(spec: MegatronSpec) -> str | None:
+    """Nothing is padded: every part of the model is split evenly or the cell does not exist."""
+    method, model, n_gpus = spec.method, spec.model, spec.hardware.n_gpus
+    tensor, pipeline = method.tensor_parallel, method.pipeline_parallel
+    if n_gpus % (tensor * pipeline):
+        return f"{n_gpus} GPUs cannot be split into tensor parallel {tensor} x pipeline parallel {pipeline}"
+    over_tensor = {
+        "attention heads": model.num_attention_heads,
+        "key-value heads": model.num_key_value_heads,
+        "columns of the MLP": model.intermediate_size,
+        "words of the vocabulary": model.vocab_size,
+    } | ({"tokens of a sequence": spec.workload.seq_len} if method.sequence_parallel else {})
+    for what, size in over_tensor.items():
+        if size % tensor:
+            return f"{size} {what} cannot be split over {tensor} GPUs"
+    if model.num_hidden_layers % pipeline:
+        return f"{model.num_hidden_layers} layers cannot be split into {pipeline} stages"
+    if method.sequence_parallel and tensor == 1:
+        return "sequence parallel needs tensor parallel above 1"
+    if method.distributed_optimizer and n_gpus == tensor * pipeline:
+        return "the distributed optimizer needs data parallel above 1"
+    return None
+
+
+def _layer_constraint(method: MegatronMethod, device: str) -> str | None:
+    """Megatron-LM's own layers have unfused attention only; Transformer Engine's call flash-attn."""
+    if method.layer_spec == "local":
+        return None if method.attention == "eager" else "the local layers of Megatron-LM have no FlashAttention"
+    if device == "cpu":
+        return "Transformer Engine runs on GPUs only"
+    if method.attention == "sdpa_flash":
+        return "Transformer Engine has flash-attn's kernels, not sdpa_flash"
+    return None
+
+
+FRAMEWORK = Framework(
+    label="Megatron-LM",
+    knobs=MegatronKnobs,
+    stages={
+        "pretrain": TrainingStage(
+            runner="dissect.stages.training.megatron.pretrain",
+            protocol=1,
+            spec=MegatronSpec,
+            method=MegatronMethod,
+            resolve=_method,
+        ),
+    },
+    state_bytes=state_bytes,
+    constraint=constraint,
+)

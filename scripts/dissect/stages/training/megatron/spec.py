@@ -1,0 +1,33 @@
+"""Specs of the cells that Megatron-LM trains."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from dissect.cells.spec import TrainingMethod, TrainingSpec
+from dissect.config.kinds import LayerSpec
+
+
+class MegatronMethod(TrainingMethod):
+    """How Megatron-LM splits and computes the model; data parallel is what is left of the GPUs."""
+
+    tensor_parallel: PositiveInt
+    pipeline_parallel: PositiveInt
+    sequence_parallel: bool
+    """Split the norms' activations over the tensor-parallel ranks too."""
+    distributed_optimizer: bool
+    """Shard optimizer states over the data-parallel ranks."""
+    layer_spec: LayerSpec
+
+    @property
+    def recomputes_whole_layers(self) -> bool:
+        """Megatron-LM's recomputation runs every product of a layer again."""
+        return True
+
+
+class MegatronSpec(TrainingSpec):
+    """Pre-training with Megatron-LM."""
+
+    stage: Literal["pretrain"] = "pretrain"
+    framework: Literal["megatron"]
+    method: MegatronMethod
