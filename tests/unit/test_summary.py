@@ -4,6 +4,7 @@ import pytest
 
 from dissect.base.outcome import Flag, Status
 from dissect.ranks.messages import RankReport
+from dissect.ranks.reports import durations
 from dissect.results.result import Durations
 from dissect.stages.training import summary
 from factories import hardware, pretrain_spec
@@ -80,6 +81,6 @@ def test_flags_come_in_the_order_of_the_list():
 
 def test_durations_are_the_slowest_ranks():
     before = Durations(imports_s=4.0)
-    assert summary.durations(REPORTS, 8.5, before) == Durations(
+    assert durations(REPORTS, 8.5, before) == Durations(
         imports_s=4.0, launch_s=2.5, build_s=10.0, warmup_s=8.0, window_s=12.0
     )

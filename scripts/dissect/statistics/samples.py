@@ -10,6 +10,8 @@ CONFIDENCE = 0.95
 MIN_SAMPLES = 6
 """Fewest samples whose range covers the median with 95 % confidence: 1 - 2 / 2^n >= 0.95."""
 SETTLED_TOLERANCE = 0.10
+UNSTABLE_CV = 0.20
+"""Coefficient of variation above which a number is flagged as unstable."""
 
 
 def estimate(samples: Sequence[float]) -> Estimate:

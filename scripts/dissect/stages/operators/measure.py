@@ -11,10 +11,10 @@ from dissect.machine.node import Node
 from dissect.metrics.operators import OperatorMetrics, timings
 from dissect.ranks.attempt import run_attempt, unfit
 from dissect.ranks.measurement import Measurement
+from dissect.ranks.reports import durations
 from dissect.ranks.runner import load_operator_runner
 from dissect.results.result import Durations
 from dissect.stages.operators.points import doubts, raw_samples
-from dissect.stages.training import summary
 
 
 def measure_operator(spec: OperatorSpec, node: Node, workdir: Path, deadline: float, launcher: str) -> Measurement:
@@ -36,13 +36,13 @@ def measure_operator(spec: OperatorSpec, node: Node, workdir: Path, deadline: fl
         measurement,
         metrics=metrics,
         flags=[flag for flag in Flag if raised[flag]],
-        durations=_durations(summary.durations(attempt.reports_here, attempt.start, before), metrics),
+        durations=_durations(durations(attempt.reports_here, attempt.start, before), metrics),
         samples=samples,
     )
 
 
-def _durations(durations: Durations, metrics: OperatorMetrics) -> Durations:
+def _durations(whole: Durations, metrics: OperatorMetrics) -> Durations:
     """The ranks' window holds all points; what was timed of it is the window, the rest went before."""
     timed = sum(t.call_time_s.mean * t.call_time_s.n * t.calls_per_sample for t in timings(metrics))
-    before = max(0.0, durations.window_s - timed)
-    return durations.model_copy(update={"warmup_s": before, "window_s": timed})
+    before = max(0.0, whole.window_s - timed)
+    return whole.model_copy(update={"warmup_s": before, "window_s": timed})

@@ -9,8 +9,8 @@ from dissect.base.model import Model
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.metrics.operators import OperatorMetrics, Point, Timing, timings
 from dissect.ranks.messages import RankReport
-from dissect.stages.training.summary import UNSTABLE_CV, slowest
-from dissect.statistics.samples import coefficient_of_variation, estimate
+from dissect.ranks.reports import slowest
+from dissect.statistics.samples import UNSTABLE_CV, coefficient_of_variation, estimate
 
 P = TypeVar("P", bound=Point)
 

@@ -12,6 +12,7 @@ from dissect.machine.node import Node
 from dissect.metrics.training import Trial
 from dissect.ranks.attempt import Attempt, run_attempt, unfit
 from dissect.ranks.measurement import Measurement
+from dissect.ranks.reports import durations
 from dissect.ranks.runner import TrainingRunner, load_runner
 from dissect.ranks.supervise import Ending
 from dissect.results.result import Durations
@@ -84,7 +85,7 @@ class TrainingCell:
             measurement,
             metrics=summary.profile_metrics(metrics, reports) if self.spec.stage == "profile" else metrics,
             flags=summary.flags(metrics, reports, seen),
-            durations=summary.durations(attempt.reports_here, attempt.start, before),
+            durations=durations(attempt.reports_here, attempt.start, before),
             samples=summary.raw_samples(reports),
         )
 

@@ -1,4 +1,4 @@
-"""From what the ranks report to what a table shows: metrics, raw samples, flags and durations. Pure."""
+"""From what the ranks report to what a table shows: metrics, raw samples and flags. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
@@ -8,17 +8,10 @@ from dissect.cells.spec import TrainingSpec
 from dissect.metrics.profile import Dissection, ProfileMetrics
 from dissect.metrics.training import TrainingMetrics, Trial
 from dissect.ranks.messages import RankReport
-from dissect.results.result import Durations
+from dissect.ranks.reports import slowest
 from dissect.statistics.estimate import Estimate
-from dissect.statistics.samples import coefficient_of_variation, estimate
+from dissect.statistics.samples import UNSTABLE_CV, coefficient_of_variation, estimate
 from dissect.workloads.arithmetic import hardware_flops, model_flops
-
-UNSTABLE_CV = 0.20
-
-
-def slowest(per_rank: Sequence[Sequence[float]]) -> list[float]:
-    """Per step the time of its slowest rank, in seconds."""
-    return [max(times) for times in zip(*per_rank, strict=True)]
 
 
 def training_metrics(
@@ -90,19 +83,3 @@ def flags(metrics: TrainingMetrics, reports: Sequence[RankReport], seen: Mapping
     }
     own = {flag for report in reports for flag in report.flags}
     return [flag for flag in Flag if flag in own or doubts.get(flag, False)]
-
-
-def durations(reports: Sequence[RankReport], launched_at: float, before: Durations) -> Durations:
-    """Where the time of the measured attempt went, the slowest rank counting, on top of what came before it."""
-    ready = max(report.ready_at for report in reports)
-    built = max(report.built_at for report in reports)
-    start = min(report.window_start for report in reports)
-    end = max(report.window_end for report in reports)
-    return before.model_copy(
-        update={
-            "launch_s": max(0.0, ready - launched_at),
-            "build_s": max(0.0, built - ready),
-            "warmup_s": max(0.0, start - built),
-            "window_s": end - start,
-        }
-    )
