@@ -33,7 +33,7 @@ from dissect.present.compare.text import (
 )
 from dissect.results.exchange import ExchangeError
 from dissect.results.result import Result
-from dissect.statistics.comparison import Sample, adjusted, p_above, p_difference, p_equivalence
+from dissect.statistics.comparison import Sample, p_above, p_difference, p_equivalence
 from dissect.statistics.quantiles import quantile_interval
 
 CELL = "pretrain/h200/llama2-7b/deepspeed/{}/s350-b1-n4"
@@ -165,10 +165,17 @@ def test_bounds_of_the_smallest_samples() -> None:
     assert p_above([Sample((1.0,) * 3)], [Sample((1.0,) * 3)], 1.0) == 1.0
 
 
-def test_the_adjustment_is_benjamini_and_hochberg_s() -> None:
-    """By hand: p x count / rank from the largest down, never above one that was larger."""
-    assert adjusted([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
-    assert adjusted([]) == []
+def test_a_difference_among_many_comparisons_is_less_certain() -> None:
+    """Benjamini and Hochberg: the smallest chance of ten counts ten times."""
+    left, right = (
+        [run(times(seconds, seed=seed)), *(run(times(0.2, seed=seed), f"m{n}") for n in range(9))]
+        for seed, seconds in enumerate((0.2, 0.23))
+    )
+    alone = compare(side(left[0]), side(right[0]), MARGIN).lines[0].chances
+    among = compare(side(*left), side(*right), MARGIN).lines[0].chances
+    assert alone is not None
+    assert among is not None
+    assert among[0] == pytest.approx(10 * alone[0])
 
 
 # Cells

@@ -11,12 +11,11 @@ from functools import cache
 from itertools import product
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from dissect.statistics.numbers import Number
-
-TAIL = 0.025
-"""On each side of an interval: it covers with 95 %."""
+from dissect.statistics.quantiles import interval_ranks
 
 Floats = NDArray[np.float64]
 
@@ -32,15 +31,14 @@ class Sample:
     @property
     def low(self) -> float:
         """Lower end of the 95 % interval of the quantile; 0 where no sample is certain to lie below it."""
-        rank = int(np.searchsorted(_below(len(self.ordered), self.share), TAIL, side="right"))
+        rank, _ = interval_ranks(len(self.ordered), self.share)
         return self.ordered[rank - 1] if rank else 0.0
 
     @property
     def high(self) -> float:
         """Upper end; without bound where no sample is certain to lie above it."""
-        tails = _above(len(self.ordered), self.share)
-        certain = np.flatnonzero(tails <= TAIL)
-        return self.ordered[int(certain[0])] if certain.size else math.inf
+        _, rank = interval_ranks(len(self.ordered), self.share)
+        return self.ordered[rank - 1] if rank <= len(self.ordered) else math.inf
 
 
 def hull(value: float, runs: Sequence[Sample]) -> Number:
@@ -70,17 +68,6 @@ def p_equivalence(right: Sequence[Sample], left: Sequence[Sample], margin: float
     return max(p_above(right, left, factor), p_above(left, right, factor))
 
 
-def adjusted(chances: Sequence[float]) -> list[float]:
-    """Benjamini and Hochberg's adjustment (1995): the share of false findings among those up to 0.05 is at most 5 %."""
-    count = len(chances)
-    order = sorted(range(count), key=lambda index: chances[index], reverse=True)
-    result, smallest = [1.0] * count, 1.0
-    for place, index in enumerate(order):
-        smallest = min(smallest, chances[index] * count / (count - place))
-        result[index] = smallest
-    return result
-
-
 def _p_above(right: Sample, left: Sample, factor: float) -> float:
     lows, highs = np.array(right.ordered), factor * np.array(left.ordered)
     # Rank l on the right lies above the scaled ranks up to u on the left: the largest u is the most certain one.
@@ -93,21 +80,10 @@ def _p_above(right: Sample, left: Sample, factor: float) -> float:
 @cache
 def _below(n: int, share: float) -> Floats:
     """For each rank l from 1 to n the chance that the l-th smallest sample lies above the quantile: P(X < l)."""
-    return np.cumsum(_binomial(n, share))[:n]
+    return np.asarray(scipy.stats.binom.cdf(np.arange(n), n, share))
 
 
 @cache
 def _above(n: int, share: float) -> Floats:
     """For each rank u from 1 to n the chance that the u-th smallest sample lies below the quantile: P(X >= u)."""
-    tail: Floats = np.cumsum(_binomial(n, share)[::-1])[::-1][1:]
-    return tail
-
-
-@cache
-def _binomial(n: int, share: float) -> Floats:
-    """P(X = k) for k from 0 to n, by logarithms: the coefficients outgrow a float."""
-    ks = range(n + 1)
-    ways = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in ks]
-    powers = [k * math.log(share) + (n - k) * math.log1p(-share) for k in ks]
-    chances: Floats = np.exp(np.array(ways) + np.array(powers))
-    return chances
+    return np.asarray(scipy.stats.binom.sf(np.arange(n), n, share))

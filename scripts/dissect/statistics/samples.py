@@ -38,7 +38,8 @@ def estimate(samples: Sequence[float]) -> Estimate:
 def interval_rank(n: int) -> int:
     """Largest k >= 1 for which (k-th smallest, k-th largest) of ``n`` samples covers the median with 95 %; else 1.
 
-    The interval misses the median when fewer than k samples fall on one side of it: 2 P(Binomial(n, 1/2) < k).
+    The interval misses the median when fewer than k samples fall on one side of it: 2 P(Binomial(n, 1/2) < k). Own
+    code, as the environments of the cells have no SciPy; ``quantiles.interval_ranks`` is the same for any quantile.
     """
     rank, tail = 1, 1
     while True:

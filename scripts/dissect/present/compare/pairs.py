@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
 
+import scipy
+
 from dissect.base.outcome import Status
 from dissect.present.compare.readings import Measurement, Reading
 from dissect.present.compare.sides import Side
-from dissect.statistics.comparison import Sample, adjusted, hull, p_difference, p_equivalence
+from dissect.statistics.comparison import Sample, hull, p_difference, p_equivalence
 from dissect.statistics.numbers import Number, ratio
 
 LEVEL = 0.05
@@ -103,8 +105,11 @@ def compare(left: Side, right: Side, margin: float) -> Compared:
     both = [one for pair in pairs for one in _readings(pair)]
     tested = [one for one in both if one.samples and not one.pair.is_same]
     samples = [one.samples for one in tested if one.samples]
-    differ = adjusted([p_difference(mine, base, margin) for base, mine in samples])
-    equal = adjusted([p_equivalence(mine, base, margin) for base, mine in samples])
+    # By Benjamini and Hochberg: at most 5 % of the findings up to 0.05 are false.
+    differ, equal = (
+        scipy.stats.false_discovery_control([test(mine, base, margin) for base, mine in samples]).tolist()
+        for test in (p_difference, p_equivalence)
+    )
     chances = {id(one): pair for one, *pair in zip(tested, differ, equal, strict=True)}
     lines = [_line(one, chances.get(id(one))) for one in both]
     only_left = _alone(left, {pair.left_id for pair in pairs}, right)
