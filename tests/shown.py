@@ -21,6 +21,23 @@ class Block:
     info: str
     text: str
 
+    def write(self, folder: Path) -> None:
+        """Write the file that the fence names: whole, behind what it has (``append``), or line by line (``diff``)."""
+        kind, *append, name = self.info.split()
+        path = folder / name
+        if kind == "diff":
+            path.write_text(self._patched(path.read_text()))
+            return
+        assert bool(append) == path.exists(), f"{name}: 'append' is for files that exist"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text((path.read_text() if append else "") + self.text)
+
+    def _patched(self, before: str) -> str:
+        lines = self.text.splitlines(keepends=True)
+        kept, new = ("".join(line[1:] for line in lines if line[0] in marks) for marks in (" ", " +"))
+        assert before.count(kept) == 1, f"{self.page}:{self.line}: what stays must stand once in the file"
+        return before.replace(kept, new)
+
 
 @dataclass
 class Command:

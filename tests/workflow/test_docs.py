@@ -3,12 +3,11 @@
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from clones import ROOT, Clone, Run
-from shown import PAGES, Block, Command, blocks, commands
+from shown import PAGES, Command, blocks, commands
 
 WORKED = {"docs/extending.md": "fresh", "docs/tutorial.md": "clone"}
 """Pages whose examples build on one another: files are written, commands run, and what is shown must be printed."""
@@ -82,7 +81,7 @@ def test_the_worked_examples(page: str, request: pytest.FixtureRequest) -> None:
     assert len([block for block in shown if block.info == "console"]) >= 3
     for block in shown:
         if re.search(r"[/ ]\S+\.\w+$", block.info):
-            write_file(clone.folder, block)
+            block.write(clone.folder)
         for command in commands(block):
             if not reason(command, NOT_HERE):
                 check_output(command, execute(clone, command))
@@ -122,14 +121,6 @@ def prepare(page: str, clone: Clone) -> None:
         for platform in ("cpu", "h200"):
             with (clone.folder / f"config/platforms/{platform}.yaml").open("a") as file:
                 file.write(price)
-
-
-def write_file(folder: Path, block: Block) -> None:
-    _, *append, name = block.info.split()
-    path = folder / name
-    before = path.read_text() if append else ""
-    assert bool(append) == path.exists(), f"{name}: 'append' is for files that exist"
-    path.write_text(before + block.text)
 
 
 def check_output(command: Command, output: str) -> None:

@@ -2,10 +2,12 @@
 
 from dissect.cells.engines import engine_facts
 from dissect.cells.frameworks import framework
+from dissect.cells.globs import NO_NAME
 from dissect.cells.runners import runners
 from dissect.cells.spec import ServeWorkload
 from dissect.config.architecture import ModelArchitecture
 from dissect.config.environment import Environment
+from dissect.config.kinds import OPERATORS_OF_A_MODEL
 from dissect.config.knobs import Knobs
 from dissect.config.overrides import given
 from dissect.config.platform import Platform
@@ -26,6 +28,12 @@ def stage_constraint(stage: str, name: str, knobs: Knobs) -> str | None:
     if stage != "finetune" and adapts:
         return "an adapter belongs to fine-tuning"
     return None
+
+
+def shapes_constraint(operator: str, model: str) -> str | None:
+    """Some operators have the shapes of a model."""
+    missing = operator in OPERATORS_OF_A_MODEL and model == NO_NAME
+    return f"{operator} needs the shapes of a model" if missing else None
 
 
 def engine_constraint(

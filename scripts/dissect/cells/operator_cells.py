@@ -36,7 +36,8 @@ def operator_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> 
     sampling = {**given(point.experiment.sampling), **stand_in_sampling(platform, Sampling), **changes["sampling"]}
     reason = (
         constraints.runner_constraint("operators", point.framework)
-        or families()[point.framework].constraint(replace(point, n_gpus=n_gpus), platform, workload.dtype)
+        or constraints.shapes_constraint(point.method, point.model)
+        or families()[point.framework].constraint(point.method, n_gpus, platform.device, workload.dtype)
         or constraints.hardware_constraint(platform, n_gpus)
     )
     if reason:

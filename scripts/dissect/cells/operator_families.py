@@ -6,9 +6,7 @@ from importlib import import_module
 from typing import cast
 
 from dissect.base.registry import OPERATORS
-from dissect.cells.point import Point
-from dissect.config.kinds import DType
-from dissect.config.platform import Platform
+from dissect.config.kinds import Device, DType
 
 
 @dataclass(frozen=True)
@@ -21,8 +19,8 @@ class OperatorFamily:
     """Module with ``import_libraries``, ``run_rank`` and ``summarise``; imported in the measuring process only."""
     protocol: int
     """Raised by hand when what the runner measures changes; part of every key."""
-    constraint: Callable[[Point, Platform, DType], str | None]
-    """Why an operator of the family cannot be measured at a point, or None."""
+    constraint: Callable[[str, int, Device, DType], str | None]
+    """Why an operator cannot be measured on so many GPUs, on this device and in this dtype, or None."""
 
 
 def families() -> Mapping[str, OperatorFamily]:

@@ -2,7 +2,7 @@
 
 import re
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, create_model
 
@@ -27,13 +27,25 @@ def _check_letter(name: str) -> str:
 Letter = Annotated[str, AfterValidator(_check_letter)]
 
 
+def _all_knobs() -> dict[str, Any]:
+    """Name -> type and field of every framework's knobs; frameworks that share a knob mean the same by it."""
+    fields: dict[str, Any] = {}
+    for package in FRAMEWORKS.values():
+        for name, field in import_module(f"{package}.knobs").KNOBS.model_fields.items():
+            known, _ = fields.setdefault(name, (field.annotation, field))
+            if known != field.annotation:
+                raise TypeError(f"{package}.knobs: '{name}' has another type in another framework")
+    return fields
+
+
 if TYPE_CHECKING:
     MethodKnobs = AdapterKnobs
 else:
     MethodKnobs = create_model(
         "MethodKnobs",
-        __base__=tuple(import_module(f"{package}.knobs").KNOBS for package in reversed(FRAMEWORKS.values())),
+        __base__=Model,
         __doc__="What letters can turn, over all frameworks; whatever no letter turns keeps the default.",
+        **_all_knobs(),
     )
 
 
