@@ -4,6 +4,7 @@ A set is a folder below config/references/ that holds an unpacked export (``diss
 the copies in results/references/, which are made when the workflow is parsed.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -43,8 +44,8 @@ def publish_references(project: Path) -> None:
 
 
 def read_sets(project: Path) -> dict[str, ExportManifest]:
-    """Set -> its table of contents; raises ConfigError if one cannot be read."""
-    return {name: _read(path, project) for name, path in _contents(project).items()}
+    """Set -> its table of contents, each id once; raises ConfigError if one cannot be read."""
+    return {name: _newest(_read(path, project), path.parent) for name, path in _contents(project).items()}
 
 
 def references_of(experiment: str, catalog: Catalog, sets: Mapping[str, ExportManifest]) -> list[Reference]:
@@ -66,6 +67,19 @@ def references_of(experiment: str, catalog: Catalog, sets: Mapping[str, ExportMa
 
 def _contents(project: Path) -> dict[str, Path]:
     return {path.parent.name: path for path in sorted((project / SETS_DIR).glob(f"*/{MANIFEST}"))}
+
+
+def _newest(manifest: ExportManifest, folder: Path) -> ExportManifest:
+    """Of cells with the same id only the one of the highest protocol: an earlier one is measured so no longer."""
+
+    def protocol(key: str) -> int:
+        return int(json.loads((folder / "cells" / key / "spec.json").read_bytes())["protocol"])
+
+    keys: dict[str, list[str]] = {}
+    for key, cell in manifest.cells.items():
+        keys.setdefault(cell.id, []).append(key)
+    shown = [max(same, key=protocol) if len(same) > 1 else same[0] for same in keys.values()]
+    return manifest.model_copy(update={"cells": {key: manifest.cells[key] for key in shown}})
 
 
 def _read(path: Path, project: Path) -> ExportManifest:

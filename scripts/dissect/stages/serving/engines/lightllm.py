@@ -27,7 +27,7 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
 
 ENGINE = Engine(
     label="LightLLM",
-    protocol=1,
+    protocol=2,
     start=("-m", "lightllm.server.api_server"),
     program="python",
     arguments=arguments,
