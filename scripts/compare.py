@@ -7,10 +7,10 @@ from pathlib import Path
 
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
+from dissect.present.compare.comparison_text import differences_frame, lines_frame, page, terminal_text
 from dissect.present.compare.pairs import compare
 from dissect.present.compare.reasons import differences
 from dissect.present.compare.sides import read_side
-from dissect.present.compare.text import differences_frame, lines_frame, page, terminal_text
 from dissect.present.tables.tidy import to_csv
 from dissect.results.exchange import ExchangeError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dissect.config.errors import ConfigError
 from dissect.present.recommend.answer import answer
+from dissect.present.recommend.answer_text import answer_frame, answer_text
 from dissect.present.recommend.ask import gather
-from dissect.present.recommend.text import answer_frame, answer_text
 from dissect.present.tables.tidy import to_csv
 from dissect.results.result import ResultError
 

@@ -23,8 +23,8 @@ from dissect.config.adapters.prompt_tuning import PromptTuning  # noqa: E402
 from dissect.machine.device import Device  # noqa: E402
 from dissect.ranks.messages import RankContext, RankReport  # noqa: E402
 from dissect.ranks.supervise import Ending  # noqa: E402
-from dissect.stages.training.deepspeed import engine as training  # noqa: E402
 from dissect.stages.training.deepspeed import finetune as runner  # noqa: E402
+from dissect.stages.training.deepspeed import trainer as training  # noqa: E402
 from dissect.stages.training.deepspeed.spec import FinetuneSpec  # noqa: E402
 from dissect.stages.training.first_step import GradientWatch, check_states  # noqa: E402
 from dissect.stages.training.rank import run_training_rank  # noqa: E402

@@ -19,7 +19,7 @@ from dissect.machine.device import CpuDevice, Device  # noqa: E402
 from dissect.ranks.supervise import Ending  # noqa: E402
 from dissect.stages.training.deepspeed import pretrain as deepspeed  # noqa: E402
 from dissect.stages.training.deepspeed.spec import PretrainSpec  # noqa: E402
-from dissect.stages.training.megatron import model as megatron_model  # noqa: E402
+from dissect.stages.training.megatron import gpt_model as megatron_model  # noqa: E402
 from dissect.stages.training.megatron import pretrain as megatron  # noqa: E402
 from dissect.stages.training.megatron.on_cpu import redirect_cuda  # noqa: E402
 from dissect.stages.training.megatron.spec import MegatronSpec  # noqa: E402

@@ -19,11 +19,7 @@ from dissect.cells.study import load_study
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
 from dissect.metrics.serving import RequestSamples
-from dissect.present.compare.pairs import Compared, Verdict, compare
-from dissect.present.compare.readings import Measurement, measurement
-from dissect.present.compare.reasons import differences
-from dissect.present.compare.sides import Side, read_side
-from dissect.present.compare.text import (
+from dissect.present.compare.comparison_text import (
     DIFFERENCE_COLUMNS,
     LINE_COLUMNS,
     differences_frame,
@@ -31,6 +27,10 @@ from dissect.present.compare.text import (
     page,
     terminal_text,
 )
+from dissect.present.compare.pairs import Compared, Verdict, compare
+from dissect.present.compare.readings import Measurement, measurement
+from dissect.present.compare.reasons import differences
+from dissect.present.compare.sides import Side, read_side
 from dissect.results.exchange import ExchangeError
 from dissect.results.result import Result
 from dissect.statistics.comparison import Sample, p_above, p_difference, p_equivalence

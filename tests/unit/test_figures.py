@@ -20,7 +20,7 @@ from dissect.present.figures.phases import groups_of
 from dissect.present.figures.roofline import roof
 from dissect.present.figures.scaling import series_of
 from dissect.present.figures.style import OKABE_ITO, look, style
-from dissect.present.tables.scaling import efficiencies
+from dissect.present.tables.efficiency import efficiencies
 from dissect.present.tables.table import build_table
 from table_cases import OOM, fig_4, fig_5, fig_6, fig_10, fig_attention, fig_roofline, scaling
 

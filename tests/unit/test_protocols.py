@@ -118,7 +118,7 @@ def test_the_closure_reaches_parent_and_ranks() -> None:
     found = closure(runners()["finetune", "deepspeed"].module)
     assert {
         "dissect.stages.training.deepspeed.finetune",
-        "dissect.stages.training.deepspeed.engine",
+        "dissect.stages.training.deepspeed.trainer",
         "dissect.config.adapters.lora",
     } <= set(found)
     assert {"dissect.ranks.steps", "dissect.ranks.supervise"} <= set(found)

@@ -15,9 +15,9 @@ from dissect.config.errors import ConfigError
 from dissect.config.platform import Price
 from dissect.config.question import Question
 from dissect.present.recommend.answer import Answer, Standing, answer
+from dissect.present.recommend.answer_text import answer_frame, answer_text
 from dissect.present.recommend.ask import check_prices, gather, read_question
 from dissect.present.recommend.candidates import COLUMNS, candidates
-from dissect.present.recommend.text import answer_frame, answer_text
 from dissect.present.tables.columns import Record
 from dissect.results.result import Result, ResultError
 from dissect.statistics.estimate import Estimate

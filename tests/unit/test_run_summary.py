@@ -6,7 +6,7 @@ import pytest
 
 from dissect.cells.cell import Cell
 from dissect.cells.study import Study, load_study
-from dissect.present.summary import summary_lines
+from dissect.present.run_summary import summary_lines
 from dissect.results.store import Failure, Store
 
 

@@ -38,7 +38,7 @@ from dissect.stages.serving.prompts import make_prompts
 from dissect.stages.serving.server import command_of
 from dissect.stages.serving.watch import Ended
 from dissect.statistics.quantiles import quantile, quantile_interval
-from dissect.statistics.samples import interval_rank
+from dissect.statistics.step_times import interval_rank
 from goldens import check_golden
 from yaml_models import architecture
 

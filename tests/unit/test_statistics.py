@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dissect.statistics.samples import MIN_SAMPLES, coefficient_of_variation, estimate, interval_rank, settled
+from dissect.statistics.step_times import MIN_SAMPLES, coefficient_of_variation, estimate, interval_rank, settled
 
 TIMES = st.lists(st.floats(min_value=1e-6, max_value=1e6), min_size=1, max_size=200)
 

@@ -11,7 +11,7 @@ from dissect.base.outcome import InvalidMeasurement, Phase
 from dissect.cells.spec import Sampling
 from dissect.machine.device import Device
 from dissect.ranks.messages import RankContext
-from dissect.statistics.samples import MIN_SAMPLES, estimate, settled
+from dissect.statistics.step_times import MIN_SAMPLES, estimate, settled
 
 if TYPE_CHECKING:
     import torch

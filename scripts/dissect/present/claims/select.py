@@ -11,8 +11,8 @@ from dissect.base.outcome import Flag, Status
 from dissect.config.claims import Claim, DerivedQuantity, Where, fits
 from dissect.config.layout import Axis
 from dissect.present.tables.columns import Quantity
+from dissect.present.tables.efficiency import efficiencies
 from dissect.present.tables.marks import short_mark
-from dissect.present.tables.scaling import efficiencies
 from dissect.present.tables.view import View
 from dissect.statistics.numbers import Number
 

@@ -16,9 +16,9 @@ from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
 from dissect.present.figures.outcomes import write_outcomes
 from dissect.present.figures.style import COLUMN_WIDTH_IN, GREY, look
+from dissect.present.tables.efficiency import Point, efficiencies
 from dissect.present.tables.labels import axis_label
 from dissect.present.tables.marks import mark, short_mark
-from dissect.present.tables.scaling import Point, efficiencies
 from dissect.present.tables.tidy import plain_rows
 
 ROW_POINTS = 9

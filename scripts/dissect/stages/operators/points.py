@@ -10,7 +10,7 @@ from dissect.base.outcome import Flag, Phase, Status
 from dissect.metrics.operators import OperatorMetrics, Point, Timing, timings
 from dissect.ranks.messages import RankReport
 from dissect.ranks.reports import slowest
-from dissect.statistics.samples import UNSTABLE_CV, coefficient_of_variation, estimate
+from dissect.statistics.step_times import UNSTABLE_CV, coefficient_of_variation, estimate
 
 P = TypeVar("P", bound=Point)
 

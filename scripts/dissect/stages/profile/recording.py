@@ -13,11 +13,11 @@ from dissect.ranks.steps import StepLoop, no_garbage_collection
 from dissect.stages.profile.dissection import check_complete, dissect, kernel_table
 from dissect.stages.profile.ranges import AnnotatedTrainer, annotated
 from dissect.stages.profile.trace import read_trace
-from dissect.stages.training.deepspeed.engine import DeepSpeedTrainer, connect
-from dissect.stages.training.deepspeed.engine import import_libraries as import_libraries
-from dissect.stages.training.deepspeed.engine import prepare as prepare
 from dissect.stages.training.deepspeed.pretrain import build_trainer
 from dissect.stages.training.deepspeed.spec import ProfileSpec
+from dissect.stages.training.deepspeed.trainer import DeepSpeedTrainer, connect
+from dissect.stages.training.deepspeed.trainer import import_libraries as import_libraries
+from dissect.stages.training.deepspeed.trainer import prepare as prepare
 from dissect.stages.training.rank import run_training_rank
 
 if TYPE_CHECKING:

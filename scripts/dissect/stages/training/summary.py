@@ -10,7 +10,7 @@ from dissect.metrics.training import TrainingMetrics, Trial
 from dissect.ranks.messages import RankReport
 from dissect.ranks.reports import slowest
 from dissect.statistics.estimate import Estimate
-from dissect.statistics.samples import UNSTABLE_CV, coefficient_of_variation, estimate
+from dissect.statistics.step_times import UNSTABLE_CV, coefficient_of_variation, estimate
 from dissect.workloads.arithmetic import hardware_flops, model_flops
 
 

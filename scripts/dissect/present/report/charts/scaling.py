@@ -20,7 +20,7 @@ from dissect.present.report.charts.chart import (
     rounded,
 )
 from dissect.present.tables.columns import Record
-from dissect.present.tables.scaling import efficiencies
+from dissect.present.tables.efficiency import efficiencies
 
 _SETTING: tuple[Axis, ...] = ("platform", "model", "framework", "method", "seq_len", "batch")
 _CAPTION = (

@@ -6,9 +6,9 @@ from dissect.config.adapters import AnyAdapter
 from dissect.config.kinds import DType
 from dissect.machine.device import Device
 from dissect.ranks.messages import RankContext, RankReport
-from dissect.stages.training.deepspeed import engine as deepspeed
-from dissect.stages.training.deepspeed.engine import prepare as prepare
+from dissect.stages.training.deepspeed import trainer as deepspeed
 from dissect.stages.training.deepspeed.spec import FinetuneSpec
+from dissect.stages.training.deepspeed.trainer import prepare as prepare
 from dissect.stages.training.rank import run_training_rank
 from dissect.workloads.llama import default_dtype
 

@@ -2,10 +2,10 @@
 
 from dissect.machine.device import Device
 from dissect.ranks.messages import RankContext, RankReport
-from dissect.stages.training.deepspeed.engine import DeepSpeedTrainer, build_model, connect, start_engine
-from dissect.stages.training.deepspeed.engine import import_libraries as import_libraries
-from dissect.stages.training.deepspeed.engine import prepare as prepare
 from dissect.stages.training.deepspeed.spec import DeepSpeedSpec, PretrainSpec
+from dissect.stages.training.deepspeed.trainer import DeepSpeedTrainer, build_model, connect, start_engine
+from dissect.stages.training.deepspeed.trainer import import_libraries as import_libraries
+from dissect.stages.training.deepspeed.trainer import prepare as prepare
 from dissect.stages.training.rank import run_training_rank
 
 LEARNING_RATE = 1e-5

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dissect.base.outcome import Flag, Phase
 from dissect.machine.device import Device
 from dissect.ranks.messages import RankContext, RankReport
-from dissect.stages.training.megatron.model import build_model, check_layers, transformer_config
+from dissect.stages.training.megatron.gpt_model import build_model, check_layers, transformer_config
 from dissect.stages.training.megatron.on_cpu import redirect_cuda
 from dissect.stages.training.megatron.spec import MegatronSpec
 from dissect.stages.training.rank import Share, run_training_rank

@@ -1,0 +1,44 @@
+"""The house: docs/design.md tells the same rooms, in the same order, as the contract that import-linter checks."""
+
+import re
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "scripts/dissect"
+
+
+def layers() -> list[str]:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (rooms,) = [contract["layers"] for contract in contracts if contract.get("containers") == ["dissect"]]
+    return rooms
+
+
+def test_the_design_page_lists_the_rooms_as_the_linter_has_them() -> None:
+    page = (ROOT / "docs/design.md").read_text()
+    assert re.findall(r"^\| `(\w+)/` \|", page, re.MULTILINE) == layers()
+
+
+def test_every_module_is_in_a_room() -> None:
+    assert {path.name for path in LIBRARY.iterdir() if path.suffix != ".pyc"} - {"__init__.py", "__pycache__"} == {
+        *layers()
+    }
+
+
+def test_a_name_of_a_module_means_one_thing() -> None:
+    # Each stage has its measure.py, and its rank.py where it forks ranks; each framework the files of its folder.
+    shared = {
+        "__init__",
+        "declaration",
+        "knobs",
+        "measure",
+        "memory",
+        "pretrain",
+        "rank",
+        "roofline",
+        "scaling",
+        "spec",
+    }
+    names = Counter(path.stem for path in LIBRARY.rglob("*.py"))
+    assert [name for name, times in names.items() if times > 1 and name not in shared] == []
