@@ -24,6 +24,8 @@ from proof.stages import BUILT, numbers
 Json = Any
 
 CLAIMS, REPORT = ("write_table", "claims"), ("write_report", "")
+STAGES = ["inspect", "pretrain", "profile", "finetune", "serve", "operators"]
+"""As the report page has them."""
 
 SAMPLING = {
     "warmup_min_steps": 3, "warmup_max_steps": 10, "min_steps": 10, "max_steps": 50, "interval_target": 0.02,
@@ -78,7 +80,7 @@ def expected(project: Path) -> Expected:
     drawn[CLAIMS] = fingerprint(claims_content(config, list(dict.fromkeys(read))))
     if config["root"]["tables"] == "all" or "claims" in config["root"]["tables"]:
         wanted.add(CLAIMS)
-    drawn[REPORT] = fingerprint(report_content(config, [[job, drawn[job]] for job in sorted(wanted)], on_page))
+    drawn[REPORT] = fingerprint(report_content(config, {job: drawn[job] for job in wanted}, on_page))
     wanted.add(REPORT)
     return Expected(frozenset(cells), frozenset(wanted), drawn)
 
@@ -344,13 +346,22 @@ def claims_content(config: Yaml, cells: list[Cell]) -> Json:
     ]  # fmt: skip
 
 
-def report_content(config: Yaml, drawn: list[Json], platforms: set[str]) -> Json:
+def report_content(config: Yaml, drawn: dict[tuple[str, str], Json], platforms: set[str]) -> Json:
     """Everything that the report shows: all tables and figures in their order, and what its form answers from."""
+    experiments = {job: config["experiments"][job[1]] for job in drawn if job != CLAIMS}
+    in_order = sorted(experiments, key=lambda job: place(job, config))
     return [
-        [[job, config["experiments"].get(job[1], {}).get("stage"), shows] for job, shows in drawn],
+        drawn.get(CLAIMS), [[job, experiments[job]["stage"], drawn[job]] for job in in_order],
         {name: [config["platforms"][name].get("price"), config["platforms"][name].get("workload", {}).get("models")]
          for name in platforms},
     ]  # fmt: skip
+
+
+def place(job: tuple[str, str], config: Yaml) -> tuple[Any, ...]:
+    """Where the report has a table or figure: by stage, then what has an order, tables before figures."""
+    experiment = config["experiments"][job[1]]
+    order = experiment.get("order")
+    return STAGES.index(experiment["stage"]), order is None, experiment["kind"] == "figure", order or 0, *job[::-1]
 
 
 def shown(platform: Yaml) -> Json:

@@ -9,7 +9,7 @@ import html5lib
 import pytest
 
 from dissect.cells.manifest_files import write_manifests
-from dissect.cells.reported import ReportManifest
+from dissect.cells.reported import ReportManifest, report_manifest
 from dissect.cells.study import load_study
 from dissect.config.errors import ConfigError
 from dissect.present.report.cell_page import flattened, tail
@@ -147,6 +147,18 @@ def test_the_manifest_has_the_paper_s_order_and_is_written_only_if_it_differs(pr
     before = path.stat().st_mtime_ns
     write_manifests(load_study(project, {"platforms": ["cpu", "a800"]}), project)
     assert path.stat().st_mtime_ns == before
+
+
+def test_an_order_decides_the_place_on_the_page_and_a_title_does_not(project: Path) -> None:
+    file = project / "config/experiments/table_II.yaml"
+    file.write_text(file.read_text().replace("Table II:", "Table IX:").replace("order: 2", "order: 9"))
+    catalog = load_study(project, {"platforms": ["cpu", "a800"]}).catalog
+    names = [item.name for item in report_manifest(catalog, ["cpu", "a800"]).items]
+    assert names[:5] == ["table_I", "table_III", "table_IV", "table_II", "fig_4"]
+    file.write_text(file.read_text().replace("order: 9\n", ""))
+    catalog = load_study(project, {"platforms": ["cpu", "a800"]}).catalog
+    names = [item.name for item in report_manifest(catalog, ["cpu", "a800"]).items]
+    assert names[:5] == ["table_I", "table_III", "table_IV", "fig_4", "table_II"]
 
 
 def json_of(path: Path) -> dict[str, list[dict[str, str]]]:

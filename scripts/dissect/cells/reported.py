@@ -1,6 +1,5 @@
-"""The manifest of the report page: what stands on it, in which order."""
+"""The manifest of the report page: what it shows, in which order."""
 
-import re
 from collections.abc import Collection
 from typing import Literal
 
@@ -9,9 +8,6 @@ from dissect.cells.terms import Terms, terms_of
 from dissect.config.catalog import Catalog
 from dissect.config.experiment import Experiment
 from dissect.config.kinds import STAGE_TITLES, Stage
-
-_NUMBERED = re.compile(r"(Table|Figure) (\w+):")
-_ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50}
 
 
 class ReportItem(Model):
@@ -48,15 +44,6 @@ def report_manifest(catalog: Catalog, platforms: Collection[str]) -> ReportManif
 
 
 def _place(name: str, experiment: Experiment) -> tuple[int, bool, bool, int, str]:
-    """By stage; within it the paper's tables, its figures, then what is this project's own."""
-    found = _NUMBERED.match(experiment.title)
-    number = _number(found[2]) if found else 0
-    return list(STAGE_TITLES).index(experiment.stage), not found, experiment.kind == "figure", number, name
-
-
-def _number(text: str) -> int:
-    """``IX`` -> 9, ``10`` -> 10."""
-    if text.isdigit():
-        return int(text)
-    values = [_ROMAN.get(letter, 0) for letter in text]
-    return sum(-v if v < later else v for v, later in zip(values, [*values[1:], 0], strict=True))
+    """By stage; within it ordered tables, ordered figures, then the others."""
+    order = experiment.order
+    return list(STAGE_TITLES).index(experiment.stage), order is None, experiment.kind == "figure", order or 0, name

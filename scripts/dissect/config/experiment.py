@@ -68,6 +68,11 @@ class Experiment(Model):
     """What is made of the cells."""
     title: str
     """One line above the table."""
+    order: int | None = None
+    """Place on the report page among the tables, or the figures, of its stage: the paper's number where it has one.
+
+    Those without follow by name.
+    """
     caption: str
     """What the reader sees, in plain words."""
     beyond_paper: bool = False
