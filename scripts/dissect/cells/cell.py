@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from dissect.cells.cell_id import CellId
 from dissect.cells.spec import Spec, canonical_spec, spec_key
 
 CELLS_DIR = "results/cells"
@@ -33,7 +34,7 @@ class Cell:
     @property
     def id(self) -> str:
         """What globs match."""
-        return "/".join((self.stage, self.platform, self.model, self.framework, self.method, self.workload))
+        return str(CellId.of(vars(self)))
 
     @property
     def path(self) -> str | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import get_args
 
+from dissect.cells.cell_id import without_set
 from dissect.cells.manifest import Manifest, ManifestCell, PlatformFacts
 from dissect.config.catalog import Catalog
 from dissect.config.claims import CLAIMS, Claim, fits
@@ -15,7 +16,7 @@ def claims_manifest(
 ) -> Manifest:
     """Those of the cells that a claim reads, each once; all platforms, also those on which nothing is read."""
     claims = {name: _normalised(claim, catalog) for name, claim in sorted(catalog.claims.claims.items())}
-    stand_ins = {name: catalog.platforms[_bare(name)].workload.models or [] for name in platforms}
+    stand_ins = {name: catalog.platforms[without_set(name)].workload.models or [] for name in platforms}
     cells = {
         (cell.platform, cell.id, cell.key): cell
         for cell in found
@@ -45,10 +46,5 @@ def _normalised(claim: Claim, catalog: Catalog) -> Claim:
 
 def _reads(claim: Claim, cell: ManifestCell, stand_ins: list[str]) -> bool:
     having = {axis: getattr(cell, axis) for axis in get_args(CellAxis)}
-    having |= {"stage": cell.stage, "platform": _bare(cell.platform)}
+    having |= {"stage": cell.stage, "platform": without_set(cell.platform)}
     return any(fits(having, claim.stage, wanted, stand_ins) for wanted in claim.selections())
-
-
-def _bare(platform: str) -> str:
-    """Without the name of a set of reference results."""
-    return platform.partition("@")[0]

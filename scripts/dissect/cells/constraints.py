@@ -1,8 +1,8 @@
 """Why a cell cannot exist: each constraint gives a reason, so that tables can print it."""
 
+from dissect.cells.cell_id import NO_NAME
 from dissect.cells.engines import engine_facts
 from dissect.cells.frameworks import framework
-from dissect.cells.globs import NO_NAME
 from dissect.cells.runners import runners
 from dissect.cells.spec import ServeWorkload
 from dissect.config.architecture import ModelArchitecture

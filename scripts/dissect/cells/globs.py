@@ -1,16 +1,14 @@
 """Globs over cells: ``stage/platform/model/framework/method/workload``, as ``select`` and overrides use them."""
 
-import fnmatch
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import filter as matching
+from fnmatch import fnmatchcase
 
+from dissect.cells.cell_id import NO_NAME, PARTS, CellId
 from dissect.config.catalog import Catalog, methods_of
 from dissect.config.errors import ConfigError, unknown
-
-PARTS = ("stage", "platform", "model", "framework", "method", "workload")
-NO_NAME = "-"
-"""Stands where a stage has no model or method."""
 
 _WILD = re.compile(r"[*?\[]")
 
@@ -20,11 +18,12 @@ class CellGlob:
     """A checked glob."""
 
     text: str
-    pattern: re.Pattern[str]
+    parts: CellId
+    """With the method in its normal spelling."""
 
     def matches(self, cell_id: str) -> bool:
         """Whether the glob matches a cell's id."""
-        return self.pattern.fullmatch(cell_id) is not None
+        return all(map(fnmatchcase, CellId.parse(cell_id), self.parts))
 
 
 def parse_glob(text: str, catalog: Catalog, where: str) -> CellGlob:
@@ -38,8 +37,7 @@ def parse_glob(text: str, catalog: Catalog, where: str) -> CellGlob:
         raise ConfigError(f"{where}: found '{text}', expected {len(PARTS)} parts: {'/'.join(PARTS)}")
     known = known_names(catalog)
     checked = [_check_part(what, part, known, catalog, where) for what, part in zip(PARTS, parts, strict=True)]
-    # fnmatch lets * cross slashes, so each part becomes a pattern of its own.
-    return CellGlob(text, re.compile("/".join(_part_pattern(part) for part in checked)))
+    return CellGlob(text, CellId(*checked))
 
 
 def known_names(catalog: Catalog) -> Mapping[str, Iterable[str]]:
@@ -60,7 +58,7 @@ def _check_part(what: str, part: str, known: Mapping[str, Iterable[str]], catalo
     if what == "workload":
         return part
     if _WILD.search(part):
-        if not fnmatch.filter(known[what], part):
+        if not matching(known[what], part):
             raise unknown(where, what, part, known[what])
         return part
     if what == "method" and part not in known[what]:
@@ -68,7 +66,3 @@ def _check_part(what: str, part: str, known: Mapping[str, Iterable[str]], catalo
     if part not in known[what]:
         raise unknown(where, what, part, known[what])
     return part
-
-
-def _part_pattern(part: str) -> str:
-    return fnmatch.translate(part).removeprefix("(?s:").removesuffix(r")\Z").replace(".*", "[^/]*")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import PositiveFloat, PositiveInt
 
 from dissect.base.model import Model
+from dissect.cells.cell_id import CellId
 
 
 class Fact(StrEnum):
@@ -75,7 +76,7 @@ class ManifestCell(Model):
     @property
     def id(self) -> str:
         """The readable name that ``select`` and overrides match."""
-        return "/".join((self.stage, self.platform, self.model, self.framework, self.method, self.workload))
+        return str(CellId.of(vars(self)))
 
 
 class Manifest(Model):

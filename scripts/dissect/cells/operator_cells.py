@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from dissect.cells import constraints
 from dissect.cells.cell import Cell, spec_and_key
-from dissect.cells.globs import NO_NAME
+from dissect.cells.cell_id import NO_NAME
 from dissect.cells.operator_families import families
 from dissect.cells.overriding import Override, built, overrides_for
 from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling

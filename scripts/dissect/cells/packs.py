@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dissect.cells.globs import PARTS
+from dissect.cells.cell_id import EVERY_CELL, CellId
 from dissect.cells.resources import Request, pack_resources
 from dissect.cells.study import Study
 
@@ -23,6 +23,5 @@ def pack_request(study: Study, platform: str) -> Request:
 
 def pack_config(command_line: Mapping[str, Any], platform: str) -> list[str]:
     """The run's own ``--config``, narrowed to the cells of one platform."""
-    select = str(command_line.get("select", "/".join("*" for _ in PARTS))).split("/")
-    select[PARTS.index("platform")] = platform
-    return [f"{key}={json.dumps(value)}" for key, value in ({**command_line, "select": "/".join(select)}).items()]
+    select = CellId.parse(str(command_line.get("select", EVERY_CELL)))._replace(platform=platform)
+    return [f"{key}={json.dumps(value)}" for key, value in ({**command_line, "select": str(select)}).items()]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from dissect.cells.globs import NO_NAME
+from dissect.cells.cell_id import NO_NAME, CellId
 from dissect.config.arrival import Arrival
 from dissect.config.catalog import Catalog, axes_of, methods_of, platforms_of
 from dissect.config.experiment import Axes, Experiment
@@ -30,7 +30,7 @@ class Point:
 
     def id_with(self, workload: str) -> str:
         """The cell's readable id."""
-        return "/".join((self.experiment.stage, self.platform, self.model, self.framework, self.method, workload))
+        return str(CellId.of({**vars(self), "stage": self.experiment.stage, "workload": workload}))
 
 
 def points_of(name: str, catalog: Catalog, platforms: list[str]) -> Iterator[Point]:

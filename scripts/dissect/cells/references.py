@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dissect.cells.cell import Cell
+from dissect.cells.cell_id import CellId
 from dissect.cells.exported import MANIFEST, ExportManifest
 from dissect.cells.resolve import expand
 from dissect.config.catalog import Catalog
@@ -57,7 +58,7 @@ def references_of(experiment: str, catalog: Catalog, sets: Mapping[str, ExportMa
     found = []
     for name, manifest in sets.items():
         keys = {cell.id: key for key, cell in manifest.cells.items()}
-        platforms = {cell.id.split("/")[1] for cell in manifest.cells.values()}
+        platforms = {CellId.parse(cell.id).platform for cell in manifest.cells.values()}
         for cell in expand(experiment, every, [p for p in catalog.platforms if p in platforms], []):
             if key := keys.get(cell.id):
                 path = f"{REFERENCES_DIR}/{name}/cells/{key}/result.json"

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from dissect.cells.cell import Cell
+from dissect.cells.cell_id import EVERY_CELL, NO_NAME
 from dissect.cells.claimed import claims_manifest
-from dissect.cells.globs import NO_NAME, PARTS, CellGlob, parse_glob
+from dissect.cells.globs import CellGlob, parse_glob
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.overriding import Override
 from dissect.cells.references import Reference, read_sets, references_of
@@ -194,7 +195,7 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
 
 def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str, list[str]]:
     """Key -> published paths of all cells that this clone's files describe, on any platform and in either suite."""
-    every = {"select": "/".join("*" * len(PARTS)), "tables": "all", "figures": "all"}
+    every = {"select": str(EVERY_CELL), "tables": "all", "figures": "all"}
     paths: dict[str, list[str]] = {}
     for suite in get_args(Suite):
         study = load_study(project, {**command_line, **every, "suite": suite})

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dissect.base.outcome import Flag, Status
+from dissect.cells.cell_id import CellId, without_set
 from dissect.config.claims import Claim, DerivedQuantity, Where, fits
 from dissect.config.layout import Axis
 from dissect.present.tables.columns import Quantity
@@ -63,7 +64,7 @@ class Measure:
 
 def cell_id(row: Row) -> str:
     """The readable id of a row's cell."""
-    return "/".join(str(row[name]) for name in ("stage", "platform", "model", "framework", "method", "workload"))
+    return str(CellId.of(row))
 
 
 def side_of(
@@ -75,7 +76,7 @@ def side_of(
     GPUs: of several counts the largest is taken, unless the quantity is about all of them.
     """
     named = wanted.get("platform")
-    here = [row for row in rows if (_bare(row["platform"]) == named if named else row["platform"] == platform)]
+    here = [row for row in rows if (without_set(row["platform"]) == named if named else row["platform"] == platform)]
     others = {axis: value for axis, value in wanted.items() if axis != "platform"}
     found = [row for row in here if fits(row, claim.stage, others, stand_ins[row["platform"]])]
     if named:
@@ -154,15 +155,10 @@ def _overlapped_compute_share(rows: Sequence[Row]) -> Number | None:
     return None if share is None else Number(share, share, share)
 
 
-def _bare(platform: str) -> str:
-    """Without the name of a set of reference results."""
-    return platform.partition("@")[0]
-
-
 def _pattern(stage: str, platform: str, wanted: Where) -> str:
     """Such as ``pretrain/h200/llama2-7b/megatron/Naive/*-b1-*``."""
-    names: tuple[Axis, ...] = ("model", "framework", "method")
     batch, n_gpus = wanted.get("batch"), wanted.get("n_gpus", "*")
-    workload = f"*-b{batch}-" if batch else "*-"
-    parts = [stage, wanted.get("platform", platform), *(wanted.get(axis, "*") for axis in names)]
-    return "/".join(map(str, parts)) + f"/{workload}" + ("*" if n_gpus == "*" else f"n{n_gpus}")
+    workload = (f"*-b{batch}-" if batch else "*-") + ("*" if n_gpus == "*" else f"n{n_gpus}")
+    names: tuple[Axis, ...] = ("model", "framework", "method")
+    model, framework, method = (str(wanted.get(axis, "*")) for axis in names)
+    return str(CellId(stage, str(wanted.get("platform", platform)), model, framework, method, workload))

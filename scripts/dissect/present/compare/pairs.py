@@ -8,6 +8,7 @@ from statistics import fmean
 import scipy
 
 from dissect.base.outcome import Status
+from dissect.cells.cell_id import CellId
 from dissect.present.compare.readings import Measurement, Reading
 from dissect.present.compare.sides import Side
 from dissect.statistics.comparison import Sample, hull, p_difference, p_equivalence
@@ -139,8 +140,7 @@ def _alone(side: Side, matched: set[str], other: Side) -> list[str]:
 
 
 def _without_platform(cell_id: str) -> str:
-    stage, _, *rest = cell_id.split("/")
-    return "/".join((stage, *rest))
+    return str(CellId.parse(cell_id)._replace(platform="*"))
 
 
 def _readings(pair: Pair) -> Iterator[_Both]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dissect.cells.cell_id import CellId
 from dissect.cells.exported import MANIFEST
 from dissect.cells.globs import CellGlob, parse_glob
 from dissect.cells.references import SETS_DIR
@@ -33,7 +34,7 @@ class Side:
     @property
     def platforms(self) -> set[str]:
         """Of its cells."""
-        return {cell_id.split("/")[1] for cell_id in self.cells}
+        return {CellId.parse(cell_id).platform for cell_id in self.cells}
 
 
 def read_side(key: str, given: OneOrMore, catalog: Catalog, project: Path, command_line: Mapping[str, Any]) -> Side:
@@ -51,7 +52,7 @@ def read_side(key: str, given: OneOrMore, catalog: Catalog, project: Path, comma
     for source in names(given):
         platform, name = _split(source, catalog, where)
         for cell_id, shared in _source(name, project, command_line, where):
-            if platform in (None, cell_id.split("/")[1]) and (glob is None or glob.matches(cell_id)):
+            if platform in (None, CellId.parse(cell_id).platform) and (glob is None or glob.matches(cell_id)):
                 cells.setdefault(cell_id, []).append(
                     measurement(cell_id, shared.result, shared.files.get("steps.jsonl"))
                 )

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from dissect.base.outcome import Flag
+from dissect.cells.cell_id import CellId
 from dissect.config.catalog import Catalog
 from dissect.config.kinds import LETTER_STAGES
 from dissect.config.methods import NAIVE
@@ -166,9 +167,7 @@ def _list(title: str, cells: Sequence[Standings]) -> list[str]:
         return []
     by_reason: dict[str, list[str]] = {}
     for cell in cells:
-        row = cell.row
-        name = "/".join(str(row[n]) for n in ("stage", "platform", "model", "framework", "method", "workload"))
-        by_reason.setdefault(cell.reason, []).append(name)
+        by_reason.setdefault(cell.reason, []).append(str(CellId.of(cell.row)))
     lines = [
         line for reason, found in by_reason.items() for line in (f"  {reason}:", *_cut([f"    {n}" for n in found]))
     ]

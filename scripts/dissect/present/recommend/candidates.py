@@ -6,6 +6,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from dissect.base.outcome import Status
+from dissect.cells.cell_id import without_set
 from dissect.cells.terms import Terms
 from dissect.config.layout import ViewName
 from dissect.config.platform import Price
@@ -49,7 +50,7 @@ def candidates(
     for stage, view in _VIEW.items():
         found = [record for record in distinct.values() if record.cell.stage == stage]
         for record, row in zip(found, plain_rows(tidy_frame(found, VIEWS[view])), strict=True):
-            rows.append(_row(record, row, terms.get(_bare(record.cell.platform), Terms()), failures or {}))
+            rows.append(_row(record, row, terms.get(without_set(record.cell.platform), Terms()), failures or {}))
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
@@ -62,7 +63,7 @@ def _row(record: Record, row: Mapping[str, Any], terms: Terms, failures: Mapping
         status, reason = (Status.FAILED.value, failed) if failed else (NOT_MEASURED, "")
     numbers = _numbers(row, cell.n_gpus, terms.price, serves) if status == Status.OK else {}
     return {
-        **shared, **numbers, "platform": _bare(cell.platform), "platform_label": record.platform.label,
+        **shared, **numbers, "platform": without_set(cell.platform), "platform_label": record.platform.label,
         "stand_in": cell.model in terms.stand_ins, "work": _work(cell.workload, cell.seq_len, serves),
         "batch": row.get("batch_measured") or cell.batch, "status": status, "reason": reason,
         "price_per_gpu_hour": terms.price.per_gpu_hour if terms.price else None,
@@ -106,8 +107,3 @@ def _work(workload: str, seq_len: int | None, serves: bool) -> str:
     Of a server the load without its GPUs; of training the length of a sequence.
     """
     return workload.rsplit("-n", 1)[0] if serves else f"s{seq_len}"
-
-
-def _bare(platform: str) -> str:
-    """Without the name of a set of reference results."""
-    return platform.partition("@")[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dissect.base.outcome import Flag
+from dissect.cells.cell_id import without_set
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, ViewName
 from dissect.present.report.page import CellEntry, Item
 from dissect.present.report.samples import samples_svg
@@ -77,7 +78,7 @@ def build_cell_page(entry: CellEntry, project: Path) -> CellPage:
     cell, folder = record.cell, project / STORE_DIR / entry.key
     own = any(record.cell.reference is None for _, record in entry.records)
     labels = [axis_label(manifest, axis, getattr(cell, axis)) for axis in ("model", "framework", "method")]
-    bare = cell.model_copy(update={"platform": cell.platform.partition("@")[0]}).id
+    bare = cell.model_copy(update={"platform": without_set(cell.platform)}).id
     assert record.result is not None
     return CellPage(
         key=entry.key,

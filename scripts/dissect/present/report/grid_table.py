@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dissect.base.outcome import Status
-from dissect.cells.globs import NO_NAME
+from dissect.cells.cell_id import NO_NAME
 from dissect.present.tables.grid import Entry, Footnotes, Grid, Origin, letter
 from dissect.present.tables.marks import NOT_AVAILABLE, short_mark
 

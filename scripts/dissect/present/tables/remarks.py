@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dissect.cells.globs import NO_NAME
+from dissect.cells.cell_id import NO_NAME
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import Axis
 from dissect.present.tables.columns import Quantity

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from dissect.base.outcome import Status
-from dissect.cells.globs import NO_NAME
+from dissect.cells.cell_id import NO_NAME
 from dissect.present.tables.marks import mark, short_mark
 
 Row = Mapping[str, Any]
