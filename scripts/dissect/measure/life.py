@@ -131,14 +131,15 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, launcher: str) -> "Me
     from dissect.machine.node import look_at_node
     from dissect.ranks.measurement import Measurement
     from dissect.ranks.runner import load_inspector
-    from dissect.results.provenance import software_mismatch
+    from dissect.results.installed import installed, software_mismatch
 
     if isinstance(spec, TrainingSpec):
         from dissect.stages.training.siblings import certain_oom
 
         if sentence := certain_oom(spec, store):
             return Measurement(Status.SKIPPED_OOM, reason=sentence)
-    if sentence := software_mismatch(spec.client if isinstance(spec, ServeSpec) else spec.software):
+    declared = spec.client if isinstance(spec, ServeSpec) else spec.software
+    if sentence := software_mismatch(declared, installed()):
         return Measurement(Status.INVALID, reason=sentence)
     _set_environment(spec)
     if isinstance(spec, InspectSpec):

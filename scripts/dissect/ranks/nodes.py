@@ -31,7 +31,7 @@ from dissect.ranks.launch import Launch, Rendezvous, die_with
 from dissect.ranks.messages import RankEntry
 from dissect.ranks.runner import load_operator_runner, load_runner
 from dissect.ranks.supervise import GRACE_S, Ending, NodeEnd, OtherNodes, RankEnd, conclude, supervise, window_of
-from dissect.results.provenance import software_mismatch
+from dissect.results.installed import installed, software_mismatch
 from dissect.results.store import write_atomically
 
 SRUN: Final = ("srun", "--export=ALL", "--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=none")
@@ -171,7 +171,7 @@ def follow(order: Order) -> bool:
     node = look_at_node(hardware)
     watch = lookout(node, hardware)
     start = time.monotonic()
-    if sentence := software_mismatch(spec.software):
+    if sentence := software_mismatch(spec.software, installed()):
         end = NodeEnd(stopped=Ending(Status.INVALID, None, sentence, []))
     elif sentence := too_few_gpus(hardware, node):
         end = NodeEnd(stopped=Ending(Status.FAILED, None, sentence, []))

@@ -3,14 +3,12 @@
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dissect.cells.spec import Software
 from dissect.results.result import Gpu, Provenance
 
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -103,18 +101,3 @@ def steering_environment(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in sorted(environment.items())
         if name.startswith(_PREFIXES) and not value.startswith("/") and not any(word in name for word in _SECRET_WORDS)
     }
-
-
-def software_mismatch(software: Software) -> str | None:
-    """How the running software differs from what the spec declares, in one sentence naming both, or None."""
-    running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    wrong = [f"python {software.python} is declared, {running} runs"] if software.python not in (None, running) else []
-    for name, declared in sorted(software.versions.items()):
-        try:
-            installed = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            wrong.append(f"{name} {declared} is declared, none is installed")
-            continue
-        if installed != declared:
-            wrong.append(f"{name} {declared} is declared, {installed} is installed")
-    return "; ".join(wrong) or None

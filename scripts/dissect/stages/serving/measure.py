@@ -124,7 +124,7 @@ def measure_server(spec: ServeSpec, node: Node, folder: Path, deadline: float) -
     if sentence := cannot_fit(spec):
         return Measurement(Status.SKIPPED_OOM, reason=sentence)
     site, engine = ServingSite.from_environment(), load_engine(spec)
-    if sentence := startup.software_mismatch(spec, site):
+    if sentence := startup.engine_mismatch(spec, site):
         return Measurement(Status.INVALID, reason=sentence)
     if isinstance(node.gpus, list) and site.url is None and (busy := wait_until_idle(node.gpus)):
         return Measurement(Status.FAILED, reason=f"the GPUs are in use: {busy}")

@@ -15,6 +15,7 @@ from typing import Any
 from dissect.base.outcome import Status
 from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
+from dissect.results.installed import installed_in, software_mismatch
 from dissect.stages.serving.engine import HOST, PORT_TAKEN, UNCAUGHT, Engine, Place, memory_phase, phase_of
 from dissect.stages.serving.server import RunningServer, Server, command_of, complete, free_ports, get, own_environment
 from dissect.stages.serving.watch import Ended, Watch, death
@@ -25,31 +26,18 @@ _ANSWER_S = 300.0
 _FIRST_TOKENS = 4
 _LINGERS_S = 60.0
 """How long a server may linger that has said that it is out of memory, or that its main program failed."""
-_VERSIONS = (
-    "import json, sys; from importlib import metadata; "
-    "have = {d.metadata['Name'].lower().replace('_', '-'): d.version for d in metadata.distributions()}; "
-    "print(json.dumps({'python': '%d.%d' % sys.version_info[:2], 'have': have}))"
-)
 _SCRIPTS = "import sysconfig; print(sysconfig.get_path('scripts'))"
 _LOG = logging.getLogger(__name__)
 
 
-def software_mismatch(spec: ServeSpec, site: ServingSite) -> str | None:
+def engine_mismatch(spec: ServeSpec, site: ServingSite) -> str | None:
     """How the engine's own Python differs from what the spec declares, in one sentence, or None."""
-    declared = spec.software.versions
-    if site.python is None or not declared:
+    if site.python is None or not spec.software.versions:
         return None
-    done = subprocess.run(
-        [*shlex.split(site.python), "-c", _VERSIONS], capture_output=True, text=True, check=False, timeout=300
-    )
-    if done.returncode != 0:
-        return f"{site.python} does not start: {done.stderr.strip().splitlines()[-1:]}"
-    found = json.loads(done.stdout.splitlines()[-1])
-    wrong = [] if spec.software.python in (None, found["python"]) else [f"python {found['python']} runs"]
-    for name, version in sorted(declared.items()):
-        have = found["have"].get(name.lower().replace("_", "-"), "none")
-        wrong += [f"{name} {version} is declared, {have} is installed"] if have != version else []
-    return "; ".join(wrong) or None
+    try:
+        return software_mismatch(spec.software, installed_in(site.python))
+    except subprocess.CalledProcessError as error:
+        return f"{site.python} does not start: {error.stderr.strip().splitlines()[-1:]}"
 
 
 @contextmanager
