@@ -25,7 +25,8 @@ from dissect.metrics.training import TrainingMetrics
 from dissect.results.result import Result, parse_result
 from dissect.stages.training.deepspeed.spec import PretrainSpec
 from dissect.workloads.attention_kernels import only_kernel
-from dissect.workloads.llama import build_llama, llama_config, synthetic_tokens, torch_dtype
+from dissect.workloads.dtypes import torch_dtype
+from dissect.workloads.llama import build_llama, llama_config, synthetic_tokens
 
 WARMUP_STEPS = 5
 LEARNING_RATE = 1e-5

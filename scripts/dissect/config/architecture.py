@@ -6,8 +6,12 @@ from pydantic import PositiveFloat, PositiveInt
 
 from dissect.base.model import Model
 
-LinearLayer = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+AttentionLayer = Literal["q_proj", "k_proj", "v_proj", "o_proj"]
+MlpLayer = Literal["gate_proj", "up_proj", "down_proj"]
+LinearLayer = Literal[AttentionLayer, MlpLayer]
 """Linear layers of a decoder layer, by the names of transformers' Llama."""
+ATTENTION_LAYERS: tuple[AttentionLayer, ...] = get_args(AttentionLayer)
+MLP_LAYERS: tuple[MlpLayer, ...] = get_args(MlpLayer)
 LINEAR_LAYERS: tuple[LinearLayer, ...] = get_args(LinearLayer)
 
 
@@ -33,6 +37,11 @@ class ModelArchitecture(Model):
     rope_theta: PositiveFloat
     """Base of the rotary embedding."""
 
+    @property
+    def head_size(self) -> int:
+        """Width of one head."""
+        return self.hidden_size // self.num_attention_heads
+
 
 class ModelFile(Model):
     """One model: a label, and the architecture in the field names of transformers' ``LlamaConfig``."""
@@ -48,7 +57,7 @@ class ModelFile(Model):
 def linear_sizes(arch: ModelArchitecture) -> dict[LinearLayer, tuple[int, int]]:
     """(in, out) of each linear layer of a decoder layer."""
     hidden, inner = arch.hidden_size, arch.intermediate_size
-    kv_width = arch.num_key_value_heads * (hidden // arch.num_attention_heads)
+    kv_width = arch.num_key_value_heads * arch.head_size
     return {
         "q_proj": (hidden, hidden), "k_proj": (hidden, kv_width), "v_proj": (hidden, kv_width),
         "o_proj": (hidden, hidden), "gate_proj": (hidden, inner), "up_proj": (hidden, inner),

@@ -5,16 +5,16 @@ without a causal shortcut computes it.
 """
 
 from dataclasses import dataclass
+from math import prod
 
 from dissect.cells.spec import ModelArchitecture, TrainingSpec
-from dissect.config.kinds import DType
+from dissect.config.architecture import linear_sizes
 from dissect.workloads import finetuning
+from dissect.workloads.dtypes import BYTES
 
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 """Per weight: 4 bits, one 8-bit scale per 64 weights, one fp32 scale per 256 of those (double quantisation)."""
 
-BYTES: dict[DType, int] = {"bf16": 2, "fp32": 4}
-"""Of one number."""
 _ADAM_MOMENTS_BYTES = 2 * 4
 _FP32_MASTER_BYTES = 4
 
@@ -43,7 +43,7 @@ class ParameterGroups:
 def parameter_groups(arch: ModelArchitecture) -> ParameterGroups:
     """Parameters of the architecture by group; embedding and head are not tied, no layer has a bias."""
     return ParameterGroups(
-        decoder_linear=arch.num_hidden_layers * (_attention_weights(arch) + 3 * _mlp_weights(arch)),
+        decoder_linear=arch.num_hidden_layers * sum(map(prod, linear_sizes(arch).values())),
         head=arch.vocab_size * arch.hidden_size,
         embedding=arch.vocab_size * arch.hidden_size,
         norms=(2 * arch.num_hidden_layers + 1) * arch.hidden_size,
@@ -95,7 +95,7 @@ def hardware_flops(spec: TrainingSpec, batch: int) -> int:
         return batch * spec.hardware.n_gpus * finetuning.recomputing_flops(spec, adapter)
     linear, _, attention = _forward_flops(spec)
     arch = spec.model
-    down_projection = 2 * spec.workload.seq_len * arch.num_hidden_layers * _mlp_weights(arch)
+    down_projection = 2 * spec.workload.seq_len * arch.num_hidden_layers * prod(linear_sizes(arch)["down_proj"])
     recomputed = linear + attention - (0 if spec.method.recomputes_whole_layers else down_projection)
     return model_flops(spec, batch) + batch * spec.hardware.n_gpus * recomputed
 
@@ -112,17 +112,6 @@ def frozen_bytes(spec: TrainingSpec) -> float:
     if spec.method.trained_adapter:
         return linear + groups.unquantized * width
     return linear if spec.method.is_quantized else 0.0
-
-
-def _attention_weights(arch: ModelArchitecture) -> int:
-    """Weights of one layer's q, k, v and output projections."""
-    kv_width = arch.num_key_value_heads * (arch.hidden_size // arch.num_attention_heads)
-    return 2 * arch.hidden_size * arch.hidden_size + 2 * arch.hidden_size * kv_width
-
-
-def _mlp_weights(arch: ModelArchitecture) -> int:
-    """Weights of one of the three projections of one layer's MLP."""
-    return arch.hidden_size * arch.intermediate_size
 
 
 def _forward_flops(spec: TrainingSpec) -> tuple[int, int, int]:

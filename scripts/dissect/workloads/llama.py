@@ -1,12 +1,11 @@
 """Random-weight Llamas and synthetic batches, built on the device that uses them; nothing is ever downloaded."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dissect.config.architecture import ModelArchitecture
 from dissect.config.kinds import AttentionKernel, DType
 from dissect.workloads.attention_kernels import IMPLEMENTATIONS
+from dissect.workloads.dtypes import default_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -80,26 +79,6 @@ def synthetic_tokens(
 
     generator = torch.Generator(device).manual_seed(seed)
     return torch.randint(arch.vocab_size, (batch, seq_len), device=device, generator=generator)
-
-
-def torch_dtype(dtype: DType) -> "torch.dtype":
-    """PyTorch's name for it."""
-    import torch
-
-    return {"bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
-
-
-@contextmanager
-def default_dtype(dtype: DType) -> Iterator[None]:
-    """New floating-point tensors have this dtype inside."""
-    import torch
-
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch_dtype(dtype))
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def _quantize_linear_layers(layer: "torch.nn.Module", device: "torch.device") -> None:

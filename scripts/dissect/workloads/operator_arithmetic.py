@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dissect.config.architecture import ModelArchitecture, linear_sizes
 from dissect.config.kinds import DType
-from dissect.workloads.arithmetic import BYTES
+from dissect.workloads.dtypes import BYTES
 
 
 @dataclass(frozen=True)

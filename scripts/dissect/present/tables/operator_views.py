@@ -79,7 +79,7 @@ def _attention_flops(m: Measured[AttentionPoint]) -> int:
     if arch is None:
         raise ValueError("an attention cell has a model")
     heads = arch.num_attention_heads
-    return attention_flops(m.spec.workload.batch, heads, arch.hidden_size // heads, m.point.sequence, m.point.direction)
+    return attention_flops(m.spec.workload.batch, heads, arch.head_size, m.point.sequence, m.point.direction)
 
 
 def _bus_bytes(m: Measured[CollectivePoint]) -> float:

@@ -15,9 +15,8 @@ from dissect.stages.operators.buffers import operand_sets
 from dissect.stages.operators.loop import Work, clock_of
 from dissect.stages.operators.points import points_of
 from dissect.stages.operators.rank import Case, run_operator_rank
-from dissect.workloads.arithmetic import BYTES
 from dissect.workloads.attention_kernels import observe_kernel, only_kernel
-from dissect.workloads.llama import torch_dtype
+from dissect.workloads.dtypes import BYTES, torch_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -92,10 +91,9 @@ def _operands(spec: OperatorSpec, arch: ModelArchitecture, device: Device, seque
     import torch
 
     generator = torch.Generator(device.torch_device).manual_seed(spec.workload.seed)
-    head_size = arch.hidden_size // arch.num_attention_heads
     return tuple(
         torch.randn(
-            (spec.workload.batch, sequence, heads, head_size),
+            (spec.workload.batch, sequence, heads, arch.head_size),
             generator=generator,
             device=device.torch_device,
             dtype=torch_dtype(spec.workload.dtype),
@@ -111,7 +109,7 @@ def _saved_bytes(spec: OperatorSpec, arch: ModelArchitecture, sequence: int) -> 
     rows = spec.workload.batch * arch.num_attention_heads * sequence
     width = BYTES[spec.workload.dtype]
     scores = rows * sequence * (2 * width + BYTES["fp32"]) if spec.operator in ("eager", "sdpa_math") else 0
-    return 2 * rows * (arch.hidden_size // arch.num_attention_heads) * width + scores
+    return 2 * rows * arch.head_size * width + scores
 
 
 def _kernel(spec: OperatorSpec, arch: ModelArchitecture, device: Device, sequence: int) -> "Kernel":
@@ -126,7 +124,7 @@ def _kernel(spec: OperatorSpec, arch: ModelArchitecture, device: Device, sequenc
         layer = SimpleNamespace(num_key_value_groups=groups, training=True)
         mask = torch.full((1, 1, sequence, sequence), float("-inf"), device=device.torch_device)
         mask = mask.triu(1).to(torch_dtype(spec.workload.dtype))
-        scaling = (arch.hidden_size // arch.num_attention_heads) ** -0.5
+        scaling = arch.head_size**-0.5
         return lambda q, k, v: eager_attention_forward(layer, q, k, v, mask, scaling)[0]
     if spec.operator == "flash_attention_2":
         from flash_attn import flash_attn_func

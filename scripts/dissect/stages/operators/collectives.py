@@ -15,8 +15,7 @@ from dissect.ranks.messages import RankContext, RankReport
 from dissect.stages.operators.loop import Call, Ranks, Work, clock_of
 from dissect.stages.operators.points import points_of
 from dissect.stages.operators.rank import Case, WrongResultError, run_operator_rank
-from dissect.workloads.arithmetic import BYTES
-from dissect.workloads.llama import torch_dtype
+from dissect.workloads.dtypes import BYTES, torch_dtype
 from dissect.workloads.operator_arithmetic import elements_per_rank
 
 if TYPE_CHECKING:

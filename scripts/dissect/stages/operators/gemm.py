@@ -11,7 +11,7 @@ from dissect.stages.operators.buffers import operand_sets
 from dissect.stages.operators.loop import Work, clock_of
 from dissect.stages.operators.points import points_of
 from dissect.stages.operators.rank import Case, run_operator_rank
-from dissect.workloads.llama import torch_dtype
+from dissect.workloads.dtypes import torch_dtype
 from dissect.workloads.operator_arithmetic import Gemm, layer_gemms, square_gemm
 
 

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dissect.cells.spec import ModelArchitecture, canonical_json
+from dissect.config.architecture import ATTENTION_LAYERS, MLP_LAYERS, linear_sizes
 from dissect.config.kinds import DType
 from dissect.results.store import write_atomically
+from dissect.workloads.dtypes import BYTES, TORCH_NAMES, torch_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +30,6 @@ RECIPE = 1
 """Raised when the rule makes other files of the same model."""
 SHARD_BYTES = 4 * 2**30
 STANDARD_DEVIATION = 0.02
-BYTES = {"bf16": 2, "fp32": 4}
 BEYOND_VOCABULARY = 1024
 """The end-of-sequence id lies so far beyond the vocabulary, past any padding of it: no engine can ever sample it.
 
@@ -51,18 +52,13 @@ def checkpoint_id(model: ModelArchitecture, dtype: DType, seed: int) -> str:
 
 def tensor_shapes(model: ModelArchitecture) -> dict[str, tuple[int, ...]]:
     """Every tensor of the checkpoint by the name that Hugging Face's Llama gives it, in the order of the layers."""
-    width, inner = model.hidden_size, model.intermediate_size
-    kv_width = width // model.num_attention_heads * model.num_key_value_heads
+    width = model.hidden_size
+    linear = {name: (out, into) for name, (into, out) in linear_sizes(model).items()}
     of_layer = {
         "input_layernorm": (width,),
-        "self_attn.q_proj": (width, width),
-        "self_attn.k_proj": (kv_width, width),
-        "self_attn.v_proj": (kv_width, width),
-        "self_attn.o_proj": (width, width),
+        **{f"self_attn.{name}": linear[name] for name in ATTENTION_LAYERS},
         "post_attention_layernorm": (width,),
-        "mlp.gate_proj": (inner, width),
-        "mlp.up_proj": (inner, width),
-        "mlp.down_proj": (width, inner),
+        **{f"mlp.{name}": linear[name] for name in MLP_LAYERS},
     }
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (model.vocab_size, width)}
     for layer in range(model.num_hidden_layers):
@@ -145,14 +141,13 @@ def _make(model: ModelArchitecture, dtype: DType, seed: int, folder: Path) -> No
 
 def _texts(model: ModelArchitecture, dtype: DType) -> dict[str, Any]:
     """File name -> content of the small files."""
-    torch_dtype = {"bf16": "bfloat16", "fp32": "float32"}[dtype]
     tokens = {
         "bos_token_id": None, "pad_token_id": 0, "eos_token_id": [model.vocab_size + BEYOND_VOCABULARY],
     }  # fmt: skip
     config = {
         **model.model_dump(), **tokens, "architectures": ["LlamaForCausalLM"], "model_type": "llama",
         "hidden_act": "silu", "tie_word_embeddings": False, "attention_bias": False, "mlp_bias": False,
-        "torch_dtype": torch_dtype, "use_cache": True,
+        "torch_dtype": TORCH_NAMES[dtype], "use_cache": True,
     }  # fmt: skip
     return {
         "config.json": config,
@@ -190,7 +185,7 @@ def _write_weights(model: ModelArchitecture, dtype: DType, seed: int, folder: Pa
     from safetensors.torch import save_file
 
     generator = torch.Generator().manual_seed(seed)
-    kind = {"bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
+    kind = torch_dtype(dtype)
     pool = (torch.randn(_POOL, generator=generator) * STANDARD_DEVIATION).to(kind)
     shapes = tensor_shapes(model)
     shards = shards_of(shapes, BYTES[dtype], SHARD_BYTES)

@@ -11,9 +11,9 @@ from dissect.base.outcome import Phase
 from dissect.base.registry import ENGINES
 from dissect.cells.engines import EngineFacts
 from dissect.cells.spec import ServeSpec
+from dissect.workloads.dtypes import BYTES
 
 HOST = "127.0.0.1"
-TORCH_DTYPE = {"bf16": "bfloat16", "fp32": "float32"}
 
 OUT_OF_MEMORY = re.compile(
     r"OutOfMemoryError|CUDA out of memory|CUDA error: out of memory|cudaErrorMemoryAllocation"
@@ -105,9 +105,8 @@ def kv_cache_bytes(spec: ServeSpec, tokens: int) -> int:
     """Keys and values of so many tokens in all layers, over all GPUs; copied heads count as often as they are there."""
     model = spec.model
     heads = max(model.num_key_value_heads, spec.hardware.n_gpus)
-    width = model.hidden_size // model.num_attention_heads
-    size = {"bf16": 2, "fp32": 4}[spec.workload.dtype]
-    return 2 * model.num_hidden_layers * heads * width * size * tokens
+    size = BYTES[spec.workload.dtype]
+    return 2 * model.num_hidden_layers * heads * model.head_size * size * tokens
 
 
 def prefix_cache_hits(metrics: str, engine: Engine) -> int | None:

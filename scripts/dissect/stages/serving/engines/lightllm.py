@@ -5,7 +5,8 @@ from pathlib import Path
 
 from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
-from dissect.stages.serving.engine import HOST, TORCH_DTYPE, Engine, Place, option
+from dissect.stages.serving.engine import HOST, Engine, Place, option
+from dissect.workloads.dtypes import TORCH_NAMES
 
 _WEB_SERVER = Path(__file__).with_name("lightllm_hypercorn.toml")
 
@@ -15,7 +16,7 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
     whole_prompts = ["--disable_chunked_prefill"] if spec.settings.chunked_prefill is False else []
     return [
         "--model_dir", str(place.checkpoint), "--host", HOST, "--port", str(place.port),
-        "--nccl_port", str(place.spare_port), "--data_type", TORCH_DTYPE[spec.workload.dtype],
+        "--nccl_port", str(place.spare_port), "--data_type", TORCH_NAMES[spec.workload.dtype],
         "--tp", str(spec.hardware.n_gpus), "--tokenizer_mode", "fast",
         "--max_req_total_len", str(spec.model.max_position_embeddings), "--disable_dynamic_prompt_cache",
         "--hypercorn_config", str(_WEB_SERVER),

@@ -4,7 +4,8 @@ import re
 
 from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
-from dissect.stages.serving.engine import HOST, TORCH_DTYPE, Engine, Place, option
+from dissect.stages.serving.engine import HOST, Engine, Place, option
+from dissect.workloads.dtypes import TORCH_NAMES
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
@@ -12,7 +13,7 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
     whole_prompts = ["--chunked-prefill-size", "-1"] if spec.settings.chunked_prefill is False else []
     return [
         "--model-path", str(place.checkpoint), "--host", HOST, "--port", str(place.port),
-        "--nccl-port", str(place.spare_port), "--dtype", TORCH_DTYPE[spec.workload.dtype],
+        "--nccl-port", str(place.spare_port), "--dtype", TORCH_NAMES[spec.workload.dtype],
         "--tp-size", str(spec.hardware.n_gpus), "--random-seed", str(spec.workload.seed), "--disable-radix-cache",
         *option("max-running-requests", spec.settings.max_sequences),
         *option("mem-fraction-static", spec.settings.memory_share), *whole_prompts,

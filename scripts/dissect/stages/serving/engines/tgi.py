@@ -4,7 +4,8 @@ import re
 
 from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
-from dissect.stages.serving.engine import HOST, TORCH_DTYPE, Engine, Place, option
+from dissect.stages.serving.engine import HOST, Engine, Place, option
+from dissect.workloads.dtypes import TORCH_NAMES
 
 SPECIAL_TOKENS = 1
 """Room for one that it may put in front."""
@@ -19,7 +20,7 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
     prompt = load.input_tokens + SPECIAL_TOKENS
     return [
         "--model-id", str(place.checkpoint), "--hostname", HOST, "--port", str(place.port),
-        "--master-port", str(place.spare_port), "--dtype", TORCH_DTYPE[load.dtype],
+        "--master-port", str(place.spare_port), "--dtype", TORCH_NAMES[load.dtype],
         "--num-shard", str(spec.hardware.n_gpus), "--max-concurrent-requests", str(2 * max(load.requests, 128)),
         "--max-input-tokens", str(prompt), "--max-total-tokens", str(prompt + load.output_tokens),
         "--usage-stats", "off",

@@ -4,14 +4,15 @@ import re
 
 from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
-from dissect.stages.serving.engine import HOST, TORCH_DTYPE, Engine, Place, option, switch
+from dissect.stages.serving.engine import HOST, Engine, Place, option, switch
+from dissect.workloads.dtypes import TORCH_NAMES
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
     """Admission: ``--max-num-seqs``; memory: ``--gpu-memory-utilization``; prefix cache: off."""
     return [
         "--model", str(place.checkpoint), "--host", HOST, "--port", str(place.port),
-        "--dtype", TORCH_DTYPE[spec.workload.dtype], "--tensor-parallel-size", str(spec.hardware.n_gpus),
+        "--dtype", TORCH_NAMES[spec.workload.dtype], "--tensor-parallel-size", str(spec.hardware.n_gpus),
         "--seed", str(spec.workload.seed), "--no-enable-prefix-caching", "--disable-uvicorn-access-log",
         *option("max-num-seqs", spec.settings.max_sequences),
         *option("gpu-memory-utilization", spec.settings.memory_share),

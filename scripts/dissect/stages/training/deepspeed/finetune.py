@@ -10,7 +10,7 @@ from dissect.stages.training.deepspeed import trainer as deepspeed
 from dissect.stages.training.deepspeed.spec import FinetuneSpec
 from dissect.stages.training.deepspeed.trainer import prepare as prepare
 from dissect.stages.training.rank import run_training_rank
-from dissect.workloads.llama import default_dtype
+from dissect.workloads.dtypes import default_dtype
 
 if TYPE_CHECKING:
     import torch

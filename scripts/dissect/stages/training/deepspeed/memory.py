@@ -1,7 +1,8 @@
 """What DeepSpeed's ZeRO stages hold on each GPU."""
 
 from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
-from dissect.workloads.arithmetic import BYTES, count_trainable, frozen_bytes, optimizer_state_width
+from dissect.workloads.arithmetic import count_trainable, frozen_bytes, optimizer_state_width
+from dissect.workloads.dtypes import BYTES
 
 
 def state_bytes(spec: DeepSpeedSpec) -> int:

@@ -8,7 +8,7 @@ from dissect.config.kinds import LayerSpec
 from dissect.machine.device import Device
 from dissect.stages.training.megatron.spec import MegatronSpec
 from dissect.workloads.attention_kernels import WrongKernelError
-from dissect.workloads.llama import default_dtype, torch_dtype
+from dissect.workloads.dtypes import default_dtype, torch_dtype
 
 if TYPE_CHECKING:
     import torch

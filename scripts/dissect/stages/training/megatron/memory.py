@@ -1,7 +1,8 @@
 """What Megatron-LM holds on each GPU."""
 
 from dissect.stages.training.megatron.spec import MegatronSpec
-from dissect.workloads.arithmetic import BYTES, optimizer_state_width, parameter_groups
+from dissect.workloads.arithmetic import optimizer_state_width, parameter_groups
+from dissect.workloads.dtypes import BYTES
 
 
 def state_bytes(spec: MegatronSpec) -> int:
