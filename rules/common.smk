@@ -17,8 +17,8 @@ from dissect.cells.preflight import refuse_what_cannot_run
 from dissect.present.progress import show_progress
 from dissect.results.publish import publish_stored
 from dissect.present.sources import code_digest
-from dissect.results.store import Store
-from dissect.present.run_summary import STORE_DIR, say, summarise
+from dissect.results.store import STORE_DIR, Store
+from dissect.present.run_summary import say, summarise
 
 CELL = "results/cells/{cell}/{key}.json"
 CELL_LOG = "results/logs/{cell}/{key}.log"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dissect.cells.study import load_study
 from dissect.results.exchange import DEFAULT_FILE, export_cells
-from dissect.results.store import Store
+from dissect.results.store import STORE_DIR, Store
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     study = load_study(Path.cwd(), parser.parse_args().config)
     path = Path(study.catalog.root.file or DEFAULT_FILE)
     try:
-        written, missing = export_cells(study.selected, Store(Path("results/store")), path)
+        written, missing = export_cells(study.selected, Store(STORE_DIR), path)
     except OSError as error:
         sys.exit(f"llm-dissect: {path}: cannot be written: {error.strerror}")
     print(f"{path}: {written} cells; {missing} more have no result yet")

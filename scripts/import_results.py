@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dissect.cells.study import load_study, published_paths
 from dissect.results.exchange import ExchangeError, import_cells, read_export
-from dissect.results.store import KeyCollision, Store
+from dissect.results.store import STORE_DIR, KeyCollision, Store
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     published = {key: [Path(path) for path in paths] for key, paths in published_paths(Path.cwd(), given).items()}
     try:
         shared = read_export(Path(file))
-        merged = import_cells(shared, Store(Path("results/store")), published)
+        merged = import_cells(shared, Store(STORE_DIR), published)
     except (ExchangeError, KeyCollision, OSError) as error:
         sys.exit(f"llm-dissect: {error}")
     for cell in merged.conflicts:

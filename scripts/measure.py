@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.spec import canonical_spec, spec_key
 from dissect.measure.life import CellFailed, Interrupted, measure_cell
-from dissect.results.store import KeyCollision, Store
+from dissect.results.store import STORE_DIR, KeyCollision, Store
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -23,7 +23,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spec", required=True, help="the cell's spec as JSON")
     parser.add_argument("--publish", required=True, type=Path, help="where the result is copied: .../<key>.json")
-    parser.add_argument("--store", default=Path("results/store"), type=Path, help="results/store unless told")
+    parser.add_argument("--store", default=STORE_DIR, type=Path, help=f"{STORE_DIR} unless told")
     parser.add_argument("--launcher", default=sys.executable, help="what starts this Python, on other nodes as well")
     parser.add_argument("--remeasure", action="store_true", help="measure even if the store has a result")
     arguments = parser.parse_args()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dissect.cells.study import load_study
 from dissect.present.plan import plan_table, plan_text
-from dissect.results.store import Store
+from dissect.results.store import STORE_DIR, Store
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--config", type=json.loads, default={}, help="what --config said, as JSON")
     parser.add_argument("--csv", type=Path, required=True)
     arguments = parser.parse_args()
-    plan = plan_table(load_study(Path.cwd(), arguments.config), Store(Path("results/store")))
+    plan = plan_table(load_study(Path.cwd(), arguments.config), Store(STORE_DIR))
     arguments.csv.parent.mkdir(parents=True, exist_ok=True)
     plan.to_csv(arguments.csv, index=False)
     print(plan_text(plan))

@@ -7,9 +7,8 @@ from pathlib import Path
 from dissect.cells.cell import Cell
 from dissect.cells.manifest_files import rewritten
 from dissect.cells.study import Study
-from dissect.results.store import Failure, Store
+from dissect.results.store import STORE_DIR, Failure, Store
 
-STORE_DIR = Path("results/store")
 SLURM_LOGS = Path("results/logs/slurm")
 """As profiles/slurm says: rule_<rule>/<wildcards>_<key>/<job>.log."""
 

@@ -25,6 +25,8 @@ from dissect.base.outcome import Phase
 from dissect.results.result import Result, parse_result
 
 _LOG = logging.getLogger(__name__)
+STORE_DIR = Path("results/store")
+"""Relative to the project's folder."""
 OPTIONAL_FILES = ("kernels.csv", "trace.json.gz", "requests.jsonl.gz", "guidellm.json.gz")
 """What some stages leave beside a result. A load that broke off is no part of one: it stays until the next load."""
 

@@ -16,10 +16,9 @@ from dissect.config.errors import ConfigError, listed, unknown
 from dissect.config.question import OneOrMore, names
 from dissect.present.compare.readings import Measurement, measurement
 from dissect.results.exchange import Shared, read_export, read_unpacked
-from dissect.results.store import Store
+from dissect.results.store import STORE_DIR, Store
 
 OURS = "results"
-STORE_DIR = "results/store"
 
 
 @dataclass(frozen=True)

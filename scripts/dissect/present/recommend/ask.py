@@ -17,7 +17,7 @@ from dissect.config.question import AskedStage, Question, names
 from dissect.present.recommend.candidates import candidates
 from dissect.present.tables.columns import Record
 from dissect.results.result import Result, ResultError, read_result
-from dissect.results.store import Store
+from dissect.results.store import STORE_DIR, Store
 
 WHERE = "--config"
 SERVING_LIMITS = ("max_ttft_s", "max_tpot_s", "max_latency_s")
@@ -84,7 +84,7 @@ def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, pd
     platforms = list(dict.fromkeys([*catalog.root.platforms, *names(question.platform)]))
     study = load_study(project, {**command_line, "platforms": platforms})
     records = list(records_of(study, project, question.stage))
-    frame = candidates(records, terms_of(catalog), failures_of(records, Store(project / "results/store")))
+    frame = candidates(records, terms_of(catalog), failures_of(records, Store(project / STORE_DIR)))
     if question.objective == "cost":
         check_prices(question, frame)
     return question, frame, catalog
@@ -130,7 +130,7 @@ def _result(cell: ManifestCell, project: Path) -> Result | None:
     """Published, in the store, or not there; a broken one is an error, like in a table."""
     if cell.path is None or cell.key is None:
         return None
-    for path in (project / cell.path, project / "results/store" / cell.key / "result.json"):
+    for path in (project / cell.path, project / STORE_DIR / cell.key / "result.json"):
         if path.exists():
             result = read_result(path)
             if result.key != cell.key:

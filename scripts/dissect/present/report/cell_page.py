@@ -17,9 +17,8 @@ from dissect.present.tables.labels import axis_label, row_header
 from dissect.present.tables.view import View
 from dissect.present.tables.views import VIEWS
 from dissect.results.result import Result
-from dissect.results.store import Failure, Store
+from dissect.results.store import STORE_DIR, Failure, Store
 
-STORE_DIR = "results/store"
 REFERENCES_DIR = "results/references"
 TAIL_LINES = 40
 _TAIL_BYTES = 16_384
