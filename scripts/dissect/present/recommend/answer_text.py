@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from tabulate import tabulate
 
 from dissect.base.outcome import Flag
 from dissect.cells.cell_id import CellId
@@ -105,9 +106,10 @@ def _table(answer: Answer, cells: Sequence[Standings]) -> str:
     """Aligned columns, only those that some cell has."""
     rows = [_shown(answer, cell) for cell in cells]
     columns = [name for name in rows[0] if any(row[name] for row in rows)]
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in columns}
-    lines = [{name: name for name in columns}, *rows]
-    return "\n".join("  " + "  ".join(line[name].ljust(widths[name]) for name in columns).rstrip() for line in lines)
+    # As a row of the body, since tabulate sets headers two characters wider.
+    lines = [columns, *([row[name] for name in columns] for row in rows)]
+    text = tabulate(lines, tablefmt="plain", disable_numparse=True)
+    return "\n".join(f"  {line.rstrip()}" for line in text.splitlines())
 
 
 def _shown(answer: Answer, cell: Standings) -> dict[str, str]:

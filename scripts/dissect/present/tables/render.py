@@ -24,6 +24,7 @@ _LATEX = {
     "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$", "→": r"$\to$", "ᵀ": r"\textsuperscript{T}", "…": r"\dots{}",
     "·": r"$\cdot$", "²": "$^2$", "⁹": "$^9$",
 }  # fmt: skip
+"""The ten special characters, which pandas and tabulate escape as well, and those that a plain pdflatex cannot set."""
 
 
 def markdown(grids: list[Grid]) -> str:
