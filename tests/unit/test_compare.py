@@ -27,8 +27,8 @@ from dissect.present.compare.comparison_text import (
     page,
     terminal_text,
 )
-from dissect.present.compare.pairs import Compared, Verdict, compare
-from dissect.present.compare.readings import Measurement, measurement
+from dissect.present.compare.pairs import Compared, PairVerdict, compare
+from dissect.present.compare.readings import MeasuredRun, run_of
 from dissect.present.compare.reasons import differences
 from dissect.present.compare.sides import Side, read_side
 from dissect.results.exchange import ExchangeError
@@ -46,14 +46,14 @@ def steps(times: Sequence[float], **axes: Any) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
-def run(times: Sequence[float], method: str = "Naive", platform: str = "h200", **provenance: Any) -> Measurement:
+def run(times: Sequence[float], method: str = "Naive", platform: str = "h200", **provenance: Any) -> MeasuredRun:
     """A pre-training cell whose steps lasted so long."""
     spec = make.pretrain_spec(recompute=method != "Naive")
     metrics = make.training_metrics(spec, sorted(times)[len(times) // 2])
     result = make.ok_result(spec, metrics)
     changed = make.provenance().model_copy(update={"measured_at": f"{random.random()}", **provenance})
     cell_id = CELL.format(method).replace("h200", platform)
-    return measurement(cell_id, result.model_copy(update={"provenance": changed}), steps(times))
+    return run_of(cell_id, result.model_copy(update={"provenance": changed}), steps(times))
 
 
 def times(median: float, n: int = 40, noise: float = 0.02, seed: int = 0) -> list[float]:
@@ -62,14 +62,14 @@ def times(median: float, n: int = 40, noise: float = 0.02, seed: int = 0) -> lis
     return [median * (1 + noise * chance.expovariate(1)) for _ in range(n)]
 
 
-def side(*runs: Measurement, name: str = "side") -> Side:
-    cells: dict[str, list[Measurement]] = {}
+def side(*runs: MeasuredRun, name: str = "side") -> Side:
+    cells: dict[str, list[MeasuredRun]] = {}
     for one in runs:
         cells.setdefault(one.id, []).append(one)
     return Side(name, cells)
 
 
-def verdict_of(left: Sequence[Measurement], right: Sequence[Measurement], margin: float = MARGIN) -> Verdict:
+def verdict_of(left: Sequence[MeasuredRun], right: Sequence[MeasuredRun], margin: float = MARGIN) -> PairVerdict:
     found = compare(side(*left), side(*right), margin)
     [verdict] = [line.verdict for line in found.lines if line.quantity == "tokens_per_s"]
     return verdict
@@ -80,23 +80,23 @@ def verdict_of(left: Sequence[Measurement], right: Sequence[Measurement], margin
 
 @pytest.mark.parametrize(
     ("factor", "expected"),
-    [(1.3, Verdict.SLOWER), (1 / 1.3, Verdict.FASTER), (1.0, Verdict.NONE), (1.05, Verdict.UNCLEAR)],
+    [(1.3, PairVerdict.SLOWER), (1 / 1.3, PairVerdict.FASTER), (1.0, PairVerdict.NONE), (1.05, PairVerdict.UNCLEAR)],
 )
-def test_verdicts_on_samples_that_are_so(factor: float, expected: Verdict) -> None:
+def test_verdicts_on_samples_that_are_so(factor: float, expected: PairVerdict) -> None:
     assert verdict_of([run(times(0.2, seed=1))], [run(times(0.2 * factor, seed=2))]) is expected
 
 
 def test_noise_and_few_samples_cannot_tell() -> None:
-    assert verdict_of([run(times(0.2, noise=1, seed=1))], [run(times(0.22, noise=1, seed=2))]) is Verdict.UNCLEAR
-    assert verdict_of([run([0.2] * 3)], [run([0.9] * 3)]) is Verdict.UNCLEAR
+    assert verdict_of([run(times(0.2, noise=1, seed=1))], [run(times(0.22, noise=1, seed=2))]) is PairVerdict.UNCLEAR
+    assert verdict_of([run([0.2] * 3)], [run([0.9] * 3)]) is PairVerdict.UNCLEAR
 
 
 def test_repeated_measurements_widen() -> None:
     """One pair of runs would say slower; a second run of the left side lies where the right one does."""
     left, right = run(times(0.2, seed=1)), run(times(0.23, seed=2))
-    assert verdict_of([left], [right]) is Verdict.SLOWER
+    assert verdict_of([left], [right]) is PairVerdict.SLOWER
     again = [left, run(times(0.235, seed=3))]
-    assert verdict_of(again, [right]) is Verdict.UNCLEAR
+    assert verdict_of(again, [right]) is PairVerdict.UNCLEAR
     [line] = [line for line in compare(side(*again), side(right), MARGIN).lines if line.quantity == "tokens_per_s"]
     assert line.spreads[0] == pytest.approx(0.235 / 0.2 - 1, rel=0.1)
     assert line.spreads[1] is None
@@ -106,7 +106,7 @@ def test_repeated_measurements_widen() -> None:
 def test_the_margin_is_what_does_not_matter() -> None:
     left, right = [run(times(0.2, seed=1))], [run(times(0.22, seed=2))]
     assert [verdict_of(left, right, margin) for margin in (0.0, 0.05, 0.2)] == [
-        Verdict.SLOWER, Verdict.SLOWER, Verdict.NONE,
+        PairVerdict.SLOWER, PairVerdict.SLOWER, PairVerdict.NONE,
     ]  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def test_the_margin_is_what_does_not_matter() -> None:
 def test_swapping_sides_inverts_ratio_and_verdict(seed: int, factor: float, n: int, m: int, noise: float) -> None:
     left, right = run(times(0.2, n, noise, seed)), run(times(0.2 * factor, m, noise, seed + 1))
     one, other = compare(side(left), side(right), MARGIN), compare(side(right), side(left), MARGIN)
-    inverse = {Verdict.FASTER: Verdict.SLOWER, Verdict.SLOWER: Verdict.FASTER}
+    inverse = {PairVerdict.FASTER: PairVerdict.SLOWER, PairVerdict.SLOWER: PairVerdict.FASTER}
     for mine, theirs in zip(one.lines, other.lines, strict=True):
         assert theirs.verdict is inverse.get(mine.verdict, mine.verdict)
         assert theirs.ratio.value == pytest.approx(1 / mine.ratio.value)
@@ -130,7 +130,7 @@ def test_equal_sets_differ_as_rarely_as_promised() -> None:
         left = [run(times(0.2, 20, 0.3, 10_000 * trial + 2 * n), f"m{n}") for n in range(20)]
         right = [run(times(0.2, 20, 0.3, 10_000 * trial + 2 * n + 1), f"m{n}") for n in range(20)]
         found = compare(side(*left), side(*right), 0.0)
-        false_alarms += any(line.verdict in (Verdict.FASTER, Verdict.SLOWER) for line in found.lines)
+        false_alarms += any(line.verdict in (PairVerdict.FASTER, PairVerdict.SLOWER) for line in found.lines)
     assert false_alarms <= 10, "of 100 comparisons 5 are expected at most"
 
 
@@ -195,51 +195,51 @@ def test_cells_match_by_id_and_without_the_platform_between_two() -> None:
 
 def test_the_same_measurement_is_no_difference_however_noisy() -> None:
     noisy = run(times(0.2, noise=3))
-    assert verdict_of([noisy], [noisy]) is Verdict.NONE
+    assert verdict_of([noisy], [noisy]) is PairVerdict.NONE
 
 
 def test_servers_are_compared_by_their_requests() -> None:
     spec = make.serve_spec(requests=200)
 
-    def served(seconds: float) -> Measurement:
+    def served(seconds: float) -> MeasuredRun:
         chance = random.Random(seconds)
         latency = [seconds * (1 + 0.01 * chance.random()) for _ in range(200)]
         samples = RequestSamples(
             sent_s=[0.0] * 200, latency_s=latency, ttft_s=[x / 2 for x in latency], tpot_s=None, inter_token_s=None
         )
         metrics = make.serving_metrics(spec, seconds, samples=samples)
-        return measurement("serve/h200/llama2-7b/vllm/tuned/r200-n1", make.ok_result(spec, metrics), None)
+        return run_of("serve/h200/llama2-7b/vllm/tuned/r200-n1", make.ok_result(spec, metrics), None)
 
     verdicts = {line.quantity: line.verdict for line in compare(side(served(9)), side(served(6)), MARGIN).lines}
-    assert verdicts["ttft_p50_s"] is verdicts["latency_p50_s"] is Verdict.FASTER
+    assert verdicts["ttft_p50_s"] is verdicts["latency_p50_s"] is PairVerdict.FASTER
     assert "tpot_p50_s" not in verdicts
-    assert verdicts["output_tokens_per_s"] is verdicts["server_memory_gib"] is Verdict.UNTESTED
+    assert verdicts["output_tokens_per_s"] is verdicts["server_memory_gib"] is PairVerdict.UNTESTED
 
 
 def test_operators_are_compared_size_by_size() -> None:
     spec = make.operator_spec("device_to_device", sizes=(1024, 4096))
 
-    def copied(slow: float) -> Measurement:
+    def copied(slow: float) -> MeasuredRun:
         samples = [steps(times(0.001 * f, seed=n), size_bytes=s) for n, (s, f) in enumerate(((1024, slow), (4096, 4)))]
         result = make.ok_result(spec, make.operator_metrics(spec, (0.001 * slow, 0.004)))
-        return measurement("operators/h200/-/memcpy/device_to_device/bf16-b1-n1", result, b"".join(samples))
+        return run_of("operators/h200/-/memcpy/device_to_device/bf16-b1-n1", result, b"".join(samples))
 
     found = compare(side(copied(1)), side(copied(2)), MARGIN)
     verdicts = {line.point: line.verdict for line in found.lines}
-    assert verdicts["size_bytes=1024"] is Verdict.SLOWER
-    assert verdicts["size_bytes=4096"] is Verdict.NONE
+    assert verdicts["size_bytes=1024"] is PairVerdict.SLOWER
+    assert verdicts["size_bytes=4096"] is PairVerdict.NONE
 
 
 def test_profiles_compare_by_their_steps_and_nothing_else_is_tested() -> None:
     spec = make.profile_spec()
-    cell = measurement("profile/h200/llama2-7b/deepspeed/Naive/s350-b1-n4", make.ok_result(spec), None)
+    cell = run_of("profile/h200/llama2-7b/deepspeed/Naive/s350-b1-n4", make.ok_result(spec), None)
     assert {name for _, name in cell.readings} >= {"tokens_per_s", "nvml_peak_memory_gib", "tokens_per_joule"}
     assert cell.readings["", "tokens_per_s"].sample is None, "its steps are missing"
 
 
 def test_outcomes_that_changed() -> None:
     lost = make.ended_result(make.pretrain_spec(), Status.OOM, Phase.BACKWARD, "out of memory")
-    left, right = run(times(0.2)), measurement(CELL.format("Naive"), lost, None)
+    left, right = run(times(0.2)), run_of(CELL.format("Naive"), lost, None)
     found = compare(side(left, name="old"), side(right, run(times(0.2), "F"), name="new"), MARGIN)
     assert [pair.outcomes for pair in found.changed] == [("ok", "oom (backward)")]
     assert not found.lines
@@ -279,6 +279,8 @@ def test_the_page_and_its_tables() -> None:
     for part in ("# new against old", "2 slower", "What differs for all cells", "What differs for some cells", "all 2"):
         assert part in text
     assert "1 of 2: pretrain/h200/llama2-7b/deepspeed/Naive" in text
+    header = next(line for line in text.splitlines() if line.startswith("| Cell"))
+    assert [name.strip() for name in header.split("|")[3:-1]] == ["Left", "Right", "Right / left", "Verdict"]
     frame, fields = lines_frame(compared), differences_frame(compared, found)
     assert tuple(frame.columns) == LINE_COLUMNS
     assert tuple(fields.columns) == DIFFERENCE_COLUMNS
@@ -295,7 +297,7 @@ def test_the_page_and_its_tables() -> None:
 def test_flags_are_footnotes() -> None:
     flagged = run(times(0.2))
     result = flagged.result.model_copy(update={"flags": [Flag.THROTTLED]})
-    compared = compare(side(flagged), side(measurement(flagged.id, result, steps(times(0.2)))), MARGIN)
+    compared = compare(side(flagged), side(run_of(flagged.id, result, steps(times(0.2)))), MARGIN)
     assert "a GPU throttled during the measured window" in page(compared, [])
 
 

@@ -13,7 +13,7 @@ from dissect.cells.spec import Sampling
 from dissect.cells.study import load_study
 from dissect.config.architecture import ModelArchitecture
 from dissect.config.kinds import OPERATORS
-from dissect.metrics.operators import CollectiveMetrics, CollectivePoint, Point
+from dissect.metrics.operators import CollectiveMetrics, CollectivePoint, OperatorPoint
 from dissect.ranks.messages import RankReport
 from dissect.stages.operators.buffers import host_cache_bytes
 from dissect.stages.operators.loop import MAX_CALLS, MIN_SAMPLE_S, OverBudgetError, Ranks, TimedLoop, Work
@@ -190,9 +190,9 @@ def test_one_rank_that_lost_a_point_loses_it_for_all() -> None:
 
 def test_a_point_has_a_timing_or_a_reason() -> None:
     with pytest.raises(ValueError, match="needs"):
-        Point(status=Status.OK)
+        OperatorPoint(status=Status.OK)
     with pytest.raises(ValueError, match="needs"):
-        Point(status=Status.OOM)
+        OperatorPoint(status=Status.OOM)
 
 
 def test_every_operator_of_the_configuration_is_known_and_of_a_family(project: Path) -> None:

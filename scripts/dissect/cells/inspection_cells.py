@@ -6,14 +6,14 @@ from dissect.cells import constraints
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.overriding import Override
 from dissect.cells.parts import environment_of, hardware_of, software_for
-from dissect.cells.point import Point
+from dissect.cells.point import AxesPoint
 from dissect.cells.runners import runners
 from dissect.cells.software import launcher_of
 from dissect.cells.spec import InspectSpec
 from dissect.config.catalog import Catalog
 
 
-def inspect_cell(point: Point, catalog: Catalog, _: list[Override]) -> Cell:
+def inspect_cell(point: AxesPoint, catalog: Catalog, _: list[Override]) -> Cell:
     """The cell at a point."""
     platform = catalog.platforms[point.platform]
     cell = Cell(

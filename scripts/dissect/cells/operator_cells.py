@@ -8,14 +8,14 @@ from dissect.cells.cell_id import NO_NAME
 from dissect.cells.operator_families import families
 from dissect.cells.overriding import Override, built, overrides_for
 from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling
-from dissect.cells.point import Point
+from dissect.cells.point import AxesPoint
 from dissect.cells.software import launcher_of
 from dissect.cells.spec import OperatorSpec, OperatorWorkload, Sampling
 from dissect.config.catalog import Catalog
 from dissect.config.overrides import given
 
 
-def operator_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> Cell:
+def operator_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override]) -> Cell:
     """The cell at a point; its method is the operator. Raises ConfigError as ``training_cell`` does."""
     platform = catalog.platforms[point.platform]
     declared = {**given(point.experiment.workload), "batch": point.batch}

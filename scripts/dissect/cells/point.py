@@ -14,7 +14,7 @@ from dissect.config.platform import Platform
 
 
 @dataclass(frozen=True)
-class Point:
+class AxesPoint:
     """One combination of values; ``method`` in its normal spelling, ``-`` where a stage has no model or method."""
 
     name: str
@@ -33,7 +33,7 @@ class Point:
         return str(CellId.of({**vars(self), "stage": self.experiment.stage, "workload": workload}))
 
 
-def points_of(name: str, catalog: Catalog, platforms: list[str]) -> Iterator[Point]:
+def points_of(name: str, catalog: Catalog, platforms: list[str]) -> Iterator[AxesPoint]:
     """All points of one experiment on some platforms."""
     experiment = catalog.experiments[name]
     axes = axes_of(experiment, catalog.root.suite)
@@ -50,7 +50,7 @@ def points_of(name: str, catalog: Catalog, platforms: list[str]) -> Iterator[Poi
         for model, framework, method, batch, n_gpus, arrival in points:
             own = NO_NAME if experiment.stage == "operators" and method not in OPERATORS_OF_A_MODEL else model
             if own == model or model == models[0]:  # what is of no model is measured once for all of them
-                yield Point(name, experiment, platform, own, framework, method, batch, n_gpus, arrival)
+                yield AxesPoint(name, experiment, platform, own, framework, method, batch, n_gpus, arrival)
 
 
 def _counts(axes: Axes, platform: Platform) -> list[int]:

@@ -6,13 +6,13 @@ from dissect.cells.cell import Cell
 from dissect.cells.inspection_cells import inspect_cell
 from dissect.cells.operator_cells import operator_cell
 from dissect.cells.overriding import Override
-from dissect.cells.point import Point, points_of
+from dissect.cells.point import AxesPoint, points_of
 from dissect.cells.serving_cells import serving_cell
 from dissect.cells.training_cells import training_cell
 from dissect.config.catalog import Catalog
 from dissect.config.kinds import Stage
 
-CELL_OF: dict[Stage, Callable[[Point, Catalog, list[Override]], Cell]] = {
+CELL_OF: dict[Stage, Callable[[AxesPoint, Catalog, list[Override]], Cell]] = {
     "inspect": inspect_cell,
     "pretrain": training_cell,
     "finetune": training_cell,

@@ -8,7 +8,7 @@ from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.engines import engine_facts
 from dissect.cells.overriding import Override, Sections, built, overrides_for
 from dissect.cells.parts import environment_of, hardware_of, software_for
-from dissect.cells.point import Point
+from dissect.cells.point import AxesPoint
 from dissect.cells.site import ServingSite
 from dissect.cells.software import launcher_of, software_of
 from dissect.cells.spec import EngineSettings, ServeSampling, ServeSpec, ServeWorkload
@@ -17,7 +17,7 @@ from dissect.config.overrides import given
 from dissect.config.platform import Platform
 
 
-def serving_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> Cell:
+def serving_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override]) -> Cell:
     """The cell at a point; its method is the policy. Raises ConfigError as ``training_cell`` does."""
     platform = catalog.platforms[point.platform]
     workload, n_gpus, changes = _workload(point, platform, overrides)
@@ -60,7 +60,7 @@ def serving_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> C
     )
 
 
-def _workload(point: Point, platform: Platform, overrides: list[Override]) -> tuple[ServeWorkload, int, Sections]:
+def _workload(point: AxesPoint, platform: Platform, overrides: list[Override]) -> tuple[ServeWorkload, int, Sections]:
     """What is asked of the server, on how many GPUs, and what else overrides say of the cell."""
     declared = {
         "output_tokens": platform.output_tokens,
@@ -77,7 +77,7 @@ def _workload(point: Point, platform: Platform, overrides: list[Override]) -> tu
     return workload, changes["hardware"].pop("n_gpus", n_gpus), changes
 
 
-def _settings(point: Point, platform: Platform) -> dict[str, Any]:
+def _settings(point: AxesPoint, platform: Platform) -> dict[str, Any]:
     """``tuned``: the engine decides; ``aligned``: the platform does, for all engines alike, where they can be told.
 
     So two policies that come out the same are one measurement.
@@ -89,7 +89,7 @@ def _settings(point: Point, platform: Platform) -> dict[str, Any]:
     return {**settings, "arguments": platform.serving.arguments.get(point.framework, [])}
 
 
-def _sampling(point: Point, platform: Platform) -> dict[str, Any]:
+def _sampling(point: AxesPoint, platform: Platform) -> dict[str, Any]:
     """Budgets; how steps are sampled means nothing here."""
     declared = {**given(point.experiment.sampling), **given(platform.workload.sampling)}
     return {name: value for name, value in declared.items() if name in ServeSampling.model_fields}

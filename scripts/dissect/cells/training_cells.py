@@ -8,7 +8,7 @@ from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.frameworks import framework
 from dissect.cells.overriding import Override, Sections, built, overrides_for
 from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling
-from dissect.cells.point import Point
+from dissect.cells.point import AxesPoint
 from dissect.cells.software import launcher_of
 from dissect.cells.spec import Sampling, TrainingWorkload
 from dissect.config.catalog import Catalog
@@ -17,7 +17,7 @@ from dissect.config.overrides import given
 from dissect.config.platform import Platform
 
 
-def training_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> Cell:
+def training_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override]) -> Cell:
     """The cell at a point, with its spec or the reason why it cannot exist.
 
     Raises:
@@ -71,7 +71,7 @@ def training_cell(point: Point, catalog: Catalog, overrides: list[Override]) -> 
 
 
 def _workload(
-    point: Point, platform: Platform, overrides: list[Override], kind: type[TrainingWorkload]
+    point: AxesPoint, platform: Platform, overrides: list[Override], kind: type[TrainingWorkload]
 ) -> tuple[TrainingWorkload, Sections]:
     """What a step computes, and all that overrides say of the cell whose id names it."""
     declared = {**given(point.experiment.workload), "batch": point.batch}
@@ -90,13 +90,13 @@ def _positions(workload: TrainingWorkload, knobs: Knobs) -> int:
     return workload.seq_len + (adapter.positions if adapter else 0)
 
 
-def _sampling(point: Point, platform: Platform, cell_id: str, changes: Sections) -> Sampling:
+def _sampling(point: AxesPoint, platform: Platform, cell_id: str, changes: Sections) -> Sampling:
     """The experiment's, the stand-in's over it, the overrides' over both."""
     parameters = {**given(point.experiment.sampling), **stand_in_sampling(platform, Sampling), **changes["sampling"]}
     return built(Sampling, parameters, _where(point, cell_id))
 
 
-def _where(point: Point, cell_id: str) -> str:
+def _where(point: AxesPoint, cell_id: str) -> str:
     return f"config/experiments/{point.name}.yaml: the cell {cell_id}"
 
 

@@ -26,7 +26,7 @@ class Timing(Model):
     """Reasons to doubt this number; those of the machine are the cell's."""
 
 
-class Point(Model):
+class OperatorPoint(Model):
     """One size. ``timing`` is there exactly when the status is ``ok``."""
 
     status: Status
@@ -41,7 +41,7 @@ class Point(Model):
         return self
 
 
-class GemmPoint(Point):
+class GemmPoint(OperatorPoint):
     """(m x k) by (k x n)."""
 
     product: str
@@ -52,13 +52,13 @@ class GemmPoint(Point):
     k: PositiveInt
 
 
-class MemcpyPoint(Point):
+class MemcpyPoint(OperatorPoint):
     """A copy of so many bytes."""
 
     size_bytes: PositiveInt
 
 
-class CollectivePoint(Point):
+class CollectivePoint(OperatorPoint):
     """One message size."""
 
     size_bytes: PositiveInt
@@ -67,7 +67,7 @@ class CollectivePoint(Point):
     """As measured, a whole number of elements per rank: of the whole array, nccl-tests' S."""
 
 
-class AttentionPoint(Point):
+class AttentionPoint(OperatorPoint):
     """One pass over sequences of one length."""
 
     sequence: PositiveInt

@@ -152,7 +152,7 @@ def times_by_kind(seen: Iterable[Seen]) -> dict[Kind, float]:
 
 
 @dataclass(frozen=True)
-class Work:
+class RemainingWork:
     """What is left to measure."""
 
     seconds: float = 0.0
@@ -163,7 +163,7 @@ class Work:
     """What the budgets of those allow."""
 
 
-def work_left(seen: Sequence[Seen], times: Mapping[Kind, float], now: datetime) -> Work:
+def work_left(seen: Sequence[Seen], times: Mapping[Kind, float], now: datetime) -> RemainingWork:
     """Estimate from the finished cells of the nearest kind; two names of one key are measured once."""
     seconds, at_most, unknown = 0.0, 0.0, 0
     waiting_first = sorted((each for each in seen if each.state in LEFT), key=lambda each: -LEFT.index(each.state))
@@ -175,7 +175,7 @@ def work_left(seen: Sequence[Seen], times: Mapping[Kind, float], now: datetime) 
             at_most += max(0.0, (each.budget_s or 0.0) - spent)
         else:
             seconds += max(0.0, took - spent)
-    return Work(seconds, unknown, at_most)
+    return RemainingWork(seconds, unknown, at_most)
 
 
 def progress_text(seen: Sequence[Seen], now: datetime) -> str:
@@ -232,7 +232,7 @@ def _failed(cell: Cell, failure: Failure) -> str:
     return f"{cell.id}  {failure.reason}{phase} ({when}); log: {failure.log}"
 
 
-def _verdict(seen: Sequence[Seen], work: Work) -> str:
+def _verdict(seen: Sequence[Seen], work: RemainingWork) -> str:
     """The last line: how long it may still take, or that nothing is left."""
     running = sum(each.state is State.RUNNING for each in seen)
     if not any(each.state in LEFT for each in seen):
@@ -252,7 +252,7 @@ def _verdict(seen: Sequence[Seen], work: Work) -> str:
     return "; ".join(part for part in (known, unknown, idle) if part)
 
 
-def _amount(work: Work) -> str:
+def _amount(work: RemainingWork) -> str:
     known = span(work.seconds) if work.seconds or not work.unknown else ""
     return " + ".join(part for part in (known, f"{work.unknown} unknown" if work.unknown else "") if part)
 

@@ -11,7 +11,7 @@ from dissect.config.claims import Claim, Expected, OrderCheck, OutcomeCheck, Pai
 from dissect.config.layout import ViewName
 from dissect.present.claims.decide import Finding, decide
 from dissect.present.claims.select import Gap, Row
-from dissect.present.tables.grid import Entry, Grid
+from dissect.present.tables.grid import Grid, GridEntry
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.render import html, latex, markdown
 from dissect.present.tables.table import Table
@@ -138,13 +138,13 @@ def _labels(found: list[Finding]) -> list[tuple[str, ...]]:
     ]
 
 
-def _entry(finding: Finding) -> Entry:
+def _entry(finding: Finding) -> GridEntry:
     """The verdict with its numbers; below the table, what is missing and why."""
     texts = [f"{case.label}: {case.text}" if case.label else case.text for case in finding.cases if case.text]
     notes = _gaps([case.gap for case in finding.cases if case.gap])
     if finding.verdict is not Verdict.NOT_MEASURED:
         notes += [flag for case in finding.cases for flag in case.flags]
-    return Entry(": ".join(filter(None, (finding.verdict, "; ".join(texts)))), tuple(dict.fromkeys(notes)))
+    return GridEntry(": ".join(filter(None, (finding.verdict, "; ".join(texts)))), tuple(dict.fromkeys(notes)))
 
 
 def _gaps(gaps: list[Gap]) -> list[str]:

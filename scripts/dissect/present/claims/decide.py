@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from dissect.base.outcome import Status
 from dissect.config.claims import Claim, OrderCheck, OutcomeCheck, PairCheck, ValueCheck, Where
 from dissect.present.claims.select import (
+    ClaimSide,
     Gap,
     Row,
-    Side,
     cell_id,
     doubts,
     ending,
@@ -27,7 +27,7 @@ OUT_OF_MEMORY = (Status.OOM, Status.SKIPPED_OOM)
 
 
 @dataclass(frozen=True)
-class Case:
+class CheckedCase:
     """One check: a claim at one value of each list in its ``where``, on one platform."""
 
     where: Where
@@ -58,7 +58,7 @@ class Finding:
     claim: Claim
     platform: str
     """Id, or those of the platforms that the claim itself names."""
-    cases: list[Case]
+    cases: list[CheckedCase]
 
     @property
     def verdict(self) -> Verdict:
@@ -79,7 +79,7 @@ def decide(
     return Finding(claim_id, claim, ", ".join(claim.platforms) or platform, cases)
 
 
-def _case(claim: Claim, where: Where, sides: list[Side], view: View) -> Case:
+def _case(claim: Claim, where: Where, sides: list[ClaimSide], view: View) -> CheckedCase:
     check = claim.check
     if isinstance(check, OutcomeCheck):
         return _outcome(where, check.outcome, sides[0])
@@ -90,14 +90,16 @@ def _case(claim: Claim, where: Where, sides: list[Side], view: View) -> Case:
         gaps = [Gap(f"{', '.join(sides[0].ids)} runs in place of both", tuple(side.pattern for side in sides))]
     if gaps:
         missing = tuple(dict.fromkeys(name for gap in gaps for name in gap.missing))
-        return Case(where, Verdict.NOT_MEASURED, gap=Gap("; ".join(dict.fromkeys(g.reason for g in gaps)), missing))
+        return CheckedCase(
+            where, Verdict.NOT_MEASURED, gap=Gap("; ".join(dict.fromkeys(g.reason for g in gaps)), missing)
+        )
     measured = tuple(number for number in numbers if isinstance(number, Number))
     result, unit = _result(check, measured), _unit(check, measure.unit)
     verdict = above(*measured) if isinstance(check, OrderCheck) else within(result or measured[0], *check.ends)
     sign = {Verdict.HOLDS: ">", Verdict.FAILS: "<"}.get(verdict, "≈")
     text = f" {sign} ".join(number.show(unit) for number in ((result,) if result else measured))
     keys = tuple(dict.fromkeys(row["key"] for side in sides for row in side.rows))
-    return Case(where, verdict, text, measured, result, unit, flags=doubts(sides), keys=keys)
+    return CheckedCase(where, verdict, text, measured, result, unit, flags=doubts(sides), keys=keys)
 
 
 def _result(check: ValueCheck | PairCheck | OrderCheck, numbers: Sequence[Number]) -> Number | None:
@@ -117,16 +119,16 @@ def _unit(check: ValueCheck | PairCheck | OrderCheck, unit: str) -> str:
     return unit
 
 
-def _outcome(where: Where, wanted: str, side: Side) -> Case:
+def _outcome(where: Where, wanted: str, side: ClaimSide) -> CheckedCase:
     """How the cells of a side ended; what was never started or ended otherwise decides nothing."""
     rows = side.rows
     if not rows:
-        return Case(where, Verdict.NOT_MEASURED, gap=no_cell(side))
+        return CheckedCase(where, Verdict.NOT_MEASURED, gap=no_cell(side))
     keys = tuple(dict.fromkeys(row["key"] for row in rows))
     if others := [row for row in rows if row["status"] not in (Status.OK, *OUT_OF_MEMORY)]:
         reasons = "; ".join(dict.fromkeys(map(ending, others)))
-        return Case(where, Verdict.NOT_MEASURED, gap=Gap(reasons, tuple(map(cell_id, others))), keys=keys)
+        return CheckedCase(where, Verdict.NOT_MEASURED, gap=Gap(reasons, tuple(map(cell_id, others))), keys=keys)
     out = [row["status"] in OUT_OF_MEMORY for row in rows]
     holds = all(out) if wanted == "oom" else not any(out)
     text = ", ".join(dict.fromkeys(ending(row) if row["status"] != Status.OK else "it runs" for row in rows))
-    return Case(where, Verdict.HOLDS if holds else Verdict.FAILS, text, keys=keys)
+    return CheckedCase(where, Verdict.HOLDS if holds else Verdict.FAILS, text, keys=keys)

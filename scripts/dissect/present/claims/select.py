@@ -24,7 +24,7 @@ OTHER_GPUS = "the cells ran on different GPUs, so a part of the difference may b
 
 
 @dataclass(frozen=True)
-class Side:
+class ClaimSide:
     """What one side of a claim was found to be."""
 
     rows: tuple[Row, ...]
@@ -69,7 +69,7 @@ def cell_id(row: Row) -> str:
 
 def side_of(
     rows: Sequence[Row], claim: Claim, wanted: Where, platform: str, stand_ins: Mapping[str, list[str]]
-) -> Side:
+) -> ClaimSide:
     """The rows that have what is wanted, on ``platform`` unless the claim names its own.
 
     One's own cells go before reference results of the same platform, and what is said of a machine is said of all its
@@ -85,17 +85,17 @@ def side_of(
         found = [row for row in found if row["n_gpus"] == max(other["n_gpus"] for other in found)]
     run = stand_ins.get(str(named or platform), [])
     model: Where = {"model": run[0] if len(run) == 1 else "*"} if run else {}
-    return Side(tuple(found), _pattern(claim.stage, platform, {**wanted, **model}))
+    return ClaimSide(tuple(found), _pattern(claim.stage, platform, {**wanted, **model}))
 
 
-def no_cell(side: Side) -> Gap:
+def no_cell(side: ClaimSide) -> Gap:
     """Why there is nothing on a side; ``<platform>@<set>`` is one of a set of reference results."""
     shipped = "@" in side.pattern
     reason = "the reference results have no such cell" if shipped else "no experiment plans such a cell"
     return Gap(reason, (side.pattern,))
 
 
-def number_of(side: Side, measure: Measure) -> Number | Gap:
+def number_of(side: ClaimSide, measure: Measure) -> Number | Gap:
     """The one number of a side."""
     if not side.rows:
         return no_cell(side)
@@ -124,7 +124,7 @@ def measure_of(quantity: str, view: View) -> Measure:
     return Measure(known.unit, lambda rows: _shown(rows[0], known))
 
 
-def doubts(sides: Sequence[Side]) -> list[str]:
+def doubts(sides: Sequence[ClaimSide]) -> list[str]:
     """Sentences about flags of the cells, and about GPUs that cells of one platform do not share."""
     flags = dict.fromkeys(Flag(name).meaning for side in sides for name in side.flags)
     rows = [row for side in sides for row in side.rows if row["gpus"]]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from dissect.present.compare.pairs import LEVEL, Compared, Line, Pair, Verdict
-from dissect.present.compare.readings import Measurement
+from dissect.present.compare.pairs import LEVEL, Compared, ComparedNumber, Pair, PairVerdict
+from dissect.present.compare.readings import MeasuredRun
 from dissect.present.compare.reasons import Difference
-from dissect.present.tables.grid import Entry, Grid
+from dissect.present.tables.grid import Grid, GridEntry
 from dissect.present.tables.marks import flag_notes
 from dissect.present.tables.render import markdown
 from dissect.statistics.numbers import Number, significant_decimals
@@ -26,7 +26,7 @@ OF_LOADS = (
     "the load several times before a small difference counts."
 )
 DIFFERENCE_COLUMNS = ("field", "left", "right", "n_cells", "of", "cells")
-ORDER = (Verdict.SLOWER, Verdict.FASTER, Verdict.UNCLEAR, Verdict.NONE, Verdict.UNTESTED)
+ORDER = (PairVerdict.SLOWER, PairVerdict.FASTER, PairVerdict.UNCLEAR, PairVerdict.NONE, PairVerdict.UNTESTED)
 SHOWN = 10
 """Lines of one kind in a terminal."""
 NAMED = 3
@@ -70,7 +70,7 @@ def terminal_text(compared: Compared, found: Sequence[Difference]) -> str:
         f"{line.verdict}: {_cell_name(line.pair)}: {line.quantity} {line.point}".rstrip()
         + f" × {_shown(line.ratio, 3)}"
         for line in _sorted(compared.lines)
-        if line.verdict in (Verdict.SLOWER, Verdict.FASTER)
+        if line.verdict in (PairVerdict.SLOWER, PairVerdict.FASTER)
     ]
     ended = [f"ended otherwise: {_cell_name(pair)}: {' -> '.join(pair.outcomes)}" for pair in compared.changed]
     everywhere = [
@@ -85,7 +85,7 @@ def _cut(lines: Sequence[str]) -> list[str]:
     return [*lines[:SHOWN], *([f"  and {len(lines) - SHOWN} more on the page"] if len(lines) > SHOWN else [])]
 
 
-def _sorted(lines: Sequence[Line]) -> list[Line]:
+def _sorted(lines: Sequence[ComparedNumber]) -> list[ComparedNumber]:
     """Verdicts that ask for a look first."""
     return sorted(lines, key=lambda line: ORDER.index(line.verdict))
 
@@ -127,7 +127,7 @@ def _numbers(compared: Compared) -> Grid:
     )
 
 
-def _entries(line: Line) -> list[Entry]:
+def _entries(line: ComparedNumber) -> list[GridEntry]:
     left, right = ([*dict.fromkeys(flag for run in runs for flag in run.result.flags)] for runs in _runs(line.pair))
     spread = [
         f"repeated measurements lie {100 * share:.1f} % apart" if share is not None else "" for share in line.spreads
@@ -137,10 +137,10 @@ def _entries(line: Line) -> list[Entry]:
         for flags, text in zip((left, right), spread, strict=True)
     ]
     return [
-        Entry(_scaled(line.left, _unit_of(line)), notes[0]),
-        Entry(_scaled(line.right, _unit_of(line)), notes[1]),
-        Entry(_shown(line.ratio, 3)),
-        Entry(line.verdict, ("one and the same measurement",) if line.pair.is_same else ()),
+        GridEntry(_scaled(line.left, _unit_of(line)), notes[0]),
+        GridEntry(_scaled(line.right, _unit_of(line)), notes[1]),
+        GridEntry(_shown(line.ratio, 3)),
+        GridEntry(line.verdict, ("one and the same measurement",) if line.pair.is_same else ()),
     ]
 
 
@@ -154,7 +154,7 @@ def _outcomes(changed: Sequence[Pair]) -> Grid:
         columns=[("Left",), ("Right",)],
         entries=[
             [
-                Entry(outcome, tuple(dict.fromkeys(run.result.reason for run in runs if run.result.reason)))
+                GridEntry(outcome, tuple(dict.fromkeys(run.result.reason for run in runs if run.result.reason)))
                 for outcome, runs in zip(pair.outcomes, _runs(pair), strict=True)
             ]
             for pair in changed
@@ -172,7 +172,11 @@ def _fields(title: str, found: Sequence[Difference], compared: Compared) -> Grid
         rows=[(difference.field,) for difference in found],
         columns=[("Left",), ("Right",), ("Cells",)],
         entries=[
-            [Entry(difference.left), Entry(difference.right), Entry(_named(difference.ids, len(compared.pairs)))]
+            [
+                GridEntry(difference.left),
+                GridEntry(difference.right),
+                GridEntry(_named(difference.ids, len(compared.pairs))),
+            ]
             for difference in found
         ],
         alignment="left",
@@ -194,7 +198,7 @@ def _cell_name(pair: Pair) -> str:
     return pair.left_id if pair.left_id == pair.right_id else f"{pair.left_id} ({pair.right_id.split('/')[1]})"
 
 
-def _runs(pair: Pair) -> tuple[Sequence[Measurement], Sequence[Measurement]]:
+def _runs(pair: Pair) -> tuple[Sequence[MeasuredRun], Sequence[MeasuredRun]]:
     return pair.left, pair.right
 
 
@@ -216,7 +220,7 @@ def _scaled(number: Number, unit: tuple[str, float]) -> str:
     return f"{_shown(Number(*(factor * end for end in (number.value, number.low, number.high))))} {name}".rstrip()
 
 
-def _unit_of(line: Line) -> tuple[str, float]:
+def _unit_of(line: ComparedNumber) -> tuple[str, float]:
     """Unit and factor in which both sides are shown."""
     if not line.quantity.endswith("_s") or line.quantity.endswith("_per_s"):
         return "", 1.0
@@ -224,7 +228,7 @@ def _unit_of(line: Line) -> tuple[str, float]:
     return next((unit for unit in units if line.left.value * unit[1] < 1e3), units[-1])
 
 
-def _csv_line(line: Line) -> dict[str, object]:
+def _csv_line(line: ComparedNumber) -> dict[str, object]:
     numbers = {"left": line.left, "right": line.right, "ratio": line.ratio}
     ends = {
         f"{name}{end}": value

@@ -9,7 +9,7 @@ import scipy
 
 from dissect.base.outcome import Status
 from dissect.cells.cell_id import CellId
-from dissect.present.compare.readings import Measurement, Reading
+from dissect.present.compare.readings import MeasuredRun, RunNumber
 from dissect.present.compare.sides import Side
 from dissect.statistics.comparison import Sample, hull, p_difference, p_equivalence
 from dissect.statistics.numbers import Number, ratio
@@ -18,7 +18,7 @@ LEVEL = 0.05
 """Share of false ones among all differences that are called, and among all that are called none."""
 
 
-class Verdict(StrEnum):
+class PairVerdict(StrEnum):
     """What became of the right side against the left one."""
 
     FASTER = "faster"
@@ -34,8 +34,8 @@ class Pair:
 
     left_id: str
     right_id: str
-    left: Sequence[Measurement]
-    right: Sequence[Measurement]
+    left: Sequence[MeasuredRun]
+    right: Sequence[MeasuredRun]
 
     @property
     def is_same(self) -> bool:
@@ -49,7 +49,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Line:
+class ComparedNumber:
     """One number of one pair."""
 
     pair: Pair
@@ -59,7 +59,7 @@ class Line:
     right: Number
     ratio: Number
     """Right over left."""
-    verdict: Verdict
+    verdict: PairVerdict
     chances: tuple[float, float] | None
     """Adjusted bounds on the chance of such samples without a difference, and with one; None where untested."""
     spreads: tuple[float | None, float | None]
@@ -74,7 +74,7 @@ class Compared:
     right: Side
     margin: float
     pairs: Sequence[Pair]
-    lines: Sequence[Line]
+    lines: Sequence[ComparedNumber]
     only_left: Sequence[str]
     only_right: Sequence[str]
 
@@ -89,8 +89,8 @@ class _Both:
     """The readings of one number on both sides."""
 
     pair: Pair
-    left: Sequence[Reading]
-    right: Sequence[Reading]
+    left: Sequence[RunNumber]
+    right: Sequence[RunNumber]
 
     @property
     def samples(self) -> tuple[list[Sample], list[Sample]] | None:
@@ -117,7 +117,7 @@ def compare(left: Side, right: Side, margin: float) -> Compared:
     return Compared(left, right, margin, pairs, lines, only_left, _alone(right, {p.right_id for p in pairs}, left))
 
 
-def outcome_of(runs: Iterable[Measurement]) -> str:
+def outcome_of(runs: Iterable[MeasuredRun]) -> str:
     """Such as ``ok`` or ``oom (backward)``; of runs that ended differently all."""
     ends = [f"{run.result.status}" + (f" ({run.result.phase})" if run.result.phase else "") for run in runs]
     return ", ".join(dict.fromkeys(ends))
@@ -152,28 +152,30 @@ def _readings(pair: Pair) -> Iterator[_Both]:
                 yield _Both(pair, [run.readings[name] for run in left], [run.readings[name] for run in right])
 
 
-def _line(both: _Both, chances: Sequence[float] | None) -> Line:
+def _line(both: _Both, chances: Sequence[float] | None) -> ComparedNumber:
     left, right = (_number(readings) for readings in (both.left, both.right))
     first = both.left[0]
     found = ratio(right, left)
     verdict = _verdict(both, found.value, chances)
     spreads = _spread(both.left), _spread(both.right)
     adjusted_chances = (chances[0], chances[1]) if chances else None
-    return Line(both.pair, first.point, first.quantity, left, right, found, verdict, adjusted_chances, spreads)
+    return ComparedNumber(
+        both.pair, first.point, first.quantity, left, right, found, verdict, adjusted_chances, spreads
+    )
 
 
-def _verdict(both: _Both, ratio: float, chances: Sequence[float] | None) -> Verdict:
+def _verdict(both: _Both, ratio: float, chances: Sequence[float] | None) -> PairVerdict:
     if both.pair.is_same:
-        return Verdict.NONE
+        return PairVerdict.NONE
     if chances is None:
-        return Verdict.UNTESTED
+        return PairVerdict.UNTESTED
     if chances[0] <= LEVEL:
         higher = both.left[0].better == "higher"
-        return Verdict.FASTER if (ratio > 1) == higher else Verdict.SLOWER
-    return Verdict.NONE if chances[1] <= LEVEL else Verdict.UNCLEAR
+        return PairVerdict.FASTER if (ratio > 1) == higher else PairVerdict.SLOWER
+    return PairVerdict.NONE if chances[1] <= LEVEL else PairVerdict.UNCLEAR
 
 
-def _number(readings: Sequence[Reading]) -> Number:
+def _number(readings: Sequence[RunNumber]) -> Number:
     """The mean over the runs, with the interval that encloses those of all."""
     value = fmean(reading.value for reading in readings)
     samples = [reading.sample for reading in readings if reading.sample]
@@ -183,6 +185,6 @@ def _number(readings: Sequence[Reading]) -> Number:
     return Number(value, min(values), max(values))
 
 
-def _spread(readings: Sequence[Reading]) -> float | None:
+def _spread(readings: Sequence[RunNumber]) -> float | None:
     values = [reading.value for reading in readings]
     return max(values) / min(values) - 1 if len(values) > 1 else None

@@ -27,7 +27,7 @@ SERVING: tuple[tuple[str, str, float], ...] = (
 
 
 @dataclass(frozen=True)
-class Reading:
+class RunNumber:
     """One number of one run."""
 
     quantity: str
@@ -40,23 +40,23 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Measurement:
+class MeasuredRun:
     """One run of one cell."""
 
     id: str
     result: Result
-    readings: Mapping[tuple[str, str], Reading] = field(default_factory=dict)
+    readings: Mapping[tuple[str, str], RunNumber] = field(default_factory=dict)
     """By point and quantity."""
 
 
-def measurement(cell_id: str, result: Result, steps: bytes | None) -> Measurement:
+def run_of(cell_id: str, result: Result, steps: bytes | None) -> MeasuredRun:
     """A run from its result and its ``steps.jsonl``; without that file numbers lack their samples."""
     lines = [json.loads(line) for line in (steps or b"").splitlines()]
     readings = _readings(result, lines)
-    return Measurement(cell_id, result, {(reading.point, reading.quantity): reading for reading in readings})
+    return MeasuredRun(cell_id, result, {(reading.point, reading.quantity): reading for reading in readings})
 
 
-def _readings(result: Result, steps: list[dict[str, Any]]) -> Iterator[Reading]:
+def _readings(result: Result, steps: list[dict[str, Any]]) -> Iterator[RunNumber]:
     metrics = result.metrics
     if isinstance(metrics, ProfileMetrics):
         metrics = metrics.training
@@ -68,29 +68,29 @@ def _readings(result: Result, steps: list[dict[str, Any]]) -> Iterator[Reading]:
         yield from _operator(metrics.model_dump(mode="json")["points"], steps)
 
 
-def _training(metrics: TrainingMetrics, steps: list[dict[str, Any]]) -> Iterator[Reading]:
+def _training(metrics: TrainingMetrics, steps: list[dict[str, Any]]) -> Iterator[RunNumber]:
     tokens = metrics.tokens_per_step
     rates = [tokens / max(step["seconds"]) for step in steps if step["part"] == "measured"]
-    yield Reading("tokens_per_s", "higher", metrics.tokens_per_s.median, _sample(rates))
+    yield RunNumber("tokens_per_s", "higher", metrics.tokens_per_s.median, _sample(rates))
     if metrics.nvml_peak_memory_bytes:
-        yield Reading("nvml_peak_memory_gib", "lower", metrics.nvml_peak_memory_bytes / GIB)
-    yield Reading("peak_memory_gib", "lower", metrics.peak_memory_bytes / GIB)
+        yield RunNumber("nvml_peak_memory_gib", "lower", metrics.nvml_peak_memory_bytes / GIB)
+    yield RunNumber("peak_memory_gib", "lower", metrics.peak_memory_bytes / GIB)
     if metrics.energy_per_step_j:
-        yield Reading("tokens_per_joule", "higher", tokens / metrics.energy_per_step_j)
+        yield RunNumber("tokens_per_joule", "higher", tokens / metrics.energy_per_step_j)
 
 
-def _serving(metrics: ServingMetrics) -> Iterator[Reading]:
+def _serving(metrics: ServingMetrics) -> Iterator[RunNumber]:
     for quantity, name, share in SERVING:
         if samples := getattr(metrics.samples, name):
             ordered = tuple(sorted(samples))
-            yield Reading(quantity, "lower", quantile(ordered, share), Sample(ordered, share))
-    yield Reading("output_tokens_per_s", "higher", metrics.completion_tokens / metrics.duration_s)
-    yield Reading("server_memory_gib", "lower", metrics.server_memory_bytes / GIB)
+            yield RunNumber(quantity, "lower", quantile(ordered, share), Sample(ordered, share))
+    yield RunNumber("output_tokens_per_s", "higher", metrics.completion_tokens / metrics.duration_s)
+    yield RunNumber("server_memory_gib", "lower", metrics.server_memory_bytes / GIB)
     if metrics.energy_j:
-        yield Reading("tokens_per_joule_served", "higher", metrics.completion_tokens / metrics.energy_j)
+        yield RunNumber("tokens_per_joule_served", "higher", metrics.completion_tokens / metrics.energy_j)
 
 
-def _operator(points: list[dict[str, Any]], steps: list[dict[str, Any]]) -> Iterator[Reading]:
+def _operator(points: list[dict[str, Any]], steps: list[dict[str, Any]]) -> Iterator[RunNumber]:
     samples: dict[str, list[float]] = {}
     for step in steps:
         samples.setdefault(_point(step), []).append(max(step["seconds"]))
@@ -98,7 +98,7 @@ def _operator(points: list[dict[str, Any]], steps: list[dict[str, Any]]) -> Iter
         if point["timing"]:
             label = _point(point)
             median = point["timing"]["call_time_s"]["median"]
-            yield Reading("call_time_s", "lower", median, _sample(samples.get(label, [])), label)
+            yield RunNumber("call_time_s", "lower", median, _sample(samples.get(label, [])), label)
 
 
 def _point(record: Mapping[str, Any]) -> str:

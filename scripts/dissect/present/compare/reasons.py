@@ -6,7 +6,7 @@ from typing import Any
 
 from dissect.metrics.training import TrainingMetrics
 from dissect.present.compare.pairs import Pair
-from dissect.present.compare.readings import Measurement
+from dissect.present.compare.readings import MeasuredRun
 from dissect.results.result import Gpu, Provenance
 
 TOLERANCE = 0.02
@@ -53,7 +53,7 @@ def differences(pairs: Sequence[Pair]) -> list[Difference]:
     return sorted(listed, key=lambda difference: (-len(difference.ids), difference.field))
 
 
-def _fields(runs: Sequence[Measurement]) -> Fields:
+def _fields(runs: Sequence[MeasuredRun]) -> Fields:
     """Of the first run; repeated measurements of one side are of one machine."""
     result = runs[0].result
     fields = dict(_flat("spec", result.spec.model_dump(mode="json")))

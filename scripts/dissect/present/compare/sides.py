@@ -14,7 +14,7 @@ from dissect.cells.study import published_paths
 from dissect.config.catalog import Catalog
 from dissect.config.errors import ConfigError, listed, unknown
 from dissect.config.question import OneOrMore, names
-from dissect.present.compare.readings import Measurement, measurement
+from dissect.present.compare.readings import MeasuredRun, run_of
 from dissect.results.exchange import Shared, read_export, read_unpacked
 from dissect.results.store import STORE_DIR, Store
 
@@ -27,7 +27,7 @@ class Side:
 
     name: str
     """As a folder may be called."""
-    cells: Mapping[str, list[Measurement]]
+    cells: Mapping[str, list[MeasuredRun]]
     """Id -> its runs, several where several sources have it."""
 
     @property
@@ -47,14 +47,12 @@ def read_side(key: str, given: OneOrMore, catalog: Catalog, project: Path, comma
     if not names(given):
         raise ConfigError(f"{where}: found nothing, expected {_expected(project)}")
     glob = parse_glob(catalog.root.select, catalog, "--config select") if catalog.root.select else None
-    cells: dict[str, list[Measurement]] = {}
+    cells: dict[str, list[MeasuredRun]] = {}
     for source in names(given):
         platform, name = _split(source, catalog, where)
         for cell_id, shared in _source(name, project, command_line, where):
             if platform in (None, CellId.parse(cell_id).platform) and (glob is None or glob.matches(cell_id)):
-                cells.setdefault(cell_id, []).append(
-                    measurement(cell_id, shared.result, shared.files.get("steps.jsonl"))
-                )
+                cells.setdefault(cell_id, []).append(run_of(cell_id, shared.result, shared.files.get("steps.jsonl")))
     if not cells:
         raise ConfigError(f"{where}: found no finished cell in '{' '.join(names(given))}'{_that_matches(glob)}")
     return Side(_folder_name(names(given)), cells)

@@ -38,7 +38,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Measurement:
+class ShownMeasurement:
     """One result of the cell."""
 
     platform: str
@@ -62,7 +62,7 @@ class CellPage:
     key: str
     id: str
     title: str
-    measurements: Sequence[Measurement]
+    measurements: Sequence[ShownMeasurement]
     items: Sequence[Item]
     """Where it stands."""
     spec: Sequence[tuple[str, str]]
@@ -115,12 +115,12 @@ def tail(path: Path) -> str:
     return _UNPRINTABLE.sub("\ufffd", "\n".join(lines[-TAIL_LINES:])).strip("\n")
 
 
-def _measurement(record: Record, project: Path) -> Measurement:
+def _measurement(record: Record, project: Path) -> ShownMeasurement:
     result = record.result
     assert result is not None
     reference = record.cell.reference
     folder = project / (f"{REFERENCES_DIR}/{reference}/cells" if reference else STORE_DIR) / result.key
-    return Measurement(
+    return ShownMeasurement(
         platform=record.platform.label,
         reference=record.cell.reference,
         outcome=f"{result.status}" + (f" in {result.phase}" if result.phase else ""),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dissect.base.outcome import Status
 from dissect.cells.cell_id import NO_NAME
-from dissect.present.tables.grid import Entry, Footnotes, Grid, Origin, letter
+from dissect.present.tables.grid import Footnotes, Grid, GridEntry, Origin, letter
 from dissect.present.tables.marks import NOT_AVAILABLE, short_mark
 
 IDS = ("stage", "platform", "model", "framework", "method")
@@ -16,7 +16,7 @@ _NOT_MEASURED_BY = "system"
 
 
 @dataclass(frozen=True)
-class Place:
+class GridPlace:
     """One ``td``."""
 
     text: str
@@ -35,11 +35,11 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Line:
+class GridLine:
     """One ``tr``."""
 
     labels: Sequence[str]
-    places: Sequence[Place]
+    places: Sequence[GridPlace]
     ids: Mapping[str, str]
 
 
@@ -54,7 +54,7 @@ class GridTable:
     row_names: Sequence[str]
     headers: Sequence[Sequence[tuple[str, int]]]
     """Per level, outermost first: text and how many columns it spans."""
-    lines: Sequence[Line]
+    lines: Sequence[GridLine]
     ids: Mapping[str, str]
     numeric: bool
     footnotes: Sequence[tuple[str, str]]
@@ -96,20 +96,22 @@ def shared(origins: Iterable[Origin | None]) -> dict[str, str]:
     return {name: value for name, value in first.items() if all(ids.get(name) == value for ids in each)}
 
 
-def _line(labels: Sequence[str], entries: Sequence[Entry], above: Mapping[str, str], footnotes: Footnotes) -> Line:
+def _line(
+    labels: Sequence[str], entries: Sequence[GridEntry], above: Mapping[str, str], footnotes: Footnotes
+) -> GridLine:
     here = shared(entry.origin for entry in entries)
     known = {**above, **here}
     own = {name: value for name, value in here.items() if name not in above}
-    return Line(labels, [_place(entry, known, footnotes) for entry in entries], own)
+    return GridLine(labels, [_place(entry, known, footnotes) for entry in entries], own)
 
 
-def _place(entry: Entry, known: Mapping[str, str], footnotes: Footnotes) -> Place:
+def _place(entry: GridEntry, known: Mapping[str, str], footnotes: Footnotes) -> GridPlace:
     origin = entry.origin
     ids = {name: value for name, value in ids_of(origin).items() if name not in known} if origin else {}
     text, bracket, interval = entry.text.partition(" [") if entry.value is not None else (entry.text, "", "")
     # The reason of an outcome is said at the place itself.
     notes = () if origin and origin.reason else entry.notes
-    return Place(
+    return GridPlace(
         text=text,
         interval=bracket + interval,
         marks=footnotes.letters(notes),
@@ -121,7 +123,7 @@ def _place(entry: Entry, known: Mapping[str, str], footnotes: Footnotes) -> Plac
     )
 
 
-def _kind(entry: Entry) -> str:
+def _kind(entry: GridEntry) -> str:
     if entry.origin is None:
         return "gap"
     if entry.text.startswith(short_mark(Status.OOM)):

@@ -16,7 +16,7 @@ from dissect.present.report.charts.build import charts
 from dissect.present.report.charts.chart import Chart
 from dissect.present.report.grid_table import IDS, GridTable, grid_table, ids_of
 from dissect.present.report.questions import embedded_candidates
-from dissect.present.report.side_by_side import Comparison, side_by_side
+from dissect.present.report.side_by_side import SideBySide, side_by_side
 from dissect.present.report.verdicts import PageClaim, read_claims
 from dissect.present.tables.columns import Record, status_of
 from dissect.present.tables.grid import Origin
@@ -89,7 +89,7 @@ class Page:
     sections: Sequence[Section]
     claims: Sequence[PageClaim]
     filters: Sequence[Filter]
-    side_by_side: Sequence[Comparison]
+    side_by_side: Sequence[SideBySide]
     facts: Mapping[str, str]
     """What stands at the top: how many cells there are and how they ended."""
     cells: Sequence[CellEntry]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dissect.metrics.operators import OperatorMetrics, Point
+from dissect.metrics.operators import OperatorMetrics, OperatorPoint
 from dissect.metrics.profile import ProfileMetrics
 from dissect.metrics.serving import RequestSamples, ServingMetrics
 from dissect.metrics.training import TrainingMetrics
@@ -91,7 +91,9 @@ def _sizes(lines: Sequence[Line], metrics: OperatorMetrics) -> str:
     return svg.svg(parts, WIDTH, f"{counts}, each size with its median and 95 % interval")
 
 
-def _strip(x: svg.Scale, y: svg.Scale, place: int, times: Sequence[float], point: Point | None) -> Iterator[str]:
+def _strip(
+    x: svg.Scale, y: svg.Scale, place: int, times: Sequence[float], point: OperatorPoint | None
+) -> Iterator[str]:
     """The samples of one size from left to right in the order of measuring."""
     yield svg.dots(((x(place + 0.15 + 0.7 * n / len(times)), y(time)) for n, time in enumerate(times)), svg.MARK)
     if point and point.timing:

@@ -16,7 +16,7 @@ Work = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SideBySide:
     """One stage on all platforms that did the same work."""
 
     name: str
@@ -47,13 +47,13 @@ _CAPTION = (
 )
 
 
-def side_by_side(laid: Iterable[tuple[Manifest, Sequence[Record]]]) -> list[Comparison]:
+def side_by_side(laid: Iterable[tuple[Manifest, Sequence[Record]]]) -> list[SideBySide]:
     """A comparison per stage in which at least two platforms did the same work."""
     manifests = list(laid)
     return [made for stage in _KINDS if (made := _comparison(stage, manifests))]
 
 
-def _comparison(stage: str, laid: Sequence[tuple[Manifest, Sequence[Record]]]) -> Comparison | None:
+def _comparison(stage: str, laid: Sequence[tuple[Manifest, Sequence[Record]]]) -> SideBySide | None:
     kind = _KINDS[stage]
     widest: dict[Work, dict[str, Record]] = {}
     for _, records in laid:
@@ -70,7 +70,7 @@ def _comparison(stage: str, laid: Sequence[tuple[Manifest, Sequence[Record]]]) -
     manifest = _manifest(stage, kind, records, [manifest for manifest, _ in laid])
     _, grids = lay_out(manifest, records)
     tables = [grid_table(grid, manifest.title) for grid in grids]
-    return Comparison(manifest.name, manifest.title, manifest.caption, tables)
+    return SideBySide(manifest.name, manifest.title, manifest.caption, tables)
 
 
 def _without_gpus(record: Record) -> Record:

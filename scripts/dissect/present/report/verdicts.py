@@ -12,7 +12,7 @@ _RANGE = re.compile(r"(Table|Figure)s? (\w+)(?: to (\w+))?")
 
 
 @dataclass(frozen=True)
-class Case:
+class ShownCase:
     """One check of a claim."""
 
     label: str
@@ -30,7 +30,7 @@ class Ruling:
     platform: str
     label: str
     verdict: str
-    cases: Sequence[Case]
+    cases: Sequence[ShownCase]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _claim(name: str, platforms: Mapping[str, list[dict[str, str]]], labels: Map
 
 def _ruling(platform: str, rows: Sequence[Mapping[str, str]], labels: Mapping[str, str]) -> Ruling:
     cases = [
-        Case(
+        ShownCase(
             label=row["case"], verdict=row["verdict"], numbers=row["numbers"], reason=row["reason"],
             flags=_split(row["flags"]), keys=_split(row["keys"]),
         )
@@ -90,9 +90,9 @@ def _ruling(platform: str, rows: Sequence[Mapping[str, str]], labels: Mapping[st
     return Ruling(platform, label, str(together([Verdict(case.verdict) for case in cases])), _gathered(cases))
 
 
-def _gathered(cases: Sequence[Case]) -> list[Case]:
+def _gathered(cases: Sequence[ShownCase]) -> list[ShownCase]:
     """Decided cases, then those that were not measured: one per reason, with the names of all that share it."""
-    gaps: dict[str, list[Case]] = {}
+    gaps: dict[str, list[ShownCase]] = {}
     for case in cases:
         if not case.numbers:
             gaps.setdefault(case.reason, []).append(case)

@@ -21,7 +21,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Entry:
+class GridEntry:
     """What stands in one place of a table, with the footnotes that belong to it."""
 
     text: str
@@ -44,7 +44,7 @@ class Grid:
     rows: list[tuple[str, ...]]
     columns: list[tuple[str, ...]]
     """Header of each column, outermost level first, all of the same depth."""
-    entries: list[list[Entry]]
+    entries: list[list[GridEntry]]
     """Row by row."""
     alignment: Literal["left", "right"] = "right"
     """Of the entries: numbers are read from the right."""

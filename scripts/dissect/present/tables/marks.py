@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from dissect.base.outcome import Flag, Status
-from dissect.present.tables.grid import Entry
+from dissect.present.tables.grid import GridEntry
 
 NOT_AVAILABLE = "n/a"
-UNPLANNED = Entry("not planned", ("not planned: the experiment has no such cell",))
-UNSHIPPED = Entry("not measured", ("not measured: the reference results have no such cell",))
+UNPLANNED = GridEntry("not planned", ("not planned: the experiment has no such cell",))
+UNSHIPPED = GridEntry("not measured", ("not measured: the reference results have no such cell",))
 
 
-def absent(platform: str) -> Entry:
+def absent(platform: str) -> GridEntry:
     """Where there is no cell at all; ``<platform>@<set>`` is one of a set of reference results."""
     return UNSHIPPED if "@" in platform else UNPLANNED
 
@@ -21,13 +21,13 @@ def short_mark(status: str) -> str:
     return "OOM" if status in (Status.OOM, Status.SKIPPED_OOM) else status
 
 
-def mark(row: Mapping[str, Any]) -> Entry:
+def mark(row: Mapping[str, Any]) -> GridEntry:
     """The outcome of a tidy row without numbers; its reason is the footnote unless the mark says it all."""
     status, phase = row["status"], row["phase"]
     where = "skipped" if status == Status.SKIPPED_OOM else phase
     text = short_mark(status) + (f" ({where})" if where else "")
     says_it_all = status == Status.OOM and phase
-    return Entry(text, () if says_it_all else (f"{text}: {row['reason'] or 'no reason recorded'}",))
+    return GridEntry(text, () if says_it_all else (f"{text}: {row['reason'] or 'no reason recorded'}",))
 
 
 def flag_notes(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,18 +8,18 @@ from dissect.base.outcome import Flag
 from dissect.cells.manifest import PlatformFacts
 from dissect.cells.spec import OperatorSpec
 from dissect.config.layout import ViewName
-from dissect.metrics.operators import AttentionPoint, CollectivePoint, GemmPoint, Point, Timing
+from dissect.metrics.operators import AttentionPoint, CollectivePoint, GemmPoint, OperatorPoint, Timing
 from dissect.present.tables.columns import Quantity, Record, Scalar
 from dissect.present.tables.view import Points, View
 from dissect.workloads.operator_arithmetic import attention_flops, bus_factor, gemm_bytes, gemm_flops
 
-P = TypeVar("P", bound=Point)
+P = TypeVar("P", bound=OperatorPoint)
 GB = 1e9
 _NO_PEAK = "no dense peak is declared for this platform and dtype"
 
 
 @dataclass(frozen=True)
-class Measured(Generic[P]):
+class MeasuredPoint(Generic[P]):
     """One size that has a number: what formulas read."""
 
     spec: OperatorSpec
@@ -44,14 +44,14 @@ class Measured(Generic[P]):
 def _points(axes_of: Callable[[Any], Mapping[str, Scalar]]) -> Points:
     """Rows of a cell: a size without a number shows its own outcome in place of the cell's."""
 
-    def points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], Measured[Any] | None]]:
+    def points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], MeasuredPoint[Any] | None]]:
         result = record.result
         if result is None or result.metrics is None or not isinstance(result.spec, OperatorSpec):
             return
         for point in getattr(result.metrics, "points", []):
             outcome = {"status": point.status.value, "phase": point.phase, "reason": point.reason}
             outcome["flags"] = ";".join(_flags(result.flags, point.timing))
-            measured = point.timing and Measured(result.spec, point, point.timing, record.platform)
+            measured = point.timing and MeasuredPoint(result.spec, point, point.timing, record.platform)
             yield {**axes_of(point), **outcome}, measured
 
     return points
@@ -66,15 +66,15 @@ def _flags(of_cell: list[Flag], timing: Timing | None) -> list[Flag]:
 _OF_A_NUMBER = (Flag.UNSTABLE, Flag.WARMUP_NOT_SETTLED, Flag.INTERVAL_NOT_REACHED)
 
 
-def _gemm_flops(m: Measured[GemmPoint]) -> int:
+def _gemm_flops(m: MeasuredPoint[GemmPoint]) -> int:
     return gemm_flops(m.point.m, m.point.n, m.point.k)
 
 
-def _gemm_bytes(m: Measured[GemmPoint]) -> int:
+def _gemm_bytes(m: MeasuredPoint[GemmPoint]) -> int:
     return gemm_bytes(m.point.m, m.point.n, m.point.k, m.spec.workload.dtype)
 
 
-def _attention_flops(m: Measured[AttentionPoint]) -> int:
+def _attention_flops(m: MeasuredPoint[AttentionPoint]) -> int:
     arch = m.spec.model
     if arch is None:
         raise ValueError("an attention cell has a model")
@@ -82,7 +82,7 @@ def _attention_flops(m: Measured[AttentionPoint]) -> int:
     return attention_flops(m.spec.workload.batch, heads, arch.head_size, m.point.sequence, m.point.direction)
 
 
-def _bus_bytes(m: Measured[CollectivePoint]) -> float:
+def _bus_bytes(m: MeasuredPoint[CollectivePoint]) -> float:
     return m.point.message_bytes * bus_factor(m.spec.operator, m.spec.hardware.n_gpus)
 
 

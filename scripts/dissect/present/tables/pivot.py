@@ -10,7 +10,7 @@ from dissect.base.outcome import Status
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import VIEW_AXES, Axis, TableLayout
 from dissect.present.tables.columns import Quantity
-from dissect.present.tables.grid import Entry, Grid, Origin
+from dissect.present.tables.grid import Grid, GridEntry, Origin
 from dissect.present.tables.labels import axis_label, axis_order, row_header
 from dissect.present.tables.marks import NOT_AVAILABLE, absent, flag_notes, mark, short_mark
 from dissect.present.tables.remarks import remarks
@@ -47,11 +47,11 @@ def _part(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> Grid:
     cells = _cells_by_place(manifest, axes, rows)
     row_places, column_places = _places(rows, layout.rows, order, below), _places(rows, columns, order, below)
 
-    def entries(place: Place) -> list[Entry]:
+    def entries(place: Place) -> list[GridEntry]:
         if row := _cell_at(cells, place, inner):
             return _entries(row, quantities)
         none = absent(str(dict(zip(axes, place, strict=True)).get("platform", rows[0]["platform"])))
-        return [none] + [Entry(none.text)] * (len(quantities) - 1)
+        return [none] + [GridEntry(none.text)] * (len(quantities) - 1)
 
     heading = ", ".join(axis_label(manifest, axis, rows[0][axis]) for axis in layout.split)
     return Grid(
@@ -116,10 +116,10 @@ def _cells_by_place(manifest: Manifest, axes: Sequence[Axis], rows: Sequence[Row
     return cells
 
 
-def _entries(row: Row, quantities: Sequence[Quantity]) -> list[Entry]:
+def _entries(row: Row, quantities: Sequence[Quantity]) -> list[GridEntry]:
     """What one cell shows: its numbers, or its outcome with the reason at the first and in short at the others."""
     if row["status"] != Status.OK:
-        entries = [mark(row)] + [Entry(short_mark(row["status"]))] * (len(quantities) - 1)
+        entries = [mark(row)] + [GridEntry(short_mark(row["status"]))] * (len(quantities) - 1)
     else:
         first, *others = (_number(row, quantity) for quantity in quantities)
         entries = [replace(first, notes=first.notes + flag_notes(row)), *others]
@@ -127,8 +127,8 @@ def _entries(row: Row, quantities: Sequence[Quantity]) -> list[Entry]:
     return [replace(entry, origin=Origin(**ids)) for entry in entries]
 
 
-def _number(row: Row, quantity: Quantity) -> Entry:
+def _number(row: Row, quantity: Quantity) -> GridEntry:
     if row[quantity.name] is None:
-        return Entry(NOT_AVAILABLE, (f"{NOT_AVAILABLE}: {quantity.absent}",))
+        return GridEntry(NOT_AVAILABLE, (f"{NOT_AVAILABLE}: {quantity.absent}",))
     ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.interval else []
-    return Entry(quantity.show(row[quantity.name], *ends), value=row[quantity.name])
+    return GridEntry(quantity.show(row[quantity.name], *ends), value=row[quantity.name])

@@ -9,7 +9,7 @@ import pandas as pd
 from dissect.cells.manifest import Fact, Manifest
 from dissect.metrics.inspection import InspectMetrics
 from dissect.present.tables.columns import GIB, Record, Scalar, metrics_of, status_of
-from dissect.present.tables.grid import Entry, Grid, Origin
+from dissect.present.tables.grid import Grid, GridEntry, Origin
 from dissect.present.tables.marks import NOT_AVAILABLE, mark
 from dissect.present.tables.tidy import plain_rows
 
@@ -89,7 +89,7 @@ def _row(manifest: Manifest, name: str, fact: str, record: Record | None) -> dic
     }
 
 
-def _pair(row: Mapping[str, Scalar], record: Record | None) -> list[Entry]:
+def _pair(row: Mapping[str, Scalar], record: Record | None) -> list[GridEntry]:
     """What is declared, and what was detected."""
     entries = [_declared_entry(row), _detected(row, record)]
     if record is None:
@@ -100,20 +100,20 @@ def _pair(row: Mapping[str, Scalar], record: Record | None) -> list[Entry]:
     return [replace(entry, origin=origin) for entry in entries]
 
 
-def _declared_entry(row: Mapping[str, Scalar]) -> Entry:
-    return Entry(str(row["declared"] or "not declared"))
+def _declared_entry(row: Mapping[str, Scalar]) -> GridEntry:
+    return GridEntry(str(row["declared"] or "not declared"))
 
 
-def _detected(row: Mapping[str, Scalar], record: Record | None) -> Entry:
+def _detected(row: Mapping[str, Scalar], record: Record | None) -> GridEntry:
     if record is None:
-        return Entry("not measured", (NOT_MEASURED,))
+        return GridEntry("not measured", (NOT_MEASURED,))
     if _inspected(record) is None:
         return mark({"status": status_of(record), "phase": _phase(record), "reason": row["source"]})
     if row["detected"] is None:
-        return Entry(
+        return GridEntry(
             NOT_AVAILABLE, (f"{NOT_AVAILABLE}: {row['source'] if row['source'] != record.cell.path else UNDETECTABLE}",)
         )
-    return Entry(f"{row['detected']} (differs)" if row["agrees"] == "no" else str(row["detected"]))
+    return GridEntry(f"{row['detected']} (differs)" if row["agrees"] == "no" else str(row["detected"]))
 
 
 def _inspected(record: Record | None) -> InspectMetrics | None:

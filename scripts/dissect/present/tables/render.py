@@ -7,7 +7,7 @@ from html import escape as escape_html
 
 import pandas as pd
 
-from dissect.present.tables.grid import Entry, Footnotes, Grid, letter
+from dissect.present.tables.grid import Footnotes, Grid, GridEntry, letter
 
 LATEX_HEAD = "% Needs \\usepackage{booktabs,graphicx}. Written by scripts/write_table.py: edits are lost.\n"
 HTML_HEAD = """<!DOCTYPE html>
@@ -104,7 +104,7 @@ def _latex_part(grid: Grid) -> str:
 def _frame(grid: Grid, footnotes: Footnotes, escape: Callable[[str], str], superscript: str) -> pd.DataFrame:
     """The grid as escaped strings; the labels of rows are its first columns."""
 
-    def text(entry: Entry) -> str:
+    def text(entry: GridEntry) -> str:
         marks = footnotes.letters(entry.notes)
         return escape(entry.text) + (superscript.format(marks) if marks else "")
 

@@ -16,7 +16,7 @@ _NOT_STREAMED = "answers came whole"
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredServing:
     """A serving cell that ended ``ok``: what formulas read."""
 
     spec: ServeSpec
@@ -49,10 +49,10 @@ class Measured:
         return other.output_tokens_per_s / self.per_second(metrics.completion_tokens) - 1 if other else None
 
 
-def _points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], Measured]]:
+def _points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], MeasuredServing]]:
     metrics = metrics_of(record, ServingMetrics)
     if record.result and metrics and isinstance(record.result.spec, ServeSpec):
-        yield {}, Measured(record.result.spec, metrics, record.slo)
+        yield {}, MeasuredServing(record.result.spec, metrics, record.slo)
 
 
 def _requests(record: Record) -> Iterator[tuple[Mapping[str, Scalar], Mapping[str, float]]]:
@@ -62,17 +62,17 @@ def _requests(record: Record) -> Iterator[tuple[Mapping[str, Scalar], Mapping[st
         yield {"request": request + 1}, {name: values[request] for name, values in named.items() if values}
 
 
-def _mean(name: str, measured: Measured) -> float | None:
+def _mean(name: str, measured: MeasuredServing) -> float | None:
     samples = measured.ordered.get(name)
     return fmean(samples) if samples else None
 
 
-def _at(name: str, share: float, measured: Measured) -> float | None:
+def _at(name: str, share: float, measured: MeasuredServing) -> float | None:
     samples = measured.ordered.get(name)
     return quantile(samples, share) if samples else None
 
 
-def _around(name: str, share: float, measured: Measured) -> tuple[float | None, float | None]:
+def _around(name: str, share: float, measured: MeasuredServing) -> tuple[float | None, float | None]:
     samples = measured.ordered.get(name)
     return quantile_interval(samples, share) if samples else (None, None)
 
@@ -92,7 +92,7 @@ def _distribution(kind: str) -> Iterator[Quantity]:
     names: Sequence[ServingQuantity] = [name for name in _NAMES if name.rsplit("_", 2)[0] == kind]
     for name in names:
         part = name.rsplit("_", 2)[1]
-        value: Callable[[Measured], Scalar]
+        value: Callable[[MeasuredServing], Scalar]
         if part == "mean":
             title, value, interval = f"Mean {header}", partial(_mean, f"{kind}_s"), None
         else:

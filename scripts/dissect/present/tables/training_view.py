@@ -11,7 +11,7 @@ from dissect.present.tables.view import View
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredTraining:
     """A training cell that ended ``ok``: what formulas read."""
 
     spec: TrainingSpec
@@ -25,7 +25,7 @@ class Measured:
         return peak * self.spec.hardware.n_gpus if peak else None
 
 
-def _share_of_peak(flops_per_step: int, measured: Measured) -> float | None:
+def _share_of_peak(flops_per_step: int, measured: MeasuredTraining) -> float | None:
     peak = measured.peak_flops
     return flops_per_step / (measured.metrics.step_time_s.median * peak) if peak else None
 
@@ -34,10 +34,10 @@ def _gib(size: int | None) -> float | None:
     return None if size is None else size / GIB
 
 
-def _points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], Measured]]:
+def _points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], MeasuredTraining]]:
     metrics = metrics_of(record, TrainingMetrics)
     if record.result and metrics and isinstance(record.result.spec, TrainingSpec):
-        yield {}, Measured(record.result.spec, metrics, record.platform)
+        yield {}, MeasuredTraining(record.result.spec, metrics, record.platform)
 
 
 def _metric(record: Record, name: str) -> Scalar:

@@ -7,19 +7,19 @@ from pydantic import PositiveInt
 
 from dissect.base.model import Model
 from dissect.base.outcome import Flag, Phase, Status
-from dissect.metrics.operators import OperatorMetrics, Point, Timing, timings
+from dissect.metrics.operators import OperatorMetrics, OperatorPoint, Timing, timings
 from dissect.ranks.messages import RankReport
 from dissect.ranks.reports import slowest
 from dissect.statistics.step_times import UNSTABLE_CV, coefficient_of_variation, estimate
 
-P = TypeVar("P", bound=Point)
+P = TypeVar("P", bound=OperatorPoint)
 
 
 class PointReport(Model):
     """How one size fared on one rank."""
 
     facts: dict[str, Any]
-    """What tells the point apart: fields of the family's ``Point``."""
+    """What tells the point apart: fields of the family's ``OperatorPoint``."""
     status: Status
     phase: Phase | None = None
     reason: str | None = None

@@ -26,7 +26,7 @@ from dissect.stages.profile.kernel_names import (
     phase_of,
     region_of,
 )
-from dissect.stages.profile.trace import OPERATOR, RANGE, Node, Trace
+from dissect.stages.profile.trace import OPERATOR, RANGE, HostEvent, Trace
 
 _AUTOGRAD = "autograd::engine::evaluate_function: "
 """Prefix of the operator that autograd records around each node of the backward graph."""
@@ -38,7 +38,7 @@ _COLLECTIVES = ("c10d::", "record_param_comms", "nccl:", "gloo:")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Attribution:
     """Where work belongs."""
 
     part: str
@@ -48,7 +48,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class DeviceWork:
     """One kernel, or (on ``cpu``) one operator with the time in which no other operator ran within it."""
 
     name: str
@@ -56,7 +56,7 @@ class Work:
     """Microseconds."""
     step: int
     phase: Phase
-    place: Place
+    place: Attribution
     communication: bool
 
 
@@ -64,8 +64,8 @@ class Work:
 class Step:
     """One profiled step on the host: its range, and those of its phases in order."""
 
-    span: Node
-    phases: tuple[tuple[Phase, Node], ...]
+    span: HostEvent
+    phases: tuple[tuple[Phase, HostEvent], ...]
 
     def phase_at(self, time: float) -> Phase:
         """The phase that the host was in; before the first it is the first."""
@@ -88,7 +88,7 @@ def steps_of(trace: Trace) -> list[Step]:
     ]
 
 
-def attribute(trace: Trace, source: Source) -> list[Work]:
+def attribute(trace: Trace, source: Source) -> list[DeviceWork]:
     """All device work of the profiled steps, each piece with where it belongs."""
     steps = steps_of(trace)
     starts = [step.span.start for step in steps]
@@ -100,9 +100,9 @@ def attribute(trace: Trace, source: Source) -> list[Work]:
         if index < 0 or at >= steps[index].span.end:
             continue
         phase = steps[index].phase_at(at)
-        place = _place(launch, phase, forward) if launch else Place(UNATTRIBUTED, _DIRECTION[phase])
+        place = _place(launch, phase, forward) if launch else Attribution(UNATTRIBUTED, _DIRECTION[phase])
         communication = collective or (launch is not None and is_communication(launch))
-        found.append(Work(name, pieces, index, phase, place, communication))
+        found.append(DeviceWork(name, pieces, index, phase, place, communication))
     return found
 
 
@@ -113,12 +113,12 @@ _DIRECTION: dict[Phase, Direction] = {
 }
 
 
-def is_communication(launch: Node) -> bool:
+def is_communication(launch: HostEvent) -> bool:
     """Whether it lies within an operator or range of torch.distributed."""
     return any(node.name.startswith(_COLLECTIVES) for node in launch.outward())
 
 
-def is_autograd_node(node: Node) -> bool:
+def is_autograd_node(node: HostEvent) -> bool:
     """Whether an operator is autograd's own bookkeeping around the operators of a backward node."""
     if node.name.startswith(_AUTOGRAD):
         return True
@@ -126,7 +126,7 @@ def is_autograd_node(node: Node) -> bool:
     return parent is not None and parent.name == _AUTOGRAD + node.name
 
 
-def _work(trace: Trace, source: Source) -> Iterator[tuple[str, Node | None, tuple[Interval, ...], bool]]:
+def _work(trace: Trace, source: Source) -> Iterator[tuple[str, HostEvent | None, tuple[Interval, ...], bool]]:
     """(name, launch, when, whether the profiler calls it a collective) of each kernel, or of each operator."""
     if source == "kernels":
         for kernel in trace.kernels:
@@ -139,23 +139,23 @@ def _work(trace: Trace, source: Source) -> Iterator[tuple[str, Node | None, tupl
             yield node.name, node, ((node.start, node.end),), True
 
 
-def _is_collective(node: Node) -> bool:
+def _is_collective(node: HostEvent) -> bool:
     return node.name.startswith(_COLLECTIVES)
 
 
-def _inner(node: Node) -> bool:
+def _inner(node: HostEvent) -> bool:
     """Whether it is part of the range of a collective, which counts as a whole."""
     return any(outer.category == RANGE and _is_collective(outer) for outer in node.outward())
 
 
-def _forward_operators(trace: Trace, steps: Sequence[Step]) -> dict[int, Node]:
+def _forward_operators(trace: Trace, steps: Sequence[Step]) -> dict[int, HostEvent]:
     """Sequence number -> the operator that made the node of autograd with this number.
 
     Numbers count per thread, so only the thread of the steps is asked. An operator that makes no node carries the
     number of the next that does: of several the last to start is the one.
     """
     thread = steps[0].span.thread
-    made: dict[int, Node] = {}
+    made: dict[int, HostEvent] = {}
     for node in trace.host:
         if node.category != OPERATOR or node.thread != thread:
             continue
@@ -165,28 +165,28 @@ def _forward_operators(trace: Trace, steps: Sequence[Step]) -> dict[int, Node]:
     return made
 
 
-def _enclosing_node(node: Node) -> Node | None:
+def _enclosing_node(node: HostEvent) -> HostEvent | None:
     return next((outer for outer in node.outward() if outer.name.startswith(_AUTOGRAD)), None)
 
 
-def _place(launch: Node, phase: Phase, forward: dict[int, Node]) -> Place:
+def _place(launch: HostEvent, phase: Phase, forward: dict[int, HostEvent]) -> Attribution:
     if phase is Phase.OPTIMIZER:
-        return Place(OPTIMIZER, "optimizer")
+        return Attribution(OPTIMIZER, "optimizer")
     node = _enclosing_node(launch)
     place = _region(launch, node)
     if node is None:
-        return Place(place.part, _DIRECTION[phase], place.groups)
+        return Attribution(place.part, _DIRECTION[phase], place.groups)
     if place.part != UNATTRIBUTED:
-        return Place(place.part, "recomputation", place.groups)
+        return Attribution(place.part, "recomputation", place.groups)
     if node.name == _AUTOGRAD + _ACCUMULATE:
-        return Place(GRADIENTS, "backward")
+        return Attribution(GRADIENTS, "backward")
     origin = forward.get(node.args.get("Sequence number", -1))
-    return replace(_region(origin, None), direction="backward") if origin else Place(UNATTRIBUTED, "backward")
+    return replace(_region(origin, None), direction="backward") if origin else Attribution(UNATTRIBUTED, "backward")
 
 
-def _region(node: Node, until: Node | None) -> Place:
+def _region(node: HostEvent, until: HostEvent | None) -> Attribution:
     """The part of the model by the ranges around a node, up to ``until``."""
-    regions: list[tuple[str, Node, Node]] = []
+    regions: list[tuple[str, HostEvent, HostEvent]] = []
     inner = node
     for outer in node.outward():
         if outer is until:
@@ -195,16 +195,16 @@ def _region(node: Node, until: Node | None) -> Place:
             regions.append((region, outer, inner))
         inner = outer
     if not regions:
-        return Place(UNATTRIBUTED, "forward")
+        return Attribution(UNATTRIBUTED, "forward")
     innermost, around, child = regions[0]
     names = [region for region, _, _ in regions]
     groups = [group for group in (DECODER_LAYER, ATTENTION) if group in names]
     if innermost == ATTENTION_FUNCTION:
-        return Place(_attention_part(around, child), "forward", (*groups, ATTENTION_CORE))
-    return Place(OWN_WORK.get(innermost, innermost), "forward", tuple(groups))
+        return Attribution(_attention_part(around, child), "forward", (*groups, ATTENTION_CORE))
+    return Attribution(OWN_WORK.get(innermost, innermost), "forward", tuple(groups))
 
 
-def _attention_part(around: Node, child: Node) -> str:
+def _attention_part(around: HostEvent, child: HostEvent) -> str:
     """By the order of the operators: two products with a softmax between them, or else a fused kernel."""
     products = [each.start for each in around.children if each.name == _PRODUCT]
     if len(products) != 2:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from dissect.base.outcome import InvalidMeasurement, Phase
 from dissect.metrics.profile import Dissection, Group, KernelSource, Part, PartTime, PhaseTimes
-from dissect.stages.profile.attribution import Step, Work, attribute, steps_of
+from dissect.stages.profile.attribution import DeviceWork, Step, attribute, steps_of
 from dissect.stages.profile.intervals import Interval, exclusive, intersection, length, union
 from dissect.stages.profile.kernel_names import UNATTRIBUTED
 from dissect.stages.profile.trace import Trace
@@ -22,14 +22,14 @@ class IncompleteProfileError(InvalidMeasurement):
 
 
 @dataclass(frozen=True)
-class Share:
+class TimedWork:
     """Work with the device time that is its own, in microseconds."""
 
-    work: Work
+    work: DeviceWork
     time: float
 
 
-def dissect(trace: Trace, source: KernelSource) -> tuple[Dissection, list[Share]]:
+def dissect(trace: Trace, source: KernelSource) -> tuple[Dissection, list[TimedWork]]:
     """The numbers of a trace and the work behind them; raises ``IncompleteProfileError`` if there is none."""
     steps = steps_of(trace)
     works = attribute(trace, source)
@@ -37,7 +37,7 @@ def dissect(trace: Trace, source: KernelSource) -> tuple[Dissection, list[Share]
         raise IncompleteProfileError(f"the trace of {len(steps)} steps has no {source}")
     compute = [work for work in works if not work.communication]
     times = exclusive([work.pieces for work in compute])
-    shares = [Share(work, time) for work, time in zip(compute, times, strict=True)]
+    shares = [TimedWork(work, time) for work, time in zip(compute, times, strict=True)]
     phases = [_phase_times(phase, steps, works, shares, source) for phase in PHASES]
     parts = _sums(shares, len(steps), lambda work: [work.place.part], get_args(Part))
     groups = _sums(shares, len(steps), lambda work: work.place.groups, get_args(Group))
@@ -49,7 +49,7 @@ def dissect(trace: Trace, source: KernelSource) -> tuple[Dissection, list[Share]
         attributed_share=1 - _total(parts, UNATTRIBUTED) / _total(parts),
         parts_deviation=max(_deviation(phase, parts) for phase in phases),
     )
-    shares += [Share(work, length(union(work.pieces))) for work in works if work.communication]
+    shares += [TimedWork(work, length(union(work.pieces))) for work in works if work.communication]
     return dissection, shares
 
 
@@ -67,7 +67,7 @@ def check_complete(dissection: Dissection) -> None:
         )
 
 
-def windows(step: Step, works: Sequence[Work], source: KernelSource) -> dict[Phase, Interval]:
+def windows(step: Step, works: Sequence[DeviceWork], source: KernelSource) -> dict[Phase, Interval]:
     """When the device was in each phase of a step, in microseconds; together they make the step.
 
     Operators run when the host says so. Kernels run later: a phase lasts until the last one launched in it has ended.
@@ -88,7 +88,7 @@ def windows(step: Step, works: Sequence[Work], source: KernelSource) -> dict[Pha
 
 
 def _phase_times(
-    phase: Phase, steps: Sequence[Step], works: Sequence[Work], shares: Sequence[Share], source: KernelSource
+    phase: Phase, steps: Sequence[Step], works: Sequence[DeviceWork], shares: Sequence[TimedWork], source: KernelSource
 ) -> PhaseTimes:
     """Mean over the steps."""
     overall = compute = overlapped = exposed = 0.0
@@ -114,12 +114,12 @@ def _phase_times(
     )
 
 
-def _running(works: Iterable[Work], window: Interval) -> list[Interval]:
+def _running(works: Iterable[DeviceWork], window: Interval) -> list[Interval]:
     return intersection(union(piece for work in works for piece in work.pieces), [window])
 
 
 def _sums(
-    shares: Sequence[Share], n_steps: int, names_of: Callable[[Work], Iterable[str]], order: Sequence[str]
+    shares: Sequence[TimedWork], n_steps: int, names_of: Callable[[DeviceWork], Iterable[str]], order: Sequence[str]
 ) -> list[PartTime]:
     """Time and calls by (name, direction, phase), in this order of names."""
     sums: dict[tuple[str, str, Phase], tuple[float, int]] = {}
@@ -151,7 +151,7 @@ def _deviation(phase: PhaseTimes, parts: Sequence[PartTime]) -> float:
     return abs(summed - phase.compute_s) / phase.compute_s if phase.compute_s else float(summed > 0)
 
 
-def kernel_table(shares: Sequence[Share]) -> list[dict[str, Any]]:
+def kernel_table(shares: Sequence[TimedWork]) -> list[dict[str, Any]]:
     """One row per kernel, part, direction and phase, over all profiled steps; the longest first."""
     sums: dict[Hashable, dict[str, Any]] = {}
     for share in shares:

@@ -24,7 +24,7 @@ Thread = tuple[Any, Any]
 
 
 @dataclass(eq=False, slots=True)
-class Node:
+class HostEvent:
     """One event of the host with what surrounds it; times in microseconds."""
 
     name: str
@@ -33,12 +33,12 @@ class Node:
     start: float
     end: float
     args: Mapping[str, Any]
-    parent: "Node | None" = None
-    children: "list[Node]" = field(default_factory=list)
+    parent: "HostEvent | None" = None
+    children: "list[HostEvent]" = field(default_factory=list)
 
-    def outward(self) -> "Iterator[Node]":
+    def outward(self) -> "Iterator[HostEvent]":
         """Itself, what it is in, what that is in, ..."""
-        node: Node | None = self
+        node: HostEvent | None = self
         while node is not None:
             yield node
             node = node.parent
@@ -56,7 +56,7 @@ class Kernel:
     name: str
     start: float
     end: float
-    launch: Node | None
+    launch: HostEvent | None
     collective: bool
     """Whether the profiler itself names the collective that it belongs to."""
 
@@ -65,7 +65,7 @@ class Kernel:
 class Trace:
     """Host events in the order of their start, and kernels."""
 
-    host: list[Node]
+    host: list[HostEvent]
     kernels: list[Kernel]
 
 
@@ -89,13 +89,13 @@ def parse_trace(events: Sequence[Mapping[str, Any]]) -> Trace:
     return Trace(host, kernels)
 
 
-def nest(nodes: list[Node]) -> list[Node]:
+def nest(nodes: list[HostEvent]) -> list[HostEvent]:
     """Give every node its parent: the innermost event of its thread that it lies in; sorted by start.
 
     An event that outlives the one that it started in (an asynchronous one) surrounds nothing.
     """
     nodes.sort(key=lambda node: (node.start, -node.end))
-    stacks: dict[Thread, list[Node]] = {}
+    stacks: dict[Thread, list[HostEvent]] = {}
     for node in nodes:
         stack = stacks.setdefault(node.thread, [])
         while stack and stack[-1].end <= node.start:
@@ -108,25 +108,29 @@ def nest(nodes: list[Node]) -> list[Node]:
     return nodes
 
 
-def _node(event: Mapping[str, Any]) -> Node:
+def _node(event: Mapping[str, Any]) -> HostEvent:
     start = float(event["ts"])
     thread = event.get("pid"), event.get("tid")
-    return Node(str(event["name"]), event["cat"], thread, start, start + float(event["dur"]), event.get("args", {}))
+    return HostEvent(
+        str(event["name"]), event["cat"], thread, start, start + float(event["dur"]), event.get("args", {})
+    )
 
 
-def _by_id(host: Sequence[Node], categories: Collection[str], name: str) -> dict[Any, Node]:
+def _by_id(host: Sequence[HostEvent], categories: Collection[str], name: str) -> dict[Any, HostEvent]:
     """The nodes that have this id, by it; 0 is none."""
     return {node.args[name]: node for node in host if node.category in categories and node.args.get(name)}
 
 
-def _kernel(event: Mapping[str, Any], by_correlation: Mapping[Any, Node], by_external: Mapping[Any, Node]) -> Kernel:
+def _kernel(
+    event: Mapping[str, Any], by_correlation: Mapping[Any, HostEvent], by_external: Mapping[Any, HostEvent]
+) -> Kernel:
     """By the correlation id; a launch that the profiler missed leaves the id of the operator."""
     args, start = event.get("args", {}), float(event["ts"])
     launch = by_correlation.get(args.get("correlation")) or by_external.get(args.get("External id"))
     return Kernel(str(event["name"]), start, start + float(event["dur"]), launch, "Collective name" in args)
 
 
-def _operators(node: Node) -> Iterator[Interval]:
+def _operators(node: HostEvent) -> Iterator[Interval]:
     """The outermost operators at or below a node."""
     if node.category == OPERATOR:
         yield node.start, node.end
