@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dissect.base.model import Model
+from dissect.base.units import GIB
 from dissect.cells.overriding import built
 from dissect.cells.runners import runners
 from dissect.cells.software import software_of
@@ -12,8 +13,6 @@ from dissect.config.catalog import Catalog
 from dissect.config.environment import Environment
 from dissect.config.overrides import given
 from dissect.config.platform import Platform
-
-GIB = 2**30
 
 
 def hardware_of(platform: Platform, name: str, n_gpus: int, changes: Mapping[str, Any]) -> Hardware:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from dissect.base.units import GIB
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
+from dissect.cells.cell_id import PARTS
 from dissect.cells.frameworks import state_bytes
 from dissect.cells.resources import resources_of
 from dissect.cells.spec import TrainingSpec
@@ -14,10 +16,9 @@ from dissect.config.platform import Platform
 from dissect.results.result import ResultError, read_result
 from dissect.results.store import Store
 
-IDS = ["stage", "platform", "model", "framework", "method", "workload"]
 REQUESTS = {"gpus": "gpu", "nodes": "nodes", "runtime_min": "runtime", "memory_mb": "mem_mb"}
 """Column -> what a batch system is asked for, per node (``cells/resources.py``)."""
-COLUMNS = [*IDS, "status", "reason", "wall_s", *REQUESTS, "key"]
+COLUMNS = [*PARTS, "status", "reason", "wall_s", *REQUESTS, "key"]
 TO_RUN = "to run"
 
 
@@ -53,7 +54,7 @@ def _times(plan: pd.DataFrame) -> list[str]:
 
 def _row(cell: Cell, store: Store, platform: Platform) -> dict[str, object]:
     status, reason, wall_s = _status(cell, store)
-    ids = {name: getattr(cell, name) for name in IDS}
+    ids = {name: getattr(cell, name) for name in PARTS}
     asked = resources_of(cell, platform) if cell.canonical else {}
     requests = {column: asked.get(name) for column, name in REQUESTS.items()}
     return {**ids, "status": status, "reason": reason, "wall_s": wall_s, **requests, "key": cell.key or ""}
@@ -71,5 +72,5 @@ def _status(cell: Cell, store: Store) -> tuple[str, str, float | None]:
                 return "broken", str(error), None
     spec = parse_spec(cell.canonical)
     if isinstance(spec, TrainingSpec) and (needed := state_bytes(spec)) > spec.hardware.device_memory_bytes:
-        return "will not fit", f"{cell.model} {cell.method}: states alone take {needed / 2**30:.0f} GiB per GPU", None
+        return "will not fit", f"{cell.model} {cell.method}: states alone take {needed / GIB:.0f} GiB per GPU", None
     return TO_RUN, "", None

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dissect.base.units import GIB
 from dissect.metrics.operators import AttentionMetrics, CollectiveMetrics, GemmMetrics, MemcpyMetrics
 from dissect.metrics.profile import ProfileMetrics
 from dissect.metrics.serving import ServingMetrics
@@ -13,7 +14,6 @@ from dissect.results.result import Result
 from dissect.statistics.comparison import Sample
 from dissect.statistics.quantiles import quantile
 
-GIB = 2**30
 OPERATOR_METRICS = (AttentionMetrics, CollectiveMetrics, GemmMetrics, MemcpyMetrics)
 NOT_A_POINT = ("step", "seconds", "status", "phase", "reason", "timing", "message_bytes")
 SERVING: tuple[tuple[str, str, float], ...] = (

@@ -14,8 +14,6 @@ from dissect.config.layout import QuantityName, Slo
 from dissect.results.result import Gpu, Result
 from dissect.statistics.numbers import significant_decimals
 
-GIB = 2**30
-
 Scalar = str | int | float | bool | None
 M = TypeVar("M", bound=Model)
 

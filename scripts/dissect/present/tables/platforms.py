@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from dissect.base.units import GIB
 from dissect.cells.manifest import Fact, Manifest
 from dissect.metrics.inspection import InspectMetrics
-from dissect.present.tables.columns import GIB, Record, Scalar, metrics_of, status_of
+from dissect.present.tables.columns import Record, Scalar, metrics_of, status_of
 from dissect.present.tables.grid import Grid, GridEntry, Origin
 from dissect.present.tables.marks import NOT_AVAILABLE, mark
 from dissect.present.tables.tidy import plain_rows

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from statistics import fmean
 
+from dissect.base.units import GIB
 from dissect.cells.spec import ServeSpec
 from dissect.config.layout import ServingQuantity, Slo
 from dissect.metrics.serving import RequestSamples, ServingMetrics
-from dissect.present.tables.columns import GIB, Column, Quantity, Record, Scalar, metrics_of
+from dissect.present.tables.columns import Column, Quantity, Record, Scalar, metrics_of
 from dissect.present.tables.view import View
 from dissect.statistics.quantiles import quantile, quantile_interval
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dissect.base.units import GIB
 from dissect.cells.manifest import PlatformFacts
 from dissect.cells.spec import TrainingSpec
 from dissect.metrics.training import TrainingMetrics
-from dissect.present.tables.columns import GIB, Column, Quantity, Record, Scalar, metrics_of
+from dissect.present.tables.columns import Column, Quantity, Record, Scalar, metrics_of
 from dissect.present.tables.view import View
 
 
