@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import pytest
 
 from dissect.cells.any_spec import parse_spec
-from dissect.cells.cell import Cell
+from dissect.cells.cell import Cell, published_id
 from dissect.cells.spec import TrainingSpec
 from dissect.cells.study import Study, load_study
 from dissect.config.adapters.lora import Lora
@@ -170,6 +170,7 @@ def test_tables_share_what_is_the_same(project: Path) -> None:
     made = study(project, platforms=["a800"], suite="full")
     shared = "pretrain/a800/llama2-7b/deepspeed/Naive/s350-b1-n8"
     assert cell(made, "table_II", shared).path == cell(made, "table_III", shared).path
+    assert all(published_id(path) == one.id for path, one in made.by_path.items())
 
 
 def test_inheritance_lays_keys_over_the_parent(project: Path) -> None:

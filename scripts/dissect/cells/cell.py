@@ -44,6 +44,11 @@ class Cell:
         return f"{CELLS_DIR}/{self.id}/{self.key}.json" if self.key else None
 
 
+def published_id(path: str) -> str:
+    """The id of the cell whose published result has this path, relative to the project."""
+    return path.removeprefix(f"{CELLS_DIR}/").rpartition("/")[0]
+
+
 def spec_and_key(spec: Spec) -> tuple[str, str]:
     """Canonical JSON of a spec and its key."""
     canonical = canonical_spec(spec)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dissect.cells.cell import published_id
 from dissect.cells.cell_id import CellId
 from dissect.cells.exported import MANIFEST
 from dissect.cells.globs import CellGlob, parse_glob
@@ -95,13 +96,8 @@ def _ours(project: Path, command_line: Mapping[str, Any]) -> list[tuple[str, Sha
         if result := entry.peek():
             steps = entry.folder / "steps.jsonl"
             files = {steps.name: steps.read_bytes()} if steps.exists() else {}
-            found += [(_id_of(path), Shared(_id_of(path), "", result, files)) for path in paths]
+            found += [(published_id(path), Shared(published_id(path), "", result, files)) for path in paths]
     return found
-
-
-def _id_of(path: str) -> str:
-    """From ``results/cells/<id>/<key>.json``."""
-    return "/".join(Path(path).parts[2:-1])
 
 
 def _folder_name(sources: list[str]) -> str:
