@@ -20,7 +20,8 @@ from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-from dissect.machine.device import Device, open_device
+from dissect.machine.device import Device
+from dissect.machine.vendor import vendor_of
 from dissect.metrics.training import TrainingMetrics
 from dissect.results.result import Result, parse_result
 from dissect.stages.training.deepspeed.spec import PretrainSpec
@@ -42,8 +43,8 @@ def main() -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"plain_loop.py: {path}: {error}")
     spec, metrics = comparable(result)
-    device = open_device(spec.hardware.device, int(os.environ["LOCAL_RANK"]), spec.hardware.n_gpus)
-    distributed.init_process_group(device_id=device.torch_device if device.kind == "cuda" else None)
+    device = vendor_of(spec.hardware).open_device(int(os.environ["LOCAL_RANK"]), spec.hardware.n_gpus)
+    distributed.init_process_group(device_id=device.torch_device if device.own_memory else None)
     with only_kernel(spec.method.attention):
         step = training_step(spec, metrics.batch, device)
         device.reset_peak_memory()
@@ -75,7 +76,7 @@ def training_step(spec: PretrainSpec, batch: int, device: Device) -> Callable[[]
     precision = MixedPrecisionPolicy(param_dtype=torch_dtype(load.dtype), reduce_dtype=torch_dtype(load.dtype))
     # ZeRO-2 keeps the gathered parameters for the backward pass, ZeRO-3 gathers them again.
     options = {
-        "mesh": init_device_mesh(device.kind, (spec.hardware.n_gpus,)),
+        "mesh": init_device_mesh(device.torch_device.type, (spec.hardware.n_gpus,)),
         "mp_policy": precision,
         "reshard_after_forward": spec.method.zero_stage == 3,
     }

@@ -1,4 +1,4 @@
-"""The framework and the engine of docs/extending.md, added to a copy of the project and measured for real."""
+"""The framework, engine and GPU vendor of docs/extending.md, added to a copy of the project and measured for real."""
 
 import json
 import re
@@ -28,10 +28,10 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return Clone(folder)
 
 
-def measured(clone: Clone, cell: str) -> dict[str, Any]:
+def measured(clone: Clone, cell: str, platform: str = "cpu") -> dict[str, Any]:
     """Measure one cell; its result, as plain JSON: this process does not know what the copy was taught."""
-    clone.snakemake("cells", "--config", f"select={cell}")
-    (path,) = (clone.folder / "results/cells" / cell).glob("*.json")
+    clone.snakemake("cells", "--config", f"platforms=[{platform}]", f"select={cell}")
+    [path] = (clone.folder / "results/cells").glob(f"{cell}/*.json")
     return json.loads(path.read_bytes())
 
 
@@ -47,3 +47,19 @@ def test_the_engine_of_the_docs_serves(extended: Clone) -> None:
     result = measured(extended, "serve/cpu/llama-tiny/generate/tuned/r16-i64-o16-burst-n1")
     assert (result["status"], result["reason"]) == ("ok", None)
     assert result["metrics"]["completion_tokens"] == 16 * 16
+
+
+@pytest.mark.parametrize("cell", ["inspect/toy/*/*/*/*", "pretrain/toy/llama-tiny/deepspeed/Naive/s128-b1-n2"])
+def test_the_gpus_of_the_docs_are_measured(extended: Clone, cell: str) -> None:
+    result = measured(extended, cell, "toy")
+    assert (result["status"], result["reason"]) == ("ok", None)
+    assert "hardware_mismatch" not in result["flags"]
+    gpus = result["provenance"]["gpus"]
+    assert [(gpu["index"], gpu["name"], gpu["uuid"]) for gpu in gpus] == [(0, "Toy 1", "toy-0"), (1, "Toy 1", "toy-1")]
+    if result["spec"]["stage"] == "inspect":
+        assert result["metrics"]["gpu_names"] == ["Toy 1", "Toy 1"]
+        return
+    assert [gpu["mean_power_w"] for gpu in gpus] == [5.0, 7.0]
+    assert result["metrics"]["nvml_peak_memory_bytes"] == 2**20
+    assert result["provenance"]["other_processes"] == "no other process on the GPUs during the window"
+    assert result["metrics"]["last_loss"] < result["metrics"]["first_loss"]

@@ -15,7 +15,8 @@ from torch.testing._internal.distributed.fake_pg import FakeStore  # noqa: E402
 from dissect.base.outcome import Flag, Phase, Status  # noqa: E402
 from dissect.cells.frameworks import state_bytes  # noqa: E402
 from dissect.cells.spec import ModelArchitecture  # noqa: E402
-from dissect.machine.device import CpuDevice, Device  # noqa: E402
+from dissect.machine.cpu import CpuDevice  # noqa: E402
+from dissect.machine.device import Device  # noqa: E402
 from dissect.ranks.supervise import Ending  # noqa: E402
 from dissect.stages.training.deepspeed import pretrain as deepspeed  # noqa: E402
 from dissect.stages.training.deepspeed.spec import PretrainSpec  # noqa: E402

@@ -126,7 +126,7 @@ def test_a_kernel_that_cannot_run_here_is_invalid() -> None:
 
 @pytest.mark.parametrize("kernel", ["eager", "sdpa_math", "sdpa_flash"])
 def test_every_kernel_computes_the_same_attention(kernel: str) -> None:
-    from dissect.machine.device import CpuDevice
+    from dissect.machine.cpu import CpuDevice
     from dissect.stages.operators.attention import _kernel, _operands
     from dissect.workloads.attention_kernels import only_kernel
 

@@ -45,7 +45,7 @@ class Bench:
         command = f"env PYTHONPATH={FAULTY.parent} {sys.executable} -m faulty_server --fault {fault}"
         site = ServingSite(checkpoints="c", keep_checkpoints=True, command=command)
         watch = Watch(spec, Node("none", None), time.monotonic() + spec.sampling.budget_s)
-        return startup.started(spec, load_engine(spec), site, self.folder, self.log, "", watch)
+        return startup.started(spec, load_engine(spec), site, self.folder, self.log, watch)
 
     def left(self) -> list[psutil.Process]:
         return [p for p in psutil.process_iter(["cmdline"]) if str(self.folder) in " ".join(p.info["cmdline"] or [])]

@@ -15,7 +15,6 @@ from dissect.config.architecture import ModelArchitecture
 from dissect.config.kinds import OPERATORS
 from dissect.metrics.operators import CollectiveMetrics, CollectivePoint, OperatorPoint
 from dissect.ranks.messages import RankReport
-from dissect.stages.operators.buffers import host_cache_bytes
 from dissect.stages.operators.loop import MAX_CALLS, MIN_SAMPLE_S, OverBudgetError, Ranks, TimedLoop, Work
 from dissect.stages.operators.points import PointReport, doubts, points_of, raw_samples
 from dissect.workloads.arithmetic import parameter_groups
@@ -86,14 +85,6 @@ def test_copies_of_operands_exceed_the_cache_but_not_the_memory(
     set_bytes: int, cache_bytes: int, memory_bytes: int, sets: int
 ) -> None:
     assert buffer_sets(set_bytes, cache_bytes, memory_bytes) == sets
-
-
-def test_the_last_cache_is_the_largest(tmp_path: Path) -> None:
-    assert host_cache_bytes(tmp_path) == 32 * 2**20
-    for index, size in enumerate(("48K", "32768K", "1M")):
-        (tmp_path / f"index{index}").mkdir()
-        (tmp_path / f"index{index}/size").write_text(size + "\n")
-    assert host_cache_bytes(tmp_path) == 32 * 2**20
 
 
 class Scripted:

@@ -38,7 +38,7 @@ def test_environment_has_what_steers_and_no_secret():
         "HOME": "/home/someone",
         "AWS_SECRET_ACCESS_KEY": "secret",
     }
-    assert provenance.steering_environment(environment) == {
+    assert provenance.steering_environment(environment, ("CUDA_", "NCCL_")) == {
         "NCCL_P2P_DISABLE": "1",
         "OMP_NUM_THREADS": "1",
         "SLURM_JOB_ID": "7",

@@ -17,8 +17,8 @@ from dissect.cells.spec import ServeSpec
 from dissect.config.environment import Container
 from dissect.config.registered import Engine as EngineName
 from dissect.machine.clientload import ClientLoad
+from dissect.machine.gpus import GpuInfo
 from dissect.machine.idle import wait_until_idle
-from dissect.machine.nvml import Device
 from dissect.stages.serving import contract, engines
 from dissect.stages.serving.burst import samples_of
 from dissect.stages.serving.calibration import bench_command, calibration_of
@@ -336,17 +336,17 @@ def test_processes_of_the_load_generator(cores: int, processes: int) -> None:
     assert workers(cores) == processes
 
 
-def gpu(index: int, pids: frozenset[int] = frozenset()) -> Device:
-    return Device(index, "NVIDIA H200", f"GPU-{index}", "580", 140 * 2**30, 700.0, {}, pids)
+def gpu(index: int, used_bytes: int, pids: frozenset[int] = frozenset()) -> GpuInfo:
+    return GpuInfo(index, "NVIDIA H200", f"GPU-{index}", "580", 140 * 2**30, 700.0, {}, pids, used_bytes)
 
 
 def test_a_used_gpu_is_named_with_its_process() -> None:
-    busy = [(gpu(0), 2**28), (gpu(1, frozenset({99999999})), 2**33), (gpu(2), 2**33)]
-    assert wait_until_idle([gpu(0)], 0.0, lambda: busy) is None
-    assert wait_until_idle([gpu(1)], 0.0, lambda: busy) == "GPU 1: process 99999999 (not to be seen from here)"
-    assert "GPU 2: 8.0 GiB are taken" in (wait_until_idle([gpu(0), gpu(2)], 0.0, lambda: busy) or "")
+    free, seen, unseen = found = [gpu(0, 2**28), gpu(1, 2**33, frozenset({99999999})), gpu(2, 2**33)]
+    assert wait_until_idle([free], lambda: found, 0.0) is None
+    assert wait_until_idle([seen], lambda: found, 0.0) == "GPU 1: process 99999999 (not to be seen from here)"
+    assert "GPU 2: 8.0 GiB are taken" in (wait_until_idle([free, unseen], lambda: found, 0.0) or "")
 
 
 def test_one_waits_until_it_is_gone() -> None:
-    looks = iter([[(gpu(0), 2**33)], [(gpu(0), 0)]])
-    assert wait_until_idle([gpu(0)], 60.0, lambda: next(looks)) is None
+    looks = iter([[gpu(0, 2**33)], [gpu(0, 0)]])
+    assert wait_until_idle([gpu(0, 0)], lambda: next(looks), 60.0) is None

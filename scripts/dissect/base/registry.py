@@ -1,8 +1,14 @@
-"""What a cell can be measured with, by name: one line for each training framework and serving engine.
+"""What a cell can be measured with, by name: one line for each device, training framework and serving engine.
 
 A line names the package or module that holds everything about it. Nothing imports these by name: whoever needs one
 loads it from here, so that adding one is its own files and a line.
 """
+
+DEVICES = {
+    "cpu": "dissect.machine.cpu",
+    "cuda": "dissect.machine.nvidia",
+}
+"""What a platform may have as its ``device``: modules with a ``VENDOR``."""
 
 FRAMEWORKS = {
     "deepspeed": "dissect.stages.training.deepspeed",

@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import cast
 
 from dissect.base.registry import OPERATORS
-from dissect.config.kinds import Device, DType
+from dissect.config.kinds import DType
+from dissect.config.registered import Device
 
 
 @dataclass(frozen=True)

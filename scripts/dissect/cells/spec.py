@@ -14,8 +14,8 @@ from dissect.base.model import Model
 from dissect.config.adapters.adapter import Adapter
 from dissect.config.architecture import ModelArchitecture as ModelArchitecture
 from dissect.config.arrival import Arrival
-from dissect.config.kinds import AttentionKernel, Device, DType, OperatorFamily
-from dissect.config.registered import Engine
+from dissect.config.kinds import AttentionKernel, DType, OperatorFamily
+from dissect.config.registered import Device, Engine
 
 KEY_LENGTH = 12
 
@@ -25,7 +25,7 @@ class Hardware(Model):
 
     device: Device
     gpu_model: str
-    """As NVML names it; on ``cpu`` a name for the machine at hand."""
+    """As the driver names it; on ``cpu`` a name for the machine at hand."""
     n_gpus: PositiveInt
     """Over all nodes; on ``cpu`` the number of processes."""
     n_nodes: PositiveInt

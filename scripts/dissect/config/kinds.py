@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-Device = Literal["cpu", "cuda"]
 DType = Literal["bf16", "fp32"]
 FlashKernel = Literal["sdpa_flash", "flash_attention_2", "flash_attention_3"]
 AttentionKernel = Literal["eager", "sdpa_flash", "flash_attention_2", "flash_attention_3"]

@@ -7,10 +7,10 @@ from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_v
 
 from dissect.base.model import Model
 from dissect.config.environment import Environment, default_environments
-from dissect.config.kinds import Device, DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily
+from dissect.config.kinds import DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily
 from dissect.config.names import Name, Names
 from dissect.config.overrides import SamplingOverride
-from dissect.config.registered import Engine, EnvironmentName
+from dissect.config.registered import Device, Engine, EnvironmentName
 
 GresType = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 
@@ -19,7 +19,7 @@ class GpuFacts(Model):
     """One GPU of the platform; on ``cpu`` one process."""
 
     model: str
-    """Name as NVML reports it; a different one found at run time is flagged."""
+    """Name as the driver reports it; a different one found at run time is flagged."""
     label: str
     """Short name for tables."""
     memory_gib: PositiveFloat

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
-from dissect.base.registry import ENGINES, FRAMEWORKS, INSPECTIONS
+from dissect.base.registry import DEVICES, ENGINES, FRAMEWORKS, INSPECTIONS
 from dissect.config.kinds import OPERATORS
 
 FRAMEWORK_NAMES = (*INSPECTIONS, *FRAMEWORKS, *OPERATORS, *ENGINES)
@@ -28,10 +28,13 @@ def _one_of(names: Collection[str]) -> Any:
 
 
 if TYPE_CHECKING:
+    Device = str
     Engine = str
     Framework = str
     EnvironmentName = str
 else:
+    Device = _one_of(tuple(DEVICES))
+    """What a platform computes on."""
     Engine = _one_of(tuple(ENGINES))
     """A serving engine."""
     Framework = _one_of(FRAMEWORK_NAMES)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from dissect.machine.nvml import Device, devices
+from dissect.machine.gpus import GpuInfo
 
 WAIT_S = 120.0
 """What the processes before get to go away, and the driver to free their memory."""
@@ -12,33 +12,28 @@ _SHARE, _LEAST_BYTES = 0.02, 2**30
 """The driver keeps some memory for itself: up to the larger of the two is idle."""
 
 
-def in_the_way(gpu: Device, used_bytes: int) -> str | None:
+def in_the_way(gpu: GpuInfo) -> str | None:
     """Why the GPU is not idle, in words, or None."""
     if gpu.pids:
         return f"GPU {gpu.index}: {', '.join(_process(pid) for pid in sorted(gpu.pids))}"
-    if used_bytes > max(_LEAST_BYTES, _SHARE * gpu.memory_bytes):
-        return f"GPU {gpu.index}: {used_bytes / 2**30:.1f} GiB are taken by a process that cannot be seen from here"
+    if gpu.used_bytes > max(_LEAST_BYTES, _SHARE * gpu.memory_bytes):
+        return f"GPU {gpu.index}: {gpu.used_bytes / 2**30:.1f} GiB are taken by a process that cannot be seen from here"
     return None
 
 
 def wait_until_idle(
-    wanted: Sequence[Device], limit_s: float = WAIT_S, look: Callable[[], list[tuple[Device, int]]] | None = None
+    wanted: Sequence[GpuInfo], find_gpus: Callable[[], list[GpuInfo]], limit_s: float = WAIT_S
 ) -> str | None:
     """Wait until nobody uses these GPUs; who still does after ``limit_s``, in words, or None."""
-    look = look or _look
     indices = {gpu.index for gpu in wanted}
     deadline = time.monotonic() + limit_s
     while True:
-        busy = [words for gpu, used in look() if gpu.index in indices and (words := in_the_way(gpu, used))]
+        busy = [words for gpu in find_gpus() if gpu.index in indices and (words := in_the_way(gpu))]
         if not busy:
             return None
         if time.monotonic() > deadline:
             return "; ".join(busy)
         time.sleep(_LOOK_S)
-
-
-def _look() -> list[tuple[Device, int]]:
-    return [(gpu, gpu.used_bytes) for gpu in devices()]
 
 
 def _process(pid: int) -> str:

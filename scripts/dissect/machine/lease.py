@@ -10,24 +10,25 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dissect.cells.spec import Hardware
-from dissect.machine.nvml import NoNvml, devices
+from dissect.machine.gpus import NoGpus
+from dissect.machine.vendor import shown_gpus, vendor_of
 
 FOLDER = Path(tempfile.gettempdir()) / f"llm-dissect-gpus-{os.getuid()}"
-"""One lock per GPU, for all clones of this user on this machine; other users are seen by NVML."""
+"""One lock per GPU, for all clones of this user on this machine; other users are seen by way of the driver."""
 _LOOK_S = 0.5
 _LOG = logging.getLogger(__name__)
 
 
 @contextmanager
 def own_gpus(hardware: Hardware) -> Iterator[None]:
-    """Leave this process, and whatever it starts, only GPUs that no other cell uses: by CUDA_VISIBLE_DEVICES."""
+    """Leave this process, and whatever it starts, only GPUs that no other cell uses."""
     try:
-        found = devices() if hardware.device == "cuda" else []
-    except NoNvml:
+        found = vendor_of(hardware).find_gpus()
+    except NoGpus:
         found = []
     with leased([gpu.uuid for gpu in found], hardware.n_gpus // hardware.n_nodes) as places:
         if found:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(str(found[place].index) for place in places)
+            os.environ.update(shown_gpus(hardware, [found[place].index for place in places]))
         yield
 
 

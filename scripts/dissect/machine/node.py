@@ -3,17 +3,23 @@
 from dataclasses import dataclass
 
 from dissect.cells.spec import Hardware
-from dissect.machine.nvml import Device, NoNvml, devices
+from dissect.machine.gpus import GpuInfo, NoGpus
+from dissect.machine.vendor import vendor_of
 
 
 @dataclass(frozen=True)
 class Node:
     """This machine."""
 
-    gpus: list[Device] | str
+    gpus: list[GpuInfo] | str
     """Those that the ranks will use, or why none is looked at."""
     mismatch: str | None
     """How it differs from what the platform declares, in words."""
+
+    @property
+    def indices(self) -> list[int]:
+        """Indices of those GPUs; empty where none is looked at."""
+        return [gpu.index for gpu in self.gpus] if isinstance(self.gpus, list) else []
 
     @property
     def notes(self) -> dict[str, str]:
@@ -24,24 +30,22 @@ class Node:
 def look_at_node(hardware: Hardware) -> Node:
     """Read the GPUs; on ``cpu`` none is used and none can differ."""
     try:
-        found = devices()
-    except NoNvml as error:
+        found = vendor_of(hardware).find_gpus()
+    except NoGpus as error:
         return Node(str(error), None if hardware.device == "cpu" else str(error))
-    if hardware.device == "cpu":
-        return Node("none is used: the cell runs on the CPU", None)
     wanted = hardware.n_gpus // hardware.n_nodes
     return Node(found[:wanted], mismatch(found, hardware.gpu_model, wanted, hardware.device_memory_bytes))
 
 
 def too_few_gpus(hardware: Hardware, node: Node) -> str | None:
-    """Why the ranks cannot run here, before anything is imported or compiled; without NVML nobody knows."""
+    """Why the ranks cannot run here, before anything is imported or compiled; without the driver nobody knows."""
     wanted = hardware.n_gpus // hardware.n_nodes
     if not isinstance(node.gpus, list) or len(node.gpus) >= wanted:
         return None
-    return f"the cell needs {wanted} GPUs on this node, NVML finds {len(node.gpus)}"
+    return f"the cell needs {wanted} GPUs on this node, {vendor_of(hardware).driver} finds {len(node.gpus)}"
 
 
-def mismatch(found: list[Device], gpu_model: str, n_gpus: int, memory_bytes: int) -> str | None:
+def mismatch(found: list[GpuInfo], gpu_model: str, n_gpus: int, memory_bytes: int) -> str | None:
     """How the GPUs differ from what is declared for one node, in words, or None.
 
     Datasheets round memory: 10 % either way is no difference.

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from dissect.base.model import Model
 from dissect.base.outcome import Flag
 from dissect.cells.spec import Hardware
+from dissect.machine.gpus import GpuLoad, throttled
 from dissect.machine.hostload import HostLoad
 from dissect.machine.node import Node
-from dissect.machine.nvml import GpuLoad, throttled
+from dissect.machine.vendor import vendor_of
 from dissect.results.result import Gpu
 
 
@@ -67,5 +68,5 @@ class Lookout:
 
 def lookout(node: Node, hardware: Hardware) -> Lookout:
     """The watchers for this hardware."""
-    gpu = GpuLoad(node.gpus) if isinstance(node.gpus, list) else None
+    gpu = GpuLoad(node.gpus, vendor_of(hardware).reader) if isinstance(node.gpus, list) else None
     return Lookout(node, gpu, HostLoad() if hardware.device == "cpu" else None)

@@ -104,6 +104,7 @@ def _measure(spec: Spec, store: Store, entry: Entry, attempt: int, launcher: str
     measurement = _decide_or_run(spec, store, entry, launcher)
     if measurement.status is Status.FAILED:
         raise CellFailed(measurement.reason or "no reason was given", measurement.phase)
+    from dissect.machine.vendor import vendors
     from dissect.results import provenance
 
     launched = measurement.status is not Status.SKIPPED_OOM
@@ -118,7 +119,13 @@ def _measure(spec: Spec, store: Store, entry: Entry, attempt: int, launcher: str
         flags=list(measurement.flags),
         attempts=attempt,
         durations=durations,
-        provenance=provenance.collect(measurement.gpus, measurement.other_processes, measurement.notes)
+        provenance=provenance.collect(
+            measurement.gpus,
+            measurement.other_processes,
+            measurement.notes,
+            variables=[prefix for vendor in vendors().values() for prefix in vendor.variables],
+            distributions=[prefix for vendor in vendors().values() for prefix in vendor.distributions],
+        )
         if launched
         else None,
     )
@@ -172,11 +179,13 @@ def _set_environment(spec: Spec) -> None:
     Snakemake sets ``MKL_NUM_THREADS`` and its like to the cores of the job. Two ranks that each run as many threads
     fight over the cores and spin, so only what the platform declares counts.
     """
+    from dissect.machine.vendor import vendors
+
     for name in filter(_THREADS.fullmatch, list(os.environ)):
         del os.environ[name]
     os.environ.update(spec.hardware.environment)
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # torch.cuda.is_available() without a context: fork stays safe
-    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # NVML's order
+    for vendor in vendors().values():  # whatever the cell's device is: imports look at what the machine has
+        os.environ.update(vendor.environment)
 
 
 @contextmanager

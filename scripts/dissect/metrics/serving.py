@@ -53,8 +53,9 @@ class ServingMetrics(Model):
     client_cpu: NonNegativeFloat
     """CPU seconds per second of the load generator's busiest process, between the first send and the last answer."""
     server_memory_bytes: PositiveInt
-    """Most that the server held: of one GPU as NVML saw it, on ``cpu`` the resident sets of its processes."""
-    server_memory_source: Literal["nvml", "rss"]
+    """Most that the server held: of one GPU as its driver saw it, on ``cpu`` the resident sets of its processes."""
+    server_memory_source: str
+    """``nvml`` or another driver's name, or ``rss``."""
     kv_cache_tokens: PositiveInt | None
     """Room of the key-value cache as the engine reports it; None where it does not."""
     kv_cache_bytes: PositiveInt | None
@@ -62,7 +63,7 @@ class ServingMetrics(Model):
     prefix_cache_hits: NonNegativeInt | None
     """Tokens that the engine reports to have found in a prefix cache; None where it does not report."""
     energy_j: PositiveFloat | None
-    """Over all GPUs, from NVML's accumulating counter, between the first send and the last answer."""
+    """Over all GPUs, from the driver's accumulating counter, between the first send and the last answer."""
     engine_version: str | None
     """As the running engine reports it."""
     calibration: Calibration | None = None

@@ -40,7 +40,7 @@ class TrainingMetrics(Model):
     """Largest over the ranks: allocator peak on GPUs, peak resident set on ``cpu``."""
     peak_memory_source: Literal["allocator", "rss"]
     nvml_peak_memory_bytes: PositiveInt | None
-    """Largest used memory over the GPUs as NVML saw it."""
+    """Largest used memory over the GPUs as the driver saw it: NVML, or that of another vendor."""
     paper_memory_gib: PositiveFloat
     """The authors' definition: driver total minus free at the end, rank 0's device; on ``cpu`` the resident set."""
     model_flops_per_step: PositiveInt
@@ -48,7 +48,7 @@ class TrainingMetrics(Model):
     hardware_flops_per_step: PositiveInt
     """With recomputation; over all GPUs. The numerator of HFU."""
     energy_per_step_j: PositiveFloat | None
-    """Over all GPUs, from NVML's accumulating counter over the measured window."""
+    """Over all GPUs, from the driver's accumulating counter over the measured window."""
     parameters: PositiveInt
     trainable_parameters: PositiveInt
     first_loss: float

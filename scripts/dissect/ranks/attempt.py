@@ -34,7 +34,7 @@ class Attempt:
     """What the ranks of this node kept, by name."""
 
     @property
-    def nvml_peak_bytes(self) -> int | None:
+    def gpu_peak_bytes(self) -> int | None:
         """Largest used memory of any GPU."""
         peaks = (sight.peak_memory_bytes for sight in self.sights)
         return max((peak for peak in peaks if peak is not None), default=None)

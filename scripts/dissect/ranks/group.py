@@ -19,8 +19,8 @@ def join_process_group(device: Device, n_nodes: int, seconds_left: float) -> Non
     from torch import distributed
 
     if n_nodes == 1:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
+        for name in ("GLOO_SOCKET_IFNAME", device.socket_variable):
+            os.environ.setdefault(name, "lo")
     distributed.init_process_group(device.backend, timeout=timedelta(seconds=max(_LEAST_TIMEOUT_S, seconds_left)))
     present = torch.ones(1, device=device.torch_device)
     distributed.all_reduce(present)

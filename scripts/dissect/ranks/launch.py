@@ -1,7 +1,7 @@
 """Forked ranks: one fresh process per rank and attempt, out of a parent that imported the libraries once.
 
 Forking costs 0.05 s where a new interpreter pays 4 to 5 s of imports again. It needs a parent that never initialised
-CUDA and runs no threads. torch's elastic launcher was tried in its place: its agent takes 0.3 s more, burns 1.3 s of
+a GPU and runs no threads. torch's elastic launcher was tried in its place: its agent takes 0.3 s more, burns 1.3 s of
 CPU on a failing rank and waits up to 30 s for ranks that hang in a collective. A cell of several nodes has one such
 parent on each: ``dissect.ranks.nodes``.
 """
@@ -34,7 +34,7 @@ from dissect.results.store import write_atomically
 _FORK = multiprocessing.get_context("fork")
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _TEARDOWN_S = 0.1
-"""Between two looks at a rank that closed its pipes already, while the kernel frees its memory (seconds with CUDA)."""
+"""Between two looks at a rank that closed its pipes already, while the kernel frees its memory (a GPU's: seconds)."""
 
 
 @dataclass(frozen=True)

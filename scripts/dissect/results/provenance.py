@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from dissect.results.result import Gpu, Provenance
 
 _PROJECT = Path(__file__).resolve().parents[2]
-_PREFIXES = ("NCCL_", "GLOO_", "OMP_", "KMP_", "MKL_", "CUDA_", "TORCH_", "PYTORCH_", "DS_", "SLURM_")
+_PREFIXES = ("GLOO_", "OMP_", "KMP_", "MKL_", "TORCH_", "PYTORCH_", "DS_", "SLURM_")
 _SECRET_WORDS = ("TOKEN", "JWT", "KEY", "SECRET", "PASS", "CREDENTIAL")
 _DISTRIBUTIONS = (
     "torch",
@@ -29,8 +29,17 @@ _DISTRIBUTIONS = (
 )
 
 
-def collect(gpus: list[Gpu] | str, other_processes: str, notes: Mapping[str, Any]) -> Provenance:
-    """Everything that is read from this machine, with what was seen of its GPUs and of others on it."""
+def collect(
+    gpus: list[Gpu] | str,
+    other_processes: str,
+    notes: Mapping[str, Any],
+    variables: Sequence[str] = (),
+    distributions: Sequence[str] = (),
+) -> Provenance:
+    """Everything that is read from this machine, with what was seen of its GPUs and of others on it.
+
+    ``variables`` and ``distributions`` are prefixes of what the vendors' libraries are steered by and come as.
+    """
     commit, dirty = git_state(_PROJECT)
     return Provenance(
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -42,8 +51,8 @@ def collect(gpus: list[Gpu] | str, other_processes: str, notes: Mapping[str, Any
         cpu_cores=os.cpu_count() or 1,
         host_memory_bytes=host_memory_bytes(),
         python=platform.python_version(),
-        versions=versions(),
-        environment=steering_environment(os.environ),
+        versions=versions(distributions),
+        environment=steering_environment(os.environ, variables),
         scheduler_job=os.environ.get("SLURM_JOB_ID"),
         gpus=gpus,
         other_processes=other_processes,
@@ -81,23 +90,25 @@ def host_memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def versions() -> dict[str, str]:
-    """Installed versions of the libraries that carry the measurement; CUDA's own come as ``nvidia-*`` packages."""
+def versions(prefixes: Sequence[str] = ()) -> dict[str, str]:
+    """Installed versions of the libraries that carry the measurement, those of the vendors by their prefixes."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
         name = (distribution.metadata["Name"] or "").lower().replace("_", "-")
-        if name in _DISTRIBUTIONS or name.startswith("nvidia-"):
+        if name in _DISTRIBUTIONS or name.startswith(tuple(prefixes)):
             found.setdefault(name, distribution.version)
     return dict(sorted(found.items()))
 
 
-def steering_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def steering_environment(environment: Mapping[str, str], prefixes: Sequence[str] = ()) -> dict[str, str]:
     """The variables that steer libraries and scheduler; no path, and none whose name hints at a secret.
 
+    Those of the vendors' libraries are known by their ``prefixes``.
     Results travel to others, whom it does not concern where things lie on a machine.
     """
+    known = (*_PREFIXES, *prefixes)
     return {
         name: value
         for name, value in sorted(environment.items())
-        if name.startswith(_PREFIXES) and not value.startswith("/") and not any(word in name for word in _SECRET_WORDS)
+        if name.startswith(known) and not value.startswith("/") and not any(word in name for word in _SECRET_WORDS)
     }

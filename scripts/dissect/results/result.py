@@ -67,14 +67,14 @@ class Provenance(Model):
     """Variables that steer the libraries: NCCL_*, OMP_*, CUDA_*, TORCH_*, SLURM_*."""
     scheduler_job: str | None
     gpus: "list[Gpu] | str"
-    """One record per GPU, or a sentence why there is none (no NVML)."""
+    """One record per GPU, or a sentence why there is none."""
     other_processes: str
     """Other load on the devices during the window, in words."""
     notes: dict[str, Any] = {}
 
 
 class Gpu(Model):
-    """One GPU, read through NVML before and during the measured window."""
+    """One GPU, read through its driver before and during the measured window."""
 
     index: NonNegativeInt
     name: str

@@ -10,7 +10,7 @@ from dissect.results.provenance import cpu_model, host_memory_bytes
 
 
 def inspect(node: Node) -> Measurement:
-    """The node's facts. Without NVML the lists of GPUs are empty and the provenance says why."""
+    """The node's facts. Where no GPU can be seen the lists of GPUs are empty and the provenance says why."""
     found = node.gpus if isinstance(node.gpus, list) else []
     metrics = InspectMetrics(
         gpu_names=[gpu.name for gpu in found],

@@ -12,7 +12,7 @@ from dissect.machine.device import Device
 from dissect.metrics.operators import AttentionMetrics, AttentionPoint
 from dissect.ranks.messages import RankContext, RankReport
 from dissect.stages.operators.buffers import operand_sets
-from dissect.stages.operators.loop import Work, clock_of
+from dissect.stages.operators.loop import Work
 from dissect.stages.operators.points import points_of
 from dissect.stages.operators.rank import Case, run_operator_rank
 from dissect.workloads.attention_kernels import observe_kernel, only_kernel
@@ -55,7 +55,7 @@ def _cases(spec: OperatorSpec, device: Device) -> Sequence[Case]:
 
 def _forward_work(spec: OperatorSpec, device: Device, sequence: int) -> Work:
     kernel, sets = _observed(spec, device, sequence, copies_save=False)
-    return Work([partial(kernel, *operands) for operands in sets], clock_of(device))
+    return Work([partial(kernel, *operands) for operands in sets], device.clock())
 
 
 def _backward_work(spec: OperatorSpec, device: Device, sequence: int) -> Work:
@@ -69,7 +69,7 @@ def _backward_work(spec: OperatorSpec, device: Device, sequence: int) -> Work:
         partial(torch.autograd.grad, output, operands, gradient, retain_graph=True)
         for output, operands, gradient in zip(outputs, sets, gradients, strict=True)
     ]
-    return Work(calls, clock_of(device))
+    return Work(calls, device.clock())
 
 
 def _observed(

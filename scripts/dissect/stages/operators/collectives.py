@@ -9,10 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from dissect.cells.spec import OperatorSpec
+from dissect.machine.clock import Call
 from dissect.machine.device import Device
 from dissect.metrics.operators import CollectiveMetrics, CollectivePoint
 from dissect.ranks.messages import RankContext, RankReport
-from dissect.stages.operators.loop import Call, Ranks, Work, clock_of
+from dissect.stages.operators.loop import Ranks, Work
 from dissect.stages.operators.points import points_of
 from dissect.stages.operators.rank import Case, WrongResultError, run_operator_rank
 from dissect.workloads.dtypes import BYTES, torch_dtype
@@ -77,7 +78,7 @@ def _work(spec: OperatorSpec, device: Device, share: int) -> Work:
         raise WrongResultError(f"{spec.operator} of {source.numel()} elements returned wrong numbers")
     # Sums of sums would soon overflow.
     source.zero_()
-    return Work([call], clock_of(device), lead=call)
+    return Work([call], device.clock(), lead=call)
 
 
 def _call(operator: str, source: "torch.Tensor", target: "torch.Tensor") -> Call:
@@ -129,5 +130,5 @@ def _message(number: int) -> "torch.Tensor":
     import torch
     from torch import distributed
 
-    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    device = distributed.Backend.backend_capability[distributed.get_backend()][0]
     return torch.tensor([number], dtype=torch.int64, device=device)

@@ -1,7 +1,8 @@
 """What the families of operators declare: labels, runners, and where an operator cannot be measured."""
 
 from dissect.cells.operator_families import OperatorFamily
-from dissect.config.kinds import Device, DType
+from dissect.config.kinds import DType
+from dissect.config.registered import Device
 
 _GPU_KERNELS = {"sdpa_efficient", "flash_attention_2"}
 

@@ -8,7 +8,7 @@ from dissect.machine.device import Device
 from dissect.metrics.operators import GemmMetrics, GemmPoint
 from dissect.ranks.messages import RankContext, RankReport
 from dissect.stages.operators.buffers import operand_sets
-from dissect.stages.operators.loop import Work, clock_of
+from dissect.stages.operators.loop import Work
 from dissect.stages.operators.points import points_of
 from dissect.stages.operators.rank import Case, run_operator_rank
 from dissect.workloads.dtypes import torch_dtype
@@ -51,4 +51,4 @@ def _work(spec: OperatorSpec, device: Device, gemm: Gemm) -> Work:
         return random(gemm.m, gemm.k), random(gemm.n, gemm.k), random(gemm.m, gemm.n)
 
     sets = operand_sets(spec, device, operands)
-    return Work([partial(torch.mm, x, weight.t(), out=out) for x, weight, out in sets], clock_of(device))
+    return Work([partial(torch.mm, x, weight.t(), out=out) for x, weight, out in sets], device.clock())

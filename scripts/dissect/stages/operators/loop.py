@@ -6,85 +6,23 @@ the GPU to compute it, has no part in the time. The calls take turns on copies o
 """
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any, Protocol
+from typing import Any
 
 from dissect.cells.spec import Sampling
-from dissect.machine.device import Device
+from dissect.machine.clock import Call, Clock
 from dissect.ranks.steps import REASONS, TEARDOWN_S, warmup_verdict, window_verdict
-
-Call = Callable[[], object]
 
 MIN_SAMPLE_S = 0.005
 """A sample has so many calls that it lasts at least this long."""
 MAX_CALLS = 64
-"""Calls of a sample at most: their kernels fit a CUDA queue, which takes about a thousand."""
-_MAX_HOLD_S = 0.05
-_CLOCK_HZ = 2.0e9
-"""Of the spinning kernel: a GPU whose clock is slower only spins longer."""
+"""Calls of a sample at most: their kernels fit the queue of a GPU: CUDA's takes about a thousand."""
 
 
 class OverBudgetError(RuntimeError):
     """What is left of the cell's budget is too little for the fewest samples."""
-
-
-class Clock(Protocol):
-    """How the time of a batch of calls is taken."""
-
-    def seconds(self, calls: Sequence[Call], lead: Call) -> float:
-        """Run ``lead`` untimed, then all calls in order; seconds from the first's start to the last's end."""
-        ...
-
-
-class HostClock:
-    """Wall time from one idle device to the next: for CPUs, and for copies that the host itself makes."""
-
-    def __init__(self, device: Device) -> None:
-        self._device = device
-
-    def seconds(self, calls: Sequence[Call], lead: Call) -> float:
-        """See ``Clock``."""
-        lead()
-        self._device.synchronize()
-        start = time.perf_counter()
-        for call in calls:
-            call()
-        self._device.synchronize()
-        return time.perf_counter() - start
-
-
-class CudaClock:
-    """Time between two CUDA events of one stream, all queued while the stream is held up."""
-
-    def __init__(self) -> None:
-        import torch
-
-        self._start, self._end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        self._hold_s = 0.001
-
-    def seconds(self, calls: Sequence[Call], lead: Call) -> float:
-        """See ``Clock``. How long the stream is held follows from how long the last batch took to queue."""
-        import torch
-
-        torch.cuda._sleep(int(self._hold_s * _CLOCK_HZ))
-        begin = time.perf_counter()
-        lead()
-        self._start.record()
-        for call in calls:
-            call()
-        self._end.record()
-        queued_s = time.perf_counter() - begin
-        self._end.synchronize()
-        self._hold_s = min(_MAX_HOLD_S, 1.5 * queued_s)
-        return float(self._start.elapsed_time(self._end)) / 1e3
-
-
-def clock_of(device: Device) -> Clock:
-    """The clock of what the device itself computes."""
-    return HostClock(device) if device.kind == "cpu" else CudaClock()
 
 
 class Ranks:

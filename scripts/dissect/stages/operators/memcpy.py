@@ -5,11 +5,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dissect.cells.spec import OperatorSpec
+from dissect.machine.clock import HostClock
+from dissect.machine.cpu import host_cache_bytes
 from dissect.machine.device import Device
 from dissect.metrics.operators import MemcpyMetrics, MemcpyPoint
 from dissect.ranks.messages import RankContext, RankReport
-from dissect.stages.operators.buffers import cache_bytes, host_cache_bytes
-from dissect.stages.operators.loop import HostClock, Work, clock_of
+from dissect.stages.operators.loop import Work
 from dissect.stages.operators.points import points_of
 from dissect.stages.operators.rank import Case, run_operator_rank
 from dissect.workloads.operator_arithmetic import buffer_sets
@@ -45,10 +46,10 @@ def _work(spec: OperatorSpec, device: Device, size: int) -> Work:
     source, _, rest = spec.operator.partition("_to_")
     target, _, memory = rest.partition("_")
     memory_bytes = min(spec.hardware.device_memory_bytes, spec.hardware.host_memory_bytes)
-    n_sets = buffer_sets(2 * size, max(cache_bytes(device), host_cache_bytes()), memory_bytes)
+    n_sets = buffer_sets(2 * size, max(device.cache_bytes(), host_cache_bytes()), memory_bytes)
     pairs = zip(*(_buffers(kind, memory == "pinned", n_sets, size, device) for kind in (target, source)), strict=True)
     by_device = memory == "pinned" or spec.operator == "device_to_device"
-    clock = clock_of(device) if by_device else HostClock(device)
+    clock = device.clock() if by_device else HostClock(device.synchronize)
     return Work([partial(to.copy_, from_, non_blocking=by_device) for to, from_ in pairs], clock)
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from dissect.base.outcome import InvalidMeasurement, Phase, Status
 from dissect.cells.spec import OperatorSpec
-from dissect.machine.device import Device, is_host_out_of_memory, is_out_of_memory, is_thread_failure, open_device
+from dissect.machine.device import Device
+from dissect.machine.out_of_memory import is_host_out_of_memory, is_out_of_memory, is_thread_failure
+from dissect.machine.vendor import vendor_of
 from dissect.ranks.group import join_process_group, leave_process_group
 from dissect.ranks.messages import RankContext, RankReport, describe
 from dissect.ranks.steps import no_garbage_collection
@@ -39,7 +41,7 @@ def run_operator_rank(spec: OperatorSpec, context: RankContext, cases: Cases, ra
     """Measure every point in turn; ``ranks`` is given where several work together."""
     hardware, rank = spec.hardware, int(os.environ["RANK"])
     context.enter(Phase.BUILD)
-    device = open_device(hardware.device, int(os.environ["LOCAL_RANK"]), hardware.n_gpus // hardware.n_nodes)
+    device = vendor_of(hardware).open_device(int(os.environ["LOCAL_RANK"]), hardware.n_gpus // hardware.n_nodes)
     if ranks is not None:
         join_process_group(device, hardware.n_nodes, context.seconds_left())
     ready_at = time.monotonic()
@@ -72,7 +74,8 @@ def _measure_all(cases: Sequence[Case], loop: TimedLoop, context: RankContext, d
     with no_garbage_collection():
         for done, case in enumerate(cases):
             found.append(_measure(case, loop, len(cases) - done, context, device))
-            _forget(device)
+            gc.collect()
+            device.empty_cache()  # the next point is to have all of the memory
     return found
 
 
@@ -89,7 +92,7 @@ def _measure(case: Case, loop: TimedLoop, points_left: int, context: RankContext
         traceback.print_exception(error)
         if status is Status.FAILED:
             raise
-        host = device.kind != "cpu" and is_host_out_of_memory(error)
+        host = device.own_memory and is_host_out_of_memory(error)
         phase = Phase.HOST if host else context.current
         return PointReport(facts=case.facts, status=status, phase=phase, reason=describe(error))
 
@@ -100,12 +103,3 @@ def _status_of(error: Exception, device: Device) -> Status:
     if isinstance(error, OverBudgetError):
         return Status.TIMEOUT
     return Status.INVALID if isinstance(error, InvalidMeasurement) else Status.FAILED
-
-
-def _forget(device: Device) -> None:
-    """Give back what a point held, for the next one to have all of the memory."""
-    gc.collect()
-    if device.kind == "cuda":
-        import torch
-
-        torch.cuda.empty_cache()

@@ -42,7 +42,8 @@ def profile_steps(
     from torch.profiler import ProfilerActivity, profile
 
     device.lift_limit()  # of memory: the profiler's own is not the cell's
-    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.kind == "cuda" else [])
+    recorded = filter(None, ("CPU", device.profiler_activity))
+    activities = [getattr(ProfilerActivity, name) for name in recorded]
     plain = StepLoop(trainer, tokens, context, device)
     loop = StepLoop(AnnotatedTrainer(trainer, device), tokens, context, device)
     with annotated(trainer.engine), no_garbage_collection(), profile(activities=activities) as profiler:
@@ -60,7 +61,7 @@ def _take_apart(profiler: Any, context: RankContext, device: Device) -> str:
     profiler.export_chrome_trace(str(path))
     if os.environ.get(KEEP_TRACE):
         context.keep("trace.json.gz", gzip.compress(path.read_bytes(), mtime=0))
-    dissection, shares = dissect(read_trace(path), "kernels" if device.kind == "cuda" else "operators")
+    dissection, shares = dissect(read_trace(path), "kernels" if device.profiler_activity else "operators")
     context.keep("kernels.csv", _csv(kernel_table(shares)))
     check_complete(dissection)
     return dissection.model_dump_json()

@@ -12,6 +12,7 @@ from typing import Any
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import ServeSpec
 from dissect.machine.hostload import cores
+from dissect.machine.vendor import hidden_gpus
 from dissect.metrics.serving import RequestSamples, ServingMetrics
 from dissect.results.store import write_atomically
 from dissect.stages.serving import contract, load
@@ -72,7 +73,7 @@ def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder
     with TemporaryDirectory(prefix="llm-dissect-") as cache:
         environment = {
             "GUIDELLM__MAX_WORKER_PROCESSES": str(load.workers(cores())), "HF_HUB_OFFLINE": "1",
-            "HF_DATASETS_CACHE": cache, "CUDA_VISIBLE_DEVICES": "",
+            "HF_DATASETS_CACHE": cache, **hidden_gpus(),
         }  # fmt: skip
         with Kept(command, environment, log, folder=folder) as client:
             _watch(client, engine, server, output, watch)
@@ -134,7 +135,7 @@ def conclude(
         loads=sent.loads,
         client_cpu=sent.client_cpu,
         server_memory_bytes=peak,
-        server_memory_source="nvml" if source == "nvml" else "rss",
+        server_memory_source=source,
         kv_cache_tokens=tokens,
         kv_cache_bytes=kv_cache_bytes(spec, tokens) if tokens else None,
         prefix_cache_hits=hits,

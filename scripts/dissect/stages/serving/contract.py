@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dissect.cells.spec import ServeSpec, ServeWorkload
-from dissect.stages.serving.engine import OUT_OF_MEMORY
+from dissect.machine.out_of_memory import IN_A_LOG
 from dissect.stages.serving.load import RequestRecord
 
 MOST_CLIENT_CPU = 0.9
@@ -29,7 +29,7 @@ def violation(
 
 def ran_out_of_memory(records: Sequence[RequestRecord]) -> bool:
     """Whether the server stayed, but said of a request that memory ran out."""
-    return any(OUT_OF_MEMORY.search(record.error or "") for record in records)
+    return any(IN_A_LOG.search(record.error or "") for record in records)
 
 
 def lost_records(spec: ServeSpec, records: Sequence[RequestRecord]) -> int:

@@ -11,16 +11,11 @@ from dissect.base.outcome import Phase
 from dissect.base.registry import ENGINES
 from dissect.cells.engines import EngineFacts
 from dissect.cells.spec import ServeSpec
+from dissect.machine.out_of_memory import IN_A_LOG
 from dissect.workloads.dtypes import BYTES
 
 HOST = "127.0.0.1"
 
-OUT_OF_MEMORY = re.compile(
-    r"OutOfMemoryError|CUDA out of memory|CUDA error: out of memory|cudaErrorMemoryAllocation"
-    r"|DefaultCPUAllocator: can't allocate memory|Cannot allocate memory|std::bad_alloc|^MemoryError",
-    re.MULTILINE,
-)
-"""How torch, CUDA and the host say that there is no memory left."""
 UNCAUGHT = re.compile(
     r'^Traceback \(most recent call last\):\n  File "[^"]*runpy[^"]*", line \d+, in _run_module_as_main\n'
     r"(?: .*\n)*(?P<error>\S.*)",
@@ -91,7 +86,7 @@ def memory_phase(log: str, engine: Engine) -> Phase | None:
     for words, phase in engine.out_of_memory:
         if words.search(log):
             return phase
-    found = OUT_OF_MEMORY.search(log)
+    found = IN_A_LOG.search(log)
     return phase_of(log[: found.start()], engine) if found else None
 
 

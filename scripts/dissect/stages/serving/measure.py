@@ -12,7 +12,8 @@ from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
 from dissect.machine.idle import wait_until_idle
-from dissect.machine.node import Node
+from dissect.machine.node import Node, too_few_gpus
+from dissect.machine.vendor import vendor_of
 from dissect.ranks.measurement import Measurement
 from dissect.results.result import Durations
 from dissect.stages.serving import burst, startup
@@ -83,18 +84,15 @@ class ServingCell:
     @contextmanager
     def _server(self, folder: Path) -> Iterator[tuple[Server, float]]:
         """The engine, ready; afterwards gone, and the GPUs' memory back."""
-        with startup.started(
-            self.spec, self.engine, self.site, folder, self.folder / SERVER_LOG, self._visible(), self.watch
-        ) as (server, ready_s):
+        with startup.started(self.spec, self.engine, self.site, folder, self.folder / SERVER_LOG, self.watch) as (
+            server,
+            ready_s,
+        ):
             yield server, ready_s
         if isinstance(self.node.gpus, list) and self.site.url is None:
             self.watch.close()
-            if left := wait_until_idle(self.node.gpus):
+            if left := wait_until_idle(self.node.gpus, vendor_of(self.spec.hardware).find_gpus):
                 self.notes["memory_not_back"] = left
-
-    def _visible(self) -> str:
-        """CUDA_VISIBLE_DEVICES of the server."""
-        return ",".join(str(gpu.index) for gpu in self.node.gpus) if isinstance(self.node.gpus, list) else ""
 
     def _took(self, **seconds: float) -> None:
         self.durations = self.durations.model_copy(update=seconds)
@@ -126,7 +124,8 @@ def measure_server(spec: ServeSpec, node: Node, folder: Path, deadline: float) -
     site, engine = ServingSite.from_environment(), load_engine(spec)
     if sentence := startup.engine_mismatch(spec, site):
         return Measurement(Status.INVALID, reason=sentence)
-    if isinstance(node.gpus, list) and site.url is None and (busy := wait_until_idle(node.gpus)):
+    own = node.gpus if isinstance(node.gpus, list) and site.url is None else []
+    if own and (busy := wait_until_idle(own, vendor_of(spec.hardware).find_gpus)):
         return Measurement(Status.FAILED, reason=f"the GPUs are in use: {busy}")
     watch = Watch(spec, node, deadline)
     cell = ServingCell(spec, engine, site, node, folder, watch)
@@ -144,11 +143,9 @@ def unfit(spec: ServeSpec, node: Node) -> str | None:
     """Why the cell cannot run here, before anything is made."""
     if spec.hardware.n_nodes > 1:
         return f"a server runs on one node here, the spec asks for {spec.hardware.n_nodes}"
-    if spec.hardware.device == "cuda" and isinstance(node.gpus, str):
+    if spec.hardware.device != "cpu" and isinstance(node.gpus, str):
         return f"the cell needs {spec.hardware.n_gpus} GPUs: {node.gpus}"
-    if isinstance(node.gpus, list) and len(node.gpus) < spec.hardware.n_gpus:
-        return f"the cell needs {spec.hardware.n_gpus} GPUs on this node, NVML finds {len(node.gpus)}"
-    return None
+    return too_few_gpus(spec.hardware, node)
 
 
 def cannot_fit(spec: ServeSpec) -> str | None:

@@ -18,6 +18,7 @@ import psutil
 
 from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
+from dissect.machine.vendor import shown_gpus, vendor_of
 from dissect.stages.serving import keeper
 from dissect.stages.serving.engine import HOST, Engine, Place
 
@@ -54,14 +55,14 @@ def command_of(spec: ServeSpec, engine: Engine, site: ServingSite, place: Place,
         raise ValueError("the platform names neither a Python nor a command nor a container for this engine")
     inside = [*engine.start, *arguments]
     image, seen = site.container.image, [str(path) for path in (place.checkpoint, *engine.files)]
+    gpus = vendor_of(spec.hardware).container_options.get(site.container.runtime, ())
     if site.container.runtime == "apptainer":
-        gpus = ["--nv"] if spec.hardware.device == "cuda" else []
         binds = [part for path in seen for part in ("--bind", path)]
         return ["apptainer", "exec", *gpus, *binds, image, engine.program, *inside]
-    gpus = ["--gpus", "all"] if spec.hardware.device == "cuda" else []
     volumes = [part for path in seen for part in ("-v", f"{path}:{path}:ro")]
     variables = [part for pair in own_environment(spec, engine).items() for part in ("-e", "=".join(pair))]
-    visible = ["-e", "CUDA_VISIBLE_DEVICES"]  # with the value that docker itself is given
+    # With the values that docker itself is given.
+    visible = [part for name in shown_gpus(spec.hardware, []) for part in ("-e", name)]
     return [
         "docker", "run", "--rm", "--name", name, *gpus, "--network", "host", "--ipc", "host",
         *volumes, *variables, *visible, "--entrypoint", engine.program, image, *inside,

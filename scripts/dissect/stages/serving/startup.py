@@ -15,6 +15,8 @@ from typing import Any
 from dissect.base.outcome import Status
 from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
+from dissect.machine.node import Node
+from dissect.machine.vendor import shown_gpus
 from dissect.results.installed import installed_in, software_mismatch
 from dissect.stages.serving.engine import HOST, PORT_TAKEN, UNCAUGHT, Engine, Place, memory_phase, phase_of
 from dissect.stages.serving.server import RunningServer, Server, command_of, complete, free_ports, get, own_environment
@@ -42,13 +44,13 @@ def engine_mismatch(spec: ServeSpec, site: ServingSite) -> str | None:
 
 @contextmanager
 def started(
-    spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, log: Path, visible: str, watch: Watch
+    spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, log: Path, watch: Watch
 ) -> Iterator[tuple[Server, float]]:
     """A server that answers, and the seconds that it took; ended afterwards. Raises :class:`Ended` instead."""
     for attempt in range(1, TRIES + 1):
         log.unlink(missing_ok=True)
         begin = time.monotonic()
-        with _server(spec, engine, site, checkpoint, log, visible) as server:
+        with _server(spec, engine, site, checkpoint, log, watch.node) as server:
             if _wait_until_ready(spec, engine, checkpoint, server, watch):
                 yield server, time.monotonic() - begin
                 return
@@ -57,7 +59,7 @@ def started(
             _LOG.info("the port of %s was taken, trying another", server.url)
 
 
-def _server(spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, log: Path, visible: str) -> Server:
+def _server(spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, log: Path, node: Node) -> Server:
     if site.url is not None:
         return RunningServer([], {}, log, url=site.url.rstrip("/"))
     place = Place(checkpoint, *free_ports(2))
@@ -65,7 +67,7 @@ def _server(spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path
     docker = site.container is not None and site.container.runtime == "docker"
     return Server(
         command=command_of(spec, engine, site, place, name),
-        environment={**own_environment(spec, engine), **_path(site), "CUDA_VISIBLE_DEVICES": visible},
+        environment={**own_environment(spec, engine), **_path(site), **shown_gpus(spec.hardware, node.indices)},
         log=log,
         url=f"http://{HOST}:{place.port}",
         farewell=["docker", "rm", "--force", name] if docker else [],

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import ServeSpec
 from dissect.machine.clientload import ClientLoad
+from dissect.machine.gpus import GpuLoad, throttled
 from dissect.machine.hostload import HostLoad
 from dissect.machine.node import Node
-from dissect.machine.nvml import GpuLoad, throttled
+from dissect.machine.out_of_memory import IN_A_LOG
+from dissect.machine.sight import lookout
+from dissect.machine.vendor import vendor_of
 from dissect.ranks.supervise import INTERVAL_S, tree_memory
 from dissect.results.result import Gpu
-from dissect.stages.serving.engine import OUT_OF_MEMORY, UNCAUGHT, Engine, memory_phase, phase_of
+from dissect.stages.serving.engine import UNCAUGHT, Engine, memory_phase, phase_of
 from dissect.stages.serving.server import Server, tail
 
 _LOG = logging.getLogger(__name__)
@@ -41,8 +44,8 @@ class Watch:
     host: HostLoad | None = None
 
     def __post_init__(self) -> None:
-        self.gpu = GpuLoad(self.node.gpus) if isinstance(self.node.gpus, list) else None
-        self.host = HostLoad() if self.spec.hardware.device == "cpu" else None
+        watch = lookout(self.node, self.spec.hardware)
+        self.gpu, self.host = watch.gpu, watch.host
 
     def pause(self, server: Server, client_pids: list[int], phase: Phase) -> None:
         """Sleep until the next look, look, and raise :class:`Ended` where a limit is passed."""
@@ -66,7 +69,7 @@ class Watch:
                 watcher.look(pids)
 
     def close(self) -> None:
-        """Let go of NVML; what was read stays."""
+        """Let go of the driver; what was read stays."""
         if self.gpu is not None:
             self.gpu.close()
 
@@ -82,7 +85,7 @@ class Watch:
     def peak_bytes(self) -> tuple[int, str]:
         """Most that the server held, and by which source."""
         peak = self.gpu.peak_bytes() if self.gpu else None
-        return (peak, "nvml") if peak else (self.peak_rss_bytes, "rss")
+        return (peak, vendor_of(self.spec.hardware).driver.lower()) if peak else (self.peak_rss_bytes, "rss")
 
 
 def death(engine: Engine, server: Server) -> Ended:
@@ -90,7 +93,7 @@ def death(engine: Engine, server: Server) -> Ended:
     log = server.said()
     phase = memory_phase(log, engine)
     if phase is not None:
-        found = next((line for line in log.splitlines() if OUT_OF_MEMORY.search(line)), "by its own words")
+        found = next((line for line in log.splitlines() if IN_A_LOG.search(line)), "by its own words")
         return Ended(Status.OOM, phase, f"the server ran out of memory: {' '.join(found.split())[:300]}")
     phase = phase_of(log, engine)
     _LOG.info("the end of %s:\n%s", server.log, tail(server.log))

@@ -80,7 +80,7 @@ class TrainingCell:
         if measurement.status is not Status.OK:
             return measurement
         reports = attempt.ending.reports
-        metrics = summary.training_metrics(self.spec, batch, reports, self.trials, attempt.nvml_peak_bytes)
+        metrics = summary.training_metrics(self.spec, batch, reports, self.trials, attempt.gpu_peak_bytes)
         return replace(
             measurement,
             metrics=summary.profile_metrics(metrics, reports) if self.spec.stage == "profile" else metrics,

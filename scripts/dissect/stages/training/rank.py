@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from dissect.base.outcome import InvalidMeasurement, Phase, Status
 from dissect.cells.spec import TrainingSpec
-from dissect.machine.device import Device, is_host_out_of_memory, is_out_of_memory, is_thread_failure, open_device
+from dissect.machine.device import Device
+from dissect.machine.out_of_memory import is_host_out_of_memory, is_out_of_memory, is_thread_failure
+from dissect.machine.vendor import vendor_of
 from dissect.ranks.group import join_process_group, leave_process_group
 from dissect.ranks.messages import RankContext, RankReport, describe
 from dissect.ranks.steps import StepLoop, Trainer
@@ -68,7 +70,7 @@ def run_training_rank(
     try:
         context.enter(Phase.BUILD)
         hardware = spec.hardware
-        device = open_device(hardware.device, int(os.environ["LOCAL_RANK"]), hardware.n_gpus // hardware.n_nodes)
+        device = vendor_of(hardware).open_device(int(os.environ["LOCAL_RANK"]), hardware.n_gpus // hardware.n_nodes)
         join_process_group(device, hardware.n_nodes, context.seconds_left())
         connect()
         known["ready_at"] = time.monotonic()
@@ -134,4 +136,4 @@ def _status_of(error: Exception, device: Device | None) -> Status:
 
 def _is_of_the_host(error: Exception, device: Device | None) -> bool:
     """Whether the memory that ran out is the host's and not the device's; on ``cpu`` they are the same."""
-    return device is not None and device.kind != "cpu" and is_host_out_of_memory(error)
+    return device is not None and device.own_memory and is_host_out_of_memory(error)

@@ -5,6 +5,7 @@ from typing import Any, Literal, cast
 
 from dissect.base.outcome import Flag
 from dissect.cells.spec import TrainingSpec
+from dissect.machine.vendor import vendor_of
 from dissect.metrics.profile import Dissection, ProfileMetrics
 from dissect.metrics.training import TrainingMetrics, Trial
 from dissect.ranks.messages import RankReport
@@ -15,7 +16,7 @@ from dissect.workloads.arithmetic import hardware_flops, model_flops
 
 
 def training_metrics(
-    spec: TrainingSpec, batch: int, reports: Sequence[RankReport], trials: Sequence[Trial], nvml_peak: int | None
+    spec: TrainingSpec, batch: int, reports: Sequence[RankReport], trials: Sequence[Trial], gpu_peak: int | None
 ) -> TrainingMetrics:
     """The metrics of an ``ok`` cell, from one report per rank in the order of ranks."""
     first = reports[0]
@@ -38,8 +39,8 @@ def training_metrics(
         warmup_steps=len(first.warmup_step_times_s),
         stopped_by=cast(Literal["interval", "max_steps", "window", "budget"], first.stopped_by),
         peak_memory_bytes=max(report.peak_memory_bytes for report in reports),
-        peak_memory_source="rss" if spec.hardware.device == "cpu" else "allocator",
-        nvml_peak_memory_bytes=nvml_peak,
+        peak_memory_source="rss" if vendor_of(spec.hardware).torch_type == "cpu" else "allocator",
+        nvml_peak_memory_bytes=gpu_peak,
         paper_memory_gib=first.driver_memory_bytes / 2**30,
         model_flops_per_step=model_flops(spec, batch),
         hardware_flops_per_step=hardware_flops(spec, batch),

@@ -4,6 +4,7 @@ import re
 
 from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
+from dissect.machine.vendor import vendor_of
 from dissect.stages.serving.engine import HOST, Engine, Place, option
 from dissect.workloads.dtypes import TORCH_NAMES
 
@@ -11,7 +12,8 @@ from dissect.workloads.dtypes import TORCH_NAMES
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
     """Memory: ``--cb-max-memory-percent``; it has no admission limit to set, and shares no prefix of random prompts."""
     return [
-        "serve", str(place.checkpoint), "--host", HOST, "--port", str(place.port), "--device", spec.hardware.device,
+        "serve", str(place.checkpoint), "--host", HOST, "--port", str(place.port),
+        "--device", vendor_of(spec.hardware).torch_type,
         "--dtype", TORCH_NAMES[spec.workload.dtype], "--default-seed", str(spec.workload.seed),
         "--continuous-batching", *option("cb-max-memory-percent", spec.settings.memory_share),
         *spec.settings.arguments,

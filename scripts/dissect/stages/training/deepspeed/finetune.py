@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from dissect.config.adapters import AnyAdapter
 from dissect.config.kinds import DType
 from dissect.machine.device import Device
+from dissect.machine.vendor import vendor_of
 from dissect.ranks.messages import RankContext, RankReport
 from dissect.stages.training.deepspeed import trainer as deepspeed
 from dissect.stages.training.deepspeed.spec import FinetuneSpec
@@ -23,7 +24,7 @@ LEARNING_RATE = 2e-4
 def import_libraries(spec: FinetuneSpec) -> None:
     """In the parent, before it forks the ranks. PEFT imports bitsandbytes, so on ``cuda`` it is left to the ranks."""
     deepspeed.import_libraries(spec)
-    if spec.hardware.device == "cpu":
+    if vendor_of(spec.hardware).torch_type == "cpu":
         import peft  # noqa: F401
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dissect.base.outcome import Phase
 from dissect.machine.device import Device
+from dissect.machine.vendor import vendor_of
 from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
 from dissect.stages.training.first_step import GradientWatch, check_states
 from dissect.stages.training.rank import Share
@@ -32,12 +33,12 @@ def import_libraries(spec: DeepSpeedSpec) -> None:
     It must not touch CUDA, which does not survive a fork. So on ``cuda`` bitsandbytes, which does so when imported, is
     left to the ranks.
     """
-    os.environ["DS_ACCELERATOR"] = spec.hardware.device
+    os.environ["DS_ACCELERATOR"] = vendor_of(spec.hardware).torch_type
     import deepspeed
     from transformers.integrations.deepspeed import initialize_weights_zero3  # noqa: F401
     from transformers.models.llama import modeling_llama  # noqa: F401
 
-    if spec.hardware.device == "cpu":
+    if vendor_of(spec.hardware).torch_type == "cpu":
         # Compiled for two minutes, used for inference only. DeepSpeed keeps this table for its users to edit.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         if spec.method.quantization == "nf4":
@@ -51,7 +52,7 @@ def prepare(spec: DeepSpeedSpec) -> None:
     """
     if (builder := _OPERATORS.get(spec.method.optimizer)) is None:
         return
-    if spec.hardware.device == "cpu":
+    if vendor_of(spec.hardware).torch_type == "cpu":
         compile_extension(builder)
         return
     compiler = multiprocessing.get_context("fork").Process(target=compile_extension, args=(builder,))
@@ -115,7 +116,7 @@ def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
             "stage3_max_live_parameters": _STAGE_3_LIMIT,
             "stage3_max_reuse_distance": _STAGE_3_LIMIT,
         }
-    offload = {"device": "cpu", "pin_memory": spec.hardware.device == "cuda"}
+    offload = {"device": "cpu", "pin_memory": vendor_of(spec.hardware).torch_type != "cpu"}
     if method.offload_optimizer:
         config["offload_optimizer"] = offload
     if method.offload_parameters:

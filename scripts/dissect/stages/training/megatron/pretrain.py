@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dissect.base.outcome import Flag, Phase
 from dissect.machine.device import Device
+from dissect.machine.vendor import vendor_of
 from dissect.ranks.messages import RankContext, RankReport
 from dissect.stages.training.megatron.gpt_model import build_model, check_layers, transformer_config
 from dissect.stages.training.megatron.on_cpu import redirect_cuda
@@ -25,7 +26,8 @@ LEARNING_RATE = 1e-5
 def run_rank(spec: MegatronSpec, context: RankContext) -> RankReport:
     """One rank of the cell, in a process forked after ``prepare``."""
     report = run_training_rank(spec, context, partial(connect, spec), build_trainer)
-    return report.model_copy(update={"flags": [Flag.CUDA_REDIRECTED]}) if spec.hardware.device == "cpu" else report
+    on_cpu = vendor_of(spec.hardware).torch_type == "cpu"
+    return report.model_copy(update={"flags": [Flag.CUDA_REDIRECTED]}) if on_cpu else report
 
 
 def import_libraries(spec: MegatronSpec) -> None:
@@ -35,7 +37,7 @@ def import_libraries(spec: MegatronSpec) -> None:
     it, so there all of this is left to the ranks.
     """
     # Megatron-LM asks for it: communication must reach the GPU in the order in which it was queued.
-    if spec.hardware.device == "cuda":
+    if vendor_of(spec.hardware).torch_type == "cuda":
         os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "1")
     if find_spec("transformer_engine") is None:
         import megatron.core.distributed
@@ -51,7 +53,7 @@ def prepare(_: MegatronSpec) -> None:
 def connect(spec: MegatronSpec) -> None:
     """Megatron's groups of ranks, and the seeds of its random states; on ``cpu`` calls of CUDA are redirected first."""
     check_layers(spec.method.layer_spec)
-    if spec.hardware.device == "cpu":
+    if vendor_of(spec.hardware).torch_type == "cpu":
         redirect_cuda()
     from megatron.core import parallel_state, tensor_parallel
 

@@ -1,0 +1,169 @@
+"""GPUs, whoever made them: what they are, what they do while the ranks run, and who else uses them."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from enum import StrEnum
+from statistics import fmean
+
+from dissect.results.result import Gpu
+
+
+class NoGpus(RuntimeError):
+    """Why no GPU can be seen here, in words."""
+
+
+class Slowdown(StrEnum):
+    """What slows a busy GPU down; an idle GPU or set clocks are none."""
+
+    POWER_CAP = "power cap"
+    HARDWARE = "hardware slowdown"
+    THERMAL_BY_DRIVER = "thermal, by the driver"
+    THERMAL_BY_HARDWARE = "thermal, by the hardware"
+    POWER_BRAKE = "power brake"
+
+
+@dataclass(frozen=True)
+class GpuInfo:
+    """What one GPU is, before anything ran on it."""
+
+    index: int
+    name: str
+    uuid: str
+    driver: str
+    memory_bytes: int
+    power_limit_w: float | None
+    links: dict[str, str]
+    pids: frozenset[int]
+    """Processes that were on it already."""
+    used_bytes: int = 0
+    """Memory in use at that time."""
+
+    def record(self) -> Gpu:
+        """Its record in the provenance, without anything that changes while it works."""
+        return Gpu(
+            index=self.index,
+            name=self.name,
+            uuid=self.uuid,
+            driver=self.driver,
+            memory_bytes=self.memory_bytes,
+            power_limit_w=self.power_limit_w,
+            mean_power_w=None,
+            sm_clock_mhz=None,
+            memory_clock_mhz=None,
+            temperature_c=None,
+            throttle_reasons=[],
+            links=dict(self.links),
+        )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one GPU did at one moment."""
+
+    at: float
+    power_w: float | None
+    sm_clock_mhz: float | None
+    memory_clock_mhz: float | None
+    temperature_c: float | None
+    slowed_by: frozenset[Slowdown]
+    used_bytes: int
+    pids: frozenset[int]
+    energy_j: float | None = None
+    """Since the driver was loaded; None on GPUs without this counter."""
+
+
+Read = Callable[[], dict[int, Reading]]
+"""Reads GPUs now; by index."""
+Reader = Callable[[Sequence[int]], AbstractContextManager[Read]]
+"""Opens a vendor's driver to read the GPUs of these indices, for as long as the ``with`` block lasts."""
+
+
+def throttled(gpus: Sequence[Gpu]) -> bool:
+    """Whether one was slowed by heat, a power brake or its hardware.
+
+    Not by its power limit: dense bf16 products hold an H200 there all the time, so the record is enough.
+    """
+    return any(reason != Slowdown.POWER_CAP for gpu in gpus for reason in gpu.throttle_reasons)
+
+
+@dataclass
+class GpuLoad:
+    """A watcher that reads these GPUs, from its first look (after the fork) to :meth:`close`."""
+
+    known: Sequence[GpuInfo]
+    reader: Reader
+    readings: dict[int, list[Reading]] = field(default_factory=dict)
+    own_pids: set[int] = field(default_factory=set)
+    _driver: ExitStack = field(default_factory=ExitStack)
+    _read: Read | None = None
+
+    def look(self, pids: Sequence[int]) -> None:
+        """Read every GPU now."""
+        self.own_pids.update(pids)
+        self._read = self._read or self._driver.enter_context(self.reader([gpu.index for gpu in self.known]))
+        for index, reading in self._read().items():
+            self.readings.setdefault(index, []).append(reading)
+
+    def close(self) -> None:
+        """Let go of the driver, which must not live across the next fork; what was read stays."""
+        self._driver.close()
+        self._read = None
+
+    def gpus(self, start: float, end: float) -> list[Gpu]:
+        """One record per GPU, over the readings of the window."""
+        return [_summary(gpu, within(self.readings.get(gpu.index, []), start, end)) for gpu in self.known]
+
+    def peak_bytes(self) -> int | None:
+        """Largest used memory of any GPU at any reading."""
+        used = [reading.used_bytes for readings in self.readings.values() for reading in readings]
+        return max(used, default=None)
+
+    def energy_j(self, start: float, end: float) -> float | None:
+        """Joules that all GPUs took in the window, by the readings nearest to its ends; None without the counter."""
+        total = 0.0
+        for readings in self.readings.values():
+            first, last = (min(readings, key=lambda reading: abs(reading.at - at)) for at in (start, end))
+            if first.energy_j is None or last.energy_j is None or first.at >= last.at:
+                return None
+            total += (last.energy_j - first.energy_j) * (end - start) / (last.at - first.at)
+        return total or None
+
+    def others(self, start: float, end: float) -> tuple[str, bool]:
+        """Other processes on the GPUs in the window, in words, and whether there was one."""
+        seen = {p for readings in self.readings.values() for r in within(readings, start, end) for p in r.pids}
+        before = {pid for gpu in self.known for pid in gpu.pids}
+        # In a container with its own process ids the driver may name ours by the host's: then only who was there
+        # before us is surely another.
+        strangers = seen - self.own_pids if seen & self.own_pids else seen & before
+        if not strangers:
+            return "no other process on the GPUs during the window", False
+        return f"other processes on the GPUs during the window: {sorted(strangers)}", True
+
+
+def within(readings: Sequence[Reading], start: float, end: float) -> list[Reading]:
+    """The readings of the window; for a window shorter than the interval the one closest to its middle."""
+    inside = [reading for reading in readings if start <= reading.at <= end]
+    middle = (start + end) / 2
+    return inside or sorted(readings, key=lambda reading: abs(reading.at - middle))[:1]
+
+
+def _summary(gpu: GpuInfo, readings: Sequence[Reading]) -> Gpu:
+    def known(attribute: str) -> list[float]:
+        values = (getattr(reading, attribute) for reading in readings)
+        return [float(value) for value in values if value is not None]
+
+    def mean(attribute: str) -> float | None:
+        values = known(attribute)
+        return fmean(values) if values else None
+
+    slowed_by = {slowdown for reading in readings for slowdown in reading.slowed_by}
+    return gpu.record().model_copy(
+        update={
+            "mean_power_w": mean("power_w"),
+            "sm_clock_mhz": mean("sm_clock_mhz"),
+            "memory_clock_mhz": mean("memory_clock_mhz"),
+            "temperature_c": max(known("temperature_c"), default=None),
+            "throttle_reasons": [slowdown.value for slowdown in Slowdown if slowdown in slowed_by],
+        }
+    )

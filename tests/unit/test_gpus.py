@@ -1,0 +1,117 @@
+"""What is made of a driver's readings."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+import pytest
+
+from dissect.machine.gpus import GpuInfo, GpuLoad, Read, Reading, Slowdown, throttled, within
+from dissect.machine.node import mismatch
+
+GIB = 2**30
+UUIDS = ["GPU-aa11", "GPU-ab22", "GPU-cc33"]
+
+
+def device(index: int = 0, name: str = "NVIDIA H200", memory: int = 140 * GIB, pids: tuple[int, ...] = ()) -> GpuInfo:
+    return GpuInfo(index, name, UUIDS[index], "580.1", memory, 700.0, {}, frozenset(pids))
+
+
+def reading(
+    at: float, power_w: float | None = 500.0, *slowed_by: Slowdown, used: int = GIB, pids: tuple[int, ...] = ()
+) -> Reading:
+    return Reading(at, power_w, 1980.0, 3201.0, 50.0 + at, frozenset(slowed_by), used, frozenset(pids))
+
+
+def no_driver(_: Sequence[int]) -> NoReturn:
+    raise AssertionError("what was read already needs no driver")
+
+
+def load(known: list[GpuInfo], readings: dict[int, list[Reading]] | None = None, own: tuple[int, ...] = ()) -> GpuLoad:
+    return GpuLoad(known, no_driver, readings or {}, set(own))
+
+
+def test_window_is_what_counts():
+    seen = [reading(1, 100, Slowdown.POWER_BRAKE), reading(2, 600, Slowdown.POWER_CAP), reading(3, 700), reading(9, 90)]
+    (gpu,) = load([device()], {0: seen}).gpus(1.5, 3.5)
+    assert gpu.mean_power_w == 650
+    assert gpu.temperature_c == 53
+    assert gpu.throttle_reasons == ["power cap"]
+
+
+def test_a_window_between_two_readings_takes_the_nearest():
+    readings = [reading(1), reading(2), reading(3)]
+    assert within(readings, 1.8, 1.9) == [readings[1]]
+    assert within([], 0, 1) == []
+
+
+def test_what_the_driver_does_not_know_stays_unknown():
+    (gpu,) = load([device()], {0: [reading(1, power_w=None)]}).gpus(0, 2)
+    assert gpu.mean_power_w is None
+    (gpu,) = load([device()]).gpus(0, 2)
+    assert gpu.temperature_c is None
+
+
+@pytest.mark.parametrize(
+    ("slowed_by", "flagged"),
+    [
+        ([], False),
+        ([Slowdown.POWER_CAP], False),
+        ([Slowdown.POWER_CAP, Slowdown.THERMAL_BY_DRIVER], True),
+        ([Slowdown.HARDWARE], True),
+        ([Slowdown.THERMAL_BY_HARDWARE], True),
+        ([Slowdown.POWER_BRAKE], True),
+    ],
+)
+def test_heat_and_brakes_are_flagged_the_power_limit_is_only_recorded(slowed_by, flagged):
+    gpus = load([device()], {0: [reading(1, 500, *slowed_by)]}).gpus(0, 2)
+    assert gpus[0].throttle_reasons == [slowdown.value for slowdown in slowed_by]
+    assert throttled(gpus) is flagged
+
+
+def test_others_on_the_gpu_are_named():
+    seen = load([device()], {0: [reading(1, pids=(10, 99)), reading(5, pids=(10, 77))]}, own=(10,))
+    assert seen.others(0, 2) == ("other processes on the GPUs during the window: [99]", True)
+    assert load([device()], {0: [reading(1, pids=(10,))]}, own=(10,)).others(0, 2)[1] is False
+
+
+def test_foreign_process_ids_of_a_container_are_not_taken_for_others():
+    seen = {0: [reading(1, pids=(4000, 5000))]}
+    assert load([device(pids=(5000,))], seen, own=(10,)).others(0, 2) == (
+        "other processes on the GPUs during the window: [5000]",
+        True,
+    )
+    assert load([device()], seen, own=(10,)).others(0, 2)[1] is False
+
+
+def test_peak_is_over_the_whole_run():
+    seen = load([device(0), device(1)], {0: [reading(1, used=5)], 1: [reading(1, used=7), reading(2, used=6)]})
+    assert seen.peak_bytes() == 7
+    assert load([device()]).peak_bytes() is None
+
+
+def test_declared_and_found_hardware():
+    found = [device(0), device(1)]
+    assert mismatch(found, "NVIDIA H200", 2, 141 * GIB) is None
+    assert mismatch(found, "NVIDIA H200", 4, 141 * GIB) == "4 GPUs are declared, 2 found"
+    assert "GPU 0 is 'NVIDIA H200', 'A800' is declared" in (mismatch(found, "A800", 2, 141 * GIB) or "")
+    assert "has 140.0 GiB, 80.0 GiB are declared" in (mismatch(found, "NVIDIA H200", 2, 80 * GIB) or "")
+
+
+def test_the_driver_is_open_between_the_first_look_and_the_close():
+    events = []
+
+    @contextmanager
+    def reader(indices: Sequence[int]) -> Iterator[Read]:
+        events.append(f"opened for {indices}")
+        yield lambda: {index: reading(1) for index in indices}
+        events.append("closed")
+
+    watcher = GpuLoad([device(0), device(2)], reader)
+    assert events == []
+    for _ in range(2):
+        watcher.look([1])
+    watcher.close()
+    watcher.close()
+    assert events == ["opened for [0, 2]", "closed"]
+    assert {index: len(seen) for index, seen in watcher.readings.items()} == {0: 2, 2: 2}
