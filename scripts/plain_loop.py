@@ -20,6 +20,7 @@ from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
+from dissect.base.units import GIB
 from dissect.machine.device import Device
 from dissect.machine.vendor import vendor_of
 from dissect.metrics.training import TrainingMetrics
@@ -114,8 +115,8 @@ def comparison(key: str, metrics: TrainingMetrics, times: list[float], peak_byte
         "step_s": round(metrics.step_time_s.median, 4),
         "plain_step_s": round(plain, 4),
         "ratio": round(metrics.step_time_s.median / plain, 3),
-        "peak_gib": round(metrics.peak_memory_bytes / 2**30, 1),
-        "plain_peak_gib": round(peak_bytes / 2**30, 1),
+        "peak_gib": round(metrics.peak_memory_bytes / GIB, 1),
+        "plain_peak_gib": round(peak_bytes / GIB, 1),
     }
 
 

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Sequence
 
+from dissect.base.units import GIB
 from dissect.machine.gpus import GpuInfo
 
 WAIT_S = 120.0
 """What the processes before get to go away, and the driver to free their memory."""
 _LOOK_S = 1.0
-_SHARE, _LEAST_BYTES = 0.02, 2**30
+_SHARE, _LEAST_BYTES = 0.02, GIB
 """The driver keeps some memory for itself: up to the larger of the two is idle."""
 
 
@@ -17,7 +18,7 @@ def in_the_way(gpu: GpuInfo) -> str | None:
     if gpu.pids:
         return f"GPU {gpu.index}: {', '.join(_process(pid) for pid in sorted(gpu.pids))}"
     if gpu.used_bytes > max(_LEAST_BYTES, _SHARE * gpu.memory_bytes):
-        return f"GPU {gpu.index}: {gpu.used_bytes / 2**30:.1f} GiB are taken by a process that cannot be seen from here"
+        return f"GPU {gpu.index}: {gpu.used_bytes / GIB:.1f} GiB are taken by a process that cannot be seen from here"
     return None
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dissect.base.units import GIB
 from dissect.cells.spec import Hardware
 from dissect.machine.gpus import GpuInfo, NoGpus
 from dissect.machine.vendor import vendor_of
@@ -53,7 +54,7 @@ def mismatch(found: list[GpuInfo], gpu_model: str, n_gpus: int, memory_bytes: in
     wrong = [f"{n_gpus} GPUs are declared, {len(found)} found"] if len(found) < n_gpus else []
     wrong += [f"GPU {gpu.index} is {gpu.name!r}, {gpu_model!r} is declared" for gpu in found if gpu.name != gpu_model]
     wrong += [
-        f"GPU {gpu.index} has {gpu.memory_bytes / 2**30:.1f} GiB, {memory_bytes / 2**30:.1f} GiB are declared"
+        f"GPU {gpu.index} has {gpu.memory_bytes / GIB:.1f} GiB, {memory_bytes / GIB:.1f} GiB are declared"
         for gpu in found
         if abs(gpu.memory_bytes / memory_bytes - 1) > 0.1
     ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from dissect.base.outcome import Phase, Status
+from dissect.base.units import GIB
 from dissect.ranks.launch import Launch, RankGroup
 from dissect.ranks.messages import RankReport
 
@@ -126,9 +127,7 @@ def _over_limit(group: RankGroup, live: Mapping[int, int], host_memory_bytes: in
         return Ending(Status.TIMEOUT, phase, f"the budget was spent in phase {phase}", [])
     used = tree_memory(list(live.values()), host_memory_bytes)
     if used > host_memory_bytes:
-        reason = (
-            f"the ranks used {used / 2**30:.2f} GiB of host memory, {host_memory_bytes / 2**30:.2f} GiB are declared"
-        )
+        reason = f"the ranks used {used / GIB:.2f} GiB of host memory, {host_memory_bytes / GIB:.2f} GiB are declared"
         return Ending(Status.OOM, Phase.HOST, f"{reason} (in phase {phase})", [])
     return None
 

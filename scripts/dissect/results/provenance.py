@@ -5,10 +5,10 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from dissect.results.installed import installed
 from dissect.results.result import Gpu, Provenance
 
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -92,12 +92,9 @@ def host_memory_bytes() -> int:
 
 def versions(prefixes: Sequence[str] = ()) -> dict[str, str]:
     """Installed versions of the libraries that carry the measurement, those of the vendors by their prefixes."""
-    found: dict[str, str] = {}
-    for distribution in metadata.distributions():
-        name = (distribution.metadata["Name"] or "").lower().replace("_", "-")
-        if name in _DISTRIBUTIONS or name.startswith(tuple(prefixes)):
-            found.setdefault(name, distribution.version)
-    return dict(sorted(found.items()))
+    wanted = tuple(prefixes)
+    found = sorted(installed().versions.items())
+    return {name: version for name, version in found if name in _DISTRIBUTIONS or name.startswith(wanted)}
 
 
 def steering_environment(environment: Mapping[str, str], prefixes: Sequence[str] = ()) -> dict[str, str]:

@@ -17,6 +17,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dissect.base.units import GIB
 from dissect.cells.spec import ModelArchitecture, canonical_json
 from dissect.config.architecture import ATTENTION_LAYERS, MLP_LAYERS, linear_sizes
 from dissect.config.kinds import DType
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 RECIPE = 1
 """Raised when the rule makes other files of the same model."""
-SHARD_BYTES = 4 * 2**30
+SHARD_BYTES = 4 * GIB
 STANDARD_DEVIATION = 0.02
 BEYOND_VOCABULARY = 1024
 """The end-of-sequence id lies so far beyond the vocabulary, past any padding of it: no engine can ever sample it.
@@ -128,10 +129,10 @@ def _make(model: ModelArchitecture, dtype: DType, seed: int, folder: Path) -> No
     needed, free = checkpoint_bytes(model, dtype), shutil.disk_usage(folder.parent).free
     if needed > free:
         raise NoSpace(
-            f"{folder.parent}: the checkpoint needs {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; "
+            f"{folder.parent}: the checkpoint needs {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free; "
             "name another place as serving.checkpoints in the platform's file"
         )
-    _LOG.info("making the checkpoint %s, %.2f GiB", folder, needed / 2**30)
+    _LOG.info("making the checkpoint %s, %.2f GiB", folder, needed / GIB)
     temporary.mkdir()
     for name, content in _texts(model, dtype).items():
         write_atomically(temporary / name, json.dumps(content, indent=1).encode())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dissect.base.outcome import Flag, Phase, Status
+from dissect.base.units import GIB
 from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
 from dissect.machine.idle import wait_until_idle
@@ -154,4 +155,4 @@ def cannot_fit(spec: ServeSpec) -> str | None:
     there = spec.hardware.device_memory_bytes
     if needed <= there:
         return None
-    return f"the weights alone take {needed / 2**30:.2f} GiB per GPU, {there / 2**30:.2f} GiB are there"
+    return f"the weights alone take {needed / GIB:.2f} GiB per GPU, {there / GIB:.2f} GiB are there"

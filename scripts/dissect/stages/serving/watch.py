@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field
 
 from dissect.base.outcome import Phase, Status
+from dissect.base.units import GIB
 from dissect.cells.spec import ServeSpec
 from dissect.machine.clientload import ClientLoad
 from dissect.machine.gpus import GpuLoad, throttled
@@ -55,7 +56,7 @@ class Watch:
         used = tree_memory(server.roots(), limit)
         self.peak_rss_bytes = max(self.peak_rss_bytes, used)
         if used > limit:
-            sentence = f"the server used {used / 2**30:.2f} GiB of host memory, {limit / 2**30:.2f} GiB are declared"
+            sentence = f"the server used {used / GIB:.2f} GiB of host memory, {limit / GIB:.2f} GiB are declared"
             raise Ended(Status.OOM, Phase.HOST, f"{sentence} (in phase {phase})")
         if time.monotonic() > self.deadline:
             raise Ended(Status.TIMEOUT, phase, f"the budget was spent in phase {phase}")

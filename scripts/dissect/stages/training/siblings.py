@@ -3,6 +3,7 @@
 from typing import Any
 
 from dissect.base.outcome import Status
+from dissect.base.units import GIB
 from dissect.cells.frameworks import state_bytes
 from dissect.cells.spec import TrainingSpec, canonical_spec, spec_key
 from dissect.metrics.training import TrainingMetrics
@@ -22,8 +23,8 @@ def certain_oom(spec: TrainingSpec, store: Store) -> str | None:
     needed, there = state_bytes(spec), spec.hardware.device_memory_bytes
     if needed > there:
         return (
-            f"parameters, gradients and optimizer states alone take {needed / 2**30:.2f} GiB per GPU, "
-            f"{there / 2**30:.2f} GiB are there"
+            f"parameters, gradients and optimizer states alone take {needed / GIB:.2f} GiB per GPU, "
+            f"{there / GIB:.2f} GiB are there"
         )
     if spec.workload.batch == "max":
         return None

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 from dissect.base.outcome import Flag
+from dissect.base.units import GIB
 from dissect.cells.spec import TrainingSpec
 from dissect.machine.vendor import vendor_of
 from dissect.metrics.profile import Dissection, ProfileMetrics
@@ -41,7 +42,7 @@ def training_metrics(
         peak_memory_bytes=max(report.peak_memory_bytes for report in reports),
         peak_memory_source="rss" if vendor_of(spec.hardware).torch_type == "cpu" else "allocator",
         nvml_peak_memory_bytes=gpu_peak,
-        paper_memory_gib=first.driver_memory_bytes / 2**30,
+        paper_memory_gib=first.driver_memory_bytes / GIB,
         model_flops_per_step=model_flops(spec, batch),
         hardware_flops_per_step=hardware_flops(spec, batch),
         energy_per_step_j=sum(energies) / step.n if len(energies) == len(reports) else None,
