@@ -10,7 +10,7 @@ sys.path.insert(0, str(PROJECT / "scripts"))
 
 from dissect.cells.packs import pack_config, pack_platforms, pack_request
 from dissect.cells.resources import NAMES, resources_of, share_of_cores
-from dissect.cells.manifest_files import write_manifests
+from dissect.cells.manifest_files import CODE_FILE, write_manifests
 from dissect.cells.study import load_study
 from dissect.config.errors import ConfigError
 from dissect.cells.preflight import refuse_what_cannot_run
@@ -34,9 +34,6 @@ REPORT = "results/report/index.html"
 # are shared out: --resources gpu=4.
 ALL_CORES = workflow.cores or 1
 
-# Part of what tables, figures and the report are made from; cells have their protocol instead.
-CODE = code_digest(PROJECT / "scripts")
-
 # `snakemake progress` writes nothing: a run goes on beside it.
 ONLY_LOOKS = "progress" in sys.argv
 
@@ -48,7 +45,7 @@ BESIDE_ANOTHER = []
 try:
     STUDY = load_study(PROJECT, config)
     if workflow.is_main_process and not ONLY_LOOKS:
-        BESIDE_ANOTHER = write_manifests(STUDY, Path.cwd())
+        BESIDE_ANOTHER = write_manifests(STUDY, Path.cwd(), code_digest(PROJECT / "scripts"))
         publish_stored(STUDY.by_path, Store(STORE_DIR))
         say(*STUDY.notices, *BESIDE_ANOTHER)
 except ConfigError as error:

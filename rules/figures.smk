@@ -1,6 +1,7 @@
 rule draw_figure:
     input:
         manifest=MANIFEST,
+        code=CODE_FILE,
         table=TABLE.replace("{format}", "csv"),
     output:
         pdf=FIGURE.replace("{format}", "pdf"),
@@ -11,7 +12,6 @@ rule draw_figure:
     resources:
         launcher=PYTHON,
     params:
-        code=CODE,
         title=heading_of("title"),
         caption=heading_of("caption"),
     message:

@@ -1,6 +1,7 @@
 rule write_report:
     input:
         manifest=MANIFEST.replace("{experiment}", "report"),
+        code=CODE_FILE,
         tables=expand(TABLE, experiment=STUDY.wanted("table") + STUDY.wanted("figure"), format="csv"),
         figures=expand(FIGURE, experiment=STUDY.wanted("figure"), format="svg"),
     output:
@@ -9,8 +10,6 @@ rule write_report:
         "results/logs/report.log",
     resources:
         launcher=PYTHON,
-    params:
-        code=CODE,
     message:
         "Write report"
     shell:

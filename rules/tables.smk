@@ -1,6 +1,7 @@
 rule write_table:
     input:
         manifest=MANIFEST,
+        code=CODE_FILE,
         cells=lambda wildcards: STUDY.paths_of(wildcards.experiment),
         references=lambda wildcards: STUDY.reference_paths(wildcards.experiment),
     output:
@@ -13,7 +14,6 @@ rule write_table:
     resources:
         launcher=PYTHON,
     params:
-        code=CODE,
         title=heading_of("title"),
         caption=heading_of("caption"),
     message:

@@ -100,7 +100,7 @@ def no_op(_: argparse.Namespace) -> pd.DataFrame:
     for size in SIZES[:1]:
         with cells_project(size) as folder:
             study = load_study(folder, {})
-            write_manifests(study, folder)
+            write_manifests(study, folder, "")
             for path in study.targets:
                 touch(folder / path)
             for suffix in ("csv", "md", "tex"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+import growing
 from proof import schema, spelling
 from proof.mistakes import broken_yaml, unknown_key, unknown_name, wrong_value
 from proof.project import FOLDERS, Draw, Edit, editing, files, load, pick, pick_file, places, put
@@ -305,9 +306,25 @@ def lose_file(draw: Draw, project: Path) -> Edit:
     return Edit("result file lost", str(path.relative_to(project)))
 
 
+# Code that grows
+
+
+def add_field(draw: Draw, project: Path) -> Edit:
+    """A model of specs or results gets one more field, which means as before where nobody sets it."""
+    scripts = project / "scripts"
+    if scripts.is_symlink():
+        source = scripts.resolve()
+        scripts.unlink()
+        shutil.copytree(source, scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    name, field = pick(draw, sorted(growing.MODELS)), f"growth_{draw(st.integers(0, 10**9))}"
+    growing.add_field(scripts, name, field)
+    return Edit("field added to a model", f"{name}.{field}")
+
+
 EDITS: dict[Callable[[Draw, Path], Edit], int] = {
     set_value: 10, drop_key: 3, change_list: 3, add_file: 2, extend_platform: 1, remove_file: 2, ask_for: 2,
     change_letters: 3, change_methods: 3, change_overrides: 5, change_lock: 3, change_environment: 3, respell: 4,
     respell_number: 1, touch: 1, lose_file: 2, wrong_value: 2, unknown_key: 1, unknown_name: 1, broken_yaml: 1,
+    add_field: 1,
 }  # fmt: skip
 """Each kind of edit and how often it is drawn."""

@@ -82,7 +82,17 @@ def expected(project: Path) -> Expected:
         wanted.add(CLAIMS)
     drawn[REPORT] = fingerprint(report_content(config, {job: drawn[job] for job in wanted}, on_page))
     wanted.add(REPORT)
+    code = code_of(project)
+    drawn = {job: fingerprint([code, shows]) for job, shows in drawn.items()}
     return Expected(frozenset(cells), frozenset(wanted), drawn)
+
+
+def code_of(project: Path) -> str:
+    """What a clone with sources of its own draws with; all others draw with those of this project."""
+    scripts = project / "scripts"
+    if scripts.is_symlink():
+        return ""
+    return fingerprint([[str(path), path.read_text()] for path in sorted(scripts.rglob("*.py"))])
 
 
 # Cells

@@ -64,7 +64,7 @@ def _dag(folder: Path) -> Iterator[tuple[Any, str | None]]:
     trigger_names = YAML(typ="safe").load(folder / "profiles/default/config.yaml")["rerun-triggers"]
     triggers = frozenset(RerunTrigger.parse_choice(name) for name in trigger_names)
     quiet = OutputSettings(quiet={Quietness.ALL})
-    with SnakemakeApi(quiet) as api, contextlib.redirect_stderr(io.StringIO()):
+    with _modules_of(folder), SnakemakeApi(quiet) as api, contextlib.redirect_stderr(io.StringIO()):
         path = list(sys.path)
         try:
             workflow = api.workflow(ResourceSettings(cores=1), snakefile=folder / "Snakefile", workdir=folder)
@@ -76,6 +76,21 @@ def _dag(folder: Path) -> Iterator[tuple[Any, str | None]]:
             yield workflow._workflow, None
         finally:
             sys.path[:] = path
+
+
+@contextmanager
+def _modules_of(folder: Path) -> Iterator[None]:
+    """The library as a clone with sources of its own has it; all others share the modules of this process."""
+    if (folder / "scripts").is_symlink():
+        yield
+        return
+    shared = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "dissect"}
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "dissect"]:
+            del sys.modules[name]
+        sys.modules.update(shared)
 
 
 def _plan_of(workflow: Any) -> Plan:

@@ -55,7 +55,7 @@ BROKEN: list[tuple[str, str, str, str, Callable[..., object]]] = [
         lambda s: KEY_OF(s.model_copy(update={"protocol": 2})),
     ),
     (STALE, "label: CPU", "label: PC", "manifest_files.write_manifests", lambda *_: []),
-    (NEEDLESS, "label: CPU", "label:  CPU", "manifest_files.write_manifests", lambda _, project: restless(project)),
+    (NEEDLESS, "label: CPU", "label:  CPU", "manifest_files.write_manifests", lambda _, project, __: restless(project)),
     (REFUSED, "label: CPU", "label: PC", "study.load_study", refuse),
     (ACCEPTED, "label: CPU", "label: PC", "training_cells.spec_and_key", KEY_OF),
 ]

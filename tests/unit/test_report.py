@@ -139,13 +139,13 @@ def test_a_tree_is_flattened() -> None:
 
 def test_the_manifest_has_the_paper_s_order_and_is_written_only_if_it_differs(project: Path) -> None:
     study = load_study(project, {"platforms": ["cpu", "a800"]})
-    write_manifests(study, project)
+    write_manifests(study, project, "")
     path = project / "results/manifests/report.json"
     names = [item["name"] for item in json_of(path)["items"]]
     assert names[:8] == ["table_I", "table_II", "table_III", "table_IV", "fig_4", "table_V", "table_VI", "table_VII"]
     assert names.index("fig_6") < names.index("fig_10") < names.index("operators_attention")
     before = path.stat().st_mtime_ns
-    write_manifests(load_study(project, {"platforms": ["cpu", "a800"]}), project)
+    write_manifests(load_study(project, {"platforms": ["cpu", "a800"]}), project, "")
     assert path.stat().st_mtime_ns == before
 
 

@@ -9,17 +9,22 @@ from dissect.config.catalog import REPORT
 from dissect.config.claims import CLAIMS
 
 FOLDER = "results/manifests"
+CODE_FILE = f"{FOLDER}/code.txt"
 LOCKS = ".snakemake/locks"
 
 
-def write_manifests(study: Study, project: Path) -> list[str]:
+def write_manifests(study: Study, project: Path, code: str) -> list[str]:
     """Write each manifest whose content changed: a file's time tells Snakemake to merge again; publish references.
+
+    ``code`` is a digest of what merges and draws; its file is an input like the manifests.
 
     Beside a run that holds the folder nothing is written, or its tables would be made from another configuration's
     manifests. Returns what is to be said of that.
     """
     publish_references(project)
     differing = dict(_differing(study, project))
+    if _differs(project / CODE_FILE, code):
+        differing[project / CODE_FILE] = code
     if differing and any((project / LOCKS).glob("*")):
         return ["Another snakemake holds this folder: tables and figures are planned as that one sees them"]
     for path, text in differing.items():
@@ -45,5 +50,9 @@ def _differing(study: Study, project: Path) -> Iterator[tuple[Path, str]]:
     texts = {name: study.manifest(name).to_json() for name in (*study.experiments, CLAIMS)}
     for name, text in (texts | {REPORT: study.report.to_json()}).items():
         path = project / FOLDER / f"{name}.json"
-        if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+        if _differs(path, text):
             yield path, text
+
+
+def _differs(path: Path, text: str) -> bool:
+    return not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text

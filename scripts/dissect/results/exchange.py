@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
 from dissect.cells.exported import MANIFEST, SCHEMA_VERSION, ExportedCell, ExportManifest
-from dissect.cells.spec import canonical_spec, spec_key
+from dissect.cells.spec import canonical_json, spec_key
 from dissect.results.result import Result, parse_result
 from dissect.results.store import Entry, Store, write_atomically
 
@@ -198,10 +198,11 @@ def _checked(path: Path, key: str, cell: ExportedCell, members: Mapping[str, byt
 def _canonical(where: str, key: str, data: bytes) -> str:
     """The canonical spec; it must be spelt so, and must hash to the key that it stands under."""
     try:
-        canonical = canonical_spec(parse_spec(data))
+        parse_spec(data)
     except ValidationError as error:
         first = error.errors()[0]
         raise ExchangeError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    canonical = canonical_json(json.loads(data))
     if spec_key(canonical) != key or canonical.encode() != data:
         raise ExchangeError(f"{where}: hashes to the key {spec_key(canonical)}, not to the one that it stands under")
     return canonical

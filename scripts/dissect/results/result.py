@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -16,15 +16,13 @@ from pydantic import (
 from dissect.base.model import Model
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.any_spec import AnySpec
-from dissect.cells.spec import canonical_spec, spec_key
+from dissect.cells.spec import canonical_json, spec_key
 from dissect.metrics.inspection import InspectMetrics
 from dissect.metrics.operators import OperatorMetrics
 from dissect.metrics.profile import ProfileMetrics
 from dissect.metrics.serving import ServingMetrics
 from dissect.metrics.training import TrainingMetrics
-
-SCHEMA_VERSION: Final = 1
-
+from dissect.results.upgrades import SCHEMA_VERSION, upgraded
 
 Metrics = Annotated[
     TrainingMetrics | ProfileMetrics | ServingMetrics | InspectMetrics | OperatorMetrics, Field(discriminator="kind")
@@ -126,27 +124,35 @@ class ResultError(ValueError):
 
 
 def parse_result(data: bytes) -> Result:
-    """Read a result and check it against its own spec; raises ``ValueError`` saying what is wrong with it."""
+    """Read a result of any schema version; its key is judged by the spec as it was stored.
+
+    Raises:
+        ValueError: says what is wrong with it.
+    """
     try:
-        version = json.loads(data).get("schema_version")
+        record = json.loads(data)
+        stored, version = record.get("spec"), record.get("schema_version")
     except (ValueError, AttributeError):
-        raise ValueError("is not a JSON object (cut short?)") from None
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"has schema_version {version!r}, this version of the project reads {SCHEMA_VERSION}")
+        raise ValueError("is not a JSON object (truncated?)") from None
     try:
-        result = Result.model_validate_json(data)
+        newest = data if version == SCHEMA_VERSION else json.dumps(upgraded(record))
+        result = Result.model_validate_json(newest)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise ValueError(f"does not fit the schema: {where}: {first['msg']}") from None
-    key = spec_key(canonical_spec(result.spec))
+    key = spec_key(canonical_json(stored))
     if key != result.key:
         raise ValueError(f"has key {result.key!r}, but its spec hashes to {key!r}")
     return result
 
 
 def read_result(path: Path) -> Result:
-    """Read a published or stored result; raises :class:`ResultError`, one sentence with file, fault and remedy."""
+    """Read a published or stored result, or one of a set of reference results.
+
+    Raises:
+        ResultError: one sentence with file, fault and remedy.
+    """
     try:
         return parse_result(path.read_bytes())
     except FileNotFoundError:
@@ -155,12 +161,16 @@ def read_result(path: Path) -> Result:
         fault = f"cannot be read ({error.strerror})"
     except ValueError as error:
         fault = str(error)
-    raise ResultError(f"{path}: {fault}; measure it again: snakemake remeasure --config select='{_select(path)}'")
+    raise ResultError(f"{path}: {fault}; {_remedy(path)}")
 
 
-def _select(path: Path) -> str:
-    """The id that ``select`` matches, from a published path ``.../cells/<id>/<key>.json``; else a place to fill."""
-    parts = path.parts[:-1]
-    if "cells" not in parts:
-        return "<id of the cell>"
-    return "/".join(parts[len(parts) - parts[::-1].index("cells") :])
+def _remedy(path: Path) -> str:
+    """What to do about a result at ``results/references/<set>/...``, ``.../cells/<id>/<key>.json`` or elsewhere."""
+    parts = path.parts
+    if "references" in parts:
+        name = parts[parts.index("references") + 1]
+        return f"restore config/references/{name} from its export"
+    if "cells" in parts:
+        cell = "/".join(parts[parts.index("cells") + 1 : -1])
+        return f"measure it again: snakemake remeasure --config select='{cell}'"
+    return "restore the file, or remove it and measure the cell again"

@@ -1,0 +1,31 @@
+"""Upgrades of ``result.json``: each turns a record of one schema version into one of the next. Pure.
+
+An upgrade changes where a record keeps what was measured, never what was measured, and never the identity of its cell:
+the key stays that of the spec as it was stored.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+SCHEMA_VERSION: Final = 1
+"""Of the records that this version of the project writes."""
+
+Record = dict[str, Any]
+"""A result as plain JSON."""
+
+UPGRADES: Mapping[int, Callable[[Record], Record]] = {}
+"""Schema version -> what makes a record of that version one of the next; no version but the first was ever written."""
+
+
+def upgraded(record: Record, upgrades: Mapping[int, Callable[[Record], Record]] = UPGRADES) -> Record:
+    """The record in the newest schema version.
+
+    Raises:
+        ValueError: no upgrade leads from its version to the newest.
+    """
+    version, newest = record.get("schema_version"), max((SCHEMA_VERSION, *(known + 1 for known in upgrades)))
+    if not isinstance(version, int) or not 1 <= version <= newest:
+        raise ValueError(f"has schema_version {version!r}, this version of the project reads up to {newest}")
+    for known in range(version, newest):
+        record = {**upgrades[known](record), "schema_version": known + 1}
+    return record
