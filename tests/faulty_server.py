@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
@@ -23,17 +24,27 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     fault = "none"
+    record: str | None = None
     streamed = 0
     answered = 0
 
     def log_message(self, *_: object) -> None:
         """Nothing: the log is for the faults."""
 
+    def note(self, body: dict) -> None:
+        """Add the request to the record, if one is kept: of the prompt only its length, which says whose it is."""
+        if self.record:
+            shown = body | ({"prompt": f"{len(body['prompt'].split())} words"} if body else {})
+            with Path(self.record).open("a") as file:
+                file.write(json.dumps({f"{self.command} {self.path}": shown}) + "\n")
+
     def do_GET(self) -> None:
+        self.note({})
         self.reply(404 if self.path != "/version" else 200, json.dumps({"version": "1.0"}).encode())
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.note(body)
         if self.fault == "deaf":
             return self.reply(503, b"not yet")
         if body.get("stream"):
@@ -106,8 +117,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fault", choices=FAULTS, default="none")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--record", help="file to which every request is added")
     arguments, _ = parser.parse_known_args()
-    Handler.fault = arguments.fault
+    Handler.fault, Handler.record = arguments.fault, arguments.record
     if arguments.fault == "dies_at_start":
         print("ValueError: no such model", flush=True)
         sys.exit(2)

@@ -12,16 +12,14 @@ import pytest
 
 import factories as make
 from dissect.base.outcome import Phase
-from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
-from dissect.config.environment import Container
 from dissect.config.registered import Engine as EngineName
 from dissect.machine.clientload import ClientLoad
 from dissect.machine.gpus import GpuInfo
 from dissect.machine.idle import wait_until_idle
 from dissect.stages.serving import contract, engines
 from dissect.stages.serving.burst import samples_of
-from dissect.stages.serving.calibration import bench_command, calibration_of
+from dissect.stages.serving.calibration import calibration_of
 from dissect.stages.serving.checkpoint import checkpoint_id, shards_of, tensor_shapes
 from dissect.stages.serving.engine import (
     Place,
@@ -31,15 +29,12 @@ from dissect.stages.serving.engine import (
     memory_phase,
     prefix_cache_hits,
 )
-from dissect.stages.serving.load import RequestRecord, command, normalise, to_jsonl_gz, workers
-from dissect.stages.serving.load import Target as LoadTarget
+from dissect.stages.serving.load import RequestRecord, normalise, to_jsonl_gz, workers
 from dissect.stages.serving.measure import cannot_fit
 from dissect.stages.serving.prompts import make_prompts
-from dissect.stages.serving.server import command_of
 from dissect.stages.serving.watch import Ended
 from dissect.statistics.quantiles import quantile, quantile_interval
 from dissect.statistics.step_times import interval_rank
-from goldens import check_golden
 from yaml_models import architecture
 
 DATA = Path(__file__).parents[1] / "data/serving"
@@ -176,36 +171,6 @@ def test_a_far_quantile_of_few_samples_ends_with_the_largest() -> None:
     assert quantile_interval([1.0, 2.0, 3.0], 0.99) == (2.0, 3.0)
 
 
-def command_lines() -> str:
-    """Every engine, both policies, on four GPUs; then one engine in every way to start it."""
-    shown = {}
-    site = ServingSite(checkpoints="c", keep_checkpoints=True, python="envs/run engine@3.12 -- python")
-    for name in ENGINES:
-        engine = load_engine(make.serve_spec(engine=name))
-        for policy in ("tuned", "aligned"):
-            spec = make.serve_spec(make.hardware(n_gpus=4), engine=name, aligned=policy == "aligned", requests=1000)
-            spec = spec.model_copy(update={"settings": spec.settings.model_copy(update={"arguments": ["--site", "1"]})})
-            shown[f"{name}, {policy}"] = command_of(spec, engine, site, PLACE, "name")
-            shown[f"{name}, {policy}: environment"] = [f"{k}={v}" for k, v in engine.environment(spec).items()]
-    spec, engine = make.serve_spec(engine="tgi"), load_engine(make.serve_spec(engine="tgi"))
-    for runtime in ("apptainer", "docker"):
-        container = Container.model_validate({"runtime": runtime, "image": "tgi:3.3.7"})
-        site = ServingSite(checkpoints="c", keep_checkpoints=True, container=container)
-        shown[f"tgi in {runtime}"] = command_of(spec, engine, site, PLACE, "name")
-        lightllm = make.serve_spec(engine="lightllm")
-        shown[f"lightllm in {runtime}"] = command_of(lightllm, load_engine(lightllm), site, PLACE, "name")
-    site = ServingSite(checkpoints="c", keep_checkpoints=True, command="ssh-less 'my launcher'")
-    shown["tgi by a command"] = command_of(spec, engine, site, PLACE, "name")
-    target = LoadTarget("http://127.0.0.1:8000", "tgi", PLACE.checkpoint, dict(engine.body))
-    for arrival in ({"kind": "burst"}, {"kind": "poisson", "rate": 4.0}):
-        spec = make.serve_spec(engine="tgi", arrival=arrival)
-        shown[f"guidellm, {arrival['kind']}"] = command(spec, target, Path("p.jsonl"), Path("o.json"))[1:]
-    site = ServingSite(checkpoints="c", keep_checkpoints=True, python="envs/run vllm@3.12 -- python")
-    spec, engine = make.serve_spec(), load_engine(make.serve_spec())
-    shown["vllm bench"] = bench_command(spec, engine, site, PLACE.checkpoint, target.url, Path("/cell"))
-    return json.dumps(shown, indent=1).replace(str(ENGINE_FILES), "<engines>") + "\n"
-
-
 BENCH = {
     "completed": 40, "total_output_tokens": 5120, "request_throughput": 3.2, "output_throughput": 409.6,
     "median_e2el_ms": 6100.0, "median_ttft_ms": 2400.0,
@@ -217,10 +182,6 @@ def test_the_second_load_generator_must_have_done_the_same_work() -> None:
     assert (found.output_tokens_per_s, found.median_latency_s, found.median_ttft_s) == (409.6, 6.1, 2.4)
     with pytest.raises(Ended, match="counted 39 requests and 5120 tokens, 5120 tokens were asked for"):
         calibration_of(make.serve_spec(), BENCH | {"completed": 39})
-
-
-def test_command_lines_are_those_that_were_looked_at() -> None:
-    check_golden("serving_commands.json", command_lines())
 
 
 def test_lightllms_web_server_takes_the_papers_whole_burst() -> None:

@@ -1,0 +1,28 @@
+"""The shell command of every stage's cells, as Snakemake would run it, held against tests/golden/protocols."""
+
+import re
+from pathlib import Path
+
+from clones import stubbed_clone
+from dissect.cells.runners import runners
+from protocols import check_protocol
+
+JOB = re.compile(r"^Job \d+: Measure (?P<stage>\w+)/.*\nShell command: (?P<command>.*)$", re.MULTILINE)
+
+
+def neutral(command: str) -> str:
+    """Without what is a cell's own: launcher, spec and files."""
+    launcher, _, options = command.partition(" scripts/measure.py")
+    for pattern, word in ((r"--launcher '.*' --spec '.*' --publish \S+", "<cell>"), (r">\S+\.log", "><log>")):
+        options = re.sub(pattern, word, options)
+    assert re.search(r"envs/run \S+ -- python$", launcher)
+    return f"<launcher> scripts/measure.py{options}"
+
+
+def test_commands_of_cells(tmp_path: Path) -> None:
+    output = stubbed_clone(tmp_path).snakemake("-n", "-p", "cells").output
+    found = {(job["stage"], neutral(job["command"])) for job in JOB.finditer(output)}
+    commands = dict(found)
+    assert len(commands) == len(found), "one command for each stage"
+    for stage, framework in runners():
+        check_protocol(stage, framework, "command", commands[stage])
