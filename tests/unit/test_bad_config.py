@@ -57,13 +57,14 @@ def override(name: str, text: str, *says: str) -> Bad:
 
 BAD = [
     # Unknown names, with the nearest known one.
-    root("unknown platform", "platforms: [cpu]", "platforms: [h20]", "platforms", "'h20'", "did you mean 'h200'?"),
+    root("unknown platform", "platforms: [cpu]", "platforms: [h20]",
+         "platforms: unknown platform 'h20'; did you mean 'h200'? (known: a800, cpu, "),
     root("unknown model", "llama2-70b]", "llama2-70]", "models", "'llama2-70'", "did you mean 'llama2-70b'?"),
     root("unknown table", "tables: all", "tables: [table_3]", "tables", "'table_3'", "table_III"),
     root("a figure is no table", "tables: all", "tables: [fig_4]", "tables", "'fig_4'"),
     root("unknown figure", "figures: all", "figures: [fig4]", "figures", "did you mean 'fig_4'?"),
     root("unknown suite", "suite: smoke", "suite: smok", "suite", "'smok'", "did you mean 'smoke'?"),
-    root("unknown key", "suite: smoke", "suites: smoke", "suites: found an unknown key", "did you mean 'suite'?"),
+    root("unknown key", "suite: smoke", "suites: smoke", "suites: unknown key 'suites'", "did you mean 'suite'?"),
     edit("unknown nested key", CPU, "memory_gib: 4}", "memory: 4}", "host.memory", "did you mean 'memory_gib'?"),
     edit("unknown method letter", TABLE_III, "Z2+O, Z3,", "Z2+P, Z3,", "axes.method", "letter 'P'", "Naive"),
     edit("unknown letter in a suite", TABLE_III, "[Naive, F+R, Z2,", "[Naive, F+Z7,", "suites.smoke.method", "'Z7'"),
@@ -78,18 +79,18 @@ BAD = [
     edit("unknown layout", FIG_4, "kind: scaling", "kind: bars", "layout", "bars"),
     edit("layout of the other kind", FIG_4, "{kind: scaling}", "{kind: platforms}", "a figure cannot have"),
     edit("unknown operator", COLLECTIVES, "all_gather,", "all_gathr,", "axes.method",
-         "operator of the family collectives", "did you mean 'all_gather'?"),
+         "unknown collectives operator 'all_gathr'", "did you mean 'all_gather'?"),
     edit("letters as operators", COLLECTIVES, "[all_reduce, all_gather, reduce_scatter]", "{cross: [[F]]}",
          "axes.method", "operators do not combine"),
     edit("operators of another view", COLLECTIVES, "[collectives]", "[memcpy]", "'axes.framework' is ['memcpy']"),
     edit("axis of another view", COLLECTIVES, "[n_gpus, size_bytes]", "[n_gpus, product]", "no axis 'product'"),
-    edit("quantity of another view", COLLECTIVES, "bus_gb_per_s,", "mfu,", "no 'mfu'", "bus_gb_per_s"),
+    edit("quantity of another view", COLLECTIVES, "bus_gb_per_s,", "mfu,", "no quantity 'mfu'", "bus_gb_per_s"),
     edit("table of another view", FIG_7, "table_view: serving", "table_view: training", "the view 'training' has no"),
     edit("roofline of copies", ROOFLINE, "view: gemm", "view: memcpy", "layout"),
     # References that dangle or run in circles.
     edit("dangling extends", NO_NVLINK, "extends: rtx3090", "extends: rtx3080", "did you mean 'rtx3090'?"),
     edit("cyclic extends", "config/platforms/rtx3090.yaml", "device: cuda", "device: cuda\nextends: rtx3090-no-nvlink",
-         "cycle", "rtx3090-no-nvlink"),
+         "inheritance cycle", "rtx3090-no-nvlink"),
     edit("extends itself", NO_NVLINK, "extends: rtx3090", "extends: rtx3090-no-nvlink", "cycle"),
     # Wrong types and values.
     root("platforms is no list", "platforms: [cpu]", "platforms: cpu", "platforms", "'cpu'", "valid list"),
@@ -105,18 +106,18 @@ BAD = [
     edit("number as an environment variable", CPU, '"1"', "1", "environment.OMP_NUM_THREADS", "valid string"),
     edit("peak without a source", CPU, "label: process", "label: process\n  peak_tflops: {bf16: 1}", "'source'"),
     edit("unsupported Python", CPU, "lock: train", "lock: train, python: '3.9'", "python", "'3.9'"),
-    edit("environment of two kinds", CPU, "lock: train", "lock: train, interpreter: python3", "just one of 'lock'"),
+    edit("environment of two kinds", CPU, "lock: train", "lock: train, interpreter: python3", "exactly one of 'lock'"),
     edit("undeclared interpreter", CPU, "lock: train", "interpreter: python3", "'versions' or 'image'"),
     edit("batch that is neither", FIG_4, "batch: [2]", "batch: [most]", "axes.batch", "'most'"),
     edit("negative batch", FIG_4, "batch: [2]", "batch: [-2]", "axes.batch", "-2"),
     edit("zero batch", FIG_4, "batch: [2]", "batch: [0]", "axes.batch", "found 0"),
-    edit("missing key", FIG_4, "stage: pretrain\n", "", "stage", "required"),
+    edit("missing key", FIG_4, "stage: pretrain\n", "", "stage: missing required key"),
     edit("bounds the wrong way", TABLE_III, "layout:", "sampling: {min_steps: 99}\nlayout:", "min_steps"),
     # Duplicates.
-    root("platform twice", "platforms: [cpu]", "platforms: [cpu, cpu]", "platforms", "'cpu' stands there twice"),
-    edit("batch twice", FIG_4, "batch: [2]", "batch: [2, 2]", "axes.batch", "'2' stands there twice"),
-    edit("letter twice", FIG_4, "[Q]", "[Q+Q]", "'Q' stands twice"),
-    edit("GPU count twice", CPU, "[1, 2]", "[1, 1]", "gpu_counts", "duplicate"),
+    root("platform twice", "platforms: [cpu]", "platforms: [cpu, cpu]", "platforms", "duplicate 'cpu'"),
+    edit("batch twice", FIG_4, "batch: [2]", "batch: [2, 2]", "axes.batch", "duplicate '2'"),
+    edit("letter twice", FIG_4, "[Q]", "[Q+Q]", "duplicate letter 'Q' in the method 'Q+Q'"),
+    edit("GPU count twice", CPU, "[1, 2]", "[1, 1]", "duplicate in 'gpu_counts'"),
     root("key twice", "suite: smoke", "suite: smoke\nsuite: full", "duplicate key"),
     # Globs.
     override("glob of too few parts", "'pretrain/cpu': {}", "overrides", "expected 6 parts"),
@@ -141,7 +142,7 @@ BAD = [
     whole("tabs", ROOT, "platforms:\n\t- cpu\n", "line 2", "tab"),
     whole("Python tag", ROOT, "platforms: !!python/object/apply:os.system ['true']\n", "only plain YAML is read"),
     whole("unclosed bracket", ROOT, "platforms: [cpu\n", "line"),
-    whole("no text", ROOT, "platforms: \x00\n", "not valid YAML"),
+    whole("no text", ROOT, "platforms: \x00\n", "invalid YAML"),
 ]  # fmt: skip
 
 
@@ -175,7 +176,7 @@ def test_missing_file(project: Path) -> None:
 
 def test_file_name_that_is_no_name(project: Path) -> None:
     (project / CPU).rename(project / "config/platforms/my cpu.yaml")
-    with pytest.raises(ConfigError, match="'my cpu'"):
+    with pytest.raises(ConfigError, match="invalid file name 'my cpu'"):
         load_study(project, {})
 
 

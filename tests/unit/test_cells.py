@@ -130,7 +130,7 @@ def test_a_prompt_needs_positions_too(project: Path) -> None:
 @pytest.mark.parametrize(
     ("knob", "fault"),
     [("rank: 0", "rank"), ("dropout: 1", "dropout"), ("targets: [q, v]", "targets"), ("kind: loro", "kind"),
-     ("targets: [q_proj, q_proj]", "stands there twice")],
+     ("targets: [q_proj, q_proj]", "duplicate 'q_proj'")],
 )  # fmt: skip
 def test_a_wrong_adapter_is_an_error(project: Path, knob: str, fault: str) -> None:
     file = project / "config/methods.yaml"

@@ -276,12 +276,12 @@ def test_arithmetic_takes_the_widest_interval() -> None:
 @pytest.mark.parametrize(
     ("check", "changes", "says"),
     [
-        (SLOWER, {}, "give either 'about'"),
-        (SLOWER | {"about": 1}, {}, "belong together"),
-        (SLOWER | {"about": 1, "tolerance": 1, "low": 1}, {}, "give either 'about'"),
+        (SLOWER, {}, "expected either 'about'"),
+        (SLOWER | {"about": 1}, {}, "need each other"),
+        (SLOWER | {"about": 1, "tolerance": 1, "low": 1}, {}, "expected either 'about'"),
         (FASTER, {"stage": "inspect"}, "has no view 'training'"),
-        (FASTER, {"where": {"platform": "cpu"}}, "named by both sides"),
-        (FASTER | {"more": {"platform": "cpu"}}, {}, "named by both sides"),
+        (FASTER, {"where": {"platform": "cpu"}}, "on both sides"),
+        (FASTER | {"more": {"platform": "cpu"}}, {}, "on both sides"),
     ],
 )
 def test_a_claim_that_cannot_be_checked_is_refused(check: dict[str, Any], changes: dict[str, Any], says: str) -> None:
@@ -298,11 +298,11 @@ def edit(project: Path, file: str, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("platform: rtx4090", "platform: rtx409", "claims.H04: found the platform 'rtx409'"),
-        ("model: llama2-7b", "model: llama2", "claims.H01: found the model 'llama2'"),
-        ("method: Q", "method: QQ", "claims.H01: found the letter 'QQ'"),
-        ("framework: megatron", "framework: nemo", "claims.H06: found the framework 'nemo'"),
-        ("tolerance: 2", "tolerence: 2", "found an unknown key"),
+        ("platform: rtx4090", "platform: rtx409", "claims.H04: unknown platform 'rtx409'"),
+        ("model: llama2-7b", "model: llama2", "claims.H01: unknown model 'llama2'"),
+        ("method: Q", "method: QQ", "claims.H01: unknown letter 'QQ'"),
+        ("framework: megatron", "framework: nemo", "claims.H06: unknown framework 'nemo'"),
+        ("tolerance: 2", "tolerence: 2", "unknown key 'tolerence'"),
     ],
 )
 def test_names_of_claims_are_checked(project: Path, old: str, new: str, says: str) -> None:

@@ -346,7 +346,7 @@ def test_a_set_of_reference_results_is_a_side(project: Path) -> None:
     [
         (None, "--config left: found nothing, expected 'results', a file"),
         ("nowhere.tar.gz", "--config left: found 'nowhere.tar.gz', expected 'results'"),
-        ("h300@results", "found the platform 'h300', known are"),
+        ("h300@results", "unknown platform 'h300'; did you mean 'h200'?"),
         ("results", "found no finished cell in 'results'"),
     ],
 )

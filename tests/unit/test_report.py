@@ -170,5 +170,5 @@ def json_of(path: Path) -> dict[str, list[dict[str, str]]]:
 def test_no_table_may_take_the_page_s_name(project: Path) -> None:
     experiments = project / "config/experiments"
     (experiments / "table_III.yaml").rename(experiments / "report.yaml")
-    with pytest.raises(ConfigError, match=r"report\.yaml: the name 'report' is taken by the report page"):
+    with pytest.raises(ConfigError, match=r"report\.yaml: the name 'report' is reserved for the report page"):
         load_study(project, {})

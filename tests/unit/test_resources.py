@@ -100,7 +100,7 @@ def test_nothing_of_it_is_in_a_key(project: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{memory_gib: 4}", "'scheduler.memory_gib' is 4, not above the 4 of 'host.memory_gib'"),
+        ("{memory_gib: 4}", "'scheduler.memory_gib' is 4, expected more than 'host.memory_gib' (4)"),
         ("{gpu_model: 'a:8'}", "scheduler.gpu_model"),
         ("{partitions: gpu}", "did you mean 'partition'?"),
         ("{pack_h: 0}", "scheduler.pack_h"),

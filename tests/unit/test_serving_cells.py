@@ -149,19 +149,19 @@ def test_overrides_reach_servers(project: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "says"),
     [
-        ("experiments/fig_6", "method: [tuned, aligned]", "method: [fast]", "tuned and aligned, found 'fast'"),
+        ("experiments/fig_6", "method: [tuned, aligned]", "method: [fast]", "no method 'fast' (known: tuned, aligned)"),
         ("experiments/fig_6", "framework: [vllm,", "framework: [deepspeed,", "has no framework 'deepspeed'"),
         ("experiments/fig_9", "platform: [rtx4090]", "platform: [rtx5090]", "did you mean 'rtx4090'?"),
         ("experiments/table_arrival", "rate: 2.0", "rate: -1.0", "greater than 0"),
-        ("experiments/table_arrival", "{kind: poisson, rate: 2.0}", "{kind: poisson}", "every other arrival needs one"),
-        ("platforms/a800", "serving: {gpus: {llama2-7b: 1", "serving: {gpus: {llama3: 1", "found the model 'llama3'"),
+        ("experiments/table_arrival", "{kind: poisson, rate: 2.0}", "{kind: poisson}", "'rate' is required"),
+        ("platforms/a800", "serving: {gpus: {llama2-7b: 1", "serving: {gpus: {llama3: 1", "unknown model 'llama3'"),
         (
             "platforms/a800",
             "environments:",
             "environments:\n  vllm: {url: 'http://x', lock: vllm}",
-            "just one of 'lock'",
+            "exactly one of 'lock'",
         ),
-        ("platforms/a800", "environments:", "environments:\n  sglang: {url: 'http://x'}", "must declare what it holds"),
+        ("platforms/a800", "environments:", "environments:\n  sglang: {url: 'http://x'}", "is required without 'lock'"),
         (
             "platforms/a800",
             "environments:",

@@ -150,7 +150,9 @@ def test_bad_configuration_stops_before_anything_runs(clone: Clone) -> None:
     run = clone.snakemake("all", expect=1)
     assert run.jobs == []
     sentence = run.output.strip().splitlines()[-1]
-    assert sentence.startswith("llm-dissect: config/config.yaml: platforms: found the platform 'cpuu'")
+    assert sentence.startswith(
+        "llm-dissect: config/config.yaml: platforms: unknown platform 'cpuu'; did you mean 'cpu'?"
+    )
 
 
 def test_paths_are_relative_to_the_clone(clone: Clone, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_price_measures_nothing_and_draws_no_table(clone: Clone, price: str) -
     ("key", "sentence"),
     [
         ("stage=pretrain", "--config model: found nothing, expected one of"),
-        ("memory_gib=24", "found an unknown key"),
+        ("memory_gib=24", "unknown key 'memory_gib'"),
         ("minimise=mony", "did you mean 'memory'?"),
     ],
 )

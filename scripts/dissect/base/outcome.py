@@ -1,10 +1,10 @@
-"""The closed lists of what can become of a cell."""
+"""Outcomes of a cell: its status, the phase in which it ended, and flags on its numbers."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a measurement ended. All but ``failed`` are results: cached, and shown in tables as what they are."""
+    """How a measurement ended. Every status but ``failed`` is a result: it is cached and shown in tables."""
 
     OK = "ok"
     OOM = "oom"
@@ -15,16 +15,16 @@ class Status(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the outcome is kept in the store and never measured again unasked."""
+        """Whether the outcome is kept in the store and measured again only on request."""
         return self is not Status.FAILED
 
 
 class InvalidMeasurement(Exception):
-    """What ran is not what the spec says, or what was measured does not stand its own checks: ends as ``invalid``."""
+    """What ran differs from the spec, or the numbers fail their own checks: the cell ends as ``invalid``."""
 
 
 class Phase(StrEnum):
-    """Where in the life of a cell it ended."""
+    """The phase in which a cell ended."""
 
     BUILD = "build"
     LOAD = "load"
@@ -38,7 +38,7 @@ class Phase(StrEnum):
 
 
 class Flag(StrEnum):
-    """A reason to doubt a number that is otherwise ``ok``; tables print it as a footnote."""
+    """A reason to doubt the number of an ``ok`` cell; tables print it as a footnote."""
 
     UNSTABLE = "unstable"
     WARMUP_NOT_SETTLED = "warmup_not_settled"
@@ -50,7 +50,7 @@ class Flag(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """One clause for the footnote of a table."""
+        """Explanation of the flag, as the footnote of a table prints it."""
         return _MEANINGS[self]
 
 

@@ -23,10 +23,10 @@ ENGINES = {
     "transformers": "dissect.stages.serving.engines.transformers",
     "sglang": "dissect.stages.serving.engines.sglang",
 }
-"""Serving engines: modules with an ``ENGINE``."""
+"""Serving engines: each module defines an ``ENGINE``."""
 
 OPERATORS = "dissect.stages.operators.declaration"
-"""Module with ``FAMILIES``: the families of operators."""
+"""The module whose ``FAMILIES`` are the families of operators."""
 
 INSPECTIONS = {"system": "dissect.stages.inspection.system"}
-"""Modules that look at a node."""
+"""Inspections of a node: modules that record its hardware."""

@@ -1,4 +1,4 @@
 """Units in which sizes are declared and shown."""
 
 GIB = 2**30
-"""Bytes."""
+"""Bytes in one GiB."""

@@ -16,46 +16,46 @@ LINEAR_LAYERS: tuple[LinearLayer, ...] = get_args(LinearLayer)
 
 
 class ModelArchitecture(Model):
-    """Sizes of a Llama-like decoder; the head is not tied to the embedding."""
+    """Sizes of a Llama-like decoder; the embedding and the head are not tied."""
 
     vocab_size: PositiveInt
-    """Tokens in the vocabulary."""
+    """Number of tokens in the vocabulary."""
     hidden_size: PositiveInt
     """Width of the residual stream."""
     intermediate_size: PositiveInt
     """Width of the gated MLP."""
     num_hidden_layers: PositiveInt
-    """Decoder layers."""
+    """Number of decoder layers."""
     num_attention_heads: PositiveInt
-    """Query heads."""
+    """Number of query heads."""
     num_key_value_heads: PositiveInt
-    """Key and value heads; fewer than query heads means grouped-query attention."""
+    """Number of key and value heads; fewer than query heads means grouped-query attention."""
     max_position_embeddings: PositiveInt
-    """Longest sequence, in tokens."""
+    """Longest sequence of the model, in tokens."""
     rms_norm_eps: PositiveFloat
     """Epsilon of RMSNorm."""
     rope_theta: PositiveFloat
-    """Base of the rotary embedding."""
+    """Base of the rotary position embedding."""
 
     @property
     def head_size(self) -> int:
-        """Width of one head."""
+        """Width of one attention head."""
         return self.hidden_size // self.num_attention_heads
 
 
 class ModelFile(Model):
-    """One model: a label, and the architecture in the field names of transformers' ``LlamaConfig``."""
+    """A model: its label, and its architecture in the field names of transformers' ``LlamaConfig``."""
 
     label: str
-    """Name in tables and figures."""
+    """Name of the model in tables and figures."""
     source: str
-    """Where the numbers come from."""
+    """Source of the sizes, such as a paper or a model card."""
     architecture: ModelArchitecture
-    """What is built, with random weights."""
+    """Architecture that is built, with random weights."""
 
 
 def linear_sizes(arch: ModelArchitecture) -> dict[LinearLayer, tuple[int, int]]:
-    """(in, out) of each linear layer of a decoder layer."""
+    """Shapes (in, out) of the linear layers of a decoder layer, by name."""
     hidden, inner = arch.hidden_size, arch.intermediate_size
     kv_width = arch.num_key_value_heads * arch.head_size
     return {

@@ -1,4 +1,4 @@
-"""How requests reach a server."""
+"""The arrival process of requests at a server."""
 
 from typing import Literal, Self
 
@@ -8,20 +8,20 @@ from dissect.base.model import Model
 
 
 class Arrival(Model):
-    """All requests at once, as in the paper, or one after the other at a rate."""
+    """The arrival process of requests: all at once, as in the paper, or one after the other at a rate."""
 
     kind: Literal["burst", "poisson", "constant"]
-    """``burst``: all at once; ``poisson``: random gaps; ``constant``: equal gaps."""
+    """Kind of arrival: ``burst`` is all at once, ``poisson`` has random gaps, ``constant`` has equal gaps."""
     rate: PositiveFloat | None = None
-    """Requests per second; a burst has none."""
+    """Mean rate in requests per second; not for ``burst``."""
 
     @model_validator(mode="after")
     def _a_rate_unless_at_once(self) -> Self:
         if (self.rate is None) != (self.kind == "burst"):
-            raise ValueError("a burst has no 'rate', every other arrival needs one")
+            raise ValueError("'rate' is required for 'poisson' and 'constant', and not allowed for 'burst'")
         return self
 
     @property
     def label(self) -> str:
-        """Such as ``burst`` or ``poisson4``."""
+        """Name of the arrival in cell ids, such as ``burst`` or ``poisson4``."""
         return self.kind if self.rate is None else f"{self.kind}{self.rate:g}"

@@ -1,4 +1,4 @@
-"""Everything below config/, read, validated and cross-checked. No other module reads configuration."""
+"""The configuration below config/, read, validated and cross-checked. No other module reads configuration."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from dissect.config.root import RootConfig
 ROOT_FILE = "config/config.yaml"
 CLAIMS_FILE = "config/references/paper.yaml"
 REPORT = "report"
-"""Name of the manifest of the report page, so of no table or figure."""
+"""Name of the report page's manifest; no table or figure may have it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Catalog:
     experiments: Mapping[str, Experiment]
     claims: Claims
     locks: Mapping[str, str]
-    """Environment name -> text of its requirements.txt."""
+    """Lock files: environment name -> text of its requirements.txt."""
 
     @property
     def wants_claims(self) -> bool:
@@ -43,7 +43,7 @@ class Catalog:
 
     @property
     def wanted_experiments(self) -> dict[str, Experiment]:
-        """The tables and figures that config.yaml asks for."""
+        """Tables and figures that config.yaml asks for, by name."""
         return {
             name: experiment
             for name, experiment in self.experiments.items()
@@ -55,15 +55,15 @@ class Catalog:
         return (self.root.tables if experiment.kind == "table" else self.root.figures) == "all"
 
     def _has_platform(self, experiment: Experiment) -> bool:
-        """Whether it is about one of the configured platforms."""
+        """Whether the experiment covers one of the configured platforms."""
         return bool(platforms_of(experiment, self.root.platforms)) or not self.root.platforms
 
 
 def load_catalog(project: Path, command_line: Mapping[str, Any]) -> Catalog:
-    """Read config/ of a project folder; keys of the command line replace those of config.yaml.
+    """Read and check config/ of a project folder; keys of the command line replace those of config.yaml.
 
     Raises:
-        ConfigError: anything is wrong, in one sentence.
+        ConfigError: a file is missing or invalid, or uses a name that no other file defines.
     """
     folder = project / "config"
     shown = f"{ROOT_FILE} with --config" if command_line else ROOT_FILE
@@ -96,7 +96,7 @@ def _stem(path: Path, shown: str) -> str:
     try:
         return check_name(path.stem)
     except ValueError as error:
-        raise ConfigError(f"{shown}: found the file name '{path.stem}': {error}") from None
+        raise ConfigError(f"{shown}: invalid file name '{path.stem}': {error}") from None
 
 
 def _read_platforms(folder: Path) -> dict[str, Platform]:
@@ -105,19 +105,19 @@ def _read_platforms(folder: Path) -> dict[str, Platform]:
         shown = f"config/platforms/{path.name}"
         raw[_stem(path, shown)] = read_yaml(path, shown)
     merged = {name: _inherit(name, raw) for name in raw}
-    # What is wrong with a platform is said of it, and not of one that extends it.
+    # An error in a platform is reported for that platform, and not for one that extends it.
     parents_first = sorted(raw, key=lambda name: _generation(name, raw))
     return {name: validate(Platform, merged[name], f"config/platforms/{name}.yaml") for name in parents_first}
 
 
 def _generation(name: str, raw: Mapping[str, dict[str, Any]]) -> int:
-    """How many platforms stand above this one."""
+    """Number of platforms that this platform inherits from, directly or through others."""
     parent = raw[name].get("extends")
     return 0 if parent is None else 1 + _generation(parent, raw)
 
 
 def _inherit(name: str, raw: Mapping[str, dict[str, Any]], chain: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A platform's keys laid over those of the platform that it extends."""
+    """Keys of a platform merged over those of the platform that it extends."""
     parent = raw[name].get("extends")
     if parent is None:
         return raw[name]
@@ -127,12 +127,12 @@ def _inherit(name: str, raw: Mapping[str, dict[str, Any]], chain: tuple[str, ...
     if parent not in raw:
         raise unknown(where, "platform", parent, raw)
     if parent in (*chain, name):
-        raise ConfigError(f"{where}: found a cycle: {' -> '.join((*chain, name, parent))}")
+        raise ConfigError(f"{where}: inheritance cycle {' -> '.join((*chain, name, parent))}")
     return _merge(_inherit(parent, raw, (*chain, name)), raw[name])
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """``over`` laid on ``base``, mapping by mapping."""
+    """``base`` updated with ``over``, recursively for nested mappings."""
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -141,7 +141,7 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_references(catalog: Catalog) -> None:
-    """Every name that one file uses must be defined by another."""
+    """Check that every name which a file uses is defined."""
     root = catalog.root
     _check_known(ROOT_FILE, "platforms", "platform", root.platforms, catalog.platforms)
     _check_known(ROOT_FILE, "models", "model", root.models, catalog.models)
@@ -165,9 +165,9 @@ def _check_references(catalog: Catalog) -> None:
         _check_known(file, "axes.model", "model", models if isinstance(models, list) else [], catalog.models)
         for path, method in _methods_of(experiment):
             methods_of(experiment, method, catalog.methods, f"{file}: {path}")
-    for name, owner in ((CLAIMS, f"that of {CLAIMS_FILE}"), (REPORT, "the report page")):
+    for name, owner in ((CLAIMS, f"the table of {CLAIMS_FILE}"), (REPORT, "the report page")):
         if name in catalog.experiments:
-            raise ConfigError(f"config/experiments/{name}.yaml: the name '{name}' is taken by {owner}; rename it")
+            raise ConfigError(f"config/experiments/{name}.yaml: the name '{name}' is reserved for {owner}")
     _check_claims(catalog)
     for letter, entry in catalog.methods.letters.items():
         for key in ("knobs_with", "excludes"):
@@ -176,7 +176,7 @@ def _check_references(catalog: Catalog) -> None:
 
 
 def _check_claims(catalog: Catalog) -> None:
-    """Every name that a claim uses must be defined, as everywhere."""
+    """Check that every name which a claim uses is defined."""
     known = {"platform": catalog.platforms, "model": catalog.models, "framework": FRAMEWORK_NAMES}
     for name, claim in catalog.claims.claims.items():
         for axis, value in (pair for where in claim.selections() for pair in where.items()):
@@ -192,7 +192,11 @@ def _methods_of(experiment: Experiment) -> list[tuple[str, list[str] | MethodCro
 
 
 def methods_of(experiment: Experiment, method: list[str] | MethodCross, methods: Methods, where: str) -> list[str]:
-    """The methods of an axis in their normal spelling, each once; names of operators as they stand."""
+    """Methods of an axis without duplicates, in their normal spelling; names of operators are left unchanged.
+
+    Raises:
+        ConfigError: a letter or operator is unknown, or a method has a duplicate letter.
+    """
     if experiment.stage == "operators":
         return _operators_of(experiment, method, where)
     if experiment.stage not in LETTER_STAGES:
@@ -207,18 +211,18 @@ def methods_of(experiment: Experiment, method: list[str] | MethodCross, methods:
 
 
 def _operators_of(experiment: Experiment, method: list[str] | MethodCross, where: str) -> list[str]:
-    """Names of operators, each once and known to the family."""
+    """Names of operators without duplicates, each known to its family."""
     if isinstance(method, MethodCross):
         raise ConfigError(f"{where}: found 'cross', but operators do not combine; expected a list of names")
     for family, known in OPERATORS.items():
         for name in method:
             if family in experiment.axes.framework and name not in known:
-                raise unknown(where, f"operator of the family {family}", name, known)
+                raise unknown(where, f"{family} operator", name, known)
     return list(dict.fromkeys(method))
 
 
 def axes_of(experiment: Experiment, suite: Suite) -> Axes:
-    """The experiment's axes, shortened by the suite."""
+    """Axes of the experiment, with those that the suite replaces."""
     shorter = experiment.suites.get(suite)
     if shorter is None:
         return experiment.axes
@@ -226,7 +230,7 @@ def axes_of(experiment: Experiment, suite: Suite) -> Axes:
 
 
 def platforms_of(experiment: Experiment, platforms: list[str]) -> list[str]:
-    """Those of these platforms that the experiment is about."""
+    """The given platforms that the experiment covers."""
     only = experiment.axes.platform
     return [name for name in platforms if only == "configured" or name in only]
 

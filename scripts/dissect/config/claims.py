@@ -1,4 +1,4 @@
-"""config/references/paper.yaml: what the paper says, as checks that measured cells decide."""
+"""config/references/paper.yaml: statements of the paper, as checks on measured cells."""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
@@ -8,115 +8,115 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from dissect.base.model import Model
 from dissect.config.kinds import Stage
-from dissect.config.layout import VIEW_AXES, VIEW_OF_STAGE, VIEW_QUANTITIES, Axis, CellAxis, QuantityName, ViewName
+from dissect.config.layout import Axis, CellAxis, QuantityName, ViewName, check_stage_view, check_view
 from dissect.config.names import Name
 
 CLAIMS = "claims"
-"""Name of the table of verdicts."""
+"""Name of the table of verdicts on the paper's claims."""
 
 Scalar = str | PositiveInt
 Where = dict[Axis, Scalar]
-"""Axis -> value that a cell, or a row of its numbers, must have."""
+"""Selection: axis -> value that a cell, or a row of its numbers, must have."""
 DerivedQuantity = Literal["scaling_efficiency", "overlapped_compute_share"]
-"""What no column has, in percent. Scaling efficiency, of several cells: throughput per GPU at the most GPUs over that
-at the fewest. Overlapped compute share: compute kernels' share of a phase without its exposed communication."""
+"""Quantities in percent that no column has. Scaling efficiency: throughput per GPU at the most GPUs over that at the
+fewest. Overlapped compute share: share of compute kernels in a phase without its exposed communication."""
 DERIVED: dict[ViewName, tuple[DerivedQuantity, ...]] = {
     "training": ("scaling_efficiency",),
     "phases": ("overlapped_compute_share",),
 }
-"""View -> those of its rows."""
+"""View -> the derived quantities of its rows."""
 ClaimQuantity = QuantityName | DerivedQuantity
 
 
 class Expected(Model):
-    """What a number is held against: about a value, or between two ends."""
+    """Expected range of a number: about a value, or between two bounds."""
 
     about: float | None = None
-    """The paper's value."""
+    """Value that the paper states."""
     tolerance: NonNegativeFloat | None = None
-    """How far off still counts as the same, in the unit of the value; this project's choice."""
+    """Largest deviation from ``about`` that still counts as equal, in its unit; chosen by this project."""
     low: float | None = None
-    """Lower end."""
+    """Lower bound."""
     high: float | None = None
-    """Upper end."""
+    """Upper bound."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.about is None) != (self.tolerance is None):
-            raise ValueError("'about' and 'tolerance' belong together")
+            raise ValueError("'about' and 'tolerance' need each other")
         if (self.about is None) == (self.low is None and self.high is None):
-            raise ValueError("give either 'about' with 'tolerance', or 'low' and 'high' or one of them")
+            raise ValueError("expected either 'about' with 'tolerance', or at least one of 'low' and 'high'")
         return self
 
     @property
     def ends(self) -> tuple[float | None, float | None]:
-        """Lower and upper end; None where there is none."""
+        """Lower and upper bound; None where there is none."""
         if self.about is None or self.tolerance is None:
             return self.low, self.high
         return self.about - self.tolerance, self.about + self.tolerance
 
 
 class ValueCheck(Expected):
-    """A number by itself."""
+    """Check of one number against a range."""
 
     kind: Literal["value"]
-    """One number against the paper's."""
+    """Kind of check: one number against the paper's."""
     quantity: ClaimQuantity
-    """Which number of the cell."""
+    """Quantity of the cell that is checked."""
 
     @property
     def sides(self) -> dict[str, Where]:
-        """The cells that it reads."""
+        """Sides of the check: name -> selection of the cells that it reads."""
         return {"of": {}}
 
 
 class PairCheck(Expected):
-    """Two numbers: their ratio, their change in percent, or their difference."""
+    """Check of the ratio, relative change or difference of two numbers."""
 
     kind: Literal["ratio", "change", "difference"]
-    """``ratio``: of / to; ``change``: how far ``of`` is above ``to``, in percent of it; ``difference``: of - to."""
+    """Kind of check: ``ratio`` is of / to, ``change`` is (of - to) / to in percent, ``difference`` is of - to."""
     quantity: ClaimQuantity
-    """Which number of both cells."""
+    """Quantity of both cells that is checked."""
     of: Where
-    """What the one cell has besides what both have."""
+    """Selection of the first cell, in addition to that of both."""
     to: Where
-    """What the other has."""
+    """Selection of the second cell, in addition to that of both."""
 
     @property
     def sides(self) -> dict[str, Where]:
-        """The cells that it reads."""
+        """Sides of the check: name -> selection of the cells that it reads."""
         return {"of": self.of, "to": self.to}
 
 
 class OrderCheck(Model):
-    """Two numbers of which one is larger."""
+    """Check of which of two numbers is larger."""
 
     kind: Literal["ordering"]
-    """One is above the other."""
+    """Kind of check: one number is larger than the other."""
     quantity: ClaimQuantity
-    """Which number of both cells."""
+    """Quantity of both cells that is compared."""
     more: Where
-    """What the cell with the larger number has besides what both have."""
+    """Selection of the cell with the larger number, in addition to that of both."""
     less: Where
-    """What the other has."""
+    """Selection of the cell with the smaller number, in addition to that of both."""
 
     @property
     def sides(self) -> dict[str, Where]:
-        """The cells that it reads."""
+        """Sides of the check: name -> selection of the cells that it reads."""
         return {"more": self.more, "less": self.less}
 
 
 class OutcomeCheck(Model):
-    """How a cell ends."""
+    """Check of the outcome of a cell."""
 
     kind: Literal["outcome"]
-    """An outcome in place of a number."""
+    """Kind of check: an outcome in place of a number."""
     outcome: Literal["oom", "ok"]
-    """``oom``: it runs out of memory, whether seen or certain before; ``ok``: it has numbers."""
+    """Outcome that is expected: ``oom`` is out of memory, measured or predicted; ``ok`` is a cell with numbers."""
 
     @property
     def sides(self) -> dict[str, Where]:
-        """The cells that it reads."""
+        """Sides of the check: name -> selection of the cells that it reads."""
         return {"of": {}}
 
 
@@ -124,84 +124,78 @@ Check = Annotated[ValueCheck | PairCheck | OrderCheck | OutcomeCheck, Field(disc
 
 
 class Claim(Model):
-    """One statement of the paper."""
+    """A statement of the paper, and the check that decides whether it holds."""
 
     item: str
-    """Table or figure that it belongs to."""
+    """Table or figure of the paper that the statement belongs to."""
     says: str
-    """What the paper says, in one sentence of ours, with its value."""
+    """The paper's statement with its value, in one sentence in this project's words."""
     stated_for: str
-    """The platforms that it speaks of; it is checked on every platform."""
+    """Platforms that the statement is stated for; it is checked on every platform."""
     certainty: Literal["T", "S", "N"]
-    """How the statement came here: T quoted from the paper, S from a summary of it, N from somebody's note."""
+    """Certainty of the statement: T is quoted from the paper, S taken from a summary of it, N from an informal note."""
     source: str
-    """Where it was read."""
+    """Source in which the statement was read."""
     stage: Stage
-    """Of the cells that decide it."""
+    """Stage of the cells that decide the claim."""
     view: ViewName = "training"
-    """Which numbers of these cells."""
+    """View of the numbers of these cells."""
     where: dict[Axis, Scalar | Annotated[list[Scalar], Field(min_length=1)]] = {}
-    """What all cells of the check have; a list is checked value by value, and all must hold."""
+    """Selection of all cells of the check; a list is checked value by value, and all must hold."""
     check: Check
-    """How it is decided."""
+    """Check that decides the claim."""
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
-        if self.view not in (views := VIEW_OF_STAGE.get(self.stage, ())):
-            raise ValueError(f"the stage '{self.stage}' has no view '{self.view}', but {', '.join(views) or 'none'}")
-        known = (*get_args(CellAxis), *VIEW_AXES[self.view])
+        check_stage_view(self.stage, self.view)
         sides = self.check.sides
         named: list[Axis] = [*self.where, *(axis for side in sides.values() for axis in side)]
-        if foreign := [axis for axis in named if axis not in known]:
-            raise ValueError(f"the view '{self.view}' has no axis '{foreign[0]}'; it has {', '.join(known)}")
-        quantity = getattr(self.check, "quantity", None)
-        derived = DERIVED.get(self.view, ())
-        if quantity not in (None, *VIEW_QUANTITIES[self.view], *derived):
-            raise ValueError(f"the view '{self.view}' has no '{quantity}'")
+        quantities = [] if isinstance(self.check, OutcomeCheck) else [self.check.quantity]
+        check_view(self.view, named, [name for name in quantities if name not in DERIVED.get(self.view, ())])
         for axis, value in (pair for where in self.selections() for pair in where.items()):
             if not _suits(axis, value):
-                raise ValueError(f"the axis '{axis}' cannot have the value {value!r}")
+                raise ValueError(f"invalid value {value!r} of the axis '{axis}'")
         if "platform" in self.where or len({"platform" in side for side in sides.values()}) > 1:
-            raise ValueError("a platform is named by both sides of a check, or not at all")
+            raise ValueError("'platform' is expected on both sides of a check, or on neither")
         return self
 
     @property
     def cases(self) -> list[Where]:
-        """One per combination of the lists in ``where``."""
+        """Selections of the check's cases: one per combination of the lists in ``where``."""
         values = [value if isinstance(value, list) else [value] for value in self.where.values()]
         return [dict(zip(self.where, case, strict=True)) for case in product(*values)]
 
     @property
     def platforms(self) -> list[str]:
-        """Those that its sides name; none if it is checked on each platform by itself."""
+        """Platforms that the sides name; empty if the claim is checked on each platform by itself."""
         return [str(side["platform"]) for side in self.check.sides.values() if "platform" in side]
 
     def normalised(self, normal: Callable[[str], str]) -> Self:
-        """With methods as ``normal`` spells them, and axes in one order."""
+        """The same claim with methods as ``normal`` spells them, and axes in one order."""
         sides = {name: _spelt(side, normal) for name, side in self.check.sides.items() if side}
         check = self.check.model_copy(update=sides)
         return self.model_copy(update={"where": _spelt(self.where, normal), "check": check})
 
     def selections(self) -> Iterator[Where]:
-        """What each cell that the claim reads has."""
+        """Selections of all cells that the claim reads."""
         for case in self.cases:
             for side in self.check.sides.values():
                 yield {**case, **side}
 
 
 class Claims(Model):
-    """Everything that is checked, and the table of verdicts."""
+    """All claims of the paper, and the title and caption of the table of verdicts."""
 
     title: str
-    """One line above the table."""
+    """Title of the table of verdicts, in one line."""
     caption: str
-    """What the reader sees, in plain words."""
+    """Caption of the table of verdicts, in plain words."""
     claims: dict[Name, Claim]
-    """Id -> statement."""
+    """Id -> claim."""
 
 
 def _spelt(where: Mapping[Any, Any], normal: Callable[[str], str]) -> dict[Any, Any]:
-    """The same, so that neither the order of its keys nor that of letters shows."""
+    """The same selection with its axes, and the letters of its methods, in one order."""
 
     def value(axis: Axis) -> Any:
         if axis != "method":
@@ -212,16 +206,16 @@ def _spelt(where: Mapping[Any, Any], normal: Callable[[str], str]) -> dict[Any, 
 
 
 def _suits(axis: Axis, value: Scalar) -> bool:
-    """Whether an axis of cells can have a value; those of views have what they have."""
+    """Whether the type of a value suits an axis of cells; axes of views are not checked."""
     if axis not in get_args(CellAxis) or (axis, value) == ("batch", "max"):
         return True
     return isinstance(value, int) == (axis in ("n_gpus", "seq_len", "batch"))
 
 
 def fits(having: Mapping[str, Any], stage: str, wanted: Mapping[Any, Any], stand_ins: list[str]) -> bool:
-    """Whether a cell, or a row, has what is wanted; axes that it does not have do not count.
+    """Whether a cell, or a row, matches a selection; axes that it does not have are ignored.
 
-    ``stand_ins`` are the models that its platform runs in place of those that claims name.
+    ``stand_ins`` are the models that the platform runs in place of those that claims name.
     """
     return having["stage"] == stage and all(
         having[axis] in (stand_ins if axis == "model" and stand_ins else [value])

@@ -1,4 +1,4 @@
-"""Software environments: where a kind of cell finds its Python, or a serving engine its program."""
+"""Software environments of a platform: the Python that measures a cell, or the program of a serving engine."""
 
 from functools import cache
 from typing import Literal, Self
@@ -12,56 +12,56 @@ from dissect.config.registered import EnvironmentName
 
 
 class Container(Model):
-    """An image and what runs it."""
+    """A container image and its runtime."""
 
     runtime: Literal["apptainer", "docker"]
-    """``apptainer`` takes a file or a reference, ``docker`` a reference."""
+    """Container runtime: ``apptainer`` takes a file or an image reference, ``docker`` an image reference."""
     image: str
-    """Where the image lies; its identity is the ``image`` beside this section."""
+    """Path or reference of the image; the ``image`` key beside this section holds its digest."""
 
 
 class Environment(Model):
-    """A locked environment, or one that the site vouches for, by interpreter, command, container or url."""
+    """A locked environment, or one that the site provides, by interpreter, command, container or url."""
 
     lock: Name | None = None
-    """Folder below envs/ with a hash-locked requirements.txt; built on demand."""
+    """Name of a folder below envs/ with a hash-locked requirements.txt; the environment is built on demand."""
     python: PythonMinor | None = None
-    """Python minor version of the locked environment; default: that of the workflow."""
+    """Minor version of the locked environment's Python; default: the version that runs the workflow."""
     interpreter: str | None = None
     """Command that starts the site's own Python, such as ``python3`` or ``apptainer exec stack.sif python``."""
     command: str | None = None
-    """Command that starts a serving engine; its arguments follow."""
+    """Command that starts a serving engine; the engine's arguments are appended."""
     container: Container | None = None
-    """Container image that a serving engine runs in."""
+    """Container in which a serving engine runs."""
     url: str | None = None
-    """Address of a serving engine that runs already, such as ``http://127.0.0.1:8000``; it is never stopped."""
+    """URL of a serving engine that is already running, such as ``http://127.0.0.1:8000``; it is never stopped."""
     versions: dict[str, str] = {}
-    """Unless locked: distribution -> version, checked before each cell is measured."""
+    """Versions of an unlocked environment: distribution -> version, checked before each cell is measured."""
     image: str | None = None
-    """Digest of the container image that it runs in."""
+    """Digest of the container image in which the environment runs."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         ways = (self.lock, self.interpreter, self.command, self.container, self.url)
         if sum(way is not None for way in ways) != 1:
-            raise ValueError("give just one of 'lock', 'interpreter', 'command', 'container' and 'url'")
+            raise ValueError("expected exactly one of 'lock', 'interpreter', 'command', 'container' and 'url'")
         if self.lock is None and not (self.versions or self.image):
-            raise ValueError("without a 'lock', 'versions' or 'image' must declare what it holds")
+            raise ValueError("'versions' or 'image' is required without 'lock'")
         if self.lock and (self.versions or self.image):
-            raise ValueError("a 'lock' declares itself, 'versions' and 'image' do not go with it")
+            raise ValueError("'versions' and 'image' are not allowed beside 'lock', which pins all versions")
         if self.container and not self.image:
-            raise ValueError("a 'container' needs its 'image', a digest")
+            raise ValueError("'container' needs 'image', the digest of its image")
         return self
 
     @property
     def starts_python(self) -> bool:
-        """Whether it can run a script of this project."""
+        """Whether the environment has a Python that can run a script of this project."""
         return bool(self.lock or self.interpreter)
 
 
 @cache
 def default_environments() -> dict[EnvironmentName, Environment]:
-    """What a platform has without naming it."""
+    """Environments that every platform has unless it declares others, by name."""
     return {
         "train": Environment(lock="train"),
         "client": Environment(lock="client"),

@@ -1,4 +1,4 @@
-"""One clear sentence for every kind of bad configuration."""
+"""Errors in the configuration, each reported in one sentence."""
 
 import difflib
 import types
@@ -11,29 +11,29 @@ from pydantic import BaseModel, ValidationError
 
 
 class ConfigError(Exception):
-    """Bad input: the message is one sentence that names file, key, what was found and what would be right."""
+    """Invalid input. The message is one sentence with file, key, the value found and what is expected."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for the known name nearest to a wrong one, or nothing."""
+    """A suggestion such as ``; did you mean 'h200'?``, or an empty text if no known name is close."""
     close = difflib.get_close_matches(str(name).lower(), {k.lower(): k for k in known}, n=1, cutoff=0.5)
     by_lower = {k.lower(): k for k in known}
     return f"; did you mean '{by_lower[close[0]]}'?" if close else ""
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names as a sentence part."""
+    """Sorted names as a comma-separated list, or ``none``."""
     return ", ".join(sorted(names)) or "none"
 
 
 def unknown(where: str, what: str, name: str, known: Iterable[str]) -> ConfigError:
-    """The error for a name that nothing defines."""
+    """The error for an undefined name, with a suggestion and the known names."""
     known = list(known)
-    return ConfigError(f"{where}: found the {what} '{name}', known are {listed(known)}{nearest(name, known)}")
+    return ConfigError(f"{where}: unknown {what} '{name}'{nearest(name, known)} (known: {listed(known)})")
 
 
 def validation_sentence(file: Path | str, error: ValidationError, model: type[BaseModel]) -> str:
-    """The most telling of Pydantic's complaints as one sentence; how many more there are is added."""
+    """The most relevant of Pydantic's errors as one sentence, followed by the number of further errors."""
     # A misspelt key is often the reason why another one is missing, so it comes first.
     errors = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
     first = errors[0]
@@ -43,9 +43,9 @@ def validation_sentence(file: Path | str, error: ValidationError, model: type[Ba
     match first["type"]:
         case "extra_forbidden":
             name = str(first["loc"][-1])
-            return f"{file}: {path}: found an unknown key, allowed are {listed(fields)}{nearest(name, fields)}{more}"
+            return f"{file}: {path}: unknown key '{name}'{nearest(name, fields)} (known: {listed(fields)}){more}"
         case "missing":
-            return f"{file}: {path}: found nothing, but this key is required{more}"
+            return f"{file}: {path}: missing required key{more}"
         case _:
             found = _short(first["input"])
             message = first["msg"].removeprefix("Value error, ")
@@ -71,7 +71,7 @@ def _without_tags(loc: tuple[int | str, ...]) -> list[int | str]:
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields that are allowed beside the last part of an error's path."""
+    """Names of the fields that are allowed at the last part of an error's path."""
     candidates: list[Any] = [model]
     for part in loc[:-1]:
         candidates = [inner for candidate in candidates for inner in _descend(candidate, part)]
@@ -86,7 +86,7 @@ def _descend(kind: Any, part: int | str) -> list[Any]:
 
 
 def _flatten(annotation: Any) -> list[Any]:
-    """The models inside an annotation such as ``dict[str, Model] | None``."""
+    """Models inside an annotation such as ``dict[str, Model] | None``."""
     if _is_model(annotation):
         return [annotation]
     origin = typing.get_origin(annotation)

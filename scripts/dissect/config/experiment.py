@@ -1,4 +1,4 @@
-"""config/experiments/*.yaml: one table or figure, its axes, sampling and layout."""
+"""config/experiments/*.yaml: a table or figure with its axes, sampling and layout."""
 
 from typing import Annotated, Literal, Self, get_args
 
@@ -8,7 +8,14 @@ from dissect.base.model import Model
 from dissect.base.registry import ENGINES
 from dissect.config.arrival import Arrival
 from dissect.config.kinds import LETTER_STAGES, Policy, Stage, Suite
-from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, FigureLayout, Layout, PlatformTableLayout, ViewName
+from dissect.config.layout import (
+    VIEW_OF_FAMILY,
+    FigureLayout,
+    Layout,
+    PlatformTableLayout,
+    ViewName,
+    check_stage_view,
+)
 from dissect.config.names import Names, check_unique
 from dissect.config.overrides import SamplingOverride, WorkloadOverride
 from dissect.config.registered import Framework
@@ -22,73 +29,73 @@ def _check_batches(batches: list[int | str]) -> list[int | str]:
 
 
 class MethodCross(Model):
-    """Every combination of one method from each list, letters joined."""
+    """Cross product of lists of methods: the letters of one method from each list are joined."""
 
     cross: list[list[str]]
-    """Lists of methods; ``Naive`` adds no letter."""
+    """Lists of methods to combine; ``Naive`` adds no letter."""
 
 
 class Axes(Model):
-    """What the experiment varies; its cells are the product."""
+    """Axes that the experiment varies; its cells are their product."""
 
     platform: Names | Literal["configured"] = "configured"
-    """Which of config.yaml's platforms; without any of them ``all`` leaves the experiment out."""
+    """Platforms of config.yaml that the experiment covers; ``all`` leaves it out where none is configured."""
     framework: Annotated[list[Framework], AfterValidator(check_unique)]
-    """Frameworks, or families of operators."""
+    """Training frameworks, serving engines or families of operators."""
     model: Names | Literal["configured", "none"] = "configured"
-    """Which of config.yaml's models: ``configured`` for all of them, ``none`` where no model is involved."""
+    """Models of config.yaml that the experiment covers: ``configured`` for all, ``none`` where no model is involved."""
     method: list[str] | MethodCross = ["Naive"]
-    """Methods as letters joined by +, or their cross product; for operators their names, for servers policies."""
+    """Methods as letters joined by +, or a cross product of them; operators by name, or policies of servers."""
     batch: Annotated[list[Batch], AfterValidator(_check_batches)] = [1]
-    """Sequences per GPU; ``max`` is searched."""
+    """Sequences per GPU; ``max`` searches the largest batch that fits."""
     gpus: Literal["all", "sweep", "one"] = "all"
-    """``all``: every GPU of the platform; ``sweep``: each of its gpu_counts; ``one``: a single GPU.
+    """GPUs of a cell: ``all`` GPUs of the platform, ``sweep`` over its gpu_counts, or ``one``.
 
-    For servers ``all`` means as many as the platform gives to the model.
+    For servers ``all`` means the GPUs that the platform assigns to the model.
     """
     arrival: Annotated[list[Arrival], Field(min_length=1)] = [Arrival(kind="burst")]
-    """How requests reach a server (stage ``serve``)."""
+    """Arrival processes of requests (stage ``serve``)."""
 
 
 class SuiteAxes(Model):
-    """Axes that a suite shortens."""
+    """Axes that a suite replaces by shorter ones."""
 
     method: list[str] | MethodCross | None = None
-    """In place of the experiment's methods."""
+    """Methods in place of the experiment's."""
     batch: Annotated[list[Batch], AfterValidator(_check_batches)] | None = None
-    """In place of the experiment's batches."""
+    """Batches in place of the experiment's."""
     arrival: Annotated[list[Arrival], Field(min_length=1)] | None = None
-    """In place of the experiment's arrivals."""
+    """Arrival processes in place of the experiment's."""
 
 
 class Experiment(Model):
-    """One table or figure."""
+    """A table or figure, and the cells that it needs."""
 
     kind: Literal["table", "figure"]
-    """What is made of the cells."""
+    """Kind of output: a table, or a figure with the table behind it."""
     title: str
-    """One line above the table."""
+    """Title of the table or figure, in one line."""
     order: int | None = None
-    """Place on the report page among the tables, or the figures, of its stage: the paper's number where it has one.
+    """Position on the report page among the tables or figures of its stage: the paper's number where it has one.
 
-    Those without follow by name.
+    Tables and figures without it follow by name.
     """
     caption: str
-    """What the reader sees, in plain words."""
+    """Caption of the table or figure, in plain words."""
     beyond_paper: bool = False
-    """Whether the paper has nothing like it, so that none of its claims is about these cells."""
+    """Whether the paper has no counterpart, so that none of its claims concerns these cells."""
     stage: Stage
-    """Which runner measures the cells."""
+    """Stage whose runner measures the cells."""
     axes: Axes
-    """What is varied."""
+    """Axes whose product gives the cells."""
     suites: dict[Suite, SuiteAxes] = {}
-    """Shorter axes by suite; ``full`` has the axes above."""
+    """Shorter axes by suite; without an entry a suite uses ``axes``."""
     workload: WorkloadOverride = WorkloadOverride()
-    """What one step computes, where it differs from the defaults."""
+    """Workload parameters that differ from the defaults."""
     sampling: SamplingOverride = SamplingOverride()
-    """How long to measure, where it differs from the defaults."""
+    """Sampling parameters that differ from the defaults."""
     layout: Layout
-    """How it is laid out or drawn; never measures anything again."""
+    """Layout of the table or figure; changing it never causes a measurement."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -96,10 +103,8 @@ class Experiment(Model):
             raise ValueError(f"a {self.kind} cannot have the layout '{self.layout.kind}'")
         if isinstance(self.layout, PlatformTableLayout) != (self.stage == "inspect"):
             raise ValueError(f"the stage '{self.stage}' cannot have the layout '{self.layout.kind}'")
-        views = VIEW_OF_STAGE.get(self.stage, ())
         for view in _views_of(self.layout):
-            if view not in views:
-                raise ValueError(f"the stage '{self.stage}' has no view '{view}', but {', '.join(views) or 'none'}")
+            check_stage_view(self.stage, view)
         if self.stage == "operators":
             _check_operators(self)
         if self.stage in (*LETTER_STAGES, "serve") and self.axes.model == "none":
@@ -115,21 +120,21 @@ class Experiment(Model):
         for method in methods:
             if isinstance(method, MethodCross) or (foreign := [name for name in method if name not in known]):
                 found = "a cross product" if isinstance(method, MethodCross) else f"'{foreign[0]}'"
-                raise ValueError(f"the methods of the stage 'serve' are {' and '.join(known)}, found {found}")
+                raise ValueError(f"the stage 'serve' has no method {found} (known: {', '.join(known)})")
         if foreign := [name for name in self.axes.framework if name not in ENGINES]:
-            raise ValueError(f"the stage 'serve' has no framework '{foreign[0]}', but {', '.join(ENGINES)}")
+            raise ValueError(f"the stage 'serve' has no framework '{foreign[0]}' (known: {', '.join(ENGINES)})")
         return self
 
 
 def _views_of(layout: Layout) -> list[ViewName]:
-    """Views that a layout shows, those of the table behind a figure too."""
+    """Views that a layout shows, including that of the table behind a figure."""
     if isinstance(layout, PlatformTableLayout):
         return []
     return [layout.view, *([layout.table_view] if isinstance(layout, FigureLayout) and layout.table_view else [])]
 
 
 def _check_operators(experiment: Experiment) -> None:
-    """One family, in its own view: the rows of two families have different columns."""
+    """Check that the experiment has one family, in that family's view: two families have different columns."""
     families, view = experiment.axes.framework, getattr(experiment.layout, "view", None)
     [family] = [family for family, shown in VIEW_OF_FAMILY.items() if shown == view]
     if families != [family]:

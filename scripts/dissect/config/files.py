@@ -1,4 +1,4 @@
-"""Reading YAML 1.2 and validating it: every problem becomes one ConfigError."""
+"""Reading and validating YAML 1.2 files; every problem becomes a ConfigError."""
 
 import math
 from pathlib import Path
@@ -14,10 +14,10 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def read_yaml(path: Path, shown: str) -> dict[str, Any]:
-    """Read one mapping; ``shown`` is how errors name the file.
+    """Read a YAML file that holds one mapping; ``shown`` is the file's name in errors.
 
     Raises:
-        ConfigError: the file is missing, empty, no mapping, or no valid YAML (tabs, duplicate keys, Python tags).
+        ConfigError: the file is missing, empty, not a mapping, or invalid YAML (tabs, duplicate keys, Python tags).
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def read_yaml(path: Path, shown: str) -> dict[str, Any]:
     except MarkedYAMLError as error:
         raise ConfigError(f"{shown}: {_yaml_sentence(error)}") from None
     except (YAMLError, ValueError) as error:
-        raise ConfigError(f"{shown}: not valid YAML: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"{shown}: invalid YAML: {str(error).splitlines()[0]}") from None
     if data is None:
         raise ConfigError(f"{shown}: the file is empty, expected a mapping of keys to values")
     if not isinstance(data, dict):
@@ -41,7 +41,7 @@ def read_yaml(path: Path, shown: str) -> dict[str, Any]:
 
 
 def typed(value: Any, nested: bool = False) -> Any:
-    """A value of Snakemake's ``--config``, which leaves numbers inside lists and mappings as text."""
+    """A value of Snakemake's ``--config`` with its numbers parsed: inside lists and mappings they arrive as text."""
     if isinstance(value, dict):
         return {key: typed(inner, nested=True) for key, inner in value.items()}
     if isinstance(value, list):
@@ -56,7 +56,11 @@ def typed(value: Any, nested: bool = False) -> Any:
 
 
 def validate(model: type[M], data: dict[str, Any], shown: str) -> M:
-    """Validate data against its model; raises ConfigError with one sentence."""
+    """Validate data against its model; ``shown`` is the file's name in errors.
+
+    Raises:
+        ConfigError: a key is unknown, missing or has an invalid value.
+    """
     _check_finite(data, shown)
     try:
         return model.model_validate(data)
@@ -65,7 +69,7 @@ def validate(model: type[M], data: dict[str, Any], shown: str) -> M:
 
 
 def _check_finite(value: Any, where: str) -> None:
-    """YAML knows infinity and not-a-number; JSON, and therefore a spec, does not."""
+    """Refuse infinity and not-a-number, which YAML has but JSON, and therefore a spec, has not."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{where}: found {value}, expected a finite number")
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -76,9 +80,9 @@ def _check_finite(value: Any, where: str) -> None:
 def _yaml_sentence(error: MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    problem = (error.problem or "not valid YAML").splitlines()[0]
+    problem = (error.problem or "invalid YAML").splitlines()[0]
     if "found character '\\t'" in problem:
-        problem = "found a tab, YAML is indented with spaces"
+        problem = "found a tab, expected spaces for indentation"
     if "could not determine a constructor" in problem:
         problem = f"{problem}, only plain YAML is read"
     return place + problem

@@ -1,4 +1,4 @@
-"""The closed lists of values that configuration and specs share."""
+"""Closed lists of values that configuration and specs share."""
 
 from typing import Literal
 
@@ -19,9 +19,9 @@ STAGE_TITLES: dict[Stage, str] = {
     "serve": "Serving",
     "operators": "Operators",
 }
-"""As headings name them, in the order in which the paper treats them."""
+"""Headings of the stages, in the paper's order."""
 LETTER_STAGES: tuple[Stage, ...] = ("pretrain", "finetune", "profile")
-"""Whose methods are the paper's letters."""
+"""Stages whose methods are the paper's letters."""
 OperatorFamily = Literal["gemm", "memcpy", "collectives", "attention"]
 OPERATORS: dict[OperatorFamily, tuple[str, ...]] = {
     "gemm": ("layers", "square"),
@@ -36,10 +36,10 @@ OPERATORS: dict[OperatorFamily, tuple[str, ...]] = {
     "collectives": ("all_reduce", "all_gather", "reduce_scatter"),
     "attention": ("eager", "sdpa_math", "sdpa_efficient", "sdpa_flash", "flash_attention_2"),
 }
-"""Family -> its operators; they are the methods of its cells."""
+"""Family -> its operators, which are the methods of its cells."""
 OPERATORS_OF_A_MODEL = ("layers", *OPERATORS["attention"])
 """Operators whose shapes come from a model."""
 Policy = Literal["tuned", "aligned"]
-"""How a serving engine is set: by its own defaults, or by what all engines have alike."""
+"""Settings of a serving engine: its own defaults, or those that all engines share."""
 PythonMinor = Literal["3.11", "3.12"]
 Suite = Literal["smoke", "full"]

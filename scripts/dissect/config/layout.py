@@ -1,5 +1,6 @@
-"""The ``layout`` section of an experiment: how its table or figure is arranged. No part of any cell's identity."""
+"""The ``layout`` section of an experiment: how its table or figure is arranged. Not part of a cell's identity."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
@@ -9,11 +10,11 @@ from dissect.config.kinds import OperatorFamily
 from dissect.config.names import check_unique
 
 CellAxis = Literal["platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch"]
-"""What tells the cells of one table apart: the ids and sizes in its manifest."""
+"""Axes that distinguish the cells of a table: the ids and sizes in its manifest."""
 OperatorAxis = Literal["product", "rows", "size_bytes", "sequence"]
-"""What tells the sizes of one operator apart."""
+"""Axes that distinguish the sizes of one operator."""
 Axis = Literal[CellAxis, "step_phase", "module", "direction", "request", OperatorAxis]
-"""The cells, and what tells the numbers of one cell apart."""
+"""Axes that distinguish cells, and the numbers of one cell."""
 
 TrainingQuantity = Literal[
     "batch_measured",
@@ -116,7 +117,7 @@ QuantityName = Literal[
     CollectiveQuantity,
     KernelQuantity,
 ]
-"""What a table can show; the view's module in ``dissect.present.tables`` has the formulas and units."""
+"""Quantities that a table can show; the view's module in ``dissect.present.tables`` has formulas and units."""
 
 OperatorView = Literal["gemm", "memcpy", "collectives", "attention_kernels"]
 ViewName = Literal["training", "phases", "modules", "attention", "serving", "requests", OperatorView]
@@ -139,7 +140,7 @@ VIEW_QUANTITIES: dict[ViewName, tuple[str, ...]] = {
     "serving": get_args(ServingQuantity),
     "requests": get_args(RequestQuantity),
 }
-"""View -> its quantities, in the order of its CSV."""
+"""View -> its quantities, in the order of its CSV columns."""
 VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {
     "training": (),
     "gemm": ("product", "rows"),
@@ -152,7 +153,7 @@ VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {
     "serving": (),
     "requests": ("request",),
 }
-"""View -> its own axes, below the cell."""
+"""View -> its axes within one cell."""
 VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {
     "pretrain": ("training",),
     "finetune": ("training",),
@@ -160,93 +161,109 @@ VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {
     "operators": get_args(OperatorView),
     "profile": ("phases", "modules", "attention"),
 }
-"""Stage -> views that its cells have."""
+"""Stage -> the views of its cells."""
 
 Axes = Annotated[list[Axis], AfterValidator(check_unique)]
 QuantityNames = Annotated[list[QuantityName], AfterValidator(check_unique), Field(min_length=1)]
 
 
 class Slo(Model):
-    """A service-level objective: what a request must keep within to count as good."""
+    """A service-level objective: the limits that a request must meet to count for goodput."""
 
     ttft_s: PositiveFloat
-    """Longest time to the first token."""
+    """Longest time to the first token, in seconds."""
     tpot_s: PositiveFloat
-    """Longest time per output token."""
+    """Longest time per output token, in seconds."""
 
 
 class TableLayout(Model):
-    """A table of numbers: every cell of the experiment is found at its row and column."""
+    """A table of numbers: every cell of the experiment has its row and column."""
 
     kind: Literal["pivot"]
-    """Numbers of cells, arranged by their axes."""
+    """Kind of layout: numbers of cells, arranged by their axes."""
     view: ViewName = "training"
-    """Which numbers: the view's module in ``dissect.present.tables`` lists its axes and quantities."""
+    """View that the table shows; its module in ``dissect.present.tables`` lists its axes and quantities."""
     rows: Annotated[Axes, Field(min_length=1)]
-    """Axes that make the rows, outermost first."""
+    """Axes of the rows, outermost first."""
     columns: Axes = []
-    """Axes that make the columns, outermost first; one with a single value moves to the caption."""
+    """Axes of the columns, outermost first; an axis with a single value moves to the caption."""
     split: Axes = []
-    """Axes that make a part of their own per value, for tables too wide to read as one."""
+    """Axes that split the table into one part per value, for tables that are too wide."""
     values: QuantityNames = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
-    """Quantities shown side by side in each column; the first also carries the outcome of a cell without numbers."""
+    """Quantities shown side by side in each column; the first also shows the outcome of a cell without numbers."""
     slo: Slo | None = None
-    """Objective behind the goodput of serving cells."""
+    """Service-level objective of the goodput of serving cells."""
 
     @model_validator(mode="after")
     def _axes_once(self) -> Self:
         check_unique([*self.rows, *self.columns, *self.split])
-        _check_view(self.view, [*self.rows, *self.columns, *self.split], self.values)
+        check_view(self.view, [*self.rows, *self.columns, *self.split], self.values)
         return self
 
 
-def _check_view(view: ViewName, axes: list[Axis], values: list[QuantityName]) -> None:
-    """Refuse axes and quantities that the view does not have."""
+def check_stage_view(stage: str, view: ViewName) -> None:
+    """Check that the cells of a stage have a view.
+
+    Raises:
+        ValueError: they have not.
+    """
+    views = VIEW_OF_STAGE.get(stage, ())
+    if view not in views:
+        raise ValueError(f"the stage '{stage}' has no view '{view}' (known: {', '.join(views) or 'none'})")
+
+
+def check_view(view: ViewName, axes: Sequence[Axis], values: Sequence[str]) -> None:
+    """Check that a view has the axes and quantities.
+
+    Raises:
+        ValueError: it lacks one of them.
+    """
     known = (*get_args(CellAxis), *VIEW_AXES[view])
     if foreign := [axis for axis in axes if axis not in known]:
-        raise ValueError(f"the view '{view}' has no axis '{foreign[0]}'; it has {', '.join(known)}")
+        raise ValueError(f"the view '{view}' has no axis '{foreign[0]}' (known: {', '.join(known)})")
     if missing := [value for value in values if value not in VIEW_QUANTITIES[view]]:
-        raise ValueError(f"the view '{view}' has no '{missing[0]}'; it has {', '.join(VIEW_QUANTITIES[view])}")
+        quantities = ", ".join(VIEW_QUANTITIES[view])
+        raise ValueError(f"the view '{view}' has no quantity '{missing[0]}' (known: {quantities})")
 
 
 class PlatformTableLayout(Model):
-    """Table I: what each platform declares against what was detected on it."""
+    """Table I: the declared facts of each platform beside those detected on it."""
 
     kind: Literal["platforms"]
-    """Facts of platforms, declared and detected."""
+    """Kind of layout: facts of platforms, declared and detected."""
 
 
 class FigureLayout(Model):
-    """A figure; ``kind`` says which."""
+    """A figure and the table behind it."""
 
     kind: Literal["scaling", "phases", "curve", "roofline", "throughput", "distribution"]
-    """``scaling``: efficiency over the number of GPUs; ``phases``: busy and idle share of each phase of a step;
-    ``curve``: a quantity over a size; ``roofline``: throughput over arithmetic intensity; ``throughput``: bars;
-    ``distribution``: shares of requests."""
+    """Kind of figure: ``scaling`` is efficiency over the number of GPUs, ``phases`` busy and idle share of each phase
+    of a step, ``curve`` a quantity over a size, ``roofline`` throughput over arithmetic intensity, ``throughput`` bars,
+    ``distribution`` cumulative shares of requests."""
     view: ViewName = "training"
-    """Which numbers are in its CSV."""
+    """View of the figure's CSV."""
     draws: QuantityName | None = None
-    """Which of them a ``throughput`` or ``distribution`` draws; default: the first of ``values``."""
+    """Quantity that a ``throughput`` or ``distribution`` draws; default: the first of ``values``."""
     panels: Axes = []
-    """Axes that make a panel of their own per value (``curve``)."""
+    """Axes with one panel per value (``curve``)."""
     series: Annotated[Axes, Field(min_length=1)] = ["platform"]
-    """Axes that make one line, or one group, per value."""
+    """Axes with one line, or one group of bars, per value."""
     x: Axes = ["n_gpus"]
-    """Axes that tell the points of a series apart; a ``curve`` runs over the first. All make the rows of the table
-    behind the figure. Of a ``throughput`` or ``distribution`` the first makes a panel per value."""
+    """Axes that distinguish the points of a series, and make the rows of the table behind the figure. The first is the
+    x axis of a ``curve``; a ``throughput`` or ``distribution`` has one panel per value of it."""
     table_view: ViewName | None = None
-    """Which numbers the table behind it shows; default: those of its CSV."""
+    """View of the table behind the figure; default: that of its CSV."""
     values: QuantityNames = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
-    """Quantities of that table; a ``curve`` shows the first."""
+    """Quantities of the table behind the figure; a ``curve`` draws the first."""
     slo: Slo | None = None
-    """Objective behind the goodput of serving cells."""
+    """Service-level objective of the goodput of serving cells."""
 
     @model_validator(mode="after")
     def _of_its_views(self) -> Self:
         axes = [*self.panels, *self.series, *self.x]
         check_unique([*self.panels, *self.series, *self.x])
-        _check_view(self.view, axes, [self.draws] if self.draws else [])
-        _check_view(self.table_view or self.view, axes, self.values)
+        check_view(self.view, axes, [self.draws] if self.draws else [])
+        check_view(self.table_view or self.view, axes, self.values)
         view = {"scaling": "training", "roofline": "gemm"}.get(self.kind, self.view)
         if view != self.view or (self.kind == "curve" and not self.x):
             raise ValueError(f"the layout '{self.kind}' needs the view '{view}'" + " and an axis 'x'" * (not self.x))
@@ -254,15 +271,15 @@ class FigureLayout(Model):
 
     @property
     def drawn(self) -> QuantityName:
-        """What a ``throughput`` or ``distribution`` draws."""
+        """Quantity that a ``throughput`` or ``distribution`` draws."""
         return self.draws or self.values[0]
 
     @property
     def table(self) -> TableLayout:
-        """The table behind it: one row per point."""
+        """Layout of the table behind the figure: one row per point."""
         rows = [*self.panels, *self.series, *self.x]
         return TableLayout(kind="pivot", view=self.table_view or self.view, rows=rows, values=self.values, slo=self.slo)
 
 
 Layout = Annotated[TableLayout | PlatformTableLayout | FigureLayout, Field(discriminator="kind")]
-"""Any experiment's layout; ``kind`` is always given."""
+"""Layout of any experiment; ``kind`` is required."""

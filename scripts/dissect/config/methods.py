@@ -1,4 +1,4 @@
-"""config/methods.yaml: letters, what they turn, and how they combine into methods such as ``F+R+Z2+O``."""
+"""config/methods.yaml: letters, the knobs that they set, and how they combine into methods such as ``F+R+Z2+O``."""
 
 import re
 from importlib import import_module
@@ -13,7 +13,7 @@ from dissect.config.knobs import AdapterKnobs
 from dissect.config.overrides import given
 
 NAIVE = "Naive"
-"""The method without any letter."""
+"""Name of the method without letters."""
 
 _LETTER = re.compile(r"[A-Z]+[0-9]?")
 
@@ -28,13 +28,17 @@ Letter = Annotated[str, AfterValidator(_check_letter)]
 
 
 def _all_knobs() -> dict[str, Any]:
-    """Name -> type and field of every framework's knobs; frameworks that share a knob mean the same by it."""
+    """Knobs of all frameworks: name -> type and field.
+
+    Raises:
+        TypeError: two frameworks define a knob of one name with different types.
+    """
     fields: dict[str, Any] = {}
     for package in FRAMEWORKS.values():
         for name, field in import_module(f"{package}.knobs").KNOBS.model_fields.items():
             known, _ = fields.setdefault(name, (field.annotation, field))
             if known != field.annotation:
-                raise TypeError(f"{package}.knobs: '{name}' has another type in another framework")
+                raise TypeError(f"{package}.knobs: conflicting types of '{name}' in two frameworks")
     return fields
 
 
@@ -44,37 +48,37 @@ else:
     MethodKnobs = create_model(
         "MethodKnobs",
         __base__=Model,
-        __doc__="What letters can turn, over all frameworks; whatever no letter turns keeps the default.",
+        __doc__="Knobs of all frameworks that letters can set; a knob that no letter sets keeps its default.",
         **_all_knobs(),
     )
 
 
 class LetterFile(Model):
-    """One letter of the paper's method labels."""
+    """A letter of the paper's method labels."""
 
     means: str
-    """One sentence for the reader."""
+    """Meaning of the letter, in one sentence."""
     knobs: MethodKnobs = MethodKnobs()
-    """What the letter turns."""
+    """Knobs that the letter sets."""
     knobs_with: dict[Letter, MethodKnobs] = {}
-    """What it turns beside another letter; it needs one of these."""
+    """Knobs that the letter sets in combination with another letter; it needs at least one of these letters."""
     excludes: dict[Letter, str] = {}
-    """Letters that it cannot stand beside, each with the reason."""
+    """Letters that it cannot be combined with, each with the reason."""
     note: str | None = None
-    """A sentence that every table with this letter prints."""
+    """Note that every table with this letter prints."""
 
 
 class Methods(Model):
     """All letters, in the order in which a label names them."""
 
     letters: dict[Letter, LetterFile]
-    """Letter -> what it means. Their order here is their order in every label."""
+    """Letter -> its meaning. The order of this mapping is the order of letters in every label."""
 
     def parse(self, method: str, where: str) -> tuple[str, ...]:
         """The letters of a method in the order of this file; none for ``Naive``.
 
         Raises:
-            ConfigError: a letter is unknown or stands there twice.
+            ConfigError: a letter is unknown or a duplicate.
         """
         if method == NAIVE:
             return ()
@@ -83,22 +87,26 @@ class Methods(Model):
             if letter not in self.letters:
                 raise unknown(where, "letter", letter, [*self.letters, NAIVE])
             if letters.count(letter) > 1:
-                raise ConfigError(f"{where}: found the method '{method}', in which '{letter}' stands twice")
+                raise ConfigError(f"{where}: duplicate letter '{letter}' in the method '{method}'")
         return tuple(letter for letter in self.letters if letter in letters)
 
     def normal(self, method: str, where: str) -> str:
-        """The one spelling of a method: ``O+Z2`` becomes ``Z2+O``."""
+        """The normal spelling of a method: ``O+Z2`` becomes ``Z2+O``.
+
+        Raises:
+            ConfigError: a letter is unknown or a duplicate.
+        """
         return "+".join(self.parse(method, where)) or NAIVE
 
     def knobs(self, letters: tuple[str, ...]) -> MethodKnobs:
-        """Everything that the letters turn; only for letters without :meth:`conflict`."""
+        """All knobs that the letters set; only for letters without a :meth:`conflict`."""
         turned: dict[str, object] = {}
         for letter in letters:
             turned |= self._turned_by(letter, letters)
         return MethodKnobs.model_validate(turned)
 
     def conflict(self, letters: tuple[str, ...]) -> str | None:
-        """Why these letters cannot stand together, or None; the order of keys in the file does not count."""
+        """Reason why the letters cannot be combined, or None; it does not depend on the order of keys in the file."""
         turned: dict[str, tuple[str, object]] = {}
         for letter in letters:
             if reason := self._refusal(letter, letters):
@@ -110,7 +118,7 @@ class Methods(Model):
         return None
 
     def _refusal(self, letter: str, letters: tuple[str, ...]) -> str | None:
-        """Why a letter cannot stand in this company."""
+        """Reason why a letter cannot be combined with the others, or None."""
         entry = self.letters[letter]
         for other in letters:
             if other in entry.excludes:
@@ -126,7 +134,7 @@ class Methods(Model):
         return None
 
     def note(self, letters: tuple[str, ...]) -> str | None:
-        """What tables must say about a method with these letters."""
+        """Note that tables print about a method with these letters, or None."""
         return " ".join(note for letter in letters if (note := self.letters[letter].note)) or None
 
     def _turned_by(self, letter: str, letters: tuple[str, ...]) -> dict[str, object]:

@@ -9,13 +9,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def check_name(name: str) -> str:
-    """Refuse what could leave its directory or break a path.
+    """The name itself, if it is a plain file stem that cannot leave its folder or break a path.
 
     Raises:
-        ValueError: the name is no plain file stem.
+        ValueError: the name is not a plain file stem.
     """
     if not _NAME.fullmatch(name):
-        raise ValueError("a name has letters, digits, '.', '_' and '-' only and starts with a letter or digit")
+        raise ValueError("a name consists of letters, digits, '.', '_' and '-' and starts with a letter or digit")
     return name
 
 
@@ -23,14 +23,14 @@ Name = Annotated[str, AfterValidator(check_name)]
 
 
 def check_unique(names: list[str]) -> list[str]:
-    """Refuse a list that says the same twice.
+    """The list itself, if it has no duplicate.
 
     Raises:
-        ValueError: names the first duplicate.
+        ValueError: the list has a duplicate.
     """
     for index, name in enumerate(names):
         if name in names[:index]:
-            raise ValueError(f"'{name}' stands there twice")
+            raise ValueError(f"duplicate '{name}'")
     return names
 
 

@@ -1,6 +1,6 @@
-"""Parameters of cells that experiments, stand-ins and overrides may set; whatever is left out keeps its default.
+"""Parameters of cells that experiments, stand-ins and overrides may set; an omitted parameter keeps its default.
 
-Defaults stand in ``dissect.cells.spec``.
+``dissect.cells.spec`` has the defaults.
 """
 
 from typing import Any, Literal
@@ -12,103 +12,103 @@ from dissect.config.kinds import AttentionKernel, DType, Optimizer
 
 
 class SamplingOverride(Model):
-    """How long to measure."""
+    """Parameters that decide how long a cell is measured."""
 
     warmup_min_steps: PositiveInt | None = None
-    """Steps before the step time may count as settled."""
+    """Fewest warm-up steps before the step time may count as settled."""
     warmup_max_steps: PositiveInt | None = None
-    """Steps after which measuring starts, settled or not (then flagged)."""
+    """Most warm-up steps; a cell whose step time has not settled by then is measured and flagged."""
     min_steps: PositiveInt | None = None
-    """Measured steps at least."""
+    """Fewest measured steps."""
     max_steps: PositiveInt | None = None
-    """Measured steps at most."""
+    """Most measured steps."""
     interval_target: PositiveFloat | None = None
-    """Half width of the 95 % interval of the median step time, as a share of the median."""
+    """Target half width of the 95 % interval of the median step time, as a share of the median."""
     window_s: PositiveFloat | None = None
-    """Seconds after which measuring stops once ``min_steps`` are done, however wide the interval."""
+    """Longest measuring time in seconds once ``min_steps`` are done, however wide the interval."""
     ready_s: PositiveFloat | None = None
-    """Seconds that a server has from its start to its first answer (stage ``serve``)."""
+    """Longest time from a server's start to its first answer, in seconds (stage ``serve``)."""
     budget_s: PositiveFloat | None = None
-    """Wall time of a cell in seconds; past it the outcome is ``timeout``."""
+    """Longest wall time of a cell in seconds; past it the outcome is ``timeout``."""
 
 
 class WorkloadOverride(Model):
-    """What is computed; each stage has some of these."""
+    """Parameters of the workload; each stage has some of them."""
 
     seq_len: PositiveInt | None = None
     """Tokens per sequence."""
     batch: PositiveInt | Literal["max"] | None = None
-    """Sequences per GPU and step, or ``max``."""
+    """Sequences per GPU and step; ``max`` searches the largest batch that fits."""
     dtype: DType | None = None
-    """Of parameters and activations."""
+    """Data type of parameters and activations."""
     gradient_clipping: NonNegativeFloat | None = None
-    """Maximum norm; 0 does not clip."""
+    """Maximum norm of the gradients; 0 turns clipping off."""
     seed: int | None = None
-    """Of weights and tokens."""
+    """Seed of random weights and tokens."""
     profiled_steps: PositiveInt | None = None
-    """Steps under the profiler (stage ``profile``)."""
+    """Number of steps under the profiler (stage ``profile``)."""
     requests: PositiveInt | None = None
     """Number of requests (stage ``serve``, as all below up to ``sizes``)."""
     input_tokens: PositiveInt | None = None
-    """Tokens of every prompt."""
+    """Tokens per prompt."""
     output_tokens: PositiveInt | None = None
-    """Tokens of every answer, in place of the platform's."""
+    """Tokens per answer, in place of the platform's."""
     warmup_requests: PositiveInt | None = None
-    """Requests before the measured ones."""
+    """Number of warm-up requests before the measured ones."""
     stream: bool | None = None
-    """Answers token by token, or whole."""
+    """Whether answers are streamed token by token."""
     calibrate: bool | None = None
-    """Send the load once more with ``vllm bench serve``."""
+    """Whether the load is sent once more with ``vllm bench serve``, for calibration."""
     sizes: list[PositiveInt] | None = None
     """Sizes of an operator (stage ``operators``): matrix sizes, bytes or sequence lengths."""
 
 
 class MethodOverride(Model):
-    """Choices between implementations."""
+    """Choices between implementations of a method."""
 
     attention: AttentionKernel | None = None
-    """Attention kernel, whatever the letters say."""
+    """Attention kernel, in place of the one that the letters choose."""
     optimizer: Optimizer | None = None
-    """AdamW implementation."""
+    """Implementation of AdamW."""
 
 
 class SettingsOverride(Model):
-    """How a serving engine is set, whatever the policy."""
+    """Settings of a serving engine, in place of those of the policy."""
 
     max_sequences: PositiveInt | None = None
-    """Requests that the engine works on at the same time."""
+    """Most requests that the engine processes at the same time."""
     memory_share: PositiveFloat | None = None
     """Share of each GPU's memory that the engine may take."""
     chunked_prefill: bool | None = None
-    """Whether long prompts are split."""
+    """Whether the engine splits the prefill of long prompts."""
     arguments: list[str] | None = None
-    """Further arguments of its command line, in place of the platform's."""
+    """Further arguments of the engine's command line, in place of the platform's."""
 
 
 class HardwareOverride(Model):
-    """How much of the platform a cell uses."""
+    """Part of the platform that a cell uses."""
 
     n_gpus: PositiveInt | None = None
-    """GPUs over all nodes."""
+    """Number of GPUs over all nodes."""
     environment: dict[str, str] | None = None
     """Environment variables of the launch, in place of the platform's."""
 
 
 class CellOverride(Model):
-    """What an override may set for the cells that its glob matches."""
+    """Parameters that an override may set for the cells that its glob matches."""
 
     hardware: HardwareOverride = HardwareOverride()
-    """How much of the platform is used."""
+    """Part of the platform that the cells use."""
     method: MethodOverride = MethodOverride()
-    """Choices between implementations."""
+    """Choices between implementations of a method."""
     settings: SettingsOverride = SettingsOverride()
-    """How a serving engine is set."""
+    """Settings of a serving engine."""
     workload: WorkloadOverride = WorkloadOverride()
-    """What one step computes."""
+    """Parameters of the workload."""
     sampling: SamplingOverride = SamplingOverride()
-    """How long to measure."""
+    """Parameters that decide how long the cells are measured."""
 
 
 def given(override: Model) -> dict[str, Any]:
-    """The parameters that an override really sets."""
+    """Parameters that the override sets, by name."""
     return override.model_dump(exclude_none=True)

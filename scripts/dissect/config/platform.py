@@ -1,4 +1,4 @@
-"""config/platforms/*.yaml: a machine, as declared facts with their sources."""
+"""config/platforms/*.yaml: the declared facts of a machine, with their sources."""
 
 from datetime import date
 from typing import Annotated, Self
@@ -16,72 +16,72 @@ GresType = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 
 
 class GpuFacts(Model):
-    """One GPU of the platform; on ``cpu`` one process."""
+    """Facts of one GPU of the platform; on ``cpu`` of one process."""
 
     model: str
-    """Name as the driver reports it; a different one found at run time is flagged."""
+    """Name of the GPU as its driver reports it; a different name found at run time is flagged."""
     label: str
-    """Short name for tables."""
+    """Short name of the GPU in tables."""
     memory_gib: PositiveFloat
-    """Memory of one GPU in GiB; on ``cpu`` the budget that each process is held to."""
+    """Memory of one GPU in GiB; on ``cpu`` the memory limit of each process."""
     memory_bandwidth_gb_per_s: PositiveFloat | None = None
-    """Peak memory bandwidth in GB/s."""
+    """Peak memory bandwidth of one GPU in GB/s."""
     peak_tflops: dict[DType, PositiveFloat] = {}
-    """Dense peak in TFLOP/s by dtype, without sparsity; empty where nobody states one."""
+    """Dense peak of one GPU in TFLOP/s by dtype, without sparsity; empty where no peak is published."""
     source: str | None = None
-    """Where the peaks come from; required when there are any."""
+    """Source of the peaks; required if there are any."""
 
     @model_validator(mode="after")
     def _peaks_have_a_source(self) -> Self:
         if (self.peak_tflops or self.memory_bandwidth_gb_per_s) and not self.source:
-            raise ValueError("peaks need a 'source'")
+            raise ValueError("'source' is required for peaks")
         return self
 
 
 class Interconnect(Model):
-    """How the GPUs of one node are linked."""
+    """Links between the GPUs of one node."""
 
     kind: str
-    """NVLink, PCIe 4.0 x16, host memory."""
+    """Kind of link, such as ``NVLink``, ``PCIe 4.0 x16`` or ``host memory``."""
     gb_per_s: PositiveFloat | None = None
     """Bandwidth of one GPU to the others in GB/s, both directions together."""
     source: str | None = None
-    """Where that comes from."""
+    """Source of the bandwidth."""
 
 
 class Host(Model):
-    """The machine around the GPUs."""
+    """Processors and memory of one node."""
 
     cpu: str
     """Processors of one node."""
     memory_gib: PositiveFloat
     """Host memory of one node in GiB; a cell that needs more ends as ``oom`` in phase ``host``."""
     source: str | None = None
-    """Where that comes from."""
+    """Source of the facts about the host."""
 
 
 class Kernels(Model):
-    """Which implementation a letter means on this platform."""
+    """Implementations that letters choose on this platform."""
 
     flash_attention: FlashKernel | None = None
-    """What the letter F runs; without one, F is unsupported here."""
+    """Attention kernel of the letter F; without one F is unsupported on this platform."""
     layer_spec: LayerSpec = "local"
-    """Layers of Megatron-LM: its own, or Transformer Engine's where that is installed."""
+    """Implementation of Megatron-LM's layers: its own, or Transformer Engine's where that is installed."""
 
 
 class ServingStandIn(Model):
-    """A load for machines too small for the paper's."""
+    """Serving load for machines that are too small for the paper's."""
 
     requests: PositiveInt | None = None
     """Number of requests."""
     input_tokens: PositiveInt | None = None
-    """Tokens of every prompt."""
+    """Tokens per prompt."""
     warmup_requests: PositiveInt | None = None
-    """Requests before the measured ones."""
+    """Number of warm-up requests before the measured ones."""
 
 
 class StandIn(Model):
-    """What runs here in place of the paper's workload, for machines too small for it."""
+    """Workload in place of the paper's, for machines that are too small for it."""
 
     models: Names | None = None
     """Models in place of those of every experiment."""
@@ -90,123 +90,123 @@ class StandIn(Model):
     sizes: dict[OperatorFamily, list[PositiveInt]] = {}
     """Sizes of operators in place of the experiment's."""
     serving: ServingStandIn = ServingStandIn()
-    """Load on servers in place of the experiment's."""
+    """Serving load in place of the experiment's."""
     sampling: SamplingOverride = SamplingOverride()
-    """Sampling in place of the experiment's."""
+    """Sampling parameters in place of the experiment's."""
 
 
 class AlignedSettings(Model):
-    """What all serving engines are given alike."""
+    """Settings that the policy ``aligned`` gives to every serving engine."""
 
     max_sequences: PositiveInt = 256
-    """Requests that an engine works on at the same time."""
+    """Most requests that an engine processes at the same time."""
     memory_share: Annotated[float, Field(gt=0, le=1)] = 0.9
     """Share of each GPU's memory that an engine may take."""
     chunked_prefill: bool = True
-    """Whether long prompts are split."""
+    """Whether engines split the prefill of long prompts."""
 
 
 class Serving(Model):
-    """How models are served here."""
+    """Serving on this platform: checkpoints, GPUs and arguments of the engines."""
 
     checkpoints: str = ".cache/checkpoints"
-    """Folder for checkpoints of random weights, on every node; in memory, such as ``/dev/shm``, where they fit."""
+    """Folder for checkpoints of random weights on every node; ``/dev/shm`` keeps them in memory if they fit."""
     keep_checkpoints: bool = True
-    """Whether they stay after a cell, for the next one."""
+    """Whether checkpoints are kept after a cell, for the next one."""
     gpus: dict[Name, PositiveInt] = {}
-    """GPUs of one server by model, its tensor-parallel degree; default: all of a node."""
+    """GPUs of one server by model, which is its tensor-parallel degree; default: all GPUs of a node."""
     environment: dict[str, str] = {}
-    """Environment variables of servers, on top of those of every launch."""
+    """Environment variables of servers, in addition to those of every launch."""
     aligned: AlignedSettings = AlignedSettings()
-    """What the policy ``aligned`` sets in every engine."""
+    """Settings that the policy ``aligned`` gives to every engine."""
     arguments: dict[Engine, list[str]] = {}
-    """Arguments that an engine needs on this machine, whatever the policy."""
+    """Arguments that an engine needs on this platform, under every policy."""
 
 
 class Scheduler(Model):
-    """What a batch system is asked for; never part of a cell's identity."""
+    """Resources requested from a batch system; not part of a cell's identity."""
 
     partition: str | None = None
-    """Slurm partition; default: that of the cluster."""
+    """Slurm partition; default: the cluster's."""
     account: str | None = None
-    """Slurm account."""
+    """Slurm account that jobs are charged to."""
     qos: str | None = None
-    """Slurm quality of service."""
+    """Slurm quality of service (QOS) of jobs."""
     constraint: str | None = None
-    """Slurm node feature."""
+    """Slurm node feature that nodes must have (``--constraint``)."""
     exclusive: bool = False
-    """Whether a cell gets its nodes for itself."""
+    """Whether a cell gets its nodes exclusively."""
     cpus: PositiveInt | None = None
-    """CPU cores per node; default: what the cluster gives unasked."""
+    """CPU cores per node; default: the cluster's."""
     memory_gib: PositiveFloat | None = None
-    """Host memory per node in GiB, above ``host.memory_gib``; default: 2 % and 1 GiB above it."""
+    """Host memory per node in GiB, more than ``host.memory_gib``; default: 2 % and 1 GiB more."""
     gpus: bool | None = None
-    """Whether to ask for GPUs; default: on every device but ``cpu``."""
+    """Whether jobs request GPUs; default: on every device but ``cpu``."""
     gpu_model: GresType | None = None
-    """Type of the GPUs as the cluster's gres.conf names it, such as ``a800``; default: any."""
+    """Type of the GPUs in the cluster's gres.conf, such as ``a800``; default: any."""
     margin_s: PositiveFloat = 600
-    """Seconds asked for beyond a cell's budget: the environment's first start, and publishing."""
+    """Seconds requested beyond a cell's budget, for the first start of the environment and for publishing."""
     pack_h: PositiveFloat | None = None
-    """Hours of one allocation that measures this platform's cells one after the other (the target ``packs``)."""
+    """Hours of an allocation that measures this platform's cells one after the other (the target ``packs``)."""
 
 
 def _day(value: object) -> object:
-    """YAML reads a day without quotes as a date."""
+    """The text of a day, which YAML reads as a date unless it is quoted."""
     return value.isoformat() if isinstance(value, date) else value
 
 
 class Price(Model):
-    """What one GPU costs; never part of a cell's identity, and nothing that is measured or drawn in a table."""
+    """Price of one GPU; not part of a cell's identity, of a measurement or of a table."""
 
     per_gpu_hour: PositiveFloat
-    """Price of one GPU, with its share of the node, for one hour."""
+    """Price of one GPU for one hour, including its share of the node."""
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-    """ISO 4217 code, such as ``EUR``."""
+    """Currency as an ISO 4217 code, such as ``EUR``."""
     source: Annotated[str, Field(min_length=1)]
-    """Whose price it is."""
+    """Source of the price."""
     date: Annotated[str, BeforeValidator(_day), Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")]
-    """When it was asked: ``2026-03`` or ``2026-03-31``."""
+    """Date of the price: ``2026-03`` or ``2026-03-31``."""
 
 
 class Platform(Model):
-    """One platform. Facts stay declared: what is detected goes to provenance and is flagged when it differs."""
+    """A platform as it is declared; detected facts go to provenance and are flagged where they differ."""
 
     label: str
-    """Name in tables and figures."""
+    """Name of the platform in tables and figures."""
     extends: Name | None = None
-    """Platform whose keys are inherited."""
+    """Platform whose keys this one inherits."""
     device: Device
-    """``cpu`` is the machine at hand, without GPUs."""
+    """Device that cells run on; ``cpu`` is this machine, without GPUs."""
     gpu: GpuFacts
-    """One GPU."""
+    """Facts of one GPU."""
     gpus_per_node: PositiveInt
-    """GPUs that a cell uses on each node unless the experiment sweeps them; on ``cpu`` processes."""
+    """GPUs per node that a cell uses unless the experiment sweeps them; on ``cpu`` processes."""
     nodes: PositiveInt = 1
-    """Nodes that a cell uses."""
+    """Number of nodes that a cell uses."""
     gpu_counts: list[PositiveInt]
-    """Counts that a sweep over GPUs visits."""
+    """Numbers of GPUs in a sweep."""
     interconnect: Interconnect
     """Links between the GPUs of a node."""
     host: Host
-    """The machine around the GPUs."""
+    """Processors and memory of one node."""
     environment: dict[str, str] = {}
     """Environment variables of every launch."""
     kernels: Kernels = Kernels()
-    """Implementations behind letters."""
+    """Implementations that letters choose."""
     optimizer: DeviceOptimizer = "deepspeed_fused_adam"
-    """AdamW where nothing is offloaded."""
+    """Implementation of AdamW where nothing is offloaded."""
     output_tokens: PositiveInt = 128
-    """Tokens that each serving request generates."""
+    """Tokens per answer of a server."""
     workload: StandIn = StandIn()
-    """What runs here in place of the paper's workload."""
+    """Workload in place of the paper's, for a small machine."""
     serving: Serving = Serving()
-    """How models are served here."""
+    """Serving on this platform."""
     environments: dict[EnvironmentName, Environment] = {}
-    """Software environments; default: locked ones for ``train``, ``client``, ``transformers`` and ``vllm``."""
+    """Software environments by name; default: locked ones for ``train``, ``client``, ``transformers`` and ``vllm``."""
     scheduler: Scheduler = Scheduler()
-    """What a batch system is asked for."""
+    """Resources requested from a batch system."""
     price: Price | None = None
-    """What one GPU costs, for ``recommend`` alone."""
+    """Price of one GPU, used by ``recommend`` only."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -215,7 +215,7 @@ class Platform(Model):
                 raise ValueError(f"the environment '{name}' needs a 'lock' or an 'interpreter'")
         total = self.gpus_per_node * self.nodes
         if len(set(self.gpu_counts)) != len(self.gpu_counts):
-            raise ValueError("'gpu_counts' has a duplicate")
+            raise ValueError("duplicate in 'gpu_counts'")
         if too_many := [count for count in self.gpu_counts if count > total]:
             raise ValueError(f"'gpu_counts' has {too_many[0]}, but the platform has {total} GPUs")
         return self
@@ -225,11 +225,11 @@ class Platform(Model):
         asked, declared = self.scheduler.memory_gib, self.host.memory_gib
         if asked is not None and asked <= declared:
             raise ValueError(
-                f"'scheduler.memory_gib' is {asked:g}, not above the {declared:g} of 'host.memory_gib': a cell that "
-                "needs too much would be killed before its runner can say so"
+                f"'scheduler.memory_gib' is {asked:g}, expected more than 'host.memory_gib' ({declared:g}): otherwise "
+                "a cell that runs out of memory is killed before its runner can report it"
             )
         return self
 
     def environment_of(self, name: EnvironmentName) -> Environment | None:
-        """The environment of this name, the project's own where the platform names none; None without either."""
+        """The environment of this name: the platform's, else the project's default, else None."""
         return self.environments.get(name) or default_environments().get(name)

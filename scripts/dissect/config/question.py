@@ -1,6 +1,6 @@
-"""Keys of ``--config`` that ask something of finished cells: ``recommend`` and ``compare``. No other target reads them.
+"""Keys of ``--config`` for ``recommend`` and ``compare``, which query finished cells. No other target reads them.
 
-Names in them are checked where the question is answered, so that none can keep another target from running.
+The names in them are checked where the query runs, so that a wrong name cannot stop another target.
 """
 
 from typing import Annotated, Literal
@@ -17,55 +17,55 @@ OneOrMore = str | Annotated[list[str], AfterValidator(check_unique)] | None
 
 
 class Question(Model):
-    """Which of the measured settings is best: ``snakemake recommend``."""
+    """Query for the best of the measured settings: ``snakemake recommend``."""
 
     stage: AskedStage | None = None
-    """What is to be done."""
+    """Stage to recommend settings for."""
     model: str | None = None
-    """Which model: the stem of a file in config/models/."""
+    """Model to recommend settings for: the stem of a file in config/models/."""
     platform: OneOrMore = None
-    """Platforms to choose from; default: the configured ones, and those of reference results."""
+    """Platforms to choose from; default: the configured ones and those with reference results."""
     framework: OneOrMore = None
     """Frameworks or engines to choose from; default: all."""
     method: OneOrMore = None
     """Methods or policies to choose from; default: all."""
     n_gpus: PositiveInt | None = None
-    """GPUs to be used, exactly; default: any number."""
+    """Exact number of GPUs; default: any."""
     memory_gb: PositiveFloat | None = None
-    """Memory of one GPU as cards are sold, in units of 2^30 bytes; the measured peak must not exceed it."""
+    """Nominal memory of one GPU in units of 2^30 bytes; the measured peak must not exceed it."""
     max_ttft_s: PositiveFloat | None = None
-    """Longest time to the first token (stage ``serve``), at ``percentile``."""
+    """Longest time to the first token in seconds, at ``percentile`` (stage ``serve``)."""
     max_tpot_s: PositiveFloat | None = None
-    """Longest time per output token (stage ``serve``), at ``percentile``."""
+    """Longest time per output token in seconds, at ``percentile`` (stage ``serve``)."""
     max_latency_s: PositiveFloat | None = None
-    """Longest time to the end of an answer (stage ``serve``), at ``percentile``."""
+    """Longest latency of a request in seconds, at ``percentile`` (stage ``serve``)."""
     percentile: Percentile = "p99"
-    """Share of the requests that must keep within the three limits above."""
+    """Percentile of requests that must meet ``max_ttft_s``, ``max_tpot_s`` and ``max_latency_s``."""
     min_tokens_per_s: PositiveFloat | None = None
-    """Least throughput over all GPUs; of servers that of generated tokens."""
+    """Least throughput in tokens per second over all GPUs; for servers in generated tokens."""
     minimise: Literal["cost", "energy", "time", "memory"] | None = None
-    """What to minimise; without this and ``maximise``: time."""
+    """Quantity to minimise; default, unless ``maximise`` is given: time."""
     maximise: Literal["throughput"] | None = None
-    """What to maximise in place of that."""
+    """Quantity to maximise, in place of ``minimise``."""
 
     @property
     def objective(self) -> Objective:
-        """What settings are ranked by."""
+        """Quantity by which settings are ranked."""
         return self.maximise or self.minimise or "time"
 
 
 class Comparison(Model):
-    """Which two sets of cells stand side by side: ``snakemake compare``."""
+    """Comparison of two sets of cells: ``snakemake compare``."""
 
     left: OneOrMore = None
-    """What is compared with: ``results``, a file of ``export``, or a set of reference results, each with
+    """Left side of the comparison: ``results``, a file of ``export``, or a set of reference results, each with
     ``<platform>@`` in front for one platform of it; a list for repeated measurements."""
     right: OneOrMore = None
-    """What is compared, spelt likewise."""
+    """Right side of the comparison, in the same notation as ``left``."""
     margin: NonNegativeFloat = 0.05
-    """Differences up to this share do not matter."""
+    """Largest relative difference that counts as equivalent."""
 
 
 def names(given: OneOrMore) -> list[str]:
-    """A key's value as a list; empty if it was not given."""
+    """The value of a key as a list; empty if the key was not given."""
     return [given] if isinstance(given, str) else list(given or [])

@@ -1,4 +1,4 @@
-"""Names of what is registered, as types of the configuration: another name is refused, an editor completes them."""
+"""Registered names as types of the configuration: other names are refused, and editors complete them."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,13 +10,13 @@ from dissect.base.registry import DEVICES, ENGINES, FRAMEWORKS, INSPECTIONS
 from dissect.config.kinds import OPERATORS
 
 FRAMEWORK_NAMES = (*INSPECTIONS, *FRAMEWORKS, *OPERATORS, *ENGINES)
-"""Whatever measures a cell."""
+"""Names of everything that can measure a cell."""
 ENVIRONMENT_NAMES = ("train", "client", *ENGINES)
-"""Software environments by what lives in them; ``client`` has the load generator and measures serving cells."""
+"""Names of software environments; ``client`` has the load generator and measures serving cells."""
 
 
 def _one_of(names: Collection[str]) -> Any:
-    """A type whose values are these names; wrong ones are refused as those of a ``Literal`` are."""
+    """A type whose values are these names; others are refused as a ``Literal`` refuses them."""
 
     def check(value: str) -> str:
         if value in names:
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     EnvironmentName = str
 else:
     Device = _one_of(tuple(DEVICES))
-    """What a platform computes on."""
+    """A device that a platform computes on."""
     Engine = _one_of(tuple(ENGINES))
     """A serving engine."""
     Framework = _one_of(FRAMEWORK_NAMES)
-    """What measures a cell: a training framework, a family of operators or a serving engine."""
+    """A training framework, a family of operators or a serving engine."""
     EnvironmentName = _one_of(ENVIRONMENT_NAMES)

@@ -1,4 +1,4 @@
-"""config/config.yaml: what to run. The one file that users edit."""
+"""config/config.yaml, the file that users edit: what to measure and what to build."""
 
 from typing import Literal
 
@@ -12,27 +12,27 @@ from dissect.config.question import Comparison, Question
 
 
 class Run(Model):
-    """What to measure and what to build from it."""
+    """Cells to measure, and outputs to build from them."""
 
     platforms: Names = ["cpu"]
     """Platforms to measure: stems of config/platforms/*.yaml."""
     models: Names = ["llama2-7b", "llama2-13b", "llama2-70b"]
     """Models to cover: stems of config/models/*.yaml."""
     suite: Suite = "smoke"
-    """``smoke``: a few methods of every table; ``full``: all of them."""
+    """Suite of methods: ``smoke`` has a few of every table, ``full`` has all."""
     tables: Names | Literal["all"] = "all"
     """Tables to build: stems of config/experiments/*.yaml of kind table."""
     figures: Names | Literal["all"] = "all"
     """Figures to draw: stems of config/experiments/*.yaml of kind figure."""
     overrides: dict[str, CellOverride] = {}
-    """Glob over cells -> parameters: ``pretrain/h200/llama2-70b/*/Z3*/*: {sampling: {budget_s: 1800}}``."""
+    """Glob over cells -> parameters, such as ``pretrain/h200/llama2-70b/*/Z3*/*: {sampling: {budget_s: 1800}}``."""
     select: str | None = None
-    """Glob over the cells of all known platforms that the targets ``cells``, ``remeasure`` and ``export`` take."""
+    """Glob over the cells of all known platforms, for the targets ``cells``, ``remeasure`` and ``export``."""
     every: PositiveFloat | None = None
-    """Seconds between two looks of ``progress``; left out, it looks once."""
+    """Interval in seconds at which ``progress`` repeats; default: it runs once."""
     file: str | None = None
-    """File that ``export`` writes and ``import`` reads."""
+    """Path of the file that ``export`` writes and ``import`` reads."""
 
 
 class RootConfig(Question, Comparison, Run):
-    """What to run, and what to ask of it; each key can also be given as ``--config key=value``."""
+    """All keys of config.yaml; each can also be given as ``--config key=value``."""

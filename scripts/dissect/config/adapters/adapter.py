@@ -1,4 +1,4 @@
-"""What an adapter says of itself. Specs, formulas and runners know every kind through this alone."""
+"""The interface of an adapter. Specs, formulas and runners know every kind through this interface only."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,27 +12,28 @@ if TYPE_CHECKING:
 
 
 class Adapter(Model, ABC):
-    """What trains on a frozen base. Fields are its parameters in methods.yaml, defaults included."""
+    """An adapter that trains on a frozen base. Its fields are its parameters in methods.yaml, with their defaults."""
 
     kind: str
-    """A literal of its own, by which methods.yaml names it."""
+    """Name of this kind of adapter in methods.yaml; a literal that no other kind uses."""
 
     @abstractmethod
     def parameters(self, arch: ModelArchitecture) -> int:
-        """Parameters that it adds to the model, all of which train."""
+        """Number of parameters that the adapter adds to the model; all of them train."""
 
     @abstractmethod
     def peft_config(self) -> "PeftConfig":
-        """How PEFT puts it into a model; called in ranks only, so PEFT is imported here and nowhere else."""
+        """PEFT's configuration of the adapter; called in ranks only, so PEFT is imported here and nowhere else."""
 
     @property
     def positions(self) -> int:
-        """Trained positions in front of every sequence, on top of its tokens."""
+        """Number of trained positions that the adapter adds in front of every sequence."""
         return 0
 
     def products(self, arch: ModelArchitecture) -> Mapping[LinearLayer, tuple[int, ...]]:  # noqa: ARG002
-        """Linear layers of a decoder layer that it trains beside -> sizes of its matrices there, in order of use.
+        """Matrices that the adapter trains: linear layer of a decoder layer -> sizes in elements, in order of use.
 
-        The first is multiplied with the layer's input. A layer that is changed without a matrix has an empty tuple.
+        The first matrix is multiplied with the layer's input. A layer that is changed without a matrix has an empty
+        tuple.
         """
         return {}

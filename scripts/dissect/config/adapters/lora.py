@@ -21,25 +21,25 @@ class Lora(Adapter):
     kind: Literal["lora"]
     """Low-rank adaptation (Hu et al., 2021)."""
     rank: PositiveInt = 64
-    """Inner width."""
+    """Rank of the updates: the inner width of their two matrices."""
     alpha: PositiveInt = 128
-    """The update is scaled by alpha / rank."""
+    """Numerator of the scale alpha / rank of each update."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the inputs of each update that is dropped."""
+    """Dropout probability of the inputs of each update."""
     targets: Targets = list(LINEAR_LAYERS)
-    """Linear layers that get one, by the names of transformers' Llama."""
+    """Linear layers that get an update, by the names of transformers' Llama."""
 
     def parameters(self, arch: ModelArchitecture) -> int:
-        """Two matrices beside each target of each layer: in x rank and rank x out."""
+        """Number of parameters: two matrices, in x rank and rank x out, beside each target of each layer."""
         return arch.num_hidden_layers * sum(map(sum, self.products(arch).values()))
 
     def products(self, arch: ModelArchitecture) -> Mapping[LinearLayer, tuple[int, ...]]:
-        """The same two matrices."""
+        """Sizes of the two matrices, in x rank and rank x out, beside each target."""
         sizes = linear_sizes(arch)
         return {target: (self.rank * sizes[target][0], self.rank * sizes[target][1]) for target in self.targets}
 
     def peft_config(self) -> "PeftConfig":
-        """PEFT's LoRA, without biases."""
+        """PEFT's configuration of LoRA, without biases."""
         from peft import LoraConfig
 
         return LoraConfig(

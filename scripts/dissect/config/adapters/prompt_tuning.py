@@ -1,4 +1,4 @@
-"""Prompt tuning."""
+"""Prompt tuning: trained embeddings in front of every sequence."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -17,19 +17,19 @@ class PromptTuning(Adapter):
     kind: Literal["prompt_tuning"]
     """Prompt tuning (Lester et al., 2021)."""
     virtual_tokens: PositiveInt = 20
-    """Positions that are trained; they come on top of the sequence."""
+    """Number of trained positions in front of the sequence, in addition to its tokens."""
 
     @property
     def positions(self) -> int:
-        """One per virtual token."""
+        """Number of trained positions: one per virtual token."""
         return self.virtual_tokens
 
     def parameters(self, arch: ModelArchitecture) -> int:
-        """One embedding per virtual token."""
+        """Number of parameters: one embedding per virtual token."""
         return self.virtual_tokens * arch.hidden_size
 
     def peft_config(self) -> "PeftConfig":
-        """PEFT's prompt tuning from random embeddings."""
+        """PEFT's configuration of prompt tuning, with random initial embeddings."""
         from peft import PromptTuningConfig
 
         return PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=self.virtual_tokens)
