@@ -1,1 +1,1 @@
-"""What a measured cell holds in numbers: one module per kind. Units are in the field names."""
+"""The numbers of a measured cell, one module per kind. Units are in the field names."""

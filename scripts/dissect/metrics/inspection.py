@@ -1,4 +1,4 @@
-"""Facts of a node."""
+"""Facts detected on a node."""
 
 from typing import Literal
 
@@ -8,14 +8,14 @@ from dissect.base.model import Model
 
 
 class InspectMetrics(Model):
-    """What a node of the platform really has."""
+    """Hardware that was detected on a node of the platform."""
 
     kind: Literal["inspect"] = "inspect"
     gpu_names: list[str]
     gpu_memory_bytes: list[int]
     driver: str | None
     interconnect: str | None
-    """As the driver reports the links between the first two GPUs; None without a pair of GPUs."""
+    """Link between the first two GPUs as the driver reports it; None without a pair of GPUs."""
     cpu_model: str
     cpu_cores: PositiveInt
     host_memory_bytes: PositiveInt

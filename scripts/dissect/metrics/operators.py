@@ -1,4 +1,4 @@
-"""Numbers of an operator cell: one point per size, each with an outcome of its own."""
+"""Numbers of an operator cell: one point per size, each with its own outcome."""
 
 from collections.abc import Sequence
 from typing import Literal, Self
@@ -11,23 +11,23 @@ from dissect.statistics.estimate import Estimate
 
 
 class Timing(Model):
-    """How long one call takes, and how that was found out."""
+    """Time of one call, and how it was measured."""
 
     call_time_s: Estimate
-    """Of one call, over the samples; a sample is the mean of ``calls_per_sample`` calls, on its slowest rank."""
+    """Time of one call in seconds; a sample is the mean of ``calls_per_sample`` calls on the slowest rank."""
     call_time_cv: NonNegativeFloat
     """Coefficient of variation of the samples."""
     calls_per_sample: PositiveInt
     buffer_sets: PositiveInt
-    """Copies of the operands that the calls took turns with, so that no call finds its own in the cache."""
+    """Copies of the operands that calls use in turn, so that no call finds its operands in the cache."""
     warmup_settled: bool
     stopped_by: Literal["interval", "max_steps", "budget"]
     flags: list[Flag]
-    """Reasons to doubt this number; those of the machine are the cell's."""
+    """Flags of this number; those of the machine are flags of the cell."""
 
 
 class OperatorPoint(Model):
-    """One size. ``timing`` is there exactly when the status is ``ok``."""
+    """The measurement of one size; ``timing`` is set exactly when the status is ``ok``."""
 
     status: Status
     phase: Phase | None = None
@@ -37,66 +37,66 @@ class OperatorPoint(Model):
     @model_validator(mode="after")
     def _numbers_or_a_reason(self) -> Self:
         if (self.timing is not None) != (self.status is Status.OK) or (self.timing is None and not self.reason):
-            raise ValueError(f"a point with status {self.status} needs {'a timing' if self.reason is None else 'none'}")
+            raise ValueError("expected a timing for status ok, and a reason without a timing for any other status")
         return self
 
 
 class GemmPoint(OperatorPoint):
-    """(m x k) by (k x n)."""
+    """A matrix product (m x k) by (k x n)."""
 
     product: str
-    """Layers that have this shape, or ``square``."""
+    """Names of the layers with this shape, or ``square``."""
     m: PositiveInt
-    """Tokens, or the size of the square."""
+    """Number of tokens, or the size of the square."""
     n: PositiveInt
     k: PositiveInt
 
 
 class MemcpyPoint(OperatorPoint):
-    """A copy of so many bytes."""
+    """A copy of ``size_bytes``."""
 
     size_bytes: PositiveInt
 
 
 class CollectivePoint(OperatorPoint):
-    """One message size."""
+    """A collective with one message size."""
 
     size_bytes: PositiveInt
-    """As asked."""
+    """Requested message size in bytes."""
     message_bytes: PositiveInt
-    """As measured, a whole number of elements per rank: of the whole array, nccl-tests' S."""
+    """Measured message size in bytes, nccl-tests' S: the whole array, with equal elements per rank."""
 
 
 class AttentionPoint(OperatorPoint):
-    """One pass over sequences of one length."""
+    """One pass of attention over sequences of one length."""
 
     sequence: PositiveInt
     direction: Literal["forward", "backward"]
 
 
 class GemmMetrics(Model):
-    """Matrix products."""
+    """Numbers of matrix products."""
 
     kind: Literal["gemm"] = "gemm"
     points: list[GemmPoint]
 
 
 class MemcpyMetrics(Model):
-    """Copies."""
+    """Numbers of memory copies."""
 
     kind: Literal["memcpy"] = "memcpy"
     points: list[MemcpyPoint]
 
 
 class CollectiveMetrics(Model):
-    """A collective."""
+    """Numbers of a collective."""
 
     kind: Literal["collectives"] = "collectives"
     points: list[CollectivePoint]
 
 
 class AttentionMetrics(Model):
-    """An attention kernel."""
+    """Numbers of an attention kernel."""
 
     kind: Literal["attention"] = "attention"
     points: list[AttentionPoint]
@@ -106,5 +106,5 @@ OperatorMetrics = GemmMetrics | MemcpyMetrics | CollectiveMetrics | AttentionMet
 
 
 def timings(metrics: OperatorMetrics) -> Sequence[Timing]:
-    """Of the points that have one."""
+    """Timings of the points that have one."""
     return [point.timing for point in metrics.points if point.timing is not None]

@@ -10,7 +10,7 @@ from dissect.metrics.training import TrainingMetrics
 from dissect.statistics.estimate import Estimate
 
 Direction = Literal["forward", "recomputation", "backward", "optimizer"]
-"""Recomputation is the forward work that the backward phase does once more."""
+"""Direction of work; recomputation is forward work that the backward phase repeats."""
 Part = Literal[
     "embedding",
     "rms_norm",
@@ -34,35 +34,35 @@ Part = Literal[
     "optimizer",
     "unattributed",
 ]
-"""What a step is made of, in the order of tables; docs/metrics.md says what each holds."""
+"""Parts of a step, in the order of tables; docs/metrics.md defines each."""
 Group = Literal["decoder_layer", "attention", "attention_core"]
-"""Modules that hold several parts; their times are sums over those."""
+"""Modules that consist of several parts; their times are sums over the parts."""
 KernelSource = Literal["kernels", "operators"]
-"""``kernels`` of a GPU; on ``cpu`` the ``operators`` stand in for them, each with its self time."""
+"""Source of times: ``kernels`` of a GPU, or ``operators`` with their self time on ``cpu``."""
 
 
 class PhaseTimes(Model):
-    """One phase of a step; mean over the profiled steps, rank 0's device."""
+    """Times of one phase of a step in seconds; mean over the profiled steps, on rank 0's device."""
 
     phase: Phase
     overall_s: NonNegativeFloat
     compute_s: NonNegativeFloat
-    """In which at least one kernel ran that does not communicate."""
+    """Time in which at least one compute kernel ran."""
     communication_overlapped_s: NonNegativeFloat
-    """In which communication ran beside such a kernel."""
+    """Time in which communication and a compute kernel ran together."""
     communication_exposed_s: NonNegativeFloat
-    """In which nothing but communication ran."""
+    """Time in which only communication ran."""
     recomputation_s: NonNegativeFloat
-    """Of ``compute_s``: forward work done once more."""
+    """Part of ``compute_s`` that repeats forward work."""
 
     @property
     def busy_s(self) -> float:
-        """In which any kernel ran."""
+        """Time in which any kernel ran, in seconds."""
         return self.compute_s + self.communication_exposed_s
 
     @property
     def idle_s(self) -> float:
-        """In which none did."""
+        """Time in which no kernel ran, in seconds."""
         return max(0.0, self.overall_s - self.busy_s)
 
 
@@ -73,33 +73,33 @@ class PartTime(Model):
     direction: Direction
     phase: Phase
     time_s: NonNegativeFloat
-    """Where kernels overlapped, each has an equal share of that time."""
+    """Kernel time in seconds; overlapping kernels share their time equally."""
     calls: PositiveFloat
-    """Kernels (on ``cpu`` operators) per step."""
+    """Number of kernels (on ``cpu`` operators) per step."""
 
 
 class Dissection(Model):
-    """A step taken apart."""
+    """The time of a step, by phase and by part of the model."""
 
     source: KernelSource
     phases: list[PhaseTimes]
     parts: list[PartTime]
-    """They sum to the compute time of their phase."""
+    """Times of the parts, which add up to the compute time of their phase."""
     groups: list[PartTime]
-    """Sums over some of the parts."""
+    """Times of modules, as sums over their parts."""
     attributed_share: NonNegativeFloat
-    """Of the compute time over all phases: what has a part."""
+    """Share of the compute time of all phases that is attributed to a part."""
     parts_deviation: NonNegativeFloat
     """Largest relative difference, over the phases, between the sum of the parts and the compute time."""
 
 
 class ProfileMetrics(Model):
-    """What one profiled cell measured."""
+    """Numbers of one profiled training cell."""
 
     kind: Literal["profile"] = "profile"
     training: TrainingMetrics
-    """Of the steps without the profiler, measured first in the same processes."""
+    """Numbers of the steps without the profiler, measured first in the same processes."""
     profiled_step_time_s: Estimate
-    """Of the steps under it; a step lasts as long as its slowest rank."""
+    """Time of the steps under the profiler in seconds; a step lasts as long as its slowest rank."""
     dissection: Dissection
-    """Those steps, on rank 0."""
+    """Times of the profiled steps by phase and part, on rank 0."""

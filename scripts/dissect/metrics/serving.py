@@ -8,22 +8,22 @@ from dissect.base.model import Model
 
 
 class RequestSamples(Model):
-    """One value per request, in the order of sending; distributions and percentiles are made of these alone."""
+    """One value per request, in the order of sending; distributions and percentiles are computed from these only."""
 
     sent_s: list[NonNegativeFloat]
-    """After the first send."""
+    """Time of sending in seconds after the first send."""
     latency_s: list[PositiveFloat]
-    """From the send to the end of the answer."""
+    """Seconds from the send to the end of the answer."""
     ttft_s: list[PositiveFloat] | None
-    """From the send to the first token; None where answers came whole."""
+    """Seconds from the send to the first token; None without streaming."""
     tpot_s: list[NonNegativeFloat] | None
-    """From the first token to the end of the answer, per token after the first; None also for a single token."""
+    """Seconds per token after the first; None without streaming or for answers of a single token."""
     inter_token_s: list[NonNegativeFloat] | None
-    """Mean gap between the pieces that the answer came in."""
+    """Mean gap in seconds between the chunks of a streamed answer; None without streaming."""
 
 
 class Calibration(Model):
-    """The same load sent once more by another load generator, to the same server."""
+    """Numbers of the same load, sent once more to the same server by another load generator."""
 
     load_generator: Literal["vllm_bench"]
     requests_per_s: PositiveFloat
@@ -33,37 +33,37 @@ class Calibration(Model):
 
 
 class ServingMetrics(Model):
-    """What one serving cell measured; docs/metrics.md has the formulas."""
+    """Numbers of one serving cell; docs/metrics.md has the formulas."""
 
     kind: Literal["serving"] = "serving"
     requests: PositiveInt
     prompt_tokens: PositiveInt
-    """Of all requests, as the server counted them."""
+    """Prompt tokens of all requests, as the server counts them."""
     completion_tokens: PositiveInt
-    """Of all requests, as the server counted them."""
+    """Generated tokens of all requests, as the server counts them."""
     duration_s: PositiveFloat
-    """From the first send to the end of the last answer."""
+    """Seconds from the first send to the end of the last answer."""
     send_spread_s: NonNegativeFloat
-    """From the first send to the last."""
+    """Seconds from the first send to the last."""
     samples: RequestSamples
     ready_s: PositiveFloat
-    """From the server's start to its first answer."""
+    """Seconds from the server's start to its first answer."""
     loads: PositiveInt
-    """How often the load was sent: 2 where the load generator had lost a record."""
+    """Number of times that the load was sent: 2 where the load generator lost a record."""
     client_cpu: NonNegativeFloat
     """CPU seconds per second of the load generator's busiest process, between the first send and the last answer."""
     server_memory_bytes: PositiveInt
-    """Most that the server held: of one GPU as its driver saw it, on ``cpu`` the resident sets of its processes."""
+    """Peak memory of the server: of one GPU as its driver reports it, on ``cpu`` the resident sets of its processes."""
     server_memory_source: str
-    """``nvml`` or another driver's name, or ``rss``."""
+    """Source of the peak memory: ``nvml`` or another driver's name, or ``rss``."""
     kv_cache_tokens: PositiveInt | None
-    """Room of the key-value cache as the engine reports it; None where it does not."""
+    """Capacity of the key-value cache in tokens as the engine reports it; None where it does not."""
     kv_cache_bytes: PositiveInt | None
-    """The same over all GPUs, from the model's sizes."""
+    """Capacity of the key-value cache in bytes over all GPUs, from the model's sizes."""
     prefix_cache_hits: NonNegativeInt | None
-    """Tokens that the engine reports to have found in a prefix cache; None where it does not report."""
+    """Prefix-cache hits in tokens as the engine reports them; None where it does not."""
     energy_j: PositiveFloat | None
-    """Over all GPUs, from the driver's accumulating counter, between the first send and the last answer."""
+    """Energy in joules over all GPUs from the first send to the last answer, from the driver's energy counter."""
     engine_version: str | None
-    """As the running engine reports it."""
+    """Version that the running engine reports."""
     calibration: Calibration | None = None

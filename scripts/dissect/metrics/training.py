@@ -10,7 +10,7 @@ from dissect.statistics.estimate import Estimate
 
 
 class Trial(Model):
-    """One attempt of a ``max`` search, in its own processes."""
+    """One attempt of a search for the largest batch, in its own processes."""
 
     batch: PositiveInt
     status: Status
@@ -19,41 +19,41 @@ class Trial(Model):
 
 
 class TrainingMetrics(Model):
-    """What one training cell measured; docs/metrics.md has the formulas."""
+    """Numbers of one training cell; docs/metrics.md has the formulas."""
 
     kind: Literal["training"] = "training"
     batch: PositiveInt
-    """Sequences per GPU; for ``max`` the largest that passed."""
+    """Sequences per GPU; for ``max`` the largest batch that passed."""
     tokens_per_step: PositiveInt
-    """Over all GPUs: batch x GPUs x sequence length."""
+    """Tokens of one step over all GPUs: batch x GPUs x sequence length."""
     step_time_s: Estimate
-    """Synchronised steps; a step lasts as long as its slowest rank."""
+    """Time of synchronised steps in seconds; a step lasts as long as its slowest rank."""
     tokens_per_s: Estimate
-    """Over all GPUs, from the median step; the interval is the step time's."""
+    """Throughput in tokens per second over all GPUs, from the step time and its interval."""
     paper_tokens_per_s: PositiveFloat
-    """The authors' definition: tokens per step / mean step time of the measured window."""
+    """Throughput by the authors' definition: tokens per step / mean step time of the measured window."""
     step_time_cv: NonNegativeFloat
     """Coefficient of variation of the step times."""
     warmup_steps: NonNegativeInt
     stopped_by: Literal["interval", "max_steps", "window", "budget"]
     peak_memory_bytes: PositiveInt
-    """Largest over the ranks: allocator peak on GPUs, peak resident set on ``cpu``."""
+    """Peak memory, largest over the ranks: of the allocator on GPUs, of the resident set on ``cpu``."""
     peak_memory_source: Literal["allocator", "rss"]
     nvml_peak_memory_bytes: PositiveInt | None
-    """Largest used memory over the GPUs as the driver saw it: NVML, or that of another vendor."""
+    """Peak used memory, largest over the GPUs, as the driver reports it: NVML, or that of another vendor."""
     paper_memory_gib: PositiveFloat
-    """The authors' definition: driver total minus free at the end, rank 0's device; on ``cpu`` the resident set."""
+    """Memory by the authors' definition: total - free on rank 0's device at the end; the resident set on ``cpu``."""
     model_flops_per_step: PositiveInt
-    """Without recomputation; over all GPUs. The numerator of MFU."""
+    """FLOPs of one step over all GPUs without recomputation: the numerator of MFU."""
     hardware_flops_per_step: PositiveInt
-    """With recomputation; over all GPUs. The numerator of HFU."""
+    """FLOPs of one step over all GPUs with recomputation: the numerator of HFU."""
     energy_per_step_j: PositiveFloat | None
-    """Over all GPUs, from the driver's accumulating counter over the measured window."""
+    """Energy of one step in joules over all GPUs, from the driver's energy counter over the measured window."""
     parameters: PositiveInt
     trainable_parameters: PositiveInt
     first_loss: float
     last_loss: float
     attention_kernel: str
-    """The attention kernel that was seen to run."""
+    """Attention kernel that ran, as the profiler saw it."""
     trials: list[Trial] = []
-    """Of a ``max`` search, in the order in which they ran."""
+    """Attempts of a search for the largest batch, in the order in which they ran."""
