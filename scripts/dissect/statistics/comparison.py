@@ -1,7 +1,7 @@
-"""Whether two sets of samples differ, with nothing assumed of their distribution but independence.
+"""Distribution-free tests of whether two sets of independent samples differ.
 
-All of it rests on order statistics: how many of n samples lie below a quantile follows Binomial(n, share), whatever
-they are distributed like. Intervals are combined end against end, as ``dissect.statistics.numbers`` does.
+They use order statistics: the number of n samples below a quantile follows Binomial(n, share) for any distribution.
+Intervals are combined bound against bound, as in ``dissect.statistics.numbers``.
 """
 
 import math
@@ -22,55 +22,55 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sample:
-    """Samples of one run, and the quantile of them that counts."""
+    """Samples of one run, and the quantile that is compared."""
 
     ordered: tuple[float, ...]
-    """Ascending."""
+    """Samples in ascending order."""
     share: float = 0.5
 
     @property
     def low(self) -> float:
-        """Lower end of the 95 % interval of the quantile; 0 where no sample is certain to lie below it."""
+        """Lower bound of the 95 % interval of the quantile; 0 where no sample is certain to be below it."""
         rank, _ = interval_ranks(len(self.ordered), self.share)
         return self.ordered[rank - 1] if rank else 0.0
 
     @property
     def high(self) -> float:
-        """Upper end; without bound where no sample is certain to lie above it."""
+        """Upper bound of the 95 % interval of the quantile; infinite where no sample is certain to be above it."""
         _, rank = interval_ranks(len(self.ordered), self.share)
         return self.ordered[rank - 1] if rank <= len(self.ordered) else math.inf
 
 
 def hull(value: float, runs: Sequence[Sample]) -> Number:
-    """A value with the interval that encloses those of all runs."""
+    """A value with the interval that encloses the intervals of all runs."""
     return Number(value, min(run.low for run in runs), max(run.high for run in runs))
 
 
 def p_above(right: Sequence[Sample], left: Sequence[Sample], factor: float) -> float:
-    """Bound on the chance of such samples if the right quantile were at most ``factor`` times the left one.
+    """Upper bound of the p-value of the hypothesis that the right quantile is at most ``factor`` times the left one.
 
-    The smallest level at which the lower end on the right lies above ``factor`` times the upper end on the left: if
-    the hypothesis is true, one of the two one-sided intervals must have missed its quantile, so the chance is at most
-    the sum of their tails. Of several runs the least certain pair counts: repeated measurements widen, they never pool.
+    The smallest level at which the lower bound on the right is above ``factor`` times the upper bound on the left: if
+    the hypothesis is true, one of the two one-sided intervals missed its quantile, so the chance is at most the sum of
+    their tails. Of several runs the least certain pair decides: repeated measurements are never pooled.
     """
     return max(_p_above(of, to, factor) for of, to in product(right, left))
 
 
 def p_difference(right: Sequence[Sample], left: Sequence[Sample], margin: float) -> float:
-    """Bound on the chance if the two were within the margin of each other, for a difference in either direction."""
+    """Upper bound of the p-value of the hypothesis that the two quantiles differ by at most the margin."""
     factor = 1 + margin
     return min(1.0, 2 * min(p_above(right, left, factor), p_above(left, right, factor)))
 
 
 def p_equivalence(right: Sequence[Sample], left: Sequence[Sample], margin: float) -> float:
-    """Bound on the chance if the two were a margin or more apart: two one-sided tests, of which the worse counts."""
+    """Upper bound of the p-value of the hypothesis that the two differ by the margin or more: two one-sided tests."""
     factor = 1 / (1 + margin)
     return max(p_above(right, left, factor), p_above(left, right, factor))
 
 
 def _p_above(right: Sample, left: Sample, factor: float) -> float:
     lows, highs = np.array(right.ordered), factor * np.array(left.ordered)
-    # Rank l on the right lies above the scaled ranks up to u on the left: the largest u is the most certain one.
+    # Rank l on the right is above the scaled ranks up to u on the left: the largest u is the most certain one.
     beaten = np.searchsorted(highs, lows, side="left")
     below, above = _below(len(lows), right.share), _above(len(highs), left.share)
     tails = [max(float(below[rank]), float(above[u - 1])) for rank, u in enumerate(beaten) if u]
@@ -79,11 +79,11 @@ def _p_above(right: Sample, left: Sample, factor: float) -> float:
 
 @cache
 def _below(n: int, share: float) -> Floats:
-    """For each rank l from 1 to n the chance that the l-th smallest sample lies above the quantile: P(X < l)."""
+    """Chances [n] that the l-th smallest sample is above the quantile, P(X < l), for ranks l from 1 to n."""
     return np.asarray(scipy.stats.binom.cdf(np.arange(n), n, share))
 
 
 @cache
 def _above(n: int, share: float) -> Floats:
-    """For each rank u from 1 to n the chance that the u-th smallest sample lies below the quantile: P(X >= u)."""
+    """Chances [n] that the u-th smallest sample is below the quantile, P(X >= u), for ranks u from 1 to n."""
     return np.asarray(scipy.stats.binom.sf(np.arange(n), n, share))

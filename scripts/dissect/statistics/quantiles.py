@@ -1,6 +1,6 @@
 """Quantiles of samples with intervals that assume no distribution.
 
-How many of n independent samples lie at or below a quantile follows Binomial(n, share), whatever they are distributed
+The number of n independent samples at or below a quantile follows Binomial(n, share), whatever they are distributed
 like. For the programs that present results: the environments of the cells have no SciPy (``statistics.samples``).
 """
 
@@ -11,11 +11,11 @@ from functools import cache
 import scipy
 
 TAIL = 0.025
-"""On each side: an interval covers with 95 %."""
+"""Probability on each side of an interval, which covers with 95 %."""
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """Smallest sample that at least ``share`` of all samples do not exceed: where the drawn distribution gets there.
+    """Quantile of samples: the smallest sample that at least ``share`` of all samples do not exceed.
 
     ``ordered`` ascends. NumPy's method ``inverted_cdf`` takes the next sample where the product is rounded up, as for
     0.14 of 50.
@@ -29,9 +29,10 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def quantile_interval(ordered: Sequence[float], share: float) -> tuple[float, float]:
-    """Order statistics that enclose the quantile with 95 %, as far as there are any; ``ordered`` ascends.
+    """Bounds of the 95 % interval of a quantile, which are two of the samples; ``ordered`` ascends.
 
-    With few samples a far quantile has no such upper sample: the largest one stands in, and the interval covers less.
+    With few samples an extreme quantile has no such bound: the smallest or largest sample replaces it, and the interval
+    covers less.
     """
     n = len(ordered)
     low, high = interval_ranks(n, share)
@@ -40,7 +41,7 @@ def quantile_interval(ordered: Sequence[float], share: float) -> tuple[float, fl
 
 @cache
 def interval_ranks(n: int, share: float) -> tuple[int, int]:
-    """Ranks, from 1, of the samples that enclose the quantile with 95 %; 0 and n + 1 where no sample does.
+    """Ranks, from 1, of the samples that bound the quantile with 95 %; 0 and n + 1 where no sample does.
 
     Of ``n`` samples: the largest l with P(X < l) <= 2.5 % and the smallest u with P(X >= u) <= 2.5 %.
     """

@@ -1,4 +1,4 @@
-"""Statistics of step times that assume no distribution."""
+"""Distribution-free statistics of step times."""
 
 import math
 import statistics
@@ -17,10 +17,12 @@ UNSTABLE_CV = 0.20
 def estimate(samples: Sequence[float]) -> Estimate:
     """Median and mean with the exact 95 % interval of the median, in the samples' unit.
 
-    The interval lies between the k-th smallest and the k-th largest sample, with the largest k that still covers the
-    median with at least 95 % probability under the binomial distribution (independent samples, nothing else assumed).
-    Below ``MIN_SAMPLES`` no k does: the interval is then the range, which covers less. Raises ``ValueError`` without
-    samples.
+    The interval is from the k-th smallest to the k-th largest sample, with the largest k that covers the median with at
+    least 95 % probability under the binomial distribution, for independent samples. Below ``MIN_SAMPLES`` no k does:
+    the interval is then the range, which covers less.
+
+    Raises:
+        ValueError: there are no samples.
     """
     if not samples:
         raise ValueError("no samples to estimate from")
@@ -51,7 +53,11 @@ def interval_rank(n: int) -> int:
 
 
 def coefficient_of_variation(samples: Sequence[float]) -> float:
-    """Sample standard deviation over the mean; 0 for a single sample. Raises ``ValueError`` without samples."""
+    """Sample standard deviation over the mean; 0 for a single sample.
+
+    Raises:
+        ValueError: there are no samples.
+    """
     if not samples:
         raise ValueError("no samples to take the variation of")
     return statistics.stdev(samples) / statistics.fmean(samples) if len(samples) > 1 else 0.0
