@@ -1,4 +1,4 @@
-"""What a training step of a Llama-like decoder amounts to: parameters, FLOPs and bytes, from its architecture alone.
+"""Parameters, FLOPs and bytes of a training step of a Llama-like decoder, from its architecture alone.
 
 FLOPs count matrix products only, 2mnk for (m x k) by (k x n). Attention is counted over the full square, as a kernel
 without a causal shortcut computes it.
@@ -13,7 +13,7 @@ from dissect.workloads import finetuning
 from dissect.workloads.dtypes import BYTES
 
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
-"""Per weight: 4 bits, one 8-bit scale per 64 weights, one fp32 scale per 256 of those (double quantisation)."""
+"""Bits per NF4 weight: 4, an 8-bit scale per 64 weights, an fp32 scale per 256 scales (double quantisation)."""
 
 _ADAM_MOMENTS_BYTES = 2 * 4
 _FP32_MASTER_BYTES = 4
@@ -21,27 +21,27 @@ _FP32_MASTER_BYTES = 4
 
 @dataclass(frozen=True)
 class ParameterGroups:
-    """Parameters by what happens to them: linear layers of the decoder may be quantised, the rest never is."""
+    """Numbers of parameters by group; only linear layers of the decoder can be quantised."""
 
     decoder_linear: int
-    """Weights of q, k, v, o, gate, up and down projections over all layers."""
+    """Number of weights of the q, k, v, o, gate, up and down projections over all layers."""
     head: int
     embedding: int
     norms: int
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Number of parameters in all groups."""
         return self.decoder_linear + self.unquantized
 
     @property
     def unquantized(self) -> int:
-        """What Q leaves in full precision, and trains."""
+        """Number of parameters that the method Q leaves in full precision and trains."""
         return self.head + self.embedding + self.norms
 
 
 def parameter_groups(arch: ModelArchitecture) -> ParameterGroups:
-    """Parameters of the architecture by group; embedding and head are not tied, no layer has a bias."""
+    """Numbers of parameters by group; embedding and head are not tied, no layer has a bias."""
     return ParameterGroups(
         decoder_linear=arch.num_hidden_layers * sum(map(prod, linear_sizes(arch).values())),
         head=arch.vocab_size * arch.hidden_size,
@@ -51,18 +51,18 @@ def parameter_groups(arch: ModelArchitecture) -> ParameterGroups:
 
 
 def count_parameters(arch: ModelArchitecture) -> int:
-    """All parameters of the model."""
+    """Number of parameters of the model."""
     return parameter_groups(arch).total
 
 
 def count_all(spec: TrainingSpec) -> int:
-    """All parameters of the cell: the model's, and those of an adapter."""
+    """Number of parameters of the cell: those of the model and of an adapter."""
     adapter = spec.method.trained_adapter
     return count_parameters(spec.model) + (adapter.parameters(spec.model) if adapter else 0)
 
 
 def count_trainable(spec: TrainingSpec) -> int:
-    """Parameters that the optimizer updates: all, or with Q those that stay unquantised, or those of an adapter."""
+    """Number of parameters that the optimizer updates: all, those that Q leaves unquantised, or those of an adapter."""
     groups = parameter_groups(spec.model)
     if adapter := spec.method.trained_adapter:
         return adapter.parameters(spec.model)
@@ -70,7 +70,7 @@ def count_trainable(spec: TrainingSpec) -> int:
 
 
 def model_flops(spec: TrainingSpec, batch: int) -> int:
-    """FLOPs that one optimizer step needs, over all GPUs, with ``batch`` sequences on each: the numerator of MFU.
+    """FLOPs of one optimizer step over all GPUs, with ``batch`` sequences on each: the numerator of MFU.
 
     The backward pass needs twice the forward's: one product for the gradient of each operand. A frozen weight needs
     no gradient, so its layer's backward costs one forward, or none where nothing before it trains.
@@ -83,7 +83,7 @@ def model_flops(spec: TrainingSpec, batch: int) -> int:
 
 
 def hardware_flops(spec: TrainingSpec, batch: int) -> int:
-    """FLOPs that one optimizer step computes, over all GPUs: the model's and those recomputed. The numerator of HFU.
+    """FLOPs of one optimizer step over all GPUs, recomputation included: the numerator of HFU.
 
     Recomputation runs the forward pass of the decoder layers once more: whole with Megatron-LM, else but for the last
     product of each, the down projection, since ``torch.utils.checkpoint`` stops once everything that the backward pass
@@ -101,12 +101,12 @@ def hardware_flops(spec: TrainingSpec, batch: int) -> int:
 
 
 def optimizer_state_width(spec: TrainingSpec) -> int:
-    """Bytes of optimizer states per trained parameter: Adam's two fp32 moments and, under bf16, fp32 master weights."""
+    """Bytes of optimizer states per trained parameter: Adam's two fp32 moments and, for bf16, fp32 master weights."""
     return _ADAM_MOMENTS_BYTES + (_FP32_MASTER_BYTES if spec.workload.dtype == "bf16" else 0)
 
 
 def frozen_bytes(spec: TrainingSpec) -> float:
-    """Bytes of the parameters that no optimizer updates."""
+    """Bytes of the frozen parameters."""
     groups, width = parameter_groups(spec.model), BYTES[spec.workload.dtype]
     linear = groups.decoder_linear * (NF4_BITS / 8 if spec.method.is_quantized else width)
     if spec.method.trained_adapter:
@@ -115,7 +115,7 @@ def frozen_bytes(spec: TrainingSpec) -> float:
 
 
 def _forward_flops(spec: TrainingSpec) -> tuple[int, int, int]:
-    """Forward FLOPs of one sequence: linear layers of the decoder, head, attention products."""
+    """Forward FLOPs of one sequence: (linear layers of the decoder, head, attention products)."""
     arch, seq_len = spec.model, spec.workload.seq_len
     groups = parameter_groups(arch)
     attention = 2 * 2 * seq_len * seq_len * arch.hidden_size * arch.num_hidden_layers

@@ -1,4 +1,4 @@
-"""Attention kernels: how to ask for one, and which one was seen to run."""
+"""Attention kernels: selecting one, and detecting which one ran."""
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -29,17 +29,17 @@ _OPERATORS = (
 )
 
 _CANNOT_RUN = ("No available kernel", "No viable backend", "FlashAttention only supports")
-"""What PyTorch, on GPUs and on CPUs, and flash-attn say of a kernel that is not for this device or these operands."""
+"""Messages of PyTorch, on GPUs and CPUs, and of flash-attn about a kernel that does not support device or operands."""
 
 T = TypeVar("T")
 
 
 class WrongKernelError(InvalidMeasurement):
-    """Another implementation ran than the spec names, or the named one cannot run here."""
+    """Another attention kernel ran than the spec requires, or the required one is unsupported on this device."""
 
 
 def only_kernel(kernel: str) -> AbstractContextManager[None]:
-    """Context in which PyTorch may use no other kernel than ``kernel``, if it is one of its own: it raises instead."""
+    """Context in which PyTorch raises unless it can use ``kernel``, if that is one of its own kernels."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     backends = {
@@ -54,7 +54,7 @@ def only_kernel(kernel: str) -> AbstractContextManager[None]:
 
 
 def kernel_of(operators: Iterable[str]) -> str:
-    """The attention kernel among the names of the operators of a forward pass; ``unknown`` if there is none."""
+    """Name of the attention kernel among the operators of a forward pass; ``unknown`` if there is none."""
     names = set(operators)
     for prefix, kernel in _OPERATORS:
         if any(name.startswith(prefix) for name in names):
@@ -63,9 +63,10 @@ def kernel_of(operators: Iterable[str]) -> str:
 
 
 def observe_kernel(forward: Callable[[], T], expected: str) -> T:
-    """A forward pass under the profiler, for the names of the operators that run.
+    """Output of a forward pass that runs under the profiler, which records the names of its operators.
 
-    Raises ``WrongKernelError`` if another attention kernel ran than ``expected``, or if that one cannot run.
+    Raises:
+        WrongKernelError: another attention kernel ran than ``expected``, or that one is unsupported here.
     """
     from torch.profiler import ProfilerActivity, profile
 
@@ -75,9 +76,9 @@ def observe_kernel(forward: Callable[[], T], expected: str) -> T:
             output = forward()
         except RuntimeError as error:
             if any(words in str(error) for words in _CANNOT_RUN):
-                raise WrongKernelError(f"{expected} cannot run here: {error}") from None
+                raise WrongKernelError(f"{expected} is unsupported here: {error}") from None
             raise
     kernel = kernel_of(event.key for event in observed.key_averages())
     if kernel != expected:
-        raise WrongKernelError(f"attention ran {kernel}, the spec says {expected}")
+        raise WrongKernelError(f"attention ran {kernel}, expected {expected}")
     return output

@@ -1,4 +1,4 @@
-"""What a number's type is to PyTorch, and how many bytes it takes."""
+"""Data types: their sizes in bytes and their names in PyTorch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     import torch
 
 BYTES: dict[DType, int] = {"bf16": 2, "fp32": 4}
-"""Of one number."""
+"""Data type -> bytes of one number."""
 TORCH_NAMES: dict[DType, str] = {"bf16": "bfloat16", "fp32": "float32"}
-"""As PyTorch, transformers and serving engines spell it."""
+"""Data type -> its name in PyTorch, transformers and serving engines."""
 
 
 def torch_dtype(dtype: DType) -> "torch.dtype":
-    """PyTorch's object for it."""
+    """PyTorch's dtype object."""
     import torch
 
     found: torch.dtype = getattr(torch, TORCH_NAMES[dtype])
@@ -25,7 +25,7 @@ def torch_dtype(dtype: DType) -> "torch.dtype":
 
 @contextmanager
 def default_dtype(dtype: DType) -> Iterator[None]:
-    """New floating-point tensors have this dtype inside."""
+    """Context in which new floating-point tensors have this dtype."""
     import torch
 
     before = torch.get_default_dtype()

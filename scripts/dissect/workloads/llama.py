@@ -1,4 +1,4 @@
-"""Random-weight Llamas and synthetic batches, built on the device that uses them; nothing is ever downloaded."""
+"""Llamas with random weights and synthetic batches, built on the device that uses them; nothing is downloaded."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def llama_config(arch: ModelArchitecture, kernel: AttentionKernel) -> "LlamaConfig":
-    """The architecture as transformers knows it; no cache, since nothing is generated."""
+    """Configuration of transformers for an architecture; without a cache, since nothing is generated."""
     from transformers import LlamaConfig
 
     return LlamaConfig(
@@ -32,7 +32,7 @@ def llama_config(arch: ModelArchitecture, kernel: AttentionKernel) -> "LlamaConf
 
 
 def build_llama(config: "LlamaConfig", dtype: DType, device: "torch.device", seed: int) -> "LlamaForCausalLM":
-    """The model in ``dtype``, allocated and initialised on ``device``; the seed fixes the weights."""
+    """A model in ``dtype``, allocated and initialised on ``device``; the seed determines the weights."""
     import torch
     from transformers import LlamaForCausalLM
     from transformers.initialization import no_init_weights
@@ -46,9 +46,9 @@ def build_llama(config: "LlamaConfig", dtype: DType, device: "torch.device", see
 
 
 def build_nf4_llama(config: "LlamaConfig", dtype: DType, device: "torch.device", seed: int) -> "LlamaForCausalLM":
-    """As ``build_llama``, with the decoder's linear layers in 4 bits, and frozen.
+    """A model as of ``build_llama``, with the linear layers of the decoder frozen in 4 bits (NF4).
 
-    Each layer is quantised as soon as it is built, so that no more than one ever exists in ``dtype``.
+    Each layer is quantised as soon as it is built, so that at most one exists in ``dtype`` at a time.
     """
     import torch
     from transformers.models.llama.modeling_llama import LlamaDecoderLayer
@@ -66,7 +66,7 @@ def build_nf4_llama(config: "LlamaConfig", dtype: DType, device: "torch.device",
 
 
 def parameter_counts(model: "torch.nn.Module") -> tuple[int, int]:
-    """All and trainable parameters of the model, those included that are sharded (ZeRO-3) or packed (NF4)."""
+    """Numbers of (all, trainable) parameters of the model, including sharded (ZeRO-3) and packed (NF4) ones."""
     sizes = [(_logical_size(parameter), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, _ in sizes), sum(size for size, trains in sizes if trains)
 
@@ -74,7 +74,7 @@ def parameter_counts(model: "torch.nn.Module") -> tuple[int, int]:
 def synthetic_tokens(
     arch: ModelArchitecture, batch: int, seq_len: int, device: "torch.device", seed: int
 ) -> "torch.Tensor":
-    """Random token ids [batch, seq_len], int64; made once and used in every step, as labels too."""
+    """Random token ids [batch, seq_len], int64, which every step uses as inputs and labels."""
     import torch
 
     generator = torch.Generator(device).manual_seed(seed)
@@ -103,7 +103,7 @@ def _quantize_linear_layers(layer: "torch.nn.Module", device: "torch.device") ->
 
 
 def _logical_size(parameter: "torch.nn.Parameter") -> int:
-    """Elements that the parameter stands for."""
+    """Number of elements of a parameter, before it was sharded or packed."""
     if hasattr(parameter, "ds_numel"):
         return int(parameter.ds_numel)
     if (state := getattr(parameter, "quant_state", None)) is not None:

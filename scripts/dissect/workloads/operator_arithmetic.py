@@ -1,4 +1,4 @@
-"""What the operators amount to: shapes, FLOPs and bytes, from sizes alone."""
+"""Shapes, FLOPs and bytes of the operators, from their sizes alone."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dissect.workloads.dtypes import BYTES
 
 @dataclass(frozen=True)
 class Gemm:
-    """A product of (m x k) by (k x n) matrices, and what has this shape."""
+    """A product of (m x k) by (k x n) matrices, named after the layers with this shape."""
 
     product: str
     m: int
@@ -19,7 +19,7 @@ class Gemm:
 
 
 def layer_gemms(arch: ModelArchitecture, tokens: int) -> list[Gemm]:
-    """The products of a decoder layer and of the head for so many tokens; layers of one shape are one product."""
+    """Matrix products of a decoder layer and the head for ``tokens``; layers of one shape are one product."""
     names: dict[tuple[int, int], list[str]] = {}
     for layer, shape in linear_sizes(arch).items():
         names.setdefault(shape, []).append(layer.removesuffix("_proj"))
@@ -28,17 +28,17 @@ def layer_gemms(arch: ModelArchitecture, tokens: int) -> list[Gemm]:
 
 
 def square_gemm(size: int) -> Gemm:
-    """Three square matrices."""
+    """A product of square matrices."""
     return Gemm("square", size, size, size)
 
 
 def gemm_flops(m: int, n: int, k: int) -> int:
-    """A multiplication and an addition for each of m x n x k."""
+    """FLOPs of a matrix product: a multiplication and an addition for each of m x n x k."""
     return 2 * m * n * k
 
 
 def gemm_bytes(m: int, n: int, k: int, dtype: DType) -> int:
-    """Least traffic of a product with the memory: both operands read and the result written, once each."""
+    """Least memory traffic of a product in bytes: both operands are read and the result is written once."""
     return BYTES[dtype] * (m * k + k * n + m * n)
 
 
@@ -46,27 +46,27 @@ def attention_flops(batch: int, heads: int, head_size: int, sequence: int, direc
     """FLOPs of causal attention by the convention of FlashAttention's benchmarks, the same for every kernel.
 
     Forward: two products, 4·s²·d per head over the full square, of which the causal half counts. Backward: 2.5 times
-    that, five products: the four gradients, and the scores once more. Whatever else a kernel computes is its own loss.
+    that, five products: the four gradients, and the scores once more. Other work of a kernel is not counted.
     """
     forward = 4 * batch * heads * head_size * sequence * sequence // 2
     return forward if direction == "forward" else forward * 5 // 2
 
 
 def bus_factor(collective: str, n_gpus: int) -> float:
-    """Bus bandwidth over algorithm bandwidth, as nccl-tests defines it (its doc/PERFORMANCE.md)."""
+    """Ratio of bus bandwidth to algorithm bandwidth, as nccl-tests defines it (its doc/PERFORMANCE.md)."""
     share = (n_gpus - 1) / n_gpus
     return 2 * share if collective == "all_reduce" else share
 
 
 def elements_per_rank(size_bytes: int, dtype: DType, n_gpus: int) -> int:
-    """Each rank's share of a message, at least one element: nccl-tests too rounds down to equal shares."""
+    """Elements of a message per rank, at least one; rounded down to equal shares, as in nccl-tests."""
     return max(1, size_bytes // (BYTES[dtype] * n_gpus))
 
 
 def buffer_sets(set_bytes: int, cache_bytes: int, memory_bytes: int) -> int:
-    """How many copies of the operands push one another out of a cache: together twice its size.
+    """Number of copies of the operands that evict one another from a cache: together twice its size.
 
-    At most 1024, and at most a quarter of the memory; at least one.
+    At most 1024 copies, and at most a quarter of the memory; at least one.
     """
     wanted = math.ceil(2 * cache_bytes / set_bytes)
     return max(1, min(wanted, 1024, memory_bytes // 4 // set_bytes))
