@@ -185,7 +185,7 @@ def test_failure_names_reason_and_log_and_is_counted(bench):
         code, _, err = bench.measure(spec)
         assert code == 1
         last = err.strip().splitlines()[-1]
-        assert "rank 1 was ended by SIGKILL, by the kernel" in last
+        assert "rank 1 was killed by SIGKILL, by the kernel" in last
         assert str(bench.entry(spec) / "log.txt") in last
         failure = Failure.model_validate_json((bench.entry(spec) / "failure.json").read_bytes())
         assert failure.attempt == attempt

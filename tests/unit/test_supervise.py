@@ -38,9 +38,9 @@ def end(rank: int, status: Status | None, exit_code: int | None = 0, phase: Phas
         ([end(0, Status.FAILED, 1), end(1, Status.INVALID, 1)], Status.INVALID, "reason of 1"),
         ([end(0, Status.OK), end(1, Status.TIMEOUT, 1)], Status.TIMEOUT, "reason of 1"),
         ([end(1, Status.FAILED, 1), end(0, Status.FAILED, 1)], Status.FAILED, "rank 1: reason of 1"),
-        ([end(0, Status.FAILED, 1), end(1, None, -9)], Status.FAILED, "rank 1 was ended by SIGKILL, by the kernel"),
-        ([end(0, Status.OK), end(1, None, 3)], Status.FAILED, r"rank 1 left no report \(exit code 3\), in phase build"),
-        ([end(0, Status.OK), end(1, None, None)], Status.FAILED, "rank 1 left no report"),
+        ([end(0, Status.FAILED, 1), end(1, None, -9)], Status.FAILED, "rank 1 was killed by SIGKILL, by the kernel"),
+        ([end(0, Status.OK), end(1, None, 3)], Status.FAILED, r"rank 1 exited without a report \(exit code 3\) in phase build"),
+        ([end(0, Status.OK), end(1, None, None)], Status.FAILED, "rank 1 exited without a report"),
     ],
 )
 def test_one_ending_out_of_all_ranks(ends, status, reason):
@@ -91,8 +91,8 @@ def children() -> list[psutil.Process]:
     ("fault", "reason"),
     [
         ("raise", "rank 1: ValueError: the first line says it"),
-        ("SIGKILL", "rank 1 was ended by SIGKILL"),
-        ("SIGSEGV", "rank 1 was ended by SIGSEGV, in phase forward"),
+        ("SIGKILL", "rank 1 was killed by SIGKILL"),
+        ("SIGSEGV", "rank 1 was killed by SIGSEGV in phase forward"),
     ],
 )
 def test_a_rank_that_fails_ends_the_others_soon(tmp_path, monkeypatch, fault, reason):

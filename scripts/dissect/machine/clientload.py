@@ -17,7 +17,7 @@ class ClientLoad:
     seen: dict[int, Seen] = field(default_factory=dict)
 
     def look(self, pids: Sequence[int]) -> None:
-        """Note them now."""
+        """Note the CPU seconds of each process."""
         for pid in pids:
             try:
                 used = psutil.Process(pid).cpu_times()

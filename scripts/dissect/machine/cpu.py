@@ -17,7 +17,7 @@ _THREAD_STACK_BYTES = 8 * _KIB * _KIB
 """What glibc maps for a thread where ``ulimit -s`` is left alone."""
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 _NO_CACHE = 32 * 2**20
-"""Assumed where the kernel does not say."""
+"""Bytes of the last-level cache where the kernel does not report it."""
 
 
 class CpuDevice:
@@ -46,7 +46,7 @@ class CpuDevice:
         return torch.device("cpu")
 
     def synchronize(self) -> None:
-        """Nothing is queued on a CPU."""
+        """Do nothing: no work is queued on a CPU."""
 
     def limit_memory(self, budget_bytes: int) -> None:
         """Hold data segments and private mappings to what they are now plus the budget."""
@@ -62,7 +62,7 @@ class CpuDevice:
         return limit != resource.RLIM_INFINITY and limit - _status_bytes("VmData") < _THREAD_STACK_BYTES
 
     def lift_limit(self) -> None:
-        """Back to the hard limit."""
+        """Restore the hard limit."""
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 
@@ -75,7 +75,7 @@ class CpuDevice:
         return _status_bytes("VmHWM")
 
     def driver_memory_bytes(self) -> int:
-        """The resident set now."""
+        """Bytes of the resident set now."""
         return _status_bytes("VmRSS")
 
     def energy_j(self) -> float | None:
@@ -83,7 +83,7 @@ class CpuDevice:
         return None
 
     def empty_cache(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: no cache is kept."""
 
     def cache_bytes(self) -> int:
         """The processor's last level."""

@@ -35,9 +35,9 @@ class GpuInfo:
     power_limit_w: float | None
     links: dict[str, str]
     pids: frozenset[int]
-    """Processes that were on it already."""
+    """Ids of processes that used the GPU before the launch."""
     used_bytes: int = 0
-    """Memory in use at that time."""
+    """Bytes in use before the launch."""
 
     def record(self) -> Gpu:
         """Its record in the provenance, without anything that changes while it works."""
@@ -99,7 +99,7 @@ class GpuLoad:
     _read: Read | None = None
 
     def look(self, pids: Sequence[int]) -> None:
-        """Read every GPU now."""
+        """Take a reading of every GPU."""
         self.own_pids.update(pids)
         self._read = self._read or self._driver.enter_context(self.reader([gpu.index for gpu in self.known]))
         for index, reading in self._read().items():

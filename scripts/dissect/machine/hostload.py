@@ -34,7 +34,7 @@ class HostLoad:
         self.seen.append(Busy(time.monotonic(), machine, _own_seconds(pids)))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: this watcher holds no resource."""
 
     def others(self, start: float, end: float) -> tuple[str, bool]:
         """The load of others in the window, in words, and whether it is above the limit."""

@@ -1,4 +1,4 @@
-"""GPUs that nobody uses: what a server must find before it starts, and leave behind."""
+"""Idle GPUs: what a server must find before it starts, and leave behind."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ def in_the_way(gpu: GpuInfo) -> str | None:
 def wait_until_idle(
     wanted: Sequence[GpuInfo], find_gpus: Callable[[], list[GpuInfo]], limit_s: float = WAIT_S
 ) -> str | None:
-    """Wait until nobody uses these GPUs; who still does after ``limit_s``, in words, or None."""
+    """Wait until these GPUs are idle; returns which process still uses them after ``limit_s``, or None."""
     indices = {gpu.index for gpu in wanted}
     deadline = time.monotonic() + limit_s
     while True:

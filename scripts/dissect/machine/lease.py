@@ -49,7 +49,7 @@ def leased(names: Sequence[str], count: int, folder: Path = FOLDER) -> Iterator[
             if len(places) == wanted:
                 yield places
                 return
-        # Those that were free are given back meanwhile: two cells that wait for each other's would wait for ever.
+        # Those that were free are given back meanwhile: two cells that wait for each other's GPUs would deadlock.
         if not waited:
             _LOG.info("waiting for %d of %d GPUs that other cells use", wanted - len(places), wanted)
         waited = True
@@ -57,7 +57,7 @@ def leased(names: Sequence[str], count: int, folder: Path = FOLDER) -> Iterator[
 
 
 def _take(held: ExitStack, path: Path) -> bool:
-    """Lock one, until the stack is closed; False if somebody else has it."""
+    """Lock a GPU until the stack is closed; False if another process has it."""
     file = held.enter_context(path.open("wb"))
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,21 +10,21 @@ from dissect.machine.vendor import vendor_of
 
 @dataclass(frozen=True)
 class Node:
-    """This machine."""
+    """The node on which this process runs."""
 
     gpus: list[GpuInfo] | str
-    """Those that the ranks will use, or why none is looked at."""
+    """GPUs that the ranks will use, or why there are none to look at."""
     mismatch: str | None
     """How it differs from what the platform declares, in words."""
 
     @property
     def indices(self) -> list[int]:
-        """Indices of those GPUs; empty where none is looked at."""
+        """Indices of the GPUs that the ranks will use; empty without GPUs."""
         return [gpu.index for gpu in self.gpus] if isinstance(self.gpus, list) else []
 
     @property
     def notes(self) -> dict[str, str]:
-        """For the provenance."""
+        """Notes for the provenance."""
         return {"hardware_mismatch": self.mismatch} if self.mismatch else {}
 
 

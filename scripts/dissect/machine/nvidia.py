@@ -121,7 +121,7 @@ def _try(nvml: Any, call: Callable[[], T]) -> T | None:
 
 
 def _watts(milliwatts: float | None) -> float | None:
-    """Also millijoules as joules."""
+    """Milliwatts in watts, or millijoules in joules."""
     return None if milliwatts is None else milliwatts / 1000
 
 
@@ -175,20 +175,20 @@ class CudaDevice:
         return torch.device("cuda", self._index)
 
     def synchronize(self) -> None:
-        """Wait for all streams."""
+        """Wait until all streams of the GPU are done."""
         import torch
 
         torch.cuda.synchronize(self._index)
 
     def limit_memory(self, budget_bytes: int) -> None:
-        """The GPU's own memory is the limit."""
+        """Do nothing: the GPU's own memory is the limit."""
 
     def is_full(self) -> bool:
-        """No limit, so never."""
+        """False: there is no limit below the GPU's memory."""
         return False
 
     def lift_limit(self) -> None:
-        """Nothing was limited."""
+        """Do nothing: no limit was set."""
 
     def reset_peak_memory(self) -> None:
         """Reset the caching allocator's peak."""
@@ -203,14 +203,14 @@ class CudaDevice:
         return int(torch.cuda.max_memory_allocated(self._index))
 
     def driver_memory_bytes(self) -> int:
-        """Total minus free of the whole GPU."""
+        """Bytes in use on the whole GPU: total minus free."""
         import torch
 
         free, total = torch.cuda.mem_get_info(self._index)
         return int(total - free)
 
     def energy_j(self) -> float | None:
-        """Since the driver was loaded; Volta and newer."""
+        """Joules since the driver was loaded; None on GPUs before Volta."""
         if self._nvml_handle is None:
             return None
         import pynvml
@@ -220,19 +220,19 @@ class CudaDevice:
         return None
 
     def empty_cache(self) -> None:
-        """What the caching allocator holds and no tensor uses."""
+        """Free the memory that the caching allocator holds and no tensor uses."""
         import torch
 
         torch.cuda.empty_cache()
 
     def cache_bytes(self) -> int:
-        """The L2 cache."""
+        """Bytes of the L2 cache."""
         import torch
 
         return int(torch.cuda.get_device_properties(self._index).L2_cache_size)
 
     def clock(self) -> Clock:
-        """CUDA's events."""
+        """A clock that uses CUDA events."""
         return CudaClock()
 
 

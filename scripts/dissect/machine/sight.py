@@ -16,7 +16,7 @@ from dissect.results.result import Gpu
 
 
 class Sight(Model):
-    """One node in the measured window."""
+    """What was seen of one node in the measured window."""
 
     name: str
     gpus: list[Gpu] | str
@@ -24,14 +24,14 @@ class Sight(Model):
     peak_memory_bytes: int | None
     """Largest used memory of any GPU."""
     other_processes: str
-    """Load of others, in words."""
+    """Load by other processes, in words."""
     disturbed: bool
-    """Whether that load is to be flagged."""
+    """Whether the load of others is high enough for a flag."""
     mismatch: str | None
     """How the node differs from what the platform declares."""
 
     def doubts(self) -> dict[Flag, bool]:
-        """The flags of the machine."""
+        """Flag -> whether the machine raises it."""
         return {
             Flag.THROTTLED: not isinstance(self.gpus, str) and throttled(self.gpus),
             Flag.OTHER_PROCESSES: self.disturbed,
@@ -49,7 +49,7 @@ class Lookout:
 
     @property
     def watchers(self) -> Sequence[GpuLoad | HostLoad]:
-        """Those that there are."""
+        """The watchers that this node has."""
         return [load for load in (self.gpu, self.host) if load is not None]
 
     def sight(self, start: float, end: float) -> Sight:
@@ -67,6 +67,6 @@ class Lookout:
 
 
 def lookout(node: Node, hardware: Hardware) -> Lookout:
-    """The watchers for this hardware."""
+    """A lookout with the watchers that this hardware needs."""
     gpu = GpuLoad(node.gpus, vendor_of(hardware).reader) if isinstance(node.gpus, list) else None
     return Lookout(node, gpu, HostLoad() if hardware.device == "cpu" else None)

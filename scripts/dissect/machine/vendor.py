@@ -42,12 +42,12 @@ class Vendor:
 
 @cache
 def vendors() -> Mapping[str, Vendor]:
-    """All that are registered, by device."""
+    """All registered vendors by device."""
     return {device: cast(Vendor, import_module(module).VENDOR) for device, module in DEVICES.items()}
 
 
 def vendor_of(hardware: Hardware) -> Vendor:
-    """Whose device a cell computes on."""
+    """The vendor of the device on which a cell computes."""
     return vendors()[hardware.device]
 
 

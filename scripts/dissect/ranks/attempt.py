@@ -21,15 +21,15 @@ from dissect.results.result import Durations
 
 @dataclass(frozen=True)
 class Attempt:
-    """How it ended, and what was seen of each node."""
+    """How an attempt ended, and what was seen of each node."""
 
     ending: Ending
     start: float
     """When the ranks were forked, CLOCK_MONOTONIC."""
     reports_here: list[RankReport]
-    """Of this node's ranks: their times are of its clock."""
+    """Reports of this node's ranks, whose times are of its clock."""
     sights: list[Sight]
-    """One per node, this one first."""
+    """What was seen of each node, this one first."""
     files: Mapping[str, bytes]
     """What the ranks of this node kept, by name."""
 

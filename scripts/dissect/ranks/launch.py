@@ -44,7 +44,7 @@ class Rendezvous:
     world_size: int
     first_rank: int
     address: str
-    """Of rank 0's node, as seen from this one."""
+    """Address of rank 0's node, as seen from this one."""
     port: int
 
 
@@ -57,10 +57,10 @@ class Launch:
     workdir: Path
     """Empty folder for the ranks' reports."""
     deadline: float
-    """CLOCK_MONOTONIC."""
+    """Time at which the budget is spent, CLOCK_MONOTONIC."""
     probe_steps: PositiveInt | None = None
     rendezvous: Rendezvous | None = None
-    """None: these ranks are all."""
+    """Place in a group of several nodes; None on a single node."""
 
 
 @dataclass
@@ -98,7 +98,7 @@ class RankGroup:
 
     @property
     def ranks(self) -> range:
-        """Those of this node."""
+        """Numbers of this node's ranks."""
         first = self.launch.rendezvous.first_rank if self.launch.rendezvous else 0
         return range(first, first + self.launch.n_ranks)
 
@@ -125,15 +125,15 @@ class RankGroup:
             process.join()
 
     def exit_codes(self) -> dict[int, int | None]:
-        """By rank; None while it lives, negative for the signal that ended it."""
+        """Exit code of a rank: None while it lives, negative for the signal that ended it."""
         return {rank: process.exitcode for rank, process in zip(self.ranks, self.processes, strict=True)}
 
     def phase(self, rank: int) -> Phase:
-        """What the rank does now, or did last."""
+        """Phase that the rank is in, or was in last."""
         return PHASES[self.phases[self.ranks.index(rank)].value]
 
     def report(self, rank: int) -> RankReport | None:
-        """What the rank wrote, or None if it ended without."""
+        """The rank's report, or None if it left none."""
         try:
             return RankReport.model_validate_json(_report_path(self.launch.workdir, rank).read_bytes())
         except (FileNotFoundError, ValidationError):

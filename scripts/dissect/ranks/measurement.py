@@ -21,7 +21,7 @@ class Measurement:
     samples: Sequence[Mapping[str, Any]] = ()
     """Lines of ``steps.jsonl``."""
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """Other files that stand beside the result, by name."""
+    """Other files of the cell's folder in the store, by name."""
     gpus: list[Gpu] | str = "no GPU was looked at: nothing was launched"
     other_processes: str = "not looked at: nothing was launched"
     notes: Mapping[str, Any] = field(default_factory=dict)

@@ -23,7 +23,7 @@ class RankReport(Model):
     rank: NonNegativeInt
     status: Status
     phase: Phase | None = None
-    """Where it ended, unless ``ok``."""
+    """Phase in which the rank ended, unless ``ok``."""
     reason: str | None = None
     warmup_step_times_s: list[float] = []
     step_times_s: list[float] = []
@@ -32,7 +32,7 @@ class RankReport(Model):
     stopped_by: str | None = None
     """``interval``, ``max_steps``, ``window`` or ``budget``."""
     losses: list[float] = []
-    """Of every step, warm-up included."""
+    """Loss of every step, warm-up included."""
     peak_memory_bytes: NonNegativeInt = 0
     driver_memory_bytes: NonNegativeInt = 0
     """Driver total minus free at the end; on ``cpu`` the resident set."""
@@ -43,7 +43,7 @@ class RankReport(Model):
     flags: list[Flag] = []
     """Reasons to doubt the numbers that only the rank knows."""
     ready_at: float = 0.0
-    """When the process group worked."""
+    """Time at which the process group was ready."""
     built_at: float = 0.0
     window_start: float = 0.0
     window_end: float = 0.0
@@ -64,22 +64,22 @@ class RankContext:
     """Set in the trials of a ``max`` search: run so many steps, report memory, measure nothing."""
 
     def enter(self, phase: Phase) -> None:
-        """Say what the rank does from here on."""
+        """Record the phase that the rank enters."""
         self.phase.value = PHASES.index(phase)
 
     @property
     def current(self) -> Phase:
-        """What the rank does now."""
+        """The phase that the rank is in."""
         return PHASES[self.phase.value]
 
     def keep(self, name: str, data: bytes) -> None:
-        """Leave a file that stands beside the cell's result in the store."""
+        """Keep a file for the cell's folder in the store."""
         folder = self.workdir / KEPT
         folder.mkdir(exist_ok=True)
         (folder / name).write_bytes(data)
 
     def seconds_left(self) -> float:
-        """Of the budget; negative once it is spent."""
+        """Seconds left of the budget; negative once it is spent."""
         return self.deadline - time.monotonic()
 
 

@@ -43,7 +43,7 @@ END_S = 10.0
 
 
 class Order(Model):
-    """What a follower is told."""
+    """What a follower is told to measure."""
 
     spec: AnySpec
     node: PositiveInt
@@ -52,23 +52,23 @@ class Order(Model):
     """Where the group meets, on the leader's node."""
     workdir: Path
     deadline: float
-    """Seconds since the epoch."""
+    """Time at which the budget is spent, in seconds since the epoch."""
     probe_steps: PositiveInt | None
 
     @property
     def report_path(self) -> Path:
-        """What the follower writes."""
+        """Path of the follower's report."""
         return self.workdir / f"node-{self.node}.json"
 
     @property
     def ranks(self) -> range:
-        """Those of its node."""
+        """Numbers of the ranks of its node."""
         count = ranks_per_node(self.spec.hardware)
         return range(self.node * count, (self.node + 1) * count)
 
 
 class Report(Model):
-    """What a follower saw."""
+    """What a follower reports: how its ranks ended, and what it saw of its node."""
 
     end: NodeEnd
     sight: Sight
@@ -137,15 +137,15 @@ class Followers(OtherNodes):
                 step.wait()
 
     def running(self) -> bool:
-        """Whether one is still at work."""
+        """Whether a follower is still running."""
         return any(step.poll() is None for step in self._steps)
 
     def failed(self) -> bool:
-        """Whether one has ended badly."""
+        """Whether a follower ended with an error."""
         return any(step.poll() not in (None, 0) for step in self._steps)
 
     def ends(self) -> list[NodeEnd]:
-        """How each ended, waiting for those that are about to."""
+        """How each follower ended; waits for those that are about to end."""
         deadline = time.monotonic() + REPORT_S
         for step in self._steps:
             with suppress(subprocess.TimeoutExpired):

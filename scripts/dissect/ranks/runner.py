@@ -15,7 +15,7 @@ class Inspector(Protocol):
     """A runner's module for the stage ``inspect``."""
 
     def inspect(self, node: Node) -> Measurement:
-        """In the parent: what the node has."""
+        """Describe the node, in the parent."""
         ...
 
 
@@ -49,7 +49,7 @@ class OperatorRunner(Protocol):
 
 
 def load_inspector(spec: InspectSpec) -> Inspector:
-    """The runner of an inspection."""
+    """The runner that inspects a node."""
     return cast(Inspector, import_module(runners()[spec.stage, spec.framework].module))
 
 
@@ -59,5 +59,5 @@ def load_runner(spec: TrainingSpec) -> TrainingRunner:
 
 
 def load_operator_runner(spec: OperatorSpec) -> OperatorRunner:
-    """The runner of an operator."""
+    """The runner of an operator's family."""
     return cast(OperatorRunner, import_module(runners()[spec.stage, spec.framework].module))

@@ -23,7 +23,7 @@ GRACE_S = 2.0
 
 
 class Watcher(Protocol):
-    """Looks at the machine while the ranks run."""
+    """A watcher of the machine while the ranks run."""
 
     def look(self, pids: Sequence[int]) -> None:
         """Called every half second with the live ranks."""
@@ -70,15 +70,15 @@ class OtherNodes:
     """The rest of an attempt that spans nodes; of one on a single node there is none."""
 
     def running(self) -> bool:
-        """Whether one is still at work."""
+        """Whether another node is still running."""
         return False
 
     def failed(self) -> bool:
-        """Whether one has ended badly."""
+        """Whether another node ended with an error."""
         return False
 
     def ends(self) -> list[NodeEnd]:
-        """How each ended, waiting for those that are about to."""
+        """How each node ended; waits for those that are about to end."""
         return []
 
 
@@ -206,10 +206,10 @@ def _why(end: RankEnd) -> str:
     if end.exit_code is not None and end.exit_code < 0:
         name = signal.Signals(-end.exit_code).name
         hint = ", by the kernel (out of memory?) or another process" if name == "SIGKILL" else ""
-        return f"rank {end.rank} was ended by {name}{hint}, in phase {end.phase}"
+        return f"rank {end.rank} was killed by {name}{hint} in phase {end.phase}"
     if end.report is not None and end.report.reason:
         return f"rank {end.rank}: {end.report.reason}"
-    return f"rank {end.rank} left no report (exit code {end.exit_code}), in phase {end.phase}"
+    return f"rank {end.rank} exited without a report (exit code {end.exit_code}) in phase {end.phase}"
 
 
 def window_of(reports: Sequence[RankReport]) -> tuple[float, float]:

@@ -36,7 +36,7 @@ class Activity(Model):
     slurm_job: str | None
 
     def seconds(self, now: datetime) -> float:
-        """Since it started."""
+        """Seconds since the attempt started."""
         return (now - datetime.fromisoformat(self.started_at)).total_seconds()
 
 
@@ -58,7 +58,7 @@ def announced(entry: Entry, publishes: Path, attempt: int) -> Iterator[None]:
 
 
 def activity_of(entry: Entry) -> Activity | None:
-    """What the file says, true or not; None without one."""
+    """The attempt that the file records, alive or not; None without a file."""
     try:
         return Activity.model_validate_json((entry.folder / FILE).read_bytes())
     except (OSError, ValidationError):

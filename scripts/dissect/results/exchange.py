@@ -39,7 +39,7 @@ class ExchangeError(ValueError):
 
 @dataclass(frozen=True)
 class Shared:
-    """One cell of a file that was checked."""
+    """A cell of an export whose files passed every check."""
 
     id: str
     canonical: str
@@ -49,16 +49,16 @@ class Shared:
 
 @dataclass(frozen=True)
 class Merged:
-    """What became of the cells of a file, as ids."""
+    """What an import did with each cell, by id."""
 
     added: list[str]
     known: list[str]
     conflicts: list[str]
-    """Measured here as well, with another result; ours stays."""
+    """Cells that this store has with another result, which stays."""
 
 
 def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> tuple[int, int]:
-    """Write the finished ones of these cells; how many they are, and how many have no result.
+    """Write the finished cells to an export; returns how many it has, and how many had no result.
 
     Raises:
         OSError: the file cannot be written.
@@ -81,18 +81,22 @@ def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> tuple[int, 
 
 
 def read_export(path: Path) -> dict[str, Shared]:
-    """Every cell of a file by key, all of it checked; raises :class:`ExchangeError`."""
+    """Read and check an export; returns its cells by key.
+
+    Raises:
+        ExchangeError: the file is missing, truncated, no export, or one of its members is wrong.
+    """
     try:
         members = dict(_members(path))
     except FileNotFoundError:
         raise ExchangeError(f"{path}: no such file") from None
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise ExchangeError(f"{path}: is no export or was cut short ({error})") from None
+        raise ExchangeError(f"{path}: not an export, or truncated ({error})") from None
     return _all_checked(path, members)
 
 
 def read_unpacked(folder: Path) -> dict[str, Shared]:
-    """The same of an export that was unpacked, such as a set of reference results; other files in it do not count."""
+    """Read and check an unpacked export, such as a set of reference results; other files in it are ignored."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     return _all_checked(
         folder, {name: (folder / name).read_bytes() for name in names if name == MANIFEST or _MEMBER.fullmatch(name)}
@@ -147,7 +151,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         for member in tar:
             content = tar.extractfile(member) if member.isfile() else None
             if content is None or not (member.name == MANIFEST or _MEMBER.fullmatch(member.name)):
-                raise ExchangeError(f"{path}: {member.name!r}: an export has no such member; nothing was imported")
+                raise ExchangeError(f"{path}: {member.name!r}: unexpected member; nothing was imported")
             yield member.name, content.read()
 
 
@@ -161,7 +165,7 @@ def _all_checked(path: Path, members: dict[str, bytes]) -> dict[str, Shared]:
 
 def _manifest(path: Path, data: bytes | None) -> ExportManifest:
     if data is None:
-        raise ExchangeError(f"{path}: {MANIFEST}: is missing, so this is no export")
+        raise ExchangeError(f"{path}: {MANIFEST} is missing: not an export")
     try:
         version = json.loads(data).get("schema_version")
         if version != SCHEMA_VERSION:
@@ -184,7 +188,7 @@ def _checked(path: Path, key: str, cell: ExportedCell, members: Mapping[str, byt
         if name not in files:
             raise ExchangeError(f"{where}: is missing")
         if _sha256(files[name]) != cell.files[name]:
-            raise ExchangeError(f"{where}: was changed after the export, its SHA-256 is another")
+            raise ExchangeError(f"{where}: checksum mismatch, the file was changed after the export")
     canonical = _canonical(f"{path}: cells/{key}/spec.json ({cell.id})", key, files["spec.json"])
     try:
         result = parse_result(files["result.json"])
@@ -196,7 +200,7 @@ def _checked(path: Path, key: str, cell: ExportedCell, members: Mapping[str, byt
 
 
 def _canonical(where: str, key: str, data: bytes) -> str:
-    """The canonical spec; it must be spelt so, and must hash to the key that it stands under."""
+    """The canonical spec of a member; its bytes must be canonical JSON and hash to the key of its folder."""
     try:
         parse_spec(data)
     except ValidationError as error:
@@ -204,5 +208,5 @@ def _canonical(where: str, key: str, data: bytes) -> str:
         raise ExchangeError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     canonical = canonical_json(json.loads(data))
     if spec_key(canonical) != key or canonical.encode() != data:
-        raise ExchangeError(f"{where}: hashes to the key {spec_key(canonical)}, not to the one that it stands under")
+        raise ExchangeError(f"{where}: key mismatch, the spec hashes to {spec_key(canonical)}")
     return canonical

@@ -11,7 +11,7 @@ from typing import Any
 from dissect.results.installed import installed
 from dissect.results.result import Gpu, Provenance
 
-_PROJECT = Path(__file__).resolve().parents[2]
+_PROJECT = Path(__file__).resolve().parents[3]
 _PREFIXES = ("GLOO_", "OMP_", "KMP_", "MKL_", "TORCH_", "PYTORCH_", "DS_", "SLURM_")
 _SECRET_WORDS = ("TOKEN", "JWT", "KEY", "SECRET", "PASS", "CREDENTIAL")
 _DISTRIBUTIONS = (
@@ -76,7 +76,7 @@ def _git(project: Path, *arguments: str) -> str:
 
 
 def cpu_model() -> str:
-    """The processor's name."""
+    """Name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -86,7 +86,7 @@ def cpu_model() -> str:
 
 
 def host_memory_bytes() -> int:
-    """Physical memory of the node."""
+    """Physical memory of the node in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

@@ -38,10 +38,10 @@ class Durations(Model):
     launch_s: NonNegativeFloat = 0.0
     """From the start of the processes to a working process group."""
     build_s: NonNegativeFloat = 0.0
-    """Model, optimizer and engine."""
+    """Building model, optimizer and engine."""
     warmup_s: NonNegativeFloat = 0.0
     window_s: NonNegativeFloat = 0.0
-    """The timed steps themselves."""
+    """The timed steps."""
     search_s: NonNegativeFloat = 0.0
     """Trials of a ``max`` search before the measured one."""
     total_s: NonNegativeFloat = 0.0
@@ -67,7 +67,7 @@ class Provenance(Model):
     gpus: "list[Gpu] | str"
     """One record per GPU, or a sentence why there is none."""
     other_processes: str
-    """Other load on the devices during the window, in words."""
+    """Load by other processes on the devices during the window, in words."""
     notes: dict[str, Any] = {}
 
 
@@ -82,10 +82,10 @@ class Gpu(Model):
     power_limit_w: float | None
     mean_power_w: float | None
     sm_clock_mhz: float | None
-    """Mean over the window."""
+    """Mean SM clock in the measured window."""
     memory_clock_mhz: float | None
     temperature_c: float | None
-    """Highest in the window."""
+    """Highest temperature in the measured window."""
     throttle_reasons: list[str]
     links: dict[str, str]
     """GPU index -> how the driver says it is linked (NVLink, PCIe switch, ...)."""

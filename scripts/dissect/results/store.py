@@ -26,7 +26,7 @@ from dissect.results.result import Result, parse_result
 
 _LOG = logging.getLogger(__name__)
 STORE_DIR = Path("results/store")
-"""Relative to the project's folder."""
+"""Folder of the store, relative to the project."""
 OPTIONAL_FILES = ("kernels.csv", "trace.json.gz", "requests.jsonl.gz", "guidellm.json.gz")
 """What some stages leave beside a result. A load that broke off is no part of one: it stays until the next load."""
 
@@ -68,7 +68,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
+    """Sync a folder, which makes a rename in it durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -89,7 +89,7 @@ class Entry:
 
     @property
     def result_path(self) -> Path:
-        """The record of the cell."""
+        """Path of the cell's ``result.json``."""
         return self.folder / "result.json"
 
     @property
@@ -99,7 +99,7 @@ class Entry:
 
     @property
     def log_path(self) -> Path:
-        """Everything that the measurement printed."""
+        """Path of the log with everything that the measurement printed."""
         return self.folder / "log.txt"
 
     @contextmanager
@@ -120,7 +120,7 @@ class Entry:
             yield
 
     def held(self) -> bool:
-        """Whether a process holds the lock, as far as this host sees. It is taken for an instant: ask if need be."""
+        """Whether a process holds the lock, as far as this host sees; takes the lock for an instant to find out."""
         try:
             with (self.folder / "lock").open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -131,7 +131,11 @@ class Entry:
         return False
 
     def claim(self, canonical: str) -> None:
-        """Record the spec that this folder is about; raises :class:`KeyCollision` if it is about another one."""
+        """Record the spec of this entry.
+
+        Raises:
+            KeyCollision: the entry has another spec.
+        """
         path = self.folder / "spec.json"
         try:
             stored = path.read_text()
@@ -145,7 +149,7 @@ class Entry:
             )
 
     def result(self) -> Result | None:
-        """The valid result, or None; one that is broken or outdated is renamed out of the way and measured again."""
+        """The valid result, or None; a broken one is renamed, kept, and measured again."""
         try:
             return self._parse()
         except FileNotFoundError:
@@ -206,7 +210,7 @@ class Entry:
         write_atomically(output, self.result_path.read_bytes())
 
     def publish_if_idle(self, output: Path) -> bool:
-        """Publish a valid result that nobody works on; whether there was one."""
+        """Publish the valid result of an entry that no process has locked; returns whether it did."""
         if self.peek() is None:
             return False
         with (self.folder / "lock").open("ab") as file:
@@ -224,34 +228,34 @@ class Entry:
         return self.folder / "failure.json"
 
     def failure(self) -> Failure | None:
-        """The last attempt that failed, since the last result."""
+        """The last failed attempt since the last result, or None."""
         try:
             return Failure.model_validate_json(self._failure_path.read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
 
     def next_attempt(self) -> int:
-        """1, or one more than the last failed attempt."""
+        """Number of the next attempt: 1, or one more than the last failed one."""
         failure = self.failure()
         return failure.attempt + 1 if failure else 1
 
     def write_failure(self, failure: Failure) -> None:
-        """Record an attempt that failed."""
+        """Record a failed attempt as ``failure.json``."""
         write_atomically(self._failure_path, failure.model_dump_json(indent=1).encode() + b"\n")
 
 
 @dataclass(frozen=True)
 class Store:
-    """All entries."""
+    """The store: one entry per key."""
 
     root: Path
 
     def entry(self, key: str) -> Entry:
-        """The entry of a key, whether or not there is anything yet."""
+        """The entry of a key, which may be empty."""
         return Entry(self.root / key)
 
     def keys(self) -> set[str]:
-        """All that there is a folder for."""
+        """Keys of all entries, with or without a result."""
         return {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
 
     def specs(self) -> Iterator[tuple[Entry, dict[str, Any]]]:

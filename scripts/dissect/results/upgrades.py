@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 SCHEMA_VERSION: Final = 1
-"""Of the records that this version of the project writes."""
+"""Schema version that this version of the project writes."""
 
 Record = dict[str, Any]
-"""A result as plain JSON."""
+"""A ``result.json`` as plain JSON."""
 
 UPGRADES: Mapping[int, Callable[[Record], Record]] = {}
 """Schema version -> what makes a record of that version one of the next; no version but the first was ever written."""

@@ -97,7 +97,7 @@ def test_a_rank_that_is_killed_elsewhere_is_named(faulty: tuple[Site, Run]) -> N
     assert run.process.returncode != 0
     assert site.attempts("/R/") == 2
     (line,) = [line for line in run.output.splitlines() if line.startswith("failed: ")]
-    assert "/R/s128-b1-n2: rank 1 was ended by SIGKILL" in line
+    assert "/R/s128-b1-n2: rank 1 was killed by SIGKILL" in line
 
 
 def test_a_lost_follower_ends_the_attempt(faulty: tuple[Site, Run]) -> None:
