@@ -155,11 +155,11 @@ WRONG: dict[str, tuple[Callable[[Members], Members], str]] = {
     "a file of a newer schema": (
         replaced(MANIFEST, b'"schema_version": 1', b'"schema_version": 2'), "update the older of the two"
     ),
-    "no manifest": (lambda m: {n: d for n, d in m.items() if n != MANIFEST}, "manifest.json: is missing"),
+    "no manifest": (lambda m: {n: d for n, d in m.items() if n != MANIFEST}, "manifest.json is missing"),
     "a manifest that is no JSON": (lambda m: m | {MANIFEST: b"[]"}, "is not a JSON object"),
     "a cell missing": (lambda m: {n: d for n, d in m.items() if n != RESULT}, "result.json: is missing"),
-    "a path that leaves the folder": (lambda m: m | {"cells/../../x.json": b"{}"}, "has no such member"),
-    "an absolute path": (lambda m: m | {"/tmp/x.json": b"{}"}, "has no such member"),
+    "a path that leaves the folder": (lambda m: m | {"cells/../../x.json": b"{}"}, "unexpected member"),
+    "an absolute path": (lambda m: m | {"/tmp/x.json": b"{}"}, "unexpected member"),
     "a key that leaves the folder": (replaced(MANIFEST, KEY.encode(), b"../../../../x"), "is missing"),
     "a stranger": (lambda m: m | {"cells/0123456789ab/spec.json": b"{}"}, "not in its manifest"),
 }  # fmt: skip
@@ -179,7 +179,7 @@ def test_a_link_is_refused(export: Path) -> None:
         link = tarfile.TarInfo(RESULT)
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
-    with pytest.raises(ExchangeError, match="no such member"):
+    with pytest.raises(ExchangeError, match="unexpected member"):
         read_export(export)
 
 
