@@ -166,7 +166,7 @@ def test_another_configuration_beside_a_run_leaves_its_manifests_alone(clone: Cl
     lock.parent.mkdir(exist_ok=True)
     lock.write_text("results/tables/table_III.csv\n")
     before = clone.bytes_of("manifests/*")
-    said = "Another snakemake holds this folder"
+    said = "Another snakemake has locked this folder"
     assert said in clone.snakemake("-n", "all", "--config", "suite=full").output
     assert clone.bytes_of("manifests/*") == before
     assert said not in clone.snakemake("-n", "all").output
@@ -181,7 +181,7 @@ def test_a_run_whose_manifests_others_rewrote_says_so_and_heals(clone: Clone) ->
     before = (clone.folder / "envs/run").read_text()
     clone.edit("envs/run", "PYTHONPATH", "echo >>results/manifests/table_IV.json; PYTHONPATH")
     run = clone.snakemake("all", expect=1)
-    assert "results/manifests/table_IV.json: written by another snakemake" in run.output
+    assert "results/manifests/table_IV.json: overwritten by another snakemake" in run.output
     (clone.folder / "envs/run").write_text(before)
     clone.measured()
     clone.snakemake("all")

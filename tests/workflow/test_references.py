@@ -49,4 +49,4 @@ def test_a_set_that_goes_draws_its_tables_again_and_nothing_else(clone: Clone) -
 def test_a_broken_set_is_named_before_anything_runs(clone: Clone) -> None:
     (clone.folder / "config/references/lab/manifest.json").write_text("{")
     run = clone.snakemake("-n", TABLE, expect=1)
-    assert "config/references/lab/manifest.json: the whole: Invalid JSON" in run.output
+    assert "config/references/lab/manifest.json: (top level): Invalid JSON" in run.output

@@ -1,4 +1,4 @@
-"""A spec of any stage, read from JSON by what its stage and framework declare."""
+"""Reading a spec of any stage from JSON: its stage and framework determine its model."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
@@ -13,7 +13,7 @@ _SPECS = {"operators": OperatorSpec, "serve": ServeSpec, "inspect": InspectSpec,
 
 
 def _tag(value: Any) -> str | None:
-    """Which of the specs a value is, by its stage, or by stage and training framework."""
+    """Tag of a spec: its stage, or ``stage/framework`` for training."""
     known = value if isinstance(value, dict) else {name: getattr(value, name, None) for name in ("stage", "framework")}
     stage = known.get("stage")
     return stage if stage in _SPECS else f"{stage}/{known.get('framework')}"
@@ -26,11 +26,15 @@ else:
         Union[tuple(Annotated[kind, Tag(tag)] for tag, kind in _SPECS.items())],  # noqa: UP007
         Discriminator(_tag),
     ]
-    """Any spec, as a field of a model."""
+    """A spec of any stage, as a field of a model."""
 
 _SPEC: TypeAdapter[Spec] = TypeAdapter(AnySpec)
 
 
 def parse_spec(text: str | bytes) -> Spec:
-    """Read a spec from JSON; raises ``pydantic.ValidationError``."""
+    """Read a spec from JSON.
+
+    Raises:
+        pydantic.ValidationError: the text is not JSON, or not a valid spec.
+    """
     return _SPEC.validate_json(text)

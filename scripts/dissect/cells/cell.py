@@ -1,4 +1,4 @@
-"""A cell: the readable ids that name it, and its spec or the reason why it has none."""
+"""A cell: its readable id, and its spec or the reason why it is unsupported."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -23,22 +23,22 @@ class Cell:
     seq_len: int | None
     batch: int | Literal["max"] | None
     launcher: str
-    """Command that starts the Python that measures it."""
+    """Command that starts the Python which measures the cell."""
     unsupported: str | None = None
     canonical: str | None = None
-    """Canonical JSON of its spec; None if unsupported."""
+    """Canonical JSON of the cell's spec; None if unsupported."""
     key: str | None = None
     reference: str | None = None
-    """Result that somebody else measured, relative to the project, in place of a published one."""
+    """Path of a reference result, relative to the project, in place of a published one."""
 
     @property
     def id(self) -> str:
-        """What globs match."""
+        """Readable id of the cell, which globs match."""
         return str(CellId.of(vars(self)))
 
     @property
     def path(self) -> str | None:
-        """Published result, relative to the project; None if unsupported."""
+        """Path of the result, relative to the project; None if unsupported."""
         if self.reference:
             return self.reference
         return f"{CELLS_DIR}/{self.id}/{self.key}.json" if self.key else None
@@ -50,6 +50,6 @@ def published_id(path: str) -> str:
 
 
 def spec_and_key(spec: Spec) -> tuple[str, str]:
-    """Canonical JSON of a spec and its key."""
+    """Canonical JSON of a spec, and its key."""
     canonical = canonical_spec(spec)
     return canonical, spec_key(canonical)

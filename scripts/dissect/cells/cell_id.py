@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 NO_NAME = "-"
-"""In place of a model or method where a stage has none."""
+"""Placeholder for the model or method where a stage has none."""
 
 
 class CellId(NamedTuple):
-    """The names of which an id consists; ``str`` joins them."""
+    """The parts of a cell's id; ``str`` joins them."""
 
     stage: str
     platform: str
@@ -19,12 +19,16 @@ class CellId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The parts of an id, or of a glob over ids; raises ``TypeError`` unless there are six."""
+        """Split an id, or a glob over ids, into its parts.
+
+        Raises:
+            TypeError: the text does not have six parts.
+        """
         return cls(*text.split("/"))
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
-        """From a mapping that has every part by name, such as a row of a table."""
+        """The id in a mapping that has every part by name, such as a row of a table."""
         return cls(*(str(row[part]) for part in cls._fields))
 
     def __str__(self) -> str:
@@ -33,9 +37,9 @@ class CellId(NamedTuple):
 
 PARTS = CellId._fields
 EVERY_CELL = CellId(*"*" * len(PARTS))
-"""The glob that matches all."""
+"""The glob that matches every cell."""
 
 
 def without_set(platform: str) -> str:
-    """A platform as the configuration names it: ``h200`` of ``h200@<set of reference results>``."""
+    """Name of a platform in the configuration: ``h200`` for ``h200@<set of reference results>``."""
     return platform.partition("@")[0]

@@ -1,4 +1,4 @@
-"""The manifest of the table of verdicts: which cells of the other tables the paper's claims are about."""
+"""The manifest of the table of verdicts: the cells of other tables that decide the paper's claims."""
 
 from collections.abc import Iterable, Mapping
 from typing import get_args
@@ -14,7 +14,7 @@ from dissect.config.layout import CellAxis
 def claims_manifest(
     catalog: Catalog, found: Iterable[ManifestCell], platforms: Mapping[str, PlatformFacts]
 ) -> Manifest:
-    """Those of the cells that a claim reads, each once; all platforms, also those on which nothing is read."""
+    """The manifest of the table of verdicts, with the cells that claims read and with all platforms."""
     claims = {name: _normalised(claim, catalog) for name, claim in sorted(catalog.claims.claims.items())}
     stand_ins = {name: catalog.platforms[without_set(name)].workload.models or [] for name in platforms}
     cells = {

@@ -1,4 +1,4 @@
-"""What a serving engine declares of itself for planning; ``dissect.stages.serving.engine`` adds how it is driven."""
+"""Declarations of serving engines that planning needs; ``dissect.stages.serving.engine`` adds how to run them."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,29 +10,29 @@ from dissect.base.registry import ENGINES
 
 @dataclass(frozen=True, kw_only=True)
 class EngineFacts:
-    """Of one engine."""
+    """Declaration of one serving engine."""
 
     label: str
-    """In tables and figures."""
+    """Name of the engine in tables and figures."""
     protocol: int
-    """Raised by hand when the engine is started or driven in another way; part of every key."""
+    """Protocol number, part of every key; raised by hand when the engine is started or used in another way."""
     adjustable: frozenset[str] = frozenset({"max_sequences", "memory_share", "chunked_prefill"})
-    """What its command line can set, of all that a policy aligns."""
+    """Settings of the policy ``aligned`` that the engine's command line supports."""
     devices: tuple[str, ...] = ("cuda",)
-    """Where it runs."""
+    """Devices that the engine supports."""
     splits_models: bool = True
-    """Whether one server can use several GPUs."""
+    """Whether the engine supports tensor parallelism over several GPUs."""
     python_package: bool = True
-    """Whether a Python environment can start it."""
+    """Whether a Python environment can start the engine."""
     calibrates: bool = False
-    """Whether its environment holds the second load generator."""
+    """Whether the engine's environment has the load generator of calibration."""
 
 
 @cache
 def engine_facts(name: str) -> EngineFacts:
-    """What a registered engine declares.
+    """Declaration of a registered engine.
 
     Raises:
-        KeyError: the registry has no such engine.
+        KeyError: the engine is not registered.
     """
     return cast(EngineFacts, import_module(ENGINES[name]).ENGINE)

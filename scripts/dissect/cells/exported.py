@@ -1,4 +1,4 @@
-"""The table of contents of an export: of a file (``dissect.results.exchange``) or of a set of reference results."""
+"""The manifest of an export: of a file (``dissect.results.exchange``) or of a set of reference results."""
 
 from typing import Final, Literal
 
@@ -9,17 +9,17 @@ MANIFEST = "manifest.json"
 
 
 class ExportedCell(Model):
-    """One cell of the file."""
+    """One cell of an export."""
 
     id: str
-    """As the exporting clone names it, for the reader; paths come from the importing clone's configuration."""
+    """Readable id of the cell in the exporting clone; the importing clone's configuration determines paths."""
     files: dict[str, str]
-    """File name -> SHA-256."""
+    """Files of the cell: name -> SHA-256."""
 
 
 class ExportManifest(Model):
-    """The table of contents."""
+    """The manifest of an export."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     cells: dict[str, ExportedCell]
-    """By key."""
+    """Exported cells by key."""

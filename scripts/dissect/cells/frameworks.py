@@ -1,4 +1,4 @@
-"""What a training framework declares of itself; each does so in ``declaration.py`` of its package."""
+"""Declarations of training frameworks; each is in ``declaration.py`` of its package."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,17 +12,17 @@ from dissect.config.knobs import Knobs
 from dissect.config.platform import Platform
 
 Resolve = Callable[[Any, Platform, Hardware], dict[str, Any]]
-"""The framework's knobs as the letters turn them, and what they are turned on -> fields of its method."""
+"""Function from a framework's knobs, a platform and hardware to the fields of its method."""
 
 
 @dataclass(frozen=True)
 class TrainingStage:
-    """One stage in which the framework trains."""
+    """Declaration of one stage that a framework supports."""
 
     runner: str
     """Module with ``import_libraries``, ``prepare`` and ``run_rank``; imported in the measuring process only."""
     protocol: int
-    """Raised by hand when what the runner measures changes; part of every key."""
+    """Protocol number, part of every key; raised by hand when the measurement changes."""
     spec: type[TrainingSpec]
     method: type[TrainingMethod]
     resolve: Resolve
@@ -31,19 +31,19 @@ class TrainingStage:
 
 @dataclass(frozen=True)
 class Framework:
-    """One training framework."""
+    """Declaration of one training framework."""
 
     label: str
-    """In tables and figures."""
+    """Name of the framework in tables and figures."""
     knobs: type[Knobs]
-    """What letters can turn."""
+    """Knobs that letters can set."""
     stages: Mapping[str, TrainingStage]
     state_bytes: Callable[[Any], int]
-    """Bytes of parameters, gradients and optimizer states that each GPU holds at least, of one of its specs."""
+    """Function from a spec to the least bytes of parameters, gradients and optimizer states per GPU."""
     constraint: Callable[[Any], str | None] = field(default=lambda _: None)
-    """Why a cell with this spec cannot exist, or None."""
+    """Function from a spec to the reason why it is unsupported, or None."""
     environment: str = "train"
-    """Which of the platform's environments its runners need."""
+    """Name of the environment that its runners need."""
 
 
 @cache
@@ -51,14 +51,14 @@ def framework(name: str) -> Framework:
     """The declaration of a registered framework.
 
     Raises:
-        KeyError: the registry has no such framework.
+        KeyError: the framework is not registered.
     """
     return cast(Framework, import_module(f"{FRAMEWORKS[name]}.declaration").FRAMEWORK)
 
 
 def state_bytes(spec: TrainingSpec) -> int:
-    """Bytes of parameters, gradients and optimizer states that each GPU must hold at least, activations not counted.
+    """Least bytes of parameters, gradients and optimizer states per GPU, without activations.
 
-    A lower bound: a cell whose state alone exceeds the memory can never fit.
+    It is a lower bound: a cell whose states alone exceed the memory always runs out of memory.
     """
     return framework(spec.framework).state_bytes(spec)

@@ -15,22 +15,22 @@ _WILD = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True)
 class CellGlob:
-    """A checked glob."""
+    """A glob over cells whose parts were checked."""
 
     text: str
     parts: CellId
-    """With the method in its normal spelling."""
+    """Parts of the glob, with the method in its normal spelling."""
 
     def matches(self, cell_id: str) -> bool:
-        """Whether the glob matches a cell's id."""
+        """Whether the glob matches the id of a cell."""
         return all(map(fnmatchcase, CellId.parse(cell_id), self.parts))
 
 
 def parse_glob(text: str, catalog: Catalog, where: str) -> CellGlob:
-    """Check a glob part by part: each must be able to match a known name.
+    """Parse a glob, and check that each part can match a known name.
 
     Raises:
-        ConfigError: wrong number of parts, or a part that matches nothing known.
+        ConfigError: the number of parts is wrong, or a part matches no known name.
     """
     parts = text.split("/")
     if len(parts) != len(PARTS):
@@ -41,7 +41,7 @@ def parse_glob(text: str, catalog: Catalog, where: str) -> CellGlob:
 
 
 def known_names(catalog: Catalog) -> Mapping[str, Iterable[str]]:
-    """Every name that a part of a cell's id can have; workloads are open."""
+    """Known names by part of a cell's id; workloads are not checked."""
     experiments = catalog.experiments.values()
     axes = [(e, method) for e in experiments for method in (e.axes.method, *(s.method for s in e.suites.values()))]
     methods = {name for e, method in axes if method for name in methods_of(e, method, catalog.methods, "")}

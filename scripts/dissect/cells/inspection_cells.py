@@ -1,4 +1,4 @@
-"""Cells that look at a node (Table I)."""
+"""Cells of the stage ``inspect``, which detect the hardware of a node (Table I)."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from dissect.config.catalog import Catalog
 
 
 def inspect_cell(point: AxesPoint, catalog: Catalog, _: list[Override]) -> Cell:
-    """The cell at a point."""
+    """The cell at a point of the axes."""
     platform = catalog.platforms[point.platform]
     cell = Cell(
         stage="inspect", platform=point.platform, model=point.model, framework=point.framework, method=point.method,

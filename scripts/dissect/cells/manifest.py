@@ -1,4 +1,4 @@
-"""Manifest: what one table or figure is made of. Written when the workflow is parsed, read by the merging rules."""
+"""Manifests: the cells and layout of a table or figure, written when the workflow is parsed, read by its rules."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from dissect.cells.cell_id import CellId
 
 
 class Fact(StrEnum):
-    """What Table I says of a platform, in its order; ``Dense peak <dtype>`` comes on top."""
+    """A fact of a platform in Table I, in the order of its rows; ``Dense peak <dtype>`` rows follow."""
 
     GPU = "GPU"
     GPUS = "GPUs"
@@ -25,36 +25,36 @@ class Fact(StrEnum):
 
 
 class PlatformFacts(Model):
-    """What a table says and needs of a platform: labels and declared peaks, none of which can change a measurement."""
+    """Facts of a platform that a table shows or needs; none of them can change a measurement."""
 
     label: str
     gpu_label: str = ""
-    """For tables of cells."""
+    """Short name of the GPU, for tables of cells."""
     declared: dict[str, str] = {}
-    """For Table I: ``Fact`` -> value with unit."""
+    """Declared facts for Table I: ``Fact`` -> value with unit."""
     peak_flops: dict[str, PositiveFloat] = {}
-    """For tables of cells: dense peak of one GPU in FLOP/s by dtype; empty where nobody states one (``cpu``)."""
+    """Dense peak of one GPU in FLOP/s by dtype, for tables of cells; empty where none is declared (``cpu``)."""
     memory_bytes_per_s: PositiveFloat | None = None
-    """For rooflines: peak memory bandwidth of one GPU; None where nobody states one."""
+    """Peak memory bandwidth of one GPU in bytes/s, for rooflines; None where none is declared."""
     peak_source: str | None = None
-    """For Table I."""
+    """Source of the peaks, for Table I."""
 
 
 class ModelFacts(Model):
-    """Label of a model."""
+    """The label of a model."""
 
     label: str
 
 
 class MethodFacts(Model):
-    """Label of a method and the sentence that tables print below it, if its letters need one."""
+    """The label of a method, and the note that tables print about it, if any."""
 
     label: str
     note: str | None
 
 
 class ManifestCell(Model):
-    """One cell of the table: its ids, where its result lies, or why there is none."""
+    """A cell of the table: its id, and the path of its result or the reason why it is unsupported."""
 
     stage: str
     platform: str
@@ -67,39 +67,43 @@ class ManifestCell(Model):
     batch: PositiveInt | Literal["max"] | None = None
     key: str | None
     path: str | None
-    """Published result, relative to the project's root; None if ``unsupported``."""
+    """Path of the result, relative to the project's root; None if unsupported."""
     unsupported: str | None
-    """Why this cell cannot exist; None if it can."""
+    """Reason why the cell is unsupported; None if it is supported."""
     reference: str | None = None
-    """The set of reference results that it comes from; None for this clone's own."""
+    """Set of reference results that the result belongs to; None for results of this clone."""
 
     @property
     def id(self) -> str:
-        """The readable name that ``select`` and overrides match."""
+        """Readable id of the cell, which ``select`` and overrides match."""
         return str(CellId.of(vars(self)))
 
 
 class Manifest(Model):
-    """Cells and layout of one table or figure."""
+    """The cells and layout of one table or figure."""
 
     name: str
-    """``table_III``, ``fig_4``: the stem of the output files."""
+    """Stem of the output files, such as ``table_III`` or ``fig_4``."""
     kind: Literal["table", "figure"]
     title: str
     caption: str
     layout: dict[str, Any]
-    """The experiment's layout section, passed through."""
+    """The experiment's layout section, unchanged."""
     platforms: dict[str, PlatformFacts]
-    """By platform id; ``<platform>@<set>`` for reference results."""
+    """Facts by platform; reference results are of ``<platform>@<set>``."""
     models: dict[str, ModelFacts]
     methods: dict[str, MethodFacts]
     cells: list[ManifestCell]
 
     def to_json(self) -> str:
-        """Indented and sorted: the same manifest has the same bytes."""
+        """The manifest as indented JSON; equal manifests have equal bytes."""
         return self.model_dump_json(indent=1) + "\n"
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest that the workflow wrote."""
+    """Read a manifest.
+
+    Raises:
+        pydantic.ValidationError: the file is not a valid manifest.
+    """
     return Manifest.model_validate_json(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The files in results/manifests: written when the workflow is parsed, looked at once more when its run has ended."""
+"""The files in results/manifests: written when the workflow is parsed, checked again when its run has ended."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,19 +14,19 @@ LOCKS = ".snakemake/locks"
 
 
 def write_manifests(study: Study, project: Path, code: str) -> list[str]:
-    """Write each manifest whose content changed: a file's time tells Snakemake to merge again; publish references.
+    """Publish references and write each manifest whose content changed, so that Snakemake merges its table again.
 
-    ``code`` is a digest of what merges and draws; its file is an input like the manifests.
+    ``code`` is a digest of the code that merges and draws; its file is an input like the manifests.
 
-    Beside a run that holds the folder nothing is written, or its tables would be made from another configuration's
-    manifests. Returns what is to be said of that.
+    While another run has locked the folder nothing is written, or its tables would be made from another configuration's
+    manifests. Returns notices for the user.
     """
     publish_references(project)
     differing = dict(_differing(study, project))
     if _differs(project / CODE_FILE, code):
         differing[project / CODE_FILE] = code
     if differing and any((project / LOCKS).glob("*")):
-        return ["Another snakemake holds this folder: tables and figures are planned as that one sees them"]
+        return ["Another snakemake has locked this folder: tables and figures are planned with its configuration"]
     for path, text in differing.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -34,19 +34,19 @@ def write_manifests(study: Study, project: Path, code: str) -> list[str]:
 
 
 def rewritten(study: Study, project: Path) -> str | None:
-    """What to say where others wrote manifests of another configuration while a run made its tables from them."""
+    """Warning for the user if another run replaced manifests while this run made tables from them, or None."""
     names = sorted(path.name for path, _ in _differing(study, project))
     if not names:
         return None
     others = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return (
-        f"{FOLDER}/{names[0]}{others}: written by another snakemake with another configuration while this one ran, so "
+        f"{FOLDER}/{names[0]}{others}: overwritten by another snakemake with another configuration during this run, so "
         "tables may show its cells; run this one again, which measures nothing"
     )
 
 
 def _differing(study: Study, project: Path) -> Iterator[tuple[Path, str]]:
-    """Each manifest that is not there, or has another content, with what it should be."""
+    """Path and expected text of each manifest that is missing or has another content."""
     texts = {name: study.manifest(name).to_json() for name in (*study.experiments, CLAIMS)}
     for name, text in (texts | {REPORT: study.report.to_json()}).items():
         path = project / FOLDER / f"{name}.json"

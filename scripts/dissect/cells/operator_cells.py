@@ -1,4 +1,4 @@
-"""Cells of the operators: one family's operator over a range of sizes."""
+"""Cells of the stage ``operators``: one operator over a range of sizes."""
 
 from dataclasses import replace
 
@@ -16,7 +16,11 @@ from dissect.config.overrides import given
 
 
 def operator_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override]) -> Cell:
-    """The cell at a point; its method is the operator. Raises ConfigError as ``training_cell`` does."""
+    """The cell at a point of the axes; its method is the operator.
+
+    Raises:
+        ConfigError: a parameter is out of bounds, or two overrides disagree.
+    """
     platform = catalog.platforms[point.platform]
     declared = {**given(point.experiment.workload), "batch": point.batch}
     if point.framework in platform.workload.sizes:

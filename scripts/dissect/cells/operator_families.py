@@ -1,4 +1,4 @@
-"""What a family of operators declares of itself; all of them do so in one module, which the registry names."""
+"""Declarations of the families of operators; all are in one module, which the registry names."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from dissect.config.registered import Device
 
 @dataclass(frozen=True)
 class OperatorFamily:
-    """One family of operators."""
+    """Declaration of one family of operators."""
 
     label: str
-    """In tables and figures."""
+    """Name of the family in tables and figures."""
     runner: str
     """Module with ``import_libraries``, ``run_rank`` and ``summarise``; imported in the measuring process only."""
     protocol: int
-    """Raised by hand when what the runner measures changes; part of every key."""
+    """Protocol number, part of every key; raised by hand when the measurement changes."""
     constraint: Callable[[str, int, Device, DType], str | None]
-    """Why an operator cannot be measured on so many GPUs, on this device and in this dtype, or None."""
+    """Function from operator, number of GPUs, device and dtype to the reason why it is unsupported, or None."""
 
 
 def families() -> Mapping[str, OperatorFamily]:
-    """All families by name."""
+    """Declarations of all families, by name."""
     return cast(Mapping[str, OperatorFamily], import_module(OPERATORS).FAMILIES)

@@ -1,4 +1,4 @@
-"""What the overrides of config.yaml say about one cell."""
+"""The overrides of config.yaml that apply to one cell."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,17 +16,17 @@ Sections = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Override:
-    """One entry of config.yaml's overrides, its glob checked."""
+    """One entry of config.yaml's overrides, with its glob checked."""
 
     glob: CellGlob
     parameters: CellOverride
 
 
 def overrides_for(cell_id: str, overrides: list[Override], own: str) -> Sections:
-    """What all overrides that match set together; ``own`` is the section that not every stage has.
+    """Parameters of all overrides that match a cell; ``own`` is the section that not every stage has.
 
     Raises:
-        ConfigError: two set the same differently, or one sets what cells of this stage do not have.
+        ConfigError: two overrides conflict, or one sets a section that cells of this stage do not have.
     """
     merged: Sections = {section: {} for section in ("hardware", "workload", "sampling", own) if section}
     set_by: dict[tuple[str, str], str] = {}
@@ -36,22 +36,26 @@ def overrides_for(cell_id: str, overrides: list[Override], own: str) -> Sections
         for section, parameters in given(override.parameters).items():
             if parameters and section not in merged:
                 raise ConfigError(
-                    f"config/config.yaml: overrides: '{override.glob.text}' sets {section}, which the cell {cell_id} "
-                    f"does not have; it has {', '.join(sorted(merged))}: narrow the glob"
+                    f"config/config.yaml: overrides: '{override.glob.text}' sets the section '{section}', which the "
+                    f"cell {cell_id} does not have (known: {', '.join(sorted(merged))}); narrow the glob"
                 )
             for name, value in parameters.items():
                 before = merged[section].setdefault(name, value)
                 other = set_by.setdefault((section, name), override.glob.text)
                 if before != value:
                     raise ConfigError(
-                        f"config/config.yaml: overrides: '{other}' and '{override.glob.text}' set {section}.{name} "
-                        f"differently for the cell {cell_id}; make them disjoint"
+                        f"config/config.yaml: overrides: '{other}' and '{override.glob.text}' set different values of "
+                        f"{section}.{name} for the cell {cell_id}; make the globs disjoint"
                     )
     return merged
 
 
 def built(model: type[M], parameters: dict[str, Any], where: str) -> M:
-    """A part of a spec; raises ConfigError, also for a parameter that cells of this kind do not have."""
+    """Build a part of a spec from parameters; ``where`` is how errors name their source.
+
+    Raises:
+        ConfigError: a parameter is unknown, missing or has an invalid value.
+    """
     try:
         return model.model_validate(parameters)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Parts of a spec that all stages share: hardware and software, from the platform file."""
+"""Parts of a spec that all stages share: hardware and software of the platform."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,11 @@ from dissect.config.platform import Platform
 
 
 def hardware_of(platform: Platform, name: str, n_gpus: int, changes: Mapping[str, Any]) -> Hardware:
-    """What the cell runs on; ``changes`` are those of overrides and of the stage."""
+    """Hardware of a cell; ``changes`` come from overrides and from the stage.
+
+    Raises:
+        ConfigError: a value is invalid.
+    """
     declared = {
         "device": platform.device,
         "gpu_model": platform.gpu.model,
@@ -31,7 +35,11 @@ def hardware_of(platform: Platform, name: str, n_gpus: int, changes: Mapping[str
 
 
 def environment_of(platform: Platform, stage: str, framework: str) -> Environment:
-    """The environment in which the stage's runner lives."""
+    """The environment that a stage's runner needs.
+
+    Raises:
+        RuntimeError: the platform has no such environment.
+    """
     runner = runners().get((stage, framework))
     environment = platform.environment_of(runner.environment if runner else "train")
     if environment is None:
@@ -40,10 +48,10 @@ def environment_of(platform: Platform, stage: str, framework: str) -> Environmen
 
 
 def software_for(platform: Platform, stage: str, framework: str, catalog: Catalog) -> Software:
-    """Identity of that environment."""
+    """Identity of the environment that a stage's runner needs."""
     return software_of(environment_of(platform, stage, framework), catalog.locks)
 
 
 def stand_in_sampling(platform: Platform, sampling: type[Model]) -> dict[str, Any]:
-    """The platform's sampling, as far as a stage has it: the platform speaks to all stages at once."""
+    """Sampling parameters of the platform that a stage has."""
     return {name: value for name, value in given(platform.workload.sampling).items() if name in sampling.model_fields}

@@ -15,10 +15,10 @@ from dissect.config.platform import Platform
 
 @dataclass(frozen=True)
 class AxesPoint:
-    """One combination of values; ``method`` in its normal spelling, ``-`` where a stage has no model or method."""
+    """One combination of values; ``method`` is in its normal spelling, ``-`` stands for no model or method."""
 
     name: str
-    """Of the experiment."""
+    """Name of the experiment."""
     experiment: Experiment
     platform: str
     model: str
@@ -29,12 +29,12 @@ class AxesPoint:
     arrival: Arrival
 
     def id_with(self, workload: str) -> str:
-        """The cell's readable id."""
+        """Readable id of the cell with this workload."""
         return str(CellId.of({**vars(self), "stage": self.experiment.stage, "workload": workload}))
 
 
 def points_of(name: str, catalog: Catalog, platforms: list[str]) -> Iterator[AxesPoint]:
-    """All points of one experiment on some platforms."""
+    """All points of an experiment on the given platforms."""
     experiment = catalog.experiments[name]
     axes = axes_of(experiment, catalog.root.suite)
     if experiment.stage == "inspect":

@@ -1,4 +1,4 @@
-"""Ask the batch system about each kind of request once, before hundreds of jobs repeat what it refuses."""
+"""Check each distinct request with the batch system once, before hundreds of jobs are submitted."""
 
 import logging
 import re
@@ -19,24 +19,24 @@ _HOPELESS = re.compile(
     "(BadConstraints|PartitionConfig|PartitionNodeLimit|PartitionTimeLimit|InvalidAccount|InvalidQOS"
     "|AccountNotAllowed|QOSNotAllowed)$|.* so it can't use this partition"
 )
-"""Reasons of squeue that only another request, or another partition, would end."""
+"""Reasons of squeue for a pending job that will never start."""
 
 
 def refuse_what_cannot_run(requests: Iterable[Mapping[str, Any]]) -> None:
-    """End the run before it starts if the batch system would never take one of the requests."""
+    """Exit before the run starts if the batch system would never run one of the requests."""
     if sentences := refusals(requests):
         sys.exit("\n".join(f"llm-dissect: the batch system refuses: {sentence}" for sentence in sentences))
 
 
 def refusals(requests: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What the batch system says to the requests that it will never run, each distinct one asked about once."""
+    """One sentence per distinct request that the batch system will never run."""
     distinct = {sbatch_options({name: request.get(name) for name in NAMES}) for request in requests}
     sentences = ((options, _refusal(options)) for options in sorted(distinct))
     return [f"sbatch {shlex.join(options)}: {sentence}" for options, sentence in sentences if sentence]
 
 
 def sbatch_options(request: Mapping[str, Any]) -> tuple[str, ...]:
-    """The request as the executor puts it to sbatch."""
+    """Options of sbatch for a request, as the executor writes them."""
     options = [form.format(request[name]) for name, form in _OPTIONS.items() if request.get(name) is not None]
     if (request.get("cpus_per_task") or 0) > 0:
         options.append(f"--cpus-per-task={request['cpus_per_task']}")
@@ -47,11 +47,11 @@ def sbatch_options(request: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _refusal(options: tuple[str, ...]) -> str | None:
-    """What sbatch itself says.
+    """Reason why the batch system would never run a job with these options, or None.
 
-    A test alone also fails while all nodes that would do are down, and then a job may well wait for them: a real job
-    that does nothing tells the two apart. Some that can never run are accepted all the same; so are, by the test,
-    accounts and QOS that a partition is not for.
+    ``--test-only`` also fails while all suitable nodes are down, when a job may well wait for them; a real job which
+    does nothing tells the two apart. Some jobs that can never run are accepted all the same, and the test also accepts
+    accounts and QOS that a partition does not allow.
     """
     account = next((option.split("=", 1)[1] for option in options if option.startswith("--account=")), None)
     if account and (sentence := _account_refusal(account)):
@@ -65,11 +65,11 @@ def _refusal(options: tuple[str, ...]) -> str | None:
     job = real.stdout.strip().split(";")[0]
     reason = _run("squeue", "--noheader", f"--jobs={job}", "--format=%r").stdout.strip()
     _run("scancel", job)
-    return f"it would wait for ever with the reason {reason}" if _HOPELESS.match(reason) else None
+    return f"the job would never start, its pending reason is {reason}" if _HOPELESS.match(reason) else None
 
 
 def _account_refusal(account: str) -> str | None:
-    """The executor lets sacctmgr or sshare look at an account before it submits anything."""
+    """Reason why the executor refuses an account, which it checks with sacctmgr or sshare; None if it does not."""
     from snakemake_executor_plugin_slurm.accounts import validate_account
     from snakemake_interface_common.exceptions import WorkflowError
 

@@ -1,7 +1,7 @@
-"""Reference results: cells that others measured, shown beside one's own and never in their place.
+"""Reference results: cells measured elsewhere, shown beside this clone's own and never in their place.
 
-A set is a folder below config/references/ that holds an unpacked export (``dissect.results.exchange``). Tables read
-the copies in results/references/, which are made when the workflow is parsed.
+A set is a folder below config/references/ with an unpacked export (``dissect.results.exchange``). Tables read copies
+in results/references/, which are made when the workflow is parsed.
 """
 
 import json
@@ -25,15 +25,15 @@ REFERENCES_DIR = "results/references"
 
 @dataclass(frozen=True)
 class Reference:
-    """One finished cell of a set."""
+    """One finished cell of a set of reference results."""
 
     set_name: str
     cell: Cell
-    """As this configuration names it, with the key and the path of the reference."""
+    """The cell as this configuration names it, with the key and path of the reference."""
 
 
 def publish_references(project: Path) -> None:
-    """Make results/references/ hold the sets of config/references/, and no others."""
+    """Make results/references/ a copy of the sets in config/references/."""
     published = {path.name: path for path in (project / REFERENCES_DIR).glob("*")}
     for name, manifest in _contents(project).items():
         copy = published.pop(name, project / REFERENCES_DIR / name)
@@ -45,14 +45,18 @@ def publish_references(project: Path) -> None:
 
 
 def read_sets(project: Path) -> dict[str, ExportManifest]:
-    """Set -> its table of contents, each id once; raises ConfigError if one cannot be read."""
+    """Manifests of all sets by name, with each id once.
+
+    Raises:
+        ConfigError: a manifest is invalid.
+    """
     return {name: _newest(_read(path, project), path.parent) for name, path in _contents(project).items()}
 
 
 def references_of(experiment: str, catalog: Catalog, sets: Mapping[str, ExportManifest]) -> list[Reference]:
-    """The reference cells that this table or figure would have on their platforms, matched by their readable id.
+    """Reference cells of a table or figure, matched by their readable id.
 
-    Suite and overrides do not count: what was measured is shown.
+    Suite and overrides are ignored: every reference result is shown.
     """
     every = replace(catalog, root=catalog.root.model_copy(update={"suite": "full"}))
     found = []
@@ -71,7 +75,7 @@ def _contents(project: Path) -> dict[str, Path]:
 
 
 def _newest(manifest: ExportManifest, folder: Path) -> ExportManifest:
-    """Of cells with the same id only the one of the highest protocol: an earlier one is measured so no longer."""
+    """The manifest with only the cell of the highest protocol where several have the same id."""
 
     def protocol(key: str) -> int:
         return int(json.loads((folder / "cells" / key / "spec.json").read_bytes())["protocol"])
@@ -88,5 +92,5 @@ def _read(path: Path, project: Path) -> ExportManifest:
         return ExportManifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        where = f"{path.relative_to(project)}: {'.'.join(map(str, first['loc'])) or 'the whole'}"
-        raise ConfigError(f"{where}: {first['msg']}; unpack the set's export anew") from None
+        where = f"{path.relative_to(project)}: {'.'.join(map(str, first['loc'])) or '(top level)'}"
+        raise ConfigError(f"{where}: {first['msg']}; unpack the set's export again") from None

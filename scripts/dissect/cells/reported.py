@@ -1,4 +1,4 @@
-"""The manifest of the report page: what it shows, in which order."""
+"""The manifest of the report page: its tables and figures, in their order."""
 
 from collections.abc import Collection
 from typing import Literal
@@ -11,7 +11,7 @@ from dissect.config.kinds import STAGE_TITLES, Stage
 
 
 class ReportItem(Model):
-    """One table or figure of the page."""
+    """A table or figure on the report page."""
 
     name: str
     kind: Literal["table", "figure"]
@@ -19,22 +19,22 @@ class ReportItem(Model):
 
 
 class ReportManifest(Model):
-    """What the page needs beyond the manifests of its tables and figures."""
+    """What the report page needs in addition to the manifests of its tables and figures."""
 
     items: list[ReportItem]
-    """In the paper's order."""
+    """Tables and figures in the paper's order."""
     claims: bool
-    """Whether the verdicts on the paper's claims are wanted."""
+    """Whether the page shows the verdicts on the paper's claims."""
     terms: dict[str, Terms] = {}
-    """Of each platform on the page."""
+    """Terms of each platform on the page."""
 
     def to_json(self) -> str:
-        """Indented: the same manifest has the same bytes."""
+        """The manifest as indented JSON; equal manifests have equal bytes."""
         return self.model_dump_json(indent=1) + "\n"
 
 
 def report_manifest(catalog: Catalog, platforms: Collection[str]) -> ReportManifest:
-    """Tables and figures that config.yaml asks for, which have cells of these platforms."""
+    """The manifest of the report page for the configuration, with the terms of these platforms."""
     wanted = sorted(catalog.wanted_experiments.items(), key=lambda item: _place(*item))
     return ReportManifest(
         items=[ReportItem(name=name, kind=each.kind, stage=each.stage) for name, each in wanted],
@@ -44,6 +44,6 @@ def report_manifest(catalog: Catalog, platforms: Collection[str]) -> ReportManif
 
 
 def _place(name: str, experiment: Experiment) -> tuple[int, bool, bool, int, str]:
-    """By stage; within it ordered tables, ordered figures, then the others."""
+    """Sort key on the page: by stage; within it ordered tables, ordered figures, then the others."""
     order = experiment.order
     return list(STAGE_TITLES).index(experiment.stage), order is None, experiment.kind == "figure", order or 0, name

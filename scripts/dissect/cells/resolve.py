@@ -1,4 +1,4 @@
-"""Experiment x axes -> cells: pure, no input or output."""
+"""Resolving an experiment to its cells; pure functions without input or output."""
 
 from collections.abc import Callable, Iterator
 
@@ -20,13 +20,13 @@ CELL_OF: dict[Stage, Callable[[AxesPoint, Catalog, list[Override]], Cell]] = {
     "operators": operator_cell,
     "serve": serving_cell,
 }
-"""Stage -> what makes a cell of a point."""
+"""Stage -> function that makes the cell of a point."""
 
 
 def expand(name: str, catalog: Catalog, platforms: list[str], overrides: list[Override]) -> Iterator[Cell]:
-    """All cells of one experiment on some platforms, unsupported ones included, each once.
+    """All cells of an experiment on the given platforms, including unsupported ones, without duplicates.
 
-    A stage does not use every axis, so several points may be one cell.
+    A stage does not use every axis, so several points may give the same cell.
 
     Raises:
         ConfigError: a parameter is out of bounds, or two overrides disagree about a cell.

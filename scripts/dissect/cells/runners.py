@@ -1,4 +1,4 @@
-"""Which module measures a stage with a framework, under which protocol and in which environment."""
+"""The runner of each stage and framework: its module, protocol and environment."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from dissect.cells.operator_families import families
 
 @dataclass(frozen=True)
 class Runner:
-    """Where a stage's measurement with one framework lives."""
+    """The runner of a stage with one framework."""
 
     module: str
-    """Imported in the measuring process only."""
+    """Module of the runner; imported in the measuring process only."""
     protocol: int
-    """Raised by hand when what the runner measures changes; part of every key."""
+    """Protocol number, part of every key; raised by hand when the measurement changes."""
     environment: str = "train"
-    """Which of the platform's environments it runs in."""
+    """Name of the environment in which it runs."""
 
 
 @cache
 def runners() -> dict[tuple[str, str], Runner]:
-    """(stage, framework) -> runner, of everything that is registered."""
+    """Runners of everything that is registered: (stage, framework) -> runner."""
     return dict(_all())
 
 

@@ -18,7 +18,11 @@ from dissect.config.platform import Platform
 
 
 def serving_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override]) -> Cell:
-    """The cell at a point; its method is the policy. Raises ConfigError as ``training_cell`` does."""
+    """The cell at a point of the axes; its method is the policy.
+
+    Raises:
+        ConfigError: a parameter is out of bounds, or two overrides disagree.
+    """
     platform = catalog.platforms[point.platform]
     workload, n_gpus, changes = _workload(point, platform, overrides)
     cell = Cell(
@@ -61,7 +65,7 @@ def serving_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override]) 
 
 
 def _workload(point: AxesPoint, platform: Platform, overrides: list[Override]) -> tuple[ServeWorkload, int, Sections]:
-    """What is asked of the server, on how many GPUs, and what else overrides say of the cell."""
+    """Workload and number of GPUs of the cell, and the other overrides that apply to it."""
     declared = {
         "output_tokens": platform.output_tokens,
         **given(point.experiment.workload),
@@ -78,9 +82,9 @@ def _workload(point: AxesPoint, platform: Platform, overrides: list[Override]) -
 
 
 def _settings(point: AxesPoint, platform: Platform) -> dict[str, Any]:
-    """``tuned``: the engine decides; ``aligned``: the platform does, for all engines alike, where they can be told.
+    """Settings of the engine: its defaults for ``tuned``; for ``aligned`` the platform's, where the engine has them.
 
-    So two policies that come out the same are one measurement.
+    Policies with equal settings share one measurement.
     """
     settings: dict[str, Any] = dict.fromkeys(("max_sequences", "memory_share", "chunked_prefill"))
     told = engine_facts(point.framework).adjustable - ({"memory_share"} if platform.device == "cpu" else set())
@@ -90,7 +94,7 @@ def _settings(point: AxesPoint, platform: Platform) -> dict[str, Any]:
 
 
 def _sampling(point: AxesPoint, platform: Platform) -> dict[str, Any]:
-    """Budgets; how steps are sampled means nothing here."""
+    """Time limits of the cell; parameters about steps do not apply."""
     declared = {**given(point.experiment.sampling), **given(platform.workload.sampling)}
     return {name: value for name, value in declared.items() if name in ServeSampling.model_fields}
 

@@ -1,4 +1,4 @@
-"""What a serving cell must know of the site but no key may hold: where checkpoints lie, and what starts the engine."""
+"""Facts of the site that a serving cell needs and no key contains: checkpoints, and how the engine is started."""
 
 import os
 import shlex
@@ -13,21 +13,21 @@ VARIABLE = "DISSECT_SERVING"
 
 
 class ServingSite(Model):
-    """Passed in the environment of the measuring process, so that a moved folder measures nothing again."""
+    """Facts of the site, passed in the environment of the measuring process: they are not part of a key."""
 
     checkpoints: str
     keep_checkpoints: bool
     python: str | None = None
-    """Command that starts the engine's Python."""
+    """Command that starts the engine's Python, if it is a Python package."""
     command: str | None = None
-    """Command that starts the engine itself."""
+    """Command that starts the engine, if the platform declares one."""
     container: Container | None = None
     url: str | None = None
-    """Where the engine runs already."""
+    """URL of an engine that is already running."""
 
     @classmethod
     def of(cls, serving: Serving, engine: Environment) -> Self:
-        """From the platform's file."""
+        """The facts of a site from its platform's configuration."""
         return cls(
             checkpoints=serving.checkpoints,
             keep_checkpoints=serving.keep_checkpoints,
@@ -39,9 +39,13 @@ class ServingSite(Model):
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Of the running process; raises ``KeyError`` where it was not started for a serving cell."""
+        """The facts of the site from this process's environment.
+
+        Raises:
+            KeyError: the process was not started for a serving cell.
+        """
         return cls.model_validate_json(os.environ[VARIABLE])
 
     def launcher(self, python: str) -> str:
-        """The command that starts the measuring Python with this in its environment."""
+        """Command that starts the measuring Python with these facts in its environment."""
         return f"env {VARIABLE}={shlex.quote(self.model_dump_json(exclude_none=True))} {python}"

@@ -1,4 +1,4 @@
-"""The identity of a software environment, declared by its lock file or by the site."""
+"""Identity of a software environment, declared by its lock file or by the site."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ _PINNED = re.compile(r"[A-Za-z0-9._-]+==[^ ;\\]+")
 
 
 def workflow_python() -> str:
-    """Minor version of the Python that runs the workflow."""
+    """Minor version of the Python that runs the workflow, such as ``3.12``."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -21,14 +21,14 @@ def workflow_python() -> str:
 def lock_identity(lock: str, python: str) -> str:
     """SHA-256 over the sorted ``name==version`` lines of a lock file and the Python minor version.
 
-    Comments, hashes, markers and order do not count. ``envs/run`` computes the same.
+    Comments, hashes, markers and order are ignored. ``envs/run`` computes the same.
     """
     pins = {match.group().lower() for line in lock.splitlines() if (match := _PINNED.match(line))}
     return hashlib.sha256("".join(f"{pin}\n" for pin in [*sorted(pins), f"python=={python}"]).encode()).hexdigest()
 
 
 def software_of(environment: Environment, locks: Mapping[str, str]) -> Software:
-    """What the spec says of an environment."""
+    """Identity of an environment, as a spec contains it."""
     if environment.lock is None:
         return Software(python=environment.python, image=environment.image, versions=environment.versions)
     python = environment.python or workflow_python()
@@ -36,7 +36,7 @@ def software_of(environment: Environment, locks: Mapping[str, str]) -> Software:
 
 
 def launcher_of(environment: Environment) -> str:
-    """The command that starts the environment's Python; where it lies is not part of a cell's identity."""
+    """Command that starts the environment's Python; its path is not part of a cell's identity."""
     if environment.interpreter is not None:
         return environment.interpreter
     return f"envs/run {environment.lock}@{environment.python or workflow_python()} -- python"

@@ -1,6 +1,6 @@
-"""CellSpec: exactly what can change a cell's number, all of it declared and nothing detected.
+"""Specs: exactly the declared facts that can change a cell's numbers; nothing in them is detected.
 
-Labels, ids that only name paths, plot styles, partitions and accounts are not in it, so changing them never measures
+Labels, ids that only name paths, plot styles, partitions and accounts are not in a spec: changing them never measures
 anything again.
 """
 
@@ -21,43 +21,43 @@ KEY_LENGTH = 12
 
 
 class Hardware(Model):
-    """What the cell runs on, as the platform file declares it."""
+    """Hardware that the cell runs on, as its platform declares it."""
 
     device: Device
     gpu_model: str
-    """As the driver names it; on ``cpu`` a name for the machine at hand."""
+    """Name of the GPU as its driver reports it; on ``cpu`` a name for this machine."""
     n_gpus: PositiveInt
-    """Over all nodes; on ``cpu`` the number of processes."""
+    """Number of GPUs over all nodes; on ``cpu`` of processes."""
     n_nodes: PositiveInt
     interconnect: str
     environment: dict[str, str]
     """Environment variables of the launch, such as ``NCCL_P2P_DISABLE``."""
     device_memory_bytes: PositiveInt
-    """Of one GPU; on ``cpu`` the budget that each process is held to."""
+    """Memory of one GPU; on ``cpu`` the memory limit of each process."""
     host_memory_bytes: PositiveInt
-    """Of one node; a cell that needs more ends as ``oom`` in phase ``host``."""
+    """Host memory of one node; a cell that needs more ends as ``oom`` in phase ``host``."""
 
 
 class Software(Model):
-    """Identity of the software environment: a lock file, or versions or an image that the site declares."""
+    """Identity of a software environment: a lock file, or versions or an image that the site declares."""
 
     python: str | None = None
-    """Python's minor version, such as ``3.12``."""
+    """Minor version of Python, such as ``3.12``."""
     lock_sha256: str | None = None
     image: str | None = None
     versions: dict[str, str] = {}
-    """Declared by the site and checked by the runner: distribution name -> version."""
+    """Versions that the site declares and the runner checks: distribution name -> version."""
 
 
 class TrainingMethod(Model):
-    """What every training framework is told: each choice between implementations is in a spec."""
+    """Method of a training cell: the choices between implementations that every framework has."""
 
     attention: AttentionKernel
     recompute: bool
 
     @property
     def trained_adapter(self) -> Adapter | None:
-        """The adapter that trains on a frozen base, in fine-tuning."""
+        """Adapter that trains on a frozen base; None unless fine-tuning."""
         return None
 
     @property
@@ -67,47 +67,47 @@ class TrainingMethod(Model):
 
     @property
     def recomputes_whole_layers(self) -> bool:
-        """Whether recomputation runs a layer to its end.
+        """Whether recomputation runs all of a layer.
 
-        ``torch.utils.checkpoint`` does not: it stops once everything that the backward pass needs is there.
+        ``torch.utils.checkpoint`` does not: it stops once it has everything that the backward pass needs.
         """
         return False
 
 
 class TrainingWorkload(Model):
-    """What one optimizer step computes."""
+    """Workload of one optimizer step."""
 
     seq_len: PositiveInt = 350
-    """Tokens per sequence; every sequence has exactly this many."""
+    """Tokens per sequence, exactly."""
     batch: PositiveInt | Literal["max"] = 1
-    """Sequences per GPU and step; ``max`` searches the largest that does not run out of memory."""
+    """Sequences per GPU and step; ``max`` searches the largest batch that does not run out of memory."""
     dtype: DType = "bf16"
     gradient_clipping: NonNegativeFloat = 0.3
-    """Maximum norm, as in the authors' code; 0 does not clip."""
+    """Maximum norm of the gradients, as in the authors' code; 0 turns clipping off."""
     seed: int = 42
 
 
 class ProfileWorkload(TrainingWorkload):
-    """The same, and how much of it the profiler sees."""
+    """Workload of a profiled training cell."""
 
     profiled_steps: PositiveInt = 3
 
 
 class Sampling(Model):
-    """How long to measure: until the interval is narrow enough, or steps or budget run out."""
+    """Sampling: a cell is measured until the interval is narrow enough, or steps or time run out."""
 
     warmup_min_steps: PositiveInt = 3
-    """Includes the step in which the attention kernel is looked at."""
+    """Fewest warm-up steps, including the step in which the attention kernel is detected."""
     warmup_max_steps: PositiveInt = 10
-    """Warm-up ends before, once the step time has settled."""
+    """Most warm-up steps; the warm-up ends earlier if the step time has settled."""
     min_steps: PositiveInt = 10
     max_steps: PositiveInt = 50
     interval_target: PositiveFloat = 0.02
-    """Half width of the 95 % interval of the median step time, as a share of the median."""
+    """Target half width of the 95 % interval of the median step time, as a share of the median."""
     window_s: PositiveFloat = 60
-    """Seconds after which measuring stops once ``min_steps`` are done, however wide the interval."""
+    """Longest measuring time in seconds once ``min_steps`` are done, however wide the interval."""
     budget_s: PositiveFloat = 900
-    """Wall time of the whole cell; past it the outcome is ``timeout``."""
+    """Longest wall time of the cell in seconds; past it the outcome is ``timeout``."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Self:
@@ -119,7 +119,7 @@ class Sampling(Model):
 
 
 class TrainingSpec(Model):
-    """What all training cells have; the stages below say what trains and which framework."""
+    """Spec of a training cell; each stage of a framework derives its own."""
 
     stage: str
     framework: str
@@ -133,34 +133,34 @@ class TrainingSpec(Model):
 
 
 class OperatorWorkload(Model):
-    """What an operator is measured on."""
+    """Workload of an operator."""
 
     sizes: list[PositiveInt]
     """Matrix sizes or tokens (gemm), bytes (memcpy, collectives), sequence lengths (attention)."""
     batch: PositiveInt = 1
-    """Sequences (attention)."""
+    """Number of sequences (attention)."""
     dtype: DType = "bf16"
     seed: int = 42
 
 
 class OperatorSpec(Model):
-    """One operator over a range of sizes."""
+    """Spec of an operator over a range of sizes."""
 
     stage: Literal["operators"] = "operators"
     framework: OperatorFamily
     operator: str
-    """Which of the family: a collective, a direction of copying, an attention kernel."""
+    """Operator of the family, such as a collective, a direction of copies or an attention kernel."""
     hardware: Hardware
     software: Software
     model: ModelArchitecture | None
-    """Whose shapes they are; None where no model is involved."""
+    """Model that determines the shapes; None where no model is involved."""
     workload: OperatorWorkload
     sampling: Sampling
     protocol: PositiveInt
 
 
 class InspectSpec(Model):
-    """What the platform's node really has, to hold against what the platform file declares (Table I)."""
+    """Spec of the inspection of a node, which Table I compares with the declared platform."""
 
     stage: Literal["inspect"] = "inspect"
     framework: Literal["system"]
@@ -170,60 +170,60 @@ class InspectSpec(Model):
 
 
 class EngineSettings(Model):
-    """How a serving engine is set; None leaves a choice to the engine, whose version decides."""
+    """Settings of a serving engine; None keeps the default of the engine's version."""
 
     max_sequences: PositiveInt | None
-    """Requests that the engine works on at the same time; more of them wait."""
+    """Most requests that the engine processes at the same time; further requests wait."""
     memory_share: PositiveFloat | None
     """Share of each GPU's memory that the engine may take."""
     prefix_cache: Literal[False] = False
-    """Never: random prompts share nothing, and a repeated burst must not profit."""
+    """Prefix cache, always off: random prompts share no prefix, and a repeated burst must not profit from it."""
     chunked_prefill: bool | None
-    """Whether long prompts are split to be worked on beside outputs."""
+    """Whether the engine splits the prefill of long prompts."""
     arguments: list[str] = []
-    """Further arguments of its command line, as they stand."""
+    """Further arguments of the engine's command line."""
 
 
 class ServeWorkload(Model):
-    """What the load generator asks of the server."""
+    """Load that the load generator sends to the server."""
 
     requests: PositiveInt = 1000
     input_tokens: PositiveInt = 512
-    """Of every prompt."""
+    """Tokens per prompt."""
     output_tokens: PositiveInt = 128
-    """Of every answer, exactly."""
+    """Tokens per answer, exactly."""
     arrival: Arrival = Arrival(kind="burst")
     stream: bool = True
-    """Answers token by token; without it there is no time to the first token."""
+    """Whether answers are streamed token by token; without streaming there is no time to the first token."""
     warmup_requests: PositiveInt = 16
-    """Sent before, with other prompts."""
+    """Number of warm-up requests, with other prompts."""
     load_generator: Literal["guidellm"] = "guidellm"
     calibrate: bool = False
-    """Send the same load once more with ``vllm bench serve``, to hold the two load generators against each other."""
+    """Whether the load is sent once more with ``vllm bench serve``, to compare the two load generators."""
     dtype: DType = "bf16"
     seed: int = 42
 
 
 class ServeSampling(Model):
-    """How long a serving cell may take."""
+    """Time limits of a serving cell."""
 
     budget_s: PositiveFloat = 3600
-    """Wall time of the whole cell; past it the outcome is ``timeout``."""
+    """Longest wall time of the cell in seconds; past it the outcome is ``timeout``."""
     ready_s: PositiveFloat = 900
-    """Of that, the time from the server's start to its first answer."""
+    """Longest time from the server's start to its first answer in seconds, as part of the budget."""
 
 
 class ServeSpec(Model):
-    """A burst of requests, or a stream of them, against one serving engine."""
+    """Spec of a serving cell: a load of requests on one serving engine."""
 
     stage: Literal["serve"] = "serve"
     framework: Engine
     hardware: Hardware
-    """``n_gpus`` is the tensor-parallel degree."""
+    """Hardware of the server; ``n_gpus`` is the tensor-parallel degree."""
     software: Software
-    """Of the engine."""
+    """Software environment of the engine."""
     client: Software
-    """Of the load generator."""
+    """Software environment of the load generator."""
     model: ModelArchitecture
     settings: EngineSettings
     workload: ServeWorkload
@@ -232,19 +232,19 @@ class ServeSpec(Model):
 
 
 Spec = TrainingSpec | OperatorSpec | ServeSpec | InspectSpec
-"""Any spec; ``dissect.cells.any_spec`` reads one."""
+"""A spec of any stage; ``dissect.cells.any_spec`` reads one."""
 
 
 def canonical_json(value: Any) -> str:
-    """One spelling per value: sorted keys, no white space, ASCII."""
+    """Canonical JSON of a value: sorted keys, no white space, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def canonical_spec(spec: Spec) -> str:
-    """The spec's canonical JSON, the string that Snakemake tracks and that the key hashes."""
+    """Canonical JSON of a spec, which Snakemake tracks and the key hashes."""
     return canonical_json(spec.model_dump(mode="json"))
 
 
 def spec_key(canonical: str) -> str:
-    """First 12 hex digits of the SHA-256 of a canonical spec."""
+    """Key of a spec: the first 12 hex digits of the SHA-256 of its canonical JSON."""
     return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_LENGTH]

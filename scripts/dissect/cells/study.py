@@ -1,4 +1,4 @@
-"""The study: all cells, tables and figures that one configuration asks for."""
+"""The study: all cells, tables and figures of one configuration."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,38 +24,42 @@ from dissect.config.platform import Platform
 
 @dataclass(frozen=True)
 class Heading:
-    """How one table or figure is named and explained where it is shown."""
+    """Heading of a table or figure: its title, caption and category."""
 
     title: str
     caption: str
     category: str
-    """Its stage, as headings name it."""
+    """Title of its stage."""
     platforms: str
-    """Labels of those whose cells it shows."""
+    """Labels of the platforms whose cells it shows."""
 
     def labels(self, form: str) -> dict[str, str]:
-        """Of one row in the list of a category; what stands in braces would be read as a wildcard."""
+        """Columns of its row in Snakemake's report, without braces, which Snakemake would read as wildcards."""
         texts = {"Title": self.title, "Platforms": self.platforms, "Form": form}
         return {name: text.replace("{", "(").replace("}", ")") for name, text in texts.items()}
 
 
 @dataclass(frozen=True)
 class Study:
-    """Cells by experiment, for the configured platforms and for ``select``."""
+    """All cells of a configuration, by experiment and by ``select``."""
 
     catalog: Catalog
     experiments: Mapping[str, list[Cell]]
-    """Every table and figure -> its cells on the configured platforms."""
+    """Table or figure -> its cells on the configured platforms."""
     selected: list[Cell]
-    """Cells for the targets ``cells`` and ``remeasure``."""
+    """Cells of the targets ``cells`` and ``remeasure``."""
     notices: list[str] = field(default_factory=list)
-    """Sentences for the user about globs that match nothing enabled."""
+    """Notices for the user about globs that match no cell."""
     references: Mapping[str, list[Reference]] = field(default_factory=dict)
-    """Every table and figure -> what others measured for it."""
+    """Table or figure -> its reference results."""
 
     @cached_property
     def by_path(self) -> dict[str, Cell]:
-        """Every cell that can be measured, by its published path."""
+        """Every supported cell, by its published path.
+
+        Raises:
+            ConfigError: the keys of two specs collide.
+        """
         cells = [cell for cells in self.experiments.values() for cell in cells] + self.selected
         found: dict[str, Cell] = {}
         specs: dict[str, str] = {}
@@ -68,7 +72,7 @@ class Study:
 
     @cached_property
     def targets(self) -> list[str]:
-        """Published paths of the cells of all wanted tables and figures."""
+        """Published paths of the cells of all tables and figures that config.yaml asks for."""
         wanted = self.catalog.wanted_experiments
         return list(dict.fromkeys(path for name in wanted for path in self.paths_of(name)))
 
@@ -78,7 +82,7 @@ class Study:
         return list(dict.fromkeys(_paths(self.selected)))
 
     def paths_of(self, experiment: str) -> list[str]:
-        """Published paths of one table's or figure's cells."""
+        """Published paths of the cells of a table or figure."""
         if experiment == CLAIMS:
             return [cell.path for cell in self.claims.cells if cell.path and not cell.reference]
         return list(dict.fromkeys(_paths(self.experiments[experiment])))
@@ -89,7 +93,7 @@ class Study:
         return [*names, CLAIMS] if kind == "table" and self.catalog.wants_claims else names
 
     def manifest(self, name: str) -> Manifest:
-        """What the merging rule of one table or figure reads."""
+        """The manifest of a table or figure."""
         if name == CLAIMS:
             return self.claims
         experiment = self.catalog.experiments[name]
@@ -119,14 +123,14 @@ class Study:
 
     @cached_property
     def claims(self) -> Manifest:
-        """The table of verdicts: cells of the paper's tables and figures that config.yaml asks for."""
+        """The manifest of the table of verdicts, over the paper's tables and figures that config.yaml asks for."""
         wanted = self.catalog.wanted_experiments.items()
         names = [name for name, each in wanted if each.layout.kind != "platforms" and not each.beyond_paper]
         cells = [cell for name in names for cell in self.manifest(name).cells]
         return claims_manifest(self.catalog, cells, self._platforms(names, CLAIMS))
 
     def heading(self, name: str) -> Heading:
-        """What Snakemake's own report says of one table or figure."""
+        """Heading of a table or figure in Snakemake's report."""
         if name == CLAIMS:
             known, category, names = self.catalog.claims, "Claims of the paper", list(self.catalog.wanted_experiments)
             return Heading(known.title, known.caption, category, self._labels(names))
@@ -138,20 +142,20 @@ class Study:
 
     @cached_property
     def report(self) -> ReportManifest:
-        """What the report page needs beyond the manifests of its tables and figures."""
+        """The manifest of the report page."""
         names = self.catalog.wanted_experiments
         own = {cell.platform for name in names for cell in self.experiments[name]}
         others = {each.cell.platform for name in names for each in self.references.get(name, [])}
         return report_manifest(self.catalog, own | others)
 
     def reference_paths(self, name: str) -> list[str]:
-        """Paths of the reference results of one table or figure."""
+        """Paths of the reference results of a table or figure."""
         if name == CLAIMS:
             return [cell.path for cell in self.claims.cells if cell.path and cell.reference]
         return list(dict.fromkeys(_paths([reference.cell for reference in self.references.get(name, [])])))
 
     def _platforms(self, names: list[str], layout: str) -> dict[str, PlatformFacts]:
-        """Facts of the platforms of some tables, those of reference results labelled as such."""
+        """Facts of the platforms of these tables; reference results have labels of their own."""
         known = self.catalog.platforms
         own = {c.platform: _platform_facts(known[c.platform], layout) for name in names for c in self.experiments[name]}
         others = {}
@@ -164,10 +168,10 @@ class Study:
 
 
 def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
-    """Resolve the configuration of a project folder.
+    """Load the configuration of a project folder and resolve it to cells.
 
     Raises:
-        ConfigError: the configuration is wrong.
+        ConfigError: the configuration is invalid.
     """
     catalog = load_catalog(project, command_line)
     overrides = [
@@ -194,7 +198,7 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
 
 
 def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Key -> published paths of all cells that this clone's files describe, on any platform and in either suite."""
+    """Published paths by key, of all cells that the configuration describes, on any platform and in either suite."""
     every = {"select": str(EVERY_CELL), "tables": "all", "figures": "all"}
     paths: dict[str, list[str]] = {}
     for suite in get_args(Suite):
@@ -221,7 +225,7 @@ def _manifest_cell(cell: Cell, platform: str, reference: str | None = None) -> M
 
 
 def _platform_facts(platform: Platform, layout: str) -> PlatformFacts:
-    """What this kind of table shows of a platform and no more: a fact that it does not show must not draw it again."""
+    """Facts of a platform that this kind of table shows, and no others: a change of those must not draw it again."""
     gpu = platform.gpu
     if layout == "platforms":
         return PlatformFacts(label=platform.label, declared=_declared(platform), peak_source=gpu.source)
@@ -236,7 +240,7 @@ def _platform_facts(platform: Platform, layout: str) -> PlatformFacts:
 
 
 def _declared(platform: Platform) -> dict[str, str]:
-    """Table I's rows for one platform."""
+    """Rows of Table I for one platform: fact -> value with unit."""
     gpu, link = platform.gpu, platform.interconnect
     rows = {
         Fact.GPU: gpu.model,

@@ -1,4 +1,4 @@
-"""What a platform brings to a question beside its cells; it measures nothing and draws no table again."""
+"""Terms of platforms for ``recommend``, such as prices; changing them neither measures nor draws anything again."""
 
 from collections.abc import Collection
 
@@ -8,15 +8,15 @@ from dissect.config.platform import Price
 
 
 class Terms(Model):
-    """Of one platform."""
+    """Terms of one platform."""
 
     price: Price | None = None
     stand_ins: list[str] = []
-    """Models that it runs in place of those that are asked for."""
+    """Models that the platform runs in place of the requested ones."""
 
 
 def terms_of(catalog: Catalog, names: Collection[str] | None = None) -> dict[str, Terms]:
-    """By platform: of the named ones, or of all that are known."""
+    """Terms by platform, of the named platforms or of all."""
     return {
         name: Terms(price=platform.price, stand_ins=platform.workload.models or [])
         for name, platform in catalog.platforms.items()

@@ -18,7 +18,7 @@ from dissect.config.platform import Platform
 
 
 def training_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override]) -> Cell:
-    """The cell at a point, with its spec or the reason why it cannot exist.
+    """The cell at a point of the axes, with its spec or the reason why it is unsupported.
 
     Raises:
         ConfigError: a parameter is out of bounds, or two overrides disagree.
@@ -73,7 +73,7 @@ def training_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
 def _workload(
     point: AxesPoint, platform: Platform, overrides: list[Override], kind: type[TrainingWorkload]
 ) -> tuple[TrainingWorkload, Sections]:
-    """What a step computes, and all that overrides say of the cell whose id names it."""
+    """Workload of the cell, and the other overrides that apply to it."""
     declared = {**given(point.experiment.workload), "batch": point.batch}
     if platform.workload.seq_len:
         declared["seq_len"] = platform.workload.seq_len
@@ -85,13 +85,13 @@ def _workload(
 
 
 def _positions(workload: TrainingWorkload, knobs: Knobs) -> int:
-    """Tokens of a sequence, and what an adapter puts in front of them."""
+    """Number of positions: the tokens of a sequence and those that an adapter adds in front."""
     adapter = getattr(knobs, "adapter", None)
     return workload.seq_len + (adapter.positions if adapter else 0)
 
 
 def _sampling(point: AxesPoint, platform: Platform, cell_id: str, changes: Sections) -> Sampling:
-    """The experiment's, the stand-in's over it, the overrides' over both."""
+    """Sampling of the experiment, updated by the platform's and then by overrides."""
     parameters = {**given(point.experiment.sampling), **stand_in_sampling(platform, Sampling), **changes["sampling"]}
     return built(Sampling, parameters, _where(point, cell_id))
 

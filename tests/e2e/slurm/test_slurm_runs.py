@@ -135,7 +135,7 @@ def test_a_full_disk_leaves_nothing_half_and_the_next_run_heals(site_of: Callabl
         ({"partition": "nowhere"}, "Invalid partition name specified"),
         ({"gpu_model": "a900"}, "Requested node configuration is not available"),
         ({"partition": "lab", "account": "chemistry"}, "so it can't use this partition (lab allows physics)"),
-        ({"cpus": 1000}, "it would wait for ever with the reason PartitionConfig"),
+        ({"cpus": 1000}, "the job would never start, its pending reason is PartitionConfig"),
     ],
     ids=["partition", "GPU type", "account", "CPUs"],
 )
