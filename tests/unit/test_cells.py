@@ -219,7 +219,9 @@ def test_an_override_reaches_every_section(project: Path) -> None:
 def test_an_override_of_what_a_cell_does_not_have_is_an_error(project: Path, glob: str, section: str) -> None:
     set_overrides(project, f"'{glob}': {{{section}}}")
     name, stage = section.partition(":")[0], glob.partition("/")[0]
-    with pytest.raises(ConfigError, match=rf"'{re.escape(glob)}' sets the section '{name}', which the cell {stage}/cpu/.* does not"):
+    with pytest.raises(
+        ConfigError, match=rf"'{re.escape(glob)}' sets the section '{name}', which the cell {stage}/cpu/.* does not"
+    ):
         study(project)
 
 

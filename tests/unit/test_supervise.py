@@ -39,7 +39,11 @@ def end(rank: int, status: Status | None, exit_code: int | None = 0, phase: Phas
         ([end(0, Status.OK), end(1, Status.TIMEOUT, 1)], Status.TIMEOUT, "reason of 1"),
         ([end(1, Status.FAILED, 1), end(0, Status.FAILED, 1)], Status.FAILED, "rank 1: reason of 1"),
         ([end(0, Status.FAILED, 1), end(1, None, -9)], Status.FAILED, "rank 1 was killed by SIGKILL, by the kernel"),
-        ([end(0, Status.OK), end(1, None, 3)], Status.FAILED, r"rank 1 exited without a report \(exit code 3\) in phase build"),
+        (
+            [end(0, Status.OK), end(1, None, 3)],
+            Status.FAILED,
+            r"rank 1 exited without a report \(exit code 3\) in phase build",
+        ),
         ([end(0, Status.OK), end(1, None, None)], Status.FAILED, "rank 1 exited without a report"),
     ],
 )
