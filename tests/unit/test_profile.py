@@ -226,7 +226,7 @@ def test_parts_that_do_not_sum_to_their_phase_make_it_incomplete() -> None:
     beyond = kernel("adam", 11, 960, 1010)  # runs on after the step has ended
     dissection = dissected([*CUDA, beyond])
     with pytest.raises(
-        IncompleteProfileError, match=r"sum to 4\.\d% more or less than its compute time, 2% is the most"
+        IncompleteProfileError, match=r"sum to 4\.\d% more or less than its compute time, at most 2% is allowed"
     ):
         check_complete(dissection)
 

@@ -1,8 +1,8 @@
-"""What each piece of device work belongs to: step, phase, part of the model and direction. Pure.
+"""Attribution of device work to step, phase, part of the model and direction.
 
 Forward work lies in the range of its module. Backward work lies in a node of autograd, which carries the sequence
 number of the forward operator that made it: that operator's module is the node's. Recomputed forward work lies in a
-module's range within a node.
+module's range within a node. All functions are pure.
 """
 
 from bisect import bisect_right
@@ -39,12 +39,12 @@ _COLLECTIVES = ("c10d::", "record_param_comms", "nccl:", "gloo:")
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Where work belongs."""
+    """The part of the model and the direction that a piece of work belongs to."""
 
     part: str
     direction: Direction
     groups: tuple[str, ...] = ()
-    """Larger modules that it is inside of."""
+    """Groups of parts that contain this part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class DeviceWork:
 
     name: str
     pieces: tuple[Interval, ...]
-    """Microseconds."""
+    """Intervals of its work in microseconds."""
     step: int
     phase: Phase
     place: Attribution
@@ -68,7 +68,7 @@ class Step:
     phases: tuple[tuple[Phase, HostEvent], ...]
 
     def phase_at(self, time: float) -> Phase:
-        """The phase that the host was in; before the first it is the first."""
+        """The phase that the host was in at ``time``; before the first phase, the first."""
         begun = bisect_right([node.start for _, node in self.phases], time)
         return self.phases[max(0, begun - 1)][0]
 
@@ -77,7 +77,11 @@ Source = Literal["kernels", "operators"]
 
 
 def steps_of(trace: Trace) -> list[Step]:
-    """The profiled steps; work outside of them is none of theirs. Raises ``ValueError`` without any."""
+    """The profiled steps; work outside of them belongs to no step.
+
+    Raises:
+        ValueError: the trace has no step.
+    """
     spans = [node for node in trace.host if node.category == RANGE and node.name == STEP]
     phases = [(phase, node) for node in trace.host if node.category == RANGE and (phase := phase_of(node.name))]
     if not spans:
@@ -89,7 +93,7 @@ def steps_of(trace: Trace) -> list[Step]:
 
 
 def attribute(trace: Trace, source: Source) -> list[DeviceWork]:
-    """All device work of the profiled steps, each piece with where it belongs."""
+    """All device work of the profiled steps, each piece with its attribution."""
     steps = steps_of(trace)
     starts = [step.span.start for step in steps]
     forward = _forward_operators(trace, steps)
@@ -114,12 +118,12 @@ _DIRECTION: dict[Phase, Direction] = {
 
 
 def is_communication(launch: HostEvent) -> bool:
-    """Whether it lies within an operator or range of torch.distributed."""
+    """Whether ``launch`` lies within an operator or range of torch.distributed."""
     return any(node.name.startswith(_COLLECTIVES) for node in launch.outward())
 
 
 def is_autograd_node(node: HostEvent) -> bool:
-    """Whether an operator is autograd's own bookkeeping around the operators of a backward node."""
+    """Whether an operator only marks a node of the backward graph, around the operators that do its work."""
     if node.name.startswith(_AUTOGRAD):
         return True
     parent = node.parent
@@ -127,7 +131,7 @@ def is_autograd_node(node: HostEvent) -> bool:
 
 
 def _work(trace: Trace, source: Source) -> Iterator[tuple[str, HostEvent | None, tuple[Interval, ...], bool]]:
-    """(name, launch, when, whether the profiler calls it a collective) of each kernel, or of each operator."""
+    """Yield (name, launch, intervals, whether the profiler marks it as a collective) of each kernel or operator."""
     if source == "kernels":
         for kernel in trace.kernels:
             yield kernel.name, kernel.launch, ((kernel.start, kernel.end),), kernel.collective
@@ -144,7 +148,7 @@ def _is_collective(node: HostEvent) -> bool:
 
 
 def _inner(node: HostEvent) -> bool:
-    """Whether it is part of the range of a collective, which counts as a whole."""
+    """Whether ``node`` is part of the range of a collective, which is counted as a whole."""
     return any(outer.category == RANGE and _is_collective(outer) for outer in node.outward())
 
 
@@ -205,7 +209,7 @@ def _region(node: HostEvent, until: HostEvent | None) -> Attribution:
 
 
 def _attention_part(around: HostEvent, child: HostEvent) -> str:
-    """By the order of the operators: two products with a softmax between them, or else a fused kernel."""
+    """Part of the attention function by the order of operators: two products around a softmax, else a fused kernel."""
     products = [each.start for each in around.children if each.name == _PRODUCT]
     if len(products) != 2:
         return "attention_kernel"

@@ -1,4 +1,4 @@
-"""From attributed work to the numbers of a profile, and whether they are complete. Pure."""
+"""The numbers of a profile from attributed work, and the check that they are complete. All functions are pure."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,14 +23,18 @@ class IncompleteProfileError(InvalidMeasurement):
 
 @dataclass(frozen=True)
 class TimedWork:
-    """Work with the device time that is its own, in microseconds."""
+    """Device work with its exclusive device time in microseconds."""
 
     work: DeviceWork
     time: float
 
 
 def dissect(trace: Trace, source: KernelSource) -> tuple[Dissection, list[TimedWork]]:
-    """The numbers of a trace and the work behind them; raises ``IncompleteProfileError`` if there is none."""
+    """The numbers of a trace, and the work behind them.
+
+    Raises:
+        IncompleteProfileError: the trace has no work.
+    """
     steps = steps_of(trace)
     works = attribute(trace, source)
     if not works:
@@ -54,21 +58,25 @@ def dissect(trace: Trace, source: KernelSource) -> tuple[Dissection, list[TimedW
 
 
 def check_complete(dissection: Dissection) -> None:
-    """Raises ``IncompleteProfileError`` if the numbers do not account for the step."""
+    """Check that the numbers account for the step.
+
+    Raises:
+        IncompleteProfileError: too little kernel time is attributed, or the parts do not sum to their phase.
+    """
     if dissection.attributed_share < LEAST_ATTRIBUTED:
         raise IncompleteProfileError(
             f"{dissection.attributed_share:.1%} of the kernel time belongs to a part of the model, "
-            f"{LEAST_ATTRIBUTED:.0%} must"
+            f"at least {LEAST_ATTRIBUTED:.0%} must"
         )
     if dissection.parts_deviation > MOST_DEVIATION:
         raise IncompleteProfileError(
             f"the parts of a phase sum to {dissection.parts_deviation:.1%} more or less than its compute time, "
-            f"{MOST_DEVIATION:.0%} is the most"
+            f"at most {MOST_DEVIATION:.0%} is allowed"
         )
 
 
 def windows(step: Step, works: Sequence[DeviceWork], source: KernelSource) -> dict[Phase, Interval]:
-    """When the device was in each phase of a step, in microseconds; together they make the step.
+    """Interval of each phase of a step on the device, in microseconds; together they make the step.
 
     Operators run when the host says so. Kernels run later: a phase lasts until the last one launched in it has ended.
     """
@@ -90,7 +98,7 @@ def windows(step: Step, works: Sequence[DeviceWork], source: KernelSource) -> di
 def _phase_times(
     phase: Phase, steps: Sequence[Step], works: Sequence[DeviceWork], shares: Sequence[TimedWork], source: KernelSource
 ) -> PhaseTimes:
-    """Mean over the steps."""
+    """Times of a phase, as means over the steps."""
     overall = compute = overlapped = exposed = 0.0
     for index, step in enumerate(steps):
         mine = [work for work in works if work.step == index]
@@ -121,7 +129,7 @@ def _running(works: Iterable[DeviceWork], window: Interval) -> list[Interval]:
 def _sums(
     shares: Sequence[TimedWork], n_steps: int, names_of: Callable[[DeviceWork], Iterable[str]], order: Sequence[str]
 ) -> list[PartTime]:
-    """Time and calls by (name, direction, phase), in this order of names."""
+    """Time and calls by (name, direction, phase), with names in the given order."""
     sums: dict[tuple[str, str, Phase], tuple[float, int]] = {}
     for share in shares:
         for name in names_of(share.work):
@@ -152,7 +160,7 @@ def _deviation(phase: PhaseTimes, parts: Sequence[PartTime]) -> float:
 
 
 def kernel_table(shares: Sequence[TimedWork]) -> list[dict[str, Any]]:
-    """One row per kernel, part, direction and phase, over all profiled steps; the longest first."""
+    """One row per kernel, part, direction and phase over all profiled steps, the longest first."""
     sums: dict[Hashable, dict[str, Any]] = {}
     for share in shares:
         work = share.work

@@ -1,4 +1,4 @@
-"""Arithmetic on intervals of time: unions and intersections, so that nothing that overlaps is counted twice. Pure."""
+"""Unions and intersections of intervals of time, so that overlap is never counted twice. All functions are pure."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,7 +7,7 @@ Interval = tuple[float, float]
 
 
 def union(intervals: Iterable[Interval]) -> list[Interval]:
-    """The same points in time as disjoint intervals, ascending; empty ones are dropped."""
+    """Disjoint intervals, ascending, that cover the same points in time; empty intervals are dropped."""
     merged: list[Interval] = []
     for start, end in sorted(intervals):
         if end <= start:
@@ -25,7 +25,7 @@ def length(disjoint: Iterable[Interval]) -> float:
 
 
 def intersection(one: Sequence[Interval], other: Sequence[Interval]) -> list[Interval]:
-    """What two unions share."""
+    """The intersection of two unions."""
     shared: list[Interval] = []
     i = j = 0
     while i < len(one) and j < len(other):
@@ -40,7 +40,7 @@ def intersection(one: Sequence[Interval], other: Sequence[Interval]) -> list[Int
 
 
 def without(whole: Interval, holes: Iterable[Interval]) -> tuple[Interval, ...]:
-    """What is left of an interval."""
+    """The parts of an interval that none of the others covers."""
     left, cursor = [], whole[0]
     for start, end in intersection(union(holes), [whole]):
         if start > cursor:
@@ -52,7 +52,7 @@ def without(whole: Interval, holes: Iterable[Interval]) -> tuple[Interval, ...]:
 
 
 def exclusive(owners: Sequence[Sequence[Interval]]) -> list[float]:
-    """The time of each owner, with every instant that several have at once split evenly among them.
+    """Time of each owner, with every instant that several share split evenly among them.
 
     The intervals of one owner must not overlap. The times sum to the length of the union of all.
     """

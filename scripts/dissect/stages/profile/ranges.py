@@ -1,4 +1,4 @@
-"""Annotated ranges: what a profiled step says of itself, so that the trace can be read by structure.
+"""Annotated ranges of a profiled step, which give the trace its structure.
 
 Ranges go around modules of transformers' Llama by their place in the model, and around the functions inside that are no
 modules: RoPE, the attention function, the loss. They call the originals, so what is computed stays the same.
@@ -45,13 +45,13 @@ _MODEL = {
 
 
 class AnnotatedTrainer:
-    """A trainer whose steps have a range each, and in it one per phase."""
+    """A trainer that records a range around each step, and one around each phase within it."""
 
     def __init__(self, trainer: Trainer, device: Device) -> None:
         self._trainer, self._device = trainer, device
 
     def train_step(self, tokens: "torch.Tensor", enter: Callable[[Phase], None]) -> "torch.Tensor":
-        """As the trainer does, but the device is idle again when it returns: the step's range ends there."""
+        """Train one step and wait until the device is idle, so that the step's range ends there."""
         from torch.profiler import record_function
 
         with record_function(STEP), ExitStack() as current:
@@ -68,7 +68,7 @@ class AnnotatedTrainer:
 
 @contextmanager
 def annotated(engine: Any) -> Iterator[None]:
-    """Ranges around everything in the model of a DeepSpeed engine, and around its reduction of gradients."""
+    """Context with ranges around all modules of a DeepSpeed engine's model and around its reduction of gradients."""
     model = engine.module
     with ExitStack() as stack:
         for name, region in _MODEL.items():
@@ -84,7 +84,7 @@ def annotated(engine: Any) -> Iterator[None]:
 
 @contextmanager
 def _around_module(module: Any, region: str) -> Iterator[None]:
-    """A range from before the module's other hooks to behind them.
+    """Put a range around the module's forward pass and all its other hooks.
 
     A recomputed forward pass ends by an exception once everything needed is there, hence ``always_call``.
     """
@@ -112,7 +112,7 @@ def _around_module(module: Any, region: str) -> Iterator[None]:
 
 @contextmanager
 def _around_functions(model: Any) -> Iterator[None]:
-    """RoPE and the attention function where the attention module looks them up, and the loss."""
+    """Put ranges around RoPE and the attention function, where the attention module finds them, and around the loss."""
     from transformers.models.llama import modeling_llama as llama
 
     name, functions = model.config._attn_implementation, llama.ALL_ATTENTION_FUNCTIONS

@@ -1,4 +1,4 @@
-"""A DeepSpeed training step taken apart: the cell of pre-training, then some steps under torch.profiler."""
+"""Profiling a DeepSpeed training step: the pre-training cell, then some steps under torch.profiler."""
 
 import csv
 import gzip
@@ -24,20 +24,23 @@ if TYPE_CHECKING:
     import torch
 
 KEEP_TRACE = "LLM_DISSECT_TRACE"
-"""Environment variable: anything but empty keeps the trace in the store. No part of a cell: it changes no number."""
+"""Environment variable that keeps the trace in the store unless empty; it changes no number, so no spec has it."""
 
 
 def run_rank(spec: ProfileSpec, context: RankContext) -> RankReport:
-    """One rank of the cell, in a process forked after ``prepare``."""
+    """Run one rank of the cell, in a process forked after ``prepare``."""
     return run_training_rank(spec, context, connect, build_trainer, profile_steps)
 
 
 def profile_steps(
     spec: ProfileSpec, trainer: DeepSpeedTrainer, tokens: "torch.Tensor", context: RankContext, device: Device
 ) -> dict[str, Any]:
-    """Record ``profiled_steps``; rank 0 takes its trace apart. Raises ``IncompleteProfileError``.
+    """Record ``profiled_steps`` steps; rank 0 analyses its trace.
 
     The first step under the profiler pays for its start and has no range, so it is no part of the numbers.
+
+    Raises:
+        IncompleteProfileError: the trace does not account for the steps.
     """
     from torch.profiler import ProfilerActivity, profile
 
@@ -56,7 +59,7 @@ def profile_steps(
 
 
 def _take_apart(profiler: Any, context: RankContext, device: Device) -> str:
-    """The numbers of the recorded trace, as JSON; leaves the table of kernels, and the trace if it is asked for."""
+    """The numbers of the recorded trace as JSON; keeps the table of kernels, and the trace if requested."""
     path = context.workdir / "trace.json"
     profiler.export_chrome_trace(str(path))
     if os.environ.get(KEEP_TRACE):

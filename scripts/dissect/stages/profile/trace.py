@@ -1,7 +1,8 @@
-"""A Chrome trace as torch.profiler exports it: what ran on the host, nested, and what it launched on the device. Pure.
+"""Chrome traces that torch.profiler exports: nested host events, and the device work that they launched.
 
 Host events (operators and annotated ranges) nest within a thread. A kernel carries the correlation id of the runtime
-call that launched it, and that call lies within the operator and the ranges that it belongs to.
+call that launched it, and that call lies within the operator and the ranges that it belongs to. All functions but the
+reading of the file are pure.
 """
 
 import gzip
@@ -18,14 +19,14 @@ LAUNCHES = ("cuda_runtime", "cuda_driver")
 KERNELS = ("kernel", "gpu_memcpy", "gpu_memset")
 _CATEGORIES = {OPERATOR, RANGE, *LAUNCHES, *KERNELS}
 _TOLERANCE_US = 0.01
-"""The profiler rounds to nanoseconds, so a child may seem to end just after its parent."""
+"""Microseconds by which a child may seem to end after its parent, since the profiler rounds to nanoseconds."""
 
 Thread = tuple[Any, Any]
 
 
 @dataclass(eq=False, slots=True)
 class HostEvent:
-    """One event of the host with what surrounds it; times in microseconds."""
+    """One host event with its parent and children; times in microseconds."""
 
     name: str
     category: str
@@ -37,7 +38,7 @@ class HostEvent:
     children: "list[HostEvent]" = field(default_factory=list)
 
     def outward(self) -> "Iterator[HostEvent]":
-        """Itself, what it is in, what that is in, ..."""
+        """Yield the event itself, its parent, that one's parent, and so on."""
         node: HostEvent | None = self
         while node is not None:
             yield node
@@ -45,7 +46,7 @@ class HostEvent:
 
     @property
     def own_time(self) -> tuple[Interval, ...]:
-        """When it ran and no operator within it did."""
+        """Intervals in which the event ran and no operator within it did."""
         return without((self.start, self.end), [interval for child in self.children for interval in _operators(child)])
 
 
@@ -58,7 +59,7 @@ class Kernel:
     end: float
     launch: HostEvent | None
     collective: bool
-    """Whether the profiler itself names the collective that it belongs to."""
+    """Whether the profiler marks it as part of a collective."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +71,21 @@ class Trace:
 
 
 def read_trace(path: Path) -> Trace:
-    """Read an exported trace, gzipped or not; raises ``ValueError`` if it is not one."""
+    """Read an exported trace, gzipped or not.
+
+    Raises:
+        ValueError: the file is no trace of torch.profiler.
+    """
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     try:
         events = json.loads(data)["traceEvents"]
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: has no traceEvents, so it is not a trace of torch.profiler") from error
+        raise ValueError(f"{path}: has no traceEvents, expected a trace of torch.profiler") from error
     return parse_trace(events)
 
 
 def parse_trace(events: Sequence[Mapping[str, Any]]) -> Trace:
-    """Nest the host's events and tie each kernel to its launch."""
+    """Nest the host events, and link each kernel to the event that launched it."""
     complete = [event for event in events if event.get("ph") == "X" and event.get("cat") in _CATEGORIES]
     host = nest([_node(event) for event in complete if event["cat"] not in KERNELS])
     by_correlation = _by_id(host, LAUNCHES, "correlation")
@@ -117,21 +122,21 @@ def _node(event: Mapping[str, Any]) -> HostEvent:
 
 
 def _by_id(host: Sequence[HostEvent], categories: Collection[str], name: str) -> dict[Any, HostEvent]:
-    """The nodes that have this id, by it; 0 is none."""
+    """Id -> the nodes that have it; an id of 0 means none."""
     return {node.args[name]: node for node in host if node.category in categories and node.args.get(name)}
 
 
 def _kernel(
     event: Mapping[str, Any], by_correlation: Mapping[Any, HostEvent], by_external: Mapping[Any, HostEvent]
 ) -> Kernel:
-    """By the correlation id; a launch that the profiler missed leaves the id of the operator."""
+    """A kernel, linked by its correlation id, or by the operator's id where the profiler missed the launch."""
     args, start = event.get("args", {}), float(event["ts"])
     launch = by_correlation.get(args.get("correlation")) or by_external.get(args.get("External id"))
     return Kernel(str(event["name"]), start, start + float(event["dur"]), launch, "Collective name" in args)
 
 
 def _operators(node: HostEvent) -> Iterator[Interval]:
-    """The outermost operators at or below a node."""
+    """Yield the outermost operators at or below a node."""
     if node.category == OPERATOR:
         yield node.start, node.end
     else:
