@@ -266,7 +266,7 @@ def test_search_that_fits_nothing_is_oom_and_smaller_batches_speak_for_larger(be
     assert "skipped_oom" in bench.measure(with_batch(search, 3))[1]
     two = bench.spec(2, TINY_LIMIT="1")
     assert ": oom (the tiny memory is full)" in bench.measure(two)[1]
-    assert "skipped_oom (batch 2 of the same cell ran out of memory already" in bench.measure(with_batch(two, 5))[1]
+    assert "skipped_oom (batch 2 of the same cell already ran out of memory" in bench.measure(with_batch(two, 5))[1]
     assert ": ok" in bench.measure(with_batch(two, 1))[1]
 
 

@@ -1,4 +1,4 @@
-"""Stage ``inspect``: what a node of the platform really has, to hold against what its file declares."""
+"""Stage ``inspect``: the hardware of a node, to compare with its platform file."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What is asserted of the first step: the parameters that should train do, and no others."""
+"""Checks of the first step: exactly the parameters that should train do train."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -8,20 +8,24 @@ if TYPE_CHECKING:
 
 
 class GradientWatch:
-    """Notes which parameters a backward pass reaches, from now until ``check``."""
+    """Notes which parameters a backward pass reaches, from its creation until ``check``."""
 
     def __init__(self, model: "torch.nn.Module") -> None:
         self._frozen = {name: p for name, p in model.named_parameters() if not p.requires_grad}
         self._waiting = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.tensors = len(self._waiting)
-        """Parameters that should be reached."""
+        """Parameters that a backward pass should reach."""
         self._hooks = [p.register_hook(partial(self._arrived, name)) for name, p in self._waiting.items()]
 
     def _arrived(self, name: str, _: "torch.Tensor") -> None:
         self._waiting.pop(name, None)
 
     def check(self) -> None:
-        """Raise ``RuntimeError`` if a trained parameter got no gradient, or a frozen one has one or would get one."""
+        """Check that every trained parameter got a gradient, and no frozen one.
+
+        Raises:
+            RuntimeError: a trained parameter got none, or a frozen one has or would get one.
+        """
         for hook in self._hooks:
             hook.remove()
         if self._waiting:
@@ -33,9 +37,12 @@ class GradientWatch:
 
 
 def check_states(optimizer: "torch.optim.Optimizer", trainable: int, shards: int, tensors: int) -> None:
-    """Raise ``RuntimeError`` unless this rank keeps optimizer states of its share of ``trainable`` elements.
+    """Check that this rank keeps optimizer states of its share of ``trainable`` elements.
 
     A share may be padded, by less than one element per tensor and shard.
+
+    Raises:
+        RuntimeError: it keeps more or fewer.
     """
     held = sum(state["exp_avg"].numel() for state in optimizer.state.values())
     share, padding = trainable // shards, tensors + 2 * shards if shards > 1 else 0

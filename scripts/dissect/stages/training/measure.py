@@ -1,4 +1,4 @@
-"""A training cell in the parent: prepare once, then fork ranks for one measurement or for the trials of a search."""
+"""Measurement of a training cell in the parent: prepare once, then fork ranks for trials and measurement."""
 
 import logging
 import time
@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass
 class TrainingCell:
-    """One cell: everything that its attempts share."""
+    """One training cell, with what its attempts share."""
 
     spec: TrainingSpec
     runner: TrainingRunner
@@ -35,13 +35,13 @@ class TrainingCell:
     deadline: float
     node: Node
     launcher: str
-    """Command that starts the Python of the cell, for its other nodes."""
+    """Command that starts this cell's Python on its other nodes."""
     trials: list[Trial] = field(default_factory=list)
     last: Ending | None = None
-    """How the latest attempt ended."""
+    """The latest attempt."""
 
     def attempt(self, batch: int, probe_steps: int | None) -> Attempt:
-        """Fork fresh ranks for this batch and watch them to their end."""
+        """Fork fresh ranks for this batch and supervise them until they end."""
         spec = with_batch(self.spec, batch)
         entry = partial(self.runner.run_rank, spec)
         attempt = run_attempt(spec, entry, self.node, self.workdir, self.deadline, self.launcher, probe_steps)
@@ -49,14 +49,14 @@ class TrainingCell:
         return attempt
 
     def try_batch(self, batch: int) -> Trial:
-        """One trial of the search."""
+        """Run one trial of the search."""
         ending = self.attempt(batch, PROBE_STEPS).ending
         peak = max((report.peak_memory_bytes for report in ending.reports), default=None)
         _LOG.info("trial of batch %d: %s", batch, ending.reason or ending.status)
         return Trial(batch=batch, status=ending.status, phase=ending.phase, peak_memory_bytes=peak)
 
     def search(self, first: int | None, before: Durations) -> Measurement:
-        """Find the largest batch, then measure at it; should that run out of memory, at the next smaller one."""
+        """Find the largest batch and measure it; if that runs out of memory, measure the next smaller one."""
         start = time.monotonic()
         self.trials = search_max(self.try_batch, first, self.spec.hardware.device_memory_bytes)
         before = before.model_copy(update={"search_s": time.monotonic() - start})
@@ -74,7 +74,7 @@ class TrainingCell:
         return measurement
 
     def measure(self, batch: int, before: Durations) -> Measurement:
-        """The full measurement at one batch."""
+        """Measure at one batch in full."""
         attempt = self.attempt(batch, None)
         measurement, seen = attempt.measurement(before)
         if measurement.status is not Status.OK:
@@ -93,7 +93,7 @@ class TrainingCell:
 def measure_training(
     spec: TrainingSpec, node: Node, store: Store, workdir: Path, deadline: float, launcher: str
 ) -> Measurement:
-    """Measure a training cell; ``workdir`` is for the reports of its ranks and other nodes, and is removed."""
+    """Measure a training cell; ``workdir`` holds the reports of its ranks and other nodes, and is removed."""
     if sentence := unfit(spec.hardware, node):
         return Measurement(Status.FAILED, reason=sentence)
     start = time.monotonic()

@@ -1,4 +1,4 @@
-"""The life of one rank of a training cell, whatever the stage and the framework."""
+"""One rank of a training cell from start to report, for every stage and framework."""
 
 import os
 import time
@@ -22,45 +22,45 @@ if TYPE_CHECKING:
     import torch
 
 Connect = Callable[[], None]
-"""Forms the framework's own process groups, on top of torch's."""
+"""Forms the framework's own process groups on top of torch's."""
 S = TypeVar("S", bound=TrainingSpec)
 Build = Callable[[S, Device], "BuiltTrainer"]
-"""Model, optimizer and engine of a framework, ready to train."""
+"""Builds model, optimizer and engine of a framework."""
 Observe = Callable[[S, Any, "torch.Tensor", RankContext, Device], dict[str, Any]]
-"""What a stage looks at once the window is measured, with the same trainer and tokens; returns its findings."""
+"""Runs after the measured window, with the same trainer and tokens, and returns a stage's findings."""
 
 
 class Share(NamedTuple):
-    """Which of a step's sequences a rank sees: those of its replica of the model."""
+    """A rank's share of a step: the sequences of its replica of the model."""
 
     replica: int
-    """Its data-parallel index; each replica has tokens of its own."""
+    """Data-parallel index of the replica; each replica has its own tokens."""
     gpus: int = 1
-    """How many GPUs hold one replica; it takes the batch of each."""
+    """Number of GPUs that hold one replica, which takes the batch of each."""
 
 
 class BuiltTrainer(Trainer, Protocol):
-    """A trainer with what the rank reports of it."""
+    """A trainer with the facts that its rank reports."""
 
     @property
     def share(self) -> Share:
-        """What this rank has to be fed."""
+        """The sequences that this rank trains on."""
         ...
 
     def parameter_counts(self) -> tuple[int, int]:
-        """All and trainable parameters of the whole model, however it is split."""
+        """(All, trainable) parameters of the whole model, however it is split."""
         ...
 
     @property
     def attention_kernel(self) -> str | None:
-        """The one that was seen to run in the first step; None before it."""
+        """The kernel that ran in the first step; None before it."""
         ...
 
 
 def run_training_rank(
     spec: S, context: RankContext, connect: Connect, build: Build[S], observe: Observe[S] | None = None
 ) -> RankReport:
-    """Join the groups, build, train, report. No exception leaves it: each becomes the rank's outcome.
+    """Join the groups, build, train and report; every exception becomes the rank's outcome.
 
     The spec's batch must be a number by now. Groups come before the memory limit: a thread of theirs that cannot start
     would not raise but abort the process.
@@ -86,7 +86,7 @@ def run_training_rank(
 def _train(
     spec: S, context: RankContext, device: Device, build: Build[S], observe: Observe[S] | None, known: dict[str, Any]
 ) -> dict[str, Any]:
-    """Build and run the steps; what is known early goes to ``known`` at once, so that a failure reports it too."""
+    """Build and run the steps; early facts go to ``known`` at once, so that a failure reports them too."""
     if not isinstance(spec.workload.batch, int):
         raise ValueError(f"a rank needs a number of sequences, not batch {spec.workload.batch!r}")
     device.reset_peak_memory()
@@ -104,16 +104,20 @@ def _train(
 
 
 def _checked_counts(spec: TrainingSpec, trainer: BuiltTrainer) -> tuple[int, int]:
-    """Parameters and trainable ones of the model; raises ``RuntimeError`` if the architecture says otherwise."""
+    """(All, trainable) parameters of the model, checked against its architecture.
+
+    Raises:
+        RuntimeError: the numbers differ.
+    """
     found = trainer.parameter_counts()
     expected = (arithmetic.count_all(spec), arithmetic.count_trainable(spec))
     if found != expected:
-        raise RuntimeError(f"the model has (parameters, trainable) = {found}, its architecture says {expected}")
+        raise RuntimeError(f"the model has (parameters, trainable) = {found}, its architecture has {expected}")
     return found
 
 
 def _failure(error: Exception, context: RankContext, device: Device | None, known: dict[str, Any]) -> RankReport:
-    """What the rank reports when ``error`` ended it; the traceback goes to the log by way of standard error."""
+    """The report of a rank that ``error`` ended; the traceback goes to standard error and so to the log."""
     status = _status_of(error, device)
     if device is not None:
         device.lift_limit()
@@ -128,12 +132,12 @@ def _failure(error: Exception, context: RankContext, device: Device | None, know
 
 
 def _status_of(error: Exception, device: Device | None) -> Status:
-    """The outcome that an error means, asked before the memory limit is lifted."""
+    """The outcome that an error means; call it before the memory limit is lifted."""
     if is_out_of_memory(error) or (is_thread_failure(error) and device is not None and device.is_full()):
         return Status.OOM
     return Status.INVALID if isinstance(error, InvalidMeasurement) else Status.FAILED
 
 
 def _is_of_the_host(error: Exception, device: Device | None) -> bool:
-    """Whether the memory that ran out is the host's and not the device's; on ``cpu`` they are the same."""
+    """Whether the host, not the device, is out of memory; on ``cpu`` they are the same."""
     return device is not None and device.own_memory and is_host_out_of_memory(error)

@@ -8,30 +8,30 @@ from dissect.base.outcome import Status
 from dissect.metrics.training import Trial
 
 _GUESSES = 6
-"""Trials that may follow a guess; after so many the search doubles and halves, so it ends whatever memory does."""
+"""Trials in which guesses may be used; later trials double or halve, so that the search always ends."""
 _LEAP = 8
-"""How far a guess may go beyond the largest batch that passed."""
+"""Factor by which a guess may exceed the largest batch that passed."""
 
 
 @dataclass(frozen=True)
 class Bracket:
-    """What the trials so far say of the limit: ``passed`` <= limit < ``ran_out``."""
+    """What the trials so far show of the limit: ``passed`` <= limit < ``ran_out``."""
 
     passed: int
-    """Largest batch that passed; 0 before any."""
+    """Largest batch that passed; 0 before the first."""
     ran_out: int | None
-    """Smallest batch that ran out of memory."""
+    """Smallest batch that ran out of memory; None before the first."""
     stopped_by: Trial | None = None
     """A trial that neither passed nor ran out, which ends the search."""
 
     @property
     def is_found(self) -> bool:
-        """A pass at n and OOM at n + 1, or OOM at 1."""
+        """Whether n passed and n + 1 ran out of memory, or 1 did."""
         return self.ran_out == self.passed + 1
 
 
 def bracket(trials: Sequence[Trial]) -> Bracket:
-    """What these trials say of the limit."""
+    """The bracket that these trials give."""
     passed = max((trial.batch for trial in trials if trial.status is Status.OK), default=0)
     ran_out = min((trial.batch for trial in trials if trial.status is Status.OOM), default=None)
     other = next((trial for trial in trials if trial.status not in (Status.OK, Status.OOM)), None)
@@ -39,7 +39,7 @@ def bracket(trials: Sequence[Trial]) -> Bracket:
 
 
 def search_max(try_batch: Callable[[int], Trial], hint: int | None, memory_bytes: int) -> list[Trial]:
-    """Try batches until the limit is bracketed or a trial ends in another way; all trials, in order.
+    """Try batches until the limit is bracketed or a trial ends with another outcome; returns all trials in order.
 
     Memory is taken to grow with the batch, nothing else is: ``hint`` picks the first trial only, and the memory that
     passing trials used picks some of the next.
@@ -64,7 +64,7 @@ def next_batch(trials: Sequence[Trial], hint: int | None, memory_bytes: int) -> 
 
 
 def extrapolated_limit(trials: Sequence[Trial], memory_bytes: int) -> int | None:
-    """The largest batch whose memory would fit if memory were linear in it, or None without two passing trials."""
+    """Largest batch that fits if memory is linear in the batch; None before two trials passed."""
     peaks = {t.batch: t.peak_memory_bytes for t in trials if t.status is Status.OK and t.peak_memory_bytes}
     if len(peaks) < 2:
         return None

@@ -1,4 +1,4 @@
-"""What other cells of the store say of this one: whether it must run out of memory, and where a search may start."""
+"""What other cells of the store show of a cell: whether it must run out of memory, and where a search may start."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ def with_batch(spec: TrainingSpec, batch: int | str) -> TrainingSpec:
 
 
 def certain_oom(spec: TrainingSpec, store: Store) -> str | None:
-    """Why the cell cannot but run out of memory, in one sentence; None if it has to be tried."""
+    """Why the cell must run out of memory, in one sentence; None if it has to be tried."""
     needed, there = state_bytes(spec), spec.hardware.device_memory_bytes
     if needed > there:
         return (
             f"parameters, gradients and optimizer states alone take {needed / GIB:.2f} GiB per GPU, "
-            f"{there / GIB:.2f} GiB are there"
+            f"{there / GIB:.2f} GiB are available"
         )
     if spec.workload.batch == "max":
         return None
@@ -32,12 +32,12 @@ def certain_oom(spec: TrainingSpec, store: Store) -> str | None:
         key = spec_key(canonical_spec(with_batch(spec, batch)))
         smaller = store.entry(key).peek()
         if smaller is not None and smaller.status is Status.OOM:
-            return f"batch {batch} of the same cell ran out of memory already (key {key}, phase {smaller.phase})"
+            return f"batch {batch} of the same cell already ran out of memory (key {key}, phase {smaller.phase})"
     return _searched(spec, spec.workload.batch, store)
 
 
 def _searched(spec: TrainingSpec, batch: int, store: Store) -> str | None:
-    """What the ``max`` cell of the same ladder found."""
+    """Why the search of the ``max`` cell otherwise alike rules the batch out; None if it does not."""
     key = spec_key(canonical_spec(with_batch(spec, "max")))
     result = store.entry(key).peek()
     if result is None:
@@ -53,7 +53,7 @@ def _smallest_oom(result: Result) -> int | None:
 
 
 def hint(spec: TrainingSpec, store: Store) -> int | None:
-    """The largest batch of the most similar ``max`` cell in the store, on the same hardware with the same model."""
+    """Largest batch of the most similar ``max`` cell in the store, on the same hardware with the same model."""
     wanted = spec.model_dump(mode="json")
     known = [(_likeness(wanted, other), entry) for entry, other in store.specs() if _is_comparable(wanted, other)]
     for _, entry in sorted(known, key=lambda pair: -pair[0]):
@@ -72,7 +72,7 @@ def _is_comparable(wanted: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _likeness(wanted: dict[str, Any], other: dict[str, Any]) -> int:
-    """How many choices of method and workload two cells share."""
+    """Number of equal fields of method and workload."""
     return sum(_shared(wanted[part], other[part]) for part in ("method", "workload"))
 
 

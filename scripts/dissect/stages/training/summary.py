@@ -1,4 +1,4 @@
-"""From what the ranks report to what a table shows: metrics, raw samples and flags. Pure."""
+"""Metrics, raw samples and flags from the reports of the ranks. All functions are pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
@@ -56,7 +56,7 @@ def training_metrics(
 
 
 def profile_metrics(training: TrainingMetrics, reports: Sequence[RankReport]) -> ProfileMetrics:
-    """The same cell under the profiler; rank 0 has taken its trace apart."""
+    """The metrics of a profiled cell; rank 0 has analysed its trace."""
     profiled = slowest([report.findings["profiled_step_times_s"] for report in reports])
     return ProfileMetrics(
         training=training,
@@ -76,7 +76,7 @@ def raw_samples(reports: Sequence[RankReport]) -> list[dict[str, Any]]:
 
 
 def flags(metrics: TrainingMetrics, reports: Sequence[RankReport], seen: Mapping[Flag, bool]) -> list[Flag]:
-    """Reasons to doubt the numbers, in the order of the closed list; ``seen`` are those of the machine."""
+    """Flags of the result in the order of the closed list; ``seen`` are those of the machine."""
     doubts = {
         Flag.UNSTABLE: metrics.step_time_cv > UNSTABLE_CV,
         Flag.WARMUP_NOT_SETTLED: not reports[0].warmup_settled,

@@ -1,4 +1,4 @@
-"""What DeepSpeed declares: its knobs, its stages, the memory of its states."""
+"""DeepSpeed's declaration: its knobs, its stages, the memory of its states."""
 
 from typing import Any
 

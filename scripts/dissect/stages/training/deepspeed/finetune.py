@@ -22,19 +22,19 @@ LEARNING_RATE = 2e-4
 
 
 def import_libraries(spec: FinetuneSpec) -> None:
-    """In the parent, before it forks the ranks. PEFT imports bitsandbytes, so on ``cuda`` it is left to the ranks."""
+    """Import in the parent what the ranks need; on ``cuda`` each rank imports PEFT, which imports bitsandbytes."""
     deepspeed.import_libraries(spec)
     if vendor_of(spec.hardware).torch_type == "cpu":
         import peft  # noqa: F401
 
 
 def run_rank(spec: FinetuneSpec, context: RankContext) -> RankReport:
-    """One rank of the cell, in a process forked after ``prepare``."""
+    """Run one rank of the cell, in a process forked after ``prepare``."""
     return run_training_rank(spec, context, deepspeed.connect, build_trainer)
 
 
 def build_trainer(spec: FinetuneSpec, device: Device) -> deepspeed.DeepSpeedTrainer:
-    """Base, adapter, optimizer and engine of the spec on the device."""
+    """Build base, adapter, optimizer and engine of the spec on the device."""
     base, workload = deepspeed.build_model(spec, device), spec.workload
     base.is_loaded_in_4bit = spec.method.quantization == "nf4"  # by this PEFT knows which layers of its own to take
     model = add_adapter(base, spec.method.adapter, workload.dtype, device.torch_device, workload.seed)
@@ -44,7 +44,7 @@ def build_trainer(spec: FinetuneSpec, device: Device) -> deepspeed.DeepSpeedTrai
 def add_adapter(
     base: "LlamaForCausalLM", adapter: AnyAdapter, dtype: DType, device: "torch.device", seed: int
 ) -> "PeftModel":
-    """Freeze the base and put the adapter into it, in ``dtype`` on ``device``; the seed fixes its weights.
+    """Freeze the base and add the adapter to it, in ``dtype`` on ``device``; the seed fixes the adapter's weights.
 
     PEFT would keep adapters in fp32 by default. DeepSpeed trains in one dtype, with fp32 master weights of its own.
     Under ZeRO-3 the adapter is whole until the engine starts, which shards it as it is.

@@ -1,4 +1,4 @@
-"""What DeepSpeed's ZeRO stages hold on each GPU."""
+"""Memory of parameters, gradients and optimizer states per GPU under DeepSpeed's ZeRO stages."""
 
 from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
 from dissect.workloads.arithmetic import count_trainable, frozen_bytes, optimizer_state_width
@@ -6,7 +6,7 @@ from dissect.workloads.dtypes import BYTES
 
 
 def state_bytes(spec: DeepSpeedSpec) -> int:
-    """Bytes of parameters, gradients and optimizer states per GPU: each ZeRO stage shards one of them more.
+    """Bytes of parameters, gradients and optimizer states per GPU; each ZeRO stage shards one more of them.
 
     On ``cpu`` offloading moves nothing out of the process.
     """

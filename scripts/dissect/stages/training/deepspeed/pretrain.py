@@ -1,4 +1,4 @@
-"""Pre-training with DeepSpeed: everything trains, or with Q what stays unquantised."""
+"""Pre-training with DeepSpeed: all parameters train, or with Q those that stay unquantised."""
 
 from dissect.machine.device import Device
 from dissect.ranks.messages import RankContext, RankReport
@@ -12,10 +12,10 @@ LEARNING_RATE = 1e-5
 
 
 def run_rank(spec: PretrainSpec, context: RankContext) -> RankReport:
-    """One rank of the cell, in a process forked after ``prepare``."""
+    """Run one rank of the cell, in a process forked after ``prepare``."""
     return run_training_rank(spec, context, connect, build_trainer)
 
 
 def build_trainer(spec: DeepSpeedSpec, device: Device) -> DeepSpeedTrainer:
-    """Model, optimizer and engine of the spec on the device."""
+    """Build model, optimizer and engine of the spec on the device."""
     return start_engine(spec, build_model(spec, device), LEARNING_RATE)

@@ -25,13 +25,13 @@ class DeepSpeedMethod(TrainingMethod):
 
 
 class FinetuneMethod(DeepSpeedMethod):
-    """The same for fine-tuning: the base is frozen, an adapter trains."""
+    """The optimisations of a fine-tuning cell: an adapter trains on a frozen base."""
 
     adapter: AnyAdapter
 
     @property
     def trained_adapter(self) -> Adapter:
-        """The adapter: nothing else trains."""
+        """The adapter, the only part that trains."""
         return self.adapter
 
 
@@ -56,7 +56,7 @@ class FinetuneSpec(DeepSpeedSpec):
 
 
 class ProfileSpec(DeepSpeedSpec):
-    """A pre-training step taken apart: the same cell once without and once under the profiler."""
+    """Profiling of a pre-training step: the same cell once without and once under the profiler."""
 
     stage: Literal["profile"] = "profile"
     workload: ProfileWorkload

@@ -1,4 +1,4 @@
-"""Training with DeepSpeed, whatever trains: plain data parallel (stage 0), ZeRO-2, ZeRO-3 and offloading."""
+"""Training with DeepSpeed in every stage: plain data parallel (ZeRO stage 0), ZeRO-2, ZeRO-3 and offloading."""
 
 import multiprocessing
 import os
@@ -24,11 +24,11 @@ _STAGE_2_BUCKET = 200_000_000
 _STAGE_3_BUCKET = 500_000_000
 _STAGE_3_LIMIT = 1_000_000_000
 _OPERATORS = {"deepspeed_fused_adam": "FusedAdamBuilder", "deepspeed_cpu_adam": "CPUAdamBuilder"}
-"""Optimizer -> DeepSpeed's builder of the extension that it needs."""
+"""Optimizer -> DeepSpeed's builder of the extension that the optimizer needs."""
 
 
 def import_libraries(spec: DeepSpeedSpec) -> None:
-    """In the parent, before it forks the ranks: import what they need, once.
+    """Import in the parent, once, what the ranks need.
 
     It must not touch CUDA, which does not survive a fork. So on ``cuda`` bitsandbytes, which does so when imported, is
     left to the ranks.
@@ -46,9 +46,12 @@ def import_libraries(spec: DeepSpeedSpec) -> None:
 
 
 def prepare(spec: DeepSpeedSpec) -> None:
-    """In the parent: compile the extension that the optimizer needs.
+    """Compile in the parent the extension that the optimizer needs.
 
     On ``cuda`` the compiler asks the GPU for its architecture, so it runs in a process of its own.
+
+    Raises:
+        RuntimeError: the extension does not compile.
     """
     if (builder := _OPERATORS.get(spec.method.optimizer)) is None:
         return
@@ -65,8 +68,8 @@ def prepare(spec: DeepSpeedSpec) -> None:
 def compile_extension(builder_name: str) -> None:
     """Compile and load one of DeepSpeed's extensions; one process per extensions folder at a time.
 
-    torch marks a build by a file ``lock`` which outlives a killed process and would make all later ones wait for ever.
-    Whoever holds our lock knows that no build is under way, and removes it.
+    torch marks a build by a file ``lock``, which outlives a killed process and would block all later builds. The holder
+    of our lock knows that no build is under way, and removes that file.
     """
     from deepspeed.ops import op_builder
     from filelock import FileLock
@@ -100,7 +103,7 @@ def deepspeed_config(spec: DeepSpeedSpec) -> dict[str, Any]:
 
 
 def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
-    """The ZeRO section: the published sizes, but no bucket larger than the gradients that it is for."""
+    """The ZeRO section: the published sizes, but no bucket is larger than the gradients."""
     method, gradients = spec.method, count_trainable(spec)
     config: dict[str, Any] = {"stage": method.zero_stage}
     if method.zero_stage == 0:
@@ -125,7 +128,7 @@ def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
 
 
 class DeepSpeedTrainer:
-    """DeepSpeed's engine as the measured loop knows it."""
+    """DeepSpeed's engine with the interface that the measured loop needs."""
 
     def __init__(self, engine: Any, spec: DeepSpeedSpec) -> None:
         self._engine, self._spec = engine, spec
@@ -133,12 +136,12 @@ class DeepSpeedTrainer:
 
     @property
     def attention_kernel(self) -> str | None:
-        """The kernel that the first step was seen to run; None before it."""
+        """The kernel that ran in the first step; None before it."""
         return self._attention_kernel
 
     @property
     def engine(self) -> Any:
-        """DeepSpeed's engine itself."""
+        """DeepSpeed's engine."""
         return self._engine
 
     @property
@@ -148,18 +151,19 @@ class DeepSpeedTrainer:
 
     @property
     def share(self) -> Share:
-        """Every rank is a replica."""
+        """This rank's share of a step: every rank is a replica."""
         return Share(int(os.environ["RANK"]))
 
     def parameter_counts(self) -> tuple[int, int]:
-        """Those of the module that the engine trains."""
+        """(All, trainable) parameters of the module that the engine trains."""
         return parameter_counts(self.model)
 
     def train_step(self, tokens: "torch.Tensor", enter: Callable[[Phase], None]) -> "torch.Tensor":
-        """One optimizer step; the first also finds out which attention kernel runs and what trains.
+        """Train one step; the first also checks which attention kernel runs and which parameters train.
 
-        Raises ``WrongKernelError`` if that is not the expected kernel, ``RuntimeError`` if anything else trains than
-        the parameters that should.
+        Raises:
+            WrongKernelError: another attention kernel runs than expected.
+            RuntimeError: the parameters that train are not those that should.
         """
         enter(Phase.FORWARD)
         watch = None if self._attention_kernel else GradientWatch(self.model)
@@ -180,7 +184,7 @@ class DeepSpeedTrainer:
         return loss
 
     def _observed_forward(self, tokens: "torch.Tensor") -> "torch.Tensor":
-        """The same, once the kernel that ran is known to be the expected one."""
+        """The loss, after a check that the expected attention kernel ran."""
         expected = self._spec.method.attention
         loss = observe_kernel(lambda: self._forward(tokens), expected)
         self._attention_kernel = expected
@@ -188,7 +192,7 @@ class DeepSpeedTrainer:
 
 
 def connect() -> None:
-    """Let DeepSpeed take over torch's process group, and clone it as its engine would do later."""
+    """Make DeepSpeed use torch's process group, and clone it as its engine would do later."""
     import deepspeed
     from deepspeed.utils import groups
 
@@ -197,7 +201,7 @@ def connect() -> None:
 
 
 def start_engine(spec: DeepSpeedSpec, model: Any, learning_rate: float) -> DeepSpeedTrainer:
-    """Optimizer and engine for those parameters of the model that require a gradient."""
+    """Start the engine with an optimizer for those parameters of the model that require a gradient."""
     import deepspeed
 
     if spec.method.recompute:
@@ -213,7 +217,7 @@ def start_engine(spec: DeepSpeedSpec, model: Any, learning_rate: float) -> DeepS
 
 
 def build_model(spec: DeepSpeedSpec, device: Device) -> Any:
-    """The model on the device: whole, in 4 bits, or (ZeRO-3) sharded while it is built. Same seed, same weights."""
+    """The model on the device: whole, in 4 bits, or (ZeRO-3) sharded while built. Equal seeds give equal weights."""
     llama, workload = llama_config(spec.model, spec.method.attention), spec.workload
     if spec.method.zero_stage == 3:
         if spec.method.quantization != "none":
@@ -224,7 +228,7 @@ def build_model(spec: DeepSpeedSpec, device: Device) -> Any:
 
 
 def _build_sharded_llama(llama: Any, config: dict[str, Any], seed: int) -> Any:
-    """Each parameter is sharded as soon as it is allocated, then gathered once to be initialised."""
+    """Build the model under ZeRO-3: shard each parameter once allocated, then gather it once to initialise."""
     import deepspeed
     import torch
     from transformers import LlamaForCausalLM

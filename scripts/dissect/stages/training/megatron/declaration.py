@@ -1,4 +1,4 @@
-"""What Megatron-LM declares: its knobs, how they split a model, the memory of its states."""
+"""Megatron-LM's declaration: its knobs, how they split a model, the memory of its states."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from dissect.stages.training.megatron.spec import MegatronMethod, MegatronSpec
 
 
 def _method(knobs: MegatronKnobs, platform: Platform, hardware: Hardware) -> dict[str, Any]:
-    """Tensor parallel over the GPUs of a node, as in the paper, unless letters say otherwise."""
+    """The method's knobs; without letters, tensor parallel over the GPUs of a node, as in the paper."""
     pipeline = knobs.pipeline_parallel or 1
     return {
         "tensor_parallel": knobs.tensor_parallel or max(1, hardware.n_gpus // hardware.n_nodes // pipeline),
@@ -23,12 +23,12 @@ def _method(knobs: MegatronKnobs, platform: Platform, hardware: Hardware) -> dic
 
 
 def constraint(spec: MegatronSpec) -> str | None:
-    """The degrees must divide what they split, and the layers must have the attention kernel."""
+    """Why the cell is unsupported, or None: each degree must divide its size, the layers must have the kernel."""
     return _split_constraint(spec) or _layer_constraint(spec.method, spec.hardware.device)
 
 
 def _split_constraint(spec: MegatronSpec) -> str | None:
-    """Nothing is padded: every part of the model is split evenly or the cell does not exist."""
+    """Why the split is unsupported, or None: nothing is padded, so every part of the model must split evenly."""
     method, model, n_gpus = spec.method, spec.model, spec.hardware.n_gpus
     tensor, pipeline = method.tensor_parallel, method.pipeline_parallel
     if n_gpus % (tensor * pipeline):
@@ -52,7 +52,7 @@ def _split_constraint(spec: MegatronSpec) -> str | None:
 
 
 def _layer_constraint(method: MegatronMethod, device: str) -> str | None:
-    """Megatron-LM's own layers have unfused attention only; Transformer Engine's call flash-attn."""
+    """Why the layers are unsupported, or None: local ones have unfused attention, Transformer Engine flash-attn."""
     if method.layer_spec == "local":
         return None if method.attention == "eager" else "the local layers of Megatron-LM have no FlashAttention"
     if device == "cpu":

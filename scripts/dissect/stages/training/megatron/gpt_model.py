@@ -1,4 +1,4 @@
-"""The Llama as a GPTModel of megatron-core, this rank's part of it."""
+"""Llama as a GPTModel of megatron-core, with this rank's part of it."""
 
 import os
 from importlib.util import find_spec
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def check_layers(layer_spec: LayerSpec) -> None:
-    """Raises ``WrongKernelError`` where the layers that the spec names are not installed; there is no fallback."""
+    """Check that the layers that the spec names are installed; there is no fallback.
+
+    Raises:
+        WrongKernelError: they are not.
+    """
     if layer_spec == "transformer_engine" and find_spec("transformer_engine") is None:
         raise WrongKernelError("the spec names the layers of Transformer Engine, which is not installed here")
 
@@ -81,10 +85,10 @@ def build_model(spec: MegatronSpec, config: Any, device: Device) -> "torch.nn.Mo
 
 
 class LocalNorm:
-    """PyTorch's RMSNorm, as the local layers have it, but also for sequence parallel, which their wrapper refuses."""
+    """PyTorch's RMSNorm as in the local layers, also for sequence parallel, which their wrapper does not support."""
 
     def __new__(cls, config: Any, hidden_size: int, eps: float) -> "torch.nn.RMSNorm":
-        """The norm; Megatron sums its gradient over the tensor-parallel ranks if they split the sequence."""
+        """Make the norm; Megatron sums its gradient over the tensor-parallel ranks if they split the sequence."""
         import torch
 
         norm = torch.nn.RMSNorm(hidden_size, eps)
@@ -93,7 +97,7 @@ class LocalNorm:
 
 
 def _block(spec: MegatronSpec, config: Any) -> Any:
-    """Which implementation each part of the decoder's layers is, and the norm behind the last."""
+    """The implementation of each part of the decoder's layers, and of the norm behind the last layer."""
     from megatron.core.models.gpt.gpt_layer_specs import (
         get_gpt_layer_local_spec,
         get_gpt_layer_with_transformer_engine_spec,

@@ -1,7 +1,7 @@
-"""Megatron-LM on a CPU: the calls of torch.cuda that megatron-core makes without asking, led to the CPU instead.
+"""Megatron-LM on a CPU: redirects the calls of torch.cuda that megatron-core makes unconditionally.
 
 Used where a cell's device is ``cpu`` and nowhere else, in the rank itself; results of such cells carry the flag
-``cuda_redirected``. What is led elsewhere, and who calls it in megatron-core 0.16.1:
+``cuda_redirected``. What is redirected, and who calls it in megatron-core 0.16.1:
 
 - ``torch.cuda.current_device``: buffers of attention, gradients and communication, angles of RoPE;
 - ``torch.cuda.synchronize``: between the stages of a pipeline;
@@ -17,7 +17,7 @@ from typing import Any
 
 
 def redirect_cuda() -> None:
-    """Lead those calls to the CPU for the rest of this process."""
+    """Redirect those calls to the CPU for the rest of this process."""
     import torch
     from megatron.core.tensor_parallel import random
 
@@ -34,7 +34,7 @@ def redirect_cuda() -> None:
 
 
 def _on_cpu(create: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function of torch, with "cuda" read as "cpu"."""
+    """The same function of torch with the device "cuda" replaced by "cpu"."""
 
     @functools.wraps(create)
     def created(*args: Any, **kwargs: Any) -> Any:
@@ -46,7 +46,7 @@ def _on_cpu(create: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _named_as_on_gpu(type_of: Callable[..., Any]) -> Callable[..., Any]:
-    """``Tensor.type`` that says ``torch.cuda.FloatTensor`` for ``torch.FloatTensor``; conversions stay as they are."""
+    """``Tensor.type`` with ``torch.cuda.FloatTensor`` for ``torch.FloatTensor``; conversions stay as they are."""
 
     @functools.wraps(type_of)
     def named(self: Any, *args: Any, **kwargs: Any) -> Any:

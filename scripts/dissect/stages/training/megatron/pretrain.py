@@ -24,14 +24,14 @@ LEARNING_RATE = 1e-5
 
 
 def run_rank(spec: MegatronSpec, context: RankContext) -> RankReport:
-    """One rank of the cell, in a process forked after ``prepare``."""
+    """Run one rank of the cell, in a process forked after ``prepare``."""
     report = run_training_rank(spec, context, partial(connect, spec), build_trainer)
     on_cpu = vendor_of(spec.hardware).torch_type == "cpu"
     return report.model_copy(update={"flags": [Flag.CUDA_REDIRECTED]}) if on_cpu else report
 
 
 def import_libraries(spec: MegatronSpec) -> None:
-    """In the parent, before it forks the ranks: import what they need, once.
+    """Import in the parent, once, what the ranks need.
 
     It must not touch CUDA, which does not survive a fork. Where Transformer Engine is installed megatron-core imports
     it, so there all of this is left to the ranks.
@@ -47,11 +47,11 @@ def import_libraries(spec: MegatronSpec) -> None:
 
 
 def prepare(_: MegatronSpec) -> None:
-    """Nothing is compiled."""
+    """Do nothing: no extension is compiled."""
 
 
 def connect(spec: MegatronSpec) -> None:
-    """Megatron's groups of ranks, and the seeds of its random states; on ``cpu`` calls of CUDA are redirected first."""
+    """Form Megatron's groups of ranks and seed its random states; on ``cpu`` redirect calls of CUDA first."""
     check_layers(spec.method.layer_spec)
     if vendor_of(spec.hardware).torch_type == "cpu":
         redirect_cuda()
@@ -67,7 +67,7 @@ def connect(spec: MegatronSpec) -> None:
 
 
 def build_trainer(spec: MegatronSpec, device: Device) -> "MegatronTrainer":
-    """Model, gradient buffers and optimizer of the spec on the device."""
+    """Build model, gradient buffers and optimizer of the spec on the device."""
     from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig, finalize_model_grads
     from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
 
@@ -91,16 +91,16 @@ def build_trainer(spec: MegatronSpec, device: Device) -> "MegatronTrainer":
 
 
 class MegatronTrainer:
-    """Megatron's schedule and optimizer as the measured loop knows them."""
+    """Megatron's schedule and optimizer with the interface that the measured loop needs."""
 
     def __init__(self, spec: MegatronSpec, model: Any, optimizer: Any) -> None:
         self._spec, self.model, self.optimizer = spec, model, optimizer
         self.attention_kernel: str | None = None
-        """The one that the first step was seen to run; None before it."""
+        """The kernel that ran in the first step; None before it."""
 
     @property
     def share(self) -> Share:
-        """All ranks that hold a part of one replica of the model see the same sequences."""
+        """This rank's share of a step: all ranks that hold a part of one replica see the same sequences."""
         from megatron.core import parallel_state
 
         method = self._spec.method
@@ -108,7 +108,7 @@ class MegatronTrainer:
         return Share(replica, gpus=method.tensor_parallel * method.pipeline_parallel)
 
     def parameter_counts(self) -> tuple[int, int]:
-        """All and trainable parameters of one replica; what tensor-parallel ranks hold alike counts once."""
+        """(All, trainable) parameters of one replica; those that tensor-parallel ranks hold alike count once."""
         import torch
         from megatron.core import parallel_state
         from megatron.core.tensor_parallel import param_is_not_tensor_parallel_duplicate
@@ -121,10 +121,12 @@ class MegatronTrainer:
         return parameters, trainable
 
     def train_step(self, tokens: "torch.Tensor", enter: Callable[[Phase], None]) -> "torch.Tensor":
-        """One optimizer step over the micro-batches of this replica, one per pipeline stage.
+        """Train one step over the micro-batches of this replica, one per pipeline stage.
 
-        The first also finds out which attention kernel runs, and raises ``WrongKernelError`` if it is not the expected
-        one.
+        The first step also checks which attention kernel runs.
+
+        Raises:
+            WrongKernelError: another attention kernel runs than expected.
         """
         from megatron.core.pipeline_parallel import get_forward_backward_func
 
@@ -148,9 +150,9 @@ class MegatronTrainer:
     def _forward_step(
         self, enter: Callable[[Phase], None], micro_batches: "Iterator[torch.Tensor]", model: Any
     ) -> "tuple[torch.Tensor, Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]]":
-        """This stage's output for the next micro-batch, [batch, seq_len] losses on the last one, and how to average it.
+        """This stage's output for the next micro-batch, on the last stage [batch, seq_len] losses, and their average.
 
-        Whatever Megatron's schedule does until the next call is backward.
+        Megatron's schedule runs the backward pass until the next call.
         """
         enter(Phase.FORWARD)
         tokens = next(micro_batches)
@@ -164,7 +166,7 @@ class MegatronTrainer:
         return output, _mean_loss
 
     def _from_last_stage(self, losses: "list[torch.Tensor]", device: "torch.device") -> "torch.Tensor":
-        """The replica's loss on all of its ranks: only the last stage knows the losses of the micro-batches."""
+        """The replica's loss on all of its ranks; only the last stage knows the losses of the micro-batches."""
         import torch
         from megatron.core import parallel_state
 
@@ -176,7 +178,7 @@ class MegatronTrainer:
 
 
 def _mean_loss(losses: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
-    """Mean over [batch, seq_len] losses but for the last token, which has no successor; and a copy to report.
+    """Mean over [batch, seq_len] losses except those of the last token, which has no successor; and a copy to report.
 
     Megatron's schedule scales the first in place.
     """

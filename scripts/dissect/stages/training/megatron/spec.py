@@ -9,7 +9,7 @@ from dissect.config.kinds import LayerSpec
 
 
 class MegatronMethod(TrainingMethod):
-    """How Megatron-LM splits and computes the model; data parallel is what is left of the GPUs."""
+    """How Megatron-LM splits and computes the model; the remaining factor of the GPUs is data parallel."""
 
     tensor_parallel: PositiveInt
     pipeline_parallel: PositiveInt
@@ -21,7 +21,7 @@ class MegatronMethod(TrainingMethod):
 
     @property
     def recomputes_whole_layers(self) -> bool:
-        """Megatron-LM's recomputation runs every product of a layer again."""
+        """True: Megatron-LM's recomputation runs every product of a layer again."""
         return True
 
 
