@@ -45,11 +45,11 @@ rule all:
         expand(FIGURE, experiment=STUDY.wanted("figure"), format=FIGURE_FORMATS),
         REPORT,
     message:
-        "Everything is there"
+        "All targets are complete"
 
 
 rule cells:
     input:
         STUDY.selected_targets,
     message:
-        "All selected cells are there"
+        "All selected cells are complete"

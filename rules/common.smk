@@ -1,4 +1,4 @@
-# The resolved configuration and the names of files; everything else is in scripts/dissect.
+# The resolved configuration and file names; all other logic is in scripts/dissect.
 import json
 import sys
 from functools import cache
@@ -30,16 +30,16 @@ FIGURE = "results/figures/{experiment}.{format}"
 FIGURE_FORMATS = ["pdf", "svg", "png"]
 REPORT = "results/report/index.html"
 
-# Two measurements side by side would disturb each other: a cell takes all cores of the machine at hand, unless its GPUs
-# are shared out: --resources gpu=4.
+# Parallel measurements disturb each other, so a cell takes all cores of this machine unless GPUs are a limited resource:
+# --resources gpu=4.
 ALL_CORES = workflow.cores or 1
 
-# `snakemake progress` writes nothing: a run goes on beside it.
+# `snakemake progress` writes nothing, because another run may be active in this folder.
 ONLY_LOOKS = "progress" in sys.argv
 
 MEASURE = "{resources.launcher} scripts/measure.py --launcher {resources.launcher:q} --spec {params.spec:q}"
 
-# What is to be said where another run holds this folder: its manifests are left alone.
+# Notices if another run has locked this folder; its manifests are then not written.
 BESIDE_ANOTHER = []
 
 try:
@@ -82,7 +82,7 @@ def threads_of(wildcards):
 
 
 def requests(request):
-    """What a batch system is asked for, entry by entry; a local run takes no notice of them."""
+    """Requests to a batch system, entry by entry; a local run ignores them."""
     return {name: lambda wildcards, name=name: request(wildcards)[name] for name in NAMES}
 
 
@@ -92,7 +92,7 @@ def heading_of(part):
 
 
 def in_report(path, form):
-    """A file that `snakemake --report` shows, named and explained as the experiment's file does."""
+    """A file for `snakemake --report`, with title, caption and labels from the experiment's file."""
     labels = lambda wildcards: STUDY.heading(wildcards.experiment).labels(form)
     return report(path, caption="captions/item.rst", category=heading_of("category"), labels=labels)
 

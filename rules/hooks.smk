@@ -1,4 +1,4 @@
-# What is checked before the first job, and said after the last.
+# Checks before the first job, and a summary after the last.
 onstart:
     if not workflow.local_exec:
         refuse_what_cannot_run(job.resources for job in workflow.dag.needrun_jobs() if not job.is_local)

@@ -1,5 +1,6 @@
-# One allocation per platform that measures its cells one after the other: snakemake --profile profiles/slurm packs
-# Its own Snakemake in there gives each cell its own process, result, retry and outcome; `all` then finds them finished.
+# Measure all cells of a platform in one allocation, one after the other: snakemake --profile profiles/slurm packs
+# A separate Snakemake in the allocation gives each cell its own process, result, retry and outcome. `all` then publishes
+# the finished cells.
 
 
 rule packs:
@@ -8,7 +9,7 @@ rule packs:
     log:
         "results/logs/packs.log",
     message:
-        "All packs have ended"
+        "All packs are complete"
     shell:
         "rm -rf results/packs 2>{log:q}"
 
@@ -20,7 +21,7 @@ rule measure_pack:
         "results/logs/packs/{run}/{platform}.log",
     wildcard_constraints:
         platform="[^/]+",
-    # Its cells have their retries within.
+    # The Snakemake in the allocation retries its cells.
     retries: 0
     threads: ALL_CORES
     resources:

@@ -1,7 +1,7 @@
-# Where a run is, from a second terminal: snakemake progress, or with --config every=10 again every ten seconds.
+# Progress of a run, from a second terminal: snakemake progress; with --config every=10 every ten seconds.
 #
-# The answer comes while the workflow is parsed, without a job. Snakemake would let one in, since it shares no file with
-# the run beside it; but when it ends Snakemake removes all of .snakemake/locks, the run's own lock included.
+# The progress is printed while the workflow is parsed, without a job. A job would start, because it shares no file with
+# the active run, but at its end Snakemake would remove all of .snakemake/locks, including the lock of the active run.
 if ONLY_LOOKS:
     show_progress(STUDY, Store(STORE_DIR))
     sys.exit()

@@ -1,4 +1,4 @@
-# Questions about finished cells; nothing is measured: snakemake recommend --config model=<model> stage=<stage> ...
+# Best measured setting, from finished cells only: snakemake recommend --config model=<model> stage=<stage> ...
 rule recommend:
     log:
         "results/logs/recommend.log",
@@ -13,7 +13,7 @@ rule recommend:
         "{resources.launcher} scripts/recommend.py --config {params.config:q} --csv results/recommend.csv 2>&1 | tee {log:q}"
 
 
-# Two sets of cells side by side: snakemake compare --config left=<file of export> right=results
+# Compare two sets of cells: snakemake compare --config left=<file of export> right=results
 rule compare:
     log:
         "results/logs/compare.log",

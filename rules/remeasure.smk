@@ -1,7 +1,7 @@
-# The one way to measure a finished cell again: snakemake remeasure --config select='<glob>'
+# The only way to measure a finished cell again: snakemake remeasure --config select='<glob>'
 import time
 
-# Asked again, measured again: what an earlier, perhaps broken, run left behind must not count as done.
+# A new path per run: outputs of an earlier, possibly interrupted, run must not count as done.
 RUN = f"{time.time_ns():x}"
 
 
@@ -11,7 +11,7 @@ rule remeasure:
     log:
         "results/logs/remeasured/remeasure.log",
     message:
-        "All of them are measured again"
+        "All selected cells are measured again"
     shell:
         "rm -rf results/remeasured 2>{log:q}"
 

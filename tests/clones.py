@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TARGETS = ("Everything is there", "All selected cells are there", "All of them are measured again")
+TARGETS = ("All targets are complete", "All selected cells are complete", "All selected cells are measured again")
 STUB = ROOT / "tests/workflow/measuring_stub.py"
 
 

@@ -105,7 +105,7 @@ def test_what_a_run_prints_fits_a_screen(clone: Clone) -> None:
     """No list of all files, no reasons, no facts of the host: a line per job, its end, and how far it is."""
     (clone.folder / "results/tables/table_III.csv").unlink()
     output = clone.snakemake("all").output
-    assert "Job 0: Everything is there" in output
+    assert "Job 0: All targets are complete" in output
     assert max(len(line) for line in output.splitlines()) < 200
     assert "SNAKEMAKE" not in output
 
