@@ -82,7 +82,7 @@ def test_prompts_are_counted_with_its_tokenizer(tmp_path):
     with checkpoint(TINY, "bf16", 42, tmp_path, True) as folder:
         prompts = make_prompts(50, 64, TINY.vocab_size, 7)
         check_prompts(prompts, 64, folder / "tokenizer.json")
-        with pytest.raises(ValueError, match="prompt 0 has 64 tokens, 63 are asked for"):
+        with pytest.raises(ValueError, match="prompt 0 has 64 tokens, expected 63"):
             check_prompts(prompts, 63, folder / "tokenizer.json")
         with pytest.raises(ValueError, match="1 prompts begin like another one"):
             check_prompts([*prompts, prompts[0]], 64, folder / "tokenizer.json")

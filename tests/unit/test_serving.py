@@ -180,7 +180,7 @@ BENCH = {
 def test_the_second_load_generator_must_have_done_the_same_work() -> None:
     found = calibration_of(make.serve_spec(), BENCH)
     assert (found.output_tokens_per_s, found.median_latency_s, found.median_ttft_s) == (409.6, 6.1, 2.4)
-    with pytest.raises(Ended, match="counted 39 requests and 5120 tokens, 5120 tokens were asked for"):
+    with pytest.raises(Ended, match="counted 39 requests and 5120 tokens, 5120 tokens were requested"):
         calibration_of(make.serve_spec(), BENCH | {"completed": 39})
 
 

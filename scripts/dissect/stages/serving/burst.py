@@ -1,4 +1,4 @@
-"""The load itself: sent by guidellm in its own process, watched, taken apart and held against the contract."""
+"""The load: sent by guidellm in its own process, watched, analysed, and checked against the contract."""
 
 import gzip
 import logging
@@ -27,28 +27,32 @@ REQUESTS = "requests.jsonl.gz"
 RAW = "guidellm.json.gz"
 CLIENT_LOG = "guidellm.log"
 PARTIAL = "requests.partial.jsonl.gz"
-"""What there was when the server died; for diagnosis only."""
+"""Name of the file with the records that exist when the server dies; for diagnosis only."""
 MOST_LOADS = 2
 _CLIENT_LEAVES_S = 60.0
-"""What the load generator gets to write down its records once the server is gone."""
+"""Seconds for the load generator to write its records once the server is gone."""
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Sent:
-    """One load, as it was recorded."""
+    """One load with its records."""
 
     load: Load
     raw: bytes
     loads: int
-    """How often it was sent."""
+    """Number of times that the load was sent."""
     window: tuple[float, float]
-    """First send and end of the last answer, CLOCK_MONOTONIC."""
+    """Time of the first send and of the end of the last answer, CLOCK_MONOTONIC."""
     client_cpu: float
 
 
 def send(spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, folder: Path, watch: Watch) -> Sent:
-    """Send the load; once more if the load generator loses a record. Raises :class:`Ended` where none comes of it."""
+    """Send the load; send it once more if the load generator loses a record.
+
+    Raises:
+        Ended: the server or the load generator ended before the load was complete.
+    """
     target = Target(server.url, engine.model_name(checkpoint), checkpoint, dict(engine.body))
     for loads in range(1, MOST_LOADS + 1):
         raw = _run(spec, engine, target, server, folder, watch)
@@ -65,7 +69,11 @@ def send(spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, fold
 
 
 def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder: Path, watch: Watch) -> bytes:
-    """Run guidellm to its end and return what it wrote."""
+    """Run guidellm to its end and return its output.
+
+    Raises:
+        Ended: guidellm failed, or the server died.
+    """
     output, log = folder / "guidellm.json", folder / CLIENT_LOG
     for stale in (output, log, folder / PARTIAL):
         stale.unlink(missing_ok=True)
@@ -86,7 +94,11 @@ def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder
 
 
 def _watch(client: Kept, engine: Engine, server: Server, output: Path, watch: Watch) -> None:
-    """Until the load generator has ended; raises :class:`Ended` where the server dies before, its records kept."""
+    """Wait until the load generator has ended.
+
+    Raises:
+        Ended: the server died before; the records so far are kept.
+    """
     died_at: float | None = None
     while client.exit_code is None:
         watch.pause(server, client.pids(), Phase.SERVE)
@@ -104,7 +116,7 @@ def _keep_partial(output: Path) -> None:
     try:
         records = load.normalise(output.read_bytes()).records
     except (OSError, ValueError) as error:
-        _LOG.info("the load generator left no records of the load that broke off: %s", error)
+        _LOG.info("the load generator left no records of the interrupted load: %s", error)
         return
     write_atomically(output.with_name(PARTIAL), load.to_jsonl_gz(records))
     output.unlink()
@@ -113,7 +125,7 @@ def _keep_partial(output: Path) -> None:
 def conclude(
     spec: ServeSpec, engine: Engine, server: Server, sent: Sent, watch: Watch, ready_s: float
 ) -> dict[str, Any]:
-    """What the load amounts to: fields of a ``Measurement``; without numbers where the contract was broken."""
+    """Fields of a ``Measurement`` from the load; without numbers where the contract was broken."""
     records = sent.load.records
     files = {REQUESTS: load.to_jsonl_gz(records), RAW: gzip.compress(sent.raw, mtime=0)}
     hits = prefix_cache_hits(get(server.url, "/metrics") or "", engine)
@@ -169,7 +181,7 @@ def samples_of(spec: ServeSpec, records: Sequence[RequestRecord]) -> RequestSamp
 
 
 def _other_version(spec: ServeSpec, engine: Engine, version: str | None) -> str | None:
-    """How the running engine differs from what the site declares, where it can only be asked."""
+    """How the running engine's version differs from the declared one, where only the server can be asked, or None."""
     declared = next((spec.software.versions[n] for n in engine.distributions if n in spec.software.versions), None)
     if declared is None or version is None or version.removeprefix("v") == declared.removeprefix("v"):
         return None

@@ -1,4 +1,4 @@
-"""The second load generator, ``vllm bench serve``: the same prompts to the same server, to hold guidellm against it."""
+"""The second load generator, ``vllm bench serve``: the same prompts to the same server, as a check of guidellm."""
 
 import json
 import shlex
@@ -21,7 +21,11 @@ LOG = "vllm_bench.log"
 def calibrate(
     spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, server: Server, folder: Path, watch: Watch
 ) -> Calibration:
-    """Send the load again; raises :class:`Ended` where nothing comes of it."""
+    """Send the load again with ``vllm bench serve``.
+
+    Raises:
+        Ended: the server or the load generator failed.
+    """
     command = bench_command(spec, engine, site, checkpoint, server.url, folder.absolute())
     (folder / OUTPUT).unlink(missing_ok=True)
     (folder / LOG).unlink(missing_ok=True)
@@ -39,7 +43,7 @@ def calibrate(
 def bench_command(
     spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, url: str, folder: Path
 ) -> list[str]:
-    """Its command line, in the engine's own Python."""
+    """The command line of ``vllm bench serve``, in the engine's own Python."""
     load, model = spec.workload, engine.model_name(checkpoint)
     rate = "inf" if load.arrival.rate is None else str(load.arrival.rate)
     return [
@@ -54,11 +58,15 @@ def bench_command(
 
 
 def calibration_of(spec: ServeSpec, found: dict[str, Any]) -> Calibration:
-    """What it found; raises :class:`Ended` where it did other work than was asked for."""
+    """The calibration from the output of ``vllm bench serve``.
+
+    Raises:
+        Ended: it did other work than the spec asks for.
+    """
     asked = spec.workload.requests * spec.workload.output_tokens
     if found["completed"] != spec.workload.requests or found["total_output_tokens"] != asked:
         counts = f"{found['completed']} requests and {found['total_output_tokens']} tokens"
-        raise Ended(Status.INVALID, Phase.SERVE, f"vllm bench counted {counts}, {asked} tokens were asked for")
+        raise Ended(Status.INVALID, Phase.SERVE, f"vllm bench counted {counts}, {asked} tokens were requested")
     return Calibration(
         load_generator="vllm_bench",
         requests_per_s=found["request_throughput"],

@@ -1,4 +1,4 @@
-"""Whether a load was what the spec says; else why its numbers do not count."""
+"""Checks that a load was what the spec asks for; otherwise its numbers do not count."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from dissect.machine.out_of_memory import IN_A_LOG
 from dissect.stages.serving.load import RequestRecord
 
 MOST_CLIENT_CPU = 0.9
-"""Share of a core that a process of the load generator may be busy before it slows what it measures."""
+"""Share of a core that a process of the load generator may use before it slows what it measures."""
 SPECIAL_TOKENS = 1
-"""An engine may put one in front of each prompt."""
+"""Number of special tokens that an engine may put in front of each prompt."""
 
 
 def violation(
     spec: ServeSpec, records: Sequence[RequestRecord], client_cpu: float, prefix_hits: int | None
 ) -> str | None:
-    """The first clause that was broken, in one sentence, or None."""
+    """The first clause that the load broke, in one sentence, or None."""
     return (
         _failed(records)
         or _missing(spec.workload, records)
@@ -28,12 +28,12 @@ def violation(
 
 
 def ran_out_of_memory(records: Sequence[RequestRecord]) -> bool:
-    """Whether the server stayed, but said of a request that memory ran out."""
+    """Whether the server reported out of memory for a request and kept running."""
     return any(IN_A_LOG.search(record.error or "") for record in records)
 
 
 def lost_records(spec: ServeSpec, records: Sequence[RequestRecord]) -> int:
-    """How many requests the load generator does not account for at all."""
+    """Number of requests that the load generator has no record of."""
     return max(0, spec.workload.requests - len(records))
 
 

@@ -1,4 +1,4 @@
-"""What the measurement must know of a serving engine; ``dissect.stages.serving.engines`` has one module for each."""
+"""The interface of a serving engine; ``dissect.stages.serving.engines`` has one module for each."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ UNCAUGHT = re.compile(
     r"(?: .*\n)*(?P<error>\S.*)",
     re.MULTILINE,
 )
-"""What Python prints of an exception that ends a program started with ``-m``, though processes of it may stay."""
+"""What Python prints of an exception that ends a program started with ``-m``, though its processes may still run."""
 PORT_TAKEN = re.compile(r"[Aa]ddress already in use|EADDRINUSE|port \d+ is already (in use|allocated)")
 
 
@@ -32,46 +32,46 @@ class Place:
     checkpoint: Path
     port: int
     spare_port: int
-    """For an engine that needs a second one."""
+    """Port for an engine that needs a second one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Engine(EngineFacts):
-    """One serving engine: what it declares for planning, and how it is started, driven and read."""
+    """One serving engine: its declaration for planning, and how to start, drive and read it."""
 
     start: Sequence[str]
-    """What its own Python is given before the arguments: ``-m module``; empty where it is no Python program."""
+    """Arguments of its own Python in front of the others: ``-m module``; empty for no Python program."""
     program: str
-    """What starts it in a container."""
+    """Program that starts it in a container."""
     arguments: Callable[[ServeSpec, Place], list[str]]
-    """Of its command line: this is where prefix cache, admission limit and share of memory are set."""
+    """Makes its command-line arguments, which set prefix cache, admission limit and share of memory."""
     environment: Callable[[ServeSpec], dict[str, str]]
     body: Mapping[str, Any]
     """Fields of each request on top of prompt, model and length: greedy, and no end before the length."""
     progress: Sequence[tuple[re.Pattern[str], Phase]]
-    """Lines of its log after which it is in the next phase; it starts in ``load``."""
+    """Pattern of its log -> the phase that begins after it; the first phase is ``load``."""
     out_of_memory: Sequence[tuple[re.Pattern[str], Phase]] = ()
-    """Its own words for too little memory, each with the phase that they mean."""
+    """Pattern of its own messages about too little memory -> the phase that they mean."""
     files: Sequence[Path] = ()
     """Files of this project that its arguments name."""
     served_model: str | None = None
-    """Name that requests must use; None: the checkpoint's."""
+    """Name that requests must use; None for the checkpoint's."""
     kv_tokens: re.Pattern[str] | None = None
-    """Line of its log with the room of the key-value cache, in tokens over all requests."""
+    """Pattern of its log with the capacity of the key-value cache, in tokens over all requests."""
     prefix_hits: re.Pattern[str] | None = None
-    """Line of ``/metrics`` with the tokens found in a prefix cache."""
+    """Pattern of ``/metrics`` with the tokens found in a prefix cache."""
     version: tuple[str, str] | None = None
     """Path and key of its own report of its version."""
     distributions: Sequence[str] = field(default_factory=tuple)
     """Names under which a platform may declare that version."""
 
     def model_name(self, checkpoint: Path) -> str:
-        """What requests give as the model."""
+        """The model's name in requests."""
         return self.served_model or str(checkpoint)
 
 
 def load_engine(spec: ServeSpec) -> Engine:
-    """The engine of a spec."""
+    """The engine that a spec names."""
     return cast(Engine, import_module(ENGINES[spec.framework]).ENGINE)
 
 
@@ -82,7 +82,7 @@ def phase_of(log: str, engine: Engine) -> Phase:
 
 
 def memory_phase(log: str, engine: Engine) -> Phase | None:
-    """In which phase the server ran out of memory; None if it says nothing of the kind."""
+    """The phase in which the server ran out of memory; None if its log does not say so."""
     for words, phase in engine.out_of_memory:
         if words.search(log):
             return phase
@@ -91,13 +91,13 @@ def memory_phase(log: str, engine: Engine) -> Phase | None:
 
 
 def kv_cache_tokens(log: str, engine: Engine) -> int | None:
-    """Room of the key-value cache, as the log says it last."""
+    """Capacity of the key-value cache in tokens, as the log reports it last."""
     found = engine.kv_tokens.findall(log) if engine.kv_tokens else []
     return int(re.sub(r"\D", "", found[-1])) if found else None
 
 
 def kv_cache_bytes(spec: ServeSpec, tokens: int) -> int:
-    """Keys and values of so many tokens in all layers, over all GPUs; copied heads count as often as they are there."""
+    """Bytes of keys and values of ``tokens`` in all layers over all GPUs; replicated heads count once per replica."""
     model = spec.model
     heads = max(model.num_key_value_heads, spec.hardware.n_gpus)
     size = BYTES[spec.workload.dtype]

@@ -1,8 +1,8 @@
-"""Runs a server and outlives whoever started it just long enough to end it: keeper.py <options as JSON> <command>...
+"""Runs a server and outlives its owner just long enough to end it: keeper.py <options as JSON> <command>...
 
 Started with a pipe as its standard input. Once the other end closes, for a stop or because its owner was killed, the
 server's process group gets SIGTERM, and after a grace period every process that ever came from it gets SIGKILL. Orphans
-fall to this process, so none is out of reach, whatever session or group it made for itself.
+are adopted by this process, so none is out of reach, whatever session or group it made for itself.
 """
 
 import ctypes
@@ -26,12 +26,12 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _die_with_keeper() -> None:
-    """In the server, before it starts: should the keeper itself be killed, so is the server."""
+    """Make the kernel kill the server if the keeper is killed; runs in the server's process before it starts."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Keeper:
-    """One server and all that it starts."""
+    """One server and all processes that it starts."""
 
     def __init__(self, command: Sequence[str]) -> None:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -41,7 +41,7 @@ class Keeper:
         self.status: int | None = None
 
     def reap(self) -> None:
-        """Bury what has ended, adopted orphans included."""
+        """Reap ended processes, adopted orphans included."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -53,7 +53,7 @@ class Keeper:
                 self.status = os.waitstatus_to_exitcode(status)
 
     def watch(self) -> None:
-        """Until the server has ended or nobody wants it any more."""
+        """Wait until the server has ended or its owner closes the pipe."""
         while self.status is None:
             readable, _, _ = select.select([0], [], [], _LOOK_S)
             if readable and not os.read(0, 1024):
@@ -61,7 +61,7 @@ class Keeper:
             self.reap()
 
     def end(self, grace_s: float) -> None:
-        """Ask, wait, then end all that is left."""
+        """Send SIGTERM, wait, then kill all processes that are left."""
         deadline = time.monotonic() + grace_s
         self._signal_group(signal.SIGTERM)
         while self._left() and time.monotonic() < deadline:
@@ -87,7 +87,7 @@ class Keeper:
 
 
 def main() -> int:
-    """Keep the server; its exit code, or 128 and the signal that ended it."""
+    """Run the server; returns its exit code, or 128 plus the signal that ended it."""
     options = json.loads(sys.argv[1])
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""The load generator guidellm, and its records in our own form."""
+"""The load generator guidellm, and its records in this project's own form."""
 
 import gzip
 import json
@@ -14,7 +14,7 @@ from dissect.base.model import Model
 from dissect.cells.spec import ServeSpec
 
 CONNECT_S = 60.0
-"""A burst may have to wait for its connections."""
+"""Seconds that a request of a burst may wait for its connection."""
 CORES_PER_WORKER = 4
 MOST_WORKERS = 10
 
@@ -24,29 +24,29 @@ _LISTS: tuple[tuple[Ending, str], ...] = (("ok", "successful"), ("error", "error
 
 
 class RequestRecord(Model):
-    """One request: a line of ``requests.jsonl.gz``. Times count from the first send, on the client's clock."""
+    """One request, a line of ``requests.jsonl.gz``; times are seconds from the first send, on the client's clock."""
 
     request_id: str
     status: Ending
     t_send_s: NonNegativeFloat | None
     t_first_token_s: NonNegativeFloat | None = None
-    """Of the first piece of the answer that has text; None where it came whole."""
+    """Time of the first piece of the answer that has text; None for an answer that is not streamed."""
     t_last_token_s: NonNegativeFloat | None = None
     t_end_s: NonNegativeFloat | None = None
     pieces: NonNegativeInt = 0
-    """In which the answer came; they are not tokens."""
+    """Number of pieces in which the answer came; they are not tokens."""
     prompt_tokens: NonNegativeInt | None = None
-    """As the server counted them."""
+    """Tokens of the prompt, as the server counted them."""
     completion_tokens: NonNegativeInt | None = None
-    """As the server counted them."""
+    """Tokens of the answer, as the server counted them."""
     cached_tokens: NonNegativeInt | None = None
-    """Of the prompt, found in a prefix cache; None where the server does not say."""
+    """Tokens of the prompt found in a prefix cache; None where the server does not report them."""
     error: str | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """Whom to ask, and how."""
+    """The server and model that the requests go to."""
 
     url: str
     model: str
@@ -60,16 +60,16 @@ class Load:
 
     records: list[RequestRecord]
     started_at: float
-    """Of the first send, UNIX time."""
+    """UNIX time of the first send."""
 
     @property
     def end_s(self) -> float:
-        """When the last answer had ended."""
+        """Seconds from the first send to the end of the last answer."""
         return max((record.t_end_s for record in self.records if record.t_end_s is not None), default=0.0)
 
 
 def workers(cores: int) -> int:
-    """Processes of the load generator."""
+    """Number of processes of the load generator."""
     return max(1, min(MOST_WORKERS, cores // CORES_PER_WORKER))
 
 
@@ -99,7 +99,11 @@ def command(spec: ServeSpec, target: Target, prompts: Path, output: Path) -> lis
 
 
 def normalise(raw: bytes) -> Load:
-    """Records of a JSON file of guidellm; raises ``ValueError`` where it is no such file."""
+    """The records in a JSON file of guidellm.
+
+    Raises:
+        ValueError: the content is no such file.
+    """
     try:
         (benchmark,) = json.loads(raw)["benchmarks"]
         by_status = benchmark["requests"]
@@ -144,6 +148,6 @@ def _record(status: Ending, request: dict[str, Any], start: float) -> RequestRec
 
 
 def to_jsonl_gz(records: Iterable[RequestRecord]) -> bytes:
-    """The file's bytes; the same records make the same bytes."""
+    """Bytes of the file; equal records give equal bytes."""
     lines = "".join(record.model_dump_json() + "\n" for record in records)
     return gzip.compress(lines.encode(), mtime=0)

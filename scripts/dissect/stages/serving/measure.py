@@ -1,4 +1,4 @@
-"""A serving cell: prepare checkpoint and prompts, start the engine, send the load, stop, and say what came of it."""
+"""Measurement of a serving cell: prepare checkpoint and prompts, start the engine, send the load, stop, report."""
 
 import logging
 import time
@@ -31,20 +31,25 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass
 class ServingCell:
-    """One cell: everything that its steps share."""
+    """One serving cell, with what its steps share."""
 
     spec: ServeSpec
     engine: Engine
     site: ServingSite
     node: Node
     folder: Path
-    """Of the cell in the store."""
+    """Folder of the cell in the store."""
     watch: Watch
     durations: Durations = field(default_factory=Durations)
     notes: dict[str, object] = field(default_factory=dict)
 
     def measure(self) -> Measurement:
-        """All of it; how it ended if it did not get to the end."""
+        """Measure the cell.
+
+        Raises:
+            Ended: the cell ended before it had its numbers.
+            NoSpace: the checkpoint does not fit its folder.
+        """
         start = time.monotonic()
         root = Path(self.site.checkpoints).absolute()
         load = self.spec.workload
@@ -64,17 +69,17 @@ class ServingCell:
         return replace(self._seen(sent.window), **measured)
 
     def _calibrate(self, folder: Path, server: Server, measured: dict[str, Any]) -> None:
-        """Add what the second load generator finds."""
+        """Add the numbers of the second load generator."""
         found = calibrate(self.spec, self.engine, self.site, folder, server, self.folder, self.watch)
         measured["metrics"] = measured["metrics"].model_copy(update={"calibration": found})
 
     def ended(self, how: Ended) -> Measurement:
-        """Without numbers: what was seen of the machine, and why."""
+        """A measurement without numbers: why it ended, and what was seen of the machine."""
         seen = self._seen((self.watch.start, time.monotonic()))
         return replace(seen, status=how.status, phase=how.phase, reason=how.reason, flags=())
 
     def _prompts(self, folder: Path) -> list[str]:
-        """Those of the load, which go to a file, and behind them those of the warm-up."""
+        """The prompts of the load, which are also written to a file, followed by those of the warm-up."""
         load = self.spec.workload
         count = load.requests + load.warmup_requests
         prompts = make_prompts(count, load.input_tokens, self.spec.model.vocab_size, load.seed)
@@ -84,7 +89,7 @@ class ServingCell:
 
     @contextmanager
     def _server(self, folder: Path) -> Iterator[tuple[Server, float]]:
-        """The engine, ready; afterwards gone, and the GPUs' memory back."""
+        """Context with the engine ready; afterwards it is gone and the GPUs' memory is free."""
         with startup.started(self.spec, self.engine, self.site, folder, self.folder / SERVER_LOG, self.watch) as (
             server,
             ready_s,
@@ -117,7 +122,7 @@ class ServingCell:
 
 
 def measure_server(spec: ServeSpec, node: Node, folder: Path, deadline: float) -> Measurement:
-    """Measure a serving cell; ``folder`` is the cell's in the store."""
+    """Measure a serving cell; ``folder`` is the cell's folder in the store."""
     if sentence := unfit(spec, node):
         return Measurement(Status.FAILED, reason=sentence)
     if sentence := cannot_fit(spec):
@@ -141,7 +146,7 @@ def measure_server(spec: ServeSpec, node: Node, folder: Path, deadline: float) -
 
 
 def unfit(spec: ServeSpec, node: Node) -> str | None:
-    """Why the cell cannot run here, before anything is made."""
+    """Why the cell cannot run on this node, or None; checked before anything is made."""
     if spec.hardware.n_nodes > 1:
         return f"a server runs on one node here, the spec asks for {spec.hardware.n_nodes}"
     if spec.hardware.device != "cpu" and isinstance(node.gpus, str):
@@ -155,4 +160,4 @@ def cannot_fit(spec: ServeSpec) -> str | None:
     there = spec.hardware.device_memory_bytes
     if needed <= there:
         return None
-    return f"the weights alone take {needed / GIB:.2f} GiB per GPU, {there / GIB:.2f} GiB are there"
+    return f"the weights alone take {needed / GIB:.2f} GiB per GPU, {there / GIB:.2f} GiB are available"

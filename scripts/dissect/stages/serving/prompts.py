@@ -1,4 +1,4 @@
-"""The prompts: text of exactly so many tokens each, no two with the same beginning, warm-up apart from measured."""
+"""Prompts: text of an exact number of tokens, no two with the same beginning, warm-up apart from measured."""
 
 import json
 import random
@@ -9,13 +9,14 @@ from dissect.results.store import write_atomically
 from dissect.stages.serving.checkpoint import word
 
 PREFIX_TOKENS = 1
-"""All prompts differ within so many tokens, so that no cache of any block size can share anything."""
+"""Number of tokens within which all prompts differ, so that no cache of any block size can share anything."""
 
 
 def make_prompts(count: int, tokens: int, vocab_size: int, seed: int) -> list[str]:
-    """So many texts of ``tokens`` words; the first word of each is its alone, so that no cache can share a block.
+    """``count`` texts of ``tokens`` words; their first words all differ, so that no cache can share a block.
 
-    Raises ``ValueError`` where the vocabulary has too few words for that.
+    Raises:
+        ValueError: the vocabulary has too few words for that.
     """
     if count >= vocab_size:
         raise ValueError(f"{count} prompts with different beginnings need a larger vocabulary than {vocab_size}")
@@ -28,19 +29,23 @@ def make_prompts(count: int, tokens: int, vocab_size: int, seed: int) -> list[st
 
 
 def write_prompts(path: Path, prompts: Sequence[str]) -> None:
-    """One JSON object per line, the form that every load generator reads."""
+    """Write one JSON object per line, the form that every load generator reads."""
     write_atomically(path, "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts).encode())
 
 
 def check_prompts(prompts: Sequence[str], tokens: int, tokenizer_file: Path) -> None:
-    """Count with the checkpoint's own tokenizer; raises ``ValueError`` for the first prompt that is not as declared."""
+    """Count the tokens of each prompt with the checkpoint's own tokenizer.
+
+    Raises:
+        ValueError: a prompt has another length, or begins like another one.
+    """
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     beginnings = set()
     for number, encoded in enumerate(tokenizer.encode_batch(list(prompts))):
         if len(encoded.ids) != tokens:
-            raise ValueError(f"prompt {number} has {len(encoded.ids)} tokens, {tokens} are asked for")
+            raise ValueError(f"prompt {number} has {len(encoded.ids)} tokens, expected {tokens}")
         beginnings.add(tuple(encoded.ids[:PREFIX_TOKENS]))
     if len(beginnings) != len(prompts):
         raise ValueError(f"{len(prompts) - len(beginnings)} prompts begin like another one")

@@ -1,4 +1,4 @@
-"""A running server: how it is started, watched, asked and stopped."""
+"""A running server: start, supervise, query and stop it."""
 
 import json
 import os
@@ -23,14 +23,14 @@ from dissect.stages.serving import keeper
 from dissect.stages.serving.engine import HOST, Engine, Place
 
 GRACE_S = 15.0
-"""What a server gets to end by itself."""
+"""Seconds that a server gets to end by itself."""
 _KEEPER_S = 60.0
-"""What its keeper gets beyond that: the kernel frees much memory."""
+"""Further seconds for its keeper, since the kernel has much memory to free."""
 _TAIL_LINES = 15
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of this machine that nobody listens on now; somebody else may be faster."""
+    """Different ports of this machine that are free now; another process may still take one first."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
@@ -44,7 +44,8 @@ def free_ports(count: int) -> list[int]:
 def command_of(spec: ServeSpec, engine: Engine, site: ServingSite, place: Place, name: str) -> list[str]:
     """The command line of the server; ``name`` is for its container.
 
-    Raises ``ValueError`` where the site offers nothing that starts this engine.
+    Raises:
+        ValueError: the site offers nothing that starts this engine.
     """
     arguments = engine.arguments(spec, place)
     if site.python is not None:
@@ -70,7 +71,7 @@ def command_of(spec: ServeSpec, engine: Engine, site: ServingSite, place: Place,
 
 
 def own_environment(spec: ServeSpec, engine: Engine) -> dict[str, str]:
-    """Variables of every server: what the spec says, what the engine needs, and no look at the outside."""
+    """Environment of every server: what the spec sets, what the engine needs, and no access to the Hugging Face Hub."""
     return {**spec.hardware.environment, **engine.environment(spec), "HF_HUB_OFFLINE": "1"}
 
 
@@ -87,9 +88,9 @@ class Kept:
     environment: Mapping[str, str]
     log: Path
     farewell: Sequence[str] = ()
-    """What is run once it has ended, such as the removal of a container."""
+    """Command to run once it has ended, such as the removal of a container."""
     folder: Path | None = None
-    """That it works in."""
+    """Folder in which it runs; None for this process's own."""
     _keeper: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
 
     def __enter__(self) -> Self:
@@ -108,7 +109,7 @@ class Kept:
         self.stop()
 
     def stop(self) -> None:
-        """End it and wait until every process of it is gone."""
+        """Stop it and wait until all its processes are gone."""
         if self._keeper is None:
             return
         if self._keeper.stdin and not self._keeper.stdin.closed:
@@ -121,22 +122,22 @@ class Kept:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; above 128 for a signal."""
+        """Exit code, above 128 for a signal; None while it runs."""
         return self._keeper.poll() if self._keeper else None
 
     def pids(self) -> list[int]:
-        """All processes of it, its keeper included."""
+        """Ids of all its processes, its keeper's included."""
         return tree(self._keeper.pid) if self._keeper and self._keeper.poll() is None else []
 
     def roots(self) -> list[int]:
-        """Its own first process, and those that lost their parent: its keeper's children."""
+        """Ids of its first process and of orphans: the children of its keeper."""
         try:
             return [child.pid for child in psutil.Process(self._keeper.pid).children()] if self._keeper else []
         except psutil.NoSuchProcess:
             return []
 
     def said(self) -> str:
-        """Its whole log."""
+        """The content of its log."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
@@ -149,14 +150,14 @@ class Server(Kept):
 
 @dataclass
 class RunningServer(Server):
-    """A server of somebody else, behind a URL: never started and never stopped."""
+    """A server behind a URL that this project neither starts nor stops."""
 
     def __enter__(self) -> Self:
         return self
 
 
 def tree(pid: int) -> list[int]:
-    """A process and all below it that live."""
+    """Ids of a process and of all its descendants that run."""
     try:
         process = psutil.Process(pid)
         return [pid, *(child.pid for child in process.children(recursive=True))]
@@ -165,9 +166,13 @@ def tree(pid: int) -> list[int]:
 
 
 def complete(url: str, body: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
-    """One whole answer of ``/v1/completions``; raises ``OSError`` or ``ValueError`` for anything else.
+    """One complete answer of ``/v1/completions``, not streamed.
 
     For readiness and warm-up; what is measured goes through the load generator.
+
+    Raises:
+        OSError: the server does not answer.
+        ValueError: it answers anything else.
     """
     request = urllib.request.Request(
         f"{url}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
@@ -180,7 +185,7 @@ def complete(url: str, body: Mapping[str, Any], timeout_s: float) -> dict[str, A
 
 
 def get(url: str, path: str, timeout_s: float = 10.0) -> str | None:
-    """What the server says at a path; None where it has no such path."""
+    """The server's answer at a path; None if it has none."""
     try:
         with urllib.request.urlopen(f"{url}{path}", timeout=timeout_s) as answer:
             return str(answer.read().decode(errors="replace"))

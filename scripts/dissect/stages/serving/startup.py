@@ -1,4 +1,4 @@
-"""From a command line to a server that answers: start, readiness by a real completion, warm-up."""
+"""Starting a server: from its command line to readiness by a real completion, and warm-up."""
 
 import json
 import logging
@@ -23,11 +23,11 @@ from dissect.stages.serving.server import RunningServer, Server, command_of, com
 from dissect.stages.serving.watch import Ended, Watch, death
 
 TRIES = 3
-"""Ports that are tried: between choosing one and listening on it, somebody else may take it."""
+"""Number of ports to try: between choosing one and listening on it, another process may take it."""
 _ANSWER_S = 300.0
 _FIRST_TOKENS = 4
 _LINGERS_S = 60.0
-"""How long a server may linger that has said that it is out of memory, or that its main program failed."""
+"""Seconds that a server may keep running after it logged out of memory or a failure of its main program."""
 _SCRIPTS = "import sysconfig; print(sysconfig.get_path('scripts'))"
 _LOG = logging.getLogger(__name__)
 
@@ -46,7 +46,11 @@ def engine_mismatch(spec: ServeSpec, site: ServingSite) -> str | None:
 def started(
     spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, log: Path, watch: Watch
 ) -> Iterator[tuple[Server, float]]:
-    """A server that answers, and the seconds that it took; ended afterwards. Raises :class:`Ended` instead."""
+    """Context with a server that answers, and the seconds that it took to; afterwards it is stopped.
+
+    Raises:
+        Ended: the server died, or was not ready in time.
+    """
     for attempt in range(1, TRIES + 1):
         log.unlink(missing_ok=True)
         begin = time.monotonic()
@@ -75,7 +79,7 @@ def _server(spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path
 
 
 def _path(site: ServingSite) -> dict[str, str]:
-    """PATH with the programs of the engine's own Python in front: LightLLM starts hypercorn by its name."""
+    """PATH with the programs of the engine's own Python in front, since LightLLM starts hypercorn by its name."""
     if site.python is None:
         return {}
     asked = [*shlex.split(site.python), "-c", _SCRIPTS]
@@ -84,12 +88,16 @@ def _path(site: ServingSite) -> dict[str, str]:
 
 
 def request_body(engine: Engine, checkpoint: Path, prompt: str, tokens: int) -> dict[str, Any]:
-    """A whole answer of so many tokens, otherwise as in the measured load."""
+    """Request for a complete answer of ``tokens`` tokens, otherwise as in the measured load."""
     return {"model": engine.model_name(checkpoint), "prompt": prompt, "max_tokens": tokens, **engine.body}
 
 
 def _wait_until_ready(spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, watch: Watch) -> bool:
-    """True once a completion came back, False once the server is gone; raises :class:`Ended` at the limits."""
+    """True once a completion came back, False once the server has ended.
+
+    Raises:
+        Ended: a limit of time or memory is passed, or the server failed and some of its processes still run.
+    """
     limit = time.monotonic() + spec.sampling.ready_s
     body = request_body(engine, checkpoint, "w1 w2 w3", min(_FIRST_TOKENS, spec.workload.output_tokens))
     hopeless_since: float | None = None
@@ -119,7 +127,7 @@ def _wait_until_ready(spec: ServeSpec, engine: Engine, checkpoint: Path, server:
 
 @contextmanager
 def _asking(threads: int, server: Server) -> Iterator[ThreadPoolExecutor]:
-    """Threads for whole answers; whatever goes wrong ends the server, or they would wait for it."""
+    """Context with threads that wait for complete answers; any error stops the server, since they would wait for it."""
     with ThreadPoolExecutor(threads) as pool:
         try:
             yield pool
@@ -131,7 +139,11 @@ def _asking(threads: int, server: Server) -> Iterator[ThreadPoolExecutor]:
 def warm_up(
     spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, prompts: Sequence[str], watch: Watch
 ) -> None:
-    """Full answers to prompts that the load does not have, all at once; what is wrong with them the load will show."""
+    """Request complete answers to prompts that the load does not have, all at once; failed requests are only logged.
+
+    Raises:
+        Ended: the server died, or a limit was passed.
+    """
     bodies = [request_body(engine, checkpoint, prompt, spec.workload.output_tokens) for prompt in prompts]
     with _asking(len(bodies), server) as pool:
         asked = [pool.submit(complete, server.url, body, spec.sampling.budget_s) for body in bodies]
@@ -145,7 +157,7 @@ def warm_up(
 
 
 def version_of(engine: Engine, server: Server) -> str | None:
-    """What the engine says of its version."""
+    """The engine's own report of its version; None where there is none."""
     if engine.version is None:
         return None
     path, key = engine.version

@@ -1,4 +1,4 @@
-"""Watches server, load generator and machine from the measuring process, twice a second, and ends what must end."""
+"""Watches server, load generator and machine from the measuring process, twice a second, and enforces limits."""
 
 import logging
 import time
@@ -32,12 +32,12 @@ class Ended(Exception):
 
 @dataclass
 class Watch:
-    """What is seen while a server runs, and the limits that the spec sets."""
+    """Watchers of a running server and the limits that the spec sets."""
 
     spec: ServeSpec
     node: Node
     deadline: float
-    """CLOCK_MONOTONIC."""
+    """Time at which the budget is spent, CLOCK_MONOTONIC."""
     start: float = field(default_factory=time.monotonic)
     client: ClientLoad = field(default_factory=ClientLoad)
     peak_rss_bytes: int = 0
@@ -49,7 +49,11 @@ class Watch:
         self.gpu, self.host = watch.gpu, watch.host
 
     def pause(self, server: Server, client_pids: list[int], phase: Phase) -> None:
-        """Sleep until the next look, look, and raise :class:`Ended` where a limit is passed."""
+        """Sleep until the next look, then look.
+
+        Raises:
+            Ended: a limit is passed.
+        """
         time.sleep(INTERVAL_S)
         self.look(server, client_pids)
         limit = self.spec.hardware.host_memory_bytes
@@ -62,7 +66,7 @@ class Watch:
             raise Ended(Status.TIMEOUT, phase, f"the budget was spent in phase {phase}")
 
     def look(self, server: Server, client_pids: list[int]) -> None:
-        """Note what everybody does now."""
+        """Take a reading of every watcher."""
         pids = [*server.pids(), *client_pids]
         self.client.look(client_pids)
         for watcher in (self.gpu, self.host):
@@ -70,12 +74,12 @@ class Watch:
                 watcher.look(pids)
 
     def close(self) -> None:
-        """Let go of the driver; what was read stays."""
+        """Close the driver; the readings stay."""
         if self.gpu is not None:
             self.gpu.close()
 
     def machine(self, window: tuple[float, float]) -> tuple[str, bool, list[Gpu] | str, bool]:
-        """Others on the device in the window in words, whether there were any, the GPUs, whether one was throttled."""
+        """(Load by others in the window, whether there was any, the GPUs, whether one was throttled)."""
         load = self.gpu if self.gpu and self.gpu.readings else self.host
         others, disturbed = load.others(*window) if load else (f"not seen: {self.node.gpus}", False)
         if self.gpu is None or not self.gpu.readings:
@@ -84,25 +88,23 @@ class Watch:
         return others, disturbed, gpus, throttled(gpus)
 
     def peak_bytes(self) -> tuple[int, str]:
-        """Most that the server held, and by which source."""
+        """(Most bytes that the server held, source of that number)."""
         peak = self.gpu.peak_bytes() if self.gpu else None
         return (peak, vendor_of(self.spec.hardware).driver.lower()) if peak else (self.peak_rss_bytes, "rss")
 
 
 def death(engine: Engine, server: Server) -> Ended:
-    """Why a server is gone: out of memory in some phase by its own words, else a failure with the end of its log."""
+    """Why a server ended: out of memory in some phase according to its log, else a failure with its last line."""
     log = server.said()
     phase = memory_phase(log, engine)
     if phase is not None:
-        found = next((line for line in log.splitlines() if IN_A_LOG.search(line)), "by its own words")
+        found = next((line for line in log.splitlines() if IN_A_LOG.search(line)), "according to its log")
         return Ended(Status.OOM, phase, f"the server ran out of memory: {' '.join(found.split())[:300]}")
     phase = phase_of(log, engine)
     _LOG.info("the end of %s:\n%s", server.log, tail(server.log))
-    last = next((line for line in reversed(log.splitlines()) if line.strip()), "nothing")
+    last = next((line for line in reversed(log.splitlines()) if line.strip()), "(empty)")
     if server.exit_code is None and (uncaught := UNCAUGHT.search(log)):
-        how, last = f"failed in phase {phase}, though processes of it stay", uncaught["error"]
+        how, last = f"failed in phase {phase}, but some of its processes still run", uncaught["error"]
     else:
         how = f"ended in phase {phase} with exit code {server.exit_code}"
-    return Ended(
-        Status.FAILED, phase, f"the server {how}; the last it said in {server.log}: {' '.join(last.split())[:300]}"
-    )
+    return Ended(Status.FAILED, phase, f"the server {how}; last line of {server.log}: {' '.join(last.split())[:300]}")

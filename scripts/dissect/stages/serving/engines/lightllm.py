@@ -12,7 +12,7 @@ _WEB_SERVER = Path(__file__).with_name("lightllm_hypercorn.toml")
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
-    """Admission: ``--running_max_req_size``; memory: ``--mem_fraction``; prefix cache: off."""
+    """Arguments: ``--running_max_req_size`` limits admission, ``--mem_fraction`` memory; the prefix cache is off."""
     whole_prompts = ["--disable_chunked_prefill"] if spec.settings.chunked_prefill is False else []
     return [
         "--model_dir", str(place.checkpoint), "--host", HOST, "--port", str(place.port),

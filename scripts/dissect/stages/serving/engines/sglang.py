@@ -9,7 +9,7 @@ from dissect.workloads.dtypes import TORCH_NAMES
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
-    """Admission: ``--max-running-requests``; memory: ``--mem-fraction-static``; prefix cache: off."""
+    """Arguments: ``--max-running-requests`` limits admission, ``--mem-fraction-static`` memory; no prefix cache."""
     whole_prompts = ["--chunked-prefill-size", "-1"] if spec.settings.chunked_prefill is False else []
     return [
         "--model-path", str(place.checkpoint), "--host", HOST, "--port", str(place.port),

@@ -8,13 +8,14 @@ from dissect.stages.serving.engine import HOST, Engine, Place, option
 from dissect.workloads.dtypes import TORCH_NAMES
 
 SPECIAL_TOKENS = 1
-"""Room for one that it may put in front."""
+"""Number of special tokens that it may put in front."""
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
-    """Admission: ``--max-batch-size``; memory: ``--cuda-memory-fraction``; the prefix cache is in the environment.
+    """Arguments: ``--max-batch-size`` limits admission, ``--cuda-memory-fraction`` memory.
 
-    ``--max-concurrent-requests`` is no admission but a refusal: beyond it requests get status 429.
+    ``--max-concurrent-requests`` does not queue but refuses: beyond it requests get status 429. The environment
+    turns the prefix cache off.
     """
     load = spec.workload
     prompt = load.input_tokens + SPECIAL_TOKENS
@@ -31,7 +32,7 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
 
 
 def environment(spec: ServeSpec) -> dict[str, str]:
-    """Prefix cache: off."""
+    """Environment that turns the prefix cache off."""
     chunked = spec.settings.chunked_prefill
     return {"PREFIX_CACHING": "0"} | ({} if chunked is None else {"PREFILL_CHUNKING": str(int(chunked))})
 

@@ -10,7 +10,7 @@ from dissect.workloads.dtypes import TORCH_NAMES
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
-    """Memory: ``--cb-max-memory-percent``; it has no admission limit to set, and shares no prefix of random prompts."""
+    """Arguments: ``--cb-max-memory-percent`` limits memory; admission has no limit, random prompts share no prefix."""
     return [
         "serve", str(place.checkpoint), "--host", HOST, "--port", str(place.port),
         "--device", vendor_of(spec.hardware).torch_type,

@@ -9,7 +9,7 @@ from dissect.workloads.dtypes import TORCH_NAMES
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
-    """Admission: ``--max-num-seqs``; memory: ``--gpu-memory-utilization``; prefix cache: off."""
+    """Arguments: ``--max-num-seqs`` limits admission, ``--gpu-memory-utilization`` memory; the prefix cache is off."""
     return [
         "--model", str(place.checkpoint), "--host", HOST, "--port", str(place.port),
         "--dtype", TORCH_NAMES[spec.workload.dtype], "--tensor-parallel-size", str(spec.hardware.n_gpus),
@@ -22,7 +22,7 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
 
 
 def environment(_: ServeSpec) -> dict[str, str]:
-    """It reports to nobody."""
+    """Environment that turns its usage reports off."""
     return {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
 
