@@ -138,11 +138,11 @@ def test_noise_goes_on_until_the_most_samples() -> None:
 
 def test_what_cannot_be_sampled_in_time_says_so_first() -> None:
     clock = Scripted(lambda _, n: n * 5.0)
-    with pytest.raises(OverBudgetError, match="a call takes 5 s, too long for 9 in the 38 s left"):
+    with pytest.raises(OverBudgetError, match="a call takes 5 s, too long for 9 calls in the 38 s left"):
         measured(clock, [lambda: None], budget_s=50.0)
     assert clock.batches == [1, 1]
     clock = Scripted(lambda _, n: n * 30.0)
-    with pytest.raises(OverBudgetError, match="a call takes 30 s, too long for 9 in the 18 s left"):
+    with pytest.raises(OverBudgetError, match="a call takes 30 s, too long for 9 calls in the 18 s left"):
         measured(clock, [lambda: None], budget_s=50.0)
     assert clock.batches == [1]
 

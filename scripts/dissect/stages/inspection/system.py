@@ -26,6 +26,6 @@ def inspect(node: Node) -> Measurement:
         metrics=metrics,
         flags=[Flag.HARDWARE_MISMATCH] if node.mismatch else [],
         gpus=[gpu.record() for gpu in found] if found else str(node.gpus),
-        other_processes="not looked at: nothing is timed",
+        other_processes="not checked: nothing is timed",
         notes=node.notes,
     )

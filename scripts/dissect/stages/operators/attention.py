@@ -1,4 +1,4 @@
-"""Attention kernels on the heads of a model, causal, as in training: the forward pass saves what the backward needs."""
+"""Attention kernels on the heads of a model: causal, as in training, so that forward saves what backward needs."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def import_libraries(spec: OperatorSpec) -> None:
-    """Torch, and transformers for what is its own; flash-attn is left to the rank that uses it."""
+    """Import torch, and transformers for its own kernels; the rank that uses flash-attn imports that."""
     import torch.nn.attention  # noqa: F401
 
     if spec.operator in ("eager", "sdpa_efficient"):
@@ -34,13 +34,13 @@ def import_libraries(spec: OperatorSpec) -> None:
 
 
 def run_rank(spec: OperatorSpec, context: RankContext) -> RankReport:
-    """One rank of the cell; PyTorch may use no other kernel than the spec's."""
+    """Run one rank of the cell; PyTorch may use no other kernel than the spec's."""
     with only_kernel(spec.operator):
         return run_operator_rank(spec, context, _cases)
 
 
 def summarise(_: OperatorSpec, reports: list[RankReport]) -> AttentionMetrics:
-    """The metrics of the cell."""
+    """The metrics of the cell from the reports of its ranks."""
     return AttentionMetrics(points=points_of(AttentionPoint, reports))
 
 
@@ -75,7 +75,12 @@ def _backward_work(spec: OperatorSpec, device: Device, sequence: int) -> Work:
 def _observed(
     spec: OperatorSpec, device: Device, sequence: int, copies_save: bool
 ) -> "tuple[Kernel, list[tuple[torch.Tensor, ...]]]":
-    """The kernel and its operands, once it was seen to run on them: PyTorch chooses by size as well."""
+    """The kernel and its operands, after a check that it runs on them; PyTorch chooses by size as well.
+
+    Raises:
+        ValueError: the spec has no model.
+        WrongKernelError: another attention kernel runs.
+    """
     arch = spec.model
     if arch is None:
         raise ValueError("attention needs the heads of a model")
@@ -87,7 +92,7 @@ def _observed(
 
 
 def _operands(spec: OperatorSpec, arch: ModelArchitecture, device: Device, sequence: int) -> "tuple[torch.Tensor, ...]":
-    """Random queries, keys and values in the layout that a projection leaves: heads next to one another."""
+    """Random queries, keys and values, each [batch, heads, sequence, head size], in a projection's memory layout."""
     import torch
 
     generator = torch.Generator(device.torch_device).manual_seed(spec.workload.seed)
@@ -105,7 +110,7 @@ def _operands(spec: OperatorSpec, arch: ModelArchitecture, device: Device, seque
 
 
 def _saved_bytes(spec: OperatorSpec, arch: ModelArchitecture, sequence: int) -> int:
-    """Of a forward pass: its output, and where scores are written out those in both precisions."""
+    """Bytes that a forward pass saves: its output, and scores in both precisions where the kernel writes them out."""
     rows = spec.workload.batch * arch.num_attention_heads * sequence
     width = BYTES[spec.workload.dtype]
     scores = rows * sequence * (2 * width + BYTES["fp32"]) if spec.operator in ("eager", "sdpa_math") else 0

@@ -1,4 +1,4 @@
-"""Operands on the device, in as many copies as it takes to leave no call its own in the cache."""
+"""Operands on the device, in so many copies that no call finds its own in the cache."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def operand_sets(
     spec: OperatorSpec, device: Device, make: "Callable[[], tuple[torch.Tensor, ...]]", more_bytes: int = 0
 ) -> "list[tuple[torch.Tensor, ...]]":
-    """One set of operands and its copies; ``more_bytes`` is what a call with one set holds beside it."""
+    """One set of operands and its copies; ``more_bytes`` is the further memory of a call with one set."""
     first = make()
     size = sum(tensor.nbytes for tensor in first) + more_bytes
     n_sets = buffer_sets(size, device.cache_bytes(), spec.hardware.device_memory_bytes)

@@ -26,10 +26,10 @@ T = TypeVar("T")
 
 
 class GroupRanks(Ranks):
-    """Ranks that take rank 0's word, by a broadcast."""
+    """Ranks that agree on rank 0's number by a broadcast."""
 
     def agree(self, number: int) -> int:
-        """Rank 0's number, on all ranks."""
+        """Rank 0's number on all ranks."""
         from torch import distributed
 
         message = _message(number)
@@ -38,17 +38,17 @@ class GroupRanks(Ranks):
 
 
 def import_libraries(_: OperatorSpec) -> None:
-    """Torch alone."""
+    """Import torch in the parent, before it forks the ranks."""
     import torch.distributed  # noqa: F401
 
 
 def run_rank(spec: OperatorSpec, context: RankContext) -> RankReport:
-    """One rank of the cell."""
+    """Run one rank of the cell."""
     return run_operator_rank(spec, context, _cases, GroupRanks())
 
 
 def summarise(_: OperatorSpec, reports: list[RankReport]) -> CollectiveMetrics:
-    """The metrics of the cell."""
+    """The metrics of the cell from the reports of its ranks."""
     return CollectiveMetrics(points=points_of(CollectivePoint, reports))
 
 
@@ -62,7 +62,11 @@ def _cases(spec: OperatorSpec, device: Device) -> Sequence[Case]:
 
 
 def _work(spec: OperatorSpec, device: Device, share: int) -> Work:
-    """The collective on buffers of its own, once it is known to return the right numbers."""
+    """The collective on its own buffers, after a check that it returns the right numbers.
+
+    Raises:
+        WrongResultError: it returns wrong numbers.
+    """
     import torch
     from torch import distributed
 
@@ -94,7 +98,7 @@ def _call(operator: str, source: "torch.Tensor", target: "torch.Tensor") -> Call
 
 
 def _expected(spec: OperatorSpec, share: int, result: "torch.Tensor") -> "torch.Tensor":
-    """What comes of every rank r giving r + 1, exact in bf16 for up to 22 ranks."""
+    """The right result where every rank r gives r + 1; it is exact in bf16 for up to 22 ranks."""
     import torch
 
     ranks = torch.arange(1, spec.hardware.n_gpus + 1, device=result.device, dtype=result.dtype)
@@ -104,7 +108,11 @@ def _expected(spec: OperatorSpec, share: int, result: "torch.Tensor") -> "torch.
 
 
 def _on_all_ranks(allocate: Callable[[], T]) -> T:
-    """What ``allocate`` returns, or out of memory on every rank if one of them is: the others would wait for it."""
+    """The result of ``allocate``, on every rank or on none: a rank without memory would block the others.
+
+    Raises:
+        torch.OutOfMemoryError: a rank ran out of memory.
+    """
     import torch
 
     error: Exception | None = None
@@ -126,7 +134,7 @@ def _on_any_rank(here: bool) -> bool:
 
 
 def _message(number: int) -> "torch.Tensor":
-    """A number where the group's backend can send it from."""
+    """The number as a tensor on the device from which the group's backend sends."""
     import torch
     from torch import distributed
 

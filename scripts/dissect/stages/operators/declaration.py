@@ -1,4 +1,4 @@
-"""What the families of operators declare: labels, runners, and where an operator cannot be measured."""
+"""Declarations of the families of operators: labels, runners, and where an operator is unsupported."""
 
 from dissect.cells.operator_families import OperatorFamily
 from dissect.config.kinds import DType
@@ -8,24 +8,24 @@ _GPU_KERNELS = {"sdpa_efficient", "flash_attention_2"}
 
 
 def _collective_constraint(_operator: str, n_gpus: int, _device: Device, _dtype: DType) -> str | None:
-    """A collective needs several ranks."""
+    """Why a collective is unsupported: it needs several ranks."""
     return "a collective needs at least two GPUs" if n_gpus == 1 else None
 
 
 def _one_gpu_constraint(operator: str, n_gpus: int, _device: Device, _dtype: DType) -> str | None:
-    """Everything else runs on one GPU."""
+    """Why any other operator is unsupported: it runs on one GPU."""
     return f"{operator} is measured on one GPU" if n_gpus > 1 else None
 
 
 def _copy_constraint(operator: str, n_gpus: int, device: Device, dtype: DType) -> str | None:
-    """Copies to a device need one with memory of its own."""
+    """Why a copy is unsupported: copies to a device need one with its own memory."""
     if device == "cpu" and n_gpus == 1 and "device" in operator:
         return f"{operator} needs a device with its own memory"
     return _one_gpu_constraint(operator, n_gpus, device, dtype)
 
 
 def _kernel_constraint(operator: str, n_gpus: int, device: Device, dtype: DType) -> str | None:
-    """An attention kernel needs the device and the dtype that it was written for."""
+    """Why an attention kernel is unsupported: it needs its own kinds of device and dtype."""
     if n_gpus == 1 and device == "cpu" and operator in _GPU_KERNELS:
         return f"{operator} runs on GPUs only"
     if n_gpus == 1 and operator == "flash_attention_2" and dtype == "fp32":

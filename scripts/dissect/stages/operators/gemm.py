@@ -16,17 +16,17 @@ from dissect.workloads.operator_arithmetic import Gemm, layer_gemms, square_gemm
 
 
 def import_libraries(_: OperatorSpec) -> None:
-    """Torch alone."""
+    """Import torch in the parent, before it forks the ranks."""
     import torch  # noqa: F401
 
 
 def run_rank(spec: OperatorSpec, context: RankContext) -> RankReport:
-    """One rank of the cell."""
+    """Run one rank of the cell."""
     return run_operator_rank(spec, context, _cases)
 
 
 def summarise(_: OperatorSpec, reports: list[RankReport]) -> GemmMetrics:
-    """The metrics of the cell."""
+    """The metrics of the cell from the reports of its ranks."""
     return GemmMetrics(points=points_of(GemmPoint, reports))
 
 
@@ -39,7 +39,7 @@ def _cases(spec: OperatorSpec, device: Device) -> Sequence[Case]:
 
 
 def _work(spec: OperatorSpec, device: Device, gemm: Gemm) -> Work:
-    """Random operands: with zeros a GPU draws less power and clocks higher than it ever does in training."""
+    """Products of random operands; with zeros a GPU draws less power and clocks higher than in training."""
     import torch
 
     generator = torch.Generator(device.torch_device).manual_seed(spec.workload.seed)

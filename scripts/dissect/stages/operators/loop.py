@@ -1,4 +1,4 @@
-"""The timed loop that all operators share: samples of many calls, until their median is known well enough.
+"""The timed loop that all operators share: samples of many calls, until their median is precise enough.
 
 A sample is the mean of so many calls that the clock's resolution does not count. On GPUs the calls wait in the queue
 behind a kernel that spins, and run back to back once it ends: Python, which takes longer to queue a small product than
@@ -16,43 +16,44 @@ from dissect.machine.clock import Call, Clock
 from dissect.ranks.steps import REASONS, TEARDOWN_S, warmup_verdict, window_verdict
 
 MIN_SAMPLE_S = 0.005
-"""A sample has so many calls that it lasts at least this long."""
+"""Least duration of a sample in seconds; a sample has as many calls as that takes."""
 MAX_CALLS = 64
-"""Calls of a sample at most: their kernels fit the queue of a GPU: CUDA's takes about a thousand."""
+"""Most calls of a sample: their kernels fit the queue of a GPU, which is about a thousand for CUDA."""
 
 
 class OverBudgetError(RuntimeError):
-    """What is left of the cell's budget is too little for the fewest samples."""
+    """The cell's remaining budget is too small for the fewest samples."""
 
 
 class Ranks:
-    """A rank that works alone; ``dissect.stages.operators.collectives`` has the one whose ranks must agree."""
+    """A rank that works alone; ``GroupRanks`` of ``dissect.stages.operators.collectives`` agree with one another."""
 
     def agree(self, number: int) -> int:
-        """Rank 0's number, on all ranks."""
+        """Rank 0's number on all ranks."""
         return number
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is timed: one call per copy of the operands, and how."""
+    """The calls to time, one per copy of the operands, and the clock to time them with."""
 
     calls: Sequence[Call]
     clock: Clock
     lead: Call = lambda: None
-    """Runs before each sample, untimed: what lines the ranks up."""
+    """Call before each sample, untimed, that lines the ranks up."""
 
 
 class TimedLoop:
-    """Warm-up and measured window of one point; ``seconds_left`` is that of the whole cell."""
+    """Warm-up and measured window of one point; ``seconds_left`` is the remaining budget of the whole cell."""
 
     def __init__(self, sampling: Sampling, ranks: Ranks, seconds_left: Callable[[], float]) -> None:
         self._sampling, self._ranks, self._seconds_left = sampling, ranks, seconds_left
 
     def measure(self, work: Work, points_left: int) -> dict[str, Any]:
-        """The fields of ``PointReport`` that say how the time was found; ``points_left`` share what is left.
+        """The timing fields of ``PointReport``; the remaining budget is split among ``points_left``.
 
-        Raises ``OverBudgetError`` before the parent would have to end the cell.
+        Raises:
+            OverBudgetError: the budget is too small; raised before the parent would have to end the cell.
         """
         self._check_budget(work)
         turns = cycle(work.calls)
@@ -79,17 +80,22 @@ class TimedLoop:
         }
 
     def _check_budget(self, work: Work) -> None:
-        """The first call pays for what is loaded or chosen at first use, the second tells how long one takes."""
+        """Run the first calls: one for what is loaded or chosen at first use, one for how long a call takes.
+
+        Raises:
+            OverBudgetError: the budget is too small for the fewest samples.
+        """
         samples = self._sampling.warmup_min_steps + self._sampling.min_steps
         for least in (1, samples):
             seconds = work.clock.seconds(work.calls[:1], work.lead)
             left = self._seconds_left() - TEARDOWN_S
             if self._ranks.agree(int(least * seconds > left)):
-                raise OverBudgetError(f"a call takes {seconds:.3g} s, too long for {samples} in the {left:.0f} s left")
+                needed = f"a call takes {seconds:.3g} s, too long for {samples} calls"
+                raise OverBudgetError(f"{needed} in the {left:.0f} s left")
         work.clock.seconds(work.calls[1:], work.lead)
 
     def _calls_per_sample(self, work: Work, turns: Iterator[Call]) -> int:
-        """More and more, until a sample is long enough."""
+        """Increase the number of calls until a sample is long enough."""
         n_calls = 1
         while True:
             # The shorter of two: a sample that something disturbed must not make all others too short.

@@ -1,4 +1,4 @@
-"""An operator cell in the parent: import once, then fork the ranks that measure all sizes."""
+"""Measurement of an operator cell in the parent: import once, then fork the ranks that measure all sizes."""
 
 import time
 from dataclasses import replace
@@ -18,7 +18,7 @@ from dissect.stages.operators.points import doubts, raw_samples
 
 
 def measure_operator(spec: OperatorSpec, node: Node, workdir: Path, deadline: float, launcher: str) -> Measurement:
-    """Measure an operator cell; ``workdir`` is for the reports of its ranks and other nodes, and is removed."""
+    """Measure an operator cell; ``workdir`` holds the reports of its ranks and other nodes, and is removed."""
     if sentence := unfit(spec.hardware, node):
         return Measurement(Status.FAILED, reason=sentence)
     start = time.monotonic()
@@ -42,7 +42,7 @@ def measure_operator(spec: OperatorSpec, node: Node, workdir: Path, deadline: fl
 
 
 def _durations(whole: Durations, metrics: OperatorMetrics) -> Durations:
-    """The ranks' window holds all points; what was timed of it is the window, the rest went before."""
+    """Durations whose window is the timed part of the ranks' window; the rest counts as warm-up."""
     timed = sum(t.call_time_s.mean * t.call_time_s.n * t.calls_per_sample for t in timings(metrics))
     before = max(0.0, whole.window_s - timed)
     return whole.model_copy(update={"warmup_s": before, "window_s": timed})

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 def import_libraries(_: OperatorSpec) -> None:
-    """Torch alone."""
+    """Import torch in the parent, before it forks the ranks."""
     import torch  # noqa: F401
 
 
 def run_rank(spec: OperatorSpec, context: RankContext) -> RankReport:
-    """One rank of the cell."""
+    """Run one rank of the cell."""
     return run_operator_rank(spec, context, _cases)
 
 
 def summarise(_: OperatorSpec, reports: list[RankReport]) -> MemcpyMetrics:
-    """The metrics of the cell."""
+    """The metrics of the cell from the reports of its ranks."""
     return MemcpyMetrics(points=points_of(MemcpyPoint, reports))
 
 
@@ -54,7 +54,7 @@ def _work(spec: OperatorSpec, device: Device, size: int) -> Work:
 
 
 def _buffers(kind: str, pinned: bool, n_sets: int, size: int, device: Device) -> "tuple[torch.Tensor, ...]":
-    """So many buffers in one allocation, each page written to: pages that never were share a single one of zeros."""
+    """``n_sets`` buffers in one allocation, each page written to; unwritten pages would share a single one of zeros."""
     import torch
 
     on_host = kind == "host"

@@ -1,4 +1,4 @@
-"""What the ranks of an operator cell report of each size, and what is made of it. Pure."""
+"""Reports of the ranks of an operator cell for each size, and the cell's points from them. All functions are pure."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
@@ -16,15 +16,15 @@ P = TypeVar("P", bound=OperatorPoint)
 
 
 class PointReport(Model):
-    """How one size fared on one rank."""
+    """The outcome of one size on one rank."""
 
     facts: dict[str, Any]
-    """What tells the point apart: fields of the family's ``OperatorPoint``."""
+    """Fields of the family's ``OperatorPoint`` that identify the point."""
     status: Status
     phase: Phase | None = None
     reason: str | None = None
     samples_s: list[float] = []
-    """Seconds of one call, by sample."""
+    """Seconds of one call, for each sample."""
     calls_per_sample: PositiveInt = 1
     buffer_sets: PositiveInt = 1
     warmup_settled: bool = False
@@ -42,7 +42,7 @@ def points_of(kind: type[P], reports: Sequence[RankReport]) -> list[P]:
 
 
 def raw_samples(reports: Sequence[RankReport]) -> list[dict[str, Any]]:
-    """One record per sample: what was measured, seconds of one call on each rank."""
+    """One record per sample: the facts of its point, and seconds of one call on each rank."""
     return [
         {"step": step, **ranks[0].facts, "seconds": list(times)}
         for ranks in zip(*map(reported, reports), strict=True)
@@ -51,7 +51,7 @@ def raw_samples(reports: Sequence[RankReport]) -> list[dict[str, Any]]:
 
 
 def doubts(metrics: OperatorMetrics) -> dict[Flag, bool]:
-    """Reasons to doubt one number of the cell at least."""
+    """Flag -> whether any number of the cell has it."""
     raised = {flag for timing in timings(metrics) for flag in timing.flags}
     return {flag: flag in raised for flag in Flag}
 

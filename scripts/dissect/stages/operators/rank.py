@@ -1,4 +1,4 @@
-"""The life of one rank of an operator cell: every size on its own, so that one which fails does not lose the others."""
+"""One rank of an operator cell: it measures every size separately, so that a failure does not lose the others."""
 
 import gc
 import os
@@ -21,12 +21,12 @@ from dissect.stages.operators.points import PointReport
 
 
 class WrongResultError(InvalidMeasurement):
-    """What an operator returned is not what it should be."""
+    """An operator returned a wrong result."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One point: what it is, what it runs, and in which phase."""
+    """One point: its facts, the work that it runs, and the phase of that work."""
 
     facts: dict[str, Any]
     build: Callable[[], Work]
@@ -34,7 +34,7 @@ class Case:
 
 
 Cases = Callable[[OperatorSpec, Device], Sequence[Case]]
-"""All points of a cell, on its device."""
+"""Makes all points of a cell on its device."""
 
 
 def run_operator_rank(spec: OperatorSpec, context: RankContext, cases: Cases, ranks: Ranks | None = None) -> RankReport:
@@ -80,7 +80,7 @@ def _measure_all(cases: Sequence[Case], loop: TimedLoop, context: RankContext, d
 
 
 def _measure(case: Case, loop: TimedLoop, points_left: int, context: RankContext, device: Device) -> PointReport:
-    """One point; out of memory, a wrong kernel and a spent budget are outcomes of it, anything else is raised."""
+    """Measure one point; out of memory, a wrong kernel and a spent budget are its outcomes, other errors are raised."""
     try:
         context.enter(Phase.BUILD)
         work = case.build()
