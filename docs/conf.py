@@ -1,4 +1,4 @@
-"""The docs as a site: ``make docs``. Everything that a page needs lies beside it; nothing is fetched."""
+"""Sphinx configuration of the docs site (``make docs``). Pages are self-contained; nothing is fetched."""
 
 import re
 import tomllib
@@ -30,12 +30,12 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
 
-# `make docs-links` asks every address once; nothing else does.
+# Only `make docs-links` requests external addresses, once each.
 linkcheck_timeout = 20
 
 
 def math(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
-    """Formulas as MathML, which browsers draw by themselves."""
+    """Write formulas as MathML, which browsers render natively."""
     block = isinstance(node, nodes.math_block)
     formula = convert(node.astext(), display="block" if block else "inline")
     translator.body.append(f'<div class="math">{formula}</div>' if block else formula)
@@ -43,7 +43,7 @@ def math(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> No
 
 
 def name_files(app: Sphinx, page: str, source: list[str]) -> None:  # noqa: ARG001
-    """Show above a block of code which file it is, as its fence says."""
+    """Add the file name in a code block's fence as its caption."""
     source[0] = re.sub(
         r"^```(\w+)( append)? (\S+)$",
         lambda found: f"```{{code-block}} {found[1]}\n:caption: {found[3]}{', at its end' if found[2] else ''}",
