@@ -30,7 +30,7 @@ TERMS = {
     )
     for name in make.PLATFORMS
 }
-"""Prices of some platforms; what stands for other models on the machine at hand."""
+"""Prices of some platforms; what stands for other models on this machine."""
 _METHODS = [
     "+".join(filter(None, pair)) or "Naive"
     for pair in product(("", "F", "R", "F+R"), ("", "Z2", "Z2+O", "Z3", "Z3+O", "Q"))

@@ -15,7 +15,7 @@ OOM: Outcome = (Status.OOM, Phase.BACKWARD, "CUDA out of memory")
 
 
 def table_i(project: Path) -> Manifest:
-    """One platform that differs from its declaration, one without a cell, and the machine at hand."""
+    """One platform that differs from its declaration, one without a cell, and this machine."""
     declared = {
         "GPU": "NVIDIA H200", "GPUs": "4", "GPU memory": "140.4 GiB", "Memory bandwidth": "4800 GB/s",
         "Interconnect": "NVLink, 900 GB/s", "CPU": "2 x AMD EPYC 7402", "Host memory": "512 GiB",
@@ -25,7 +25,7 @@ def table_i(project: Path) -> Manifest:
         "a800": make.platform_facts("A800", "A800-80G", declared=declared | {"GPU": "NVIDIA A800-SXM4-80GB"}),
         "cpu": make.platform_facts(
             "CPU", "process", peak_flops={}, peak_source=None,
-            declared={"GPU": "cpu", "GPUs": "2", "CPU": "the machine at hand", "Host memory": "4 GiB"},
+            declared={"GPU": "cpu", "GPUs": "2", "CPU": "this machine", "Host memory": "4 GiB"},
         ),
     }  # fmt: skip
     h200 = make.ok_result(make.inspect_spec())
@@ -35,7 +35,7 @@ def table_i(project: Path) -> Manifest:
 
 
 def table_ii(project: Path) -> Manifest:
-    """A ladder of batch sizes; one framework is not built yet."""
+    """A ladder of batch sizes; one framework is not implemented."""
     cells = []
     for batch, seconds in ((1, 0.21), (2, 0.3), (4, None), ("max", 0.41)):
         spec = make.pretrain_spec(make.hardware("NVIDIA A800-SXM4-80GB", 8), batch=batch)
@@ -43,7 +43,7 @@ def table_ii(project: Path) -> Manifest:
         result = make.ok_result(spec, metrics) if metrics else make.ended_result(spec, *OOM)
         cells.append(make.published_cell(project, result, platform="a800"))
         ids = {"platform": "a800", "framework": "megatron", "n_gpus": 8, "batch": batch, "workload": f"bs{batch}"}
-        cells.append(make.unsupported_cell("not built yet", **ids))
+        cells.append(make.unsupported_cell("not implemented", **ids))
     values = ["batch_measured", "tokens_per_s", "peak_memory_gib", "mfu"]
     layout = {"kind": "pivot", "rows": ["batch"], "columns": ["platform", "framework"], "values": values}
     return make.manifest("table_II", cells, layout, title="Table II: Megatron-LM against DeepSpeed")
@@ -142,7 +142,7 @@ def served(project: Path, name: str, layout: dict[str, Any], platforms: Sequence
             )
             cells.append(make.published_cell(project, result, platform=platform, method=policy, model=f"llama2-{size}"))
     ids = {"stage": "serve", "platform": "a800", "framework": "transformers", "workload": "r40-burst", "n_gpus": 1}
-    reason = "the platform names no environment for transformers"
+    reason = "the platform declares no environment for transformers"
     cells += [
         make.unsupported_cell(reason, **ids, method=policy, seq_len=None, batch=None) for policy in ("tuned", "aligned")
     ]
@@ -310,7 +310,7 @@ def profiled(project: Path, name: str, methods: Mapping[str, float | Outcome], *
     on_cpu = make.profile_spec(make.hardware("cpu", 2, "cpu"))
     cells.append(make.published_cell(project, make.ok_result(on_cpu), platform="cpu", method="Naive"))
     ids = {"stage": "profile", "platform": "a800", "n_gpus": 8}
-    cells.append(make.unsupported_cell("not built yet", **ids))
+    cells.append(make.unsupported_cell("not implemented", **ids))
     return make.manifest(name, cells, layout, title=f"{name.replace('_', ' ').capitalize()}: a step taken apart")
 
 

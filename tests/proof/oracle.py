@@ -143,7 +143,7 @@ def models_of(config: Yaml, axes: Yaml, platform: Yaml) -> list[str]:
 def inspect_cell(config: Yaml, name: str, framework: str, count: int) -> Cell:
     cell_id = f"inspect/{name}/-/{framework}/-/n{count}"
     if ("inspect", framework) not in BUILT:
-        return Cell(cell_id, None, "not built yet")
+        return Cell(cell_id, None, "not implemented")
     platform = config["platforms"][name]
     return Cell(cell_id, fingerprint(["inspect", hardware(platform, count, None), software(platform, "train", config)]))
 
@@ -193,7 +193,7 @@ def operator_cell(
     count = over["hardware"].get("n_gpus", count)
     cell_id = f"{stem}/{work['dtype']}-b{work['batch']}-n{count}"
     reason = (
-        ("not built yet" if ("operators", family) not in BUILT else None)
+        ("not implemented" if ("operators", family) not in BUILT else None)
         or stages.cannot_run(family, operator, model, platform, count, work["dtype"])
         or too_many(platform, count)
     )
@@ -278,7 +278,7 @@ def why_not(
 ) -> str | None:  # fmt: skip
     most = architecture["max_position_embeddings"]
     reasons = {
-        "not built yet": kind not in BUILT,
+        "not implemented": kind not in BUILT,
         str(conflict): conflict is not None,
         str(foreign := stages.turns_what_is_not_there(*kind, knobs)): foreign is not None,
         str(excess := too_many(platform, count)): excess is not None,

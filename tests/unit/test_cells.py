@@ -144,7 +144,7 @@ def test_no_flash_kernel_is_a_reason(project: Path) -> None:
     cpu = project / "config/platforms/cpu.yaml"
     cpu.write_text(cpu.read_text().replace("kernels: {flash_attention: sdpa_flash}", "kernels: {}"))
     reasons = {c.method: c.unsupported for c in study(project).experiments["table_III"]}
-    assert reasons["F+R"] == "the platform names no FlashAttention kernel"
+    assert reasons["F+R"] == "the platform declares no FlashAttention kernel"
     assert reasons["Naive"] is None
 
 

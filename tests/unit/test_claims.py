@@ -190,10 +190,10 @@ def test_an_outcome_in_place_of_a_number_decides_no_number(tmp_path: Path, statu
 
 
 def test_an_unsupported_cell_gives_its_reason(tmp_path: Path) -> None:
-    cells = [cell(tmp_path, "Naive"), make.unsupported_cell("not built yet", method="Z2")]
+    cells = [cell(tmp_path, "Naive"), make.unsupported_cell("not implemented", method="Z2")]
     gap = only(tmp_path, manifest(cells, claim(FASTER))).cases[0].gap
     assert gap is not None
-    assert gap.reason == "unsupported: not built yet"
+    assert gap.reason == "unsupported: not implemented"
 
 
 def test_cases_hold_together(tmp_path: Path) -> None:

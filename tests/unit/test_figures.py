@@ -179,7 +179,7 @@ def test_a_distribution_steps_through_every_request(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["throughput", "distribution"])
 def test_a_serving_figure_without_any_number_says_why(kind: str, tmp_path: Path) -> None:
-    reason = "the platform names no environment for tgi"
+    reason = "the platform declares no environment for tgi"
     ids = {"stage": "serve", "framework": "tgi", "method": "tuned", "seq_len": None, "batch": None}
     manifest = fig_6(tmp_path).model_copy(update={"cells": [make.unsupported_cell(reason, platform="a800", **ids)]})
     if kind == "distribution":

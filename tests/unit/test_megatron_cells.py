@@ -30,7 +30,7 @@ def test_megatron_splits_over_the_node_unasked(project: Path) -> None:
     ("method", "reason"),
     [
         ("TP1+TP2", "TP1 and TP2 both set tensor_parallel"),
-        ("Z2", "megatron has no zero_stage"),
+        ("Z2", "megatron does not support zero_stage"),
         ("TP4", "2 GPUs cannot be split into tensor parallel 4 x pipeline parallel 1"),
         ("TP2+PP2", "2 GPUs cannot be split into tensor parallel 2 x pipeline parallel 2"),
         ("F", "the local layers of Megatron-LM have no FlashAttention"),
@@ -66,7 +66,7 @@ def test_megatron_pads_nothing(project: Path, file: str, key: str, reason: str) 
     ("kernels", "method", "reason"),
     [
         ("{layer_spec: transformer_engine}", "Naive", "Transformer Engine runs on GPUs only"),
-        ("{}", "F", "the platform names no FlashAttention kernel"),
+        ("{}", "F", "the platform declares no FlashAttention kernel"),
     ],
 )
 def test_layers_that_a_platform_lacks(project: Path, kernels: str, method: str, reason: str) -> None:

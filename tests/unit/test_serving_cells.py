@@ -79,8 +79,8 @@ def test_environment_of_servers_alone(project: Path) -> None:
     ("platform", "model", "engine", "reason"),
     [
         ("cpu", "llama-tiny", "vllm", "vllm runs on GPUs only"),
-        ("a800", "llama2-7b", "lightllm", "the platform names no environment for lightllm"),
-        ("a800", "llama2-70b", "transformers", "transformers serve does not split a model over GPUs"),
+        ("a800", "llama2-7b", "lightllm", "the platform declares no environment for lightllm"),
+        ("a800", "llama2-70b", "transformers", "transformers serve does not support tensor parallelism"),
     ],
 )
 def test_what_cannot_be_served_says_why(project: Path, platform: str, model: str, engine: str, reason: str) -> None:
@@ -89,7 +89,7 @@ def test_what_cannot_be_served_says_why(project: Path, platform: str, model: str
 
 def test_tgi_needs_more_than_a_python(project: Path) -> None:
     add(project, A800, "tgi: {interpreter: python3, versions: {tgi: 3.3.7}}")
-    assert "TGI is no Python package" in str(
+    assert "TGI is not a Python package" in str(
         cells(study(project, platforms=["a800"]), "fig_6")["llama2-7b", "tgi", "tuned"].unsupported
     )
 

@@ -62,7 +62,7 @@ def test_plan_says_what_would_run(clone: Clone, profile: str | None) -> None:
         rows = list(csv.DictReader(file))
     by_status = {status: [row for row in rows if row["status"] == status] for status in {r["status"] for r in rows}}
     assert {row["platform"] for row in by_status["cached"]} == {"cpu"}
-    assert {row["reason"] for row in by_status["unsupported"]} == {"the platform names no FlashAttention kernel"}
+    assert {row["reason"] for row in by_status["unsupported"]} == {"the platform declares no FlashAttention kernel"}
     assert "h200" in {row["platform"] for row in by_status["to run"]}
     asked = next(row for row in by_status["to run"] if row["workload"].endswith("-n4"))
     assert (asked["gpus"], asked["nodes"]) == ("4", "1")

@@ -1,4 +1,4 @@
-"""Why a cell cannot exist: each constraint gives a reason, so that tables can print it."""
+"""Constraints: each gives the reason why a cell is unsupported, which tables print, or None."""
 
 from dissect.cells.cell_id import NO_NAME
 from dissect.cells.engines import engine_facts
@@ -14,24 +14,24 @@ from dissect.config.platform import Platform
 
 
 def runner_constraint(stage: str, framework: str) -> str | None:
-    """There must be a runner."""
-    return None if (stage, framework) in runners() else "not built yet"
+    """Reason if no runner measures the stage with this framework."""
+    return None if (stage, framework) in runners() else "not implemented"
 
 
 def stage_constraint(stage: str, name: str, knobs: Knobs) -> str | None:
-    """The stage and the framework must have what the letters turn."""
+    """Reason if the stage or the framework does not support the knobs that the letters set."""
     if foreign := sorted(given(knobs).keys() - framework(name).knobs.model_fields.keys()):
-        return f"{name} has no {', '.join(foreign)}"
+        return f"{name} does not support {', '.join(foreign)}"
     adapts = getattr(knobs, "adapter", None) is not None
     if stage == "finetune" and not adapts:
         return "fine-tuning needs an adapter: L, QL or PT"
     if stage != "finetune" and adapts:
-        return "an adapter belongs to fine-tuning"
+        return "adapters are supported in fine-tuning only"
     return None
 
 
 def shapes_constraint(operator: str, model: str) -> str | None:
-    """Some operators have the shapes of a model."""
+    """Reason if an operator needs the shapes of a model and there is none."""
     missing = operator in OPERATORS_OF_A_MODEL and model == NO_NAME
     return f"{operator} needs the shapes of a model" if missing else None
 
@@ -39,30 +39,30 @@ def shapes_constraint(operator: str, model: str) -> str | None:
 def engine_constraint(
     name: str, platform: Platform, environment: Environment | None, workload: ServeWorkload, n_gpus: int
 ) -> str | None:
-    """The platform must have the engine, and the engine what is asked of it."""
+    """Reason if the platform lacks the engine, or the engine does not support the platform or the workload."""
     engine = engine_facts(name)
     if platform.device not in engine.devices:
         return f"{name} runs on GPUs only"
     if environment is None:
-        return f"the platform names no environment for {name}"
+        return f"the platform declares no environment for {name}"
     if not engine.python_package and environment.starts_python:
-        return f"{engine.label} is no Python package: the platform must name a command, a container or a url for it"
+        return f"{engine.label} is not a Python package: the platform must declare its command, container or url"
     if not engine.splits_models and n_gpus > 1:
-        return f"{engine.label} does not split a model over GPUs"
+        return f"{engine.label} does not support tensor parallelism"
     if workload.calibrate and not (engine.calibrates and environment.starts_python):
-        return "the second load generator comes with vLLM's own Python"
+        return "calibration needs vLLM's load generator, which this environment lacks"
     return None
 
 
 def heads_constraint(model: ModelArchitecture, n_gpus: int) -> str | None:
-    """Tensor parallel splits the query heads evenly; key-value heads may be copied."""
+    """Reason if tensor parallelism cannot split the query heads evenly; key-value heads may be copied."""
     if model.num_attention_heads % n_gpus == 0:
         return None
     return f"{model.num_attention_heads} attention heads cannot be split over {n_gpus} GPUs"
 
 
 def hardware_constraint(platform: Platform, n_gpus: int) -> str | None:
-    """The platform must have the GPUs, and as many of them on each node."""
+    """Reason if the platform lacks the GPUs, or cannot spread them evenly over its nodes."""
     total = platform.gpus_per_node * platform.nodes
     if n_gpus > total:
         return f"the platform has {total} GPUs, not {n_gpus}"
@@ -71,13 +71,13 @@ def hardware_constraint(platform: Platform, n_gpus: int) -> str | None:
 
 
 def kernel_constraint(platform: Platform, knobs: Knobs) -> str | None:
-    """F needs a FlashAttention kernel."""
+    """Reason if a letter needs a FlashAttention kernel and the platform declares none."""
     missing = knobs.flash_attention and platform.kernels.flash_attention is None
-    return "the platform names no FlashAttention kernel" if missing else None
+    return "the platform declares no FlashAttention kernel" if missing else None
 
 
 def sequence_constraint(positions: int, max_position_embeddings: int) -> str | None:
-    """The model must have positions for the sequence."""
+    """Reason if the sequence is longer than the model supports."""
     if positions <= max_position_embeddings:
         return None
     return f"a sequence of {positions} tokens exceeds the model's {max_position_embeddings} positions"
