@@ -55,7 +55,7 @@ except ConfigError as error:
 def cell_of(wildcards):
     path = CELL.format(cell=wildcards.cell, key=wildcards.key)
     if path not in STUDY.by_path:
-        sys.exit(f"llm-dissect: {path}: no cell of this configuration has this name; `snakemake plan` lists them")
+        sys.exit(f"llm-dissect: {path}: unknown cell; `snakemake plan` lists the cells of this configuration")
     return STUDY.by_path[path]
 
 

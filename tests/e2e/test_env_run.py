@@ -231,9 +231,9 @@ USAGE = "envs/run: usage: envs/run <name>[@<python>] -- <command>... or envs/run
         (("tiny", "python"), USAGE),
         (("--build",), USAGE),
         (("--build", "tiny", "more"), USAGE),
-        (("huge", "--", "true"), "envs/run: unknown environment 'huge', known are tiny"),
+        (("huge", "--", "true"), "envs/run: unknown environment 'huge' (known: tiny)"),
         (("", "--", "true"), USAGE),
-        (("../envs/tiny", "--", "true"), "envs/run: unknown environment '../envs/tiny', known are tiny"),
+        (("../envs/tiny", "--", "true"), "envs/run: unknown environment '../envs/tiny' (known: tiny)"),
         (("tiny@3", "--", "true"), "envs/run: found Python '3', expected a minor version such as 3.12"),
         (
             ("tiny@3.99", "--", "true"),

@@ -113,7 +113,7 @@ def test_what_a_run_prints_fits_a_screen(clone: Clone) -> None:
 def test_a_name_of_no_cell_is_one_sentence(clone: Clone) -> None:
     stale = "results/cells/pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2/0123456789ab.json"
     run = clone.snakemake(stale, expect=1)
-    assert "no cell of this configuration has this name" in run.output
+    assert "unknown cell; `snakemake plan` lists the cells" in run.output
 
 
 def test_an_unknown_table_is_refused(clone: Clone) -> None:
