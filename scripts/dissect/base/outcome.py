@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a measurement ended. Every status but ``failed`` is a result: it is cached and shown in tables."""
+    """Outcome of a measurement. Every status but ``failed`` is a result: it is cached and shown in tables."""
 
     OK = "ok"
     OOM = "oom"
@@ -20,7 +20,7 @@ class Status(StrEnum):
 
 
 class InvalidMeasurement(Exception):
-    """What ran differs from the spec, or the numbers fail their own checks: the cell ends as ``invalid``."""
+    """A measurement that differs from its spec or fails its own checks: the cell ends as ``invalid``."""
 
 
 class Phase(StrEnum):

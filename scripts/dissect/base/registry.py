@@ -1,14 +1,14 @@
-"""What a cell can be measured with, by name: one line for each device, training framework and serving engine.
+"""Registries by name: one line for each device, training framework and serving engine.
 
-A line names the package or module that holds everything about it. Nothing imports these by name: whoever needs one
-loads it from here, so that adding one is its own files and a line.
+A line names the package or module that contains everything about it. No other code imports these modules by name; it
+loads them from here, so that adding one takes its own files and one line.
 """
 
 DEVICES = {
     "cpu": "dissect.machine.cpu",
     "cuda": "dissect.machine.nvidia",
 }
-"""What a platform may have as its ``device``: modules with a ``VENDOR``."""
+"""Devices of platforms: each module defines a ``VENDOR``."""
 
 FRAMEWORKS = {
     "deepspeed": "dissect.stages.training.deepspeed",

@@ -19,7 +19,7 @@ class ReportItem(Model):
 
 
 class ReportManifest(Model):
-    """What the report page needs in addition to the manifests of its tables and figures."""
+    """The contents of the report page, in addition to the manifests of its tables and figures."""
 
     items: list[ReportItem]
     """Tables and figures in the paper's order."""

@@ -171,7 +171,7 @@ class Claim(Model):
         return [str(side["platform"]) for side in self.check.sides.values() if "platform" in side]
 
     def normalised(self, normal: Callable[[str], str]) -> Self:
-        """The same claim with methods as ``normal`` spells them, and axes in one order."""
+        """This claim with methods as ``normal`` spells them, and axes in one order."""
         sides = {name: _spelt(side, normal) for name, side in self.check.sides.items() if side}
         check = self.check.model_copy(update=sides)
         return self.model_copy(update={"where": _spelt(self.where, normal), "check": check})
@@ -195,7 +195,7 @@ class Claims(Model):
 
 
 def _spelt(where: Mapping[Any, Any], normal: Callable[[str], str]) -> dict[Any, Any]:
-    """The same selection with its axes, and the letters of its methods, in one order."""
+    """A selection with its axes, and the letters of its methods, in one order."""
 
     def value(axis: Axis) -> Any:
         if axis != "method":

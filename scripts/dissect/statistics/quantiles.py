@@ -1,7 +1,7 @@
 """Quantiles of samples with intervals that assume no distribution.
 
-The number of n independent samples at or below a quantile follows Binomial(n, share), whatever they are distributed
-like. For the programs that present results: the environments of the cells have no SciPy (``statistics.samples``).
+The number of n independent samples at or below a quantile follows Binomial(n, share), for any distribution. Programs
+that present results use this module; the environments of cells have no SciPy (``statistics.step_times``).
 """
 
 import math
