@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dissect.cells.study import load_study, published_paths
 from dissect.results.exchange import ExchangeError, import_cells, read_export
+from dissect.results.result import ResultError
 from dissect.results.store import STORE_DIR, KeyCollision, Store
 
 
@@ -22,7 +23,7 @@ def main() -> None:
     try:
         shared = read_export(Path(file))
         merged = import_cells(shared, Store(STORE_DIR), published)
-    except (ExchangeError, KeyCollision, OSError) as error:
+    except (ExchangeError, KeyCollision, ResultError, OSError) as error:
         sys.exit(f"llm-dissect: {error}")
     for cell in merged.conflicts:
         print(f"conflict: {cell}: measured here as well, with another result; ours stays")

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.spec import canonical_spec, spec_key
 from dissect.measure.life import CellFailed, Interrupted, measure_cell
+from dissect.results.result import ResultError
 from dissect.results.store import STORE_DIR, KeyCollision, Store
 
 
@@ -58,7 +59,7 @@ def main() -> int:
     store = Store(arguments.store)
     try:
         result = measure_cell(arguments.spec, store, arguments.publish, arguments.remeasure, arguments.launcher)
-    except (CellFailed, KeyCollision, Interrupted, OSError) as error:
+    except (CellFailed, KeyCollision, ResultError, Interrupted, OSError) as error:
         key = arguments.publish.stem
         print(f"{key}: failed: {error}; log: {store.entry(key).log_path}", file=sys.stderr)
         return 128 + error.number if isinstance(error, Interrupted) else 1

@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 
 from dissect.base.model import Model, added
+from dissect.cells.cell import Cell
+from dissect.cells.cell_id import PARTS
 from dissect.cells.globs import parse_glob
 from dissect.cells.spec import canonical_json, canonical_spec, spec_key
 from dissect.cells.study import load_study
 from dissect.results import result as results
+from dissect.results.exchange import export_cells, import_cells, read_export
 from dissect.results.result import ResultError, parse_result, read_result
+from dissect.results.store import Store, write_atomically
 from dissect.results.upgrades import upgraded
 from dissect.stages.training.deepspeed.spec import DeepSpeedMethod, PretrainSpec
 from factories import ok_result, pretrain_spec
@@ -88,34 +92,63 @@ def test_upgrades_lead_from_the_shipped_version_to_the_newest(path: Path) -> Non
     assert upgraded(record) == before, "version 1 is the newest that was ever written"
 
 
-def test_an_upgraded_result_keeps_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    def from_zero(record: dict[str, Any]) -> dict[str, Any]:
-        seconds = record["spec"]["sampling"].pop("budget_minutes") * 60
-        return record | {"spec": record["spec"] | {"sampling": record["spec"]["sampling"] | {"budget_s": seconds}}}
+@pytest.fixture
+def earlier(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A record of a version before the first, in which a budget was counted in minutes; there is an upgrade for it."""
 
-    def all_upgrades(record: dict[str, Any]) -> dict[str, Any]:
-        return from_zero(json.loads(json.dumps(record))) | {"schema_version": 1}
+    def to_first(record: dict[str, Any]) -> dict[str, Any]:
+        sampling = dict(record["spec"]["sampling"])
+        sampling["budget_s"] = sampling.pop("budget_minutes") * 60
+        return record | {"spec": record["spec"] | {"sampling": sampling}, "schema_version": 1}
 
     record = json.loads(ok_result(pretrain_spec()).model_dump_json())
     record["spec"]["sampling"]["budget_minutes"] = record["spec"]["sampling"].pop("budget_s") / 60
-    record |= {"schema_version": 0, "key": spec_key(canonical_json(record["spec"]))}
-    monkeypatch.setattr(results, "upgraded", all_upgrades)
-    result = parse_result(json.dumps(record).encode())
-    assert result.key == record["key"]
+    monkeypatch.setattr(results, "upgraded", to_first)
+    return record | {"schema_version": 0, "key": spec_key(canonical_json(record["spec"]))}
+
+
+def test_an_upgraded_result_keeps_its_key(earlier: dict[str, Any]) -> None:
+    result = parse_result(json.dumps(earlier).encode())
+    assert result.key == earlier["key"]
     assert result.spec == pretrain_spec()
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, 1.5])
+def test_an_export_of_an_earlier_version_comes_in_as_it_was(earlier: dict[str, Any], tmp_path: Path) -> None:
+    theirs, ours, key = Store(tmp_path / "theirs"), Store(tmp_path / "ours"), earlier["key"]
+    theirs.entry(key).claim(canonical_json(earlier["spec"]))
+    write_atomically(theirs.entry(key).result_path, json.dumps(earlier).encode())
+    cell = Cell(**dict.fromkeys(PARTS, "x"), n_gpus=1, seq_len=1, batch=1, launcher="", key=key)
+    assert export_cells([cell], theirs, tmp_path / "export.tar.gz") == (1, 0)
+    assert import_cells(read_export(tmp_path / "export.tar.gz"), ours, {}).added == [cell.id]
+    assert ours.entry(key).result() == parse_result(json.dumps(earlier).encode())
+    assert ours.entry(key).result_path.read_bytes() == json.dumps(earlier).encode()
+
+
+@pytest.mark.parametrize("version", [0, "1", None, 1.5])
 def test_an_unknown_version_is_refused_in_one_sentence(version: object) -> None:
-    with pytest.raises(ValueError, match=r"^has schema_version .*, this version of the project reads up to 1$"):
+    with pytest.raises(ValueError, match=r"^has schema_version .*, which is none of 1 to 1$"):
         upgraded({"schema_version": version})
+
+
+def test_a_result_of_a_later_version_is_kept_and_says_what_to_do(tmp_path: Path) -> None:
+    result = ok_result(pretrain_spec())
+    entry = Store(tmp_path).entry(result.key)
+    newer = json.dumps(json.loads(result.model_dump_json()) | {"schema_version": 2, "new": 1})
+    write_atomically(entry.result_path, newer.encode())
+    for read in (lambda: read_result(entry.result_path), entry.result):
+        with pytest.raises(ResultError) as error:
+            read()
+        says = "has schema_version 2, this version of the project reads up to 1; update the project"
+        assert str(error.value) == f"{entry.result_path}: {says}"
+    assert entry.result_path.read_text() == newer, "nothing is measured over it"
 
 
 CELL = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
 REMEDIES: dict[str, Callable[[str], bool]] = {
     f"results/cells/{CELL}/0123456789ab.json": lambda text: text.endswith(f"remeasure --config select='{CELL}'"),
     "results/references/h200/cells/8026d821abbc/result.json": lambda text: "config/references/h200" in text,
-    "results/store/8026d821abbc/result.json": lambda text: "remove it and measure the cell again" in text,
+    f"references/mine/results/cells/{CELL}/0123456789ab.json": lambda text: f"select='{CELL}'" in text,
+    "cells/mine/results/store/8026d821abbc/result.json": lambda text: "remove it and measure the cell again" in text,
 }
 
 

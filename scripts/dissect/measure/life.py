@@ -50,7 +50,10 @@ def measure_cell(spec: Spec, store: Store, output: Path, remeasure: bool, launch
 
     ``launcher`` is the command that starts this Python, for the cell's other nodes.
 
-    Raises :class:`CellFailed` (recorded, nothing published) and ``store.KeyCollision``.
+    Raises:
+        CellFailed: it was not measured; the failure is recorded and nothing is published.
+        KeyCollision: the store has another spec under the key.
+        ResultError: a later version of the project measured it.
     """
     canonical = canonical_spec(spec)
     entry = store.entry(spec_key(canonical))

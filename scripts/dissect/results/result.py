@@ -16,13 +16,14 @@ from pydantic import (
 from dissect.base.model import Model
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.any_spec import AnySpec
+from dissect.cells.cell_id import CellId
 from dissect.cells.spec import canonical_json, spec_key
 from dissect.metrics.inspection import InspectMetrics
 from dissect.metrics.operators import OperatorMetrics
 from dissect.metrics.profile import ProfileMetrics
 from dissect.metrics.serving import ServingMetrics
 from dissect.metrics.training import TrainingMetrics
-from dissect.results.upgrades import SCHEMA_VERSION, upgraded
+from dissect.results.upgrades import SCHEMA_VERSION, NewerVersionError, upgraded
 
 Metrics = Annotated[
     TrainingMetrics | ProfileMetrics | ServingMetrics | InspectMetrics | OperatorMetrics, Field(discriminator="kind")
@@ -47,30 +48,6 @@ class Durations(Model):
     total_s: NonNegativeFloat = 0.0
 
 
-class Provenance(Model):
-    """Where, when and with what the cell was measured: detected, never part of the key."""
-
-    measured_at: str
-    """UTC, ISO 8601."""
-    git_commit: str | None
-    git_dirty: bool | None
-    host: str
-    kernel: str
-    cpu_model: str
-    cpu_cores: PositiveInt
-    host_memory_bytes: PositiveInt
-    python: str
-    versions: dict[str, str]
-    environment: dict[str, str]
-    """Variables that steer the libraries: NCCL_*, OMP_*, CUDA_*, TORCH_*, SLURM_*."""
-    scheduler_job: str | None
-    gpus: "list[Gpu] | str"
-    """One record per GPU, or a sentence why there is none."""
-    other_processes: str
-    """Load by other processes on the devices during the window, in words."""
-    notes: dict[str, Any] = {}
-
-
 class Gpu(Model):
     """One GPU, read through its driver before and during the measured window."""
 
@@ -89,6 +66,30 @@ class Gpu(Model):
     throttle_reasons: list[str]
     links: dict[str, str]
     """GPU index -> how the driver says it is linked (NVLink, PCIe switch, ...)."""
+
+
+class Provenance(Model):
+    """Where, when and with what the cell was measured: detected, never part of the key."""
+
+    measured_at: str
+    """UTC, ISO 8601."""
+    git_commit: str | None
+    git_dirty: bool | None
+    host: str
+    kernel: str
+    cpu_model: str
+    cpu_cores: PositiveInt
+    host_memory_bytes: PositiveInt
+    python: str
+    versions: dict[str, str]
+    environment: dict[str, str]
+    """Variables that steer the libraries: NCCL_*, OMP_*, CUDA_*, TORCH_*, SLURM_*."""
+    scheduler_job: str | None
+    gpus: list[Gpu] | str
+    """One record per GPU, or a sentence why there is none."""
+    other_processes: str
+    """Load by other processes on the devices during the window, in words."""
+    notes: dict[str, Any] = {}
 
 
 class Result(Model):
@@ -127,6 +128,7 @@ def parse_result(data: bytes) -> Result:
     """Read a result of any schema version; its key is judged by the spec as it was stored.
 
     Raises:
+        NewerVersionError: a later version of the project wrote it.
         ValueError: says what is wrong with it.
     """
     try:
@@ -159,18 +161,20 @@ def read_result(path: Path) -> Result:
         fault = "does not exist"
     except OSError as error:
         fault = f"cannot be read ({error.strerror})"
+    except NewerVersionError as error:
+        raise ResultError(f"{path}: {error}") from None
     except ValueError as error:
         fault = str(error)
     raise ResultError(f"{path}: {fault}; {_remedy(path)}")
 
 
 def _remedy(path: Path) -> str:
-    """What to do about a result at ``results/references/<set>/...``, ``.../cells/<id>/<key>.json`` or elsewhere."""
-    parts = path.parts
-    if "references" in parts:
-        name = parts[parts.index("references") + 1]
-        return f"restore config/references/{name} from its export"
-    if "cells" in parts:
-        cell = "/".join(parts[parts.index("cells") + 1 : -1])
-        return f"measure it again: snakemake remeasure --config select='{cell}'"
-    return "restore the file, or remove it and measure the cell again"
+    """What to do about a result at ``references/<set>/cells/<key>/...``, ``cells/<id>/<key>.json`` or elsewhere."""
+    match path.parts:
+        case [*_, "references", name, "cells", _, _]:
+            return f"restore config/references/{name} from its export"
+        case [*_, "cells", stage, platform, model, framework, method, workload, _]:
+            cell = CellId(stage, platform, model, framework, method, workload)
+            return f"measure it again: snakemake remeasure --config select='{cell}'"
+        case _:
+            return "restore the file, or remove it and measure the cell again"

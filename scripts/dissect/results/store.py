@@ -22,7 +22,8 @@ from pydantic import PositiveInt, ValidationError
 
 from dissect.base.model import Model
 from dissect.base.outcome import Phase
-from dissect.results.result import Result, parse_result
+from dissect.results.result import Result, ResultError, parse_result
+from dissect.results.upgrades import NewerVersionError
 
 _LOG = logging.getLogger(__name__)
 STORE_DIR = Path("results/store")
@@ -149,11 +150,17 @@ class Entry:
             )
 
     def result(self) -> Result | None:
-        """The valid result, or None; a broken one is renamed, kept, and measured again."""
+        """The valid result, or None; a broken one is renamed, kept, and measured again.
+
+        Raises:
+            ResultError: a later version of the project wrote it; it stays where it is.
+        """
         try:
             return self._parse()
         except FileNotFoundError:
             return None
+        except NewerVersionError as error:
+            raise ResultError(f"{self.result_path}: {error}") from None
         except ValueError as error:
             aside = self._set_aside()
             _LOG.info("%s: %s; kept as %s, measuring again", self.result_path, error, aside.name)
