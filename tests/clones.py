@@ -65,7 +65,8 @@ class Clone:
         """A copy of scripts/ in place of the link to the real ones, to be changed."""
         if (self.folder / "scripts").is_symlink():
             (self.folder / "scripts").unlink()
-            shutil.copytree(ROOT / "scripts", self.folder / "scripts")
+            unfinished = shutil.ignore_patterns("*.pyc.*")  # another process is about to rename it
+            shutil.copytree(ROOT / "scripts", self.folder / "scripts", ignore=unfinished)
 
     def bytes_of(self, pattern: str) -> dict[str, bytes]:
         """Content of files below results/."""

@@ -7,15 +7,15 @@ from typing import Any, get_args
 
 from dissect.base.model import Model
 from dissect.base.registry import FRAMEWORKS
+from dissect.cells.exported import ExportManifest
 from dissect.cells.frameworks import framework
 from dissect.cells.spec import InspectSpec, OperatorSpec, ServeSpec
 from dissect.results.result import Result
 
 
 def models_within(model: type[Model]) -> Iterator[type[Model]]:
-    """A model of the library and all that its fields hold."""
-    if model.__module__.startswith("dissect."):
-        yield model
+    """A model of the library, those that it extends, and all that its fields hold."""
+    yield from (base for base in model.__mro__ if issubclass(base, Model) and base is not Model)
     for field in model.model_fields.values():
         for inner in classes_in(field.annotation):
             yield from models_within(inner)
@@ -36,17 +36,17 @@ SPEC_MODELS = {
     for model in models_within(spec)
 }
 """Of specs: what a key is made of."""
-MODELS = SPEC_MODELS | {model.__name__: model for model in models_within(Result)}
-"""Of specs and results, by name."""
+MODELS = SPEC_MODELS | {m.__name__: m for stored in (Result, ExportManifest) for m in models_within(stored)}
+"""Of specs, results and exports, by name."""
 
 
-def add_field(scripts: Path, name: str, field: str) -> None:
-    """Write one more field into a model's source, right below its docstring."""
+def add_field(scripts: Path, name: str, field: str, default: str | None = None) -> None:
+    """Write one more field into a model's source, right below its docstring, as docs/extending.md says."""
     path = scripts / Path(*MODELS[name].__module__.split(".")).with_suffix(".py")
     source = path.read_text()
     (found,) = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.ClassDef) and n.name == name]
     lines = source.splitlines(keepends=True)
-    default = "added(None)" if name in SPEC_MODELS else "None"
+    default = default or ("added(None)" if name in SPEC_MODELS else "None")
     lines.insert(found.body[0].end_lineno or 0, f"    {field}: int | None = {default}\n")
     imports = next(number for number, line in enumerate(lines) if line.startswith(("from ", "import ")))
     lines.insert(imports, "from dissect.base.model import added\n")

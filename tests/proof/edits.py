@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 import growing
+from clones import Clone
 from proof import schema, spelling
 from proof.mistakes import broken_yaml, unknown_key, unknown_name, wrong_value
 from proof.project import FOLDERS, Draw, Edit, editing, files, load, pick, pick_file, places, put
@@ -311,13 +312,9 @@ def lose_file(draw: Draw, project: Path) -> Edit:
 
 def add_field(draw: Draw, project: Path) -> Edit:
     """A model of specs or results gets one more field, which means as before where nobody sets it."""
-    scripts = project / "scripts"
-    if scripts.is_symlink():
-        source = scripts.resolve()
-        scripts.unlink()
-        shutil.copytree(source, scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    Clone(project).own_scripts()
     name, field = pick(draw, sorted(growing.MODELS)), f"growth_{draw(st.integers(0, 10**9))}"
-    growing.add_field(scripts, name, field)
+    growing.add_field(project / "scripts", name, field)
     return Edit("field added to a model", f"{name}.{field}")
 
 

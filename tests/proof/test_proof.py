@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import growing
 from dissect.cells import manifest_files, training_cells
 from dissect.cells.spec import Sampling
 from dissect.config.errors import ConfigError
@@ -79,3 +80,11 @@ def test_every_kind_of_mistake_is_found(
     session.judge(Edit("by hand", new, wrong=what is ACCEPTED))
     # A cell that is not measured leaves its tables stale as well.
     assert {mistake.what for mistake in session.mistakes} == ({what, STALE} if what is MUST else {what})
+
+
+def test_a_field_that_all_specs_hold_is_found(tmp_path: Path) -> None:
+    session = Session(tmp_path, {}, [])
+    session.clone.own_scripts()
+    growing.add_field(session.clone.folder / "scripts", "Sampling", "growth", default="None")
+    session.judge(Edit("by hand", "a field without added()"))
+    assert {mistake.what for mistake in session.mistakes} == {NEED_NOT}

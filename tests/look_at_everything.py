@@ -1,0 +1,33 @@
+"""What the library makes of a project: every key of the whole study, every result, and every table."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from dissect.cells.study import load_study
+from dissect.present.claims.claims_table import build_claims
+from dissect.present.tables.table import Table, build_table
+from dissect.results.result import read_result
+
+WHOLE_STUDY = {"suite": "full", "tables": "all", "figures": "all", "platforms": ["cpu", "a800", "h200"]}
+
+
+def look(project: Path) -> dict[str, Any]:
+    """Keys by id, how many published results and references are read, and a digest of each table that shows them."""
+    whole, shown = load_study(project, WHOLE_STUDY), load_study(project, {})
+    tables = {name: build_table(shown.manifest(name), project) for name in shown.catalog.wanted_experiments}
+    tables["claims"] = build_claims(shown.claims, project)
+    paths = [*project.glob("results/references/*/cells/*/result.json"), *project.glob("results/cells/**/*.json")]
+    return {
+        "keys": {cell.id: cell.key for cells in whole.experiments.values() for cell in cells},
+        "results": len([read_result(path) for path in paths]),
+        "tables": {
+            name: hashlib.sha256("".join((table.csv, table.markdown, table.latex, table.html)).encode()).hexdigest()
+            for name, table in tables.items()
+        },
+    }
+
+
+def table_iii(project: Path) -> Table:
+    """One of the tables as it is shown."""
+    return build_table(load_study(project, {}).manifest("table_III"), project)
