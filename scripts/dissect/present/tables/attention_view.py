@@ -1,4 +1,4 @@
-"""The attention module with and without FlashAttention: two profiled cells held against each other."""
+"""The attention module with and without FlashAttention, by comparison of two profiled cells."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,7 +19,7 @@ def _points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], ModuleRow]]:
 
 
 def _eager_key(record: Record) -> str | None:
-    """Key of the cell that differs in nothing but its attention, which is ``eager``; possibly its own."""
+    """Key of the cell that differs only in its attention, which is ``eager``; possibly the cell's own key."""
     spec = record.result.spec if record.result else None
     if not isinstance(spec, DeepSpeedSpec):
         return None
@@ -28,7 +28,7 @@ def _eager_key(record: Record) -> str | None:
 
 
 def _improve(rows: Sequence[tuple[Record, dict[str, Scalar]]]) -> None:
-    """Fill in how much less time each cell takes than its counterpart without FlashAttention."""
+    """Fill in the share of time that each cell saves against its counterpart without FlashAttention."""
     times = {(row["key"], row["module"], row["direction"]): row["module_time_s"] for _, row in rows}
     for record, row in rows:
         eager = times.get((_eager_key(record), row["module"], row["direction"]))

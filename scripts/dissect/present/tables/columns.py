@@ -1,4 +1,4 @@
-"""The building blocks of every tidy CSV: what a column is, and the columns that all of them share.
+"""Columns of tidy CSVs, and those columns that all of them share.
 
 Units are in the names; an empty field means that the cell has no such number (its status and reason say why) or that
 the machine cannot measure it.
@@ -20,18 +20,18 @@ M = TypeVar("M", bound=Model)
 
 @dataclass(frozen=True)
 class Record:
-    """One cell of a table: what the manifest says of it, and its result unless it is ``unsupported``."""
+    """One cell of a table: its entry in the manifest, and its result unless it is ``unsupported``."""
 
     cell: ManifestCell
     platform: PlatformFacts
     result: Result | None
     slo: Slo | None = None
-    """The table's objective, where it has one."""
+    """Latency objective of the table; None if it has none."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column that says which cell a row is, how it ended, or where its numbers come from."""
+    """A column that identifies the cell of a row, its outcome, or the origin of its numbers."""
 
     name: str
     meaning: str
@@ -44,18 +44,18 @@ class Quantity:
 
     name: QuantityName
     header: str
-    """For people, without the unit."""
+    """Header for people, without the unit."""
     unit: str
-    """As shown, after ``scale``; empty for a pure number."""
+    """Unit as shown, after ``scale``; empty for a pure number."""
     meaning: str
     value: Callable[[Any], Scalar]
     interval: Callable[[Any], tuple[float | None, float | None]] | None = None
     scale: float = 1.0
-    """What a value of the CSV is multiplied by before it is shown."""
+    """Factor from a value in the CSV to the value shown."""
     decimals: int | None = None
-    """Digits after the point as shown; None shows four significant digits."""
+    """Digits after the decimal point as shown; None for four significant digits."""
     absent: str = "the machine cannot measure it"
-    """Why a cell that ended ``ok`` may lack it."""
+    """Reason why a cell that ended ``ok`` may lack the number."""
 
     @property
     def title(self) -> str:
@@ -64,7 +64,7 @@ class Quantity:
         return self.header + unit + (" [95 % CI]" if self.interval else "")
 
     def show(self, value: float, low: float | None = None, high: float | None = None) -> str:
-        """The number as printed, its interval in brackets with as many decimals."""
+        """The number as printed, with its interval in brackets in as many decimals."""
         decimals = significant_decimals(value * self.scale) if self.decimals is None else self.decimals
         numbers = [f"{number * self.scale:,.{decimals}f}" for number in (value, low, high) if number is not None]
         return numbers[0] if len(numbers) == 1 else f"{numbers[0]} [{numbers[1]}–{numbers[2]}]"
@@ -92,7 +92,7 @@ def _provenance(record: Record, name: str) -> Scalar:
 
 
 def _machine(record: Record) -> Scalar:
-    """Such as ``4 x NVIDIA H200, Intel Xeon Platinum 8480+``."""
+    """Machine of a cell, such as ``4 x NVIDIA H200, Intel Xeon Platinum 8480+``."""
     names = [gpu.name for gpu in _gpus(record)]
     counted = [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
     return ", ".join([*counted, str(cpu)]) if (cpu := _provenance(record, "cpu_model")) else None

@@ -1,4 +1,4 @@
-"""A laid-out table, before it becomes Markdown or LaTeX."""
+"""A table with its layout, before it becomes Markdown or LaTeX."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,27 +9,27 @@ class Origin:
     """The cell behind an entry, by its ids."""
 
     key: str | None
-    """None where nothing can be measured."""
+    """Key of the cell; None where nothing can be measured."""
     stage: str
     platform: str
-    """``<platform>@<set>`` of a reference."""
+    """Platform, ``<platform>@<set>`` for a reference."""
     model: str
     framework: str
     method: str
     reason: str | None = None
-    """Why it has no numbers; None if it has."""
+    """Reason why the cell has no numbers; None if it has."""
 
 
 @dataclass(frozen=True)
 class GridEntry:
-    """What stands in one place of a table, with the footnotes that belong to it."""
+    """One entry of a table with its footnotes."""
 
     text: str
     notes: tuple[str, ...] = ()
     origin: Origin | None = None
-    """None where the table has no cell."""
+    """Cell of the entry; None where the table has no cell."""
     value: float | None = None
-    """The number as the CSV has it; None for everything else."""
+    """Number as in the CSV; None for an entry without a number."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,18 @@ class Grid:
     """Headers of the columns that name a row."""
     rows: list[tuple[str, ...]]
     columns: list[tuple[str, ...]]
-    """Header of each column, outermost level first, all of the same depth."""
+    """Headers of each column, outermost level first, all of the same depth."""
     entries: list[list[GridEntry]]
-    """Row by row."""
+    """Entries row by row."""
     alignment: Literal["left", "right"] = "right"
-    """Of the entries: numbers are read from the right."""
+    """Alignment of the entries; numbers are right-aligned."""
     remarks: list[str] = field(default_factory=list)
     """Sentences below the table that belong to no single entry."""
 
 
 @dataclass
 class Footnotes:
-    """Letters for footnotes: the same text has the same letter."""
+    """Letters of footnotes; equal texts have the same letter."""
 
     texts: list[str] = field(default_factory=list)
 
@@ -65,6 +65,6 @@ class Footnotes:
 
 
 def letter(index: int) -> str:
-    """0 -> a, 25 -> z, 26 -> aa."""
+    """Letter of an index: 0 -> a, 25 -> z, 26 -> aa."""
     high, low = divmod(index, 26)
     return (letter(high - 1) if high else "") + chr(ord("a") + low)

@@ -1,4 +1,4 @@
-"""What readers see in place of ids, and in which order values of an axis stand."""
+"""Labels that readers see in place of ids, and the order of the values of an axis."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -72,7 +72,7 @@ _WITH_UNIT: dict[Axis, str] = {
 
 @cache
 def framework_labels() -> dict[str, str]:
-    """Name -> label, as each framework, family of operators and engine declares it."""
+    """Name -> label, as declared by each framework, family of operators and engine."""
     return {
         **{name: framework(name).label for name in FRAMEWORKS},
         **{name: engine_facts(name).label for name in ENGINES},
@@ -86,7 +86,7 @@ def row_header(axis: Axis) -> str:
 
 
 def axis_label(manifest: Manifest, axis: Axis, value: Any, bare: bool = False) -> str:
-    """Label of an axis value; ``bare`` where a header already says what the number is."""
+    """Label of an axis value; ``bare`` if a header already gives the meaning of the number."""
     if value is None and axis in get_args(OperatorAxis):
         return "all"
     match axis:
@@ -108,7 +108,7 @@ def axis_label(manifest: Manifest, axis: Axis, value: Any, bare: bool = False) -
 
 
 def size_label(size: int) -> str:
-    """A number of bytes in the largest binary unit that it is a whole number of: ``64 KiB``."""
+    """A number of bytes in the largest binary unit that divides it, such as ``64 KiB``."""
     for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
         if size % 2**power == 0:
             return f"{size >> power} {unit}"

@@ -1,4 +1,4 @@
-"""What tables and figures print in place of a number that is not there."""
+"""Marks that tables and figures print in place of a missing number."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +12,12 @@ UNSHIPPED = GridEntry("not measured", ("not measured: the reference results have
 
 
 def absent(platform: str) -> GridEntry:
-    """Where there is no cell at all; ``<platform>@<set>`` is one of a set of reference results."""
+    """Mark for a missing cell; ``<platform>@<set>`` is a platform of a set of reference results."""
     return UNSHIPPED if "@" in platform else UNPLANNED
 
 
 def short_mark(status: str) -> str:
-    """One word for an outcome without numbers."""
+    """Mark of an outcome without numbers, in one word."""
     return "OOM" if status in (Status.OOM, Status.SKIPPED_OOM) else status
 
 
@@ -31,5 +31,5 @@ def mark(row: Mapping[str, Any]) -> GridEntry:
 
 
 def flag_notes(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Footnotes of a number that there is reason to doubt."""
+    """Footnotes on a number from its flags."""
     return tuple(Flag(name).meaning for name in str(row["flags"] or "").split(";") if name)

@@ -1,4 +1,4 @@
-"""Cells of the operators: one row per size, each with its own outcome."""
+"""Views of operator cells: one row per size, each with its own outcome."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _NO_PEAK = "no dense peak is declared for this platform and dtype"
 
 @dataclass(frozen=True)
 class MeasuredPoint(Generic[P]):
-    """One size that has a number: what formulas read."""
+    """One measured size, the input of the formulas."""
 
     spec: OperatorSpec
     point: P
@@ -28,21 +28,21 @@ class MeasuredPoint(Generic[P]):
     platform: PlatformFacts
 
     def per_second(self, amount: float) -> float:
-        """Of an amount per call, from the median."""
+        """Rate of an amount per call, from the median time."""
         return amount / self.timing.call_time_s.median
 
     def per_second_interval(self, amount: float) -> tuple[float, float]:
-        """The same at the ends of the interval."""
+        """Rate of an amount per call at the ends of the interval."""
         return amount / self.timing.call_time_s.high, amount / self.timing.call_time_s.low
 
     def peak_share(self, flops: int) -> float | None:
-        """Of the dense peak of one GPU at the dtype; None where the platform declares none."""
+        """Share of the dense peak of one GPU at the dtype; None if the platform declares none."""
         peak = self.platform.peak_flops.get(self.spec.workload.dtype)
         return self.per_second(flops) / peak if peak else None
 
 
 def _points(axes_of: Callable[[Any], Mapping[str, Scalar]]) -> Points:
-    """Rows of a cell: a size without a number shows its own outcome in place of the cell's."""
+    """Rows of a cell; a size without a number shows its own outcome in place of the cell's."""
 
     def points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], MeasuredPoint[Any] | None]]:
         result = record.result
@@ -58,7 +58,7 @@ def _points(axes_of: Callable[[Any], Mapping[str, Scalar]]) -> Points:
 
 
 def _flags(of_cell: list[Flag], timing: Timing | None) -> list[Flag]:
-    """Of this number: its own, and what was seen of the machine."""
+    """Flags of a number: its own, and those of the machine."""
     own = timing.flags if timing else []
     return [flag for flag in of_cell if flag in own or (timing and flag not in _OF_A_NUMBER)]
 
@@ -133,7 +133,7 @@ GEMM = View(
         Quantity("k", "k", "", "length of the products' sums", lambda m: m.point.k, decimals=0),
     ),
 )  # fmt: skip
-"""What tables of matrix products show."""
+"""View for tables of matrix products."""
 
 
 def _rate(name: str, header: str, meaning: str, size: Callable[[Any], float]) -> Quantity:
@@ -153,7 +153,7 @@ MEMCPY = View(
         *_TIME,
     ),
 )  # fmt: skip
-"""What tables of copies show."""
+"""View for tables of copies."""
 
 COLLECTIVES = View(
     points=_points(lambda point: {"size_bytes": point.size_bytes}),
@@ -168,7 +168,7 @@ COLLECTIVES = View(
                  lambda m: m.point.message_bytes, decimals=0),
     ),
 )  # fmt: skip
-"""What tables of collectives show."""
+"""View for tables of collectives."""
 
 ATTENTION = View(
     points=_points(lambda point: {"sequence": point.sequence, "direction": point.direction}),
@@ -179,7 +179,7 @@ ATTENTION = View(
         Quantity("flops", "FLOPs", "GFLOP", "the same for every kernel", _attention_flops, scale=1e-9),
     ),
 )  # fmt: skip
-"""What tables of attention kernels show."""
+"""View for tables of attention kernels."""
 
 OPERATOR_VIEWS: dict[ViewName, View] = {
     "gemm": GEMM,

@@ -1,4 +1,4 @@
-"""From tidy rows to tables in the paper's layout: each cell at its row and column."""
+"""Tables in the paper's layout from tidy rows, with each cell at its row and column."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ Place = tuple[Any, ...]
 
 
 class LayoutError(ValueError):
-    """A layout that does not fit the cells it is given; one sentence for the user."""
+    """The layout does not fit its cells; one sentence for the user."""
 
 
 def pivot(manifest: Manifest, layout: TableLayout, frame: pd.DataFrame) -> list[Grid]:
@@ -98,7 +98,7 @@ def _places(
 
 
 def _cell_at(cells: Mapping[Place, Row], place: Place, inner: Sequence[bool]) -> Row | None:
-    """The row at a place; a cell without numbers stands at all values of the view's own axes."""
+    """The row at a place; a cell without numbers fills all values of the view's own axes."""
     outcome = tuple(None if below else value for value, below in zip(place, inner, strict=True))
     return cells.get(place) or cells.get(outcome)
 
@@ -117,7 +117,7 @@ def _cells_by_place(manifest: Manifest, axes: Sequence[Axis], rows: Sequence[Row
 
 
 def _entries(row: Row, quantities: Sequence[Quantity]) -> list[GridEntry]:
-    """What one cell shows: its numbers, or its outcome with the reason at the first and in short at the others."""
+    """Entries of one cell: its numbers, or its outcome, with the reason at the first and in short at the others."""
     if row["status"] != Status.OK:
         entries = [mark(row)] + [GridEntry(short_mark(row["status"]))] * (len(quantities) - 1)
     else:

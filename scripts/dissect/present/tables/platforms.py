@@ -1,4 +1,4 @@
-"""Table I: what each platform declares against what was detected on it."""
+"""Table I: facts that each platform declares, and facts detected on it."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -31,17 +31,17 @@ STAND_IN = "processes stand for GPUs on this platform"
 
 @dataclass(frozen=True)
 class Detector:
-    """How one fact is read from an inspection, and held against its declaration."""
+    """How to read one fact from an inspection, and how to compare it with its declaration."""
 
     read: Callable[[InspectMetrics], str | None]
     agree: Callable[[str, InspectMetrics], bool | None]
-    """None where the declaration names nothing that could be compared."""
+    """Whether the declaration agrees; None if it names nothing comparable."""
     of_gpus: bool = False
-    """Says something about GPUs, so nothing where processes stand for them."""
+    """Whether the fact is about GPUs, so that processes in place of GPUs have no value for it."""
 
 
 def table_frame(manifest: Manifest, records: list[Record]) -> pd.DataFrame:
-    """Tidy: one row per platform and fact, in the declared order."""
+    """One row per platform and fact, in the declared order."""
     by_platform = {record.cell.platform: record for record in records}
     facts = _fact_names(manifest)
     rows = [_row(manifest, name, fact, by_platform.get(name)) for name in manifest.platforms for fact in facts]
@@ -49,7 +49,7 @@ def table_frame(manifest: Manifest, records: list[Record]) -> pd.DataFrame:
 
 
 def table_grid(manifest: Manifest, records: list[Record], frame: pd.DataFrame) -> Grid:
-    """Facts down, a pair of columns (declared, detected) per platform."""
+    """Facts as rows, and a pair of columns (declared, detected) per platform."""
     by_platform = {record.cell.platform: record for record in records}
     cells = {(row["platform"], row["fact"]): row for row in plain_rows(frame)}
     facts = _fact_names(manifest)
@@ -78,11 +78,11 @@ def _row(manifest: Manifest, name: str, fact: str, record: Record | None) -> dic
     detector = DETECTORS.get(fact)
     if detector is None:
         return row | {"source": UNDETECTABLE}
-    at_hand = record.result is not None and record.result.spec.hardware.device == "cpu"
-    if detector.of_gpus and (at_hand or not metrics.gpu_names):
-        return row | {"source": STAND_IN if at_hand else "no GPU was found"}
-    # The machine at hand may be any machine: what is declared of it are budgets.
-    agrees = detector.agree(declared, metrics) if declared and not at_hand else None
+    on_cpu = record.result is not None and record.result.spec.hardware.device == "cpu"
+    if detector.of_gpus and (on_cpu or not metrics.gpu_names):
+        return row | {"source": STAND_IN if on_cpu else "no GPU was found"}
+    # The platform cpu may be any machine: what its file declares are budgets.
+    agrees = detector.agree(declared, metrics) if declared and not on_cpu else None
     return row | {
         "detected": detector.read(metrics),
         "agrees": None if agrees is None else "yes" if agrees else "no",
@@ -91,7 +91,7 @@ def _row(manifest: Manifest, name: str, fact: str, record: Record | None) -> dic
 
 
 def _pair(row: Mapping[str, Scalar], record: Record | None) -> list[GridEntry]:
-    """What is declared, and what was detected."""
+    """Entries of the declared and of the detected value."""
     entries = [_declared_entry(row), _detected(row, record)]
     if record is None:
         return entries
@@ -132,25 +132,25 @@ def _phase(record: Record) -> str | None:
 
 
 def _fact_names(manifest: Manifest) -> list[str]:
-    """Declared facts in the order in which platforms first name them, then what is only detected."""
+    """Declared facts in the order in which platforms first name them, followed by facts that are only detected."""
     declared = [fact for platform in manifest.platforms.values() for fact in platform.declared]
     return list(dict.fromkeys([*declared, *DETECTORS]))
 
 
 def _near(declared: str, size_bytes: int, tolerance: float) -> bool | None:
-    """Whether a size is what a declaration such as ``80 GiB`` says, but for what firmware and kernel keep."""
+    """Whether a size agrees with a declaration such as ``80 GiB``, apart from what firmware and kernel reserve."""
     match = re.search(r"([\d.]+) GiB", declared)
     return abs(size_bytes / GIB / float(match[1]) - 1) <= tolerance if match else None
 
 
 def _same_processor(declared: str, metrics: InspectMetrics) -> bool | None:
-    """By model number (``7402``): makers' names are written in too many ways."""
+    """Whether two names have the same model number (``7402``), since vendors spell names in many ways."""
     numbers = re.findall(r"\d{3,}\w*", declared)
     return all(number in metrics.cpu_model for number in numbers) if numbers else None
 
 
 def _same_link(declared: str, metrics: InspectMetrics) -> bool | None:
-    """By its kind, the first word: NVLink or PCIe."""
+    """Whether two links are of the same kind, their first word: NVLink or PCIe."""
     return declared.split()[0].strip(",").lower() in metrics.interconnect.lower() if metrics.interconnect else None
 
 
@@ -174,4 +174,4 @@ DETECTORS: dict[str, Detector] = {
     Fact.CPU_CORES: Detector(lambda m: str(m.cpu_cores), lambda d, m: d == str(m.cpu_cores)),
     Fact.GPU_DRIVER: Detector(lambda m: m.driver, lambda d, m: d == m.driver, of_gpus=True),
 }
-"""Declared facts that a machine can be asked for; a fact that is not here is declared only."""
+"""Fact -> detector of a fact that a machine can report; any other fact is declared only."""

@@ -1,4 +1,4 @@
-"""Profiled cells by phase of the step, and by module of the model."""
+"""Views of profiled cells by phase of the step and by module of the model."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ class PhaseRow:
     overlapped: float
     exposed: float
     unprofiled: float | None = None
-    """The same without the profiler; known for the whole step only."""
+    """Median of the step without the profiler; known for the whole step only."""
 
     @property
     def idle(self) -> float:
-        """In which no kernel ran."""
+        """Seconds in which no kernel ran."""
         return max(0.0, self.overall - self.compute - self.exposed)
 
 
@@ -39,7 +39,7 @@ class ModuleRow:
 
     time: float
     phase_compute: float
-    """Of all modules in that phase."""
+    """Kernel time of all modules in that phase."""
     calls: float
 
 
@@ -123,7 +123,7 @@ ORIGIN = (
         lambda r: _dissected(r, "parts_deviation"),
     ),
 )
-"""Where the numbers of a profile come from."""
+"""Columns with the origin of a profile's numbers."""
 KERNELS = "on cpu self time of operators in their place"
 
 MODULE_TIME = Quantity(
@@ -181,7 +181,7 @@ PHASES = View(
     ),
     origin=ORIGIN,
 )  # fmt: skip
-"""One row per phase."""
+"""View with one row per phase."""
 
 MODULES = View(
     points=_modules,
@@ -202,4 +202,4 @@ MODULES = View(
     ),
     origin=ORIGIN,
 )  # fmt: skip
-"""One row per module and direction."""
+"""View with one row per module and direction."""

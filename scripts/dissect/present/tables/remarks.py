@@ -1,4 +1,4 @@
-"""The sentences below a table: what was measured where, what the columns are, what a method does not do."""
+"""Sentences below a table: machines, meanings of the columns, limitations of a method."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _SETTING_AXES: tuple[Axis, ...] = ("model", "framework", "method", "seq_len", "b
 def remarks(
     manifest: Manifest, rows: Sequence[Row], shown: Sequence[Axis], quantities: Sequence[Quantity]
 ) -> list[str]:
-    """All of them, in the order in which they are printed; ``shown`` are the axes that the table itself has."""
+    """All sentences in their printed order; ``shown`` are the axes of the table itself."""
     columns = [f"{q.header}: {q.meaning}{INTERVAL if q.interval else ''}." for q in quantities]
     return [
         _setting(manifest, rows, shown),
@@ -31,7 +31,7 @@ def remarks(
 
 
 def _setting(manifest: Manifest, rows: Sequence[Row], shown: Sequence[Axis]) -> str:
-    """Machines, and every axis that has one value only and is therefore not in the table."""
+    """Machines, and the axes with a single value, which the table does not show."""
     order = axis_order(rows)
     machines = [_machine(manifest, platform, rows, shown) for platform in order["platform"]]
     constant = [axis for axis in _SETTING_AXES if axis not in shown and len(order[axis]) == 1]
@@ -40,7 +40,7 @@ def _setting(manifest: Manifest, rows: Sequence[Row], shown: Sequence[Axis]) -> 
 
 
 def _machine(manifest: Manifest, platform: str, rows: Sequence[Row], shown: Sequence[Axis]) -> str:
-    """Such as ``H200 (4 × H200-141G)``, with the sequence length where it is not the same for all."""
+    """Machine such as ``H200 (4 × H200-141G)``, with its sequence lengths if these differ between machines."""
     here, everywhere = axis_order([row for row in rows if row["platform"] == platform]), axis_order(rows)
     facts = manifest.platforms[platform]
     counts = "" if "n_gpus" in shown else ", ".join(map(str, here["n_gpus"])) + " × "
@@ -60,7 +60,7 @@ def _dates(rows: Sequence[Row]) -> list[str]:
 
 
 def _references(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
-    """Whose numbers the others are: machine, dates and commits."""
+    """Origin of reference results: machine, dates and commits."""
     others = [row for row in rows if row["reference"]]
     sentences = []
     for platform in dict.fromkeys(row["platform"] for row in others):

@@ -1,4 +1,4 @@
-"""Grids as Markdown (GitHub's), LaTeX (booktabs) and plain HTML, by pandas."""
+"""Renders grids as Markdown (GitHub's), LaTeX (booktabs) and plain HTML, by pandas."""
 
 import itertools
 import re
@@ -28,35 +28,35 @@ _LATEX = {
 
 
 def markdown(grids: list[Grid]) -> str:
-    """All parts, one below the other."""
+    """All parts of a table as Markdown, one below the other."""
     return "\n".join(_markdown_part(grid) for grid in grids)
 
 
 def latex(grids: list[Grid]) -> str:
-    """One ``table*`` per part, for a document to input."""
+    """All parts of a table as LaTeX, one ``table*`` per part, for a document to input."""
     return LATEX_HEAD + "\n".join(_latex_part(grid) for grid in grids)
 
 
 def html(grids: list[Grid]) -> str:
-    """One page that needs nothing else: what ``snakemake --report`` shows."""
+    """All parts of a table as one self-contained HTML page, which ``snakemake --report`` shows."""
     title = grids[0].title if grids else "No cell"
     return HTML_HEAD.format(escape_html(title)) + "".join(map(_html_part, grids)) + "</body></html>\n"
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
+    """Text escaped for Markdown, on one line."""
     return re.sub(r"([\\`*_|<>])", r"\\\1", " ".join(text.split()))
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX sets as it is, on one line."""
+    """Text escaped for LaTeX, on one line."""
     escaped = "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
     # A row that starts with a bracket would be read as the argument of the line break before it.
     return "{}" + escaped if escaped.startswith("[") else escaped
 
 
 def subject(title: str) -> str:
-    """The title without its number, which the document gives: ``Table II: a`` -> ``A``."""
+    """The title without its number, which the document sets: ``Table II: a`` -> ``A``."""
     bare = re.sub(r"^(Table|Figure) \w+: ", "", title)
     return bare[:1].upper() + bare[1:]
 
@@ -118,7 +118,7 @@ def _frame(grid: Grid, footnotes: Footnotes, escape: Callable[[str], str], super
 
 
 def _with_group_rules(tabular: str, columns: list[tuple[str, ...]]) -> str:
-    """A thin rule below each header that spans columns, which pandas does not draw."""
+    """Add a thin rule below each header that spans columns, which pandas does not draw."""
     lines = tabular.splitlines()
     top = lines.index(r"\toprule")
     for level in reversed(range(len(columns[0]) - 1)):

@@ -1,4 +1,4 @@
-"""Serving cells: one row each, and one row per request for distributions."""
+"""Views of serving cells: one row per cell, and one row per request for distributions."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _NOT_STREAMED = "answers came whole"
 
 @dataclass(frozen=True)
 class MeasuredServing:
-    """A serving cell that ended ``ok``: what formulas read."""
+    """A serving cell that ended ``ok``, the input of the formulas."""
 
     spec: ServeSpec
     metrics: ServingMetrics
@@ -26,17 +26,17 @@ class MeasuredServing:
 
     @cached_property
     def ordered(self) -> dict[str, list[float]]:
-        """Ascending samples by their name; those that the cell has."""
+        """Name -> ascending samples, for the samples that the cell has."""
         named = {name: getattr(self.metrics.samples, name) for name in RequestSamples.model_fields}
         return {name: sorted(values) for name, values in named.items() if values}
 
     def per_second(self, count: float) -> float:
-        """A count over the time from the first send to the last answer."""
+        """Rate of a count over the time from the first send to the last answer."""
         return count / self.metrics.duration_s
 
     @property
     def goodput(self) -> float | None:
-        """Requests per second that kept within the objective; None without one, or where answers came whole."""
+        """Requests per second that kept within the objective; None without one or without streaming."""
         samples = self.metrics.samples
         if self.slo is None or samples.ttft_s is None or samples.tpot_s is None:
             return None
@@ -45,7 +45,7 @@ class MeasuredServing:
 
     @property
     def calibration_share(self) -> float | None:
-        """How far the other load generator's throughput lies from ours, as a share of ours."""
+        """Difference of the other load generator's throughput from guidellm's, as a share of the latter."""
         other, metrics = self.metrics.calibration, self.metrics
         return other.output_tokens_per_s / self.per_second(metrics.completion_tokens) - 1 if other else None
 
@@ -88,7 +88,7 @@ _SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 
 def _distribution(kind: str) -> Iterator[Quantity]:
-    """Mean and percentiles of one kind of latency."""
+    """Quantities for mean and percentiles of one kind of latency."""
     header, unit, scale, meaning = _KINDS[kind]
     names: Sequence[ServingQuantity] = [name for name in _NAMES if name.rsplit("_", 2)[0] == kind]
     for name in names:
@@ -197,7 +197,7 @@ _ORIGIN = (
 )
 
 SERVING = View(points=_points, quantities=_QUANTITIES, origin=_ORIGIN)
-"""What tables of serving cells show."""
+"""View for tables of serving cells."""
 
 REQUESTS = View(
     points=_requests,
@@ -209,4 +209,4 @@ REQUESTS = View(
     ),
     axes={"request": "number of the request, in the order of sending"},
 )
-"""What distributions are drawn from."""
+"""View for figures of distributions."""

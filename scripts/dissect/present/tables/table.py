@@ -1,4 +1,4 @@
-"""One table in its four forms, from its manifest and the published results."""
+"""One table in its four formats, from its manifest and the published results."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ _LAYOUT: TypeAdapter[TableLayout | PlatformTableLayout | FigureLayout] = TypeAda
 
 @dataclass(frozen=True)
 class Table:
-    """Text of the files."""
+    """Text of a table's files."""
 
     csv: str
     markdown: str
@@ -41,7 +41,11 @@ def build_table(manifest: Manifest, project: Path) -> Table:
 
 
 def lay_out(manifest: Manifest, records: list[Record]) -> tuple[pd.DataFrame, list[Grid]]:
-    """The tidy rows of a manifest's cells, and what people see of them; raises LayoutError."""
+    """The tidy rows of a manifest's cells, and the grids that people see.
+
+    Raises:
+        LayoutError: the layout does not fit the cells.
+    """
     layout = _LAYOUT.validate_python(manifest.layout)
     if isinstance(layout, PlatformTableLayout):
         frame = platforms.table_frame(manifest, records)

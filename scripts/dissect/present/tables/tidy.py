@@ -37,7 +37,7 @@ def tidy_frame(records: list[Record], view: View) -> pd.DataFrame:
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """The file's text; equal frames have equal bytes."""
+    """Text of the CSV; equal frames have equal bytes."""
     return frame.to_csv(index=False, lineterminator="\n")
 
 

@@ -1,4 +1,4 @@
-"""Training cells: one row each."""
+"""The view of training cells, one row per cell."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from dissect.present.tables.view import View
 
 @dataclass(frozen=True)
 class MeasuredTraining:
-    """A training cell that ended ``ok``: what formulas read."""
+    """A training cell that ended ``ok``, the input of the formulas."""
 
     spec: TrainingSpec
     metrics: TrainingMetrics
@@ -21,7 +21,7 @@ class MeasuredTraining:
 
     @property
     def peak_flops(self) -> float | None:
-        """Dense peak in FLOP/s of all GPUs of the cell at its dtype; None where the platform declares none."""
+        """Dense peak in FLOP/s of all GPUs of the cell at its dtype; None if the platform declares none."""
         peak = self.platform.peak_flops.get(self.spec.workload.dtype)
         return peak * self.spec.hardware.n_gpus if peak else None
 
@@ -155,4 +155,4 @@ _ORIGIN = (
 )
 
 TRAINING = View(points=_points, quantities=_QUANTITIES, origin=_ORIGIN)
-"""What tables of training cells show."""
+"""View for tables of training cells."""

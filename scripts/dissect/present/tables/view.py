@@ -1,4 +1,4 @@
-"""A view: how cells of one kind become rows of numbers."""
+"""Views, which make rows of numbers from cells of one kind."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,21 +12,21 @@ Points = Callable[[Record], Iterable[tuple[Mapping[str, Scalar], Any]]]
 
 @dataclass(frozen=True)
 class View:
-    """What a tidy CSV of one kind of cells holds: a row per point of each cell."""
+    """Content of a tidy CSV of one kind of cells: one row per point of each cell."""
 
     points: Points
-    """Of a cell that ended ``ok``: the values of the view's own axes, and what its quantities are computed from."""
+    """Points of a cell that ended ``ok``: values of the view's own axes, and the input of its quantities."""
     quantities: tuple[Quantity, ...]
     axes: Mapping[str, str] = field(default_factory=dict)
     """Axis below the cell -> meaning; empty in the single row of a cell without numbers."""
     origin: tuple[Column, ...] = ()
-    """Where the numbers of this kind come from."""
+    """Columns with the origin of such numbers."""
     across: Callable[[Sequence[tuple[Record, dict[str, Scalar]]]], None] | None = None
-    """Fills in what holds the cells of one table against one another, given the rows of all of them."""
+    """Fills in numbers that compare cells of one table, given the rows of all of them."""
 
     @cached_property
     def by_name(self) -> dict[str, Quantity]:
-        """Quantities by their name."""
+        """Name -> quantity."""
         return {quantity.name: quantity for quantity in self.quantities}
 
     def column_names(self) -> list[str]:

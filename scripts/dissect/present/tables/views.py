@@ -1,4 +1,4 @@
-"""All views, by the name that a layout gives."""
+"""Name -> view, with the names that layouts use."""
 
 from dissect.config.layout import VIEW_AXES, VIEW_QUANTITIES, ViewName
 from dissect.present.tables.attention_view import ATTENTION
