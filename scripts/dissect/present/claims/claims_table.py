@@ -30,7 +30,7 @@ DERIVED_HEADERS = {
     "overlapped_compute_share": "Compute kernels' share without exposed communication (%)",
 }
 PAIRS = {"ratio": ", {of} over {to}", "change": ", {of} against {to}, %", "difference": ", {of} minus {to}"}
-"""Kind of check -> what it does with its two numbers."""
+"""Kind of check -> text about its two numbers."""
 CERTAINTY = "Certainty of what the paper says: T quoted from it, S from a summary, N from somebody's note."
 RULES = (
     "Holds and does not hold: decided with the 95 % intervals, which are combined end against end; cannot tell: they "
@@ -51,7 +51,7 @@ def build_claims(manifest: Manifest, project: Path) -> Table:
 
 
 def findings(manifest: Manifest, project: Path) -> Iterator[Finding]:
-    """Every claim on every platform that it is about, in the order of the file."""
+    """Yield the finding of every claim on every platform that it concerns, in the order of the file."""
     claims = {name: Claim.model_validate(claim) for name, claim in manifest.layout["claims"].items()}
     stand_ins: dict[str, list[str]] = manifest.layout["stand_ins"]
     rows = _rows_by_view(manifest, project, {claim.view for claim in claims.values()})
@@ -61,7 +61,7 @@ def findings(manifest: Manifest, project: Path) -> Iterator[Finding]:
 
 
 def check_text(claim: Claim) -> str:
-    """How a claim is decided, in short."""
+    """Short text of how a claim is checked."""
     check = claim.check
     if isinstance(check, OutcomeCheck):
         return "runs out of memory" if check.outcome == "oom" else "runs"
@@ -73,7 +73,7 @@ def check_text(claim: Claim) -> str:
 
 
 def _rows_by_view(manifest: Manifest, project: Path, views: set[ViewName]) -> Mapping[ViewName, Sequence[Row]]:
-    """Tidy rows; a cell stands in those of every view, with numbers in its own."""
+    """Tidy rows by view; every view has the rows of all cells, with numbers for its own cells only."""
     records = read_records(manifest, project)
     return {view: plain_rows(tidy_frame(records, VIEWS[view])) for view in views}
 
@@ -139,7 +139,7 @@ def _labels(found: list[Finding]) -> list[tuple[str, ...]]:
 
 
 def _entry(finding: Finding) -> GridEntry:
-    """The verdict with its numbers; below the table, what is missing and why."""
+    """The verdict with its numbers; the notes below the table name missing cells and the reasons."""
     texts = [f"{case.label}: {case.text}" if case.label else case.text for case in finding.cases if case.text]
     notes = _gaps([case.gap for case in finding.cases if case.gap])
     if finding.verdict is not Verdict.NOT_MEASURED:

@@ -1,4 +1,4 @@
-"""From a claim and the rows of its cells to a verdict, case by case."""
+"""The verdict of a claim, case by case, from the rows of its cells."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,16 +28,16 @@ OUT_OF_MEMORY = (Status.OOM, Status.SKIPPED_OOM)
 
 @dataclass(frozen=True)
 class CheckedCase:
-    """One check: a claim at one value of each list in its ``where``, on one platform."""
+    """One case of a claim: one value of each list in its ``where``, on one platform."""
 
     where: Where
     verdict: Verdict
     text: str = ""
-    """The numbers, or how cells ended."""
+    """Numbers of the case, or outcomes of its cells."""
     numbers: tuple[Number, ...] = ()
-    """Of the sides."""
+    """Numbers of the sides, as measured."""
     result: Number | None = None
-    """What was held against the paper's value."""
+    """Number that is compared with the paper's value."""
     unit: str = ""
     gap: Gap | None = None
     flags: list[str] = field(default_factory=list)
@@ -45,24 +45,24 @@ class CheckedCase:
 
     @property
     def label(self) -> str:
-        """What tells it apart from the other cases of the claim."""
+        """Label that distinguishes the case from the claim's other cases."""
         named = {axis: framework_labels().get(str(value), str(value)) for axis, value in self.where.items()}
         return ", ".join(f"{axis} {name}" if axis in COUNTED else name for axis, name in named.items())
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one claim on one platform."""
+    """The verdict of one claim on one platform, with its cases."""
 
     claim_id: str
     claim: Claim
     platform: str
-    """Id, or those of the platforms that the claim itself names."""
+    """Id of the platform, or ids of the platforms that the claim itself names."""
     cases: list[CheckedCase]
 
     @property
     def verdict(self) -> Verdict:
-        """Over all cases."""
+        """Verdict over all cases."""
         return together([case.verdict for case in self.cases])
 
 
@@ -120,7 +120,7 @@ def _unit(check: ValueCheck | PairCheck | OrderCheck, unit: str) -> str:
 
 
 def _outcome(where: Where, wanted: str, side: ClaimSide) -> CheckedCase:
-    """How the cells of a side ended; what was never started or ended otherwise decides nothing."""
+    """Check the outcomes of a side's cells; cells without an outcome, or with another one, decide nothing."""
     rows = side.rows
     if not rows:
         return CheckedCase(where, Verdict.NOT_MEASURED, gap=no_cell(side))

@@ -25,12 +25,12 @@ OTHER_GPUS = "the cells ran on different GPUs, so a part of the difference may b
 
 @dataclass(frozen=True)
 class ClaimSide:
-    """What one side of a claim was found to be."""
+    """The cells of one side of a claim."""
 
     rows: tuple[Row, ...]
-    """Of the cells that it speaks of; those that nothing tells apart are all there."""
+    """Rows of the side's cells; rows that the claim does not distinguish are all there."""
     pattern: str
-    """Glob over the ids of the cells that it speaks of."""
+    """Glob over the ids of the side's cells."""
 
     @property
     def ids(self) -> list[str]:
@@ -39,7 +39,7 @@ class ClaimSide:
 
     @property
     def flags(self) -> list[str]:
-        """Why there is reason to doubt their numbers."""
+        """Flags of the cells."""
         return list(dict.fromkeys(name for row in self.rows for name in str(row["flags"] or "").split(";") if name))
 
 
@@ -49,17 +49,17 @@ class Gap:
 
     reason: str
     missing: tuple[str, ...]
-    """Ids of the cells that it lacks, or globs over them."""
+    """Ids of the missing cells, or globs over them."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How a quantity is read from the rows of a side, and shown."""
+    """How to read a quantity from the rows of a side, and its unit."""
 
     unit: str
     read: Callable[[Sequence[Row]], Number | None]
     of_several: bool = False
-    """Whether it is one number of several cells."""
+    """Whether it combines several cells into one number."""
 
 
 def cell_id(row: Row) -> str:
@@ -70,10 +70,10 @@ def cell_id(row: Row) -> str:
 def side_of(
     rows: Sequence[Row], claim: Claim, wanted: Where, platform: str, stand_ins: Mapping[str, list[str]]
 ) -> ClaimSide:
-    """The rows that have what is wanted, on ``platform`` unless the claim names its own.
+    """The rows that match ``wanted``, on ``platform`` unless the claim names its own.
 
-    One's own cells go before reference results of the same platform, and what is said of a machine is said of all its
-    GPUs: of several counts the largest is taken, unless the quantity is about all of them.
+    One's own cells go before reference results of the same platform. A statement about a machine is about all its GPUs:
+    of several counts the largest is taken, unless the quantity is about all of them.
     """
     named = wanted.get("platform")
     here = [row for row in rows if (without_set(row["platform"]) == named if named else row["platform"] == platform)]
@@ -89,14 +89,14 @@ def side_of(
 
 
 def no_cell(side: ClaimSide) -> Gap:
-    """Why there is nothing on a side; ``<platform>@<set>`` is one of a set of reference results."""
+    """The gap of a side without cells; ``<platform>@<set>`` is a platform of a set of reference results."""
     shipped = "@" in side.pattern
     reason = "the reference results have no such cell" if shipped else "no experiment plans such a cell"
     return Gap(reason, (side.pattern,))
 
 
 def number_of(side: ClaimSide, measure: Measure) -> Number | Gap:
-    """The one number of a side."""
+    """The number of a side, or why there is none."""
     if not side.rows:
         return no_cell(side)
     rows = side.rows
@@ -109,13 +109,13 @@ def number_of(side: ClaimSide, measure: Measure) -> Number | Gap:
 
 
 def ending(row: Row) -> str:
-    """How a cell without numbers ended."""
+    """Outcome of a cell without numbers, with phase and reason."""
     phase = f" ({row['phase']})" if row["phase"] else ""
     return f"{short_mark(row['status'])}{phase}" + ("" if row["status"] == Status.OOM else f": {row['reason']}")
 
 
 def measure_of(quantity: str, view: View) -> Measure:
-    """How a claim's quantity is read: as shown in tables, so percent stay percent."""
+    """How to read a claim's quantity: as shown in tables, so percent stay percent."""
     if quantity == SCALING:
         return Measure("%", _scaling_efficiency, of_several=True)
     if quantity == "overlapped_compute_share":
@@ -156,7 +156,7 @@ def _overlapped_compute_share(rows: Sequence[Row]) -> Number | None:
 
 
 def _pattern(stage: str, platform: str, wanted: Where) -> str:
-    """Such as ``pretrain/h200/llama2-7b/megatron/Naive/*-b1-*``."""
+    """Glob over cell ids, such as ``pretrain/h200/llama2-7b/megatron/Naive/*-b1-*``."""
     batch, n_gpus = wanted.get("batch"), wanted.get("n_gpus", "*")
     workload = (f"*-b{batch}-" if batch else "*-") + ("*" if n_gpus == "*" else f"n{n_gpus}")
     names: tuple[Axis, ...] = ("model", "framework", "method")
