@@ -222,7 +222,7 @@ def test_the_text_says_all_of_it(tmp_path: Path, project: Path) -> None:
     for part in (
         "Fine-tune llama2-7b, memory per GPU up to 24 GB: lowest cost per token.", "best", "no difference",
         "2.00 [1.98–2.02]", "20.0 by nvml", "throttled; ", "reference set", "commit 0123456789",
-        "PT, 2 GPUs, batch 3: memory_gib is 40, the limit is 24", "Does not fit, known by its end: 1", "Not known: 1",
+        "PT, 2 GPUs, batch 3: memory_gib is 40, the limit is 24", "Out of memory: 1", "Not known: 1",
         "Price of h200: 3.6 EUR per GPU-hour, a price list, 2026-03-31.",
     ):  # fmt: skip
         assert part.removesuffix("; ") in text, part

@@ -1,1 +1,1 @@
-"""Which of the measured settings is best under limits: from the records of cells alone."""
+"""The best of the measured settings under limits, from the records of cells alone."""

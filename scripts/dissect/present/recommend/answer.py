@@ -1,4 +1,4 @@
-"""The answer to a question: settings in order, ties said, and all that is not known. From candidates alone."""
+"""The answer to a question, from its candidates alone: ranked settings with ties, and all that is not known."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ HIGHER_IS_BETTER: tuple[Objective, ...] = ("throughput",)
 
 
 class Standing(StrEnum):
-    """Where a cell stands in the answer."""
+    """Rank or category of a cell in the answer."""
 
     BEST = "best"
     TIED = "no difference to the best"
@@ -41,7 +41,7 @@ class Limit:
     least: float | None = None
 
     def excess(self, row: Row) -> float:
-        """How many times the row is beyond the bound; up to 1 it keeps within."""
+        """Value over the bound, or bound over the value for a lower bound; above 1 the row is beyond the bound."""
         value: float = row[self.column]
         return value / self.most if self.most else (self.least or 0.0) / max(value, 1e-300)
 
@@ -54,16 +54,16 @@ class Limit:
 
 @dataclass(frozen=True)
 class Standings:
-    """One cell in the answer."""
+    """One cell of the answer with its standing."""
 
     row: Row
     standing: Standing
     reason: str = ""
-    """Why it is beyond a limit, does not fit, or is not known."""
+    """Reason why it is beyond a limit, does not fit, or is not known."""
     excess: float = 0.0
-    """Beyond which limit it is furthest, as a multiple of that limit."""
+    """Largest excess over a limit, as a multiple of that limit."""
     close: tuple[str, ...] = ()
-    """Columns whose limit lies within their interval: noise could decide otherwise."""
+    """Columns whose limit lies within the interval of the number, so that noise could change the decision."""
 
 
 @dataclass(frozen=True)
@@ -72,23 +72,23 @@ class Ranking:
 
     work: str
     stand_in: str | None
-    """The model that ran in place of the one that was asked for."""
+    """Model that ran in place of the one in the question; None if that one ran."""
     found: Sequence[Standings]
     over: Sequence[Standings]
-    """Those beyond a limit, nearest first."""
+    """Settings beyond a limit, nearest first."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is known, and what is not."""
+    """Everything known about a question, and what is not."""
 
     question: Question
     column: str
-    """What settings were ranked by."""
+    """Column that settings are ranked by."""
     rankings: Sequence[Ranking]
-    """By work; those of the model itself before those of models that stand in for it."""
+    """Rankings by work; those of the model itself come before those of models that stand in for it."""
     out_of_memory: Sequence[Standings]
-    """Known: they do not fit."""
+    """Cells that ran out of memory."""
     unknown: Sequence[Standings]
     impossible: Sequence[Standings]
     never_planned: Sequence[str]
@@ -96,7 +96,7 @@ class Answer:
 
     @property
     def standings(self) -> list[Standings]:
-        """All cells that the question is about."""
+        """All cells that match the question."""
         ranked = [cell for ranking in self.rankings for cell in (*ranking.found, *ranking.over)]
         return [*ranked, *self.out_of_memory, *self.unknown, *self.impossible]
 
@@ -115,7 +115,7 @@ def column_of(question: Question) -> str:
 
 
 def limits_of(question: Question) -> list[Limit]:
-    """Every bound that the question sets."""
+    """All bounds of the question."""
     most = {"memory_gib": question.memory_gb} | {
         f"{time}_{question.percentile}_s": getattr(question, f"max_{time}_s") for time in ("ttft", "tpot", "latency")
     }
@@ -125,7 +125,7 @@ def limits_of(question: Question) -> list[Limit]:
 
 
 def answer(question: Question, candidates: pd.DataFrame) -> Answer:
-    """Rank what was measured under the question's limits; stage and model must be given, prices comparable."""
+    """Rank measured cells under the question's limits; stage and model must be given, prices comparable."""
     rows = plain_rows(candidates)
     asked = [row for row in rows if _is_asked(question, row)]
     column, limits = column_of(question), limits_of(question)
@@ -162,7 +162,7 @@ def _measured(cell: Standings) -> bool:
 
 
 def _place(row: Row, column: str, limits: Iterable[Limit]) -> Standings:
-    """Within the limits (``BEST`` until ranked), beyond one of them, or without the numbers to say so."""
+    """The cell's standing: within the limits (``BEST`` until ranked), beyond one of them, or not known."""
     match row["status"]:
         case Status.OK:
             pass
@@ -187,11 +187,11 @@ def _place(row: Row, column: str, limits: Iterable[Limit]) -> Standings:
 def _why_without(column: str) -> str:
     if column == "cost_per_million_tokens":
         return "its platform has no price"
-    return "no energy counter on this machine" if column == "joules_per_token" else "answers came whole"
+    return "no energy counter on this machine" if column == "joules_per_token" else "answers are not streamed"
 
 
 def _ranked(found: Sequence[Standings], question: Question, column: str) -> list[Standings]:
-    """Best first; what the intervals cannot tell from the best is tied with it."""
+    """Cells with the best first; those that the intervals cannot distinguish from the best are tied with it."""
     sign = -1 if question.objective in HIGHER_IS_BETTER else 1
     ordered = sorted(found, key=lambda cell: sign * cell.row[column])
     ranked = []
@@ -202,7 +202,7 @@ def _ranked(found: Sequence[Standings], question: Question, column: str) -> list
 
 
 def _against(row: Row, best: Row, column: str) -> Standing:
-    """Whether the intervals of two numbers overlap; without intervals only equal ones are no difference."""
+    """Standing against the best: tied if equal or if intervals overlap, untested without intervals, else behind."""
     if row[column] == best[column]:
         return Standing.TIED
     if column == "memory_gib":
@@ -214,12 +214,12 @@ def _against(row: Row, best: Row, column: str) -> Standing:
 
 
 def _has_interval(row: Row, column: str) -> bool:
-    """Percentiles have one always, energy never; rates where steps were timed."""
+    """Whether the row's number has an interval: percentiles always, energy never, rates where steps were timed."""
     return f"{column}_low" in row and (bool(row["has_interval"]) or column.startswith("latency"))
 
 
 def _never_planned(question: Question, of_stage: Sequence[Row], asked: Sequence[Row]) -> list[str]:
-    """Settings of which every part is planned somewhere in this stage, but which no table plans for this question."""
+    """Settings whose every part is planned somewhere in this stage, though no table plans them for this question."""
     platforms = names(question.platform) or list(dict.fromkeys(row["platform"] for row in of_stage))
     wanted = names(question.method), names(question.framework)
     settings = [

@@ -1,4 +1,4 @@
-"""An answer as lines for a terminal, and as a table for other programs."""
+"""An answer as lines for a terminal, and as a table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -33,11 +33,11 @@ MARKS = {
     Standing.OVER: "beyond a limit",
 }
 SHOWN = 10
-"""Settings of one ranking, and lines of one list; the CSV has all."""
+"""Most settings of one ranking, and most lines of one list; the CSV has all."""
 
 
 def answer_frame(answer: Answer) -> pd.DataFrame:
-    """One row per cell that the question is about: its standing, why, and all its numbers."""
+    """One row per cell of the answer: its standing, the reason, and all its numbers."""
     rows = [
         {"rank": rank, "standing": cell.standing.value, "why": cell.reason, "close_to_limit": ";".join(cell.close)}
         | dict(cell.row)
@@ -56,12 +56,15 @@ def answer_text(answer: Answer, catalog: Catalog) -> str:
     if not answer.rankings:
         lines += ["Nothing that fits the question was measured.", ""]
     lines += _remarks(answer, catalog)
-    lines += _list("Does not fit, known by its end", answer.out_of_memory)
+    lines += _list("Out of memory", answer.out_of_memory)
     lines += _list("Not known", answer.unknown)
-    lines += _list("Cannot exist", answer.impossible)
+    lines += _list("Unsupported", answer.impossible)
     never = answer.never_planned
     if never:
-        lines += [f"Never planned, so nothing is known of them: {len(never)}", *_cut([f"  {glob}" for glob in never])]
+        lines += [
+            f"Never planned, so nothing is known about them: {len(never)}",
+            *_cut([f"  {glob}" for glob in never]),
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -103,7 +106,7 @@ def _ranking(answer: Answer, ranking: Ranking) -> Iterator[str]:
 
 
 def _table(answer: Answer, cells: Sequence[Standings]) -> str:
-    """Aligned columns, only those that some cell has."""
+    """A table of aligned columns, without those that no cell has."""
     rows = [_shown(answer, cell) for cell in cells]
     columns = [name for name in rows[0] if any(row[name] for row in rows)]
     # As a row of the body, since tabulate sets headers two characters wider.
@@ -154,7 +157,7 @@ def _count(number: int, what: str, plural: str = "s") -> str:
 
 
 def _number(row: Mapping[str, Any], column: str) -> str:
-    """With its interval where it has one; empty where the machine does not give it."""
+    """The number with its interval if it has one; empty where it is missing."""
     if row[column] is None:
         return ""
     value, low, high = row[column], row.get(f"{column}_low"), row.get(f"{column}_high")
@@ -164,7 +167,7 @@ def _number(row: Mapping[str, Any], column: str) -> str:
 
 
 def _list(title: str, cells: Sequence[Standings]) -> list[str]:
-    """Cells by reason."""
+    """List cells by reason."""
     if not cells:
         return []
     by_reason: dict[str, list[str]] = {}
@@ -182,7 +185,7 @@ def _cut(lines: Sequence[str]) -> list[str]:
 
 
 def _remarks(answer: Answer, catalog: Catalog) -> list[str]:
-    """What must be known to read the numbers: marks, stand-ins, letters, where prices come from."""
+    """Notes on the numbers: marks, stand-ins, letters, sources of prices."""
     shown = [cell for ranking in answer.rankings for cell in (*ranking.found, *ranking.over)]
     standings = {cell.standing for cell in shown}
     lines = []

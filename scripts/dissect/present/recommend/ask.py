@@ -1,4 +1,4 @@
-"""From ``--config`` to a checked question and the records that can answer it."""
+"""A checked question from ``--config``, and the records that can answer it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -64,7 +64,7 @@ def records_of(study: Study, project: Path, stage: AskedStage | None) -> Iterato
 
 
 def failures_of(records: Iterable[Record], store: Store) -> dict[str, str]:
-    """Key -> why the last attempt failed, of cells without a result."""
+    """Key -> reason of the last failure, for cells without a result."""
     keys = {record.cell.key for record in records if record.result is None and record.cell.key}
     found = {key: store.entry(key).failure() for key in keys}
     return {key: failure.reason for key, failure in found.items() if failure}
@@ -91,7 +91,11 @@ def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, pd
 
 
 def check_prices(question: Question, frame: pd.DataFrame) -> None:
-    """Raise ``ConfigError`` where the question is about cost and prices are missing or in several currencies."""
+    """Check that the prices that a question about cost needs are given and in one currency.
+
+    Raises:
+        ConfigError: a price is missing, or currencies differ.
+    """
     chosen = names(question.platform) or [*frame["platform"].unique()]
     asked = frame[(frame["stage"] == question.stage) & frame["platform"].isin(chosen)]
     asked = asked[(asked["model"] == question.model) | asked["stand_in"].astype(bool)]
@@ -127,7 +131,11 @@ def _methods(question: Question, catalog: Catalog, known: Mapping[str, Iterable[
 
 
 def _result(cell: ManifestCell, project: Path) -> Result | None:
-    """Published, in the store, or not there; a broken one is an error, like in a table."""
+    """The published result, or that in the store; None if neither exists.
+
+    Raises:
+        ResultError: the result is broken or another cell's.
+    """
     if cell.path is None or cell.key is None:
         return None
     for path in (project / cell.path, project / STORE_DIR / cell.key / "result.json"):

@@ -1,4 +1,4 @@
-"""Every cell that a question can be about, as a row of numbers that compare: per GPU, per joule, per unit of money."""
+"""All cells that a question can match, as rows of comparable numbers: per GPU, per joule, per unit of money."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
@@ -25,14 +25,14 @@ NUMBERS = (
     "tokens_per_s", "tokens_per_s_per_gpu", "seconds_per_million_tokens", "cost_per_million_tokens", "tokens_per_price",
     *(f"{time}_{percentile}_s" for time in TIMES for percentile in PERCENTILES),
 )  # fmt: skip
-"""With an interval: ``_low`` and ``_high`` beside each, equal to it where the interval is unknown."""
+"""Columns with an interval: ``_low`` and ``_high`` beside each equal the number if the interval is unknown."""
 COLUMNS = (
     "stage", "platform", "platform_label", "model", "stand_in", "framework", "method", "workload", "n_gpus", "batch",
     "device", "work", "status", "reason", *(number + end for number in NUMBERS for end in ENDS), "has_interval",
     "tokens_per_joule", "joules_per_token", "memory_gib", "memory_source", "price_per_gpu_hour", "currency",
     "reference", "flags", "measured_at", "machine", "git_commit", "key",
 )  # fmt: skip
-"""Of the frame of candidates."""
+"""Columns of the frame of candidates."""
 
 _VIEW: dict[AskedStage, ViewName] = {"pretrain": "training", "finetune": "training", "serve": "serving"}
 
@@ -72,7 +72,7 @@ def _row(record: Record, row: Mapping[str, Any], terms: Terms, failures: Mapping
 
 
 def _numbers(row: Mapping[str, Any], n_gpus: int, price: Price | None, serves: bool) -> dict[str, Any]:
-    """Of a cell that ended ``ok``."""
+    """The numbers of a cell that ended ``ok``."""
     rate = "output_tokens_per_s" if serves else "tokens_per_s"
     value, low, high = (row[rate],) * 3 if serves else (row[rate + end] for end in ENDS)
     per_joule = row["tokens_per_joule_served" if serves else "tokens_per_joule"]
@@ -89,7 +89,7 @@ def _numbers(row: Mapping[str, Any], n_gpus: int, price: Price | None, serves: b
 
 
 def _memory(row: Mapping[str, Any], serves: bool) -> dict[str, Any]:
-    """Peak of one GPU: NVML's where there is one, else that of the allocator or the processes."""
+    """Peak memory of one GPU: NVML's if there is one, else that of the allocator or the processes."""
     if serves:
         return {"memory_gib": row["server_memory_gib"], "memory_source": row["server_memory_source"]}
     if row["nvml_peak_memory_gib"] is not None:
@@ -102,8 +102,8 @@ def _ends(name: str, value: float, low: float, high: float) -> dict[str, float]:
 
 
 def _work(workload: str, seq_len: int | None, serves: bool) -> str:
-    """What is done, apart from how: settings are ranked among those that do the same.
+    """The work of a cell without how it is done; only settings with the same work are ranked together.
 
-    Of a server the load without its GPUs; of training the length of a sequence.
+    For a server it is the load without its GPUs, for training the length of a sequence.
     """
     return workload.rsplit("-n", 1)[0] if serves else f"s{seq_len}"
