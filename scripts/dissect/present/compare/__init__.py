@@ -1,1 +1,1 @@
-"""Two sets of cells side by side: ratios, verdicts that respect noise, and what differs between the two."""
+"""Two sets of cells side by side: ratios, verdicts with intervals, and what differs between the two."""

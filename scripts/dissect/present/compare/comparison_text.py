@@ -1,4 +1,4 @@
-"""A comparison as a page of tables, and as CSV."""
+"""A comparison as a page of tables and as CSV."""
 
 import math
 from collections import Counter
@@ -28,9 +28,9 @@ OF_LOADS = (
 DIFFERENCE_COLUMNS = ("field", "left", "right", "n_cells", "of", "cells")
 ORDER = (PairVerdict.SLOWER, PairVerdict.FASTER, PairVerdict.UNCLEAR, PairVerdict.NONE, PairVerdict.UNTESTED)
 SHOWN = 10
-"""Lines of one kind in a terminal."""
+"""Most lines of one kind in a terminal."""
 NAMED = 3
-"""Cells that a line names; the CSV names all."""
+"""Most cells that a line names; the CSV names all."""
 
 
 def lines_frame(compared: Compared) -> pd.DataFrame:
@@ -54,25 +54,25 @@ def differences_frame(compared: Compared, found: Sequence[Difference]) -> pd.Dat
 
 
 def summary_text(compared: Compared) -> str:
-    """How much was compared, and the verdicts."""
+    """Numbers of compared cells and of each verdict."""
     counts = Counter(line.verdict for line in compared.lines)
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict]) or "none"
     return (
         f"{compared.right.name} against {compared.left.name}: {len(compared.pairs)} cells are on both sides, "
         f"{len(compared.only_left)} only left, {len(compared.only_right)} only right; "
-        f"{len(compared.changed)} ended otherwise\nnumbers: {told}"
+        f"{len(compared.changed)} with another outcome\nnumbers: {told}"
     )
 
 
 def terminal_text(compared: Compared, found: Sequence[Difference]) -> str:
-    """The summary, what changed, and what differs for all cells; the rest is on the page."""
+    """The summary, changed outcomes and numbers, and what differs for all cells; the rest is on the page."""
     changed = [
         f"{line.verdict}: {_cell_name(line.pair)}: {line.quantity} {line.point}".rstrip()
         + f" × {_shown(line.ratio, 3)}"
         for line in _sorted(compared.lines)
         if line.verdict in (PairVerdict.SLOWER, PairVerdict.FASTER)
     ]
-    ended = [f"ended otherwise: {_cell_name(pair)}: {' -> '.join(pair.outcomes)}" for pair in compared.changed]
+    ended = [f"outcome changed: {_cell_name(pair)}: {' -> '.join(pair.outcomes)}" for pair in compared.changed]
     everywhere = [
         f"differs for all cells: {difference.field}: {difference.left} -> {difference.right}"
         for difference in found
@@ -86,12 +86,12 @@ def _cut(lines: Sequence[str]) -> list[str]:
 
 
 def _sorted(lines: Sequence[ComparedNumber]) -> list[ComparedNumber]:
-    """Verdicts that ask for a look first."""
+    """Lines in the order of their verdicts, those that need attention first."""
     return sorted(lines, key=lambda line: ORDER.index(line.verdict))
 
 
 def page(compared: Compared, found: Sequence[Difference]) -> str:
-    """Markdown: numbers, outcomes that changed, what differs, and what only one side has."""
+    """Markdown page of numbers, changed outcomes, differing fields, and cells of one side only."""
     everywhere = [difference for difference in found if len(difference.ids) == len(compared.pairs)]
     somewhere = [difference for difference in found if len(difference.ids) < len(compared.pairs)]
     grids = [
@@ -117,11 +117,12 @@ def _numbers(compared: Compared) -> Grid:
         columns=[("Left",), ("Right",), ("Right / left",), ("Verdict",)],
         entries=[_entries(line) for line in lines],
         remarks=[
-            f"faster, slower: further apart than {margin}; at most {100 * LEVEL:g} % of those called so are expected "
-            f"to be false. no difference: within {margin} of each other, with the same promise. cannot tell: neither.",
-            "not tested: a run gives a single number, so nothing says how far it would repeat.",
-            "Intervals are combined end against end. They hold what varies within a run; what varies between runs is "
-            "in them only where a side has several, whose intervals are joined.",
+            f"faster, slower: further apart than {margin}; at most {100 * LEVEL:g} % of these verdicts are expected "
+            f"to be false. no difference: within {margin} of each other, with the same error rate. "
+            "cannot tell: neither.",
+            "not tested: a run gives a single number, so its variation is unknown.",
+            "Intervals are combined by their outer ends. They cover variation within a run; variation between runs "
+            "only if a side has several, whose intervals are joined.",
             *[OF_LOADS] * any(line.pair.left_id.startswith("serve/") for line in lines),
         ],
     )
@@ -140,7 +141,7 @@ def _entries(line: ComparedNumber) -> list[GridEntry]:
         GridEntry(_scaled(line.left, _unit_of(line)), notes[0]),
         GridEntry(_scaled(line.right, _unit_of(line)), notes[1]),
         GridEntry(_shown(line.ratio, 3)),
-        GridEntry(line.verdict, ("one and the same measurement",) if line.pair.is_same else ()),
+        GridEntry(line.verdict, ("the same measurement",) if line.pair.is_same else ()),
     ]
 
 
@@ -148,7 +149,7 @@ def _outcomes(changed: Sequence[Pair]) -> Grid:
     return Grid(
         name="outcomes",
         title="Outcomes that changed",
-        caption="Cells that ended otherwise on the right.",
+        caption="Cells with another outcome on the right.",
         row_names=("Cell",),
         rows=[(_cell_name(pair),) for pair in changed],
         columns=[("Left",), ("Right",)],
@@ -203,7 +204,7 @@ def _runs(pair: Pair) -> tuple[Sequence[MeasuredRun], Sequence[MeasuredRun]]:
 
 
 def _shown(number: Number, digits: int = 4) -> str:
-    """With its interval; an end that no sample gives is open."""
+    """A number with its interval; an end that the samples do not give is open."""
     decimals = significant_decimals(number.value, digits) if number.value else 0
     low, high = (_end(end, decimals) for end in (number.low, number.high))
     interval = f" [{low}–{high}]" if number.low != number.high else ""
@@ -215,13 +216,13 @@ def _end(value: float, decimals: int) -> str:
 
 
 def _scaled(number: Number, unit: tuple[str, float]) -> str:
-    """A time in the unit of its line; any other number as it is."""
+    """A time in the unit of its line, or any other number unchanged."""
     name, factor = unit
     return f"{_shown(Number(*(factor * end for end in (number.value, number.low, number.high))))} {name}".rstrip()
 
 
 def _unit_of(line: ComparedNumber) -> tuple[str, float]:
-    """Unit and factor in which both sides are shown."""
+    """Unit and factor for both sides of a line."""
     if not line.quantity.endswith("_s") or line.quantity.endswith("_per_s"):
         return "", 1.0
     units = (("µs", 1e6), ("ms", 1e3), ("s", 1.0))

@@ -1,4 +1,4 @@
-"""Cells of the two sets that are the same but for what is compared, and what became of each number."""
+"""Pairs of cells that are equal apart from what is compared, and the verdict on each of their numbers."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from dissect.statistics.comparison import Sample, hull, p_difference, p_equivale
 from dissect.statistics.numbers import Number, ratio
 
 LEVEL = 0.05
-"""Share of false ones among all differences that are called, and among all that are called none."""
+"""Expected share of false verdicts among all differences found, and among all verdicts of no difference."""
 
 
 class PairVerdict(StrEnum):
-    """What became of the right side against the left one."""
+    """Verdict on the right side relative to the left one."""
 
     FASTER = "faster"
     SLOWER = "slower"
@@ -30,7 +30,7 @@ class PairVerdict(StrEnum):
 
 @dataclass(frozen=True)
 class Pair:
-    """One cell on both sides, in all its runs."""
+    """One cell on both sides, with all its runs."""
 
     left_id: str
     right_id: str
@@ -39,12 +39,12 @@ class Pair:
 
     @property
     def is_same(self) -> bool:
-        """Whether both sides hold one and the same run."""
+        """Whether both sides have the same runs."""
         return [run.result for run in self.left] == [run.result for run in self.right]
 
     @property
     def outcomes(self) -> tuple[str, str]:
-        """How the runs of either side ended."""
+        """Outcomes of the left and the right runs."""
         return outcome_of(self.left), outcome_of(self.right)
 
 
@@ -58,12 +58,12 @@ class ComparedNumber:
     left: Number
     right: Number
     ratio: Number
-    """Right over left."""
+    """Right number over left number."""
     verdict: PairVerdict
     chances: tuple[float, float] | None
-    """Adjusted bounds on the chance of such samples without a difference, and with one; None where untested."""
+    """Adjusted bounds on the chance of such samples without a difference, and with one; None if untested."""
     spreads: tuple[float | None, float | None]
-    """Of repeated measurements: how far the largest lies above the smallest, as a share."""
+    """Spread of repeated measurements on each side: how far the largest lies above the smallest, as a share."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def compare(left: Side, right: Side, margin: float) -> Compared:
 
 
 def outcome_of(runs: Iterable[MeasuredRun]) -> str:
-    """Such as ``ok`` or ``oom (backward)``; of runs that ended differently all."""
+    """Outcome of a cell's runs, such as ``ok`` or ``oom (backward)``; all outcomes where runs ended differently."""
     ends = [f"{run.result.status}" + (f" ({run.result.phase})" if run.result.phase else "") for run in runs]
     return ", ".join(dict.fromkeys(ends))
 
@@ -133,7 +133,7 @@ def _pairs(left: Side, right: Side) -> Iterator[Pair]:
 
 
 def _alone(side: Side, matched: set[str], other: Side) -> list[str]:
-    """Cells that the other side has under no name: two names may stand for one key."""
+    """Ids of cells that the other side has under no name; two names may have one key."""
     keys = {run.result.key for runs in other.cells.values() for run in runs}
     unmatched = {cell_id: runs for cell_id, runs in side.cells.items() if cell_id not in matched}
     return [cell_id for cell_id, runs in unmatched.items() if not all(run.result.key in keys for run in runs)]
@@ -144,7 +144,7 @@ def _without_platform(cell_id: str) -> str:
 
 
 def _readings(pair: Pair) -> Iterator[_Both]:
-    """Every number that all runs of both sides that ended ``ok`` have."""
+    """The readings of every number that all runs of both sides have, if these ended ``ok``."""
     left, right = ([run for run in runs if run.result.status is Status.OK] for runs in (pair.left, pair.right))
     if left and right:
         for name in left[0].readings:
@@ -176,7 +176,7 @@ def _verdict(both: _Both, ratio: float, chances: Sequence[float] | None) -> Pair
 
 
 def _number(readings: Sequence[RunNumber]) -> Number:
-    """The mean over the runs, with the interval that encloses those of all."""
+    """Mean over the runs, with the interval that encloses the intervals of all."""
     value = fmean(reading.value for reading in readings)
     samples = [reading.sample for reading in readings if reading.sample]
     if len(samples) == len(readings):

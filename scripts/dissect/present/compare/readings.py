@@ -1,4 +1,4 @@
-"""What one measured cell says that can be compared: numbers, and the samples behind them."""
+"""Comparable numbers of a measured cell, and the samples behind them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ SERVING: tuple[tuple[str, str, float], ...] = (
     ("latency_p50_s", "latency_s", 0.5),
     ("latency_p99_s", "latency_s", 0.99),
 )
-"""Quantity, samples, share."""
+"""(Quantity, its samples, share of the samples) of serving cells."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class RunNumber:
     better: Literal["higher", "lower"]
     value: float
     sample: Sample | None = None
-    """None where a run gives a single number: memory, energy, the throughput of a server."""
+    """Samples of the number; None if a run gives a single one, such as memory, energy or a server's throughput."""
     point: str = ""
-    """Which size of an operator; empty for a cell as a whole."""
+    """Size of an operator; empty for a cell as a whole."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class MeasuredRun:
     id: str
     result: Result
     readings: Mapping[tuple[str, str], RunNumber] = field(default_factory=dict)
-    """By point and quantity."""
+    """Numbers by (point, quantity)."""
 
 
 def run_of(cell_id: str, result: Result, steps: bytes | None) -> MeasuredRun:

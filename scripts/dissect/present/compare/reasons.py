@@ -1,4 +1,4 @@
-"""What differs between two runs beside their numbers: candidates for a reason, none of them proven to be one."""
+"""Differences between two runs beside their numbers: possible reasons, none of them proven."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from dissect.present.compare.readings import MeasuredRun
 from dissect.results.result import Gpu, Provenance
 
 TOLERANCE = 0.02
-"""Measured fields, such as clocks, differ if they are further apart than this share."""
+"""Share by which measured fields, such as clocks, must differ to count as different."""
 ABSENT = "–"
 PROVENANCE = ("host", "kernel", "cpu_model", "cpu_cores", "python", "git_commit", "git_dirty")
 MEASURED_GPU = ("sm_clock_mhz", "memory_clock_mhz", "power_limit_w", "mean_power_w")
 DECLARED = ("spec.hardware.", "spec.software.")
-"""Where a spec declares what is detected as well; what agrees with it is said once."""
+"""Prefixes of declared fields that are detected as well; a detected value that agrees is not listed."""
 FOUND_BATCH = "metrics.batch"
-"""What a search for the largest batch found."""
+"""Field with the batch that a search for the largest one found."""
 NOT_COMPARED = ("SLURM_",)
-"""Prefixes of variables that differ by job and steer no library."""
+"""Prefixes of environment variables that differ by job and affect no library."""
 
 Fields = Mapping[str, Any]
 
@@ -32,11 +32,11 @@ class Difference:
     left: str
     right: str
     ids: Sequence[str]
-    """Of the left side's cells."""
+    """Ids of the left side's cells."""
 
 
 def differences(pairs: Sequence[Pair]) -> list[Difference]:
-    """Those that hold for most cells first; each field once per pair of values, measured ones as ranges."""
+    """Differences, those of most cells first; each field once per pair of values, measured ones as ranges."""
     found: dict[tuple[str, str, str], list[str]] = {}
     ranges: dict[str, list[tuple[str, float, float]]] = {}
     for pair in pairs:
@@ -54,7 +54,7 @@ def differences(pairs: Sequence[Pair]) -> list[Difference]:
 
 
 def _fields(runs: Sequence[MeasuredRun]) -> Fields:
-    """Of the first run; repeated measurements of one side are of one machine."""
+    """Fields of the first run; repeated measurements of one side are of one machine."""
     result = runs[0].result
     fields = dict(_flat("spec", result.spec.model_dump(mode="json")))
     if isinstance(result.metrics, TrainingMetrics):
@@ -88,7 +88,7 @@ def _gpus(gpus: Sequence[Gpu]) -> dict[str, Any]:
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Leaves by their path; numbers of a spec are declared, so they compare exactly."""
+    """Yield the leaves of a field by path; numbers of a spec are declared, so they compare exactly."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _flat(f"{prefix}.{key}", inner)

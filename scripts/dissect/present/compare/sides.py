@@ -1,4 +1,4 @@
-"""The two sets of cells: this clone's results, files of ``export``, sets of reference results, one platform of any."""
+"""The two sets of cells: this clone's results, exported files, sets of reference results, or one platform of any."""
 
 import re
 from collections.abc import Mapping
@@ -27,13 +27,13 @@ class Side:
     """One set of cells."""
 
     name: str
-    """As a folder may be called."""
+    """Name of the set, valid as the name of a folder."""
     cells: Mapping[str, list[MeasuredRun]]
-    """Id -> its runs, several where several sources have it."""
+    """Id -> runs of the cell; several if several sources have it."""
 
     @property
     def platforms(self) -> set[str]:
-        """Of its cells."""
+        """Platforms of the set's cells."""
         return {CellId.parse(cell_id).platform for cell_id in self.cells}
 
 
@@ -64,7 +64,7 @@ def _that_matches(glob: CellGlob | None) -> str:
 
 
 def _split(source: str, catalog: Catalog, where: str) -> tuple[str | None, str]:
-    """``h200@results`` -> (h200, results)."""
+    """Split a side such as ``h200@results`` into its platform and its set."""
     platform, at, name = source.partition("@")
     if not at:
         return None, source
