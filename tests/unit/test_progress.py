@@ -76,7 +76,7 @@ def test_nothing_was_measured_yet(study: Study, store: Store) -> None:
     text = progress_text(seen, NOW)
     assert {each.state for each in seen} == {State.WAITING}
     assert f"{len(seen)} cells: {len(seen)} waiting" in text
-    assert f"no finished cell tells how long {len(seen)} of them take, their budgets allow" in text
+    assert f"unknown time for {len(seen)} cells, at most" in text
     assert text.endswith("nothing is measured at the moment")
 
 

@@ -56,8 +56,5 @@ def test_a_killed_job_has_only_slurm_s_log(project: Path, tmp_path: Path) -> Non
     cell = cell_of(study, "Z2")
     log = slurm_log(tmp_path, cell, 7)
     first, second = lines(study, tmp_path)
-    assert first == (
-        f"failed: {cell.id}: its job ended before it could say why, by the scheduler or with its node; "
-        f"Slurm's log: {log}"
-    )
+    assert first == (f"failed: {cell.id}: its job was killed, by the scheduler or with its node; Slurm's log: {log}")
     assert second == f"not built: table_III needs {cell.id}"

@@ -1,4 +1,4 @@
-"""What a run would do: every cell with its status, before anything is launched. Imports no torch."""
+"""The plan of a run: every cell with its status, before anything is launched. Imports no torch."""
 
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from dissect.results.result import ResultError, read_result
 from dissect.results.store import Store
 
 REQUESTS = {"gpus": "gpu", "nodes": "nodes", "runtime_min": "runtime", "memory_mb": "mem_mb"}
-"""Column -> what a batch system is asked for, per node (``cells/resources.py``)."""
+"""Column -> resource requested from the batch system, per node (``cells/resources.py``)."""
 COLUMNS = [*PARTS, "status", "reason", "wall_s", *REQUESTS, "key"]
 TO_RUN = "to run"
 
 
 def plan_table(study: Study, store: Store) -> pd.DataFrame:
-    """One row per cell of the wanted tables and figures; ``wall_s`` is what a finished cell took."""
+    """One row per cell of the wanted tables and figures; ``wall_s`` is the wall time of a finished cell in seconds."""
     wanted = study.catalog.wanted_experiments
     cells = {cell.id: cell for name in wanted for cell in study.experiments[name]}
     platforms = study.catalog.platforms
@@ -32,7 +32,7 @@ def plan_table(study: Study, store: Store) -> pd.DataFrame:
 
 
 def plan_text(plan: pd.DataFrame) -> str:
-    """Counts by stage, platform and status, how long what is left may take, and reasons."""
+    """Counts by stage, platform and status, estimates of the remaining time, and reasons."""
     counts = plan.groupby(["stage", "platform", "status"], sort=True).size().unstack(fill_value=0)
     waiting = plan[plan["status"] == TO_RUN]
     reasons = plan.loc[plan["reason"] != "", "status"] + ": " + plan["reason"]
@@ -48,7 +48,7 @@ def _times(plan: pd.DataFrame) -> list[str]:
         if waiting and pd.notna(took):
             lines.append(f"{stage} on {platform}: about {waiting * took / 60:.0f} min for {waiting} cells")
         elif waiting:
-            lines.append(f"{stage} on {platform}: no finished cell to tell how long {waiting} cells take")
+            lines.append(f"{stage} on {platform}: unknown time for {waiting} cells, none is finished")
     return lines
 
 
@@ -61,7 +61,7 @@ def _row(cell: Cell, store: Store, platform: Platform) -> dict[str, object]:
 
 
 def _status(cell: Cell, store: Store) -> tuple[str, str, float | None]:
-    """Status, reason, and seconds that a finished cell took."""
+    """(Status, reason, wall time of a finished cell in seconds)."""
     if cell.path is None or cell.key is None or cell.canonical is None:
         return "unsupported", cell.unsupported or "", None
     for path in (Path(cell.path), store.entry(cell.key).result_path):

@@ -1,4 +1,4 @@
-"""Where a run is, for a second terminal: what is done, failed, running and waiting, and how long that may still take.
+"""Progress of a run, for a second terminal: cells done, failed, running and waiting, and an estimate of the rest.
 
 It only reads: results, failures, and the file that a measuring process leaves beside its lock. Imports no torch.
 """
@@ -25,13 +25,13 @@ from dissect.results.activity import Activity, activity_of, is_true, slurm_jobs
 from dissect.results.store import Entry, Failure, Store
 
 SIGNS = (("under load", "guidellm.log"), ("server starts", "server.log"), ("ranks at work", "ranks"))
-"""What a cell does, by what its process last left in the folder."""
+"""(Activity, name of the newest file or folder that shows it)."""
 TELLING = ("trial of batch", "waiting for", "making the checkpoint")
-"""Beginnings of our own lines in a cell's log that say how far it is."""
+"""Beginnings of those lines of a cell's log that show its progress."""
 
 
 class State(StrEnum):
-    """Of one cell."""
+    """State of one cell."""
 
     DONE = "done"
     FAILED = "failed"
@@ -41,28 +41,28 @@ class State(StrEnum):
 
 
 LEFT = (State.RUNNING, State.INTERRUPTED, State.WAITING)
-"""States of cells that a run still has to measure; what failed is asked for again by the next run."""
+"""States of cells that a run still has to measure; the next run measures failed cells again."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One cell, as it was found."""
+    """One cell with its state."""
 
     cell: Cell
     state: State
     outcome: str | None = None
-    """Of a finished cell."""
+    """Outcome of a finished cell."""
     wall_s: float | None = None
-    """What a finished cell took."""
+    """Wall time of a finished cell in seconds."""
     activity: Activity | None = None
-    """Of a running or interrupted cell."""
+    """Activity of a running or interrupted cell."""
     doing: str = ""
-    """Of a running cell, where its files tell."""
+    """What a running cell does, as far as its files show."""
     failure: Failure | None = None
 
     @property
     def budget_s(self) -> float | None:
-        """The cell's own limit; None where there is none."""
+        """The cell's budget in seconds; None if it has none."""
         return _budget_s(self.cell)
 
 
@@ -72,7 +72,7 @@ def _budget_s(cell: Cell) -> float | None:
 
 
 class Look:
-    """Looks at all cells of a study, as often as asked; a finished cell is read once."""
+    """Reads the state of all cells of a study, as often as called; a finished cell is read once."""
 
     def __init__(self, study: Study, store: Store) -> None:
         self._cells = {path: study.by_path[path] for path in study.selected_targets}
@@ -80,7 +80,7 @@ class Look:
         self._finished: dict[Path, tuple[int, str, float]] = {}
 
     def __call__(self, now: datetime) -> list[Seen]:
-        """What there is now."""
+        """The state of all cells at the time ``now``."""
         keys, jobs = self._store.keys(), cache(slurm_jobs)
         return [self._look(Path(path), cell, keys, now, jobs) for path, cell in self._cells.items()]
 
@@ -100,7 +100,7 @@ class Look:
         return Seen(cell, State.FAILED, failure=failure) if failure else Seen(cell, State.WAITING)
 
     def _done(self, cell: Cell, path: Path) -> Seen | None:
-        """A finished cell, or None; a broken result is none."""
+        """A finished cell, or None; a broken result does not count."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             changed = path.stat().st_mtime_ns
             if path not in self._finished or self._finished[path][0] != changed:
@@ -124,7 +124,7 @@ def _doing(entry: Entry, activity: Activity) -> str:
 
 
 def _last_line(log: Path) -> str:
-    """What the attempt said last; empty without a log."""
+    """Last line of the attempt's log; empty without a log."""
     with suppress(OSError), log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 2000))
         return (file.read().decode(errors="replace").strip().splitlines() or [""])[-1]
@@ -135,14 +135,14 @@ Kind = tuple[object, ...]
 
 
 def kinds(cell: Cell) -> tuple[Kind, ...]:
-    """What a cell is like, the closest first. A ``max`` search takes several times what one batch does."""
+    """Kinds of cells that a cell belongs to, the most specific first; a ``max`` search takes longer than one batch."""
     base = (cell.stage, cell.platform, cell.batch == "max")
     more = (cell.framework, cell.model)
     return ((*base, *more, cell.method), (*base, *more), (*base, cell.framework), base)
 
 
 def times_by_kind(seen: Iterable[Seen]) -> dict[Kind, float]:
-    """Median seconds of the finished cells of each kind; what was decided without running tells nothing."""
+    """Median seconds of the finished cells of each kind; cells skipped without running do not count."""
     times: dict[Kind, list[float]] = defaultdict(list)
     for each in seen:
         if each.wall_s is not None and each.outcome != Status.SKIPPED_OOM:
@@ -153,14 +153,14 @@ def times_by_kind(seen: Iterable[Seen]) -> dict[Kind, float]:
 
 @dataclass(frozen=True)
 class RemainingWork:
-    """What is left to measure."""
+    """The work that is left, with estimates of its time."""
 
     seconds: float = 0.0
-    """Of the cells whose kind is known, one after the other."""
+    """Estimated seconds of the cells with a finished cell of the same kind, one after the other."""
     unknown: int = 0
-    """Cells of whose kind none is finished."""
+    """Number of cells without a finished cell of the same kind."""
     at_most_s: float = 0.0
-    """What the budgets of those allow."""
+    """Sum of the budgets of those cells in seconds."""
 
 
 def work_left(seen: Sequence[Seen], times: Mapping[Kind, float], now: datetime) -> RemainingWork:
@@ -179,7 +179,7 @@ def work_left(seen: Sequence[Seen], times: Mapping[Kind, float], now: datetime) 
 
 
 def progress_text(seen: Sequence[Seen], now: datetime) -> str:
-    """What the terminal shows: counts by platform and stage, what runs, what is wrong, and how long it may take."""
+    """Text for the terminal: counts by platform and stage, running and failed cells, and an estimate of the rest."""
     counts = Counter(each.state for each in seen)
     numbers = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
     lines = [f"{now:%Y-%m-%d %H:%M:%S} UTC: {len(seen)} cells{': ' if numbers else ''}{numbers}", ""]
@@ -223,7 +223,7 @@ def _running(cell: Cell, activity: Activity, doing: str, now: datetime) -> str:
 
 def _interrupted(cell: Cell, activity: Activity, now: datetime) -> str:
     when = f"attempt {activity.attempt}, begun {span(activity.seconds(now))} ago on {activity.host}"
-    return f"{cell.id}  {when}, ended without a word; the next job measures it"
+    return f"{cell.id}  {when}, was killed without a result; the next job measures it"
 
 
 def _failed(cell: Cell, failure: Failure) -> str:
@@ -233,7 +233,7 @@ def _failed(cell: Cell, failure: Failure) -> str:
 
 
 def _verdict(seen: Sequence[Seen], work: RemainingWork) -> str:
-    """The last line: how long it may still take, or that nothing is left."""
+    """The last line: the estimated remaining time, or that nothing is left."""
     running = sum(each.state is State.RUNNING for each in seen)
     if not any(each.state in LEFT for each in seen):
         failed = any(each.state is State.FAILED for each in seen)
@@ -243,8 +243,8 @@ def _verdict(seen: Sequence[Seen], work: RemainingWork) -> str:
     pace = f"{running} at a time" if running > 1 else "one after the other"
     known = f"about {span(work.seconds / max(1, running))} left, {pace}" if work.seconds or not work.unknown else ""
     unknown = (
-        f"no finished cell tells how long {work.unknown} of them take"
-        + (f", their budgets allow {span(work.at_most_s)}" if work.at_most_s else "")
+        f"unknown time for {work.unknown} cells"
+        + (f", at most {span(work.at_most_s)} by their budgets" if work.at_most_s else "")
         if work.unknown
         else ""
     )
@@ -258,7 +258,7 @@ def _amount(work: RemainingWork) -> str:
 
 
 def span(seconds: float) -> str:
-    """A duration as people say it: 40 s, 12 min, 3 h 05 min."""
+    """A duration in words: 40 s, 12 min, 3 h 05 min."""
     minutes = round(seconds / 60)
     if seconds < 100:
         return f"{max(0.0, seconds):.0f} s"
@@ -266,7 +266,7 @@ def span(seconds: float) -> str:
 
 
 def reports(study: Study, store: Store, every_s: float | None) -> Iterator[str]:
-    """One report, or one every so many seconds for as long as cells are left."""
+    """Yield one report, or one every ``every_s`` seconds while cells are left."""
     look = Look(study, store)
     while True:
         now = datetime.now(UTC)
@@ -278,7 +278,7 @@ def reports(study: Study, store: Store, every_s: float | None) -> Iterator[str]:
 
 
 def show_progress(study: Study, store: Store) -> None:
-    """Print where the run is; with ``every`` again and again, in place on a terminal, until Ctrl-C or the end."""
+    """Print the progress once, or with ``every`` repeatedly, in place on a terminal, until Ctrl-C or the end."""
     clear = "\x1b[2J\x1b[H" if sys.stdout.isatty() and study.catalog.root.every else ""
     with suppress(KeyboardInterrupt):
         for report in reports(study, store, study.catalog.root.every):

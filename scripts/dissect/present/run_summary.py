@@ -1,4 +1,4 @@
-"""The last lines of a run: what each outcome means for the tables, and where to look."""
+"""The last lines of a run: failed cells with their logs, and the tables that these keep from being built."""
 
 import sys
 from collections.abc import Iterator
@@ -10,20 +10,20 @@ from dissect.cells.study import Study
 from dissect.results.store import STORE_DIR, Failure, Store
 
 SLURM_LOGS = Path("results/logs/slurm")
-"""As profiles/slurm says: rule_<rule>/<wildcards>_<key>/<job>.log."""
+"""Slurm's logs as profiles/slurm sets them: rule_<rule>/<wildcards>_<key>/<job>.log."""
 
 
 def say(*lines: str) -> None:
-    """Print for people, beside what Snakemake says."""
+    """Print to standard error, beside Snakemake's messages."""
     for line in lines:
         print(line, file=sys.stderr)
 
 
 def summarise(study: Study, alone: bool = True) -> None:
-    """Print failed cells with their logs, and the tables that they keep from being built.
+    """Print failed cells with their logs, and the tables that cannot be built without them.
 
-    Ends the process with one sentence where another run changed what tables are made of; one that knew of another
-    from its beginning (not ``alone``) made none.
+    Exits with one sentence where another run changed what tables are made of; a run that knew of another from its
+    beginning (not ``alone``) does not.
     """
     say(*summary_lines(study, Store(STORE_DIR), SLURM_LOGS))
     if alone and (sentence := rewritten(study, Path.cwd())):
@@ -31,7 +31,7 @@ def summarise(study: Study, alone: bool = True) -> None:
 
 
 def summary_lines(study: Study, store: Store, slurm_logs: Path) -> Iterator[str]:
-    """One line per failed cell and per table that is missing for it; none if no cell failed."""
+    """Yield one line per failed cell, and one per table that it keeps from being built."""
     cells = {path: cell for path, cell in study.by_path.items() if not Path(path).exists()}
     failed = {path: failure for path, cell in cells.items() if (failure := store.entry(cell.key or "").failure())}
     jobs = {path: log for path, cell in cells.items() if (log := _slurm_log(cell, slurm_logs))}
@@ -47,12 +47,12 @@ def summary_lines(study: Study, store: Store, slurm_logs: Path) -> Iterator[str]
 
 def _what_is_known(failure: Failure | None) -> str:
     if failure is None:
-        return "its job ended before it could say why, by the scheduler or with its node"
+        return "its job was killed, by the scheduler or with its node"
     where = f" in phase {failure.phase}" if failure.phase else ""
     return f"{failure.reason}{where} (attempt {failure.attempt}); log: {failure.log}"
 
 
 def _slurm_log(cell: Cell, slurm_logs: Path) -> Path | None:
-    """The log of the last job that was started for a cell."""
+    """Slurm's log of the last job of a cell; None without one."""
     logs = slurm_logs.glob(f"rule_*/*_{cell.key}/*.log")
     return max(logs, key=lambda path: int(path.stem), default=None)
