@@ -120,7 +120,7 @@ def test_a_claim_must_say_which_cell_it_means(tmp_path: Path) -> None:
     check = {"kind": "value", "quantity": "tokens_per_s", "low": 0}
     gap = only(tmp_path, manifest(cells, claim(check))).cases[0].gap
     assert gap is not None
-    assert (gap.reason[:15], len(gap.missing)) == ("several numbers", 2)
+    assert (gap.reason[:13], len(gap.missing)) == ("several cells", 2)
 
 
 def test_a_value_without_an_interval(tmp_path: Path) -> None:

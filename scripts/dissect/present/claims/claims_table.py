@@ -31,10 +31,10 @@ DERIVED_HEADERS = {
 }
 PAIRS = {"ratio": ", {of} over {to}", "change": ", {of} against {to}, %", "difference": ", {of} minus {to}"}
 """Kind of check -> text about its two numbers."""
-CERTAINTY = "Certainty of what the paper says: T quoted from it, S from a summary, N from somebody's note."
+CERTAINTY = "Certainty of what the paper says: T quoted from it, S from a summary, N from an informal note."
 RULES = (
-    "Holds and does not hold: decided with the 95 % intervals, which are combined end against end; cannot tell: they "
-    "overlap, or reach across the end of what is expected; in a list of cases all that are measured must hold."
+    "Holds and does not hold: decided with the 95 % intervals, combined by their outer ends; cannot tell: they "
+    "overlap, or cross an end of the expected range; in a list of cases all that are measured must hold."
 )
 
 
@@ -103,7 +103,7 @@ def _each_platform(manifest: Manifest, found: list[Finding]) -> Grid:
         name=manifest.name,
         title=manifest.title,
         caption=manifest.caption,
-        row_names=("Claim", "Item", "The paper says", "Said of", "Certainty", "Checked as"),
+        row_names=("Claim", "Item", "The paper says", "Stated for", "Certainty", "Checked as"),
         rows=_labels(own),
         columns=[(facts.label,) for facts in manifest.platforms.values()],
         entries=[
@@ -121,7 +121,7 @@ def _between_platforms(manifest: Manifest, found: list[Finding]) -> Grid:
         name=f"{manifest.name}_between_platforms",
         title=f"{manifest.title} (between platforms)",
         caption=manifest.caption,
-        row_names=("Claim", "Item", "The paper says", "Said of", "Certainty", "Checked as"),
+        row_names=("Claim", "Item", "The paper says", "Stated for", "Certainty", "Checked as"),
         rows=_labels(between),
         columns=[("Verdict",)],
         entries=[[_entry(finding)] for finding in between],

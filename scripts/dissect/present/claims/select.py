@@ -104,7 +104,7 @@ def number_of(side: ClaimSide, measure: Measure) -> Number | Gap:
         reasons = dict.fromkeys(ending(row) for row in without)
         return Gap("; ".join(reasons), tuple(dict.fromkeys(cell_id(row) for row in without)))
     if len(rows) > 1 and not measure.of_several:
-        return Gap("several numbers fit, the claim does not say which", tuple(dict.fromkeys(map(cell_id, rows))))
+        return Gap("several cells match, the claim must select one", tuple(dict.fromkeys(map(cell_id, rows))))
     return measure.read(rows) or Gap("the machine or the cells do not give this number", tuple(map(cell_id, rows)))
 
 

@@ -111,29 +111,29 @@ IDENTITY = (
     Column("stage", "pretrain, inspect, ...", lambda r: r.cell.stage),
     Column("platform", "id of the platform file", lambda r: r.cell.platform),
     Column("model", "id of the model file", lambda r: r.cell.model),
-    Column("framework", "what ran the cell", lambda r: r.cell.framework),
+    Column("framework", "framework, engine or family of operators that ran the cell", lambda r: r.cell.framework),
     Column("method", "the paper's letters", lambda r: r.cell.method),
     Column("workload", "readable id of the workload", lambda r: r.cell.workload),
     Column("n_gpus", "GPUs over all nodes; on cpu processes", lambda r: r.cell.n_gpus),
     Column("seq_len", "tokens per sequence", lambda r: r.cell.seq_len),
-    Column("batch", "sequences per GPU as asked: a number, or max", lambda r: r.cell.batch),
+    Column("batch", "sequences per GPU as configured: a number, or max", lambda r: r.cell.batch),
     Column("device", "cpu or cuda", lambda r: r.result.spec.hardware.device if r.result else None),
-    Column("dtype", "of parameters and activations, or of an operator", lambda r: _dtype(r)),
+    Column("dtype", "data type of parameters and activations, or of an operator", lambda r: _dtype(r)),
 )
 
 OUTCOME = (
-    Column("status", "how the cell ended (dissect.base.outcome.Status), or unsupported", lambda r: status_of(r)),
-    Column("phase", "where it ended, unless ok", lambda r: r.result.phase if r.result else None),
-    Column("reason", "why it has no numbers", lambda r: r.result.reason if r.result else r.cell.unsupported),
+    Column("status", "outcome of the cell (dissect.base.outcome.Status), or unsupported", lambda r: status_of(r)),
+    Column("phase", "phase in which it ended, unless ok", lambda r: r.result.phase if r.result else None),
+    Column("reason", "reason why it has no numbers", lambda r: r.result.reason if r.result else r.cell.unsupported),
 )
 
 PROVENANCE = (
     Column("reference", "set of reference results; empty for this clone's own", lambda r: r.cell.reference),
     Column("flags", "reasons to doubt (dissect.base.outcome.Flag), separated by ;", lambda r: _flags(r)),
-    Column("key", "of the cell in the store; empty if unsupported", lambda r: r.cell.key),
-    Column("measured_at", "UTC; empty if nothing was launched", lambda r: _provenance(r, "measured_at")),
+    Column("key", "key of the cell in the store; empty if unsupported", lambda r: r.cell.key),
+    Column("measured_at", "UTC time; empty if nothing was launched", lambda r: _provenance(r, "measured_at")),
     Column("machine", "processor and GPUs that were found", lambda r: _machine(r)),
-    Column("gpus", "their UUIDs, separated by ;", lambda r: ";".join(gpu.uuid for gpu in _gpus(r)) or None),
-    Column("git_commit", "of this project when it measured", lambda r: _provenance(r, "git_commit")),
+    Column("gpus", "UUIDs of the GPUs, separated by ;", lambda r: ";".join(gpu.uuid for gpu in _gpus(r)) or None),
+    Column("git_commit", "commit of this project at the measurement", lambda r: _provenance(r, "git_commit")),
     Column("git_dirty", "whether files differed from that commit", lambda r: _provenance(r, "git_dirty")),
 )

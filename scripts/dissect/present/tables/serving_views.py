@@ -13,7 +13,7 @@ from dissect.present.tables.columns import Column, Quantity, Record, Scalar, met
 from dissect.present.tables.view import View
 from dissect.statistics.quantiles import quantile, quantile_interval
 
-_NOT_STREAMED = "answers came whole"
+_NOT_STREAMED = "answers are not streamed"
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ _QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "goodput_per_s", "Goodput", "1/s", "answered requests that kept within the objective, over the same time",
-        lambda m: m.goodput, absent="no objective is given, or answers came whole",
+        lambda m: m.goodput, absent="no objective is given, or answers are not streamed",
     ),
     Quantity(
         "load_duration_s", "Duration", "s", "from the first send to the end of the last answer",
@@ -169,7 +169,7 @@ _QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "calibration_difference", "vllm bench against guidellm", "%",
         "difference of the output throughput that the two load generators find on one server",
-        lambda m: m.calibration_share, scale=1e2, decimals=1, absent="the second load generator was not asked for",
+        lambda m: m.calibration_share, scale=1e2, decimals=1, absent="the second load generator was not requested",
     ),
 )  # fmt: skip
 
