@@ -28,7 +28,7 @@ from dissect.results.result import Durations, Result, parse_result
 PROJECT = Path(__file__).parent.parent
 METHODS = 24
 SIZES = (42 * METHODS, 417 * METHODS)
-"""About 1,000 and 10,000 cells."""
+"""Numbers of cells, about 1,000 and 10,000."""
 RUNS = 3
 CELL = "pretrain/cpu/llama-tiny/deepspeed/Naive/s128-b1-n2"
 NEIGHBOUR = "pretrain/cpu/llama-tiny/deepspeed/Q/s128-b1-n2"
@@ -56,7 +56,7 @@ rule one:
 
 
 def main() -> None:
-    """Run the benchmarks that are named, or all; print and write each table."""
+    """Run the named benchmarks, or all; print and write each table."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of: {', '.join(BENCHMARKS)}")
     parser.add_argument("--cell", default=CELL, help=f"what duty_cycle and isolation measure anew; default: {CELL}")
@@ -112,7 +112,7 @@ def no_op(_: argparse.Namespace) -> pd.DataFrame:
 
 
 def duty_cycle(arguments: argparse.Namespace) -> pd.DataFrame:
-    """Duty cycle: where a cell's seconds go; one cell measured anew, then all finished and reference cells."""
+    """Duty cycle: shares of a cell's time; for one cell measured anew, and for all finished and reference cells."""
     cells = planned_cells()
     rows = []
     for run in range(RUNS):
@@ -132,7 +132,7 @@ def duty_cycle(arguments: argparse.Namespace) -> pd.DataFrame:
 
 
 def isolation(arguments: argparse.Namespace) -> pd.DataFrame:
-    """Isolation: one cell first, after another cell, and after itself; seconds of a step, and against the first."""
+    """Isolation: median step of one cell measured first, after another cell, and after itself; seconds and ratio."""
     cells = planned_cells()
     cell, neighbour = the_cell(cells, arguments.cell), the_cell(cells, arguments.neighbour)
     first, _, after, again = [measured_anew(each)[0] for each in (cell, neighbour, cell, cell)]
@@ -142,7 +142,7 @@ def isolation(arguments: argparse.Namespace) -> pd.DataFrame:
 
 
 def report(_: argparse.Namespace) -> pd.DataFrame:
-    """The report page of invented cells: seconds to write it, and until a browser paints and has loaded it."""
+    """The report page of synthetic cells: seconds to write it, and until a browser has painted and loaded it."""
     from report_cases import large_report
 
     rows = []
@@ -161,7 +161,7 @@ def report(_: argparse.Namespace) -> pd.DataFrame:
 
 
 def painting(index: Path) -> dict[str, float]:
-    """Seconds until a fresh Chromium shows something, and until all is loaded; nothing where there is none."""
+    """Seconds until a fresh Chromium paints, and until all is loaded; empty without Chromium."""
     program = shutil.which("chromium")
     if program is None:
         return {}
@@ -182,14 +182,14 @@ def planned_cells() -> dict[str, Cell]:
 
 
 def the_cell(cells: Mapping[str, Cell], name: str) -> Cell:
-    """A planned cell; ends the process with a sentence where none of this name can be measured."""
+    """A planned cell; exits with a sentence if no cell of this name can be measured."""
     if name not in cells:
         sys.exit(f"bench.py: {name}: config/config.yaml plans no such cell; `snakemake plan` lists them")
     return cells[name]
 
 
 def measured_anew(cell: Cell) -> tuple[Result, float]:
-    """Measure a cell in a store of its own; its result, and the wall time of the whole job in seconds."""
+    """Measure a cell in a store of its own; returns its result and the wall time of the whole job in seconds."""
     with tempfile.TemporaryDirectory() as folder:
         output, store = Path(folder) / f"{cell.key}.json", f"{folder}/store"
         command = [*cell.launcher.split(), "scripts/measure.py", "--spec", str(cell.canonical)]
@@ -199,14 +199,14 @@ def measured_anew(cell: Cell) -> tuple[Result, float]:
 
 
 def median_step(result: Result) -> float:
-    """Seconds; ends the process with a sentence where the cell has no steps."""
+    """Median step time in seconds; exits with a sentence if the cell has no steps."""
     if not isinstance(result.metrics, TrainingMetrics):
         sys.exit(f"bench.py: cell {result.key} ended {result.status} and has no step; isolation needs one that trains")
     return result.metrics.step_time_s.median
 
 
 def duty_row(name: str, durations: Durations, wall_s: float) -> dict[str, object]:
-    """One line of the duty cycle's table."""
+    """One row of the duty cycle's table."""
     parts = durations.model_dump(exclude={"total_s"})
     rest = wall_s - sum(parts.values())
     return {"cell": name, "wall_s": wall_s, **parts, "rest_s": rest, "duty_cycle": durations.window_s / wall_s}
@@ -214,7 +214,7 @@ def duty_row(name: str, durations: Durations, wall_s: float) -> dict[str, object
 
 @contextmanager
 def cells_project(size: int) -> Iterator[Path]:
-    """A project folder whose only table has so many cells: every method at many batch sizes."""
+    """Context with a project folder whose only table has ``size`` cells: every method at many batch sizes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("config", "rules", "profiles", "envs"):
@@ -230,19 +230,19 @@ def cells_project(size: int) -> Iterator[Path]:
 
 @contextmanager
 def trivial_project(size: int) -> Iterator[Path]:
-    """A project folder with one rule and as many jobs."""
+    """Context with a project folder that has one rule and ``size`` jobs."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "Snakefile").write_text(TRIVIAL.format(size=size))
         yield Path(folder)
 
 
 def snakemake(*arguments: str) -> list[str]:
-    """A snakemake command of this environment."""
+    """Command line of snakemake in this environment."""
     return [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
 
 
 def cpu_seconds(command: list[str], folder: Path) -> float:
-    """User and system seconds of a command."""
+    """User and system CPU seconds of a command."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -250,7 +250,7 @@ def cpu_seconds(command: list[str], folder: Path) -> float:
 
 
 def touch(path: Path) -> None:
-    """An empty file with its folders."""
+    """Create an empty file and its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
 

@@ -16,9 +16,9 @@ from dissect.results.exchange import ExchangeError
 
 
 def main() -> None:
-    """Write the comparison, and print how it came out and where it lies."""
+    """Write the comparison, and print its summary and its place."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--config", type=json.loads, default={}, help="what --config said, as JSON")
+    parser.add_argument("--config", type=json.loads, default={}, help="settings of --config, as JSON")
     parser.add_argument("--folder", type=Path, required=True)
     arguments = parser.parse_args()
     project, given = Path(), arguments.config

@@ -11,9 +11,9 @@ from dissect.results.store import STORE_DIR, Store
 
 
 def main() -> None:
-    """Write the selected cells that have a result, and say how many they are."""
+    """Write the selected cells that have a result, and print their number."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--config", type=json.loads, default={}, help="what --config said, as JSON")
+    parser.add_argument("--config", type=json.loads, default={}, help="settings of --config, as JSON")
     study = load_study(Path.cwd(), parser.parse_args().config)
     path = Path(study.catalog.root.file or DEFAULT_FILE)
     try:

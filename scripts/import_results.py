@@ -12,9 +12,9 @@ from dissect.results.store import STORE_DIR, KeyCollision, Store
 
 
 def main() -> None:
-    """Check all of the file, add what is missing, and name what was measured here with another result."""
+    """Check the whole file, add missing cells, and print those that have another result here."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--config", type=json.loads, default={}, help="what --config said, as JSON")
+    parser.add_argument("--config", type=json.loads, default={}, help="settings of --config, as JSON")
     given = parser.parse_args().config
     file = load_study(Path.cwd(), given).catalog.root.file
     if file is None:
@@ -26,7 +26,7 @@ def main() -> None:
     except (ExchangeError, KeyCollision, ResultError, OSError) as error:
         sys.exit(f"llm-dissect: {error}")
     for cell in merged.conflicts:
-        print(f"conflict: {cell}: measured here as well, with another result; ours stays")
+        print(f"conflict: {cell}: measured here as well, with another result; the result here is kept")
     unused = sum(key not in published for key in shared)
     print(
         f"{file}: {len(merged.added)} cells added, {len(merged.known)} were here, {len(merged.conflicts)} conflicts; "

@@ -20,11 +20,11 @@ from dissect.results.store import STORE_DIR, KeyCollision, Store
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line, checked; ends the process with status 2 where it is wrong."""
+    """The parsed command line; exits with status 2 if it is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spec", required=True, help="the cell's spec as JSON")
     parser.add_argument("--publish", required=True, type=Path, help="where the result is copied: .../<key>.json")
-    parser.add_argument("--store", default=STORE_DIR, type=Path, help=f"{STORE_DIR} unless told")
+    parser.add_argument("--store", default=STORE_DIR, type=Path, help=f"default: {STORE_DIR}")
     parser.add_argument("--launcher", default=sys.executable, help="what starts this Python, on other nodes as well")
     parser.add_argument("--remeasure", action="store_true", help="measure even if the store has a result")
     arguments = parser.parse_args()
@@ -40,10 +40,10 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def keep_byte_code() -> None:
-    """Let imports keep what they compile, even where a container image has switched that off.
+    """Enable the writing of byte code, even if a container image disables it.
 
-    Every cell would compile torch and the rest anew, for 7 of 11 seconds on the machine where it was seen. Such an
-    image's own folders may be read-only, so the byte code lies with the environments' other caches.
+    Otherwise every cell compiles torch and other libraries anew, which took 7 of 11 seconds where it was measured. Such
+    an image's own folders may be read-only, so the byte code lies with the environments' other caches.
     """
     if sys.dont_write_bytecode:
         sys.dont_write_bytecode = False
@@ -51,7 +51,7 @@ def keep_byte_code() -> None:
 
 
 def main() -> int:
-    """Measure, say in one line what came of it, and return the exit status."""
+    """Measure, print the outcome in one line, and return the exit status."""
     arguments = parse_arguments()
     keep_byte_code()
     logging.basicConfig(format="%(message)s")

@@ -1,4 +1,4 @@
-"""Train the model of a measured cell with nothing but PyTorch, to hold the framework's number against.
+"""Train the model of a measured cell with PyTorch alone, for comparison with the framework's number.
 
     torchrun --nproc-per-node 2 scripts/plain_loop.py results/cells/<key>.json
 
@@ -35,7 +35,7 @@ LEARNING_RATE = 1e-5
 
 
 def main() -> None:
-    """Train as many steps as the cell's own window has, and print what they took beside what the cell took."""
+    """Train as many steps as the cell's own window has, and print their times beside the cell's."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("result", type=Path)
     path = parser.parse_args().result
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def comparable(result: Result) -> tuple[PretrainSpec, TrainingMetrics]:
-    """What was measured and found; ends the process with a sentence where there is no plain loop for it."""
+    """Spec and metrics of the measured cell; exits with a sentence if no plain loop can match it."""
     spec, metrics = result.spec, result.metrics
     if not isinstance(spec, PretrainSpec) or not isinstance(metrics, TrainingMetrics):
         sys.exit(f"plain_loop.py: cell {result.key} is no measured cell of pre-training with DeepSpeed")
@@ -98,7 +98,7 @@ def training_step(spec: PretrainSpec, batch: int, device: Device) -> Callable[[]
 
 
 def timed(step: Callable[[], None], device: Device) -> float:
-    """Seconds from one idle device to the next, as the pipeline's own loop takes them."""
+    """Seconds of a step between idle states of the device, measured as the pipeline's own loop does."""
     device.synchronize()
     start = time.perf_counter()
     step()
@@ -107,7 +107,7 @@ def timed(step: Callable[[], None], device: Device) -> float:
 
 
 def comparison(key: str, metrics: TrainingMetrics, times: list[float], peak_bytes: int) -> dict[str, object]:
-    """Median step and peak memory of both, and how many times longer the framework's step is."""
+    """Median step and peak memory of both, and the ratio of the framework's step to the plain one."""
     plain = statistics.median(times)
     return {
         "cell": key,

@@ -14,9 +14,9 @@ from dissect.results.result import ResultError
 
 
 def main() -> None:
-    """Print the answer, and write it as CSV."""
+    """Print the answer and write it as CSV."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--config", type=json.loads, default={}, help="what --config said, as JSON")
+    parser.add_argument("--config", type=json.loads, default={}, help="settings of --config, as JSON")
     parser.add_argument("--csv", type=Path, required=True)
     arguments = parser.parse_args()
     try:

@@ -12,7 +12,7 @@ from dissect.results.store import STORE_DIR, Store
 def main() -> None:
     """Write the plan as CSV and print its summary."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", type=json.loads, default={}, help="what --config said, as JSON")
+    parser.add_argument("--config", type=json.loads, default={}, help="settings of --config, as JSON")
     parser.add_argument("--csv", type=Path, required=True)
     arguments = parser.parse_args()
     plan = plan_table(load_study(Path.cwd(), arguments.config), Store(STORE_DIR))

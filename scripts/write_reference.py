@@ -24,7 +24,7 @@ FILES = {
     "methods": "config/methods.yaml",
     "claims": "config/references/paper.yaml",
 }
-"""Schema -> the files that it describes, in the order of the page."""
+"""Schema -> files that it describes, in the order of the page."""
 
 LISTS = {
     "quantity": get_args(QuantityName),
@@ -35,13 +35,13 @@ LISTS = {
     "engine": tuple(ENGINES),
     "attention kernel": get_args(AttentionKernel),
 }
-"""Closed lists that are too long for a table, or stand in several; they have names."""
+"""Named closed lists, which are too long for a table or used in several places."""
 
 CELL_DEFAULTS: dict[str, dict[str, type[Model]]] = {
     "SamplingOverride": {"": Sampling, "serve": ServeSampling},
     "WorkloadOverride": {"": ProfileWorkload, "serve": ServeWorkload, "operators": OperatorWorkload},
 }
-"""Sections whose keys, left out, keep what the spec of a cell says: stage (all others: empty) -> its model."""
+"""Sections whose missing keys take the default of a cell's spec: stage (all others: empty) -> its model."""
 
 UNITS = {
     r"(.*_)?gb_per_s": "GB/s", r".*tokens_per_s": "tokens/s", r"peak_tflops": "TFLOP/s",
@@ -62,7 +62,7 @@ here is refused; a key without a default must be given.
 
 
 class Reference:
-    """One page: sections of files, of the models inside them, and of what several files share."""
+    """The page: sections of files, of the models inside them, and of models that several files share."""
 
     def __init__(self) -> None:
         self.schemas = {name: model.model_json_schema() for name, model in SCHEMAS.items()}
@@ -74,7 +74,7 @@ class Reference:
             self._name_sections(name, self.schemas[name], "")
 
     def _name_sections(self, name: str, section: dict[str, Any], path: str) -> None:
-        """Give every model a heading: the path at which its file has it first."""
+        """Give every model a heading: the path where its file has it first."""
         for key, facts in section["properties"].items():
             for title, step, is_one_of in _models_of(facts):
                 home = "shared" if title in self.shared else name
@@ -117,7 +117,7 @@ class Reference:
         yield "\n".join(rows) + "\n"
 
     def _type(self, home: str, facts: dict[str, Any]) -> str:
-        """The values that a key takes, in words."""
+        """Type of a key's values, in words."""
         if "$ref" in facts:
             title = _title(facts)
             heading = self.headings.get((home, title)) or self.headings["shared", title]
@@ -135,7 +135,7 @@ class Reference:
 
 
 def _models_of(facts: Any, step: str = "", is_one_of: bool = False) -> Iterator[tuple[str, str, bool]]:
-    """Models that a key's value holds: what comes after the key in its path, whether ``kind`` chooses it."""
+    """Yield the models in a key's value: title, rest of the path after the key, whether ``kind`` chooses it."""
     if "$ref" in facts:
         yield _title(facts), step, is_one_of
     for option in facts.get("anyOf", []):
@@ -153,7 +153,7 @@ def _title(facts: dict[str, Any]) -> str:
 
 
 def _kinds_of(model: dict[str, Any]) -> str:
-    """By which values of ``kind`` a section is chosen."""
+    """Values of ``kind`` that select a section."""
     kind = model["properties"]["kind"]
     kinds = kind.get("enum") or [kind["const"]]
     return f", kind {kinds[0]}" + (" and others" if len(kinds) > 1 else "")
@@ -174,7 +174,7 @@ def _scalar(facts: dict[str, Any]) -> str:
 
 
 def _default(key: str, facts: dict[str, Any], title: str) -> str:
-    """What counts where a key is left out."""
+    """Value of a missing key."""
     of_cells = CELL_DEFAULTS.get(title, {})
     fields = {stage: model.model_fields[key] for stage, model in of_cells.items() if key in model.model_fields}
     found = {stage: json.dumps(f.default) for stage, f in fields.items() if not f.is_required()}
@@ -201,7 +201,7 @@ def _unit(key: str, facts: dict[str, Any]) -> str:
 
 
 def _prose(text: str) -> str:
-    """A docstring as Markdown: code stays, what Markdown would read as markup is escaped."""
+    """A docstring as Markdown, with code kept and other markup escaped."""
     parts = text.split("``")
     return "".join(
         f"`{part}`" if index % 2 else re.sub(r"([*_<|\[])", r"\\\1", part) for index, part in enumerate(parts)

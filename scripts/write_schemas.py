@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parent.parent / "config" / "schemas"
 
 
 def schema_texts() -> dict[str, str]:
-    """File name -> content."""
+    """File name -> text of the schema."""
     return {
         f"{name}.schema.json": json.dumps(model.model_json_schema(), indent=1, sort_keys=True) + "\n"
         for name, model in SCHEMAS.items()
