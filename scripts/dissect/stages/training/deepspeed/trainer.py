@@ -217,7 +217,11 @@ def start_engine(spec: DeepSpeedSpec, model: Any, learning_rate: float) -> DeepS
 
 
 def build_model(spec: DeepSpeedSpec, device: Device) -> Any:
-    """The model on the device: whole, in 4 bits, or (ZeRO-3) sharded while built. Equal seeds give equal weights."""
+    """The model on the device: whole, in 4 bits, or (ZeRO-3) sharded while built. Equal seeds give equal weights.
+
+    Raises:
+        ValueError: the spec asks for 4 bits under ZeRO-3.
+    """
     llama, workload = llama_config(spec.model, spec.method.attention), spec.workload
     if spec.method.zero_stage == 3:
         if spec.method.quantization != "none":
