@@ -4,11 +4,13 @@ import argparse
 from pathlib import Path
 
 from dissect.cells.manifest import read_manifest
+from dissect.config.layout import FigureLayout
+from dissect.present.figures.describe import describe
 from dissect.present.figures.draw import read_tidy, save
 
 
 def main() -> None:
-    """Draw once and save in every format that is asked for."""
+    """Describe once and draw in every format that is asked for."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("table", type=Path)
@@ -16,7 +18,9 @@ def main() -> None:
         parser.add_argument(f"--{suffix}", type=Path)
     arguments = parser.parse_args()
     manifest = read_manifest(arguments.manifest)
-    save(manifest, read_tidy(arguments.table), [arguments.pdf, arguments.svg, arguments.png])
+    described = describe(manifest, FigureLayout.model_validate(manifest.layout), read_tidy(arguments.table))
+    for path in filter(None, (arguments.pdf, arguments.svg, arguments.png)):
+        save(described, path)
 
 
 if __name__ == "__main__":

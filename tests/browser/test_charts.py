@@ -10,12 +10,12 @@ from playwright.sync_api import Page
 
 from dissect.cells.manifest import read_manifest
 from dissect.config.question import Question
+from dissect.present.figures.look import CONFIGS
 from dissect.present.recommend.answer import Standing, answer
 from dissect.present.recommend.candidates import candidates
-from dissect.present.report.charts.memory import pareto_front
 from dissect.present.tables.columns import Record
 from dissect.present.tables.tidy import read_records
-from report_cases import TERMS
+from report_cases import NASTY, TERMS
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
@@ -30,12 +30,13 @@ STANDINGS = {
     Standing.IMPOSSIBLE: "impossible",
 }
 IDS = ("stage", "platform", "model", "framework", "method", "workload")
-CHARTS = ["memory-pretrain", "scaling", "phases", "modules", "latency-1", "latency-2", "roofline"]
+OVERVIEWS = ["memory-pretrain", "modules"]
+FIGURES = ["fig_4", "fig_5", "fig_6", "fig_10", "fig_attention", "fig_roofline"]
 
 
 @pytest.fixture
 def page(visit: Open, small: Path) -> Page:
-    """The page with every kind of chart."""
+    """The page with every kind of figure."""
     return visit(small)
 
 
@@ -52,94 +53,108 @@ def chart(page: Page, name: str) -> Any:
     """Its plot, scrolled into sight and drawn."""
     place = page.locator(f'figure[data-chart="{name}"] .plot')
     place.scroll_into_view_if_needed()
-    place.locator(".main-svg").first.wait_for()
+    place.locator("svg").first.wait_for()
     return place
 
 
-def shown(place: Any) -> list[dict[str, Any]]:
-    """The traces that stand there now."""
-    text = place.evaluate("plot => JSON.stringify(plot.data)")
-    return list(json.loads(text))
+def words(place: Any) -> list[str]:
+    """All words of the drawing."""
+    return [str(text) for text in place.locator("svg text").all_text_contents()]
 
 
 def send_filter(page: Page, **wanted: list[str]) -> None:
     page.evaluate("detail => document.dispatchEvent(new CustomEvent('filter', {detail}))", wanted)
 
 
-@pytest.mark.parametrize("name", CHARTS)
-def test_every_chart_draws_when_it_comes_into_sight(page: Page, name: str) -> None:
+@pytest.mark.parametrize("name", OVERVIEWS + FIGURES)
+def test_every_figure_is_drawn_when_it_comes_into_sight(page: Page, name: str) -> None:
     place = page.locator(f'figure[data-chart="{name}"] .plot')
-    if name != CHARTS[0]:
-        assert place.locator(".main-svg").count() == 0
-    assert shown(chart(page, name))
-    assert place.locator(".xtitle").first.text_content()
+    assert place.locator("svg").count() == 0
+    assert place.locator("img").count() == (name in FIGURES), "until then its file is shown"
+    assert words(chart(page, name))
+    assert place.locator("img").count() == 0
 
 
-def test_all_charts_are_on_the_page(page: Page) -> None:
+def test_all_figures_are_on_the_page(page: Page) -> None:
     found = page.locator("figure.chart").evaluate_all("all => all.map(each => each.dataset.chart)")
-    assert sorted(found) == sorted(CHARTS)
+    assert sorted(found) == sorted(OVERVIEWS + FIGURES)
 
 
 def test_a_point_says_what_it_is_and_opens_its_cell(page: Page) -> None:
     place = chart(page, "memory-pretrain")
-    key = shown(place)[0]["customdata"][0][0]
-    point = place.locator(".scatterlayer .trace").first.locator(".point").first
-    point.hover(force=True)
-    said = place.locator(".hoverlayer .hovertext").first.text_content()
+    keys = place.evaluate(
+        """plot => JSON.parse(document.getElementById("chart-memory-pretrain").textContent)[0][1].data.values
+        .map(mark => mark.key)"""
+    )
+    point = place.locator(".mark-symbol.role-mark path").last
+    point.hover()
+    said = page.locator("#vg-tooltip-element.visible").text_content() or ""
     assert "Throughput" in said
     assert "GiB" in said
-    with page.expect_navigation(url=f"**/cells/{key}.html"):
-        point.click(force=True)
+    with page.expect_navigation(url="**/cells/*.html"):
+        point.click()
+    assert page.url.rpartition("/")[2].removesuffix(".html") in keys
 
 
-def test_a_bar_opens_its_cell(page: Page) -> None:
-    place = chart(page, "phases")
-    key = shown(place)[0]["customdata"][0][0]
-    bar = place.locator(".barlayer .trace").first.locator(".point path").first
-    with page.expect_navigation(url=f"**/cells/{key}.html"):
-        bar.click(force=True)
+def test_a_label_stays_text_where_a_reader_points(page: Page) -> None:
+    place = chart(page, "fig_6")
+    place.locator(".mark-rect.role-mark path").first.hover(force=True)
+    said = page.locator("#vg-tooltip-element.visible")
+    assert NASTY in (said.text_content() or "")
+    assert said.locator("script").count() == 0
 
 
-def test_the_filter_takes_points_away_and_the_front_is_of_those_left(page: Page) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("fig_5", "rect"), ("fig_6", "rect"), ("fig_10", "line")])
+def test_a_bar_or_line_opens_its_cell(page: Page, name: str, kind: str) -> None:
+    place = chart(page, name)
+    with page.expect_navigation(url="**/cells/*.html"):
+        place.locator(f'.mark-{kind}.role-mark path:not([d*="h0v"])').last.click(force=True)
+
+
+def test_the_filter_takes_marks_away_and_a_panel_with_its_last(page: Page) -> None:
     place = chart(page, "memory-pretrain")
-    before = shown(place)
+    before = place.locator(".mark-symbol.role-mark path").count()
     send_filter(page, platform=["h200"], method=["Q", "F+R"], model=[])
-    page.wait_for_function("before => document.querySelector('.plot').data.length < before", arg=len(before))
-    after = shown(place)
-    cells = [cell for trace in after for cell in trace["customdata"]]
-    assert {cell[2] for cell in cells} == {"h200"}
-    assert {cell[5] for cell in cells} == {"Q", "F+R"}
-    for points, front in zip(after[::2], after[1::2], strict=True):
-        both = list(zip(points["x"], points["y"], strict=True))
-        assert [front["x"], front["y"]] == [[both[at][axis] for at in pareto_front(both)] for axis in (0, 1)]
+    page.wait_for_function(
+        "before => document.querySelectorAll('.plot .mark-symbol.role-mark path').length < before", arg=before
+    )
+    assert place.locator(".mark-symbol.role-mark path").count() > 0
     send_filter(page, platform=["nowhere"])
     page.locator('figure[data-chart="memory-pretrain"] .plot').wait_for(state="hidden")
-    assert page.get_by_text("The filters leave nothing to draw here.").first.is_visible()
+    assert page.get_by_text("No mark matches the filters.").first.is_visible()
     send_filter(page)
     place.wait_for(state="visible")
-    assert shown(place) == before
+    assert place.locator(".mark-symbol.role-mark path").count() == before
+    roofs = chart(page, "fig_roofline")
+    assert "H200" in words(roofs)
+    send_filter(page, platform=["cpu"])
+    page.wait_for_function(
+        "plot => ![...plot.querySelectorAll('text')].some(text => text.textContent === 'H200')",
+        arg=roofs.element_handle(),
+    )
+    assert "CPU" in words(roofs)
 
 
 @pytest.mark.parametrize("how", ["button", "system"])
 def test_a_change_of_theme_changes_the_colours(page: Page, how: str) -> None:
-    place = chart(page, "memory-pretrain")
-    page.evaluate("document.documentElement.style.setProperty('--ink', 'rgb(1, 2, 3)')")
+    place = chart(page, "fig_4")
+    title = place.locator("text", has_text="Scaling efficiency (%)")
+    assert title.get_attribute("fill") == CONFIGS["light"]["axis"]["titleColor"]
     if how == "button":
-        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        page.locator("#theme").click()
     else:
         page.emulate_media(color_scheme="dark")
-    page.wait_for_function("document.querySelector('.plot').layout.font.color === 'rgb(1, 2, 3)'")
-    assert place.locator(".xtitle").first.evaluate("title => getComputedStyle(title).fill") == "rgb(1, 2, 3)"
+    place.locator(f'text[fill="{CONFIGS["dark"]["axis"]["titleColor"]}"]', has_text="Scaling efficiency (%)").wait_for()
 
 
 def test_what_is_drawn_can_be_chosen_by_keyboard(page: Page) -> None:
-    place = chart(page, "latency-1")
-    button = page.locator('figure[data-chart="latency-1"] button', has_text="TPOT")
+    place = chart(page, "fig_10")
+    button = page.locator('figure[data-chart="fig_10"] button', has_text="TPOT")
     button.focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("plot => plot.layout.xaxis.title.text.startsWith('TPOT')", arg=place.element_handle())
+    place.locator("text", has_text="TPOT (ms)").first.wait_for()
     assert button.get_attribute("aria-pressed") == "true"
-    assert page.locator('figure[data-chart="latency-1"] button[aria-pressed=true]').count() == 1
+    assert page.locator('figure[data-chart="fig_10"] button[aria-pressed=true]').count() == 1
 
 
 def test_what_is_not_drawn_is_named(page: Page) -> None:
@@ -149,10 +164,10 @@ def test_what_is_not_drawn_is_named(page: Page) -> None:
     assert figure.get_by_text("OOM (backward)").is_visible()
 
 
-def test_a_phone_shows_no_chart_wider_than_itself(page: Page) -> None:
+def test_a_phone_shows_no_figure_wider_than_itself(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
-    for name in CHARTS:
-        box = chart(page, name).bounding_box()
+    for name in OVERVIEWS + FIGURES:
+        box = chart(page, name).locator("svg").first.bounding_box()
         assert box
         assert box["x"] + box["width"] <= 390
 

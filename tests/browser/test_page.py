@@ -243,7 +243,7 @@ def test_tables_and_verdicts_are_whole_without_javascript(visit: Open, small: Pa
     table = plain.locator("#table-table_III")
     assert table.locator("tbody tr:visible").count() == 5
     assert plain.get_by_text("F is faster.").first.is_visible()
-    figures = plain.locator("figure.static img")
+    figures = plain.locator("figure.chart img")
     assert figures.count() >= 4
     summary = plain.locator("#fig_4 summary").first
     summary.click()

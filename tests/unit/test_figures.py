@@ -1,44 +1,44 @@
-"""From a tidy CSV to a figure."""
+"""From a tidy CSV to a figure, as the renderer draws it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import matplotlib as mpl
-import numpy as np
-import pandas as pd
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.text import Text
+from hypothesis import given
+from hypothesis import strategies as st
 
+import drawn
 import factories as make
 from dissect.base.outcome import Status
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
-from dissect.present.figures.draw import draw, read_tidy, save
-from dissect.present.figures.phases import groups_of
+from dissect.present.figures.describe import describe
+from dissect.present.figures.distribution import stairs
+from dissect.present.figures.draw import read_tidy, save
+from dissect.present.figures.look import CONFIGS
+from dissect.present.figures.parts import shape
 from dissect.present.figures.roofline import roof
-from dissect.present.figures.scaling import series_of
-from dissect.present.figures.style import OKABE_ITO, look, style
 from dissect.present.tables.efficiency import efficiencies
 from dissect.present.tables.table import build_table
 from table_cases import OOM, fig_4, fig_5, fig_6, fig_10, fig_attention, fig_roofline, scaling
 
 ROOT = Path(__file__).parents[2]
 SKIPPED = (Status.SKIPPED_OOM, None, "batch 1 ran out of memory")
+NO_CELLS = "The experiment has no cell on the configured platforms."
 
 
-def tidy(manifest: Manifest, project: Path) -> pd.DataFrame:
+def described(manifest: Manifest, project: Path) -> dict[str, Any]:
     path = project / "tidy.csv"
     path.write_text(build_table(manifest, project).csv)
-    return read_tidy(path)
+    return describe(manifest, FigureLayout.model_validate(manifest.layout), read_tidy(path))
 
 
-def texts(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text()]
+def throughputs(*rows: tuple[int, float, float, float]) -> Any:
+    import pandas as pd
 
-
-def throughputs(*rows: tuple[int, float, float, float]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["n_gpus", "tokens_per_s", "tokens_per_s_low", "tokens_per_s_high"])
 
 
@@ -62,131 +62,150 @@ def test_no_rows_make_no_points() -> None:
     assert efficiencies(throughputs()) == []
 
 
-def test_series_keep_numbers_and_outcomes_apart(tmp_path: Path) -> None:
-    manifest = fig_4(tmp_path)
-    series = series_of(manifest, FigureLayout.model_validate(manifest.layout), tidy(manifest, tmp_path))
-    assert [line.label for line in series] == ["A800", "RTX4090", "RTX3090"]
-    assert [[point.n_gpus for point in line.points] for line in series] == [[1, 2, 4, 8], [2, 4, 8], []]
-    assert [[missing.n_gpus for missing in line.missing] for line in series] == [[], [1], [1, 2, 4, 8]]
-    assert series[1].points[-1].efficiency == pytest.approx(90.8)
-    assert series[2].missing[-1].reason == "timeout (forward): the budget of 600 s was spent"
-
-
-def test_what_the_figure_says(tmp_path: Path) -> None:
-    manifest = fig_4(tmp_path)
-    figure = draw(manifest, tidy(manifest, tmp_path))
-    axes = figure.axes[0]
-    figure.canvas.draw()
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "4", "8"]
-    assert axes.get_xscale() == "log"
-    said = texts(figure)
-    assert {"A800", "RTX4090 (100 % at 2)", "RTX3090 (no number)", "ideal", "Number of GPUs"} <= set(said)
-    assert (said.count("OOM"), said.count("timeout")) == (4, 1)
+def test_scaling_has_a_point_per_number_and_a_cross_per_outcome(tmp_path: Path) -> None:
+    figure = described(fig_4(tmp_path), tmp_path)
+    points = [drawn.values(mark) for mark in drawn.marks(figure, "symbol")]
+    found = [(point["series"], int(point["Number of GPUs"])) for point in points]
+    assert found == [*(("A800", n) for n in (1, 2, 4, 8)), *(("RTX4090 (100 % at 2)", n) for n in (2, 4, 8))]
+    assert float(points[-1]["Scaling efficiency (%)"]) == pytest.approx(90.8)
+    crosses = [mark for mark in drawn.marks(figure, "text") if mark["text"] == "×"]
+    assert len(crosses) == 5
+    assert len({(mark["x"], mark["y"]) for mark in crosses}) == 5, "none hides another"
+    said = drawn.texts(figure)
+    assert {
+        "A800",
+        "RTX4090 (100 % at 2)",
+        "RTX3090 (no number)",
+        "Number of GPUs",
+        "1",
+        "2",
+        "4",
+        "8",
+        "0",
+        "100",
+    } <= set(said)
+    assert "OOM: RTX4090 1; RTX3090 1, 2, 4" in " ".join(said)
+    assert "timeout: RTX3090 8" in " ".join(said)
+    assert len(drawn.marks(figure, "rule")) == 1 + len(points), "the ideal line, and an interval per point"
 
 
 def test_on_cpu_processes_are_counted(tmp_path: Path) -> None:
     manifest = scaling(tmp_path, {"cpu": (100.0, 57.0)}, (1, 2))
-    assert "Number of processes" in texts(draw(manifest, tidy(manifest, tmp_path)))
+    assert "Number of processes" in drawn.texts(described(manifest, tmp_path))
 
 
-def test_unsupported_cells_are_drawn_as_such(tmp_path: Path) -> None:
+def test_unsupported_cells_are_named(tmp_path: Path) -> None:
     manifest = scaling(tmp_path, {"cpu": (100.0, 57.0)}, (1, 2))
     cell = make.unsupported_cell("the platform has 2 GPUs, not 4", platform="cpu", method="Q", n_gpus=4, batch=2)
     wider = manifest.model_copy(update={"cells": [*manifest.cells, cell]})
-    assert "unsupported" in texts(draw(wider, tidy(wider, tmp_path)))
+    assert any(text.startswith("unsupported: CPU 4") for text in drawn.texts(described(wider, tmp_path)))
 
 
 def test_without_any_number_the_figure_says_why(tmp_path: Path) -> None:
     manifest = scaling(tmp_path, {"h200": (OOM, OOM, SKIPPED)}, (1, 2, 4))
-    said = "\n".join(texts(draw(manifest, tidy(manifest, tmp_path))))
-    assert "No point of this figure has a number" in said
-    assert "H200, 1, 2: OOM (backward)" in said
-    assert "H200, 4: OOM (skipped): batch 1 ran out" in said
+    said = drawn.texts(described(manifest, tmp_path))
+    assert said[0] == "No cell of this figure has a number:"
+    assert "1; 2: OOM (backward)" in " ".join(said).replace(" × H200-141G", "")
+    assert "OOM (skipped): batch 1 ran out" in " ".join(said)
 
 
-def test_without_any_cell_the_figure_says_so(tmp_path: Path) -> None:
-    manifest = make.manifest("fig_4", [], {"kind": "scaling", "series": ["platform"]})
-    assert "The experiment has no cell on the configured platforms." in texts(draw(manifest, tidy(manifest, tmp_path)))
+@pytest.mark.parametrize("layout", [
+    {"kind": "scaling", "series": ["platform"]},
+    {"kind": "roofline", "view": "gemm", "panels": ["platform"], "series": ["model"], "x": ["product", "rows"],
+     "values": ["tflops"]},
+    {"kind": "curve", "view": "memcpy", "series": ["method"], "x": ["size_bytes"], "values": ["gb_per_s"]},
+    {"kind": "phases", "view": "phases", "x": ["step_phase"], "values": ["idle_share"]},
+])  # fmt: skip
+def test_without_any_cell_the_figure_says_so(layout: dict[str, object], tmp_path: Path) -> None:
+    assert NO_CELLS in drawn.texts(described(make.manifest("fig_none", [], layout), tmp_path))
 
 
+@pytest.mark.parametrize("case", [fig_4, fig_5, fig_6, fig_10, fig_attention, fig_roofline])
 @pytest.mark.parametrize("suffix", ["pdf", "svg", "png"])
-def test_a_redraw_has_the_same_bytes_whatever_the_users_settings(suffix: str, tmp_path: Path) -> None:
-    manifest = fig_4(tmp_path)
-    frame = tidy(manifest, tmp_path)
-    first, second = tmp_path / f"first.{suffix}", tmp_path / f"second.{suffix}"
-    save(manifest, frame, [first])
-    with mpl.rc_context({"lines.linewidth": 9, "font.size": 30, "svg.hashsalt": None}):
-        save(manifest, frame, [None, second])
-        assert mpl.rcParams["lines.linewidth"] == 9
-    assert first.read_bytes() == second.read_bytes()
-    assert b"Matplotlib v" not in first.read_bytes()
+def test_a_redraw_has_the_same_bytes(case: Any, suffix: str, tmp_path: Path) -> None:
+    figure = described(case(tmp_path), tmp_path)
+    paths = [tmp_path / f"{number}.{suffix}" for number in range(3)]
+    for path in paths:
+        save(figure, path)
+    assert len({path.read_bytes() for path in paths}) == 1
 
 
 def test_looks_differ() -> None:
-    looks = [look(index) for index in range(3 * len(OKABE_ITO))]
-    assert len(set(looks)) == len(looks)
-    assert len({colour for colour, _ in looks[: len(OKABE_ITO)]}) == len(OKABE_ITO)
-    assert len({marker for _, marker in looks[: len(OKABE_ITO)]}) == len(OKABE_ITO)
+    for config in CONFIGS.values():
+        palette = config["range"]["category"]
+        assert len(set(palette)) == len(palette) == 8
+    labels = [str(number) for number in range(24)]
+    shapes = shape(labels).to_dict()["scale"]["range"]
+    assert len({(number % 8, symbol) for number, symbol in enumerate(shapes)}) == len(labels)
 
 
-def test_lines_are_drawn_where_the_numbers_are(tmp_path: Path) -> None:
-    manifest = scaling(tmp_path, {"a800": (100.0, 90.0), "rtx4090": (100.0, 80.0)}, (1, 8))
-    with style():
-        axes = draw(manifest, tidy(manifest, tmp_path)).axes[0]
-    drawn = {str(line.get_label()): np.asarray(line.get_ydata()) for line in axes.lines}
-    assert drawn["A800"] == pytest.approx([100, 90])
-    assert drawn["RTX4090"] == pytest.approx([100, 80])
-    low, high = axes.get_ylim()
-    assert low < 80
-    assert high > 100
+def test_descriptions_have_no_colour_of_their_own(tmp_path: Path) -> None:
+    for case in (fig_4, fig_5, fig_6, fig_10, fig_attention, fig_roofline):
+        assert "#" not in json.dumps(described(case(tmp_path), tmp_path))
 
 
 def test_entry_point_draws_every_format(tmp_path: Path) -> None:
     manifest = fig_4(tmp_path)
     (tmp_path / "fig_4.json").write_text(manifest.to_json())
-    tidy(manifest, tmp_path)
+    figure = described(manifest, tmp_path)
     command = [sys.executable, str(ROOT / "scripts/draw_figure.py"), "fig_4.json", "tidy.csv"]
     subprocess.run([*command, "--pdf", "f.pdf", "--svg", "f.svg", "--png", "f.png"], cwd=tmp_path, check=True)
     assert [(tmp_path / f"f.{suffix}").read_bytes()[:4] for suffix in ("pdf", "png")] == [b"%PDF", b"\x89PNG"]
-    save(manifest, read_tidy(tmp_path / "tidy.csv"), [tmp_path / "again.svg"])
+    save(figure, tmp_path / "again.svg")
     assert (tmp_path / "again.svg").read_bytes() == (tmp_path / "f.svg").read_bytes()
 
 
 def test_bars_are_as_high_as_the_numbers_and_outcomes_stand_in_their_place(tmp_path: Path) -> None:
-    manifest = fig_6(tmp_path)
-    frame = tidy(manifest, tmp_path)
-    figure = draw(manifest, frame)
-    heights = sorted(patch.get_height() for axes in figure.axes for patch in axes.patches)  # type: ignore[attr-defined]
-    assert heights == pytest.approx(sorted(frame["output_tokens_per_s"].dropna()))
-    said = texts(figure)
-    assert {"TGI: invalid", "TGI: OOM", "transformers serve: unsupported"} <= set(said)
+    figure = described(fig_6(tmp_path), tmp_path)
+    numbers = [row["value"] for row in drawn.data(figure) if row["value"] is not None]
+    bars = drawn.marks(figure, "rect")
+    assert len(bars) == len(numbers) == 15
+    heights = {round(bar["height"], 3) for bar in bars}
+    assert len(heights) == len(set(numbers)), "equal only where the numbers are"
+    assert all(bar["y"] + bar["height"] == pytest.approx(165) for bar in bars), "from zero"
+    said = drawn.texts(figure)
+    assert {"TGI, aligned: invalid", "TGI: OOM", "transformers serve: unsupported"} <= set(said)
     assert said.count("TGI: OOM") == 1, "both policies ended alike"
-    assert {"vLLM", "LightLLM", "TGI", "tuned", "aligned", "Llama2-7b", "Llama2-70b"} <= set(said)
+    assert {"vLLM, tuned", "LightLLM, aligned", "Llama2-7b", "Llama2-70b"} <= set(said)
 
 
 def test_a_distribution_steps_through_every_request(tmp_path: Path) -> None:
-    manifest = fig_10(tmp_path)
-    frame = tidy(manifest, tmp_path)
-    figure = draw(manifest, frame)
-    lines = [line for axes in figure.axes for line in axes.lines]
+    figure = described(fig_10(tmp_path), tmp_path)
+    lines = drawn.data(figure)
     assert len(lines) == 10
-    mine = frame[(frame.framework == "vllm") & (frame.method == "tuned") & (frame.model == "llama2-7b")]
-    drawn = lines[0]
-    assert list(np.asarray(drawn.get_xdata()))[1:] == pytest.approx(sorted(mine["latency_s"]))
-    assert list(np.asarray(drawn.get_ydata())) == pytest.approx([0, *(100 * (n + 1) / 40 for n in range(40))])
-    assert {"TGI: OOM (kv_cache)", "transformers serve: unsupported"} <= set(texts(figure))
+    for line in lines:
+        assert line["share"] == pytest.approx([0, *(100 * (n + 1) / 40 for n in range(40))])
+        assert line["x"] == sorted(line["x"])
+    assert len(drawn.marks(figure, "line")) == 10 * 41
+    said = " ".join(drawn.texts(figure))
+    assert "OOM: TGI, tuned; TGI, aligned" in said
+    assert "unsupported: transformers serve, tuned" in said
+
+
+@given(st.lists(st.floats(0.001, 1e4), min_size=1, max_size=600))
+def test_distributions_end_at_the_largest_sample_and_stay_true(samples: list[float]) -> None:
+    points = stairs(samples)
+    assert points[0] == (min(samples), 0.0)
+    assert points[-1] == (max(samples), pytest.approx(100))
+    assert len(points) == min(len(samples), 250) + 1
+    for value, percent in points:
+        assert 100 * sum(sample <= value for sample in samples) / len(samples) >= percent - 1e-9
+
+
+def test_a_distribution_of_nothing_has_no_points() -> None:
+    assert stairs([]) == []
 
 
 @pytest.mark.parametrize("kind", ["throughput", "distribution"])
 def test_a_serving_figure_without_any_number_says_why(kind: str, tmp_path: Path) -> None:
     reason = "the platform declares no environment for tgi"
-    ids = {"stage": "serve", "framework": "tgi", "method": "tuned", "seq_len": None, "batch": None}
-    manifest = fig_6(tmp_path).model_copy(update={"cells": [make.unsupported_cell(reason, platform="a800", **ids)]})
+    ids = {"stage": "serve", "framework": "tgi", "seq_len": None, "batch": None}
+    cells = [make.unsupported_cell(reason, platform="a800", method=policy, **ids) for policy in ("tuned", "aligned")]
+    manifest = fig_6(tmp_path).model_copy(update={"cells": cells})
     if kind == "distribution":
         manifest = manifest.model_copy(update={"layout": fig_10(tmp_path).layout})
-    said = " ".join(texts(draw(manifest, tidy(manifest, tmp_path))))
-    assert "No cell of this figure has a number" in said
-    assert "TGI, tuned, Llama2-7b: unsupported:" in " ".join(said.split())
+    said = " ".join(drawn.texts(described(manifest, tmp_path)))
+    assert f"No cell of this figure has a number: tuned; aligned: unsupported: {reason}" in said
 
 
 def test_a_roof_is_the_lower_of_memory_and_peak() -> None:
@@ -198,82 +217,51 @@ def test_a_roof_is_the_lower_of_memory_and_peak() -> None:
 
 
 def test_products_stand_below_the_roof_that_the_platform_declares(tmp_path: Path) -> None:
-    manifest = fig_roofline(tmp_path)
-    figure = draw(manifest, tidy(manifest, tmp_path))
-    h200, cpu, rtx4090 = figure.axes
-    figure.canvas.draw()
-    said = texts(figure)
-    assert {"H200", "CPU", "RTX4090", "Llama2-7b", "no model", "no number", "Throughput (TFLOP/s)"} <= set(said)
-    assert "roof: bf16 peak 989.5 TFLOP/s, memory 4,800 GB/s" in h200.get_title(loc="left").replace("\n", " ")
-    assert "OOM: Llama2-7b q/k/v/o 4096 rows" in h200.get_title(loc="left")
-    assert "timeout: Llama2-7b head 4096 rows" in h200.get_title(loc="left").replace("\n", " ")
-    assert "there is no roof" in cpu.get_title(loc="left").replace("\n", " ")
-    assert "OOM: Llama2-7b" in rtx4090.get_title(loc="left")
-    drawn = {str(line.get_label()): line for line in h200.lines}
-    assert np.asarray(drawn["no model"].get_ydata()) == pytest.approx([137.3, 34.36], rel=1e-3)
-    roofs = [line for line in h200.lines if str(line.get_label()).startswith("_")]
-    low, ridge, high = np.asarray(roofs[0].get_ydata())
-    assert (ridge, high) == pytest.approx((989.5, 989.5))
-    assert low == pytest.approx(4.8 * float(np.asarray(roofs[0].get_xdata())[0]))
-    assert not [line for line in cpu.lines if str(line.get_label()).startswith("_")]
+    figure = described(fig_roofline(tmp_path), tmp_path)
+    said = drawn.texts(figure)
+    assert {"H200", "CPU", "RTX4090", "Llama2-7b", "no model", "Throughput (TFLOP/s)"} <= set(said)
+    words = " ".join(" ".join(said).split())
+    assert "roof: bf16 peak 989.5 TFLOP/s, memory 4,800 GB/s" in words
+    assert "OOM: Llama2-7b q/k/v/o 4096 rows" in words
+    assert "timeout: Llama2-7b head 4096 rows" in words
+    assert "there is no roof" in words
+    points = [row for row in drawn.data(figure) if row.get("key")]
+    squares = [row["tflops"] for row in points if (row["series"], row["platform"]) == ("no model", "h200")]
+    assert squares == pytest.approx([137.3, 34.36], rel=1e-3)
+    low, ridge, high = (row for row in drawn.data(figure) if not row.get("key"))
+    assert (ridge["tflops"], high["tflops"]) == pytest.approx((989.5, 989.5))
+    assert low["tflops"] == pytest.approx(4.8 * low["intensity"])
 
 
 def test_curves_have_a_panel_per_value_and_one_legend(tmp_path: Path) -> None:
-    manifest = fig_attention(tmp_path)
-    figure = draw(manifest, tidy(manifest, tmp_path))
-    forward, backward = figure.axes
-    figure.canvas.draw()
-    said = texts(figure)
-    assert {"Forward", "Backward", "Sequence length", "Throughput (TFLOP/s)"} <= set(said)
+    figure = described(fig_attention(tmp_path), tmp_path)
+    said = drawn.texts(figure)
+    assert {"Forward", "Backward", "Sequence length", "Throughput (TFLOP/s)", "1024", "4096"} <= set(said)
     assert (said.count("eager"), said.count("sdpa_flash")) == (1, 1)
-    for axes in (forward, backward):
-        assert "OOM: eager sequence length 4096" in axes.get_title(loc="left")
-        assert "invalid: sdpa_efficient" in axes.get_title(loc="left").replace("\n", " ")
-    lines = {str(line.get_label()): np.asarray(line.get_ydata()) for line in forward.lines}
-    assert lines["sdpa_flash"] == pytest.approx([85.9, 137.4], rel=1e-3)
-    assert len(lines["eager"]) == 1
-    assert [label.get_text() for label in forward.get_xticklabels()] == ["1024", "4096"]
-
-
-@pytest.mark.parametrize("layout", [
-    {"kind": "roofline", "view": "gemm", "panels": ["platform"], "series": ["model"], "x": ["product", "rows"],
-     "values": ["tflops"]},
-    {"kind": "curve", "view": "memcpy", "series": ["method"], "x": ["size_bytes"], "values": ["gb_per_s"]},
-])  # fmt: skip
-def test_panels_without_any_cell_say_so(layout: dict[str, object], tmp_path: Path) -> None:
-    manifest = make.manifest("fig_none", [], layout)
-    assert "The experiment has no cell on the configured platforms." in texts(draw(manifest, tidy(manifest, tmp_path)))
+    assert said.count("OOM: eager sequence length 4096") == 2
+    assert said.count("invalid: sdpa_efficient") == 2
+    points = [row for row in drawn.data(figure["concat"][0]) if row["series"] == "sdpa_flash"]
+    assert [row["y"] for row in points] == pytest.approx([85.9, 137.4], rel=1e-3)
+    assert all(row["low"] <= row["y"] <= row["high"] for row in points)
 
 
 def test_phases_are_stacked_to_the_whole(tmp_path: Path) -> None:
-    manifest = fig_5(tmp_path)
-    groups = groups_of(manifest, FigureLayout.model_validate(manifest.layout), tidy(manifest, tmp_path))
-    assert [(group.label, group.outcome) for group in groups] == [
-        ("H200, Naive", "OOM (backward)"), ("H200, Z2", ""), ("CPU, Naive", ""), ("A800, Naive", "unsupported"),
-    ]  # fmt: skip
-    assert [bar.label for bar in groups[1].bars] == ["Forward", "Backward", "Optimizer"]
-    assert groups[1].bars[0].shares == pytest.approx((93, 0, 7))
-    assert all(sum(bar.shares) == pytest.approx(100) for group in groups for bar in group.bars)
-
-
-def test_what_the_figure_of_phases_says(tmp_path: Path) -> None:
-    manifest = fig_5(tmp_path)
-    figure = draw(manifest, tidy(manifest, tmp_path))
-    figure.canvas.draw()
-    said = texts(figure)
+    figure = described(fig_5(tmp_path), tmp_path)
+    bars: dict[str, float] = {}
+    for row in drawn.data(figure):
+        bars[row["bar"]] = bars.get(row["bar"], 0) + row["right"] - row["left"]
+    whole = {bar: share for bar, share in bars.items() if share}
+    assert [bar.split("|")[1] for bar in whole] == ["Forward", "Backward", "Optimizer"] * 2
+    assert list(whole.values()) == pytest.approx([100] * len(whole))
+    [compute] = [row for row in drawn.data(figure) if row["bar"] == "H200, Z2|Forward" and row["left"] == 0]
+    assert compute["right"] == pytest.approx(93)
+    said = drawn.texts(figure)
     assert {"H200, Z2", "OOM (backward)", "unsupported", "Compute kernels (CPU: operators)", "Idle"} <= set(said)
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["", "Forward", "Backward", "Optimizer", "Forward", "Backward", "Optimizer", ""]
 
 
 def test_on_a_cpu_alone_nothing_is_called_a_kernel(tmp_path: Path) -> None:
     manifest = fig_5(tmp_path)
     alone = manifest.model_copy(update={"cells": [cell for cell in manifest.cells if cell.platform == "cpu"]})
-    said = texts(draw(alone, tidy(alone, tmp_path)))
+    said = drawn.texts(described(alone, tmp_path))
     assert "Compute operators" in said
     assert not any("kernel" in text for text in said)
-
-
-def test_a_figure_of_phases_without_cells_says_so(tmp_path: Path) -> None:
-    empty = fig_5(tmp_path).model_copy(update={"cells": []})
-    assert "The experiment has no cell on the configured platforms." in texts(draw(empty, tidy(empty, tmp_path)))

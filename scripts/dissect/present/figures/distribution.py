@@ -1,72 +1,72 @@
-"""Figures 7 to 10: which share of the requests was answered within which time, one panel per model."""
+"""Figures 7 to 10: which share of the requests was answered within which time."""
 
-import textwrap
-from typing import Any
+from collections.abc import Sequence
 
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+import altair as alt
 
-from dissect.cells.manifest import Manifest
-from dissect.config.layout import FigureLayout
-from dissect.present.figures.multiples import Panels, Series, add_legend, panel_axes, say_why_empty
-from dissect.present.figures.style import GREY, look
-from dissect.present.tables.views import VIEWS
+from dissect.present.figures.parts import TELLS, Described, across, colour, dash, data_of, side_by_side, width
+from dissect.present.figures.subject import Row, Subject
+from dissect.statistics.quantiles import quantile
 
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
-"""By style."""
-LINE_POINTS = 8.5
-"""Height of a line of outcomes."""
+_MOST_STEPS = 250
+"""Of a line; more than that nobody sees."""
 
 
-def draw_distribution(manifest: Manifest, layout: FigureLayout, frame: pd.DataFrame) -> Figure:
-    """Steps through every request's own sample; series without samples say why in the corner."""
-    panels = Panels.of(manifest, layout, frame)
-    if not panels.has_numbers:
-        return say_why_empty(panels)
-    values = panels.values(panels.panel_axis)
-    figure, all_axes = panel_axes(len(values), 2.5)
-    for axes, value in zip(all_axes, values, strict=True):
-        _draw_panel(axes, panels, value)
-    quantity = VIEWS[layout.view].by_name[layout.drawn]
-    for axes in all_axes:
-        axes.set_xlabel(f"{quantity.header} ({quantity.unit})")
-    all_axes[0].set_ylabel("Share of requests (%)")
-    add_legend(
-        figure, panels, lambda colour, style: Line2D([], [], color=colour, linestyle=DASHES[style % len(DASHES)])
-    )
-    return figure
+def stairs(samples: Sequence[float]) -> list[tuple[float, float]]:
+    """Corners (value, percent) of the empirical distribution, from 0 % at the smallest sample.
+
+    More than 250 samples are drawn as that many evenly spaced quantiles, the largest sample included.
+    """
+    ordered = sorted(samples)
+    if not ordered:
+        return []
+    steps = min(len(ordered), _MOST_STEPS)
+    shares = [(step + 1) / steps for step in range(steps)]
+    return [(ordered[0], 0.0), *((quantile(ordered, share), 100 * share) for share in shares)]
 
 
-def _draw_panel(axes: Axes, panels: Panels, panel: Any) -> None:
-    """The lines of one model; what has none is said above them."""
-    for series in panels.series():
-        _draw_steps(axes, panels, series, panels.of_series(series, **{panels.panel_axis: panel}))
-    here = [row for row in panels.rows if row[panels.panel_axis] == panel]
-    labels = {series.colour: panels.colour_label(series) for series in panels.series()}
-    missing = [f"{label}: {said}" for colour, label in labels.items() if (said := panels.outcomes(here, colour))]
-    axes.set_ylim(0, 101)
-    axes.set_xlim(0, 1.04 * axes.dataLim.xmax if axes.lines else 1)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    lines = textwrap.wrap("; ".join(missing), 60)
-    axes.annotate(
-        "\n".join(lines), (0.5, 1), xycoords="axes fraction", xytext=(0, 3), textcoords="offset points", ha="center",
-        va="bottom", fontsize=6.5, linespacing=1.3, color=GREY,
+def distribution(subject: Subject) -> Described:
+    """One panel per value of ``layout.panels``; the first axis of the series is the colour, the others the dashes."""
+    layout, quantity = subject.layout, subject.quantity
+    panels = subject.panels(subject.panel_axes)
+    colours, styles = subject.labels(layout.series[:1]), subject.labels(layout.series[1:])
+    parts, notes = [], []
+    for number, panel in enumerate(panels):
+        cells: dict[str, list[Row]] = {}
+        for row in panel.rows:
+            cells.setdefault(str(row["key"]), []).append(row)
+        found = {key: _line(subject, rows) for key, rows in cells.items()}
+        lines = [line for line in found.values() if line]
+        whole = [subject.label(cells[key][0], layout.series) for key, line in found.items() if not line]
+        y = alt.Y("share:Q").title("Share of requests (%)" if number % across(len(panels)) == 0 else None)
+        chart = (
+            alt.Chart(data_of(lines))
+            .transform_flatten(["x", "share"])
+            .mark_line(interpolate="step-after", strokeWidth=1.8, tooltip=TELLS)
+            .encode(
+                alt.X("x:Q").title(f"{quantity.header} ({quantity.unit})").scale(zero=True).axis(tickCount=5),
+                y.scale(domain=[0, 100]).axis(tickCount=5),
+                colour(colours, len(panels), symbolType="stroke", symbolSize=300), dash(styles), alt.Detail("key:N"),
+            )
+        )  # fmt: skip
+        parts.append(alt.layer(chart))
+        missing = subject.notes(panel.missing, [], width(len(panels)) // 5)
+        notes.append([*missing, *([f"answers came whole: {'; '.join(whole)}"] if whole else [])])
+    return side_by_side(subject, panels, parts, notes)
+
+
+def _line(subject: Subject, rows: Sequence[Row]) -> dict[str, object] | None:
+    """All requests of one cell as one mark; None where the server tells no such time."""
+    quantity, series = subject.quantity, subject.layout.series
+    times = [quantity.scale * row[quantity.name] for row in rows if row[quantity.name] is not None]
+    if not times:
+        return None
+    corners = stairs(times)
+    mark = subject.mark(
+        rows[0], x=[float(f"{x:.5g}") for x, _ in corners], share=[float(f"{y:.4g}") for _, y in corners],
+        series=subject.label(rows[0], series[:1]), style=subject.label(rows[0], series[1:]),
     )  # fmt: skip
-    if len(panels.values(panels.panel_axis)) > 1:
-        axes.set_title(panels.title(panel), fontsize=8, pad=5 + LINE_POINTS * len(lines))
-
-
-def _draw_steps(axes: Axes, panels: Panels, series: Series, rows: list[dict[str, Any]]) -> None:
-    """The empirical distribution: each of n requests lifts the line by 1/n where it was answered."""
-    scale = VIEWS[panels.layout.view].by_name[panels.layout.drawn].scale
-    samples = sorted(row[panels.layout.drawn] * scale for row in rows if row[panels.layout.drawn] is not None)
-    if not samples:
-        return
-    steps = [100 * (position + 1) / len(samples) for position in range(len(samples))]
-    axes.plot(
-        [samples[0], *samples], [0, *steps], drawstyle="steps-post", color=look(series.colour)[0],
-        linestyle=DASHES[series.style % len(DASHES)],
-    )  # fmt: skip
+    mark["says"]["Answered requests"] = f"{len(rows):,}"
+    for share in (50, 90, 99):
+        mark["says"][f"{share} % within"] = f"{quantile(sorted(times), share / 100):,.4g} {quantity.unit}"
+    return mark

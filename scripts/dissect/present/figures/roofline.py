@@ -1,26 +1,31 @@
 """Matrix products below the roof that a GPU's peak and memory bandwidth make (Williams et al., 2009)."""
 
+import textwrap
 from collections.abc import Sequence
+from typing import Any
 
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+import altair as alt
 
-from dissect.cells.manifest import Manifest
-from dissect.config.layout import FigureLayout
-from dissect.present.figures.panels import (
-    Line,
-    draw_legend,
-    new_figure,
-    no_cells,
-    panels_of,
-    say_empty,
-    set_titles,
+from dissect.cells.manifest import PlatformFacts
+from dissect.present.figures.look import FAINT, OUTLINE
+from dissect.present.figures.parts import (
+    TELLS,
+    Described,
+    across,
+    colour,
+    data_of,
+    log_axis,
+    shape,
+    side_by_side,
+    width,
 )
-from dissect.present.figures.style import GREY, look
+from dissect.present.figures.subject import Row, Subject
+from dissect.present.tables.views import VIEWS
 
 _NO_ROOF = "no peak and no memory bandwidth are declared, so there is no roof"
+_TOLD = ("tflops", "peak_share", "arithmetic_intensity")
+_BEYOND = 1.6
+"""How much further than the points the roof reaches, as a factor."""
 
 
 def roof(intensity: float, peak_flops: float | None, bytes_per_s: float | None) -> float | None:
@@ -29,60 +34,63 @@ def roof(intensity: float, peak_flops: float | None, bytes_per_s: float | None) 
     return min(limits, default=None)
 
 
-def draw_roofline(manifest: Manifest, layout: FigureLayout, frame: pd.DataFrame) -> Figure:
+def roofline(subject: Subject) -> Described:
     """One panel per value of ``layout.panels``: throughput over arithmetic intensity, both on logarithmic scales."""
-    panels = panels_of(manifest, layout, frame)
-    if not panels:
-        return no_cells()
-    figure, parts = new_figure(len(panels))
-    for axes, panel in zip(parts, panels, strict=True):
-        lines = [line for line in panel.lines if line.rows]
-        for line in lines:
-            _draw_points(axes, line)
-        set_titles(manifest, layout, axes, panel, len(panels), _draw_roofs(axes, manifest, lines) if lines else "")
-        if lines:
-            _scale(axes)
-        else:
-            say_empty(axes)
-    figure.supxlabel("Arithmetic intensity (FLOP/byte)", fontsize=8)
-    figure.supylabel("Throughput (TFLOP/s)", fontsize=8)
-    draw_legend(figure, parts)
-    return figure
+    panels, labels = subject.panels(subject.panel_axes), subject.labels(subject.layout.series)
+    quantities = [VIEWS["gemm"].by_name[name] for name in _TOLD]
+    parts, notes = [], []
+    for number, panel in enumerate(panels):
+        points = [
+            subject.mark(
+                row, quantities, intensity=row["arithmetic_intensity"], tflops=row["tflops"],
+                series=subject.label(row, subject.layout.series),
+            )
+            for row in panel.rows
+        ]  # fmt: skip
+        for mark, row in zip(points, panel.rows, strict=True):
+            mark["says"]["Product"] = f"{row['product']}, {row['rows']:,} rows"
+        roofs, words = _roofs(subject, panel.rows)
+        corners = [corner for corner in roofs if corner["tflops"]]
+        title = "Throughput (TFLOP/s)" if number % across(len(panels)) == 0 else None
+        x = log_axis("intensity", "Arithmetic intensity (FLOP/byte)", _values(points, corners, "intensity"), alt.X)
+        y = log_axis("tflops", title, _values(points, corners, "tflops"))
+        tone = colour(labels, len(panels))
+        layers = [
+            alt.Chart(data_of(corners)).mark_line(style=FAINT).encode(x=x, y=y, detail="dtype:N"),
+            alt.Chart()
+            .mark_point(filled=True, opacity=1, size=40, style=OUTLINE, tooltip=TELLS)
+            .encode(x=x, y=y, color=tone, shape=shape(labels)),
+        ]
+        parts.append(alt.layer(*layers if corners else layers[1:], data=data_of(points)))
+        told = textwrap.wrap(words, width(len(panels)) // 5) if panel.rows else []
+        missing = subject.notes(panel.missing, subject.layout.x, width(len(panels)) // 5)
+        notes.append([*told, *missing])
+    return side_by_side(subject, panels, parts, notes)
 
 
-def _draw_points(axes: Axes, line: Line) -> None:
-    colour, marker = look(line.index)
-    x, y = [row["arithmetic_intensity"] for row in line.rows], [row["tflops"] for row in line.rows]
-    axes.loglog(x, y, color=colour, marker=marker, linestyle="none", markersize=4, label=line.label, zorder=3)
+def _values(points: Sequence[dict[str, Any]], corners: Sequence[dict[str, Any]], name: str) -> list[float]:
+    return [mark[name] for mark in (*points, *corners)] or [1.0]
 
 
-def _draw_roofs(axes: Axes, manifest: Manifest, lines: Sequence[Line]) -> str:
-    """The roofs of the platforms in the panel, at the dtypes of their points; in words what they are."""
-    rows = [row for line in lines for row in line.rows]
-    low, high = (end(row["arithmetic_intensity"] for row in rows) for end in (min, max))
-    ends = (low / 1.6, high * 1.6)
-    axes.set_xlim(*ends)
-    words = []
+def _roofs(subject: Subject, rows: Sequence[Row]) -> tuple[list[dict[str, Any]], str]:
+    """Corners of the roofs of the platforms in the panel, at the dtypes of their points; in words what they are."""
+    corners, words = [], []
     for platform, dtype in dict.fromkeys((row["platform"], row["dtype"]) for row in rows):
-        facts = manifest.platforms[platform]
+        facts = subject.manifest.platforms[platform]
         peak, bandwidth = facts.peak_flops.get(dtype), facts.memory_bytes_per_s
-        ridge = [peak / bandwidth] if peak and bandwidth else []
-        intensities = sorted({*ends, *(at for at in ridge if ends[0] < at < ends[1])})
-        heights = [height / 1e12 for at in intensities if (height := roof(at, peak, bandwidth))]
-        if heights:
-            axes.plot(intensities, heights, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-            words.append(_words(dtype, peak, bandwidth))
-    return f"roof: {'; '.join(words)}" if words else _NO_ROOF
+        intensities = [row["arithmetic_intensity"] for row in rows]
+        low, high = min(intensities) / _BEYOND, max(intensities) * _BEYOND
+        ridge = [at] if peak and bandwidth and low < (at := peak / bandwidth) < high else []
+        for at in (low, *ridge, high):
+            if height := roof(at, peak, bandwidth):
+                ids = {"platform": platform, "stage": "operators", "model": "*", "framework": "*", "method": "*"}
+                corners.append({**ids, "dtype": dtype, "intensity": at, "tflops": height / 1e12})
+        words += _words(dtype, facts)
+    return corners, f"roof: {'; '.join(words)}" if words else _NO_ROOF
 
 
-def _words(dtype: str, peak: float | None, bandwidth: float | None) -> str:
+def _words(dtype: str, facts: PlatformFacts) -> list[str]:
+    peak, bandwidth = facts.peak_flops.get(dtype), facts.memory_bytes_per_s
     parts = [f"{dtype} peak {peak / 1e12:g} TFLOP/s"] if peak else []
-    return ", ".join([*parts, *([f"memory {bandwidth / 1e9:,.0f} GB/s"] if bandwidth else [])])
-
-
-def _scale(axes: Axes) -> None:
-    """Powers of ten, with 2 and 5 between them where the points span less than two."""
-    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    parts += [f"memory {bandwidth / 1e9:,.0f} GB/s"] if bandwidth else []
+    return [", ".join(parts)] if parts else []

@@ -12,8 +12,7 @@ from dissect.cells.manifest import Manifest, read_manifest
 from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.config.claims import CLAIMS
 from dissect.config.kinds import STAGE_TITLES
-from dissect.present.report.charts.build import charts
-from dissect.present.report.charts.chart import Chart
+from dissect.present.report.drawings import Drawing, figure_specs, overviews
 from dissect.present.report.grid_table import IDS, GridTable, grid_table, ids_of
 from dissect.present.report.questions import embedded_candidates
 from dissect.present.report.side_by_side import SideBySide, side_by_side
@@ -50,6 +49,8 @@ class Item:
     claims: Sequence[PageClaim]
     figure: Path | None
     """SVG that the workflow drew."""
+    specs: Sequence[tuple[str, dict[str, Any]]]
+    """Of a figure what can be chosen, and its description in Vega-Lite."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Page:
     facts: Mapping[str, str]
     """What stands at the top: how many cells there are and how they ended."""
     cells: Sequence[CellEntry]
-    charts: Sequence[Chart]
+    overviews: Sequence[Drawing]
     candidates: Sequence[Mapping[str, Any]]
     """What questions are answered from."""
 
@@ -150,7 +151,7 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         side_by_side=side_by_side((each.manifest, each.records) for each in laid),
         facts=_facts([record for each in laid for record in each.records]),
         cells=_cells(laid, items),
-        charts=charts([(each.manifest, each.records) for each in laid]),
+        overviews=overviews([(each.manifest, each.records) for each in laid]),
         candidates=embedded_candidates((record for each in laid for record in each.records), wanted.terms),
     )
 
@@ -171,6 +172,7 @@ def _item(laid: _Laid, claims: Iterable[PageClaim], project: Path) -> Item:
         tables=laid.tables,
         claims=[claim for claim in claims if claim.is_about(manifest.title)],
         figure=project / FIGURES_DIR / f"{manifest.name}.svg" if manifest.kind == "figure" else None,
+        specs=figure_specs(manifest, laid.records) if manifest.kind == "figure" else [],
     )
 
 

@@ -1,18 +1,21 @@
 """The folder of the report: one page, a page per cell, figures and what makes them readable; opens from disk."""
 
 import shutil
-from importlib.resources import files
+from functools import cache
 from pathlib import Path
 
+import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dissect.cells.reported import ReportManifest
+from dissect.present.figures.look import CONFIGS
 from dissect.present.report.cell_page import build_cell_page
 from dissect.present.report.page import Page, build_page
 
 _HERE = Path(__file__).parent
 ASSETS = ("report.css", "charts.css", "theme.js", "page.js", "charts.js", "recommend.js")
-PLOTLY = files("plotly") / "package_data" / "plotly.min.js"
+LIBRARY = "vega.js"
+"""Vega, Vega-Lite and Vega-Embed: what draws the figures in the browser."""
 
 
 def write_report(manifest: Path, index: Path, project: Path) -> None:
@@ -31,11 +34,17 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
         (folder / name).mkdir(parents=True)
     for name in ASSETS:
         shutil.copyfile(_HERE / "assets" / name, folder / name)
-    (folder / PLOTLY.name).write_bytes(PLOTLY.read_bytes())
+    (folder / LIBRARY).write_text(_library(), encoding="utf-8")
     for figure in (item.figure for section in page.sections for item in section.items if item.figure):
         shutil.copyfile(figure, folder / "figures" / figure.name)
     _write_cells(page, templates, folder / "cells", project)
-    index.write_text(templates.get_template("page.html.j2").render(page=page), encoding="utf-8")
+    index.write_text(templates.get_template("page.html.j2").render(page=page, themes=CONFIGS), encoding="utf-8")
+
+
+@cache
+def _library() -> str:
+    """As vl-convert carries it: no network is used."""
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def environment() -> Environment:

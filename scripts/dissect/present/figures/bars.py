@@ -1,0 +1,78 @@
+"""Figure 6: throughput of the serving engines as bars."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from dissect.base.outcome import Status
+from dissect.present.figures.look import NOTE
+from dissect.present.figures.parts import HEIGHT, TELLS, Described, across, data_of, legend_columns, side_by_side
+from dissect.present.figures.subject import Panel, Row, Subject
+from dissect.present.tables.marks import short_mark
+
+
+def bars(subject: Subject) -> Described:
+    """Bars from zero, grouped by the last axis; where a number is missing its outcome stands upright in its place."""
+    layout, quantity = subject.layout, subject.quantity
+    panels = subject.panels(subject.panel_axes)
+    places = list(dict.fromkeys(subject.label(row, layout.series) for row in subject.rows))
+    parts = []
+    for number, panel in enumerate(panels):
+        title = f"{quantity.header} ({quantity.unit})" if number % across(len(panels)) == 0 else None
+        base = alt.Chart().encode(
+            x=alt.X("group:N").title(None).sort(None).axis(labelAngle=0, ticks=False),
+            xOffset=alt.XOffset("place:N").sort(places),
+        )
+        bar = base.transform_filter("isValid(datum.value)").mark_bar(tooltip=TELLS)
+        bar = bar.encode(alt.Y("value:Q").title(title).axis(tickCount=5), _tones(subject, len(panels)))
+        lost = base.transform_filter("!isValid(datum.value)").mark_text(
+            angle=270, align="left", baseline="middle", dx=5, y=HEIGHT, style=NOTE, tooltip=TELLS
+        )
+        parts.append(alt.layer(bar, lost.encode(text="outcome:N"), data=data_of(_marks(subject, panel))))
+    return side_by_side(subject, panels, parts, [[] for _ in panels])
+
+
+def _tones(subject: Subject, n_panels: int) -> alt.Color:
+    """The first axis of the series is a colour; of what differs in the others the first has its full tone.
+
+    Nothing is transparent: vl-convert would put that into a PDF in any order.
+    """
+    first, others = subject.layout.series[:1], subject.layout.series[1:]
+    drawn = subject.labels(subject.layout.series)
+    styles = subject.labels(others) or [""]
+    pairs = [(one, style) for one in subject.labels(first) for style in (styles[0], styles[-1])]
+    tones = alt.Color("place:N").scale(domain=[", ".join(filter(None, pair)) for pair in pairs], range="diverging")
+    return tones.legend(values=drawn, columns=legend_columns(drawn, n_panels))
+
+
+def _marks(subject: Subject, panel: Panel) -> list[dict[str, Any]]:
+    quantity, (*_, group), series = subject.quantity, subject.layout.x, subject.layout.series
+    named = _outcomes(subject, panel.missing)
+    return [
+        subject.mark(
+            row, [quantity], group=subject.label(row, [group]), place=subject.label(row, series),
+            value=row[quantity.name],
+            outcome="" if row["status"] == Status.OK else named.pop(_ended(row, [group, series[0]]), ""),
+        )
+        for row in (*panel.rows, *panel.missing)
+    ]  # fmt: skip
+
+
+def _outcomes(subject: Subject, missing: Sequence[Row]) -> dict[tuple[Any, ...], str]:
+    """An outcome that several styles of a colour share is written once."""
+    group, first, *styles = subject.layout.x[-1], *subject.layout.series
+    alike: dict[tuple[Any, ...], list[Row]] = {}
+    for row in missing:
+        alike.setdefault(_ended(row, [group, first]), []).append(row)
+    named = {}
+    for ended, rows in alike.items():
+        planned = [row for row in subject.rows if all(row[a] == rows[0][a] for a in (*subject.layout.x, first))]
+        axes = [first] if len(rows) == len(planned) else [first, *styles]
+        labels = dict.fromkeys(subject.label(row, axes) for row in rows)
+        named[ended] = f"{'; '.join(labels)}: {ended[-1]}"
+    return named
+
+
+def _ended(row: Row, axes: Sequence[Any]) -> tuple[Any, ...]:
+    return (*(row[axis] for axis in axes), short_mark(row["status"]))

@@ -1,0 +1,155 @@
+"""Lines over a size: a quantity over bytes or tokens, and Figure 4, scaling efficiency over the number of GPUs."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from dissect.config.layout import Axis
+from dissect.present.figures.look import FAINT, OUTLINE
+from dissect.present.figures.parts import (
+    HEIGHT,
+    TELLS,
+    Described,
+    Part,
+    across,
+    colour,
+    data_of,
+    shape,
+    side_by_side,
+    size_axis,
+    value_axis,
+    width,
+)
+from dissect.present.figures.subject import Panel, Row, Subject
+from dissect.present.tables.columns import Quantity
+from dissect.present.tables.efficiency import efficiencies
+from dissect.present.tables.labels import axis_label, row_header
+
+Marks = list[dict[str, Any]]
+
+
+def curve(subject: Subject) -> Described:
+    """One panel per value of ``layout.panels``, one line per series; sizes without a number are crossed below."""
+    layout, quantity = subject.layout, subject.quantity
+    title = f"{quantity.header} ({quantity.unit})"
+    panels = subject.panels(subject.panel_axes)
+    drawn = [
+        [
+            subject.mark(
+                row, [quantity], x=row[layout.x[0]], series=subject.label(row, layout.series), **_ends(row, quantity)
+            )
+            for row in panel.rows
+        ]
+        for panel in panels
+    ]  # fmt: skip
+
+    def series(row: Row) -> str:
+        return subject.label(row, layout.series)
+
+    return _lines(subject, panels, drawn, (row_header(layout.x[0]), title), series)
+
+
+def scaling(subject: Subject) -> Described:
+    """Efficiency over the number of GPUs, in percent of the smallest number that was measured."""
+    [panel] = subject.panels([])
+    drawn, names = [], {}
+    for place, rows in _grouped(subject, panel.rows).items():
+        base = min(row["n_gpus"] for row in rows)
+        smaller = [row for row in panel.missing if _place(subject, row) == place and row["n_gpus"] < base]
+        names[place] = subject.label(rows[0], subject.layout.series) + (f" (100 % at {base})" if smaller else "")
+        points = {point.n_gpus: point for point in efficiencies(pd.DataFrame(rows))}
+        for row in rows:
+            point = points[row["n_gpus"]]
+            mark = subject.mark(
+                row, [subject.quantity], x=point.n_gpus, y=point.efficiency, low=point.low, high=point.high,
+                series=names[place],
+            )  # fmt: skip
+            mark["says"]["Efficiency"] = f"{point.efficiency:.1f} [{point.low:.1f}–{point.high:.1f}] %"
+            drawn.append(mark)
+    for row in panel.missing:
+        names.setdefault(_place(subject, row), f"{subject.label(row, subject.layout.series)} (no number)")
+
+    def series(row: Row) -> str:
+        return names[_place(subject, row)]
+
+    return _lines(subject, [panel], [drawn], (_count_label(subject.rows), "Scaling efficiency (%)"), series, ideal=100)
+
+
+def _place(subject: Subject, row: Row) -> tuple[Any, ...]:
+    return tuple(row[axis] for axis in subject.layout.series)
+
+
+def _grouped(subject: Subject, rows: Sequence[Row]) -> dict[tuple[Any, ...], list[Row]]:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_place(subject, row), []).append(row)
+    return groups
+
+
+def _ends(row: Row, quantity: Quantity) -> dict[str, float]:
+    """A number and its interval, as shown; the number itself where it has none."""
+    ends = ("", "_low", "_high") if quantity.interval else ("", "", "")
+    return {
+        name: row[quantity.name + end] * quantity.scale for name, end in zip(("y", "low", "high"), ends, strict=True)
+    }
+
+
+def _count_label(rows: Sequence[Row]) -> str:
+    devices = {row["device"] for row in rows} - {None}
+    if devices == {"cpu"}:
+        return "Number of processes"
+    return "Number of GPUs (CPU: processes)" if "cpu" in devices else "Number of GPUs"
+
+
+def _lines(
+    subject: Subject, panels: Sequence[Panel], drawn: Sequence[Marks], titles: tuple[str, str],
+    series: Callable[[Row], str], ideal: float | None = None,
+) -> Described:  # fmt: skip
+    axis, n = subject.layout.x[0], len(panels)
+    labels = subject.labels(subject.layout.series, series, with_missing=True)
+    parts, notes = [], []
+    for number, (panel, marks) in enumerate(zip(panels, drawn, strict=True)):
+        lost = [row for row in panel.missing if row[axis] is not None]
+        sizes = {row[axis]: axis_label(subject.manifest, axis, row[axis], bare=True) for row in (*panel.rows, *lost)}
+        y = value_axis("y", titles[1] if number % across(n) == 0 else None, [mark["y"] for mark in marks])
+        x = size_axis("x", titles[0], sizes, most=width(n) // 52)
+        parts.append(_panel(marks, _crosses(subject, lost, series), x, y, labels, ideal, n))
+        notes.append(subject.notes(panel.missing, subject.layout.x, width(n) // 5))
+    return side_by_side(subject, panels, parts, notes)
+
+
+def _panel(
+    marks: Marks, crosses: Marks, x: alt.X, y: alt.Y, labels: Sequence[str], ideal: float | None, n_panels: int
+) -> Part:
+    tone = colour(labels, n_panels)
+    base = alt.Chart().encode(x=x, y=y, color=tone)
+    layers: list[Any] = []
+    if ideal is not None:
+        layers.append(alt.Chart(data_of([{"y": ideal}])).mark_rule(style=FAINT).encode(y="y:Q"))
+    layers += [
+        base.mark_rule(strokeWidth=1.2).encode(y="low:Q", y2="high:Q"),
+        base.mark_line(strokeWidth=1.8),
+        base.mark_point(filled=True, opacity=1, size=55, style=OUTLINE, tooltip=TELLS).encode(shape=shape(labels)),
+    ]
+    if crosses:
+        layers.append(
+            alt.Chart(data_of(crosses))
+            .mark_text(text="×", fontSize=15, tooltip=TELLS, y=alt.expr("datum.place"))
+            .encode(x=x, color=tone)
+        )
+    return alt.layer(*layers, data=data_of(marks))
+
+
+def _crosses(subject: Subject, lost: Sequence[Row], series: Callable[[Row], str]) -> Marks:
+    """At sizes without a number, one above the other where several series have none."""
+    axis: Axis = subject.layout.x[0]
+    counts: Counter[Any] = Counter()
+    crosses = []
+    for row in lost:
+        counts[row[axis]] += 1
+        place = HEIGHT - 10 * counts[row[axis]] + 4
+        crosses.append(subject.mark(row, x=row[axis], series=series(row), place=place))
+    return crosses

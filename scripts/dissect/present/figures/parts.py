@@ -1,0 +1,132 @@
+"""Parts that several kinds of figures are put together from."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from dissect.present.figures.look import DASHES, NOTE, SHAPES, SMALL
+from dissect.present.figures.subject import Panel, Subject
+
+Part = alt.LayerChart | alt.FacetChart
+Described = Part | alt.ConcatChart
+COLUMN, PAGE = 336, 688
+"""Widths in pixels of 1/96 inch: a column of a two-column paper, and the page."""
+HEIGHT = 165
+TELLS = alt.expr("datum.says")
+"""Tooltip: the table in the mark's data."""
+_TOO_WIDE = 20
+"""How many times the lowest value the highest may reach on a linear scale."""
+_AXIS = 58
+"""Room for the numbers of an axis."""
+_TITLES = 72
+"""Room for the title of an axis and that of the panel below it."""
+_LEGEND_MARK, _LEGEND_LETTER = 40, 6.2
+
+
+def data_of(marks: Iterable[Mapping[str, Any]]) -> alt.Data:
+    """Data inside the description."""
+    return alt.Data(values=list(marks))  # type: ignore[no-untyped-call]  # As Altair has it.
+
+
+def across(n_panels: int) -> int:
+    """How many panels stand side by side."""
+    return {1: 1, 2: 2, 4: 2}.get(n_panels, 3)
+
+
+def width(n_panels: int) -> int:
+    """Of the drawing area of one panel, beside its axis."""
+    return (COLUMN if n_panels == 1 else PAGE // across(n_panels)) - _AXIS
+
+
+def side_by_side(subject: Subject, panels: Sequence[Panel], parts: Sequence[Part], notes: Any) -> Described:
+    """One drawing of all panels; ``notes`` are the lines below each title, for each panel a list."""
+    most = max(map(len, notes))
+    titled = [
+        part.properties(
+            title=_title(panel.title, [*lines, *[""] * (most - len(lines))]),
+            width=width(len(panels)),
+            height=HEIGHT,
+        )
+        for panel, part, lines in zip(panels, parts, notes, strict=True)
+    ]
+    # The drawing areas are aligned, whatever stands around them.
+    spacing = {"column": _AXIS, "row": _TITLES + 12 * most}
+    together = alt.concat(*titled, columns=across(len(panels)), bounds="flush", spacing=spacing)
+    return together.properties(description=subject.manifest.title)
+
+
+def _title(title: str, notes: Sequence[str]) -> alt.TitleParams:
+    return alt.TitleParams(title, subtitle=notes) if title else alt.TitleParams(notes or [""], fontSize=SMALL)
+
+
+def legend_columns(labels: Iterable[str], n_panels: int = 1) -> int:
+    """How many entries of a legend fit side by side above the panels."""
+    room = COLUMN if n_panels == 1 else PAGE
+    return max(1, int(room / (_LEGEND_MARK + _LEGEND_LETTER * max(map(len, labels), default=0))))
+
+
+def colour(labels: Sequence[str], n_panels: int, **legend: Any) -> alt.Color:
+    """A colour per label; its legend says so."""
+    tones = alt.Color("series:N").scale(domain=list(labels))
+    return tones.legend(columns=legend_columns(labels, n_panels), **legend)
+
+
+def shape(labels: Sequence[str], field: str = "series", **legend: Any) -> alt.Shape:
+    """A symbol per label, out of step with the colours, so that no pair of both repeats soon."""
+    symbols = [SHAPES[(n + n // len(SHAPES)) % len(SHAPES)] for n in range(len(labels))]
+    return alt.Shape(f"{field}:N").scale(domain=list(labels), range=symbols).legend(**legend)
+
+
+def dash(labels: Sequence[str]) -> alt.StrokeDash:
+    """A kind of line per label, without a legend where there is only one."""
+    dashes = [DASHES[n % len(DASHES)] for n in range(len(labels))]
+    legend = alt.Legend(symbolType="stroke", symbolSize=300) if len(labels) > 1 else None
+    return alt.StrokeDash("style:N").scale(domain=list(labels), range=dashes).legend(legend)
+
+
+def value_axis(field: str, title: str | None, values: Sequence[float], channel: Any = alt.Y) -> Any:
+    """From zero, unless the values are so different that the lower ones could not be told apart."""
+    axis = channel(f"{field}:Q").title(title)
+    known = [value for value in values if value > 0]
+    if known and max(known) > _TOO_WIDE * min(known):
+        return axis.scale(type="log", nice=False, padding=8).axis(values=_log_ticks(known), format=",~g")
+    return axis.scale(zero=True).axis(tickCount=5)
+
+
+def log_axis(field: str, title: str | None, values: Sequence[float], channel: Any = alt.Y) -> Any:
+    """Powers of ten, with 2 and 5 between them where there is room."""
+    ticks = _log_ticks(values)
+    return channel(f"{field}:Q").title(title).scale(type="log", nice=False, padding=8).axis(values=ticks, format=",~g")
+
+
+def size_axis(field: str, title: str, labels: Mapping[int, str], most: int) -> alt.X:
+    """Sizes by powers of two; as many are labelled as there is room for."""
+    ticks = sorted(labels)[:: -(-len(labels) // most)]
+    words = f"({json.dumps({str(size): labels[size] for size in ticks})})[datum.value]"
+    axis = alt.Axis(values=ticks, labelExpr=words, labelOverlap=False)
+    return alt.X(f"{field}:Q").title(title).scale(type="log", base=2, nice=False, padding=12).axis(axis)
+
+
+def words_only(subject: Subject, headline: str, lines: Sequence[str]) -> Described:
+    """What stands in place of a drawing."""
+    text = alt.Chart(data_of([{"words": [headline, *lines]}])).mark_text(
+        align="left", baseline="top", lineBreak="\n", style=NOTE, x=0, y=0, lineHeight=14
+    )
+    height = 16 + 14 * len(lines)
+    shown = alt.layer(text.encode(text="words:N")).properties(width=COLUMN, height=height)
+    return shown.properties(description=subject.manifest.title)
+
+
+def _log_ticks(values: Sequence[float]) -> list[float]:
+    low, high = min(values), max(values)
+    steps: tuple[float, ...] = (1, 1.5, 2, 3, 4, 5, 7) if high < 10 * low else (1, 2, 5) if high < 100 * low else (1,)
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    return [
+        float(f"{step}e{power}")
+        for power in powers
+        for step in steps
+        if low / 1.05 <= step * 10.0**power <= high * 1.05
+    ]
