@@ -5,10 +5,16 @@ SUITE ?= smoke
 # The first of these that works is taken; `make PYTHON=/path/to/python3` names another.
 PYTHON ?= python3 python3.12 python3.11
 
+# Edits that the proof plans, and those that it runs as well.
+EDITS ?= 1000
+RUNS ?= 30
+
+# Tests that measure are of one group, so that no two of them measure side by side.
+PARALLEL := -n logical --maxprocesses 8 --dist loadgroup
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help smoke test test-slurm prove-invalidation lint format bench docs docs-links venv envs train-env client-env \
+.PHONY: help smoke check test test-slurm prove-invalidation lint format bench docs docs-links venv envs train-env client-env \
     docs-env locks screenshot schemas clean
 .DEFAULT_GOAL := help
 
@@ -20,17 +26,21 @@ smoke: .venv/.complete train-env client-env ## Measure on this machine's CPU, dr
 	@echo "Measuring the $(SUITE) suite on the CPU; the first run also compiles DeepSpeed's CPU optimizer, for a minute"
 	@snakemake --profile profiles/cpu all --config suite=$(SUITE)
 
-test: lint train-env client-env ## Run every check and test that this machine can run
+check: lint ## Check style, types and what starts no pipeline: within 3 minutes on two cores
+	@echo "Testing modules"
+	@pytest $(PARALLEL) tests/unit
+
+test: check train-env client-env ## Run every test that this machine can run, but the longest: within 20 minutes on two cores
 	@echo "Testing what needs torch, in the train environment"
 	@envs/run train -- python tests/in_train.py -m torch
-	@echo "Testing everything else"
-	@pytest -m "not torch"
+	@echo "Testing the pipeline"
+	@pytest $(PARALLEL) -m "not torch and not slurm" --ignore tests/unit
 
-test-slurm: .venv/.complete train-env ## Run only the tests on a real Slurm cluster (as root, with Debian's packages)
+test-slurm: .venv/.complete train-env ## Test on a real Slurm cluster on this machine (as root, with Debian's packages), for 12 minutes
 	@pytest -m slurm tests/e2e/slurm
 
-prove-invalidation: .venv/.complete ## Edit the configuration 1,000 times at random, compare plans with what must run
-	@PYTHONPATH=scripts:tests python -m proof.prove
+prove-invalidation: .venv/.complete ## Edit the configuration EDITS=1000 times at random, compare plans with what must run
+	@PYTHONPATH=scripts:tests python -m proof.prove --edits $(EDITS) --runs $(RUNS)
 
 lint: .venv/.complete ## Check style and types
 	@echo "Checking style and types"

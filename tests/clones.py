@@ -5,8 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+import warm_snakemake
 
 ROOT = Path(__file__).parents[1]
 TARGETS = ("All targets are complete", "All selected cells are complete", "All selected cells are measured again")
@@ -33,17 +36,25 @@ class Clone:
     folder: Path
 
     def snakemake(self, *arguments: str, profile: str | None = "cpu", expect: int | None = 0) -> Run:
-        """Run snakemake as a user would; fails the test if it ends otherwise than expected."""
-        chosen = ["--profile", f"profiles/{profile}"] if profile else []
+        """Run snakemake as a user would; fails the test if it ends otherwise than expected.
+
+        A clone with scripts of its own has a process from the beginning, all others have a fork of a warm one.
+        """
+        words = ["--profile", f"profiles/{profile}", *arguments] if profile else [*arguments]
         # The tables of this suite are about cells, not about this process's environment.
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *chosen, *arguments],
-            cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
-        )  # fmt: skip
+        with tempfile.NamedTemporaryFile() as output:
+            if (self.folder / "scripts").is_symlink():
+                code = warm_snakemake.run(self.folder, words, environment, Path(output.name))
+            else:
+                command = [sys.executable, "-m", "snakemake", *words]
+                code = subprocess.run(
+                    command, cwd=self.folder, env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=300
+                ).returncode
+            run = Run(code, Path(output.name).read_text())
         if expect is not None:
-            assert done.returncode == expect, done.stdout
-        return Run(done.returncode, done.stdout)
+            assert run.code == expect, run.output
+        return run
 
     def measured(self) -> list[str]:
         """Ids of the cells measured since the last call, sorted."""

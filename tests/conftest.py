@@ -19,9 +19,17 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that take longest come last: what is wrong elsewhere shows first."""
+    """Sort the tests that take longest to the end, and keep those together that must not run side by side.
+
+    In parallel runs (``--dist loadgroup``) one process takes all tests of a group, one after the other.
+    """
     items.sort(key=lambda item: item.get_closest_marker("slurm") is not None)
+    for item in items:
+        for marker in ("e2e", "browser"):
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.xdist_group(marker))
 
 
 @pytest.fixture

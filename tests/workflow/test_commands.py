@@ -73,6 +73,7 @@ def test_plan_says_what_would_run(clone: Clone, profile: str | None) -> None:
 
 
 def test_plan_imports_no_torch(clone: Clone) -> None:
+    clone.own_scripts()  # a process that has imported nothing
     clone.snakemake("plan")
     (clone.folder / "torch.py").write_text("raise SystemExit('torch was imported')")
     assert "torch was imported" not in clone.snakemake("plan").output

@@ -16,7 +16,7 @@ NOT_HERE = {
     r"git clone … llm-dissect": "what the clones of these tests stand for",
     r"cd llm-dissect": "the folder in which these tests run commands",
     r"source \.venv/bin/activate": "the tests run with what .venv has",
-    r"make (test|lint)": "what runs this test",
+    r"make (check|test|lint)": "what runs this test",
     r"torchrun .*": "needs torch, and two ranks: for real in tests/e2e/test_plain_loop.py",
 }
 """Commands that are not executed here, each with the reason."""
