@@ -11,7 +11,8 @@ from playwright.sync_api import Page
 from dissect.cells.manifest import read_manifest
 from dissect.config.question import Question
 from dissect.present.figures.look import CONFIGS
-from dissect.present.recommend.answer import Standing, answer
+from dissect.present.recommend.answer import answer
+from dissect.present.recommend.answer_text import number_text, numbers_shown
 from dissect.present.recommend.candidates import candidates
 from dissect.present.tables.columns import Record
 from dissect.present.tables.tidy import read_records
@@ -19,16 +20,6 @@ from report_cases import NASTY, TERMS
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
-STANDINGS = {
-    Standing.BEST: "best",
-    Standing.TIED: "tied",
-    Standing.UNTESTED: "untested",
-    Standing.BEHIND: "behind",
-    Standing.OVER: "over",
-    Standing.OUT_OF_MEMORY: "out of memory",
-    Standing.UNKNOWN: "unknown",
-    Standing.IMPOSSIBLE: "impossible",
-}
 IDS = ("stage", "platform", "model", "framework", "method", "workload")
 OVERVIEWS = ["memory-pretrain", "modules"]
 FIGURES = ["fig_4", "fig_5", "fig_6", "fig_10", "fig_attention", "fig_roofline"]
@@ -193,7 +184,7 @@ def test_the_page_answers_as_the_command_does(page: Page, records: list[Record],
     ask(page, question)
     found = answer(Question.model_validate(question), candidates(records, TERMS))
     expected = [
-        [ranking.work, ranking.stand_in or "", [[cell.row["key"], STANDINGS[cell.standing]] for cell in cells]]
+        [ranking.work, ranking.stand_in or "", [[cell.row["key"], cell.standing.name] for cell in cells]]
         for ranking in found.rankings
         if (cells := [*ranking.found, *ranking.over])
     ]
@@ -204,8 +195,12 @@ def test_the_page_answers_as_the_command_does(page: Page, records: list[Record],
         )
         == expected
     )
+    shown = page.locator("#recommended tr[data-key] td").all_text_contents()
+    numbers = numbers_shown(found.question.percentile, None).values()
+    measured = [cell.row for ranking in found.rankings for cell in (*ranking.found, *ranking.over)]
+    assert {text for row in measured for each in numbers if (text := number_text(row, each))} <= set(shown)
     named = [
-        [STANDINGS[cell.standing], "/".join(str(cell.row[name]) for name in IDS)]
+        [cell.standing.name, "/".join(str(cell.row[name]) for name in IDS)]
         for cell in (*found.out_of_memory, *found.unknown, *found.impossible)
     ]
     assert (
@@ -218,10 +213,11 @@ def test_the_page_answers_as_the_command_does(page: Page, records: list[Record],
 
 def ask(page: Page, question: dict[str, Any]) -> None:
     """Fill in the form as a reader does."""
-    form = page.locator("#recommend")
-    objective = question.get("minimise") or question.get("maximise") or "time"
-    given = {name: value for name, value in question.items() if name not in ("minimise", "maximise")}
-    for name, value in (given | {"objective": objective}).items():
+    page.locator("#recommend select[name=stage]").select_option(question["stage"])
+    form = page.locator(f"#recommend form[data-stage={question['stage']}]")
+    given = {name: value for name, value in question.items() if name not in ("stage", "minimise", "maximise")}
+    aims = [f"{name}={question[name]}" for name in ("minimise", "maximise") if name in question]
+    for name, value in (given | {"objective": aims[0] if aims else "minimise=time"}).items():
         field = form.locator(f'[name="{name}"]')
         if field.evaluate("field => field.tagName") == "SELECT":
             field.select_option(str(value))

@@ -1,6 +1,6 @@
 """The answer to a question, from its candidates alone: ranked settings with ties, and all that is not known."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
@@ -161,20 +161,12 @@ def _measured(cell: Standings) -> bool:
     return cell.standing in (Standing.BEST, Standing.OVER)
 
 
-def _place(row: Row, column: str, limits: Iterable[Limit]) -> Standings:
+def _place(row: Row, column: str, limits: Sequence[Limit]) -> Standings:
     """The cell's standing: within the limits (``BEST`` until ranked), beyond one of them, or not known."""
-    match row["status"]:
-        case Status.OK:
-            pass
-        case status if status in OUT_OF_MEMORY:
-            return Standings(row, Standing.OUT_OF_MEMORY, f"{row['reason']}")
-        case status if status == UNSUPPORTED:
-            return Standings(row, Standing.IMPOSSIBLE, f"{row['reason']}")
-        case status:
-            return Standings(row, Standing.UNKNOWN, f"{status}: {row['reason']}" if row["reason"] else NOT_MEASURED)
-    limits = list(limits)
+    if ended := ended_of(row):
+        return Standings(row, *ended)
     if lacking := [name for name in (column, *(limit.column for limit in limits)) if row[name] is None]:
-        return Standings(row, Standing.UNKNOWN, f"has no {lacking[0]}: {_why_without(lacking[0])}")
+        return Standings(row, Standing.UNKNOWN, why_without(lacking[0]))
     close = tuple(limit.column for limit in limits if limit.is_close(row))
     worst = max(limits, key=lambda limit: limit.excess(row), default=None)
     if worst and worst.excess(row) > 1:
@@ -184,10 +176,26 @@ def _place(row: Row, column: str, limits: Iterable[Limit]) -> Standings:
     return Standings(row, Standing.BEST, close=close)
 
 
-def _why_without(column: str) -> str:
+def ended_of(row: Row) -> tuple[Standing, str] | None:
+    """Standing and reason of a cell without numbers; None for one that ended ``ok``."""
+    match row["status"]:
+        case Status.OK:
+            return None
+        case status if status in OUT_OF_MEMORY:
+            return Standing.OUT_OF_MEMORY, f"{row['reason']}"
+        case status if status == UNSUPPORTED:
+            return Standing.IMPOSSIBLE, f"{row['reason']}"
+        case status:
+            return Standing.UNKNOWN, f"{status}: {row['reason']}" if row["reason"] else NOT_MEASURED
+
+
+def why_without(column: str) -> str:
+    """Why a measured cell may lack the number of a column."""
     if column == "cost_per_million_tokens":
-        return "its platform has no price"
-    return "no energy counter on this machine" if column == "joules_per_token" else "answers are not streamed"
+        reason = "its platform has no price"
+    else:
+        reason = "no energy counter on this machine" if column == "joules_per_token" else "answers are not streamed"
+    return f"has no {column}: {reason}"
 
 
 def _ranked(found: Sequence[Standings], question: Question, column: str) -> list[Standings]:
@@ -205,17 +213,21 @@ def _against(row: Row, best: Row, column: str) -> Standing:
     """Standing against the best: tied if equal or if intervals overlap, untested without intervals, else behind."""
     if row[column] == best[column]:
         return Standing.TIED
-    if column == "memory_gib":
-        return Standing.BEHIND
-    if not (_has_interval(row, column) and _has_interval(best, column)):
+    ends, ends_of_best = compared(row, column), compared(best, column)
+    if not (ends and ends_of_best):
         return Standing.UNTESTED
-    low, high = f"{column}_low", f"{column}_high"
-    return Standing.TIED if row[low] <= best[high] and best[low] <= row[high] else Standing.BEHIND
+    return Standing.TIED if ends[0] <= ends_of_best[1] and ends_of_best[0] <= ends[1] else Standing.BEHIND
 
 
-def _has_interval(row: Row, column: str) -> bool:
-    """Whether the row's number has an interval: percentiles always, energy never, rates where steps were timed."""
-    return f"{column}_low" in row and (bool(row["has_interval"]) or column.startswith("latency"))
+def compared(row: Row, column: str) -> tuple[float, float] | None:
+    """The interval by which a number compares: percentiles always have one, energy never, rates where steps were timed.
+
+    Memory is known exactly.
+    """
+    if column == "memory_gib":
+        return row[column], row[column]
+    has_interval = f"{column}_low" in row and (bool(row["has_interval"]) or column.startswith("latency"))
+    return (row[f"{column}_low"], row[f"{column}_high"]) if has_interval else None
 
 
 def _never_planned(question: Question, of_stage: Sequence[Row], asked: Sequence[Row]) -> list[str]:

@@ -32,6 +32,7 @@ MARKS = {
     Standing.BEHIND: "behind",
     Standing.OVER: "beyond a limit",
 }
+NEAR_LIMIT = "within noise of its limit"
 SHOWN = 10
 """Most settings of one ranking, and most lines of one list; the CSV has all."""
 
@@ -102,7 +103,7 @@ def _ranking(answer: Answer, ranking: Ranking) -> Iterator[str]:
         nearest = ranking.over[: NEAREST if not ranking.found else 1]
         yield "Nearest beyond the limits:" if ranking.found else "Nothing keeps within the limits; nearest to them:"
         yield _table(answer, nearest)
-        yield from (f"  {_name(cell.row)}: {cell.reason}" for cell in nearest)
+        yield from (f"  {setting_name(cell.row)}: {cell.reason}" for cell in nearest)
 
 
 def _table(answer: Answer, cells: Sequence[Standings]) -> str:
@@ -116,34 +117,43 @@ def _table(answer: Answer, cells: Sequence[Standings]) -> str:
 
 
 def _shown(answer: Answer, cell: Standings) -> dict[str, str]:
-    row, percentile = cell.row, answer.question.percentile
-    currency = row["currency"] or ""
+    row = cell.row
+    columns = numbers_shown(answer.question.percentile, row["currency"])
+    numbers = {header: number_text(row, column) for header, column in columns.items()}
+    return {"": MARKS[cell.standing], "setting": setting_name(row), **numbers, "marks": "; ".join(_cell_marks(cell))}
+
+
+def numbers_shown(percentile: str, currency: str | None) -> dict[str, str]:
+    """Header -> column of the candidates, for the numbers that are shown of a setting."""
+    money = currency or "unit of money"
     return {
-        "": MARKS[cell.standing],
-        "setting": _name(row),
-        "tokens/s": _number(row, "tokens_per_s"),
-        "tokens/s per GPU": _number(row, "tokens_per_s_per_gpu"),
-        "tokens/J": _number(row, "tokens_per_joule"),
-        f"tokens per {currency or 'unit of money'}": _number(row, "tokens_per_price"),
-        f"{currency} per million tokens": _number(row, "cost_per_million_tokens"),
+        "tokens/s": "tokens_per_s",
+        "tokens/s per GPU": "tokens_per_s_per_gpu",
+        "tokens/J": "tokens_per_joule",
+        f"tokens per {money}": "tokens_per_price",
+        f"{money} per million tokens": "cost_per_million_tokens",
         **{
-            f"{time.upper() if time != 'latency' else time} {percentile} (s)": _number(row, f"{time}_{percentile}_s")
+            f"{time.upper() if time != 'latency' else time} {percentile} (s)": f"{time}_{percentile}_s"
             for time in ("ttft", "tpot", "latency")
         },
-        "memory per GPU (GiB)": f"{_number(row, 'memory_gib')} by {row['memory_source']}",
-        "marks": "; ".join(_cell_marks(cell)),
+        "memory per GPU (GiB)": "memory_gib",
     }
 
 
 def _cell_marks(cell: Standings) -> Iterator[str]:
-    row = cell.row
+    yield from own_marks(cell.row)
+    yield from (f"{column} {NEAR_LIMIT}" for column in cell.close)
+
+
+def own_marks(row: Mapping[str, Any]) -> Iterator[str]:
+    """Where a reference result comes from, and the flags of a cell."""
     if row["reference"]:
         yield f"reference {row['reference']}"
     yield from str(row["flags"] or "").split(";") if row["flags"] else ()
-    yield from (f"{column} within noise of its limit" for column in cell.close)
 
 
-def _name(row: Mapping[str, Any]) -> str:
+def setting_name(row: Mapping[str, Any]) -> str:
+    """Platform, framework, method, GPUs and batch of a candidate."""
     framework = framework_labels().get(row["framework"], row["framework"])
     gpus = _count(
         row["n_gpus"], "process" if row["device"] == "cpu" else "GPU", "es" if row["device"] == "cpu" else "s"
@@ -156,13 +166,15 @@ def _count(number: int, what: str, plural: str = "s") -> str:
     return f"{number} {what}{plural * (number != 1)}"
 
 
-def _number(row: Mapping[str, Any], column: str) -> str:
-    """The number with its interval if it has one; empty where it is missing."""
+def number_text(row: Mapping[str, Any], column: str) -> str:
+    """The number with its interval if it has one, memory with its source; empty where it is missing."""
     if row[column] is None:
         return ""
     value, low, high = row[column], row.get(f"{column}_low"), row.get(f"{column}_high")
     decimals = significant_decimals(value, 3)
     text = f"{value:,.{decimals}f}"
+    if column == "memory_gib":
+        return f"{text} by {row['memory_source']}"
     return f"{text} [{low:,.{decimals}f}–{high:,.{decimals}f}]" if low is not None and low != high else text
 
 

@@ -14,7 +14,7 @@ from dissect.config.claims import CLAIMS
 from dissect.config.kinds import STAGE_TITLES
 from dissect.present.report.drawings import Drawing, figure_specs, overviews
 from dissect.present.report.grid_table import IDS, GridTable, grid_table, ids_of
-from dissect.present.report.questions import embedded_candidates
+from dissect.present.report.questions import WORDS, Form, forms_of
 from dissect.present.report.side_by_side import SideBySide, side_by_side
 from dissect.present.report.verdicts import PageClaim, read_claims
 from dissect.present.tables.columns import Record, status_of
@@ -95,13 +95,13 @@ class Page:
     """What stands at the top: how many cells there are and how they ended."""
     cells: Sequence[CellEntry]
     overviews: Sequence[Drawing]
-    candidates: Sequence[Mapping[str, Any]]
-    """What questions are answered from."""
+    forms: Sequence[Form]
+    """What questions are asked with."""
 
     @property
-    def labels(self) -> Mapping[str, Mapping[str, str]]:
-        """Axis -> id -> label."""
-        return {each.axis: dict(each.choices) for each in self.filters}
+    def candidates(self) -> Mapping[str, Any]:
+        """What questions are answered from."""
+        return {"words": WORDS, "stages": {form.stage: form.data for form in self.forms}}
 
     @property
     def decided(self) -> Sequence[tuple[PageClaim, str]]:
@@ -144,15 +144,17 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         platforms |= {name: f.label for name, f in read_manifest(manifests / f"{CLAIMS}.json").platforms.items()}
         claims = read_claims(project / TABLES_DIR / f"{CLAIMS}.csv", platforms)
     items = [_item(each, claims, project) for each in laid]
+    filters = _filters(laid, platforms)
+    labels = {each.axis: dict(each.choices) for each in filters}
     return Page(
         sections=_sections(wanted, items, claims),
         claims=claims,
-        filters=_filters(laid, platforms),
+        filters=filters,
         side_by_side=side_by_side((each.manifest, each.records) for each in laid),
         facts=_facts([record for each in laid for record in each.records]),
         cells=_cells(laid, items),
         overviews=overviews([(each.manifest, each.records) for each in laid]),
-        candidates=embedded_candidates((record for each in laid for record in each.records), wanted.terms),
+        forms=forms_of((record for each in laid for record in each.records), wanted.terms, labels),
     )
 
 

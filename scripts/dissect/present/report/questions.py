@@ -1,24 +1,158 @@
-"""What the form of the page answers from: the candidates of ``snakemake recommend``, small enough to embed."""
+"""What the form of the page answers from: candidates of ``snakemake recommend`` in words, numbers and intervals."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
 
+from markupsafe import Markup, escape
+
+from dissect.base.outcome import Status
+from dissect.cells.cell_id import CellId
 from dissect.cells.terms import Terms
+from dissect.config.kinds import STAGE_TITLES
+from dissect.config.question import AskedStage, Objective, Percentile, Question
+from dissect.present.recommend.answer import (
+    HIGHER_IS_BETTER,
+    NEAREST,
+    Row,
+    column_of,
+    compared,
+    ended_of,
+    limits_of,
+    why_without,
+)
+from dissect.present.recommend.answer_text import (
+    AIMS,
+    MARKS,
+    NEAR_LIMIT,
+    SHOWN,
+    number_text,
+    numbers_shown,
+    own_marks,
+    setting_name,
+)
 from dissect.present.recommend.candidates import candidates
 from dissect.present.tables.columns import Record
 from dissect.present.tables.tidy import plain_rows
 
-_NOT_SHOWN = ("price_per_gpu_hour", "reference", "measured_at", "machine", "git_commit")
+_LENGTH = re.compile(r"^s(\d+)$")
+Labels = Mapping[str, Mapping[str, str]]
+LIMITS = {
+    "memory_gb": "Memory per GPU, at most (GiB)",
+    "max_ttft_s": "TTFT, at most (s)",
+    "max_tpot_s": "TPOT, at most (s)",
+    "max_latency_s": "Latency, at most (s)",
+    "min_tokens_per_s": "Throughput, at least (tokens/s)",
+}
+"""Key of a question -> title of its field, in the order of ``limits_of``."""
+_TITLES = {"model": "Model", "platform": "Platform", "framework": "Framework", "method": "Method", "n_gpus": "GPUs"}
+WORDS = {
+    "marks": {standing.name: standing.value for standing in MARKS} | {"near": NEAR_LIMIT},
+    "lists": [("OUT_OF_MEMORY", "Out of memory"), ("UNKNOWN", "Not known"), ("IMPOSSIBLE", "Unsupported")],
+    "shown": SHOWN,
+    "nearest": NEAREST,
+}
+"""What answers of all stages share."""
 
 
-def embedded_candidates(records: Iterable[Record], terms: Mapping[str, Terms]) -> list[dict[str, Any]]:
-    """Per stage its columns that hold anything, and a list of values per candidate."""
-    stages: dict[str, list[dict[str, Any]]] = {}
+@dataclass(frozen=True)
+class Form:
+    """The fields of one stage, and the candidates that they choose from."""
+
+    stage: AskedStage
+    title: str
+    choices: Sequence[tuple[str, str, Sequence[tuple[str, str]]]]
+    """Name, title, and values with their labels; of the model one must be chosen."""
+    limits: Mapping[str, str]
+    percentiles: Sequence[Percentile]
+    """From the one that a question has if it names none; empty where nothing has percentiles."""
+    aims: Mapping[str, str]
+    """As on the command line -> in words."""
+    data: Mapping[str, Any]
+    """``candidates``, and per percentile the columns of aims and limits, and those that are shown."""
+
+
+def forms_of(records: Iterable[Record], terms: Mapping[str, Terms], labels: Labels) -> list[Form]:
+    """One form per stage that has candidates; ``labels`` by axis and id."""
+    stages: dict[AskedStage, list[Row]] = {}
     for row in plain_rows(candidates(records, terms)):
         stages.setdefault(row["stage"], []).append(row)
-    return [_columns_and_rows(rows) for rows in stages.values()]
+    return [_form(stage, rows, labels) for stage, rows in stages.items()]
 
 
-def _columns_and_rows(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    columns = [name for name in rows[0] if name not in _NOT_SHOWN and any(row[name] is not None for row in rows)]
-    return {"columns": columns, "rows": [[row[name] for name in columns] for row in rows]}
+def _form(stage: AskedStage, rows: Sequence[Row], labels: Labels) -> Form:
+    # Models that were measured come before others, stand-ins last.
+    by_standing = sorted(rows, key=lambda row: (bool(row["stand_in"]), row["status"] != Status.OK))
+    ordered = {axis: by_standing if axis == "model" else rows for axis in _TITLES}
+    values = {axis: list(dict.fromkeys(row[axis] for row in ordered[axis])) for axis in _TITLES}
+    values["n_gpus"].sort()
+    percentiles = get_args(Percentile)[::-1] if stage == "serve" else ()
+    limits = {key: title for key, title in LIMITS.items() if stage == "serve" or not key.startswith("max_")}
+    first = Question().objective
+    objectives: dict[str, Objective] = {_aim(each): each for each in (first, *AIMS)}
+    columns = {each: _columns(stage, each, objectives, limits, rows) for each in percentiles or [Question().percentile]}
+    needed = {
+        column for found in columns.values() for column in (*found["aims"].values(), *dict(found["limits"]).values())
+    }
+    return Form(
+        stage, STAGE_TITLES[stage],
+        [(axis, title, [(str(v), labels.get(axis, {}).get(v, str(v))) for v in values[axis]])
+         for axis, title in _TITLES.items()],
+        limits, percentiles, {name: AIMS[objective] for name, objective in objectives.items()},
+        {
+            "columns": columns, "lacking": {column: why_without(column) for column in needed},
+            "higher": [_aim(objective) for objective in HIGHER_IS_BETTER],
+            "candidates": [_candidate(row, columns, sorted(needed), labels) for row in rows],
+        },
+    )  # fmt: skip
+
+
+def _aim(objective: Objective) -> str:
+    return f"{'maximise' if objective in HIGHER_IS_BETTER else 'minimise'}={objective}"
+
+
+def _columns(
+    stage: AskedStage, percentile: Percentile, aims: Mapping[str, Objective], limits: Iterable[str], rows: Sequence[Row]
+) -> dict[str, Any]:
+    """Which columns a question of this percentile ranks by, is limited by, and shows; the last with their headers."""
+    question = Question(stage=stage, percentile=percentile)
+    currency = next((row["currency"] for row in rows if row["currency"]), None)
+    shown = numbers_shown(percentile, currency).items()
+    known = {header: column for header, column in shown if any(row[column] is not None for row in rows)}
+    heads = ("Setting", *known, "Standing")
+    return {
+        "aims": {
+            name: column_of(question.model_copy(update={name.partition("=")[0]: objective}))
+            for name, objective in aims.items()
+        },
+        "limits": [(key, limits_of(question.model_copy(update={key: 1.0}))[0].column) for key in limits],
+        "shown": list(known.values()),
+        "head": Markup().join(Markup('<th scope="col">{}</th>').format(head) for head in heads),
+    }
+
+
+def _candidate(row: Row, columns: Mapping[Percentile, Any], needed: Sequence[str], labels: Labels) -> dict[str, Any]:
+    """A row with its words as HTML, and its numbers with what they are held against others by."""
+    ended = ended_of(row)
+    name = Markup('<th scope="row"><a href="cells/{}.html">{}</a></th>').format(row["key"], setting_name(row))
+    return {
+        "choices": {axis: str(row[axis]) for axis in _TITLES},
+        "standIn": row["stand_in"], "model": escape(labels.get("model", {}).get(row["model"], row["model"])),
+        "work": escape(row["work"]), "title": escape(_LENGTH.sub(r"Sequences of \1 tokens", row["work"])),
+        "key": row["key"], "id": escape(str(CellId.of(row))),
+        "ended": [ended[0].name, escape(ended[1])] if ended else None,
+        "marks": [escape(each.replace("_", " ")) for each in own_marks(row)],
+        "numbers": {column: _number(row, column) for column in needed if row[column] is not None},
+        "cells": {} if ended else {each: name + _places(row, found["shown"]) for each, found in columns.items()},
+    }  # fmt: skip
+
+
+def _places(row: Row, columns: Iterable[str]) -> Markup:
+    return Markup().join(Markup("<td>{}</td>").format(number_text(row, column)) for column in columns)
+
+
+def _number(row: Row, column: str) -> list[Any]:
+    """Value, as printed, the ends that a limit is held against, and those by which it compares with others."""
+    ends = row.get(f"{column}_low"), row.get(f"{column}_high")
+    return [row[column], f"{row[column]:.4g}", *ends, *(compared(row, column) or (None, None))]
