@@ -18,8 +18,8 @@ from dissect.config.layout import FigureLayout
 from dissect.present.figures.describe import describe
 from dissect.present.figures.distribution import stairs
 from dissect.present.figures.draw import read_tidy, save
+from dissect.present.figures.layers import shape
 from dissect.present.figures.look import CONFIGS
-from dissect.present.figures.parts import shape
 from dissect.present.figures.roofline import roof
 from dissect.present.tables.efficiency import efficiencies
 from dissect.present.tables.table import build_table

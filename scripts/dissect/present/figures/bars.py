@@ -6,8 +6,8 @@ from typing import Any
 import altair as alt
 
 from dissect.base.outcome import Status
+from dissect.present.figures.layers import HEIGHT, TELLS, Described, across, data_of, legend_columns, side_by_side
 from dissect.present.figures.look import NOTE
-from dissect.present.figures.parts import HEIGHT, TELLS, Described, across, data_of, legend_columns, side_by_side
 from dissect.present.figures.subject import Panel, Row, Subject
 from dissect.present.tables.marks import short_mark
 

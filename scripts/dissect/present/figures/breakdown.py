@@ -7,8 +7,8 @@ import altair as alt
 
 from dissect.base.outcome import Status
 from dissect.config.layout import Axis
+from dissect.present.figures.layers import COLUMN, PAGE, TELLS, Described, data_of, legend_columns
 from dissect.present.figures.look import INSIDE, NOTE, SIZE, WORDS
-from dissect.present.figures.parts import COLUMN, PAGE, TELLS, Described, data_of, legend_columns
 from dissect.present.figures.subject import Row, Subject
 from dissect.present.tables.labels import axis_label
 from dissect.present.tables.marks import mark

@@ -9,8 +9,8 @@ from dissect.config.layout import FigureLayout
 from dissect.present.figures.bars import bars
 from dissect.present.figures.breakdown import phases
 from dissect.present.figures.distribution import distribution
+from dissect.present.figures.layers import Described, words_only
 from dissect.present.figures.lines import curve, scaling
-from dissect.present.figures.parts import Described, words_only
 from dissect.present.figures.roofline import roofline
 from dissect.present.figures.subject import Row, Subject
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from dissect.present.figures.parts import TELLS, Described, across, colour, dash, data_of, side_by_side, width
+from dissect.present.figures.layers import TELLS, Described, across, colour, dash, data_of, side_by_side, width
 from dissect.present.figures.subject import Row, Subject
 from dissect.statistics.quantiles import quantile
 

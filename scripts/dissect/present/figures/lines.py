@@ -8,8 +8,7 @@ import altair as alt
 import pandas as pd
 
 from dissect.config.layout import Axis
-from dissect.present.figures.look import FAINT, OUTLINE
-from dissect.present.figures.parts import (
+from dissect.present.figures.layers import (
     HEIGHT,
     TELLS,
     Described,
@@ -23,6 +22,7 @@ from dissect.present.figures.parts import (
     value_axis,
     width,
 )
+from dissect.present.figures.look import FAINT, OUTLINE
 from dissect.present.figures.subject import Panel, Row, Subject
 from dissect.present.tables.columns import Quantity
 from dissect.present.tables.efficiency import efficiencies

@@ -3,8 +3,8 @@
 import altair as alt
 
 from dissect.base.outcome import Status
+from dissect.present.figures.layers import PAGE, TELLS, Described, colour, data_of, shape, value_axis
 from dissect.present.figures.look import OUTLINE
-from dissect.present.figures.parts import PAGE, TELLS, Described, colour, data_of, shape, value_axis
 from dissect.present.figures.subject import Subject
 from dissect.present.tables.views import VIEWS
 

@@ -7,8 +7,7 @@ from typing import Any
 import altair as alt
 
 from dissect.cells.manifest import PlatformFacts
-from dissect.present.figures.look import FAINT, OUTLINE
-from dissect.present.figures.parts import (
+from dissect.present.figures.layers import (
     TELLS,
     Described,
     across,
@@ -19,6 +18,7 @@ from dissect.present.figures.parts import (
     side_by_side,
     width,
 )
+from dissect.present.figures.look import FAINT, OUTLINE
 from dissect.present.figures.subject import Row, Subject
 from dissect.present.tables.views import VIEWS
 

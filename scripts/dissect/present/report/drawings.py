@@ -11,8 +11,8 @@ from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout, QuantityName, ViewName
 from dissect.present.figures.breakdown import modules
 from dissect.present.figures.describe import describe, specification
+from dissect.present.figures.layers import Described
 from dissect.present.figures.memory import memory
-from dissect.present.figures.parts import Described
 from dissect.present.figures.subject import Row, Subject
 from dissect.present.tables.columns import Record
 from dissect.present.tables.marks import mark, short_mark
