@@ -1,5 +1,6 @@
 """The house: docs/design.md tells the same rooms, in the same order, as the contract that import-linter checks."""
 
+import ast
 import re
 import tomllib
 from collections import Counter
@@ -42,3 +43,9 @@ def test_a_name_of_a_module_means_one_thing() -> None:
     }
     names = Counter(path.stem for path in LIBRARY.rglob("*.py"))
     assert [name for name, times in names.items() if times > 1 and name not in shared] == []
+
+
+def test_a_name_of_a_class_means_one_thing() -> None:
+    trees = [ast.parse(path.read_text()) for path in LIBRARY.rglob("*.py")]
+    names = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    assert [name for name, times in names.items() if times > 1] == []
