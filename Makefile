@@ -9,8 +9,8 @@ PYTHON ?= python3 python3.12 python3.11
 EDITS ?= 1000
 RUNS ?= 30
 
-# Tests that measure are of one group, so that no two of them measure side by side.
-PARALLEL := -n logical --maxprocesses 8 --dist loadgroup
+# tests/groups.py says which tests stay together.
+PARALLEL := -n logical --maxprocesses 8
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 

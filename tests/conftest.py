@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+
+from groups import GroupScheduling
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,17 +22,15 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests that take longest to the end, and keep those together that must not run side by side.
-
-    In parallel runs (``--dist loadgroup``) one process takes all tests of a group, one after the other.
-    """
+    """Sort the tests that take longest to the end: what is wrong elsewhere shows first."""
     items.sort(key=lambda item: item.get_closest_marker("slurm") is not None)
-    for item in items:
-        for marker in ("e2e", "browser"):
-            if item.get_closest_marker(marker):
-                item.add_marker(pytest.mark.xdist_group(marker))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    """In place of ``--dist loadgroup``, which pytest-xdist 3.8 ignores under pytest 9.2."""
+    return GroupScheduling(config, log)
 
 
 @pytest.fixture

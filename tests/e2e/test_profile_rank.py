@@ -145,7 +145,7 @@ def test_without_ranges_it_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "_MODEL", {})
     ending = run(profile_spec()).ending
     assert ending.status is Status.INVALID
-    assert "of the kernel time belongs to a part of the model, 95% must" in str(ending.reason)
+    assert "of the kernel time belongs to a part of the model, at least 95% must" in str(ending.reason)
 
 
 def test_the_trace_stays_on_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from clones import Clone, stubbed_clone, with_new_times
 PAPER = "config/references/paper.yaml"
 TABLE = "results/tables/claims.md"
 WRITE = "Write table claims"
-pytestmark = pytest.mark.xdist_group("claims")
 
 
 @pytest.fixture(scope="module")

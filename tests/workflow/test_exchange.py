@@ -7,7 +7,6 @@ import pytest
 from clones import Clone, stubbed_clone
 
 TABLES = {"tables: all": "tables: [table_I, table_IV]", "figures: all": "figures: []"}
-pytestmark = pytest.mark.xdist_group("exchange")
 
 
 def cluster(folder: Path, platforms: str) -> Clone:

@@ -9,7 +9,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.xdist_group("site")
 
 
 class Page(HTMLParser):
