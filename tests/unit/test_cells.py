@@ -1,6 +1,7 @@
 """From experiments to cells: methods, stand-ins, overrides, globs, constraints, sharing."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,6 +9,8 @@ import pytest
 
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell, published_id
+from dissect.cells.frameworks import framework
+from dissect.cells.runners import runners
 from dissect.cells.spec import TrainingSpec
 from dissect.cells.study import Study, load_study
 from dissect.config.adapters.lora import Lora
@@ -307,3 +310,22 @@ def test_wanted_tables_limit_targets_only(project: Path) -> None:
     made = study(project, tables=["table_II"], figures=[])
     assert {path.split("/")[6] for path in made.targets} == {"Naive"}
     assert set(made.experiments) == {path.stem for path in (project / "config/experiments").glob("*.yaml")}
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_framework_runs_in_its_own_environment_where_the_platform_has_one(
+    project: Path, monkeypatch: pytest.MonkeyPatch, declared: bool
+) -> None:
+    own = replace(framework("megatron"), environment="megatron")
+    monkeypatch.setattr("dissect.cells.runners.framework", lambda name: own if name == "megatron" else framework(name))
+    runners.cache_clear()
+    if declared:
+        path = project / "config/platforms/cpu.yaml"
+        path.write_text(path.read_text() + "  megatron: {interpreter: own-python, versions: {torch: '2.11.0'}}\n")
+    try:
+        cells = load_study(project, {"suite": "full"}).experiments["table_II"]
+    finally:
+        runners.cache_clear()
+    launchers = {cell.framework: cell.launcher for cell in cells}
+    assert (launchers["megatron"] == "own-python") is declared
+    assert launchers["deepspeed"].startswith("envs/run train")

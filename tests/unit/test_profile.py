@@ -165,7 +165,7 @@ def test_phases_last_until_their_last_kernel_and_count_no_time_twice() -> None:
                 each.communication_overlapped_s,
                 each.communication_exposed_s,
                 each.recomputation_s,
-                each.idle_s,
+                each.overall_s - each.busy_s,
             )
         ]
         for phase, each in phases(dissected(CUDA)).items()

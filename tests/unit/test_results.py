@@ -124,6 +124,14 @@ def test_an_export_of_an_earlier_version_comes_in_as_it_was(earlier: dict[str, A
     assert ours.entry(key).result_path.read_bytes() == json.dumps(earlier).encode()
 
 
+@pytest.mark.parametrize("stage", [[], {}, None, 3, "unknown"])
+def test_a_spec_of_no_stage_is_refused_in_one_sentence(stage: object) -> None:
+    record = json.loads(ok_result(pretrain_spec()).model_dump_json())
+    record["spec"]["stage"] = stage
+    with pytest.raises(ValueError, match=r"^does not fit the schema: spec"):
+        parse_result(json.dumps(record).encode())
+
+
 @pytest.mark.parametrize("version", [0, "1", None, 1.5])
 def test_an_unknown_version_is_refused_in_one_sentence(version: object) -> None:
     with pytest.raises(ValueError, match=r"^has schema_version .*, which is none of 1 to 1$"):

@@ -13,11 +13,6 @@ class Status(StrEnum):
     TIMEOUT = "timeout"
     FAILED = "failed"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether the outcome is kept in the store and measured again only on request."""
-        return self is not Status.FAILED
-
 
 class InvalidMeasurement(Exception):
     """A measurement that differs from its spec or fails its own checks: the cell ends as ``invalid``."""

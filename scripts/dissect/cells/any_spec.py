@@ -16,7 +16,7 @@ def _tag(value: Any) -> str | None:
     """Tag of a spec: its stage, or ``stage/framework`` for training."""
     known = value if isinstance(value, dict) else {name: getattr(value, name, None) for name in ("stage", "framework")}
     stage = known.get("stage")
-    return stage if stage in _SPECS else f"{stage}/{known.get('framework')}"
+    return stage if isinstance(stage, str) and stage in _SPECS else f"{stage}/{known.get('framework')}"
 
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ class Framework:
     constraint: Callable[[Any], str | None] = field(default=lambda _: None)
     """Function from a spec to the reason why it is unsupported, or None."""
     environment: str = "train"
-    """Name of the environment that its runners need."""
+    """Name of the environment that its runners use on platforms that declare it; elsewhere they use ``train``."""
 
 
 @cache

@@ -35,13 +35,14 @@ def hardware_of(platform: Platform, name: str, n_gpus: int, changes: Mapping[str
 
 
 def environment_of(platform: Platform, stage: str, framework: str) -> Environment:
-    """The environment that a stage's runner needs.
+    """The environment in which a stage's runner runs: the one that it names, or ``train``.
 
     Raises:
-        RuntimeError: the platform has no such environment.
+        RuntimeError: the platform has neither.
     """
     runner = runners().get((stage, framework))
-    environment = platform.environment_of(runner.environment if runner else "train")
+    preferred = platform.environment_of(runner.environment) if runner else None
+    environment = preferred or platform.environment_of("train")
     if environment is None:
         raise RuntimeError(f"no environment for {stage} with {framework}")
     return environment

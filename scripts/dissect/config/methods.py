@@ -36,8 +36,8 @@ def _all_knobs() -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for package in FRAMEWORKS.values():
         for name, field in import_module(f"{package}.knobs").KNOBS.model_fields.items():
-            known, _ = fields.setdefault(name, (field.annotation, field))
-            if known != field.annotation:
+            _, known = fields.setdefault(name, (field.annotation, field))
+            if (known.annotation, known.metadata) != (field.annotation, field.metadata):
                 raise TypeError(f"{package}.knobs: conflicting types of '{name}' in two frameworks")
     return fields
 

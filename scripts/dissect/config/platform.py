@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from dissect.base.model import Model
+from dissect.base.registry import FRAMEWORKS
 from dissect.config.environment import Environment, default_environments
 from dissect.config.kinds import DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily
 from dissect.config.names import Name, Names
@@ -210,7 +211,7 @@ class Platform(Model):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        for name in ("train", "client"):
+        for name in ("train", "client", *FRAMEWORKS):
             if name in self.environments and not self.environments[name].starts_python:
                 raise ValueError(f"the environment '{name}' needs a 'lock' or an 'interpreter'")
         total = self.gpus_per_node * self.nodes

@@ -11,7 +11,7 @@ from dissect.config.kinds import OPERATORS
 
 FRAMEWORK_NAMES = (*INSPECTIONS, *FRAMEWORKS, *OPERATORS, *ENGINES)
 """Names of everything that can measure a cell."""
-ENVIRONMENT_NAMES = ("train", "client", *ENGINES)
+ENVIRONMENT_NAMES = ("train", "client", *FRAMEWORKS, *ENGINES)
 """Names of software environments; ``client`` has the load generator and measures serving cells."""
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Never
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import InspectSpec, OperatorSpec, ServeSpec, Spec, TrainingSpec, canonical_spec, spec_key
 from dissect.results.activity import announced
-from dissect.results.result import Result, parse_result
+from dissect.results.result import Result, ResultError, parse_result
 from dissect.results.store import Entry, Failure, Store
 
 if TYPE_CHECKING:
@@ -61,12 +61,35 @@ def measure_cell(spec: Spec, store: Store, output: Path, remeasure: bool, launch
         entry.claim(canonical)
         if remeasure:
             entry.forget()
-        result = entry.result()
+        result = _stored(entry)
         if result is None:
             with announced(entry, output, entry.next_attempt()):
                 result = _measure_and_store(spec, store, entry, launcher)
         entry.publish(output)
     return result
+
+
+def _stored(entry: Entry) -> Result | None:
+    """The valid result of the store, or None; that of a later version of the project is recorded as a failure.
+
+    Raises:
+        ResultError: a later version of the project measured the cell.
+    """
+    try:
+        return entry.result()
+    except ResultError as error:
+        entry.write_failure(_failed(entry, entry.next_attempt(), str(error), None))
+        raise
+
+
+def _failed(entry: Entry, attempt: int, reason: str, phase: Phase | None) -> Failure:
+    return Failure(
+        attempt=attempt,
+        phase=phase,
+        reason=reason,
+        log=str(entry.log_path),
+        failed_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _measure_and_store(spec: Spec, store: Store, entry: Entry, launcher: str) -> Result:
@@ -80,15 +103,7 @@ def _measure_and_store(spec: Spec, store: Store, entry: Entry, launcher: str) ->
     except (Exception, Interrupted) as error:
         failure = error if isinstance(error, CellFailed) else CellFailed(_sentence(error))
         with suppress(OSError):  # a full disk must not hide the reason
-            entry.write_failure(
-                Failure(
-                    attempt=attempt,
-                    phase=failure.phase,
-                    reason=str(failure),
-                    log=str(entry.log_path),
-                    failed_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                )
-            )
+            entry.write_failure(_failed(entry, attempt, str(failure), failure.phase))
         if isinstance(error, Interrupted):
             raise
         raise failure from error

@@ -60,11 +60,6 @@ class PhaseTimes(Model):
         """Time in which any kernel ran, in seconds."""
         return self.compute_s + self.communication_exposed_s
 
-    @property
-    def idle_s(self) -> float:
-        """Time in which no kernel ran, in seconds."""
-        return max(0.0, self.overall_s - self.busy_s)
-
 
 class PartTime(Model):
     """Kernel time of one part of the model in one direction; mean over the profiled steps."""

@@ -18,7 +18,6 @@ from dissect.statistics.quantiles import quantile, quantile_interval
 Line = Mapping[str, Any]
 WIDTH, PANEL_WIDTH = 480, 320
 _LATENCIES = {"latency_s": ("Latency", "s", 1.0), "ttft_s": ("TTFT", "s", 1.0), "tpot_s": ("TPOT", "ms", 1e3)}
-_NOT_A_SIZE = ("step", "seconds", "message_bytes")
 _MOST_STEPS = 300
 """Of a distribution: more steps than that nobody sees."""
 

@@ -122,7 +122,7 @@ function say(choice, isAll) {
     ? ""
     : left
       ? `${left.toLocaleString("en")} of ${numbers.length.toLocaleString("en")} numbers`
-      : "Nothing here fits: choose less.";
+      : "No number matches these filters.";
 }
 
 function isShown(place) {
