@@ -111,7 +111,7 @@ def check_layout(layout: Yaml, stage: str) -> None:
     require(layout.get("slo", {}), {"ttft_s": {}, "tpot_s": {}} if "slo" in layout else {})
     if stages.VIEW_OF_FIGURE.get(layout["kind"], layout["view"]) != layout["view"]:
         raise Refused("a figure of another view")
-    if layout["kind"] == "curve" and not layout["x"]:
+    if layout["kind"] in ("curve", "throughput") and not layout["x"]:
         raise Refused("a curve over nothing")
 
 

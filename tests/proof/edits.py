@@ -66,9 +66,12 @@ def text_for(project: Path, path: schema.Path) -> st.SearchStrategy[str]:
     stems = {folder: [p.stem for p in (project / "config" / folder).glob("*.yaml")] for folder in FOLDERS}
     letters = [*load(project, "config/methods.yaml")["letters"]]
     methods = ["Naive", *letters, *map("+".join, pairwise(letters)), *POLICIES]
-    kinds = {stem: load(project, f"config/experiments/{stem}.yaml").get("kind") for stem in stems["experiments"]}
+    kinds = {
+        stem: load(project, f"config/experiments/{stem}.yaml").get("kind", "figure") for stem in stems["experiments"]
+    }
     pools = {
-        "platforms": stems["platforms"], "extends": stems["platforms"], "models": stems["models"],
+        "platforms": stems["platforms"], "models": stems["models"],
+        "extends": [*stems["platforms"], *stems["experiments"]],
         "model": stems["models"] if {"axes", *SIDES} & {*path} else ["GPU one", "GPU two"], "method": methods,
         "tables": ["claims", *(name for name, kind in kinds.items() if kind == "table")],
         "platform": stems["platforms"], "framework": ["deepspeed", "megatron"], "batch": ["max"],
@@ -184,7 +187,7 @@ def change_letters(draw: Draw, project: Path) -> Edit:
 def change_methods(draw: Draw, project: Path) -> Edit:
     """A method joins or leaves a table, in whatever order its letters are written."""
     experiments = [file for file, kind in files(project).items() if kind == "experiment"]
-    file = pick(draw, experiments)
+    file = pick(draw, [file for file in experiments if "stage" in load(project, file)])
     letters = [*load(project, "config/methods.yaml")["letters"]]
     method = "+".join(draw(st.lists(st.sampled_from(letters), min_size=1, max_size=3, unique=True)))
     with editing(project, file) as data:

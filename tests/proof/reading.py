@@ -28,15 +28,16 @@ class Refused(Exception):
 
 
 def read_config(project: Path) -> Yaml:
-    """Every file, platforms with what they inherit."""
+    """Every file, platforms and experiments with what they inherit."""
     folder = project / "config"
     raw = {path.stem: read(path) for path in sorted((folder / "platforms").glob("*.yaml"))}
+    experiments = {path.stem: read(path) for path in sorted((folder / "experiments").glob("*.yaml"))}
     return {
         "root": ROOT | read(folder / "config.yaml"),
         "letters": read(folder / "methods.yaml").get("letters") or absent("letters"),
         "platforms": {name: inherited(name, raw, ()) for name in raw},
         "models": {path.stem: read(path) for path in (folder / "models").glob("*.yaml")},
-        "experiments": {path.stem: read(path) for path in sorted((folder / "experiments").glob("*.yaml"))},
+        "experiments": {name: inherited(name, experiments, ()) for name in experiments},
         "claims": read(folder / "references/paper.yaml"),
         "locks": {path.parent.name: path.read_text() for path in project.glob("envs/*/requirements.txt")},
     }

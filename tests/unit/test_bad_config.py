@@ -20,6 +20,7 @@ COLLECTIVES = "config/experiments/operators_collectives.yaml"
 ROOFLINE = "config/experiments/fig_roofline.yaml"
 FIG_4 = "config/experiments/fig_4.yaml"
 FIG_7 = "config/experiments/fig_7.yaml"
+LATENCY = "config/experiments/latency.yaml"
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,14 @@ BAD = [
     edit("operators of another view", COLLECTIVES, "[collectives]", "[memcpy]", "'axes.framework' is ['memcpy']"),
     edit("axis of another view", COLLECTIVES, "[n_gpus, size_bytes]", "[n_gpus, product]", "no axis 'product'"),
     edit("quantity of another view", COLLECTIVES, "bus_gb_per_s,", "mfu,", "no quantity 'mfu'", "bus_gb_per_s"),
-    edit("table of another view", FIG_7, "table_view: serving", "table_view: training", "the view 'training' has no"),
+    edit("table of another view", LATENCY, "table_view: serving", "table_view: training", "the view 'training' has no"),
     edit("roofline of copies", ROOFLINE, "view: gemm", "view: memcpy", "layout"),
     # References that dangle or run in circles.
     edit("dangling extends", NO_NVLINK, "extends: rtx3090", "extends: rtx3080", "did you mean 'rtx3090'?"),
     edit("cyclic extends", "config/platforms/rtx3090.yaml", "device: cuda", "device: cuda\nextends: rtx3090-no-nvlink",
          "inheritance cycle", "rtx3090-no-nvlink"),
+    edit("figure extends nothing", FIG_7, "extends: latency", "extends: latenzy", "did you mean 'latency'?"),
+    edit("figure extends itself", FIG_7, "extends: latency", "extends: fig_7", "cycle"),
     edit("extends itself", NO_NVLINK, "extends: rtx3090", "extends: rtx3090-no-nvlink", "cycle"),
     # Wrong types and values.
     root("platforms is no list", "platforms: [cpu]", "platforms: cpu", "platforms", "'cpu'", "valid list"),

@@ -129,10 +129,10 @@ def test_arrivals_are_an_axis(project: Path) -> None:
 def test_a_figure_of_one_platform_is_left_out_where_that_is_not_configured(project: Path) -> None:
     here = study(project)
     served = [name for name in here.wanted("figure") if here.catalog.experiments[name].stage == "serve"]
-    assert served == ["fig_6", "latency_cpu"]
+    assert served == ["fig_6", "latency"]
     wanted = study(project, platforms=["a800", "rtx3090"]).wanted("figure")
-    assert {"fig_7", "fig_10"} <= set(wanted)
-    assert not {"fig_8", "fig_9", "latency_cpu"} & set(wanted)
+    assert {"fig_7", "fig_10", "latency"} <= set(wanted)
+    assert not {"fig_8", "fig_9"} & set(wanted)
     # Asked for by name it is drawn, and says that it is empty.
     assert study(project, figures=["fig_9"]).wanted("figure") == ["fig_9"]
 

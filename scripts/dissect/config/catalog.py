@@ -72,7 +72,7 @@ def load_catalog(project: Path, command_line: Mapping[str, Any]) -> Catalog:
     methods = validate(Methods, read_yaml(folder / "methods.yaml", "config/methods.yaml"), "config/methods.yaml")
     catalog = Catalog(
         root=root,
-        platforms=_read_platforms(folder / "platforms"),
+        platforms=_read_folder(folder / "platforms", Platform),
         models=_read_folder(folder / "models", ModelFile),
         methods=methods,
         experiments=_read_folder(folder / "experiments", Experiment),
@@ -88,8 +88,16 @@ def _wanted(name: str, names: list[str] | str) -> bool:
 
 
 def _read_folder(folder: Path, model: type[M]) -> dict[str, M]:
-    files = {path: f"config/{folder.name}/{path.name}" for path in sorted(folder.glob("*.yaml"))}
-    return {_stem(path, shown): validate(model, read_yaml(path, shown), shown) for path, shown in files.items()}
+    """Every file of a folder by its name; those of a model with ``extends`` inherit keys."""
+    raw = {}
+    for path in sorted(folder.glob("*.yaml")):
+        shown = f"config/{folder.name}/{path.name}"
+        raw[_stem(path, shown)] = read_yaml(path, shown)
+    if "extends" in model.model_fields:
+        merged = {name: _inherit(name, raw, folder.name) for name in raw}
+        # An error in a file is reported for that file, and not for one that extends it.
+        raw = {name: merged[name] for name in sorted(raw, key=lambda name: _generation(name, raw))}
+    return {name: validate(model, data, f"config/{folder.name}/{name}.yaml") for name, data in raw.items()}
 
 
 def _stem(path: Path, shown: str) -> str:
@@ -99,36 +107,25 @@ def _stem(path: Path, shown: str) -> str:
         raise ConfigError(f"{shown}: invalid file name '{path.stem}': {error}") from None
 
 
-def _read_platforms(folder: Path) -> dict[str, Platform]:
-    raw = {}
-    for path in sorted(folder.glob("*.yaml")):
-        shown = f"config/platforms/{path.name}"
-        raw[_stem(path, shown)] = read_yaml(path, shown)
-    merged = {name: _inherit(name, raw) for name in raw}
-    # An error in a platform is reported for that platform, and not for one that extends it.
-    parents_first = sorted(raw, key=lambda name: _generation(name, raw))
-    return {name: validate(Platform, merged[name], f"config/platforms/{name}.yaml") for name in parents_first}
-
-
 def _generation(name: str, raw: Mapping[str, dict[str, Any]]) -> int:
-    """Number of platforms that this platform inherits from, directly or through others."""
+    """Number of files that this one inherits from, directly or through others."""
     parent = raw[name].get("extends")
     return 0 if parent is None else 1 + _generation(parent, raw)
 
 
-def _inherit(name: str, raw: Mapping[str, dict[str, Any]], chain: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Keys of a platform merged over those of the platform that it extends."""
-    parent = raw[name].get("extends")
+def _inherit(name: str, raw: Mapping[str, dict[str, Any]], folder: str, chain: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Keys of a file merged over those of the file that it extends."""
+    parent, what = raw[name].get("extends"), folder.removesuffix("s")
     if parent is None:
         return raw[name]
-    where = f"config/platforms/{name}.yaml: extends"
+    where = f"config/{folder}/{name}.yaml: extends"
     if not isinstance(parent, str):
-        raise ConfigError(f"{where}: found {parent!r}, expected the name of a platform")
+        raise ConfigError(f"{where}: found {parent!r}, expected the name of another {what}")
     if parent not in raw:
-        raise unknown(where, "platform", parent, raw)
+        raise unknown(where, what, parent, raw)
     if parent in (*chain, name):
         raise ConfigError(f"{where}: inheritance cycle {' -> '.join((*chain, name, parent))}")
-    return _merge(_inherit(parent, raw, (*chain, name)), raw[name])
+    return _merge(_inherit(parent, raw, folder, (*chain, name)), raw[name])
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

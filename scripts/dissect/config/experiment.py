@@ -16,7 +16,7 @@ from dissect.config.layout import (
     ViewName,
     check_stage_view,
 )
-from dissect.config.names import Names, check_unique
+from dissect.config.names import Name, Names, check_unique
 from dissect.config.overrides import SamplingOverride, WorkloadOverride
 from dissect.config.registered import Framework
 
@@ -71,6 +71,8 @@ class SuiteAxes(Model):
 class Experiment(Model):
     """A table or figure, and the cells that it needs."""
 
+    extends: Name | None = None
+    """Experiment whose keys this one inherits."""
     kind: Literal["table", "figure"]
     """Kind of output: a table, or a figure with the table behind it."""
     title: str

@@ -245,12 +245,12 @@ class FigureLayout(Model):
     draws: QuantityName | None = None
     """Quantity that a ``throughput`` or ``distribution`` draws; default: the first of ``values``."""
     panels: Axes = []
-    """Axes with one panel per value (``curve``)."""
+    """Axes with one panel per value."""
     series: Annotated[Axes, Field(min_length=1)] = ["platform"]
     """Axes with one line, or one group of bars, per value."""
     x: Axes = ["n_gpus"]
     """Axes that distinguish the points of a series, and make the rows of the table behind the figure. The first is the
-    x axis of a ``curve``; a ``throughput`` or ``distribution`` has one panel per value of it."""
+    x axis of a ``curve``; without ``panels`` a ``throughput`` or ``distribution`` has one panel per value of it."""
     table_view: ViewName | None = None
     """View of the table behind the figure; default: that of its CSV."""
     values: QuantityNames = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
@@ -265,7 +265,7 @@ class FigureLayout(Model):
         check_view(self.view, axes, [self.draws] if self.draws else [])
         check_view(self.table_view or self.view, axes, self.values)
         view = {"scaling": "training", "roofline": "gemm"}.get(self.kind, self.view)
-        if view != self.view or (self.kind == "curve" and not self.x):
+        if view != self.view or (self.kind in ("curve", "throughput") and not self.x):
             raise ValueError(f"the layout '{self.kind}' needs the view '{view}'" + " and an axis 'x'" * (not self.x))
         return self
 

@@ -49,7 +49,7 @@ def curve(subject: Subject) -> Described:
     def series(row: Row) -> str:
         return subject.label(row, layout.series)
 
-    return _lines(subject, panels, drawn, (row_header(layout.x[0]), title), series)
+    return _lines(subject, layout.x[0], panels, drawn, (row_header(layout.x[0]), title), series)
 
 
 def scaling(subject: Subject) -> Described:
@@ -75,7 +75,9 @@ def scaling(subject: Subject) -> Described:
     def series(row: Row) -> str:
         return names[_place(subject, row)]
 
-    return _lines(subject, [panel], [drawn], (_count_label(subject.rows), "Scaling efficiency (%)"), series, ideal=100)
+    return _lines(
+        subject, "n_gpus", [panel], [drawn], (_count_label(subject.rows), "Scaling efficiency (%)"), series, ideal=100
+    )
 
 
 def _place(subject: Subject, row: Row) -> tuple[Any, ...]:
@@ -105,19 +107,19 @@ def _count_label(rows: Sequence[Row]) -> str:
 
 
 def _lines(
-    subject: Subject, panels: Sequence[Panel], drawn: Sequence[Marks], titles: tuple[str, str],
+    subject: Subject, axis: Axis, panels: Sequence[Panel], drawn: Sequence[Marks], titles: tuple[str, str],
     series: Callable[[Row], str], ideal: float | None = None,
 ) -> Described:  # fmt: skip
-    axis, n = subject.layout.x[0], len(panels)
-    labels = subject.labels(subject.layout.series, series, with_missing=True)
+    n = len(panels)
+    labels = subject.labels(subject.layout.series, series, marked=axis)
     parts, notes = [], []
     for number, (panel, marks) in enumerate(zip(panels, drawn, strict=True)):
         lost = [row for row in panel.missing if row[axis] is not None]
         sizes = {row[axis]: axis_label(subject.manifest, axis, row[axis], bare=True) for row in (*panel.rows, *lost)}
         y = value_axis("y", titles[1] if number % across(n) == 0 else None, [mark["y"] for mark in marks])
         x = size_axis("x", titles[0], sizes, most=width(n) // 52)
-        parts.append(_panel(marks, _crosses(subject, lost, series), x, y, labels, ideal, n))
-        notes.append(subject.notes(panel.missing, subject.layout.x, width(n) // 5))
+        parts.append(_panel(marks, _crosses(subject, axis, lost, series), x, y, labels, ideal, n))
+        notes.append(subject.notes(panel.missing, subject.layout.x or [axis], width(n) // 5))
     return side_by_side(subject, panels, parts, notes)
 
 
@@ -143,9 +145,8 @@ def _panel(
     return alt.layer(*layers, data=data_of(marks))
 
 
-def _crosses(subject: Subject, lost: Sequence[Row], series: Callable[[Row], str]) -> Marks:
+def _crosses(subject: Subject, axis: Axis, lost: Sequence[Row], series: Callable[[Row], str]) -> Marks:
     """At sizes without a number, one above the other where several series have none."""
-    axis: Axis = subject.layout.x[0]
     counts: Counter[Any] = Counter()
     crosses = []
     for row in lost:

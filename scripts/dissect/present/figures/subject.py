@@ -71,13 +71,11 @@ class Subject:
         return ", ".join(labels)
 
     def labels(
-        self, axes: Sequence[Axis], name: Callable[[Row], str] | None = None, with_missing: bool = False
+        self, axes: Sequence[Axis], name: Callable[[Row], str] | None = None, marked: Axis | None = None
     ) -> list[str]:
-        """The labels of all rows with a number, in the order of the axes' values; of others if they have a mark."""
+        """The labels of all rows with a number, in the order of the axes' values, and of others with a mark."""
         order = axis_order(self.rows)
-        first = self.layout.x[0]
-        marked = [row for row in self.rows if with_missing and row.get(first) is not None]
-        drawn = [row for row in self.rows if row["status"] == Status.OK or row in marked]
+        drawn = [row for row in self.rows if row["status"] == Status.OK or (marked and row[marked] is not None)]
         drawn.sort(key=lambda row: [order[axis].index(row[axis]) for axis in axes])
         return list(dict.fromkeys(name(row) if name else self.label(row, axes) for row in drawn))
 
