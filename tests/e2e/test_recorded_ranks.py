@@ -79,7 +79,9 @@ OF_OPERATORS = (
     "torch.nn.functional.scaled_dot_product_attention", "torch.autograd.grad",
     "transformers.models.llama.modeling_llama.eager_attention_forward",
 )  # fmt: skip
-JOB = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "MKL_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+JOB = {"MKL_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"} | {
+    name: os.environ[name] for name in ("PATH", "HOME", "TORCH_EXTENSIONS_DIR") if name in os.environ
+}
 """Environment of a job, as Snakemake starts it."""
 
 

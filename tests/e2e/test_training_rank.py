@@ -64,7 +64,8 @@ def check_measurement(ending: Ending, spec: PretrainSpec) -> None:
         assert report.losses[-1] < report.losses[0]
         assert 0 < report.ready_at < report.built_at < report.window_start < report.window_end
         assert sum(report.step_times_s) < report.window_end - report.window_start
-        assert 100e6 < report.driver_memory_bytes <= report.peak_memory_bytes < 4e9
+        # The driver is asked after the peak was read, and a page may have joined meanwhile.
+        assert 100e6 < report.driver_memory_bytes <= report.peak_memory_bytes + 2**20 < 4e9
         assert report.energy_j is None
     first, second = ending.reports
     assert first.stopped_by == second.stopped_by
