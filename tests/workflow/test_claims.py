@@ -16,6 +16,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which the claims on Table II and Figure 4 are decided; copy it, do not change it."""
     clone = stubbed_clone(tmp_path_factory.mktemp("claims") / "clone")
     clone.edit("config/config.yaml", "tables: all", "tables: [table_II, claims]")
+    clone.edit("config/config.yaml", "figures: all", "figures: [fig_4]")
     clone.snakemake("all")
     clone.measured()
     return clone
