@@ -10,7 +10,8 @@ EDITS ?= 1000
 RUNS ?= 30
 
 # tests/groups.py says which tests stay together.
-PARALLEL := -n logical --maxprocesses 8
+PARALLEL := -n logical --maxprocesses 8 --dist loadgroup
+
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -32,7 +33,7 @@ check: lint ## Check style, types and what starts no pipeline: within 3 minutes 
 
 test: check train-env client-env ## Run every test that this machine can run, but the longest: within 20 minutes on two cores
 	@echo "Testing what needs torch, in the train environment"
-	@envs/run train -- python tests/in_train.py -m torch
+	@envs/run train -- python tests/in_train.py --dist worksteal -m torch
 	@echo "Testing the pipeline"
 	@pytest $(PARALLEL) -m "not torch and not slurm" --ignore tests/unit
 

@@ -1,4 +1,4 @@
-"""Which tests stay together in parallel runs (``pytest -n``): one process takes a group, one test after the other."""
+"""Which tests stay together with ``--dist loadgroup``: one process takes a group, one test after the other."""
 
 import re
 

@@ -5,6 +5,7 @@ Tests of the runners must see exactly what cells see, so that environment holds 
 """
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -16,5 +17,11 @@ sys.path.append(str(Path(__file__).parents[1] / ".venv" / "lib" / version / "sit
 
 import pytest  # noqa: E402
 
+PROCESSES = ["--tx", f"2*popen//python={shlex.join([sys.executable, __file__])}"]
+"""With ``--dist``: two, each started as this one is."""
+
 if __name__ == "__main__":
-    raise SystemExit(pytest.main())
+    if sys.argv[1:2] == ["-u"]:
+        exec(sys.argv[3])  # one of the two: pytest-xdist takes this for a Python and calls it with -u -c <program>
+    else:
+        raise SystemExit(pytest.main([*PROCESSES, *sys.argv[1:]]))
