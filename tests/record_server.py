@@ -53,8 +53,8 @@ def neutral(text: str, folder: Path) -> str:
         (rf"{re.escape(tempfile.gettempdir())}/llm-dissect-\w+", "<empty folder>"),
         (re.escape(str(folder)), "<cell>"),
         (re.escape(str(TESTS)), "<tests>"),
+        (re.escape(sys.executable), "python"),  # below the project
         (re.escape(str(TESTS.parent)), "<project>"),
-        (re.escape(sys.executable), "python"),
         (r"(port |127\.0\.0\.1:)\d+", r"\1<port>"),
         (r'(WORKER_PROCESSES": )"\d+"', r'\1"by cores"'),
     ):
