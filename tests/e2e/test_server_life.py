@@ -20,7 +20,7 @@ from dissect.cells.spec import ServeSpec
 from dissect.machine.node import Node
 from dissect.stages.serving import startup
 from dissect.stages.serving.engine import load_engine
-from dissect.stages.serving.server import HOST, Server, free_ports
+from dissect.stages.serving.server import GRACE_S, HOST, Server, free_ports
 from dissect.stages.serving.watch import Ended, Watch, death
 
 pytestmark = pytest.mark.e2e
@@ -67,7 +67,9 @@ def test_ready_once_a_completion_came_back(bench):
         answer = startup.complete(server.url, {"model": "m", "prompt": "w1 w2", "max_tokens": 3}, 10)
         assert answer["usage"]["completion_tokens"] == 3
         assert startup.version_of(load_engine(spec_of()), server) == "1.0"
-    assert server.exit_code is not None
+        asked = time.monotonic()
+    assert server.exit_code == 128 + signal.SIGTERM
+    assert time.monotonic() - asked < GRACE_S, "SIGTERM ended it, it was not killed after all"
 
 
 def test_a_port_that_somebody_took_meanwhile_is_left_to_him(bench, monkeypatch):
@@ -77,7 +79,7 @@ def test_a_port_that_somebody_took_meanwhile_is_left_to_him(bench, monkeypatch):
         taken = other.getsockname()[1]
         ports = iter([[taken, 1], free_ports(2)])
         monkeypatch.setattr(startup, "free_ports", lambda _: next(ports))
-        with bench.started("none") as (server, _):
+        with bench.started("none", spec_of(ready_s=10.0)) as (server, _):  # for so long the other keeps it waiting
             assert server.url != f"http://{HOST}:{taken}"
             assert "already in use" not in server.said()
 
@@ -158,13 +160,15 @@ def test_nothing_is_left_when_owner_or_keeper_is_killed(bench, victim):
     script = textwrap.dedent(f"""
         import sys, time
         from pathlib import Path
+        from dissect.stages.serving import server
         from dissect.stages.serving.server import Server
+        server.GRACE_S = 1.0
         command = [sys.executable, {str(FAULTY)!r}, "--fault", {"offspring" if victim == "owner" else "none"!r}, "--port", "{port}", {str(bench.folder)!r}]
-        with Server(command, {{}}, Path({str(bench.log)!r})) as server:
+        with Server(command, {{}}, Path({str(bench.log)!r})) as started:
             deadline = time.monotonic() + 60
-            while len(server.pids()) < {3 if victim == "owner" else 2} and time.monotonic() < deadline:
+            while len(started.pids()) < {3 if victim == "owner" else 2} and time.monotonic() < deadline:
                 time.sleep(0.05)
-            print(*server.pids(), flush=True)
+            print(*started.pids(), flush=True)
             time.sleep(600)
     """)  # noqa: E501
     owner = subprocess.Popen(

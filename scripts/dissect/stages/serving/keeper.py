@@ -19,15 +19,21 @@ import psutil
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 _LOOK_S = 0.2
+_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 
 def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value)
 
 
-def _die_with_keeper() -> None:
-    """Make the kernel kill the server if the keeper is killed; runs in the server's process before it starts."""
+def _become_server() -> None:
+    """Make the kernel kill the server if the keeper is killed; runs in the server's process before it starts.
+
+    What the keeper ignores, a program that it starts would ignore too, and SIGTERM could not end it.
+    """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Keeper:
@@ -36,7 +42,7 @@ class Keeper:
     def __init__(self, command: Sequence[str]) -> None:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self.server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_die_with_keeper
+            command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_become_server
         ).pid
         self.status: int | None = None
 
@@ -89,7 +95,7 @@ class Keeper:
 def main() -> int:
     """Run the server; returns its exit code, or 128 plus the signal that ended it."""
     options = json.loads(sys.argv[1])
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     keeper = Keeper(sys.argv[2:])
     try:
