@@ -138,9 +138,9 @@ def test_a_number_leads_to_its_cell_and_back(visit: Open, index: Path) -> None:
     link = page.locator("#table-table_III td a, #table-table_VI td a, table.grid td a").first
     number = (link.text_content() or "").split(" [")[0]
     link.click()
-    assert page.locator("table.down", has_text=number).first.is_visible()
+    page.locator("table.down", has_text=number).first.wait_for()
     page.locator("main a").first.click()
-    assert "index.html#" in page.url
+    page.wait_for_url("**/index.html#*")
 
 
 def test_labels_and_logs_stay_text(visit: Open, small: Path) -> None:
