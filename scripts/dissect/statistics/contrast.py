@@ -1,0 +1,139 @@
+"""What the runs of two cells tell of their ratio."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dissect.statistics.between_starts import (
+    BetweenStarts,
+    are_many,
+    estimate_of,
+    estimate_starts,
+    estimate_these,
+    mean_of,
+)
+from dissect.statistics.log_estimate import LogEstimate, minus
+from dissect.statistics.run_values import Groups, RunValue, by_start
+from dissect.statistics.summarise import Scope, scope_of
+
+
+class Basis(StrEnum):
+    """What a comparison rests on, from the sharpest to the bluntest."""
+
+    ROUNDS = "shared rounds"
+    STARTS = "shared starts"
+    BETWEEN = "no shared start"
+    NOTHING = "not comparable"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The ratio right ÷ left and what it rests on."""
+
+    ratio: float
+    estimate: LogEstimate | None
+    """The ratio on the log scale; None where the runs tell nothing of its error."""
+    basis: Basis
+    scope: Scope | None
+    """What the ratio holds for; None without an estimate."""
+    n_left: int
+    n_right: int
+    """Runs of each side, used or not."""
+    left_starts: int
+    right_starts: int
+    """Known starts of each side."""
+    shared_starts: int
+    shared_rounds: int
+    reason: str
+    """Why there is no estimate; empty if there is one."""
+
+
+def contrast(left: Sequence[RunValue], right: Sequence[RunValue], between: BetweenStarts | None = None) -> Contrast:
+    """The ratio right ÷ left by the sharpest comparison that the two sides allow.
+
+    - Rounds that both share: the differences of logarithms within rounds (paired t).
+    - Starts that both share, without two shared rounds: the runs on these starts (Welch's t).
+    - Otherwise the starts' variance counts in full: that of ``between``, else that of the sides' own starts.
+
+    From three shared starts on the ratio is that of starts in general, otherwise that of these starts.
+
+    Raises:
+        ValueError: a side has no runs.
+    """
+    if not (left and right):
+        raise ValueError("a side has no runs to compare")
+    lefts, rights = by_start(left), by_start(right)
+    shared = sorted(start for start in lefts if start is not None and start in rights)
+    rounds = _paired(left, right)
+    found = None
+    if min(len(left), len(right)) > 1:
+        found = _of_rounds(rounds) or _of_starts(lefts, rights, shared) or _of_others(lefts, rights, between)
+    basis, estimate, scope = found or (Basis.NOTHING, None, None)
+    return Contrast(
+        ratio=(estimate or LogEstimate(mean_of(rights) - mean_of(lefts), 0, 0)).value,
+        estimate=estimate,
+        basis=basis,
+        scope=scope,
+        n_left=len(left),
+        n_right=len(right),
+        left_starts=len(lefts.keys() - {None}),
+        right_starts=len(rights.keys() - {None}),
+        shared_starts=len(shared),
+        shared_rounds=sum(map(len, rounds.values())),
+        reason="" if estimate else _reason(left, right, shared),
+    )
+
+
+_Found = tuple[Basis, LogEstimate, Scope]
+
+
+def _paired(left: Sequence[RunValue], right: Sequence[RunValue]) -> Groups:
+    """Start -> differences right - left of its shared rounds; several runs of a round and cell count as their mean."""
+    rounds = [_by_round(side) for side in (left, right)]
+    found: Groups = {}
+    for place in rounds[0]:
+        if place in rounds[1]:
+            found.setdefault(place[0], []).append(mean_of({None: rounds[1][place]}) - mean_of({None: rounds[0][place]}))
+    return found
+
+
+def _by_round(runs: Sequence[RunValue]) -> dict[tuple[str, str], list[float]]:
+    places = {(run.start, run.round) for run in runs}
+    return {
+        (start, name): by_start([run for run in runs if (run.start, run.round) == (start, name)])[start]
+        for start, name in places
+        if start is not None and name is not None
+    }
+
+
+def _of_rounds(rounds: Groups) -> _Found | None:
+    estimate = estimate_of(rounds) if rounds else None
+    return (Basis.ROUNDS, estimate, scope_of(rounds)) if estimate else None
+
+
+def _of_starts(lefts: Groups, rights: Groups, shared: Sequence[str]) -> _Found | None:
+    if not shared:
+        return None
+    differences: Groups = {start: [mean_of({None: rights[start]}) - mean_of({None: lefts[start]})] for start in shared}
+    if are_many(differences):
+        return Basis.STARTS, estimate_starts(differences), Scope.STARTS
+    of, to = (estimate_these({start: side[start] for start in shared}) for side in (rights, lefts))
+    return (Basis.STARTS, minus(of, to), scope_of(differences)) if of and to else None
+
+
+def _of_others(lefts: Groups, rights: Groups, between: BetweenStarts | None) -> _Found | None:
+    of, to = estimate_these(rights), estimate_these(lefts)
+    if between and of and to:
+        variances = [(between.variance * (1 / len(rights) + 1 / len(lefts)), between.df)]
+        return Basis.BETWEEN, minus(of, to, *variances), Scope.STARTS
+    if are_many(lefts) and are_many(rights):
+        return Basis.BETWEEN, minus(estimate_starts(rights), estimate_starts(lefts)), Scope.STARTS
+    return None
+
+
+def _reason(left: Sequence[RunValue], right: Sequence[RunValue], shared: Sequence[str]) -> str:
+    if min(len(left), len(right)) < 2:
+        return "a side has one run; two are needed to know how runs differ"
+    if shared:
+        return "too few runs on the starts that both sides share"
+    return "the sides share no start, and how starts differ is not known"

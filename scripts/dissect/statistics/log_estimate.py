@@ -1,0 +1,104 @@
+"""Estimates on the log scale with their t intervals, and the level at which a family of verdicts is decided."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import scipy
+from scipy import special
+
+LEVEL = 0.05
+"""Expected share of false verdicts among those of one answer or table; an interval of its own covers with 95 %."""
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Both ends of an interval, in the unit of the value."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LogEstimate:
+    """The logarithm of a value or ratio, with its standard error and the degrees of freedom of that error."""
+
+    mean: float
+    se: float
+    df: float
+
+    @property
+    def value(self) -> float:
+        """The value itself."""
+        return _exp(self.mean)
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        """The interval that covers with 1 - level (Student, 1908)."""
+        half = self.se * _critical(self.df, level)
+        return Interval(_exp(self.mean - half), _exp(self.mean + half))
+
+    def p_above(self, bound: float) -> float:
+        """Smallest level at which the whole interval lies above the bound; 1 where the value does not."""
+        return min(1.0, 2 * float(special.stdtr(self.df, (_log(bound) - self.mean) / self.se)))
+
+    def p_below(self, bound: float) -> float:
+        """Smallest level at which the whole interval lies below the bound; 1 where the value does not."""
+        return min(1.0, 2 * float(special.stdtr(self.df, (self.mean - _log(bound)) / self.se)))
+
+    def p_inside(self, low: float, high: float) -> float:
+        """Smallest level at which the whole interval lies between two bounds: two one-sided tests (Schuirmann, 1987).
+
+        Twice the larger of their p-values: it is at most 5 % exactly when the 95 % interval lies between the bounds.
+        """
+        return max(self.p_above(low), self.p_below(high))
+
+    def p_outside(self, low: float, high: float) -> float:
+        """Smallest level at which the whole interval lies beyond one of two bounds."""
+        return min(self.p_below(low), self.p_above(high))
+
+    def detectable(self, level: float = LEVEL) -> float:
+        """The ratio (or its inverse) of which 1 - level intervals exclude 1 in 80 of 100 cases: noncentral t."""
+        # Beyond a million degrees of freedom t is normal; the inverse of the noncentral t takes no infinite ones.
+        df = min(self.df, 1e6)
+        return _exp(self.se * float(special.nctdtrinc(df, 1 - POWER, _critical(df, level))))
+
+
+def minus(of: LogEstimate, to: LogEstimate, *variances: tuple[float, float]) -> LogEstimate:
+    """The ratio of two independent estimates (Welch, 1947), with further variances and their degrees of freedom.
+
+    Degrees of freedom of a sum of variances by Satterthwaite (1946).
+    """
+    terms = [(of.se**2, of.df), (to.se**2, to.df), *variances]
+    return LogEstimate(of.mean - to.mean, *total(terms))
+
+
+def total(variances: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Standard error and degrees of freedom of a sum of variances, each with its own (Satterthwaite, 1946)."""
+    variance = math.fsum(v for v, _ in variances)
+    uncertainty = math.fsum(v * v / df for v, df in variances if v)
+    return math.sqrt(variance), variance * variance / uncertainty if uncertainty else math.inf
+
+
+def family_level(p_values: Sequence[float]) -> float:
+    """The level of every test and interval of a family (Benjamini and Hochberg, 1995; Benjamini and Yekutieli, 2005).
+
+    With r of m tests decided it is 5 % · r / m, at least 5 % / m. A p-value is at most this level exactly when
+    Benjamini and Hochberg's procedure decides its test, so intervals of this level agree with all verdicts.
+    """
+    if not p_values:
+        return LEVEL
+    decided = int((scipy.stats.false_discovery_control(p_values) <= LEVEL).sum())
+    return LEVEL * max(decided, 1) / len(p_values)
+
+
+def _critical(df: float, level: float) -> float:
+    return float(special.stdtrit(df, 1 - level / 2))
+
+
+def _log(bound: float) -> float:
+    return math.log(bound) if bound > 0 else -math.inf
+
+
+def _exp(number: float) -> float:
+    return math.exp(number) if number < 700 else math.inf
