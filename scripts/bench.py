@@ -23,7 +23,9 @@ from dissect.cells.manifest_files import write_manifests
 from dissect.cells.references import SETS_DIR, read_sets
 from dissect.cells.study import load_study
 from dissect.metrics.training import TrainingMetrics
-from dissect.results.result import Durations, Result, parse_result
+from dissect.results.cell_runs import read_runs
+from dissect.results.result import Durations, Result
+from dissect.results.store import STORE_DIR, Store
 
 PROJECT = Path(__file__).parent.parent
 METHODS = 24
@@ -119,14 +121,13 @@ def duty_cycle(arguments: argparse.Namespace) -> pd.DataFrame:
         result, wall_s = measured_anew(the_cell(cells, arguments.cell))
         rows.append(duty_row(f"{arguments.cell} (run {run + 1})", result.durations, wall_s))
     for cell in cells.values():
-        path = PROJECT / "results" / "store" / (cell.key or "") / "result.json"
-        if path.exists():
-            durations = parse_result(path.read_bytes()).durations
+        if cell.key and (runs := Store(PROJECT / STORE_DIR).entry(cell.key).peek()):
+            durations = runs.newest.durations
             rows.append(duty_row(cell.id, durations, durations.total_s))
     for name, manifest in read_sets(PROJECT).items():
         for key, exported in manifest.cells.items():
             path = PROJECT / SETS_DIR / name / "cells" / key / "result.json"
-            durations = parse_result(path.read_bytes()).durations
+            durations = read_runs(path).newest.durations
             rows.append(duty_row(f"{exported.id} (reference)", durations, durations.total_s))
     return pd.DataFrame(rows)
 
@@ -195,7 +196,7 @@ def measured_anew(cell: Cell) -> tuple[Result, float]:
         command = [*cell.launcher.split(), "scripts/measure.py", "--spec", str(cell.canonical)]
         start = time.perf_counter()
         subprocess.run([*command, "--publish", output, "--store", store], cwd=PROJECT, check=True, capture_output=True)
-        return parse_result(output.read_bytes()), time.perf_counter() - start
+        return read_runs(output).newest, time.perf_counter() - start
 
 
 def median_step(result: Result) -> float:

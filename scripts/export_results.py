@@ -11,16 +11,16 @@ from dissect.results.store import STORE_DIR, Store
 
 
 def main() -> None:
-    """Write the selected cells that have a result, and print their number."""
+    """Write the selected cells that have a run, and print their number."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--config", type=json.loads, default={}, help="settings of --config, as JSON")
     study = load_study(Path.cwd(), parser.parse_args().config)
     path = Path(study.catalog.root.file or DEFAULT_FILE)
     try:
-        written, missing = export_cells(study.selected, Store(STORE_DIR), path)
+        cells, runs, missing = export_cells(study.selected, Store(STORE_DIR), path)
     except OSError as error:
         sys.exit(f"llm-dissect: {path}: cannot be written: {error.strerror}")
-    print(f"{path}: {written} cells; {missing} more have no result yet")
+    print(f"{path}: {cells} cells with {runs} runs; {missing} more have no run yet")
 
 
 if __name__ == "__main__":

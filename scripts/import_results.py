@@ -12,7 +12,7 @@ from dissect.results.store import STORE_DIR, KeyCollision, Store
 
 
 def main() -> None:
-    """Check the whole file, add missing cells, and print those that have another result here."""
+    """Check the whole file, add the runs that are missing here, and print their number."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--config", type=json.loads, default={}, help="settings of --config, as JSON")
     given = parser.parse_args().config
@@ -25,12 +25,10 @@ def main() -> None:
         merged = import_cells(shared, Store(STORE_DIR), published)
     except (ExchangeError, KeyCollision, ResultError, OSError) as error:
         sys.exit(f"llm-dissect: {error}")
-    for cell in merged.conflicts:
-        print(f"conflict: {cell}: measured here as well, with another result; the result here is kept")
     unused = sum(key not in published for key in shared)
     print(
-        f"{file}: {len(merged.added)} cells added, {len(merged.known)} were here, {len(merged.conflicts)} conflicts; "
-        f"{unused} are of no table of this configuration"
+        f"{file}: {len(shared)} cells; {merged.added} runs added, {merged.known} were here; "
+        f"{unused} cells are of no table of this configuration"
     )
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure one cell, or publish what the store already has.
+"""Measure a run of one cell, or publish the runs that the store already has.
 
 Exit status: 0 for every final outcome, 1 for a failure, 2 for bad arguments.
 """
@@ -26,7 +26,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--publish", required=True, type=Path, help="where the result is copied: .../<key>.json")
     parser.add_argument("--store", default=STORE_DIR, type=Path, help=f"default: {STORE_DIR}")
     parser.add_argument("--launcher", default=sys.executable, help="what starts this Python, on other nodes as well")
-    parser.add_argument("--remeasure", action="store_true", help="measure even if the store has a result")
+    parser.add_argument("--remeasure", action="store_true", help="add a run to those that the store has")
     arguments = parser.parse_args()
     try:
         arguments.spec = parse_spec(arguments.spec)

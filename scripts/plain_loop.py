@@ -24,7 +24,8 @@ from dissect.base.units import GIB
 from dissect.machine.device import Device
 from dissect.machine.vendor import vendor_of
 from dissect.metrics.training import TrainingMetrics
-from dissect.results.result import Result, parse_result
+from dissect.results.cell_runs import read_runs
+from dissect.results.result import Result, ResultError
 from dissect.stages.training.deepspeed.spec import PretrainSpec
 from dissect.workloads.attention_kernels import only_kernel
 from dissect.workloads.dtypes import torch_dtype
@@ -40,9 +41,9 @@ def main() -> None:
     parser.add_argument("result", type=Path)
     path = parser.parse_args().result
     try:
-        result = parse_result(path.read_bytes())
-    except (OSError, ValueError) as error:
-        sys.exit(f"plain_loop.py: {path}: {error}")
+        result = read_runs(path).newest
+    except ResultError as error:
+        sys.exit(f"plain_loop.py: {error}")
     spec, metrics = comparable(result)
     device = vendor_of(spec.hardware).open_device(int(os.environ["LOCAL_RANK"]), spec.hardware.n_gpus)
     distributed.init_process_group(device_id=device.torch_device if device.own_memory else None)

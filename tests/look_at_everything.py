@@ -7,7 +7,7 @@ from typing import Any
 from dissect.cells.study import load_study
 from dissect.present.claims.claims_table import build_claims
 from dissect.present.tables.table import Table, build_table
-from dissect.results.result import read_result
+from dissect.results.cell_runs import read_runs
 
 WHOLE_STUDY = {"suite": "full", "tables": "all", "figures": "all", "platforms": ["cpu", "a800", "h200"]}
 
@@ -20,7 +20,7 @@ def look(project: Path) -> dict[str, Any]:
     paths = [*project.glob("results/references/*/cells/*/result.json"), *project.glob("results/cells/**/*.json")]
     return {
         "keys": {cell.id: cell.key for cells in whole.experiments.values() for cell in cells},
-        "results": len([read_result(path) for path in paths]),
+        "results": len([read_runs(path).newest for path in paths]),
         "tables": {
             name: hashlib.sha256("".join((table.csv, table.markdown, table.latex, table.html)).encode()).hexdigest()
             for name, table in tables.items()

@@ -14,7 +14,8 @@ from dissect.cells.terms import Terms
 from dissect.config.platform import Price
 from dissect.present.claims.claims_table import COLUMNS
 from dissect.present.report.write import write_report
-from dissect.results.store import Failure, Store, write_atomically
+from dissect.results.atomic import write_atomically
+from dissect.results.store import Failure, Store
 from table_cases import CASES
 
 NASTY = "<script>alert('x')</script> & \"co\""

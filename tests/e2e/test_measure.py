@@ -18,7 +18,8 @@ import pytest
 
 from dissect.cells.spec import InspectSpec, Software, canonical_spec, spec_key
 from dissect.metrics.training import TrainingMetrics
-from dissect.results.result import Result, read_result
+from dissect.results.cell_runs import read_runs
+from dissect.results.result import Result
 from dissect.results.store import Failure
 from dissect.stages.training.deepspeed.spec import PretrainSpec
 from dissect.stages.training.siblings import with_batch
@@ -61,12 +62,16 @@ class Bench:
         out, err = process.communicate(timeout=120)
         return process.returncode, out, err
 
+    def runs(self, spec: PretrainSpec | InspectSpec) -> list[Path]:
+        """Folders of the cell's whole runs in the store."""
+        return sorted((self.entry(spec) / "runs").glob("[0-9a-f]" * 12))
+
     def measured(self) -> int:
         """How often a runner was prepared."""
         return len(list((self.folder / "marks").iterdir()))
 
     def result(self, spec: PretrainSpec | InspectSpec) -> Result:
-        return read_result(self.output(spec))
+        return read_runs(self.output(spec)).newest
 
 
 @pytest.fixture
@@ -78,13 +83,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def wait_for_ranks(
-    bench: Bench, spec: PretrainSpec, process: subprocess.Popen[str], n: int = 2
+    bench: Bench, spec: PretrainSpec, process: subprocess.Popen[str], n: int = 2, attempts: int = 1
 ) -> list[psutil.Process]:
     deadline = time.monotonic() + 90
     log = bench.entry(spec) / "log.txt"
     while time.monotonic() < deadline:
         ranks = psutil.Process(process.pid).children()
-        if len(ranks) == n and log.exists() and log.read_text().count("runs batch") >= n:
+        if len(ranks) == n and log.exists() and log.read_text().count("runs batch") >= n * attempts:
             return ranks
         time.sleep(0.02)
     raise AssertionError("the ranks did not start")
@@ -107,7 +112,10 @@ def test_measured_once_then_published_at_once(bench):
     assert result.provenance is not None
     assert str(result.provenance.gpus).startswith(("no NVML: ", "none is used"))
     assert result.durations.total_s > result.durations.window_s > 0
-    lines = [json.loads(line) for line in (bench.entry(spec) / "steps.jsonl").read_text().splitlines()]
+    assert result.provenance.start is not None
+    assert result.provenance.start.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    (run,) = bench.runs(spec)
+    lines = [json.loads(line) for line in (run / "steps.jsonl").read_text().splitlines()]
     assert [line["part"] for line in lines] == ["warmup"] * 3 + ["measured"] * 5
     assert all(len(line["seconds"]) == 2 for line in lines)
     bench.output(spec).unlink()
@@ -157,7 +165,7 @@ def test_parent_killed_half_way_leaves_nothing_and_the_next_run_finishes(bench):
     process.kill()
     process.communicate()
     wait_until_gone(ranks)
-    assert not (bench.entry(spec) / "result.json").exists()
+    assert bench.runs(spec) == []
     assert not bench.output(spec).exists()
     assert bench.measure(spec)[0] == 0
     assert bench.result(spec).attempts == 1, "nobody was left to count the killed attempt"
@@ -205,22 +213,46 @@ def test_timeout_is_a_result(bench):
 def test_truncated_result_is_measured_again(bench):
     spec = bench.spec()
     bench.measure(spec)
-    path = bench.entry(spec) / "result.json"
-    path.write_bytes(path.read_bytes()[:500])
+    (run,) = bench.runs(spec)
+    (run / "result.json").write_bytes((run / "result.json").read_bytes()[:500])
     code, _, err = bench.measure(spec)
     assert code == 0
-    assert "measuring again" in err
+    assert f"kept as {run.name}.invalid-1" in err
     assert bench.result(spec).status == "ok"
     assert bench.measured() == 2
-    assert (bench.entry(spec) / "result.json.invalid-1").exists()
+    assert (run.parent / f"{run.name}.invalid-1").is_dir()
 
 
-def test_remeasure_measures_again(bench):
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_remeasure_adds_a_run(bench):
     spec = bench.spec()
     bench.measure(spec)
+    (first,) = bench.runs(spec)
+    before = content_of(first)
     assert bench.measure(spec, "--remeasure")[0] == 0
     assert bench.measured() == 2
-    assert not (bench.entry(spec) / "result.json.previous").exists()
+    assert len(bench.runs(spec)) == len(read_runs(bench.output(spec)).runs) == 2
+    assert content_of(first) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_an_interrupted_remeasure_leaves_the_runs_and_what_is_published(bench, number, monkeypatch):
+    spec = bench.spec()
+    assert bench.measure(spec)[0] == 0
+    before, published = content_of(bench.entry(spec) / "runs"), bench.output(spec).read_bytes()
+    monkeypatch.setenv("TINY_STEP_S", "5")
+    process = bench.start(spec, "--remeasure")
+    ranks = wait_for_ranks(bench, spec, process, attempts=2)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    wait_until_gone(ranks)
+    assert content_of(bench.entry(spec) / "runs") == before
+    assert bench.output(spec).read_bytes() == published
+    assert bench.measure(spec)[0] == 0
+    assert bench.measured() == 2, "the next run measures nothing"
 
 
 def _files_of_four_kilobytes() -> None:
@@ -234,8 +266,8 @@ def test_full_disk_fails_clearly_and_the_next_run_finishes(bench):
     assert "File too large: " in err.splitlines()[-1]
     assert "steps.jsonl" in err.splitlines()[-1]
     assert "Traceback" not in err
-    assert not (bench.entry(spec) / "result.json").exists()
-    assert not list(bench.entry(spec).glob(".*.tmp"))
+    assert bench.runs(spec) == []
+    assert not list(bench.entry(spec).rglob(".*"))
     assert bench.measure(spec)[0] == 0
     assert bench.result(spec).status == "ok"
 

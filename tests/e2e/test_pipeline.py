@@ -14,7 +14,7 @@ import pytest
 from clones import ROOT, Clone, new_clone
 from dissect.base.outcome import Status
 from dissect.metrics.training import TrainingMetrics
-from dissect.results.result import read_result
+from dissect.results.cell_runs import read_runs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -74,16 +74,16 @@ def test_a_kill_half_way_loses_nothing_and_the_next_run_finishes(clone: Clone) -
     os.kill(processes[0].pid, signal.SIGKILL)
     output, _ = run.communicate(timeout=200)
     assert run.returncode == 1, output
-    assert not (key / "result.json").exists()
+    assert not list(key.rglob("result.json"))
     assert not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     shown = clone.snakemake(*progress).output
     assert "2 cells: 1 done, 1 interrupted" in shown
     assert "about " in shown, "the finished cell tells how long the other may take"
-    measured_before = {path.parent.name for path in clone.folder.glob("results/store/*/result.json")}
+    measured_before = {path.parts[-4] for path in clone.folder.glob("results/store/*/runs/*/result.json")}
 
     clone.snakemake(*CELLS)
     assert clone.snakemake(*progress).output.rstrip().endswith("everything is measured")
-    results = {path.stem: read_result(path) for path in clone.folder.glob("results/cells/pretrain/**/*.json")}
+    results = {path.stem: read_runs(path).newest for path in clone.folder.glob("results/cells/pretrain/**/*.json")}
     assert len(results) == 2
     assert {result.status for result in results.values()} == {Status.OK}
     assert all(isinstance(result.metrics, TrainingMetrics) for result in results.values())

@@ -22,7 +22,8 @@ from dissect.cells.site import VARIABLE, ServingSite
 from dissect.cells.software import workflow_python
 from dissect.cells.spec import ServeSpec, Software, canonical_spec, spec_key
 from dissect.metrics.serving import ServingMetrics
-from dissect.results.result import Result, read_result
+from dissect.results.cell_runs import read_runs
+from dissect.results.result import Result
 from dissect.stages.serving.load import RequestRecord
 from dissect.stages.serving.server import free_ports
 from yaml_models import architecture
@@ -70,10 +71,11 @@ class Bench:
     def measure(self, spec: ServeSpec, fault: str | None = None, **how: str) -> Result:
         out, err = (process := self.start(spec, fault, **how)).communicate(timeout=500)
         assert process.returncode == 0, out + err
-        return read_result(self.folder / "cells" / f"{self.entry(spec).name}.json")
+        return read_runs(self.folder / "cells" / f"{self.entry(spec).name}.json").newest
 
     def records(self, spec: ServeSpec, name: str = "requests.jsonl.gz") -> list[RequestRecord]:
-        lines = gzip.decompress((self.entry(spec) / name).read_bytes()).splitlines()
+        (path,) = self.entry(spec).rglob(name)
+        lines = gzip.decompress(path.read_bytes()).splitlines()
         return [RequestRecord.model_validate_json(line) for line in lines]
 
     def processes(self) -> list[psutil.Process]:
@@ -101,7 +103,8 @@ def test_transformers_serve_answers_a_real_burst(bench):
     assert result.durations.launch_s > 0
     assert result.provenance.versions["guidellm"] == "0.8.1"
     assert len(bench.records(spec)) == 10
-    raw = json.loads(gzip.decompress((bench.entry(spec) / "guidellm.json.gz").read_bytes()))
+    (run,) = (bench.entry(spec) / "runs").iterdir()
+    raw = json.loads(gzip.decompress((run / "guidellm.json.gz").read_bytes()))
     assert len(raw["benchmarks"][0]["requests"]["successful"]) == 10
     (folder,) = bench.folder.glob("llama-*")
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
@@ -187,7 +190,7 @@ def test_a_server_that_dies_in_the_load_keeps_what_there_was(bench, fault, statu
     assert ("CUDA out of memory" if status is Status.OOM else "the engine is gone") in said
     partial = bench.records(spec, "requests.partial.jsonl.gz")
     assert {record.status for record in partial} == {"ok", "error"}
-    assert not (bench.entry(spec) / "requests.jsonl.gz").exists()
+    assert not list(bench.entry(spec).rglob("requests.jsonl.gz"))
     if status is Status.FAILED:
         assert json.loads((bench.entry(spec) / "failure.json").read_text())["attempt"] == 1
         assert "the engine is gone" in (bench.entry(spec) / "log.txt").read_text()
@@ -206,7 +209,7 @@ def test_nothing_is_left_when_the_measuring_process_is_ended_in_the_load(bench, 
     while left := _alive(bench):
         assert time.monotonic() < deadline, left
         time.sleep(0.2)
-    assert not (bench.entry(spec) / "result.json").exists()
+    assert not list(bench.entry(spec).rglob("result.json"))
 
 
 def _alive(bench: Bench) -> list[psutil.Process]:

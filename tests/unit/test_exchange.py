@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from dissect.base.outcome import Phase, Status
 from dissect.cells.cell import Cell
 from dissect.cells.spec import canonical_spec
+from dissect.results.atomic import write_atomically
+from dissect.results.cell_runs import read_runs, run_id
 from dissect.results.exchange import ExchangeError, Merged, export_cells, import_cells, read_export
 from dissect.results.result import Result
-from dissect.results.store import Store, write_atomically
+from dissect.results.store import Store
 from factories import ended_result, key_of, ok_result, pretrain_spec
 
 SPECS = [pretrain_spec(batch=batch) for batch in (1, 2, 4)]
@@ -40,7 +43,7 @@ def filled_store(folder: Path, results: list[Result]) -> Store:
         entry = store.entry(result.key)
         with entry.locked():
             entry.claim(canonical_spec(result.spec))
-            entry.write(result, SAMPLES)
+            entry.write_run(result, SAMPLES)
     return store
 
 
@@ -49,7 +52,7 @@ def export(tmp_path: Path) -> Path:
     """A file of three cells."""
     path = tmp_path / "export.tar.gz"
     store = filled_store(tmp_path / "theirs", RESULTS)
-    assert export_cells([cell_of(result) for result in RESULTS], store, path) == (3, 0)
+    assert export_cells([cell_of(result) for result in RESULTS], store, path) == (3, 3, 0)
     return path
 
 
@@ -75,10 +78,9 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 def test_what_is_exported_comes_in_byte_for_byte(export: Path, tmp_path: Path) -> None:
     published = tmp_path / "cells" / f"{KEY}.json"
-    merged = import_cells(read_export(export), Store(tmp_path / "ours"), {KEY: [published]})
-    assert (len(merged.added), merged.known, merged.conflicts) == (3, [], [])
+    assert import_cells(read_export(export), Store(tmp_path / "ours"), {KEY: [published]}) == Merged(3, 0)
     assert content_of(tmp_path / "ours") == content_of(tmp_path / "theirs")
-    assert published.read_bytes() == (tmp_path / "ours" / KEY / "result.json").read_bytes()
+    assert read_runs(published).runs == (RESULTS[0],)
 
 
 def test_the_same_cells_make_the_same_bytes(export: Path, tmp_path: Path) -> None:
@@ -87,9 +89,14 @@ def test_the_same_cells_make_the_same_bytes(export: Path, tmp_path: Path) -> Non
     assert again.read_bytes() == export.read_bytes()
 
 
+def path_of(store: Path, result: Result) -> Path:
+    (run,) = Store(store).entry(result.key).run_files()
+    return run.path
+
+
 def test_cells_without_a_valid_result_are_left_out(export: Path, tmp_path: Path) -> None:
-    (tmp_path / "theirs" / KEY / "result.json").write_text("{")
-    assert export_cells([cell_of(result) for result in RESULTS], Store(tmp_path / "theirs"), export) == (2, 1)
+    path_of(tmp_path / "theirs", RESULTS[0]).write_text("{")
+    assert export_cells([cell_of(result) for result in RESULTS], Store(tmp_path / "theirs"), export) == (2, 2, 1)
     assert KEY not in read_export(export)
 
 
@@ -97,28 +104,51 @@ def test_importing_twice_adds_nothing(export: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "ours")
     import_cells(read_export(export), store, {})
     before = content_of(tmp_path / "ours")
-    assert import_cells(read_export(export), store, {}) == Merged([], [cell_of(r).id for r in sorted_results()], [])
+    assert import_cells(read_export(export), store, {}) == Merged(0, 3)
     assert content_of(tmp_path / "ours") == before
 
 
-def sorted_results() -> list[Result]:
-    return sorted(RESULTS, key=lambda result: result.key)
-
-
-def test_a_conflict_is_named_and_ours_stays(export: Path, tmp_path: Path) -> None:
+def test_two_stores_become_one_whichever_comes_first(export: Path, tmp_path: Path) -> None:
     ours = RESULTS[0].model_copy(update={"attempts": 2})
-    store = filled_store(tmp_path / "ours", [ours])
-    merged = import_cells(read_export(export), store, {})
-    assert merged.conflicts == [cell_of(ours).id]
-    assert len(merged.added) == 2
-    assert store.entry(KEY).peek() == ours
+    other = tmp_path / "other.tar.gz"
+    filled_store(tmp_path / "ours", [ours])
+    export_cells([cell_of(ours)], Store(tmp_path / "ours"), other)
+    merged = []
+    for order in ([export, other], [other, export]):
+        store = Store(tmp_path / f"merged-{order[0].stem}")
+        assert [import_cells(read_export(file), store, {}).known for file in order] == [0, 0]
+        runs = store.entry(KEY).peek()
+        assert runs is not None
+        assert sorted(run.attempts for run in runs.runs) == [1, 2]
+        assert all(run in (RESULTS[0], ours) for run in runs.runs)
+        merged.append(content_of(store.root))
+    assert merged[0] == merged[1]
 
 
-def test_a_broken_result_of_ours_is_replaced(export: Path, tmp_path: Path) -> None:
+def test_a_broken_run_of_ours_is_replaced(export: Path, tmp_path: Path) -> None:
     store = filled_store(tmp_path / "ours", RESULTS)
-    (tmp_path / "ours" / KEY / "result.json").write_text("{")
-    assert import_cells(read_export(export), store, {}).added == [cell_of(RESULTS[0]).id]
-    assert store.entry(KEY).peek() == RESULTS[0]
+    path_of(tmp_path / "ours", RESULTS[0]).write_text("{")
+    assert import_cells(read_export(export), store, {}) == Merged(1, 2)
+    assert store.entry(KEY).runs() == [RESULTS[0]]
+
+
+def in_first_version(members: Members) -> Members:
+    """The same cells as an earlier version exported them: one run each, without a folder."""
+    manifest = json.loads(members["manifest.json"])
+    moved = {re.sub(r"runs/[0-9a-f]+/", "", name): data for name, data in members.items()}
+    for cell in manifest["cells"].values():
+        cell["files"] = {name.rpartition("/")[2]: digest for name, digest in cell["files"].items()}
+    return moved | {"manifest.json": json.dumps(manifest | {"schema_version": 1}).encode()}
+
+
+def test_an_export_of_the_first_version_comes_in_as_the_same_runs(export: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old.tar.gz"
+    write_members(old, in_first_version(members_of(export)))
+    assert "runs" not in "".join(members_of(old))
+    store = Store(tmp_path / "ours")
+    assert import_cells(read_export(old), store, {}) == Merged(3, 0)
+    assert import_cells(read_export(export), store, {}) == Merged(0, 3)
+    assert content_of(tmp_path / "ours") == content_of(tmp_path / "theirs")
 
 
 def sign(members: Members) -> Members:
@@ -137,7 +167,39 @@ def replaced(name: str, old: bytes, new: bytes) -> Callable[[Members], Members]:
     return change
 
 
-SPEC, RESULT, MANIFEST = f"cells/{KEY}/spec.json", f"cells/{KEY}/result.json", "manifest.json"
+ID = run_id(RESULTS[0].model_dump_json(indent=1).encode() + b"\n")
+SPEC, RESULT, MANIFEST = f"cells/{KEY}/spec.json", f"cells/{KEY}/runs/{ID}/result.json", "manifest.json"
+
+
+def other_name(members: Members) -> Members:
+    """The run in a folder of another name, signed again."""
+    return sign(in_folder(members, "0" * 12))
+
+
+def in_folder(members: Members, name: str) -> Members:
+    manifest = members[MANIFEST].replace(ID.encode(), name.encode())
+    return {path.replace(ID, name): data for path, data in members.items()} | {MANIFEST: manifest}
+
+
+def signed_result(change: Callable[[bytes], bytes]) -> Callable[[Members], Members]:
+    """Change the first cell's run, and name its folder after what it holds, as someone who knows the format would."""
+
+    def applied(members: Members) -> Members:
+        data = change(members[RESULT])
+        assert data != members[RESULT]
+        return sign(in_folder(members | {RESULT: data}, run_id(data)))
+
+    return applied
+
+
+def without_runs(members: Members) -> Members:
+    manifest = json.loads(members[MANIFEST])
+    manifest["cells"][KEY]["files"] = {"spec.json": manifest["cells"][KEY]["files"]["spec.json"]}
+    return {name: data for name, data in members.items() if f"{KEY}/runs" not in name} | {
+        MANIFEST: json.dumps(manifest).encode()
+    }
+
+
 WRONG: dict[str, tuple[Callable[[Members], Members], str]] = {
     "a number changed": (replaced(RESULT, b'"batch": 1', b'"batch": 9'), "checksum mismatch"),
     "a spec changed, signed again": (
@@ -147,14 +209,16 @@ WRONG: dict[str, tuple[Callable[[Members], Members], str]] = {
         lambda m: sign(replaced(SPEC, b"{", b"{ ")(m)), "key mismatch"
     ),
     "a result of another cell, signed again": (
-        lambda m: sign(m | {RESULT: m[f"cells/{key_of(SPECS[1])}/result.json"]}), "is the result of"
+        signed_result(lambda _: RESULTS[1].model_dump_json().encode()), "is the result of"
     ),
     "a result of a newer schema, signed again": (
-        lambda m: sign(replaced(RESULT, b'"schema_version": 1', b'"schema_version": 2')(m)), "has schema_version 2"
+        signed_result(lambda d: d.replace(b'"schema_version": 1', b'"schema_version": 2')), "has schema_version 2"
     ),
     "a file of a newer schema": (
-        replaced(MANIFEST, b'"schema_version": 1', b'"schema_version": 2'), "update the older of the two"
+        replaced(MANIFEST, b'"schema_version": 2', b'"schema_version": 3'), "update the older of the two"
     ),
+    "a run under another id": (other_name, "id mismatch"),
+    "no run": (without_runs, "result.json .*: is missing"),
     "no manifest": (lambda m: {n: d for n, d in m.items() if n != MANIFEST}, "manifest.json is missing"),
     "a manifest that is no JSON": (lambda m: m | {MANIFEST: b"[]"}, "is not a JSON object"),
     "a cell missing": (lambda m: {n: d for n, d in m.items() if n != RESULT}, "result.json: is missing"),
@@ -207,10 +271,10 @@ def test_what_was_cut_off_is_healed_by_the_next_import(
             raise OSError(28, "No space left on device", str(path))
         write_atomically(path, data)
 
-    monkeypatch.setattr("dissect.results.store.write_atomically", full)
+    monkeypatch.setattr("dissect.results.run_files.write_atomically", full)
     with pytest.raises(OSError, match="No space left"):
         import_cells(read_export(export), ours, {})
     monkeypatch.undo()
     assert len(list((tmp_path / "ours").rglob("result.json"))) == 1
-    assert len(import_cells(read_export(export), ours, {}).added) == 2
+    assert import_cells(read_export(export), ours, {}) == Merged(2, 1)
     assert content_of(tmp_path / "ours") == content_of(tmp_path / "theirs")

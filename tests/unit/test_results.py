@@ -14,9 +14,11 @@ from dissect.cells.globs import parse_glob
 from dissect.cells.spec import canonical_json, canonical_spec, spec_key
 from dissect.cells.study import load_study
 from dissect.results import result as results
+from dissect.results.atomic import write_atomically
+from dissect.results.cell_runs import read_runs
 from dissect.results.exchange import export_cells, import_cells, read_export
-from dissect.results.result import ResultError, parse_result, read_result
-from dissect.results.store import Store, write_atomically
+from dissect.results.result import ResultError, parse_result
+from dissect.results.store import Store
 from dissect.results.upgrades import upgraded
 from dissect.stages.training.deepspeed.spec import DeepSpeedMethod, PretrainSpec
 from factories import ok_result, pretrain_spec
@@ -116,12 +118,12 @@ def test_an_upgraded_result_keeps_its_key(earlier: dict[str, Any]) -> None:
 def test_an_export_of_an_earlier_version_comes_in_as_it_was(earlier: dict[str, Any], tmp_path: Path) -> None:
     theirs, ours, key = Store(tmp_path / "theirs"), Store(tmp_path / "ours"), earlier["key"]
     theirs.entry(key).claim(canonical_json(earlier["spec"]))
-    write_atomically(theirs.entry(key).result_path, json.dumps(earlier).encode())
+    write_atomically(theirs.entry(key).folder / "result.json", json.dumps(earlier).encode())
     cell = Cell(**dict.fromkeys(PARTS, "x"), n_gpus=1, seq_len=1, batch=1, launcher="", key=key)
-    assert export_cells([cell], theirs, tmp_path / "export.tar.gz") == (1, 0)
-    assert import_cells(read_export(tmp_path / "export.tar.gz"), ours, {}).added == [cell.id]
-    assert ours.entry(key).result() == parse_result(json.dumps(earlier).encode())
-    assert ours.entry(key).result_path.read_bytes() == json.dumps(earlier).encode()
+    assert export_cells([cell], theirs, tmp_path / "export.tar.gz") == (1, 1, 0)
+    assert import_cells(read_export(tmp_path / "export.tar.gz"), ours, {}).added == 1
+    assert ours.entry(key).runs() == [parse_result(json.dumps(earlier).encode())]
+    assert ours.entry(key).run_files()[0].data() == json.dumps(earlier).encode()
 
 
 @pytest.mark.parametrize("stage", [[], {}, None, 3, "unknown"])
@@ -142,13 +144,14 @@ def test_a_result_of_a_later_version_is_kept_and_says_what_to_do(tmp_path: Path)
     result = ok_result(pretrain_spec())
     entry = Store(tmp_path).entry(result.key)
     newer = json.dumps(json.loads(result.model_dump_json()) | {"schema_version": 2, "new": 1})
-    write_atomically(entry.result_path, newer.encode())
-    for read in (lambda: read_result(entry.result_path), entry.result):
+    path = entry.folder / "result.json"
+    write_atomically(path, newer.encode())
+    for read in (lambda: read_runs(path), entry.runs):
         with pytest.raises(ResultError) as error:
             read()
         says = "has schema_version 2, this version of the project reads up to 1; update the project"
-        assert str(error.value) == f"{entry.result_path}: {says}"
-    assert entry.result_path.read_text() == newer, "nothing is measured over it"
+        assert str(error.value) == f"{path}: {says}"
+    assert path.read_text() == newer, "nothing is measured over it"
 
 
 CELL = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
@@ -163,7 +166,7 @@ REMEDIES: dict[str, Callable[[str], bool]] = {
 @pytest.mark.parametrize("place", REMEDIES)
 def test_the_remedy_fits_the_place(place: str, tmp_path: Path, project: Path) -> None:
     with pytest.raises(ResultError) as error:
-        read_result(tmp_path / place)
+        read_runs(tmp_path / place)
     assert REMEDIES[place](str(error.value))
     if "select=" in str(error.value):  # what is printed is a glob that can be given back
         assert parse_glob(CELL, load_study(project, {}).catalog, "--config select").matches(CELL)

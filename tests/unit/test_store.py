@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from dissect.base.outcome import Phase, Status
+from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.spec import canonical_spec
+from dissect.results.atomic import write_atomically
+from dissect.results.cell_runs import CellRuns, read_runs, run_id
 from dissect.results.publish import publish_stored
-from dissect.results.result import ResultError, parse_result, read_result
-from dissect.results.store import Failure, KeyCollision, Store, write_atomically
+from dissect.results.result import Result, ResultError, Round, Start, parse_result
+from dissect.results.store import Entry, Failure, KeyCollision, Store
 from factories import ended_result, key_of, ok_result, pretrain_spec
 
 SPEC = pretrain_spec()
@@ -30,24 +33,154 @@ def entry(tmp_path: Path):
         yield entry
 
 
+def later(minutes: int, result: Result = RESULT) -> Result:
+    """The same numbers, measured later."""
+    assert result.provenance is not None
+    provenance = result.provenance.model_copy(update={"measured_at": f"2026-03-02T12:{minutes:02}:00+00:00"})
+    return result.model_copy(update={"provenance": provenance})
+
+
+def store_as_before(entry: Entry, result: Result = RESULT) -> str:
+    """The layout of earlier versions: one run beside spec and log; returns the run's id."""
+    data = result.model_dump_json(indent=1).encode() + b"\n"
+    write_atomically(entry.folder / "steps.jsonl", b'{"step": 0}\n')
+    write_atomically(entry.folder / "result.json", data)
+    return run_id(data)
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_what_is_written_is_read_and_published(entry, tmp_path):
-    entry.write(RESULT, [{"step": 0}, {"step": 1}])
+    identity = entry.write_run(RESULT, [{"step": 0}, {"step": 1}])
     output = tmp_path / "deep" / "er" / f"{entry.key}.json"
     entry.publish(output)
-    assert entry.result() == RESULT == read_result(output)
-    assert [json.loads(line) for line in (entry.folder / "steps.jsonl").read_text().splitlines()] == [
+    assert entry.runs() == [RESULT]
+    assert read_runs(output) == entry.peek() == CellRuns(entry.key, SPEC, (RESULT,), (identity,))
+    folder = entry.folder / "runs" / identity
+    assert run_id((folder / "result.json").read_bytes()) == identity
+    assert [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()] == [
         {"step": 0},
         {"step": 1},
     ]
-    assert not list(entry.folder.glob(".*")), "no temporary file stays"
+    assert not list(entry.folder.rglob(".*")), "no temporary file stays"
 
 
-def test_other_files_stand_beside_the_result_until_the_next_one(entry):
-    entry.write(RESULT, [], {"kernels.csv": b"name\n", "trace.json.gz": b"old"})
-    assert (entry.folder / "trace.json.gz").read_bytes() == b"old"
-    entry.write(RESULT, [], {"kernels.csv": b"new\n"})
-    assert (entry.folder / "kernels.csv").read_bytes() == b"new\n"
-    assert not (entry.folder / "trace.json.gz").exists(), "it was of another measurement"
+def test_runs_are_added_and_never_change_another(entry, tmp_path):
+    second = entry.write_run(later(2), [], {"trace.json.gz": b"of the second"})
+    before = content_of(entry.folder / "runs" / second)
+    first = entry.write_run(later(1), [{"step": 0}], {"kernels.csv": b"name\n"})
+    assert entry.count() == 2
+    assert entry.runs() == [later(1), later(2)], "in the order of measuring, not of writing"
+    assert content_of(entry.folder / "runs" / second) == before
+    assert (entry.folder / "runs" / first / "kernels.csv").read_bytes() == b"name\n"
+    entry.publish(tmp_path / "published.json")
+    assert read_runs(tmp_path / "published.json").ids == (first, second)
+    assert read_runs(tmp_path / "published.json").newest == later(2)
+
+
+def test_the_same_run_is_one_run(entry):
+    assert entry.write_run(RESULT, []) == entry.write_run(RESULT, []) == store_as_before(entry)
+    assert entry.count() == len(entry.runs()) == 1
+
+
+def test_a_run_of_an_earlier_version_stays_where_it_is(entry):
+    identity = store_as_before(entry)
+    before = content_of(entry.folder)
+    added = entry.write_run(later(1), [])
+    assert entry.count() == 2
+    peeked = entry.peek()
+    assert peeked is not None
+    assert peeked.ids == (identity, added)
+    assert {name: content_of(entry.folder)[name] for name in before} == before
+    assert [run.folder for run in entry.run_files() if run.id == identity] == [entry.folder]
+
+
+def test_what_an_interrupted_remeasure_of_an_earlier_version_left_is_a_run(entry):
+    store_as_before(entry)
+    (entry.folder / "result.json").rename(entry.folder / "result.json.previous")
+    assert entry.count() == 1
+    assert entry.runs() == [RESULT]
+    entry.write_run(later(1), [])
+    assert entry.runs() == [RESULT, later(1)]
+
+
+def test_a_union_of_folders_merges_two_stores(entry, tmp_path):
+    """``cp -r`` or ``rsync`` of one store over another."""
+    other = Store(tmp_path / "other").entry(entry.key)
+    entry.write_run(later(1), [])
+    for minutes in (1, 2):
+        other.write_run(later(minutes), [])
+    store_as_before(other)
+    shutil.copytree(other.folder, entry.folder, dirs_exist_ok=True)
+    assert entry.runs() == [RESULT, later(1), later(2)]
+
+
+def test_a_half_copied_run_does_not_count_and_is_replaced(entry):
+    identity = entry.write_run(RESULT, [{"step": 0}])
+    (entry.folder / "runs" / identity / "result.json").unlink()
+    assert (entry.count(), entry.runs(), entry.peek()) == (0, [], None)
+    entry.write_run(RESULT, [{"step": 0}])
+    assert entry.runs() == [RESULT]
+
+
+def test_fresh_sets_all_runs_aside_and_loses_none(entry):
+    ids = {entry.write_run(later(1), [{"step": 0}]), store_as_before(entry)}
+    aside = entry.set_aside_runs()
+    assert aside.parent == entry.folder / "set_aside"
+    assert (entry.count(), entry.runs()) == (0, [])
+    assert {path.name for path in aside.iterdir()} == ids
+    for identity in ids:
+        assert run_id((aside / identity / "result.json").read_bytes()) == identity
+        assert (aside / identity / "steps.jsonl").read_bytes() == b'{"step": 0}\n'
+    assert entry.set_aside_runs() != aside, "of nothing: nothing happens to what was set aside before"
+    assert {path.name for path in aside.iterdir()} == ids
+
+
+CELL = CellRuns(RESULT.key, SPEC, (RESULT, RESULT, RESULT))
+
+
+def cell_of(*statuses: Status) -> CellRuns:
+    ended = (ended_result(SPEC, status, Phase.BUILD, f"{status} it is") for status in statuses)
+    return replace(CELL, runs=tuple(RESULT if result.status is Status.OK else result for result in ended))
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status", "reason"),
+    [
+        ([Status.OOM], Status.OOM, "oom it is"),
+        ([Status.SKIPPED_OOM, Status.OOM, Status.OOM], Status.OOM, "2 of 3 runs: oom it is"),
+        ([Status.OOM, Status.TIMEOUT], Status.TIMEOUT, "1 of 2 runs: timeout it is"),
+        ([Status.TIMEOUT, Status.INVALID], Status.INVALID, "1 of 2 runs: invalid it is"),
+    ],
+)
+def test_the_gravest_outcome_of_any_run_is_that_of_the_cell(statuses, status, reason):
+    cell = cell_of(*statuses)
+    assert (cell.status, cell.phase, cell.reason, cell.lacking(5)) == (status, Phase.BUILD, reason, 0)
+
+
+def test_a_cell_lacks_runs_as_long_as_all_of_them_are_ok():
+    assert (CELL.status, CELL.phase, CELL.reason) == (Status.OK, None, None)
+    assert [CELL.lacking(asked) for asked in (1, 3, 5)] == [0, 0, 2]
+
+
+def test_flags_of_all_runs_are_those_of_the_cell():
+    flagged = [RESULT.model_copy(update={"flags": [flag]}) for flag in (Flag.THROTTLED, Flag.UNSTABLE, Flag.THROTTLED)]
+    assert replace(CELL, runs=tuple(flagged)).flags == [Flag.UNSTABLE, Flag.THROTTLED]
+
+
+def test_start_and_round_are_recorded_and_absent_in_what_was_measured_before(entry):
+    start = Start(boot_id="b", gpus=["u"], allocation=None)
+    placed = RESULT.model_copy(update={"round": Round(id="r", number=2, position=1)})
+    assert placed.provenance is not None
+    provenance = placed.provenance.model_copy(update={"start": start})
+    entry.write_run(placed.model_copy(update={"provenance": provenance}), [])
+    (found,) = entry.runs()
+    assert (found.round.number, found.provenance.start.id) == (2, start.id)
+    assert start.id != start.model_copy(update={"allocation": "7"}).id
+    assert "round" not in RESULT.model_dump_json()
+    assert "start" not in json.loads(RESULT.model_dump_json())["provenance"]
 
 
 def broken_results() -> dict[str, bytes]:
@@ -71,25 +204,64 @@ def broken_results() -> dict[str, bytes]:
     }
 
 
+@pytest.mark.parametrize("folder", [True, False], ids=["run", "earlier layout"])
 @pytest.mark.parametrize("name", broken_results())
-def test_broken_results_are_set_aside_and_named(entry, caplog, name):
+def test_broken_runs_are_set_aside_and_named(entry, caplog, name, folder):
     caplog.set_level("INFO")
     data = broken_results()[name]
-    entry.result_path.write_bytes(data)
-    with pytest.raises(ResultError) as error:
-        read_result(entry.result_path)
-    sentence = str(error.value)
-    assert sentence.startswith(str(entry.result_path))
-    assert "\n" not in sentence
-    assert sentence.endswith("restore the file, or remove it and measure the cell again")
-    assert entry.peek() is None
-    assert entry.result_path.exists(), "peek changes nothing"
-    assert entry.result() is None
-    assert (entry.folder / "result.json.invalid-1").read_bytes() == data
-    assert "measuring again" in caplog.text
-    entry.result_path.write_bytes(data)
-    assert entry.result() is None
-    assert (entry.folder / "result.json.invalid-2").exists()
+    whole = entry.folder / "runs" / run_id(data) if folder else entry.folder / "result.json"
+    path = whole / "result.json" if folder else whole
+    for times in (1, 2):
+        write_atomically(path, data)
+        with pytest.raises(ResultError) as error:
+            read_runs(path)
+        sentence = str(error.value)
+        assert sentence.startswith(str(path))
+        assert "\n" not in sentence
+        assert sentence.endswith("restore the file, or remove it and measure the cell again")
+        assert (entry.peek(), entry.count()) == (None, 1)
+        assert path.exists(), "peek changes nothing"
+        assert (entry.runs(), entry.count()) == ([], 0)
+        aside = whole.with_name(f"{whole.name}.invalid-{times}")
+        assert (aside / "result.json" if folder else aside).read_bytes() == data
+        assert f"kept as {aside.name}" in caplog.text
+
+
+def test_a_run_that_was_changed_is_broken_and_the_others_count(entry):
+    identity = entry.write_run(RESULT, [])
+    entry.write_run(later(1), [])
+    path = entry.folder / "runs" / identity / "result.json"
+    path.write_bytes(path.read_bytes().replace(b'"batch": 1', b'"batch": 1 ', 1))
+    assert entry.runs() == [later(1)]
+    assert (entry.folder / "runs" / f"{identity}.invalid-1").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"runs": []}, "has no runs"),
+        ({"runs": [3]}, "is not a JSON object"),
+        ({"runs": [RESULT, ok_result(pretrain_spec(batch=2))]}, "holds runs of "),
+        ({"runs": [RESULT], "ids": []}, None),
+        ({"runs": [RESULT], "ids": ["a", "b"]}, "holds 1 runs, but 2 ids"),
+    ],
+)
+def test_a_broken_published_file_is_one_sentence(tmp_path, document, says):
+    path = tmp_path / "cell.json"
+    plain = [run.model_dump(mode="json") if isinstance(run, Result) else run for run in document["runs"]]
+    path.write_text(json.dumps(document | {"runs": plain}))
+    if says is None:
+        assert read_runs(path).runs == (RESULT,)
+    else:
+        with pytest.raises(ResultError, match=says) as error:
+            read_runs(path)
+        assert str(error.value).startswith(str(path))
+
+
+def test_a_published_file_of_an_earlier_version_is_one_run(tmp_path):
+    path = tmp_path / "cell.json"
+    path.write_text(RESULT.model_dump_json())
+    assert read_runs(path) == CellRuns(RESULT.key, SPEC, (RESULT,), (run_id(path.read_bytes()),))
 
 
 def test_every_prefix_of_a_result_is_refused():
@@ -101,8 +273,8 @@ def test_every_prefix_of_a_result_is_refused():
 
 def test_result_of_another_cell_is_refused(entry):
     other = ok_result(pretrain_spec(batch=2))
-    entry.result_path.write_text(other.model_dump_json())
-    assert entry.result() is None
+    entry.write_run(other, [])
+    assert entry.runs() == []
 
 
 def test_remedy_names_the_cell(tmp_path):
@@ -110,7 +282,7 @@ def test_remedy_names_the_cell(tmp_path):
     with pytest.raises(
         ResultError, match=r"does not exist.*select='pretrain/cpu/llama-tiny/deepspeed/Z2\+O/seq128-bs1'$"
     ):
-        read_result(path)
+        read_runs(path)
 
 
 def test_another_spec_under_the_same_key_raises(entry):
@@ -119,32 +291,20 @@ def test_another_spec_under_the_same_key_raises(entry):
         entry.claim(canonical_spec(pretrain_spec(batch=2)))
 
 
-def test_remeasure_keeps_the_previous_result_until_there_is_a_new_one(entry):
-    entry.write(RESULT, [])
-    entry.forget()
-    assert entry.result() is None
-    assert parse_result(entry.previous_path.read_bytes()) == RESULT
-    entry.forget()  # a second attempt, after a crash
-    assert entry.previous_path.exists()
-    entry.write(RESULT, [])
-    assert entry.result() == RESULT
-    assert not entry.previous_path.exists()
-
-
 def test_attempts_count_failures_since_the_last_result(entry):
     assert entry.next_attempt() == 1
     failure = Failure(attempt=2, phase=Phase.BUILD, reason="r", log="l", failed_at="2026-01-01T00:00:00+00:00")
     entry.write_failure(failure)
     assert entry.next_attempt() == 3
-    entry.write(RESULT, [])
+    entry.write_run(RESULT, [])
     assert entry.next_attempt() == 1
 
 
 @pytest.mark.parametrize("status", [Status.OOM, Status.SKIPPED_OOM, Status.INVALID, Status.TIMEOUT])
 def test_every_final_status_is_kept(entry, status):
     result = ended_result(SPEC, status, Phase.FORWARD, "one sentence")
-    entry.write(result, [])
-    assert entry.result() == result
+    entry.write_run(result, [])
+    assert entry.runs() == [result]
 
 
 def test_full_disk_leaves_the_old_file_and_no_trace(tmp_path):
@@ -197,12 +357,12 @@ def test_only_a_valid_result_that_nobody_works_on_is_published(tmp_path):
     assert not entry.publish_if_idle(output), "there is none"
     assert not entry.folder.exists()
     with entry.locked():
-        entry.write(RESULT, [])
+        identity = entry.write_run(RESULT, [])
         assert not entry.publish_if_idle(output), "somebody works on it"
     assert not output.exists()
     assert entry.publish_if_idle(output)
-    assert read_result(output) == RESULT
-    entry.result_path.write_bytes(b"{")
+    assert read_runs(output).runs == (RESULT,)
+    (entry.folder / "runs" / identity / "result.json").write_bytes(b"{")
     assert not entry.publish_if_idle(output)
 
 
@@ -216,7 +376,7 @@ def test_stored_results_are_published_where_they_are_missing(tmp_path):
         cells[str(tmp_path / f"{key}.json")] = replace(cell, canonical=canonical, key=key)
         if batch < 3:
             store.entry(key).folder.mkdir(parents=True)
-            store.entry(key).write(ok_result(spec), [])
+            store.entry(key).write_run(ok_result(spec), [])
     first, second, third = cells
     Path(first).write_text("published before")
     assert publish_stored(cells, store) == [second]

@@ -129,7 +129,7 @@ def test_what_the_store_has_is_published_without_its_environment(variant: Clone)
 def test_what_is_not_valid_in_the_store_is_not_published(clone: Clone) -> None:
     published = clone.cell_file("/Z2/")
     published.unlink()
-    stored = clone.folder / "results/store" / published.stem / "result.json"
+    (stored,) = (clone.folder / "results/store" / published.stem / "runs").glob("*/result.json")
     stored.write_bytes(stored.read_bytes()[:500])
     clone.snakemake("all")
     assert clone.measured() == [Z2_CELL]

@@ -27,7 +27,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         assert len(clone.measured()) == 2
         files[platform] = clone.folder / f"{platform}.tar.gz"
         run = clone.snakemake("export", "--config", f"select=*/{platform}/*/*/*/*", f"file={files[platform]}")
-        assert "2 cells; 0 more have no result yet" in run.output
+        assert "2 cells with 2 runs; 0 more have no run yet" in run.output
     return files
 
 
@@ -37,7 +37,7 @@ def test_tables_of_three_clusters_without_measuring_anything(exports: dict[str, 
     assert {cell.split("/")[1] for cell in laptop.measured()} == {"cpu"}
     for file in exports.values():
         run = laptop.snakemake("import", "--config", f"file={file}")
-        assert "2 cells added, 0 were here, 0 conflicts; 0 are of no table" in run.output
+        assert "2 cells; 2 runs added, 0 were here; 0 cells are of no table" in run.output
     laptop.edit("config/config.yaml", "platforms: [cpu]", "platforms: [cpu, a800, h200]")
     run = laptop.snakemake("all")
     assert sorted(run.jobs) == ["Write report", "Write table table_I", "Write table table_IV"]
@@ -45,18 +45,27 @@ def test_tables_of_three_clusters_without_measuring_anything(exports: dict[str, 
     table = (laptop.folder / "results/tables/table_IV.md").read_text()
     assert all(label in table for label in ("CPU", "A800", "H200"))
     again = laptop.snakemake("import", "--config", f"file={exports['h200']}")
-    assert "0 cells added, 2 were here" in again.output
+    assert "2 cells; 0 runs added, 2 were here" in again.output
     assert laptop.snakemake("all").jobs == []
 
 
-def test_a_conflict_is_named(exports: dict[str, Path], tmp_path: Path) -> None:
+def test_what_two_clones_measured_of_one_cell_is_all_kept(exports: dict[str, Path], tmp_path: Path) -> None:
     clone = cluster(tmp_path / "clone", "h200")
     clone.snakemake("all")
     clone.snakemake("remeasure", "--config", "select=pretrain/h200/*/*/*/*")
-    before = clone.bytes_of("store/*/result.json")
+    before = clone.bytes_of("store/*/runs/*/result.json")
+    assert len(before) == 3
     run = clone.snakemake("import", "--config", f"file={exports['h200']}")
-    assert "conflict: pretrain/h200/llama2-7b/deepspeed/Naive/s350-bmax-n4: measured here as well" in run.output
-    assert clone.bytes_of("store/*/result.json") == before
+    assert "2 cells; 0 runs added, 2 were here" in run.output, "the stub's first runs are the same everywhere"
+    assert clone.bytes_of("store/*/runs/*/result.json") == before
+    clone.snakemake("export", "--config", "file=both.tar.gz")
+    laptop = cluster(tmp_path / "laptop", "h200")
+    run = laptop.snakemake("import", "--config", f"file={exports['h200']}")
+    run = laptop.snakemake("import", "--config", f"file={clone.folder / 'both.tar.gz'}")
+    assert "2 cells; 1 runs added, 2 were here" in run.output
+    assert laptop.bytes_of("store/*/runs/*/result.json") == before
+    assert laptop.snakemake("all").code == 0
+    assert laptop.measured() == []
 
 
 @pytest.mark.parametrize("share", [0.5, None], ids=["truncated", "missing"])

@@ -20,8 +20,8 @@ _LOG = logging.getLogger(__name__)
 
 
 @contextmanager
-def own_gpus(hardware: Hardware) -> Iterator[None]:
-    """Leave this process, and whatever it starts, only GPUs that no other cell uses."""
+def own_gpus(hardware: Hardware) -> Iterator[list[str]]:
+    """Leave this process, and whatever it starts, only GPUs that no other cell uses; yields the UUIDs of all."""
     try:
         found = vendor_of(hardware).find_gpus()
     except NoGpus:
@@ -29,7 +29,7 @@ def own_gpus(hardware: Hardware) -> Iterator[None]:
     with leased([gpu.uuid for gpu in found], hardware.n_gpus // hardware.n_nodes) as places:
         if found:
             os.environ.update(shown_gpus(hardware, [found[place].index for place in places]))
-        yield
+        yield [gpu.uuid for gpu in found]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -46,9 +47,9 @@ class Interrupted(BaseException):
 
 
 def measure_cell(spec: Spec, store: Store, output: Path, remeasure: bool, launcher: str) -> Result:
-    """Publish the cell's result, measuring it only if the store has no valid one or ``remeasure`` asks for it.
+    """Publish the cell's runs, measuring one only if the store has none or ``remeasure`` asks for one more.
 
-    ``launcher`` is the command that starts this Python, for the cell's other nodes.
+    ``launcher`` is the command that starts this Python, for the cell's other nodes. Returns the newest run.
 
     Raises:
         CellFailed: it was not measured; the failure is recorded and nothing is published.
@@ -59,9 +60,8 @@ def measure_cell(spec: Spec, store: Store, output: Path, remeasure: bool, launch
     entry = store.entry(spec_key(canonical))
     with entry.locked():
         entry.claim(canonical)
-        if remeasure:
-            entry.forget()
-        result = _stored(entry)
+        runs = _stored(entry)
+        result = runs[-1] if runs and not remeasure else None
         if result is None:
             with announced(entry, output, entry.next_attempt()):
                 result = _measure_and_store(spec, store, entry, launcher)
@@ -69,14 +69,14 @@ def measure_cell(spec: Spec, store: Store, output: Path, remeasure: bool, launch
     return result
 
 
-def _stored(entry: Entry) -> Result | None:
-    """The valid result of the store, or None; that of a later version of the project is recorded as a failure.
+def _stored(entry: Entry) -> list[Result]:
+    """The valid runs of the store; one of a later version of the project is recorded as a failure.
 
     Raises:
         ResultError: a later version of the project measured the cell.
     """
     try:
-        return entry.result()
+        return entry.runs()
     except ResultError as error:
         entry.write_failure(_failed(entry, entry.next_attempt(), str(error), None))
         raise
@@ -99,7 +99,7 @@ def _measure_and_store(spec: Spec, store: Store, entry: Entry, launcher: str) ->
         with _interruptible():
             with _output_to(entry.log_path, attempt):
                 result, measurement = _measure(spec, store, entry, attempt, launcher)
-            entry.write(result, measurement.samples, measurement.files)
+            entry.write_run(result, measurement.samples, measurement.files)
     except (Exception, Interrupted) as error:
         failure = error if isinstance(error, CellFailed) else CellFailed(_sentence(error))
         with suppress(OSError):  # a full disk must not hide the reason
@@ -143,6 +143,7 @@ def _measure(spec: Spec, store: Store, entry: Entry, attempt: int, launcher: str
             measurement.notes,
             variables=[prefix for vendor in vendors().values() for prefix in vendor.variables],
             distributions=[prefix for vendor in vendors().values() for prefix in vendor.distributions],
+            machine_gpus=measurement.machine_gpus,
         )
         if launched
         else None,
@@ -169,8 +170,9 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, launcher: str) -> "Me
     _set_environment(spec)
     if isinstance(spec, InspectSpec):
         return load_inspector(spec).inspect(look_at_node(spec.hardware))
-    with own_gpus(spec.hardware):
-        return _run(spec, store, entry, look_at_node(spec.hardware), launcher)
+    with own_gpus(spec.hardware) as machine_gpus:
+        measurement = _run(spec, store, entry, look_at_node(spec.hardware), launcher)
+        return replace(measurement, machine_gpus=machine_gpus)
 
 
 def _run(

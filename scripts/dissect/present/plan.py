@@ -13,7 +13,8 @@ from dissect.cells.resources import resources_of
 from dissect.cells.spec import TrainingSpec
 from dissect.cells.study import Study
 from dissect.config.platform import Platform
-from dissect.results.result import ResultError, read_result
+from dissect.results.cell_runs import CellRuns, read_runs
+from dissect.results.result import ResultError
 from dissect.results.store import Store
 
 REQUESTS = {"gpus": "gpu", "nodes": "nodes", "runtime_min": "runtime", "memory_mb": "mem_mb"}
@@ -64,13 +65,25 @@ def _status(cell: Cell, store: Store) -> tuple[str, str, float | None]:
     """(Status, reason, wall time of a finished cell in seconds)."""
     if cell.path is None or cell.key is None or cell.canonical is None:
         return "unsupported", cell.unsupported or "", None
-    for path in (Path(cell.path), store.entry(cell.key).result_path):
-        if path.exists():
-            try:
-                return "cached", "", read_result(path).durations.total_s
-            except ResultError as error:
-                return "broken", str(error), None
+    try:
+        runs = _runs(Path(cell.path), store, cell.key)
+    except ResultError as error:
+        return "broken", str(error), None
+    if runs:
+        return "cached", "", runs.newest.durations.total_s
     spec = parse_spec(cell.canonical)
     if isinstance(spec, TrainingSpec) and (needed := state_bytes(spec)) > spec.hardware.device_memory_bytes:
         return "will not fit", f"{cell.model} {cell.method}: states alone take {needed / GIB:.0f} GiB per GPU", None
     return TO_RUN, "", None
+
+
+def _runs(path: Path, store: Store, key: str) -> CellRuns | None:
+    """The published runs, or those of the store, or None.
+
+    Raises:
+        ResultError: the published file is broken, or all runs of the store are.
+    """
+    if path.exists():
+        return read_runs(path)
+    entry = store.entry(key)
+    return entry.peek() or next((read_runs(run.path) for run in entry.run_files()), None)

@@ -92,8 +92,9 @@ class Look:
         ours = activity is not None and activity.publishes == str(path)
         if ours and activity is not None and is_true(activity, entry.held(), _budget_s(cell) or 0.0, now, jobs):
             return Seen(cell, State.RUNNING, activity=activity, doing=_doing(entry, activity))
-        if done := self._done(cell, path) or self._done(cell, entry.result_path):
-            return done
+        for finished in (path, *(run.path for run in entry.run_files())):
+            if done := self._done(cell, finished):
+                return done
         if ours:
             return Seen(cell, State.INTERRUPTED, activity=activity)
         failure = entry.failure()
@@ -104,7 +105,8 @@ class Look:
         with suppress(OSError, ValueError, KeyError, TypeError):
             changed = path.stat().st_mtime_ns
             if path not in self._finished or self._finished[path][0] != changed:
-                result = json.loads(path.read_bytes())
+                document = json.loads(path.read_bytes())
+                result = document["runs"][-1] if "runs" in document else document
                 self._finished[path] = (changed, result["status"], result["durations"]["total_s"])
             _, outcome, wall_s = self._finished[path]
             return Seen(cell, State.DONE, outcome, wall_s)

@@ -29,7 +29,7 @@ from pydantic import PositiveInt, ValidationError
 
 from dissect.base.outcome import Phase, Status
 from dissect.ranks.messages import PHASES, RankContext, RankEntry, RankReport, describe
-from dissect.results.store import write_atomically
+from dissect.results.atomic import write_atomically
 
 _FORK = multiprocessing.get_context("fork")
 _PR_SET_PDEATHSIG = 1  # prctl(2)

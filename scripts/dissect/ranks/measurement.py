@@ -21,7 +21,9 @@ class Measurement:
     samples: Sequence[Mapping[str, Any]] = ()
     """Lines of ``steps.jsonl``."""
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """Other files of the cell's folder in the store, by name."""
+    """Other files of the run's folder in the store, by name."""
     gpus: list[Gpu] | str = "no GPU was looked at: nothing was launched"
     other_processes: str = "not looked at: nothing was launched"
     notes: Mapping[str, Any] = field(default_factory=dict)
+    machine_gpus: Sequence[str] = ()
+    """UUIDs of all GPUs that the cell could have been given, on the node of its parent."""

@@ -31,8 +31,8 @@ from dissect.ranks.launch import Launch, Rendezvous, die_with
 from dissect.ranks.messages import RankEntry
 from dissect.ranks.runner import load_operator_runner, load_runner
 from dissect.ranks.supervise import GRACE_S, Ending, NodeEnd, OtherNodes, RankEnd, conclude, supervise, window_of
+from dissect.results.atomic import write_atomically
 from dissect.results.installed import installed, software_mismatch
-from dissect.results.store import write_atomically
 
 SRUN: Final = ("srun", "--export=ALL", "--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=none")
 SCRIPT: Final = "scripts/measure_node.py"

@@ -16,7 +16,8 @@ from pathlib import Path
 from pydantic import PositiveInt, ValidationError
 
 from dissect.base.model import Model
-from dissect.results.store import Entry, write_atomically
+from dissect.results.atomic import write_atomically
+from dissect.results.store import Entry
 
 FILE = "running.json"
 MARGIN_S = 600

@@ -1,9 +1,10 @@
 """Finished cells as one file, and back: how clusters that own different platforms share their results.
 
-    <name>.tar.gz    manifest.json    cells/<key>/spec.json  result.json  steps.jsonl  requests.jsonl.gz
+    <name>.tar.gz    manifest.json    cells/<key>/spec.json    cells/<key>/runs/<run id>/result.json  steps.jsonl ...
 
-The same cells make the same bytes. Nothing of a file is believed: every key is computed again from its spec, and a file
-with one wrong cell changes nothing.
+The same runs make the same bytes. Nothing of a file is believed: every key is computed again from its spec, every run's
+id from its result, and a file with one wrong run changes nothing. An import is a union, so nothing conflicts. An export
+of schema version 1 has one run per cell, without a folder: cells/<key>/result.json.
 """
 
 import gzip
@@ -13,7 +14,7 @@ import json
 import re
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +23,19 @@ from pydantic import ValidationError
 from dissect.cells.cell import Cell
 from dissect.cells.exported import MANIFEST, SCHEMA_VERSION, ExportedCell, ExportManifest
 from dissect.cells.spec import canonical_json, spec_key
-from dissect.results.result import Result, parse_result
-from dissect.results.store import Entry, Store, write_atomically
+from dissect.results.atomic import write_atomically
+from dissect.results.cell_runs import CellRuns, in_order, run_id
+from dissect.results.result import parse_result
+from dissect.results.run_files import RESULT, RUN_ID, STEPS
+from dissect.results.store import Entry, Store
 
-RECORDS = ("spec.json", "result.json")
-SAMPLES = ("steps.jsonl", "kernels.csv", "requests.jsonl.gz")
+SPEC = "spec.json"
+RUN_FILES = (RESULT, STEPS, "kernels.csv", "requests.jsonl.gz")
+"""Files of a run that are exchanged."""
 DEFAULT_FILE = "results/export.tar.gz"
 
-_MEMBER = re.compile(rf"cells/([0-9a-f]{{12}})/({'|'.join(map(re.escape, RECORDS + SAMPLES))})")
+_RUN_FILE = rf"(runs/{RUN_ID.pattern}/)?({'|'.join(map(re.escape, RUN_FILES))})"
+_MEMBER = re.compile(rf"cells/[0-9a-f]{{12}}/({re.escape(SPEC)}|{_RUN_FILE})")
 
 
 class ExchangeError(ValueError):
@@ -42,32 +48,35 @@ class Shared:
 
     id: str
     canonical: str
-    result: Result
-    files: Mapping[str, bytes]
+    runs: CellRuns
+    files: Mapping[str, Mapping[str, bytes]]
+    """Run id -> files of the run by name."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What an import did with each cell, by id."""
+    """What an import did."""
 
-    added: list[str]
-    known: list[str]
-    conflicts: list[str]
-    """Cells that this store has with another result, which stays."""
+    added: int
+    """Number of runs that the store did not have."""
+    known: int
+    """Number of runs that it had."""
 
 
-def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> tuple[int, int]:
-    """Write the finished cells to an export; returns how many it has, and how many had no result.
+def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> tuple[int, int, int]:
+    """Write the finished cells to an export; returns the numbers of its cells, of its runs, and of cells without one.
 
     Raises:
         OSError: the file cannot be written.
     """
     wanted = {cell.key: cell for cell in cells if cell.key}
     found: dict[str, tuple[Cell, dict[str, bytes]]] = {}
+    runs = 0
     for key, cell in sorted(wanted.items()):
         entry = store.entry(key)
-        if entry.peek() is not None:
-            found[key] = cell, _files_of(entry)
+        if known := entry.peek():
+            runs += len(known.runs)
+            found[key] = cell, {SPEC: (entry.folder / SPEC).read_bytes(), **_files_of(entry, known.ids)}
     manifest = ExportManifest(
         cells={
             key: ExportedCell(id=cell.id, files={name: _sha256(data) for name, data in files.items()})
@@ -76,7 +85,7 @@ def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> tuple[int, 
     )
     members = {f"cells/{key}/{name}": data for key, (_, files) in found.items() for name, data in files.items()}
     write_atomically(path, _archive({MANIFEST: manifest.model_dump_json(indent=1).encode() + b"\n", **members}))
-    return len(found), len(wanted) - len(found)
+    return len(found), runs, len(wanted) - len(found)
 
 
 def read_export(path: Path) -> dict[str, Shared]:
@@ -103,30 +112,34 @@ def read_unpacked(folder: Path) -> dict[str, Shared]:
 
 
 def import_cells(shared: Mapping[str, Shared], store: Store, published: Mapping[str, Iterable[Path]]) -> Merged:
-    """Add what the store lacks, overwrite nothing, and publish where this configuration (``published``) has the cells.
+    """Add the runs that the store lacks, and publish where this configuration (``published``) has the cells.
 
     Raises:
         KeyCollision: the store has another spec under a key.
-        ResultError: a later version of the project wrote a result of the store.
+        ResultError: a later version of the project wrote a run of the store.
         OSError: a file cannot be written.
     """
-    merged = Merged([], [], [])
+    added = 0
     for key, cell in shared.items():
         entry = store.entry(key)
         with entry.locked():
             entry.claim(cell.canonical)
-            ours = entry.result()
-            if ours is None:
-                entry.adopt(cell.files)
+            added += len(entry.adopt(cell.files))
             for path in published.get(key, ()):
                 entry.publish(path)
-        (merged.added if ours is None else merged.known if ours == cell.result else merged.conflicts).append(cell.id)
-    return merged
+    return Merged(added, sum(len(cell.files) for cell in shared.values()) - added)
 
 
-def _files_of(entry: Entry) -> dict[str, bytes]:
-    paths = [entry.folder / name for name in RECORDS + SAMPLES]
-    return {path.name: path.read_bytes() for path in paths if path.exists()}
+def _files_of(entry: Entry, ids: Collection[str]) -> dict[str, bytes]:
+    """Files of these runs by their path below the entry's folder, as in the layout with a folder per run."""
+    runs = {run.id: run for run in entry.run_files() if run.id in ids}
+    found = {}
+    for identity, run in runs.items():
+        for name in RUN_FILES:
+            path = run.path if name == RESULT else run.folder / name
+            if path.exists():
+                found[f"runs/{identity}/{name}"] = path.read_bytes()
+    return found
 
 
 def _sha256(data: bytes) -> str:
@@ -168,10 +181,10 @@ def _manifest(path: Path, data: bytes | None) -> ExportManifest:
         raise ExchangeError(f"{path}: {MANIFEST} is missing: not an export")
     try:
         version = json.loads(data).get("schema_version")
-        if version != SCHEMA_VERSION:
+        if version not in range(1, SCHEMA_VERSION + 1):
             raise ExchangeError(
                 f"{path}: {MANIFEST}: has schema_version {version!r}, this version of the project reads "
-                f"{SCHEMA_VERSION}; update the older of the two clones"
+                f"1 to {SCHEMA_VERSION}; update the older of the two clones"
             )
         return ExportManifest.model_validate_json(data)
     except ValidationError as error:
@@ -183,20 +196,44 @@ def _manifest(path: Path, data: bytes | None) -> ExportManifest:
 
 def _checked(path: Path, key: str, cell: ExportedCell, members: Mapping[str, bytes]) -> Shared:
     files = {name: members[f"cells/{key}/{name}"] for name in cell.files}
-    for name in (*RECORDS, *files):
+    for name in (SPEC, *files):
         where = f"{path}: cells/{key}/{name} ({cell.id})"
         if name not in files:
             raise ExchangeError(f"{where}: is missing")
         if _sha256(files[name]) != cell.files[name]:
             raise ExchangeError(f"{where}: checksum mismatch, the file was changed after the export")
-    canonical = _canonical(f"{path}: cells/{key}/spec.json ({cell.id})", key, files["spec.json"])
-    try:
-        result = parse_result(files["result.json"])
-        if result.key != key:
-            raise ValueError(f"is the result of {result.key}")
-    except ValueError as error:
-        raise ExchangeError(f"{path}: cells/{key}/result.json ({cell.id}): {error}") from None
-    return Shared(cell.id, canonical, result, files)
+    canonical = _canonical(f"{path}: cells/{key}/{SPEC} ({cell.id})", key, files.pop(SPEC))
+    runs = _by_run(f"{path}: cells/{key}", cell.id, files)
+    results = {}
+    for identity, folder in runs.items():
+        try:
+            result = parse_result(folder[RESULT])
+            if result.key != key:
+                raise ValueError(f"is the result of {result.key}")
+        except ValueError as error:
+            raise ExchangeError(f"{path}: cells/{key}/runs/{identity}/{RESULT} ({cell.id}): {error}") from None
+        results[identity] = result
+    return Shared(cell.id, canonical, in_order(results), runs)
+
+
+def _by_run(where: str, cell_id: str, files: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
+    """Run id -> its files by name; files without a folder are those of the one run of an earlier version."""
+    folders: dict[str, dict[str, bytes]] = {}
+    for path, data in files.items():
+        folder, _, name = path.rpartition("/")
+        folders.setdefault(folder, {})[name] = data
+    runs: dict[str, dict[str, bytes]] = {}
+    for folder, found in folders.items():
+        there = f"{where}/{folder}".rstrip("/") + f"/{RESULT} ({cell_id})"
+        if RESULT not in found:
+            raise ExchangeError(f"{there}: is missing")
+        identity = run_id(found[RESULT])
+        if folder not in ("", f"runs/{identity}"):
+            raise ExchangeError(f"{there}: id mismatch, the run has the id {identity}")
+        runs[identity] = found
+    if not runs:
+        raise ExchangeError(f"{where}/{RESULT} ({cell_id}): is missing")
+    return runs
 
 
 def _canonical(where: str, key: str, data: bytes) -> str:

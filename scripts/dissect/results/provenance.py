@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from dissect.results.installed import installed
-from dissect.results.result import Gpu, Provenance
+from dissect.results.result import Gpu, Provenance, Start
 
 _PROJECT = Path(__file__).resolve().parents[3]
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PREFIXES = ("GLOO_", "OMP_", "KMP_", "MKL_", "TORCH_", "PYTORCH_", "DS_", "SLURM_")
 _SECRET_WORDS = ("TOKEN", "JWT", "KEY", "SECRET", "PASS", "CREDENTIAL")
 _DISTRIBUTIONS = (
@@ -35,9 +36,11 @@ def collect(
     notes: Mapping[str, Any],
     variables: Sequence[str] = (),
     distributions: Sequence[str] = (),
+    machine_gpus: Sequence[str] = (),
 ) -> Provenance:
     """Everything that is read from this machine, with what was seen of its GPUs and of others on it.
 
+    ``machine_gpus`` has the UUIDs of all GPUs from which those of the cell were chosen.
     ``variables`` and ``distributions`` are prefixes of what the vendors' libraries are steered by and come as.
     """
     commit, dirty = git_state(_PROJECT)
@@ -57,7 +60,17 @@ def collect(
         gpus=gpus,
         other_processes=other_processes,
         notes=dict(notes),
+        start=start(machine_gpus),
     )
+
+
+def start(machine_gpus: Sequence[str]) -> Start | None:
+    """This boot of this machine in this allocation; None where the system does not tell one boot from another."""
+    try:
+        boot_id = _BOOT_ID.read_text().strip()
+    except OSError:
+        return None
+    return Start(boot_id=boot_id, gpus=sorted(machine_gpus), allocation=os.environ.get("SLURM_JOB_ID"))
 
 
 def git_state(project: Path) -> tuple[str | None, bool | None]:

@@ -1,7 +1,7 @@
-"""result.json: the versioned record of one measured cell. Units are in the field names."""
+"""result.json: the versioned record of one run of a cell. Units are in the field names."""
 
+import hashlib
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -13,17 +13,16 @@ from pydantic import (
     model_validator,
 )
 
-from dissect.base.model import Model
+from dissect.base.model import Model, added
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.any_spec import AnySpec
-from dissect.cells.cell_id import CellId
 from dissect.cells.spec import canonical_json, spec_key
 from dissect.metrics.inspection import InspectMetrics
 from dissect.metrics.operators import OperatorMetrics
 from dissect.metrics.profile import ProfileMetrics
 from dissect.metrics.serving import ServingMetrics
 from dissect.metrics.training import TrainingMetrics
-from dissect.results.upgrades import SCHEMA_VERSION, NewerVersionError, upgraded
+from dissect.results.upgrades import SCHEMA_VERSION, upgraded
 
 Metrics = Annotated[
     TrainingMetrics | ProfileMetrics | ServingMetrics | InspectMetrics | OperatorMetrics, Field(discriminator="kind")
@@ -68,6 +67,33 @@ class Gpu(Model):
     """GPU index -> how the driver says it is linked (NVLink, PCIe switch, ...)."""
 
 
+class Start(Model):
+    """One boot of one machine in one allocation: what runs that were measured side by side have in common."""
+
+    boot_id: str
+    """Random id that Linux gives each boot; in a container that of its host."""
+    gpus: list[str]
+    """UUIDs of the GPUs that the cell could have been given; empty without GPUs."""
+    allocation: str | None
+    """Id of the Slurm job; None outside one."""
+
+    @property
+    def id(self) -> str:
+        """The start in eight hex digits."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+
+
+class Round(Model):
+    """Where in a pass over several cells a run was measured: cells of one round are measured in random order."""
+
+    id: str
+    """Id of the pass, the same for all its rounds."""
+    number: PositiveInt
+    """Number of the round, from 1."""
+    position: PositiveInt
+    """Position of the cell within the round, from 1."""
+
+
 class Provenance(Model):
     """Where, when and with what the cell was measured: detected, never part of the key."""
 
@@ -90,10 +116,12 @@ class Provenance(Model):
     other_processes: str
     """Load by other processes on the devices during the window, in words."""
     notes: dict[str, Any] = {}
+    start: Start | None = added(None)
+    """None where it is unknown, as in results of earlier versions."""
 
 
 class Result(Model):
-    """One cell's outcome. ``metrics`` is there exactly when the status is ``ok``."""
+    """Outcome of one run of a cell. ``metrics`` is there exactly when the status is ``ok``."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     key: str
@@ -108,6 +136,8 @@ class Result(Model):
     durations: Durations = Durations()
     provenance: Provenance | None = None
     """None where nothing was launched (``skipped_oom``)."""
+    round: Round | None = added(None)
+    """None for a run that was measured by itself."""
 
     @model_validator(mode="after")
     def _numbers_or_a_reason(self) -> Self:
@@ -147,34 +177,3 @@ def parse_result(data: bytes) -> Result:
     if key != result.key:
         raise ValueError(f"has key {result.key!r}, but its spec hashes to {key!r}")
     return result
-
-
-def read_result(path: Path) -> Result:
-    """Read a published or stored result, or one of a set of reference results.
-
-    Raises:
-        ResultError: one sentence with file, fault and remedy.
-    """
-    try:
-        return parse_result(path.read_bytes())
-    except FileNotFoundError:
-        fault = "does not exist"
-    except OSError as error:
-        fault = f"cannot be read ({error.strerror})"
-    except NewerVersionError as error:
-        raise ResultError(f"{path}: {error}") from None
-    except ValueError as error:
-        fault = str(error)
-    raise ResultError(f"{path}: {fault}; {_remedy(path)}")
-
-
-def _remedy(path: Path) -> str:
-    """What to do about a result at ``references/<set>/cells/<key>/...``, ``cells/<id>/<key>.json`` or elsewhere."""
-    match path.parts:
-        case [*_, "references", name, "cells", _, _]:
-            return f"restore config/references/{name} from its export"
-        case [*_, "cells", stage, platform, model, framework, method, workload, _]:
-            cell = CellId(stage, platform, model, framework, method, workload)
-            return f"measure it again: snakemake remeasure --config select='{cell}'"
-        case _:
-            return "restore the file, or remove it and measure the cell again"

@@ -1,19 +1,19 @@
-"""The store of measured cells: one folder per key, written atomically under a lock that dies with its process.
+"""The store of measured cells: a folder per key with its runs, under a lock that dies with its process.
 
-    results/store/<key>/   spec.json result.json steps.jsonl log.txt failure.json running.json lock
-                           of profiles also kernels.csv trace.json.gz
-                           of servers also requests.jsonl.gz guidellm.json.gz server.log
+    results/store/<key>/   spec.json log.txt failure.json running.json lock
+        runs/<run id>/     a run (results/run_files.py)
+        set_aside/<UTC>/   runs that ``remeasure fresh=true`` set aside
 
-Snakemake knows nothing of it: it deletes the outputs of a job before it runs it again; the store keeps what is done.
+It only ever gains runs: merging two stores is a union of their folders. Snakemake knows nothing of it: it deletes the
+outputs of a job before it runs it again; the store keeps what is done.
 """
 
 import errno
 import fcntl
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,22 @@ from pydantic import PositiveInt, ValidationError
 
 from dissect.base.model import Model
 from dissect.base.outcome import Phase
-from dissect.results.result import Result, ResultError, parse_result
+from dissect.results.atomic import write_atomically
+from dissect.results.cell_runs import CellRuns, in_order, published
+from dissect.results.result import Result, ResultError
+from dissect.results.run_files import (
+    RESULT,
+    STEPS,
+    RunFiles,
+    files_of_runs,
+    set_runs_aside,
+    write_folder,
+)
 from dissect.results.upgrades import NewerVersionError
 
 _LOG = logging.getLogger(__name__)
 STORE_DIR = Path("results/store")
 """Folder of the store, relative to the project."""
-OPTIONAL_FILES = ("kernels.csv", "trace.json.gz", "requests.jsonl.gz", "guidellm.json.gz")
-"""What some stages leave beside a result. A load that broke off is no part of one: it stays until the next load."""
 
 
 class KeyCollision(RuntimeError):
@@ -37,7 +45,7 @@ class KeyCollision(RuntimeError):
 
 
 class Failure(Model):
-    """The last attempt that failed; ``attempt`` counts from 1 since the last result."""
+    """The last attempt that failed; ``attempt`` counts from 1 since the last run that has a result."""
 
     attempt: PositiveInt
     phase: Phase | None
@@ -45,36 +53,6 @@ class Failure(Model):
     log: str
     failed_at: str
     """UTC, ISO 8601."""
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or the next run after a crash, sees all of it or the old one.
-
-    The temporary name is fixed, so a writer that was killed leaves at most one: callers hold the key's lock.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename = str(path)  # a full disk is reported without a name
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Sync a folder, which makes a rename in it durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -87,16 +65,6 @@ class Entry:
     def key(self) -> str:
         """The cell's key."""
         return self.folder.name
-
-    @property
-    def result_path(self) -> Path:
-        """Path of the cell's ``result.json``."""
-        return self.folder / "result.json"
-
-    @property
-    def previous_path(self) -> Path:
-        """What a ``remeasure`` replaces, until the new result is there."""
-        return self.folder / "result.json.previous"
 
     @property
     def log_path(self) -> Path:
@@ -149,75 +117,88 @@ class Entry:
                 f"{self.folder} away, else report the collision (asked for: {canonical})"
             )
 
-    def result(self) -> Result | None:
-        """The valid result, or None; a broken one is renamed, kept, and measured again.
+    def run_files(self) -> list[RunFiles]:
+        """The runs on disk, broken ones too, in the order of their ids; reads none of them."""
+        return files_of_runs(self.folder)
+
+    def count(self) -> int:
+        """Number of runs on disk, broken ones too; cheap."""
+        return len(self.run_files())
+
+    def runs(self) -> list[Result]:
+        """The valid runs in the order of measuring; a broken one is renamed, kept, and counts no longer.
 
         Raises:
-            ResultError: a later version of the project wrote it; it stays where it is.
+            ResultError: a later version of the project wrote a run; it stays where it is.
         """
-        try:
-            return self._parse()
-        except FileNotFoundError:
-            return None
-        except NewerVersionError as error:
-            raise ResultError(f"{self.result_path}: {error}") from None
-        except ValueError as error:
-            aside = self._set_aside()
-            _LOG.info("%s: %s; kept as %s, measuring again", self.result_path, error, aside.name)
-            return None
+        for run in self.run_files():
+            try:
+                run.result(self.key)
+            except NewerVersionError as error:
+                raise ResultError(f"{run.path}: {error}") from None
+            except ValueError as error:
+                _LOG.info("%s: %s; kept as %s", run.path, error, run.set_aside().name)
+        known = self.peek()
+        return list(known.runs) if known else []
 
-    def peek(self) -> Result | None:
-        """The valid result, or None; changes nothing and needs no lock."""
-        try:
-            return self._parse()
-        except (OSError, ValueError):
-            return None
+    def peek(self) -> CellRuns | None:
+        """The valid runs, or None without any; changes nothing and needs no lock."""
+        valid = {run.id: result for run, result in self._valid()}
+        return in_order(valid) if valid else None
 
-    def _parse(self) -> Result:
-        result = parse_result(self.result_path.read_bytes())
-        if result.key != self.key:
-            raise ValueError(f"is the result of {result.key}")
-        return result
+    def _valid(self) -> Iterator[tuple[RunFiles, Result]]:
+        for run in self.run_files():
+            with suppress(OSError, ValueError):
+                yield run, run.result(self.key)
 
-    def _set_aside(self) -> Path:
-        taken = len(list(self.folder.glob("result.json.invalid-*")))
-        aside = self.folder / f"result.json.invalid-{taken + 1}"
-        self.result_path.replace(aside)
-        return aside
-
-    def forget(self) -> None:
-        """Before a ``remeasure``: keep the result as ``result.json.previous`` until a new one is there."""
-        if self.result_path.exists():
-            self.result_path.replace(self.previous_path)
-            _sync_folder(self.folder)
-
-    def write(
+    def write_run(
         self, result: Result, samples: Sequence[Mapping[str, Any]], files: Mapping[str, bytes] | None = None
-    ) -> None:
-        """Write samples and files, then the result that makes them count; clears what earlier attempts left."""
-        for name in OPTIONAL_FILES:
-            (self.folder / name).unlink(missing_ok=True)
-        for name, data in (files or {}).items():
-            write_atomically(self.folder / name, data)
-        lines = "".join(json.dumps(sample) + "\n" for sample in samples)
-        write_atomically(self.folder / "steps.jsonl", lines.encode())
-        write_atomically(self.result_path, result.model_dump_json(indent=1).encode() + b"\n")
-        self.previous_path.unlink(missing_ok=True)
-        self._failure_path.unlink(missing_ok=True)
+    ) -> str:
+        """Add a run with its samples and other files, all of it or nothing; returns its id.
 
-    def adopt(self, files: Mapping[str, bytes]) -> None:
-        """Take over a checked cell of another store; its result, which makes it count, comes last."""
-        for name in sorted(files.keys() - {"spec.json", self.result_path.name}):
-            write_atomically(self.folder / name, files[name])
-        write_atomically(self.result_path, files[self.result_path.name])
+        Raises:
+            OSError: a file cannot be written.
+        """
+        lines = "".join(json.dumps(sample) + "\n" for sample in samples).encode()
+        data = result.model_dump_json(indent=1).encode() + b"\n"
+        identity = write_folder(self.folder, {**(files or {}), STEPS: lines, RESULT: data})
         self._failure_path.unlink(missing_ok=True)
+        return identity
+
+    def adopt(self, runs: Mapping[str, Mapping[str, bytes]]) -> list[str]:
+        """Add checked runs of another store (id -> files by name) that this one lacks; returns their ids.
+
+        Raises:
+            ResultError: a later version of the project wrote a run of this store.
+            OSError: a file cannot be written.
+        """
+        self.runs()
+        known = {run.id for run in self.run_files()}
+        added = [write_folder(self.folder, files) for identity, files in runs.items() if identity not in known]
+        if added:
+            self._failure_path.unlink(missing_ok=True)
+        return added
+
+    def set_aside_runs(self) -> Path:
+        """Move all runs out of the way, into a folder below ``set_aside/``; returns it."""
+        return set_runs_aside(self.folder)
 
     def publish(self, output: Path) -> None:
-        """Copy the result to the output that the workflow declares, all of it or nothing."""
-        write_atomically(output, self.result_path.read_bytes())
+        """Copy the valid runs into the file that the workflow declares, all of them or nothing.
+
+        Raises:
+            ResultError: there is no valid run.
+            OSError: the file cannot be written.
+        """
+        valid = dict(self._valid())
+        if not valid:
+            raise ResultError(f"{self.folder}: has no valid run to publish; measure the cell")
+        order = in_order({run.id: result for run, result in valid.items()}).ids
+        found = {run.id: run.data() for run in valid}
+        write_atomically(output, published((identity, found[identity]) for identity in order))
 
     def publish_if_idle(self, output: Path) -> bool:
-        """Publish the valid result of an entry that no process has locked; returns whether it did."""
+        """Publish the valid runs of an entry that no process has locked; returns whether it did."""
         if self.peek() is None:
             return False
         with (self.folder / "lock").open("ab") as file:
@@ -266,10 +247,12 @@ class Store:
         return {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
 
     def specs(self) -> Iterator[tuple[Entry, dict[str, Any]]]:
-        """Every entry that has a result, with its spec as plain JSON, in the order of keys."""
-        for path in sorted(self.root.glob("*/result.json")):
+        """Every entry that has a run, with its spec as plain JSON, in the order of keys."""
+        for key in sorted(self.keys()):
+            entry = self.entry(key)
             try:
-                spec = json.loads((path.parent / "spec.json").read_bytes())
+                spec = json.loads((entry.folder / "spec.json").read_bytes())
             except (OSError, ValueError):
                 continue  # foreign or half-copied folder: no help as a hint
-            yield Entry(path.parent), spec
+            if entry.count():
+                yield entry, spec

@@ -15,7 +15,8 @@ import yaml
 from slurm_cluster import Cluster
 
 from clones import ROOT, new_clone
-from dissect.results.result import Result, read_result
+from dissect.results.cell_runs import read_runs
+from dissect.results.result import Result
 
 LOOK_S = 3
 POLL = (f"--slurm-init-seconds-before-status-checks={LOOK_S}", f"--seconds-between-status-checks={LOOK_S}",
@@ -121,7 +122,7 @@ class Site:
     def result(self, fragment: str) -> Result:
         """The published result of the one cell whose path has a fragment."""
         (path,) = [path for path in (self.folder / "results/cells").rglob("*.json") if fragment in str(path)]
-        return read_result(path)
+        return read_runs(path).newest
 
     def attempts(self, fragment: str) -> int:
         """How often the cell was measured, killed attempts included."""

@@ -87,7 +87,8 @@ def test_a_group_spans_two_nodes(real: tuple[Site, Run]) -> None:
     assert isinstance(result.metrics, TrainingMetrics)
     assert result.provenance is not None
     assert [node["name"] for node in result.provenance.notes["nodes"]] == ["n8", "n9"]
-    steps = (site.folder / "results/store" / result.key / "steps.jsonl").read_text().splitlines()
+    (file,) = (site.folder / "results/store" / result.key / "runs").glob("*/steps.jsonl")
+    steps = file.read_text().splitlines()
     assert all(len(json.loads(step)["seconds"]) == 2 for step in steps)
     assert result.metrics.tokens_per_step == 2 * 128
 

@@ -118,10 +118,10 @@ def test_a_full_disk_leaves_nothing_half_and_the_next_run_heals(site_of: Callabl
         assert site.result("/Naive/").status == "ok"
         assert "No space left on device" in run.output
         (store,) = {path.parent for path in (site.folder / "results/store").glob("*/log.txt")} - {
-            path.parent for path in (site.folder / "results/store").glob("*/result.json")
+            path.parents[2] for path in (site.folder / "results/store").glob("*/runs/*/result.json")
         }
-        assert not list(store.glob(".*.tmp"))
-        assert not list(store.glob("steps.jsonl"))
+        assert not list(store.rglob(".*"))
+        assert not list(store.rglob("steps.jsonl"))
         subprocess.run(["mount", "-o", "remount,size=16m", site.folder / "results/store"], check=True)
         healed = site.start("all")
         assert healed.end() == 0, healed.output

@@ -17,6 +17,7 @@ from dissect.config.errors import ConfigError, listed, unknown
 from dissect.config.question import OneOrMore, names
 from dissect.present.compare.readings import MeasuredRun, run_of
 from dissect.results.exchange import Shared, read_export, read_unpacked
+from dissect.results.run_files import STEPS
 from dissect.results.store import STORE_DIR, Store
 
 OURS = "results"
@@ -53,7 +54,8 @@ def read_side(key: str, given: OneOrMore, catalog: Catalog, project: Path, comma
         platform, name = _split(source, catalog, where)
         for cell_id, shared in _source(name, project, command_line, where):
             if platform in (None, CellId.parse(cell_id).platform) and (glob is None or glob.matches(cell_id)):
-                cells.setdefault(cell_id, []).append(run_of(cell_id, shared.result, shared.files.get("steps.jsonl")))
+                newest = shared.files[shared.runs.ids[-1]]
+                cells.setdefault(cell_id, []).append(run_of(cell_id, shared.runs.newest, newest.get(STEPS)))
     if not cells:
         raise ConfigError(f"{where}: found no finished cell in '{' '.join(names(given))}'{_that_matches(glob)}")
     return Side(_folder_name(names(given)), cells)
@@ -93,10 +95,10 @@ def _ours(project: Path, command_line: Mapping[str, Any]) -> list[tuple[str, Sha
     store, found = Store(project / STORE_DIR), []
     for key, paths in published_paths(project, command_line).items():
         entry = store.entry(key)
-        if result := entry.peek():
-            steps = entry.folder / "steps.jsonl"
-            files = {steps.name: steps.read_bytes()} if steps.exists() else {}
-            found += [(published_id(path), Shared(published_id(path), "", result, files)) for path in paths]
+        if runs := entry.peek():
+            folders = {run.id: run.folder / STEPS for run in entry.run_files()}
+            steps = {i: {STEPS: folders[i].read_bytes()} if folders[i].exists() else {} for i in runs.ids}
+            found += [(published_id(path), Shared(published_id(path), "", runs, steps)) for path in paths]
     return found
 
 

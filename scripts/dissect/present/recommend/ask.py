@@ -16,7 +16,8 @@ from dissect.config.kinds import LETTER_STAGES
 from dissect.config.question import AskedStage, Question, names
 from dissect.present.recommend.candidates import candidates
 from dissect.present.tables.columns import Record
-from dissect.results.result import Result, ResultError, read_result
+from dissect.results.cell_runs import read_runs
+from dissect.results.result import Result, ResultError
 from dissect.results.store import STORE_DIR, Store
 
 WHERE = "--config"
@@ -138,10 +139,11 @@ def _result(cell: ManifestCell, project: Path) -> Result | None:
     """
     if cell.path is None or cell.key is None:
         return None
-    for path in (project / cell.path, project / STORE_DIR / cell.key / "result.json"):
-        if path.exists():
-            result = read_result(path)
-            if result.key != cell.key:
-                raise ResultError(f"{path}: holds the cell {result.key}, but {cell.key} was expected for {cell.id}")
-            return result
-    return None
+    path = project / cell.path
+    if not path.exists():
+        stored = Store(project / STORE_DIR).entry(cell.key).peek()
+        return stored.newest if stored else None
+    result = read_runs(path).newest
+    if result.key != cell.key:
+        raise ResultError(f"{path}: holds the cell {result.key}, but {cell.key} was expected for {cell.id}")
+    return result

@@ -119,7 +119,12 @@ def _measurement(record: Record, project: Path) -> ShownMeasurement:
     result = record.result
     assert result is not None
     reference = record.cell.reference
-    folder = project / (f"{REFERENCES_DIR}/{reference}/cells" if reference else STORE_DIR) / result.key
+    folder = project / REFERENCES_DIR / str(reference) / "cells" / result.key
+    if reference is None:
+        entry = Store(project / STORE_DIR).entry(result.key)
+        stored = entry.peek()
+        known = dict(zip(stored.ids, stored.runs, strict=True)) if stored else {}
+        folder = next((run.folder for run in entry.run_files() if known.get(run.id) == result), entry.folder)
     return ShownMeasurement(
         platform=record.platform.label,
         reference=record.cell.reference,

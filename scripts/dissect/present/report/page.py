@@ -21,8 +21,8 @@ from dissect.present.tables.columns import Record, status_of
 from dissect.present.tables.grid import Origin
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.table import lay_out
-from dissect.present.tables.tidy import read_records
-from dissect.results.result import Result, read_result
+from dissect.present.tables.tidy import newest_run, read_records
+from dissect.results.result import Result
 
 _STAGES: Mapping[str, str] = {str(stage): title for stage, title in STAGE_TITLES.items()}
 """Looked up by names that were read from files."""
@@ -136,7 +136,7 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         ResultError: a result is missing or broken.
         LayoutError: a layout does not fit its cells.
     """
-    read: Callable[[Path], Result] = cache(read_result)
+    read: Callable[[Path], Result] = cache(newest_run)
     laid = [_lay_out(item, read_manifest(manifests / f"{item.name}.json"), project, read) for item in wanted.items]
     platforms = {name: facts.label for each in laid for name, facts in each.manifest.platforms.items()}
     claims: list[PageClaim] = []

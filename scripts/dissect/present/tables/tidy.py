@@ -10,10 +10,20 @@ from dissect.cells.manifest import Manifest, ManifestCell
 from dissect.config.layout import Slo
 from dissect.present.tables.columns import Record
 from dissect.present.tables.view import View
-from dissect.results.result import Result, ResultError, read_result
+from dissect.results.cell_runs import read_runs
+from dissect.results.result import Result, ResultError
 
 
-def read_records(manifest: Manifest, project: Path, read: Callable[[Path], Result] = read_result) -> list[Record]:
+def newest_run(path: Path) -> Result:
+    """The newest run of a published or stored file.
+
+    Raises:
+        ResultError: the file is missing or broken.
+    """
+    return read_runs(path).newest
+
+
+def read_records(manifest: Manifest, project: Path, read: Callable[[Path], Result] = newest_run) -> list[Record]:
     """Every cell of the manifest with its published result, in the manifest's order.
 
     Raises:

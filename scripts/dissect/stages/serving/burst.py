@@ -14,7 +14,7 @@ from dissect.cells.spec import ServeSpec
 from dissect.machine.hostload import cores
 from dissect.machine.vendor import hidden_gpus
 from dissect.metrics.serving import RequestSamples, ServingMetrics
-from dissect.results.store import write_atomically
+from dissect.results.atomic import write_atomically
 from dissect.stages.serving import contract, load
 from dissect.stages.serving.engine import Engine, kv_cache_bytes, kv_cache_tokens, prefix_cache_hits
 from dissect.stages.serving.load import Load, RequestRecord, Target

@@ -21,7 +21,7 @@ from dissect.base.units import GIB
 from dissect.cells.spec import ModelArchitecture, canonical_json
 from dissect.config.architecture import ATTENTION_LAYERS, MLP_LAYERS, linear_sizes
 from dissect.config.kinds import DType
-from dissect.results.store import write_atomically
+from dissect.results.atomic import write_atomically
 from dissect.workloads.dtypes import BYTES, TORCH_NAMES, torch_dtype
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from dissect.results.store import write_atomically
+from dissect.results.atomic import write_atomically
 from dissect.stages.serving.checkpoint import word
 
 PREFIX_TOKENS = 1

@@ -39,10 +39,10 @@ def certain_oom(spec: TrainingSpec, store: Store) -> str | None:
 def _searched(spec: TrainingSpec, batch: int, store: Store) -> str | None:
     """Why the search of the ``max`` cell otherwise alike rules the batch out; None if it does not."""
     key = spec_key(canonical_spec(with_batch(spec, "max")))
-    result = store.entry(key).peek()
-    if result is None:
+    runs = store.entry(key).peek()
+    if runs is None:
         return None
-    ran_out = 1 if result.status is Status.OOM else _smallest_oom(result)
+    ran_out = 1 if runs.status is Status.OOM else _smallest_oom(runs.newest)
     if ran_out is None or ran_out > batch:
         return None
     return f"the search for the largest batch of the same cell ran out of memory at batch {ran_out} (key {key})"
@@ -57,9 +57,9 @@ def hint(spec: TrainingSpec, store: Store) -> int | None:
     wanted = spec.model_dump(mode="json")
     known = [(_likeness(wanted, other), entry) for entry, other in store.specs() if _is_comparable(wanted, other)]
     for _, entry in sorted(known, key=lambda pair: -pair[0]):
-        result = entry.peek()
-        if result is not None and isinstance(result.metrics, TrainingMetrics):
-            return result.metrics.batch
+        runs = entry.peek()
+        if runs is not None and isinstance(runs.newest.metrics, TrainingMetrics):
+            return runs.newest.metrics.batch
     return None
 
 

@@ -1,0 +1,136 @@
+"""The files of runs in the store: a folder per run, whole or not there, and the layout of earlier versions.
+
+runs/<run id>/   result.json steps.jsonl
+of profiles also kernels.csv trace.json.gz
+of servers also requests.jsonl.gz guidellm.json.gz server.log
+result.json ...  one run, as earlier versions stored it beside spec and log; it is read there and never rewritten
+"""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dissect.results.atomic import sync_folder, write_atomically
+from dissect.results.cell_runs import run_id
+from dissect.results.result import Result, parse_result
+
+RESULT = "result.json"
+PREVIOUS = "result.json.previous"
+"""What an interrupted ``remeasure`` of an earlier version left in place of ``result.json``."""
+STEPS = "steps.jsonl"
+OPTIONAL_FILES = ("kernels.csv", "trace.json.gz", "requests.jsonl.gz", "guidellm.json.gz")
+"""What some stages leave beside a result."""
+RUN_ID = re.compile(r"[0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """One run on disk, whole but perhaps broken."""
+
+    path: Path
+    """Its ``result.json``."""
+    id: str
+
+    @property
+    def folder(self) -> Path:
+        """Folder with its samples."""
+        return self.path.parent
+
+    @property
+    def has_folder(self) -> bool:
+        """Whether it has a folder of its own, unlike a run of the earlier layout."""
+        return self.folder.parent.name == "runs"
+
+    def data(self) -> bytes:
+        """Bytes of its ``result.json``.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return self.path.read_bytes()
+
+    def result(self, key: str) -> Result:
+        """Its result.
+
+        Raises:
+            OSError: it cannot be read.
+            NewerVersionError: a later version of the project wrote it.
+            ValueError: it is broken, or another cell's.
+        """
+        data = self.data()
+        result = parse_result(data)
+        if result.key != key:
+            raise ValueError(f"is the result of {result.key}")
+        if run_id(data) != self.id:
+            raise ValueError(f"checksum mismatch: it was changed after the run {self.id}")
+        return result
+
+    def set_aside(self) -> Path:
+        """Rename what is broken, so that it counts no longer; returns where it is."""
+        whole = self.folder if self.has_folder else self.path
+        taken = len(list(whole.parent.glob(f"{whole.name}.invalid-*")))
+        return whole.rename(whole.with_name(f"{whole.name}.invalid-{taken + 1}"))
+
+
+def files_of_runs(folder: Path) -> list[RunFiles]:
+    """Runs of the entry with this folder, in the order of their ids; reads no more than a run of the earlier layout."""
+    found = {path.name: RunFiles(path / RESULT, path.name) for path in _folders(folder / "runs")}
+    for path in (folder / RESULT, folder / PREVIOUS):
+        try:
+            earlier = RunFiles(path, run_id(path.read_bytes()))
+        except FileNotFoundError:
+            continue
+        found.setdefault(earlier.id, earlier)
+        break
+    return [found[identity] for identity in sorted(found)]
+
+
+def _folders(runs: Path) -> Iterator[Path]:
+    try:
+        yield from (path for path in runs.iterdir() if RUN_ID.fullmatch(path.name) and (path / RESULT).exists())
+    except FileNotFoundError:
+        return
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> str:
+    """Write a run's folder under a hidden name, then rename it; returns the run's id. The caller holds the key's lock.
+
+    Raises:
+        OSError: a file cannot be written; nothing stays of the folder.
+    """
+    identity, unfinished = run_id(files[RESULT]), folder / "runs" / ".unfinished"
+    target = unfinished.with_name(identity)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        for name, data in files.items():
+            write_atomically(unfinished / name, data)
+        if not (target / RESULT).exists():
+            shutil.rmtree(target, ignore_errors=True)  # half copied from another store
+            unfinished.rename(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    sync_folder(target.parent)
+    sync_folder(folder)
+    return identity
+
+
+def set_runs_aside(folder: Path) -> Path:
+    """Move all runs to a new folder below set_aside/; returns it. A process that is killed meanwhile loses none."""
+    aside = folder / "set_aside" / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")
+    aside.parent.mkdir(exist_ok=True)
+    earlier = [run for run in files_of_runs(folder) if not run.has_folder]
+    if (folder / "runs").exists():
+        (folder / "runs").rename(aside)
+    for run in earlier:
+        names = [name for name in (STEPS, *OPTIONAL_FILES) if (folder / name).exists()]
+        copies = {name: (folder / name).read_bytes() for name in names}
+        for name, data in {**copies, RESULT: run.data()}.items():  # the result last: it makes the others count
+            write_atomically(aside / run.id / name, data)
+        run.path.unlink()  # first: from here on the copies count
+        for name in names:
+            (folder / name).unlink()
+    sync_folder(folder)
+    return aside
