@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dissect.statistics.between_starts import BetweenStarts
-from dissect.statistics.contrast import contrast
+from dissect.statistics.contrast import Contrast, contrast
 from dissect.statistics.log_estimate import LogEstimate, family_level
 from dissect.statistics.numbers import Verdict
 from dissect.statistics.run_values import RunValue
-from dissect.statistics.summarise import summarise
+from dissect.statistics.summarise import Summary, summarise
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,15 @@ class BoundVerdict:
     """Holds: the whole interval lies between the bounds; does not hold: it lies beyond one; else cannot tell."""
     value: float
     low: float | None
+    """Lower end of the interval; None where there is none."""
     high: float | None
+    """Upper end of the interval."""
     confidence: float | None
     """With which the interval covers: 0.95 for one question, more in a family. The verdict is what this one says."""
+    detectable: float | None
+    """Ratio to a bound from which on the value is told from it with 80 % power, at the level of the family."""
+    rests_on: Summary | Contrast
+    """Runs and starts of the value, or of both sides of the ratio, and what they hold for."""
 
 
 def check_bounds(asked: Bounded) -> BoundVerdict:
@@ -59,18 +65,10 @@ def check_all(asked: Sequence[Bounded]) -> list[BoundVerdict]:
     Raises:
         ValueError: a side has no runs.
     """
-    found = [_value(one) for one in asked]
-    chances = [_chances(one, estimate) for one, (_, estimate) in zip(asked, found, strict=True)]
+    found = [contrast(one.to, one.of, one.between) if one.to is not None else summarise(one.of) for one in asked]
+    chances = [_chances(one, number.estimate) for one, number in zip(asked, found, strict=True)]
     level = family_level([min(pair) for pair in chances if pair])
-    return [_verdict(value, estimate, pair, level) for (value, estimate), pair in zip(found, chances, strict=True)]
-
-
-def _value(asked: Bounded) -> tuple[float, LogEstimate | None]:
-    if asked.to is None:
-        summary = summarise(asked.of)
-        return summary.value, summary.estimate
-    ratio = contrast(asked.to, asked.of, asked.between)
-    return ratio.ratio, ratio.estimate
+    return [_verdict(number, pair, level) for number, pair in zip(found, chances, strict=True)]
 
 
 def _chances(asked: Bounded, estimate: LogEstimate | None) -> tuple[float, float] | None:
@@ -80,12 +78,11 @@ def _chances(asked: Bounded, estimate: LogEstimate | None) -> tuple[float, float
     return (estimate.p_inside(low, high), estimate.p_outside(low, high)) if estimate else None
 
 
-def _verdict(
-    value: float, estimate: LogEstimate | None, chances: tuple[float, float] | None, level: float
-) -> BoundVerdict:
+def _verdict(found: Summary | Contrast, chances: tuple[float, float] | None, level: float) -> BoundVerdict:
+    value, estimate = found.ratio if isinstance(found, Contrast) else found.value, found.estimate
     if not (estimate and chances):
-        return BoundVerdict(Verdict.UNCLEAR, value, None, None, None)
+        return BoundVerdict(Verdict.UNCLEAR, value, None, None, None, None, found)
     inside, outside = (chance <= level for chance in chances)
     verdict = Verdict.HOLDS if inside else Verdict.FAILS if outside else Verdict.UNCLEAR
     ends = estimate.interval(level)
-    return BoundVerdict(verdict, value, ends.low, ends.high, 1 - level)
+    return BoundVerdict(verdict, value, ends.low, ends.high, 1 - level, estimate.detectable(level), found)

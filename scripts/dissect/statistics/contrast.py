@@ -1,8 +1,10 @@
 """What the runs of two cells tell of their ratio."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import fmean
 
 from dissect.statistics.between_starts import (
     BetweenStarts,
@@ -89,21 +91,21 @@ _Found = tuple[Basis, LogEstimate, Scope]
 
 def _paired(left: Sequence[RunValue], right: Sequence[RunValue]) -> Groups:
     """Start -> differences right - left of its shared rounds; several runs of a round and cell count as their mean."""
-    rounds = [_by_round(side) for side in (left, right)]
+    lefts, rights = _by_round(left), _by_round(right)
     found: Groups = {}
-    for place in rounds[0]:
-        if place in rounds[1]:
-            found.setdefault(place[0], []).append(mean_of({None: rounds[1][place]}) - mean_of({None: rounds[0][place]}))
+    for start, name in lefts:
+        if (start, name) in rights:
+            found.setdefault(start, []).append(fmean(rights[start, name]) - fmean(lefts[start, name]))
     return found
 
 
 def _by_round(runs: Sequence[RunValue]) -> dict[tuple[str, str], list[float]]:
-    places = {(run.start, run.round) for run in runs}
-    return {
-        (start, name): by_start([run for run in runs if (run.start, run.round) == (start, name)])[start]
-        for start, name in places
-        if start is not None and name is not None
-    }
+    """Logarithms by start and round, of runs whose start and round are known."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for run in runs:
+        if run.start is not None and run.round is not None:
+            found.setdefault((run.start, run.round), []).append(math.log(run.value))
+    return found
 
 
 def _of_rounds(rounds: Groups) -> _Found | None:
@@ -114,7 +116,7 @@ def _of_rounds(rounds: Groups) -> _Found | None:
 def _of_starts(lefts: Groups, rights: Groups, shared: Sequence[str]) -> _Found | None:
     if not shared:
         return None
-    differences: Groups = {start: [mean_of({None: rights[start]}) - mean_of({None: lefts[start]})] for start in shared}
+    differences: Groups = {start: [fmean(rights[start]) - fmean(lefts[start])] for start in shared}
     if are_many(differences):
         return Basis.STARTS, estimate_starts(differences), Scope.STARTS
     of, to = (estimate_these({start: side[start] for start in shared}) for side in (rights, lefts))

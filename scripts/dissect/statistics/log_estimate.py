@@ -65,19 +65,20 @@ class LogEstimate:
 
 
 def minus(of: LogEstimate, to: LogEstimate, *variances: tuple[float, float]) -> LogEstimate:
-    """The ratio of two independent estimates (Welch, 1947), with further variances and their degrees of freedom.
-
-    Degrees of freedom of a sum of variances by Satterthwaite (1946).
-    """
-    terms = [(of.se**2, of.df), (to.se**2, to.df), *variances]
-    return LogEstimate(of.mean - to.mean, *total(terms))
+    """The ratio of two independent estimates (Welch, 1947), with further variances and their degrees of freedom."""
+    return LogEstimate(of.mean - to.mean, *total([(of.se**2, of.df), (to.se**2, to.df), *variances]))
 
 
 def total(variances: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Standard error and degrees of freedom of a sum of variances, each with its own (Satterthwaite, 1946)."""
+    """Standard error and degrees of freedom of a sum of variances, each with its own (Satterthwaite, 1946).
+
+    A variance of one degree of freedom may be far too small by chance, which Satterthwaite's formula takes for
+    certainty: then there is one degree in all.
+    """
     variance = math.fsum(v for v, _ in variances)
-    uncertainty = math.fsum(v * v / df for v, df in variances if v)
-    return math.sqrt(variance), variance * variance / uncertainty if uncertainty else math.inf
+    if any(df == 1 for _, df in variances):
+        return math.sqrt(variance), 1.0
+    return math.sqrt(variance), variance * variance / math.fsum(v * v / df for v, df in variances)
 
 
 def family_level(p_values: Sequence[float]) -> float:

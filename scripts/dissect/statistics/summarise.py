@@ -42,7 +42,7 @@ class Summary:
     n_starts: int
     """Known starts."""
     next_run: Interval | None
-    """95 % prediction interval of a further run on any of the starts seen."""
+    """95 % prediction interval of a further run on the start of the last run."""
     new_start: Interval | None
     """95 % prediction interval of a run on another start; None where nothing is known of how starts differ."""
     estimate: LogEstimate | None
@@ -50,8 +50,9 @@ class Summary:
 
 
 def summarise(runs: Sequence[RunValue], between: BetweenStarts | None = None) -> Summary:
-    """Value of a cell with intervals; ``between`` tells how starts of the cell's class differ, if that is known.
+    """Value of a cell with intervals, from its runs in the order of measurement.
 
+    ``between`` tells how starts of the cell's class differ; it serves the prediction for a new start only.
     Of one or two starts the interval comes from the variance between runs of a start and holds for these starts only;
     from three known starts on it comes from the variance between starts and holds for starts in general.
 
@@ -63,7 +64,6 @@ def summarise(runs: Sequence[RunValue], between: BetweenStarts | None = None) ->
     groups = by_start(runs)
     estimate = estimate_of(groups)
     interval = estimate.interval() if estimate else None
-    seen = [of_start for start in groups if (of_start := predict(runs, start))]
     return Summary(
         value=LogEstimate(mean_of(groups), 0, 0).value,
         low=interval.low if interval else None,
@@ -71,7 +71,7 @@ def summarise(runs: Sequence[RunValue], between: BetweenStarts | None = None) ->
         scope=scope_of(groups),
         n_runs=len(runs),
         n_starts=len(groups.keys() - {None}),
-        next_run=Interval(min(one.low for one in seen), max(one.high for one in seen)) if seen else None,
+        next_run=predict(runs, runs[-1].start),
         new_start=_predict_new(groups, between),
         estimate=estimate,
     )
