@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from dissect.cells.study import load_study
-from dissect.results.exchange import DEFAULT_FILE, export_cells
+from dissect.results.exchange import DEFAULT_FILE, ExchangeError, export_cells
 from dissect.results.store import STORE_DIR, Store
 
 
@@ -18,6 +18,8 @@ def main() -> None:
     path = Path(study.catalog.root.file or DEFAULT_FILE)
     try:
         cells, runs, missing = export_cells(study.selected, Store(STORE_DIR), path)
+    except ExchangeError as error:
+        sys.exit(f"llm-dissect: {error}")
     except OSError as error:
         sys.exit(f"llm-dissect: {path}: cannot be written: {error.strerror}")
     print(f"{path}: {cells} cells with {runs} runs; {missing} more have no run yet")

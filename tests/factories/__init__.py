@@ -1,7 +1,14 @@
 """Specs, results and manifests with realistic content, for any test that needs some."""
 
 from factories.manifests import PLATFORMS, manifest, platform_facts, published_cell, unsupported_cell
-from factories.metrics import inspect_metrics, operator_metrics, profile_metrics, serving_metrics, training_metrics
+from factories.metrics import (
+    inspect_metrics,
+    operator_metrics,
+    profile_metrics,
+    sample_lines_of,
+    serving_metrics,
+    training_metrics,
+)
 from factories.results import ended_result, gpu, ok_result, provenance
 from factories.specs import (
     GIB,
@@ -43,6 +50,7 @@ __all__ = [
     "profile_spec",
     "provenance",
     "published_cell",
+    "sample_lines_of",
     "serve_spec",
     "serving_metrics",
     "training_metrics",

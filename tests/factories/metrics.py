@@ -109,6 +109,23 @@ def training_metrics(
     return TrainingMetrics.model_validate(fields | changes)
 
 
+def sample_lines_of(metrics: Any) -> list[dict[str, Any]]:
+    """Lines of ``steps.jsonl`` that have the medians of these metrics; none for kinds without such a file."""
+    if isinstance(metrics, ProfileMetrics):
+        metrics = metrics.training
+    if isinstance(metrics, TrainingMetrics):
+        found = metrics.step_time_s
+        warm = [{"step": step, "part": "warmup", "seconds": [2 * found.median], "loss": 2.0} for step in range(3)]
+        return warm + [{"step": 3, "part": "measured", "seconds": [found.median] * 2, "loss": 1.0}] * found.n
+    lines: list[dict[str, Any]] = []
+    for point in getattr(metrics, "points", []):
+        facts = point.model_dump(mode="json", exclude={"status", "phase", "reason", "timing"})
+        if point.timing:
+            line = {"step": 0, **facts, "seconds": [point.timing.call_time_s.median]}
+            lines += [line] * point.timing.call_time_s.n
+    return lines
+
+
 def profile_metrics(spec: ProfileSpec, compute_s: float = 0.06) -> ProfileMetrics:
     """A profile whose forward phase has ``compute_s`` of kernels, the backward phase twice that."""
     flash, again = spec.method.attention != "eager", spec.method.recompute

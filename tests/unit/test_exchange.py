@@ -19,11 +19,16 @@ from dissect.results.cell_runs import read_runs, run_id
 from dissect.results.exchange import ExchangeError, Merged, export_cells, import_cells, read_export
 from dissect.results.result import Result
 from dissect.results.store import Store
-from factories import ended_result, key_of, ok_result, pretrain_spec
+from factories import (
+    ended_result,
+    key_of,
+    ok_result,
+    pretrain_spec,
+    sample_lines_of,
+)
 
 SPECS = [pretrain_spec(batch=batch) for batch in (1, 2, 4)]
 RESULTS = [*map(ok_result, SPECS[:2]), ended_result(SPECS[2], Status.OOM, Phase.BACKWARD, "out of memory")]
-SAMPLES = [{"step": 0, "seconds": 0.125}]
 KEY = key_of(SPECS[0])
 
 Members = dict[str, bytes]
@@ -43,7 +48,7 @@ def filled_store(folder: Path, results: list[Result]) -> Store:
         entry = store.entry(result.key)
         with entry.locked():
             entry.claim(canonical_spec(result.spec))
-            entry.write_run(result, SAMPLES)
+            entry.write_run(result, sample_lines_of(result.metrics))
     return store
 
 
@@ -169,6 +174,7 @@ def replaced(name: str, old: bytes, new: bytes) -> Callable[[Members], Members]:
 
 ID = run_id(RESULTS[0].model_dump_json(indent=1).encode() + b"\n")
 SPEC, RESULT, MANIFEST = f"cells/{KEY}/spec.json", f"cells/{KEY}/runs/{ID}/result.json", "manifest.json"
+STEPS = f"cells/{KEY}/runs/{ID}/steps.jsonl"
 
 
 def other_name(members: Members) -> Members:
@@ -217,6 +223,16 @@ WRONG: dict[str, tuple[Callable[[Members], Members], str]] = {
     "a file of a newer schema": (
         replaced(MANIFEST, b'"schema_version": 2', b'"schema_version": 3'), "update the older of the two"
     ),
+    "samples that are none, signed again": (lambda m: sign(m | {STEPS: b'{"a":1}'}), "seconds: Field required"),
+    "an infinite throughput, signed again": (
+        signed_result(lambda d: re.sub(rb'("tokens_per_s": {\s+"median": )[0-9.]+', rb"\1Infinity", d)),
+        "result.json: has the number Infinity",
+    ),
+    "an earlier result that is infinite": (
+        lambda m: in_first_version(sign(m | {RESULT: re.sub(rb'"low": [0-9.]+', b'"low": 1e999', m[RESULT])})),
+        "Input should be a finite number",
+    ),
+    "a deep manifest": (lambda m: m | {MANIFEST: b"[" * 100_000}, "is not a JSON object"),
     "a run under another id": (other_name, "id mismatch"),
     "no run": (without_runs, "result.json .*: is missing"),
     "no manifest": (lambda m: {n: d for n, d in m.items() if n != MANIFEST}, "manifest.json is missing"),
@@ -245,6 +261,31 @@ def test_a_link_is_refused(export: Path) -> None:
         tar.addfile(link)
     with pytest.raises(ExchangeError, match="unexpected member"):
         read_export(export)
+
+
+def test_a_sparse_member_is_refused(export: Path) -> None:
+    """A few bytes that claim to be a terabyte of zeros."""
+    with tarfile.open(export, "w:gz", format=tarfile.GNU_FORMAT) as tar:
+        hole = tarfile.TarInfo(RESULT)
+        hole.type, hole.size = tarfile.GNUTYPE_SPARSE, 512
+        tar.addfile(hole, io.BytesIO(bytes(512)))
+    with pytest.raises(ExchangeError, match="unexpected member"):
+        read_export(export)
+
+
+def test_sizes_are_bounded_on_both_sides(export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits are 1 GiB; of a smaller one only the number in the sentence differs."""
+    packed = export.stat().st_size
+    assert packed < 2**20
+    bomb = export.with_name("bomb.tar.gz")
+    bomb.write_bytes(gzip.compress(bytes(3 * 2**20)))
+    for limit, file, says in ((2**20, bomb, "larger than 1 MiB when unpacked"), (packed - 1, export, "is larger than")):
+        monkeypatch.setattr("dissect.results.exchange.LARGEST_EXPORT_BYTES", limit)
+        with pytest.raises(ExchangeError, match=says):
+            read_export(file)
+    with pytest.raises(ExchangeError, match="would be larger than 0 MiB; export in parts"):
+        export_cells([cell_of(RESULTS[0])], Store(tmp_path / "theirs"), tmp_path / "too_large.tar.gz")
+    assert not (tmp_path / "too_large.tar.gz").exists()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])

@@ -6,9 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Model(BaseModel):
-    """Immutable, closed (an unknown field is an error) and strictly typed (no silent conversion)."""
+    """Immutable, closed (an unknown field is an error), strictly typed (no silent conversion) and finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 def added(default: Any) -> Any:

@@ -10,7 +10,6 @@ of schema version 1 has one run per cell, without a folder: cells/<key>/result.j
 import gzip
 import hashlib
 import io
-import json
 import re
 import tarfile
 import zlib
@@ -23,15 +22,19 @@ from pydantic import ValidationError
 from dissect.cells.cell import Cell
 from dissect.cells.exported import MANIFEST, SCHEMA_VERSION, ExportedCell, ExportManifest
 from dissect.cells.spec import canonical_json, spec_key
+from dissect.results.agreement import check_samples, finite_json, unpacked
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import CellRuns, in_order, run_id
-from dissect.results.result import parse_result
-from dissect.results.run_files import RESULT, RUN_ID, STEPS
+from dissect.results.result import Result, parse_result
+from dissect.results.run_files import KERNELS, REQUESTS, RESULT, RUN_ID, STEPS
 from dissect.results.store import Entry, Store
 
 SPEC = "spec.json"
-RUN_FILES = (RESULT, STEPS, "kernels.csv", "requests.jsonl.gz")
+RUN_FILES = (RESULT, STEPS, KERNELS, REQUESTS)
 """Files of a run that are exchanged."""
+LARGEST_EXPORT_BYTES = 2**30
+"""Largest export, packed as well as unpacked; all of it is held in memory."""
+_PARTS = "in parts if it is large: --config select='<glob>'"
 DEFAULT_FILE = "results/export.tar.gz"
 
 _RUN_FILE = rf"(runs/{RUN_ID.pattern}/)?({'|'.join(map(re.escape, RUN_FILES))})"
@@ -67,6 +70,7 @@ def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> tuple[int, 
     """Write the finished cells to an export; returns the numbers of its cells, of its runs, and of cells without one.
 
     Raises:
+        ExchangeError: there is too much for one file.
         OSError: the file cannot be written.
     """
     wanted = {cell.key: cell for cell in cells if cell.key}
@@ -84,7 +88,10 @@ def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> tuple[int, 
         }
     )
     members = {f"cells/{key}/{name}": data for key, (_, files) in found.items() for name, data in files.items()}
-    write_atomically(path, _archive({MANIFEST: manifest.model_dump_json(indent=1).encode() + b"\n", **members}))
+    content = _archive({MANIFEST: manifest.model_dump_json(indent=1).encode() + b"\n", **members})
+    if len(content) > LARGEST_EXPORT_BYTES:
+        raise ExchangeError(f"{path}: would be larger than {LARGEST_EXPORT_BYTES // 2**20} MiB; export {_PARTS}")
+    write_atomically(path, gzip.compress(content, mtime=0))
     return len(found), runs, len(wanted) - len(found)
 
 
@@ -147,25 +154,31 @@ def _sha256(data: bytes) -> str:
 
 
 def _archive(members: Mapping[str, bytes]) -> bytes:
-    """A compressed tar without times, owners or anything else that differs between machines."""
+    """A tar without times, owners or anything else that differs between machines."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, data in members.items():
             member = tarfile.TarInfo(name)
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
-    return gzip.compress(buffer.getvalue(), mtime=0)
+    return buffer.getvalue()
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     """Names and contents, read in memory: no name in the file ever becomes a path."""
+    if path.stat().st_size > LARGEST_EXPORT_BYTES:
+        raise ExchangeError(f"{path}: is larger than {LARGEST_EXPORT_BYTES // 2**20} MiB; {_PARTS}")
     # The whole of it first: only the end of the compressed stream tells whether anything is missing.
-    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(path.read_bytes())), mode="r:") as tar:
+    try:
+        content = unpacked(path.read_bytes(), LARGEST_EXPORT_BYTES)
+    except ValueError as error:
+        raise ExchangeError(f"{path}: {error}; export it again, {_PARTS}") from None
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
         for member in tar:
-            content = tar.extractfile(member) if member.isfile() else None
-            if content is None or not (member.name == MANIFEST or _MEMBER.fullmatch(member.name)):
+            data = tar.extractfile(member) if member.isfile() and not member.issparse() else None
+            if data is None or not (member.name == MANIFEST or _MEMBER.fullmatch(member.name)):
                 raise ExchangeError(f"{path}: {member.name!r}: unexpected member; nothing was imported")
-            yield member.name, content.read()
+            yield member.name, data.read()
 
 
 def _all_checked(path: Path, members: dict[str, bytes]) -> dict[str, Shared]:
@@ -180,18 +193,19 @@ def _manifest(path: Path, data: bytes | None) -> ExportManifest:
     if data is None:
         raise ExchangeError(f"{path}: {MANIFEST} is missing: not an export")
     try:
-        version = json.loads(data).get("schema_version")
-        if version not in range(1, SCHEMA_VERSION + 1):
-            raise ExchangeError(
-                f"{path}: {MANIFEST}: has schema_version {version!r}, this version of the project reads "
-                f"1 to {SCHEMA_VERSION}; update the older of the two clones"
-            )
+        version = finite_json(data).get("schema_version")
+    except (AttributeError, ValueError):
+        raise ExchangeError(f"{path}: {MANIFEST}: is not a JSON object") from None
+    if version not in range(1, SCHEMA_VERSION + 1):
+        raise ExchangeError(
+            f"{path}: {MANIFEST}: has schema_version {version!r}, this version of the project reads "
+            f"1 to {SCHEMA_VERSION}; update the older of the two clones"
+        )
+    try:
         return ExportManifest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         raise ExchangeError(f"{path}: {MANIFEST}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (AttributeError, UnicodeDecodeError, json.JSONDecodeError):
-        raise ExchangeError(f"{path}: {MANIFEST}: is not a JSON object") from None
 
 
 def _checked(path: Path, key: str, cell: ExportedCell, members: Mapping[str, bytes]) -> Shared:
@@ -207,13 +221,23 @@ def _checked(path: Path, key: str, cell: ExportedCell, members: Mapping[str, byt
     results = {}
     for identity, folder in runs.items():
         try:
-            result = parse_result(folder[RESULT])
-            if result.key != key:
-                raise ValueError(f"is the result of {result.key}")
+            results[identity] = _result(key, folder)
         except ValueError as error:
-            raise ExchangeError(f"{path}: cells/{key}/runs/{identity}/{RESULT} ({cell.id}): {error}") from None
-        results[identity] = result
+            raise ExchangeError(f"{path}: cells/{key}/runs/{identity} ({cell.id}): {error}") from None
     return Shared(cell.id, canonical, in_order(results), runs)
+
+
+def _result(key: str, files: Mapping[str, bytes]) -> Result:
+    """The result of a run whose samples agree with it."""
+    try:
+        finite_json(files[RESULT])
+        result = parse_result(files[RESULT])
+        if result.key != key:
+            raise ValueError(f"is the result of {result.key}")
+    except ValueError as error:
+        raise ValueError(f"{RESULT}: {error}") from None
+    check_samples(result, files)
+    return result
 
 
 def _by_run(where: str, cell_id: str, files: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
@@ -239,7 +263,7 @@ def _by_run(where: str, cell_id: str, files: Mapping[str, bytes]) -> dict[str, d
 def _canonical(where: str, key: str, data: bytes) -> str:
     """The canonical spec of a member; its bytes must be canonical JSON and hash to the key of its folder."""
     try:
-        canonical = canonical_json(json.loads(data))
+        canonical = canonical_json(finite_json(data))
     except ValueError:
         raise ExchangeError(f"{where}: is not JSON") from None
     if spec_key(canonical) != key or canonical.encode() != data:

@@ -21,7 +21,9 @@ RESULT = "result.json"
 PREVIOUS = "result.json.previous"
 """What an interrupted ``remeasure`` of an earlier version left in place of ``result.json``."""
 STEPS = "steps.jsonl"
-OPTIONAL_FILES = ("kernels.csv", "trace.json.gz", "requests.jsonl.gz", "guidellm.json.gz")
+KERNELS = "kernels.csv"
+REQUESTS = "requests.jsonl.gz"
+OPTIONAL_FILES = (KERNELS, "trace.json.gz", REQUESTS, "guidellm.json.gz")
 """What some stages leave beside a result."""
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 

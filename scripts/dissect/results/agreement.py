@@ -1,0 +1,186 @@
+"""Whether the samples of a run can be read, and agree with the numbers of its result."""
+
+import csv
+import gzip
+import io
+import json
+import math
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Annotated, Any, Never, TypeVar
+
+from annotated_types import MinLen
+from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeFloat, NonNegativeInt, ValidationError
+
+from dissect.metrics.operators import AttentionMetrics, CollectiveMetrics, GemmMetrics, MemcpyMetrics, OperatorMetrics
+from dissect.metrics.profile import ProfileMetrics
+from dissect.metrics.serving import ServingMetrics
+from dissect.metrics.training import TrainingMetrics
+from dissect.results.result import Result
+from dissect.results.run_files import KERNELS, REQUESTS, STEPS
+from dissect.statistics.estimate import Estimate
+
+TOLERANCE = 1e-4
+"""Relative difference that rounding explains."""
+LARGEST_BYTES = 256 * 2**20
+"""Largest size of an unpacked file of a run."""
+_OPERATORS = (GemmMetrics, MemcpyMetrics, CollectiveMetrics, AttentionMetrics)
+
+
+class SampleLine(BaseModel):
+    """What every line of ``steps.jsonl`` has; lines of operators also say which size was measured."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    seconds: Annotated[list[NonNegativeFloat], MinLen(1)]
+    """Of one step or call on each rank."""
+    part: str | None = None
+    loss: FiniteFloat | None = None
+
+
+class RequestLine(BaseModel):
+    """What is read of a line of ``requests.jsonl.gz``; other fields are for people."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    t_send_s: NonNegativeFloat | None
+    t_end_s: NonNegativeFloat | None = None
+    prompt_tokens: NonNegativeInt | None = None
+    completion_tokens: NonNegativeInt | None = None
+
+
+Line = TypeVar("Line", SampleLine, RequestLine)
+
+
+def check_samples(result: Result, files: Mapping[str, bytes]) -> None:
+    """Check what is there of the files of a run.
+
+    Raises:
+        ValueError: one cannot be read, or disagrees with the result; says which and why.
+    """
+    checks = {STEPS: _check_steps, REQUESTS: _check_requests, KERNELS: _check_kernels}
+    for name, check in checks.items():
+        if name in files:
+            try:
+                check(result, files[name])
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+
+
+def sample_lines(data: bytes) -> list[dict[str, Any]]:
+    """Lines of a ``steps.jsonl``, each with seconds.
+
+    Raises:
+        ValueError: a line is not such an object.
+    """
+    return [line.model_dump(exclude_unset=True) for line in _lines(data, SampleLine)]
+
+
+def unpacked(data: bytes, most: int = LARGEST_BYTES) -> bytes:
+    """Content of a gzip file of at most ``most`` bytes.
+
+    Raises:
+        ValueError: it is truncated, no gzip file, or larger.
+    """
+    try:
+        with gzip.open(io.BytesIO(data)) as file:
+            content = file.read(most + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"is no gzip file, or truncated ({error})") from None
+    if len(content) > most:
+        raise ValueError(f"is larger than {most // 2**20} MiB when unpacked")
+    return content
+
+
+def finite_json(data: bytes | str) -> Any:
+    """JSON without NaN and infinity.
+
+    Raises:
+        ValueError: it is no JSON, or has such a number.
+    """
+
+    def refuse(constant: str) -> Never:
+        raise ValueError(f"has the number {constant}")
+
+    try:
+        return json.loads(data, parse_constant=refuse)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+
+
+def _lines(data: bytes, model: type[Line]) -> list[Line]:
+    found = []
+    for number, line in enumerate(data.splitlines(), start=1):
+        try:
+            found.append(model.model_validate(finite_json(line)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the whole"
+            raise ValueError(f"line {number}: {where}: {first['msg']}") from None
+        except ValueError as error:
+            raise ValueError(f"line {number}: is not a JSON object with finite numbers ({error})") from None
+    return found
+
+
+def _check_steps(result: Result, data: bytes) -> None:
+    lines, metrics = _lines(data, SampleLine), result.metrics
+    if isinstance(metrics, ProfileMetrics):
+        metrics = metrics.training
+    if isinstance(metrics, TrainingMetrics):
+        measured = [max(line.seconds) for line in lines if line.part == "measured"]
+        _check_estimate(metrics.step_time_s, measured, "measured steps")
+        rate = metrics.tokens_per_step / median(measured)
+        if not math.isclose(rate, metrics.tokens_per_s.median, rel_tol=TOLERANCE):
+            raise ValueError(f"gives {rate:.6g} tokens/s, the result has {metrics.tokens_per_s.median:.6g}")
+    elif isinstance(metrics, _OPERATORS):
+        _check_points(metrics, lines)
+
+
+def _check_points(metrics: OperatorMetrics, lines: Iterable[SampleLine]) -> None:
+    samples: dict[str, list[float]] = {}
+    for line in lines:
+        facts = {name: value for name, value in (line.model_extra or {}).items() if name != "step"}
+        samples.setdefault(json.dumps(facts, sort_keys=True), []).append(max(line.seconds))
+    for point in metrics.points:
+        facts = point.model_dump(mode="json", exclude={"status", "phase", "reason", "timing"})
+        found = samples.pop(size := json.dumps(facts, sort_keys=True), [])
+        if point.timing:
+            _check_estimate(point.timing.call_time_s, found, f"samples of {size}")
+    if samples:
+        raise ValueError(f"has samples of {next(iter(samples))}, which the result does not have")
+
+
+def _check_estimate(found: Estimate, samples: Sequence[float], of_what: str) -> None:
+    if len(samples) != found.n:
+        raise ValueError(f"has {len(samples)} {of_what}, the result has {found.n}")
+    if not math.isclose(middle := median(samples), found.median, rel_tol=TOLERANCE):
+        raise ValueError(f"the median of its {of_what} is {middle:.6g} s, that of the result {found.median:.6g} s")
+
+
+def _check_requests(result: Result, data: bytes) -> None:
+    lines, metrics = _lines(unpacked(data), RequestLine), result.metrics
+    if not isinstance(metrics, ServingMetrics):
+        return
+    counts = {
+        "requests": (len(lines), metrics.requests),
+        "prompt tokens": (sum(line.prompt_tokens or 0 for line in lines), metrics.prompt_tokens),
+        "completion tokens": (sum(line.completion_tokens or 0 for line in lines), metrics.completion_tokens),
+    }
+    for what, (there, expected) in counts.items():
+        if there != expected:
+            raise ValueError(f"has {there} {what}, the result has {expected}")
+    latencies = [(line.t_end_s or 0.0) - (line.t_send_s or 0.0) for line in lines]
+    ours, wanted = median(latencies), median(metrics.samples.latency_s)
+    if not math.isclose(ours, wanted, rel_tol=TOLERANCE, abs_tol=1e-5):
+        raise ValueError(f"the median latency of its requests is {ours:.6g} s, that of the result {wanted:.6g} s")
+
+
+def _check_kernels(_: Result, data: bytes) -> None:
+    try:
+        rows = list(csv.DictReader(io.StringIO(data.decode())))
+        counts = [(float(row["count"]), float(row["total_us"])) for row in rows if row["name"]]
+    except (KeyError, TypeError, UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise ValueError(f"is no table of kernels ({error!r})") from None
+    if not all(map(math.isfinite, (number for pair in counts for number in pair))):
+        raise ValueError("has a number that is not finite")
