@@ -13,6 +13,7 @@ from dissect.statistics.between_starts import BetweenStarts
 from dissect.statistics.bounds import Bounded, check_all, check_bounds
 from dissect.statistics.contrast import Basis
 from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge, judge_all, judge_best
+from dissect.statistics.log_estimate import LogEstimate
 from dissect.statistics.numbers import Verdict
 from dissect.statistics.run_values import RunValue
 from dissect.statistics.summarise import Scope
@@ -147,11 +148,17 @@ def test_numbers_that_never_vary_are_decided_with_an_interval() -> None:
 
 def test_the_detectable_ratio_is_found_with_80_percent() -> None:
     sd = 0.03
-    found = judge(*drawn(1.0, sd, seed=1)).contrast.estimate
-    assert found
-    ratio = type(found)(0.0, sd * (2 / 5) ** 0.5, 4).detectable()
+    ratio = LogEstimate(0.0, sd * (2 / 5) ** 0.5, 4).detectable()
     hits = [judge(*drawn(ratio, sd, seed)).p_different or 1 for seed in range(2000)]
     assert 0.77 <= sum(p <= 0.05 for p in hits) / 2000 <= 0.83
+
+
+@pytest.mark.parametrize("level", [0.05 / 78, 0.05 / 79, 0.05 / 100_000])
+def test_the_detectable_ratio_of_large_families_of_two_runs(level: float) -> None:
+    """With one degree of freedom and a critical value from 993 on, where the noncentral t hardly has a normal part."""
+    found = LogEstimate(0.0, 1e-6, 1).detectable(level)
+    critical = scipy.stats.t.isf(level / 2, 1)
+    assert math.log(found) / 1e-6 == pytest.approx(critical * scipy.stats.chi2.ppf(0.8, 1) ** 0.5, rel=2e-3)
 
 
 @given(st.lists(st.tuples(st.floats(0.5, 2), st.floats(0.001, 0.2), st.integers(0, 99)), min_size=1, max_size=12))

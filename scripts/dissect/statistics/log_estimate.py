@@ -61,7 +61,15 @@ class LogEstimate:
         """The ratio (or its inverse) of which 1 - level intervals exclude 1 in 80 of 100 cases: noncentral t."""
         # Beyond a million degrees of freedom t is normal; the inverse of the noncentral t takes no infinite ones.
         df = min(self.df, 1e6)
-        return _exp(self.se * float(special.nctdtrinc(df, 1 - POWER, _critical(df, level))))
+        critical = _critical(df, level)
+        # Where the inverse would not converge, only the uncertainty of the variance counts, with its chi-squared.
+        far = critical > 1000
+        shift = (
+            critical * math.sqrt(special.chdtri(df, 1 - POWER) / df)
+            if far
+            else special.nctdtrinc(df, 1 - POWER, critical)
+        )
+        return _exp(self.se * float(shift))
 
 
 def minus(of: LogEstimate, to: LogEstimate, *variances: tuple[float, float]) -> LogEstimate:
