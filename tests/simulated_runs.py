@@ -269,6 +269,12 @@ def stopped_when_narrow(rng: Rng) -> float | None:
     return has(last.estimate and last.estimate.interval(), 0)
 
 
+def beside_others(rng: Rng, size: int) -> float:
+    """Whether any of some equal pairs is called different in a family with as many pairs that are far apart."""
+    pairs = [paired(rng, ratio=ratio) for ratio in (1.0, 3.0) for _ in range(size)]
+    return float(any(map(differs, judge_all(pairs)[:size])))
+
+
 def mixed_class(rng: Rng) -> float | None:
     """The class has four cells that keep the GPU busy and one that is launch-bound, whose new start is predicted."""
     busy = [on_starts(rng, [5] * 4, sd=0.005) for _ in range(4)]
@@ -368,6 +374,7 @@ TABLES = [
             "drift of 10 %, one cell after the other": partial(family, draw=partial(drifting, rounds=False)),
             "rounds added until the cells differ, from 3 to 10": stopped_when_different,
             "8 candidates, as if the best had been named before": partial(best_without_all_pairs, size=8),
+            "any of 10 pairs, beside 10 that are far apart": partial(beside_others, size=10),
         },
         trials=500,
     ),
