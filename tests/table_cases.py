@@ -85,7 +85,7 @@ def table_iii(project: Path) -> Manifest:
 
 
 def table_iv(project: Path) -> Manifest:
-    """The largest batch of each method, one part per platform, on a machine without NVML among them."""
+    """The largest batch of each method in five runs, one part per platform, on a machine without NVML among them."""
     cells = []
     for platform, on, batches in (
         ("h200", make.hardware(), (24, 64)),
@@ -94,8 +94,8 @@ def table_iv(project: Path) -> Manifest:
         for method, batch in zip(("Naive", "R"), batches, strict=True):
             seq_len = 64 if platform == "cpu" else 350
             spec = make.pretrain_spec(on, batch="max", seq_len=seq_len, recompute=method == "R")
-            metrics = make.training_metrics(spec, 0.1 * batch, found_batch=batch)
-            cells.append(make.published_cell(project, make.ok_result(spec, metrics), platform=platform, method=method))
+            runs = make.training_runs(spec, 0.1 * batch, found_batch=batch)
+            cells.append(make.published_cell(project, *runs, platform=platform, method=method))
     values = ["batch_measured", "tokens_per_s", "peak_memory_gib", "nvml_peak_memory_gib", "mfu", "hfu"]
     layout = {"kind": "pivot", "rows": ["method"], "columns": ["model"], "split": ["platform"], "values": values}
     return make.manifest("table_IV", cells, layout, title="Table IV: pre-training by method, largest batch")
@@ -125,7 +125,7 @@ SERVED: Mapping[str, Mapping[tuple[str, str], Sequence[float | Outcome]]] = {
 
 
 def served(project: Path, name: str, layout: dict[str, Any], platforms: Sequence[str]) -> Manifest:
-    """The same cells in any layout; every kind of outcome, and an engine that the platform lacks."""
+    """The same cells in any layout: one run and two, every kind of outcome, and an engine that the platform lacks."""
     cells = []
     runs = [(engine, *place, outcomes) for engine, runs in SERVED.items() for place, outcomes in runs.items()]
     for engine, platform, size, outcomes in runs:
@@ -135,12 +135,12 @@ def served(project: Path, name: str, layout: dict[str, Any], platforms: Sequence
             architecture = make.LLAMA_7B if size == "7b" else make.LLAMA_13B
             on = make.hardware(f"NVIDIA {platform}", 1)
             spec = make.serve_spec(on, engine=engine, aligned=policy == "aligned", model=architecture)
-            result = (
-                make.ended_result(spec, *outcome)
+            runs = (
+                [make.ended_result(spec, *outcome)]
                 if isinstance(outcome, tuple)
-                else make.ok_result(spec, make.serving_metrics(spec, outcome))
+                else make.serving_runs(spec, outcome, (1.0,) if engine == "tgi" else (0.99, 1.01))
             )
-            cells.append(make.published_cell(project, result, platform=platform, method=policy, model=f"llama2-{size}"))
+            cells.append(make.published_cell(project, *runs, platform=platform, method=policy, model=f"llama2-{size}"))
     ids = {"stage": "serve", "platform": "a800", "framework": "transformers", "workload": "r40-burst", "n_gpus": 1}
     reason = "the platform declares no environment for transformers"
     cells += [
@@ -178,17 +178,18 @@ def table_serving(project: Path) -> Manifest:
 
 
 def scaling(project: Path, platforms: Mapping[str, Sequence[float | Outcome]], counts: Sequence[int]) -> Manifest:
-    """Figure 4 with these efficiencies in percent, or outcomes in their place."""
+    """Figure 4 with these efficiencies in percent, or outcomes in their place; only one platform in five runs."""
     cells = []
     for platform, outcomes in platforms.items():
         for count, outcome in zip(counts, outcomes, strict=True):
             on = make.hardware(platform, count, "cpu" if platform == "cpu" else "cuda")
             spec = make.pretrain_spec(on, batch=2, quantization="nf4")
             if isinstance(outcome, tuple):
-                result = make.ended_result(spec, *outcome)
+                runs = [make.ended_result(spec, *outcome)]
             else:
-                result = make.ok_result(spec, make.training_metrics(spec, 0.3 * 100 / outcome))
-            cells.append(make.published_cell(project, result, platform=platform, method="Q"))
+                spread = make.SPREAD if platform == "a800" else (1.0,)
+                runs = make.training_runs(spec, 0.3 * 100 / outcome, spread)
+            cells.append(make.published_cell(project, *runs, platform=platform, method="Q"))
     layout = {"kind": "scaling", "series": ["platform"]}
     return make.manifest("fig_4", cells, layout, title="Figure 4: scaling efficiency")
 

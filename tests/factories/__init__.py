@@ -10,6 +10,7 @@ from factories.metrics import (
     training_metrics,
 )
 from factories.results import ended_result, gpu, ok_result, provenance
+from factories.runs import SPREAD, cell_runs, in_rounds, serving_runs, training_runs
 from factories.specs import (
     GIB,
     LLAMA_7B,
@@ -32,10 +33,13 @@ __all__ = [
     "LLAMA_13B",
     "LLAMA_70B",
     "PLATFORMS",
+    "SPREAD",
+    "cell_runs",
     "ended_result",
     "finetune_spec",
     "gpu",
     "hardware",
+    "in_rounds",
     "inspect_metrics",
     "inspect_spec",
     "key_of",
@@ -53,6 +57,8 @@ __all__ = [
     "sample_lines_of",
     "serve_spec",
     "serving_metrics",
+    "serving_runs",
     "training_metrics",
+    "training_runs",
     "unsupported_cell",
 ]

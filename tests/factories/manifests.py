@@ -5,13 +5,14 @@ from typing import Any
 
 from dissect.cells.manifest import Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.spec import OperatorSpec, ServeSpec, TrainingSpec
+from dissect.results.cell_runs import published, run_id
 from dissect.results.result import Result
 
 
 def published_cell(
-    project: Path, result: Result, *, platform: str, method: str = "Naive", model: str = "llama2-7b"
+    project: Path, result: Result, *more: Result, platform: str, method: str = "Naive", model: str = "llama2-7b"
 ) -> ManifestCell:
-    """Publish a result below a project folder; the manifest's entry for it."""
+    """Publish the runs of a cell below a project folder; the manifest's entry for it."""
     spec = result.spec
     ids = {"stage": spec.stage, "platform": platform, "framework": spec.framework, "n_gpus": spec.hardware.n_gpus}
     if isinstance(spec, TrainingSpec):
@@ -28,7 +29,8 @@ def published_cell(
     cell = ManifestCell.model_validate(ids | {"key": result.key, "path": None, "unsupported": None})
     path = f"results/cells/{cell.id}/{result.key}.json"
     (project / path).parent.mkdir(parents=True, exist_ok=True)
-    (project / path).write_text(result.model_dump_json(indent=1))
+    runs = [run.model_dump_json(indent=1).encode() for run in (result, *more)]
+    (project / path).write_bytes(published((run_id(data), data) for data in runs))
     return cell.model_copy(update={"path": path})
 
 

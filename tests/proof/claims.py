@@ -14,7 +14,7 @@ SIDES = {
     "ordering": ("more", "less"), "outcome": (),
 }  # fmt: skip
 """Kind of check -> the keys of the cells that it compares."""
-DERIVED = {"training": ("scaling_efficiency",), "phases": ("overlapped_compute_share",)}
+DERIVED = {"phases": ("overlapped_compute_share",)}
 ENDS = ("about", "tolerance", "low", "high")
 NUMBERED = ("n_gpus", "seq_len", "batch")
 WORKLOAD = re.compile(r"(?:s(\d+)|\w+)-b(\w+)-n\d+")

@@ -32,9 +32,9 @@ class View(NamedTuple):
 
 TRAINING = View((), (
     "batch_measured", "tokens_per_s", "paper_tokens_per_s", "step_time_s", "step_time_mean_s", "step_time_cv",
-    "peak_memory_bytes", "peak_memory_gib", "nvml_peak_memory_bytes", "nvml_peak_memory_gib", "paper_memory_gib",
-    "mfu", "hfu", "energy_per_step_j", "tokens_per_joule", "tokens_per_step", "model_flops_per_step",
-    "hardware_flops_per_step", "parameters", "trainable_parameters", "first_loss", "last_loss",
+    "scaling_efficiency", "peak_memory_bytes", "peak_memory_gib", "nvml_peak_memory_bytes", "nvml_peak_memory_gib",
+    "paper_memory_gib", "mfu", "hfu", "energy_per_step_j", "tokens_per_joule", "tokens_per_step",
+    "model_flops_per_step", "hardware_flops_per_step", "parameters", "trainable_parameters", "first_loss", "last_loss",
 ))  # fmt: skip
 CALL = ("call_time_s", "call_time_cv")
 SERVING = View((), (
@@ -63,7 +63,7 @@ VIEWS: dict[str, dict[str, View]] = {
         "collectives": View(("size_bytes",), ("algorithm_gb_per_s", "bus_gb_per_s", *CALL, "message_bytes")),
         "attention_kernels": View(("sequence", "direction"), ("tflops", "peak_share", *CALL, "flops")),
     },
-    "serve": {"serving": SERVING, "requests": View(("request",), ("latency_s", "ttft_s", "tpot_s", "sent_s"))},
+    "serve": {"serving": SERVING, "requests": View(("run", "request"), ("latency_s", "ttft_s", "tpot_s", "sent_s"))},
 }  # fmt: skip
 """Stage -> the views of its cells."""
 OPERATORS = {

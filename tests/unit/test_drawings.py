@@ -16,7 +16,7 @@ from dissect.present.figures.describe import describe, specification
 from dissect.present.figures.memory import memory
 from dissect.present.figures.subject import IDS, Subject
 from dissect.present.report.drawings import Drawing, figure_specs, overviews
-from dissect.present.tables.tidy import plain_rows, read_records, tidy_frame
+from dissect.present.tables.tidy import read_records, tidy_rows
 from dissect.present.tables.views import VIEWS
 from factories import (
     ended_result,
@@ -130,7 +130,7 @@ def test_the_page_has_the_figure_of_the_files_and_every_mark_its_cell(tmp_path: 
     figure = table_cases.CASES[case](tmp_path)
     records = read_records(figure, tmp_path)
     layout = FigureLayout.model_validate(figure.layout)
-    rows: list[Any] = plain_rows(tidy_frame(records, VIEWS[layout.view]))
+    rows: list[Any] = tidy_rows(records, VIEWS[layout.view])
     shown = figure_specs(figure, records)[0][1]
     assert shown == describe(figure, layout, rows)
     marks = [row for row in drawn.data(shown) if "says" in row]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from dissect.present.figures.draw import read_tidy, save
 from dissect.present.figures.layers import shape
 from dissect.present.figures.look import CONFIGS
 from dissect.present.figures.roofline import roof
-from dissect.present.tables.efficiency import efficiencies
 from dissect.present.tables.table import build_table
+from dissect.present.tables.tidy import read_records, tidy_rows
+from dissect.present.tables.views import VIEWS
+from dissect.results.result import Result
 from table_cases import OOM, fig_4, fig_5, fig_6, fig_10, fig_attention, fig_roofline, scaling
 
 ROOT = Path(__file__).parents[2]
@@ -36,30 +39,40 @@ def described(manifest: Manifest, project: Path) -> dict[str, Any]:
     return describe(manifest, FigureLayout.model_validate(manifest.layout), read_tidy(path))
 
 
-def throughputs(*rows: tuple[int, float, float, float]) -> Any:
-    import pandas as pd
-
-    return pd.DataFrame(rows, columns=["n_gpus", "tokens_per_s", "tokens_per_s_low", "tokens_per_s_high"])
-
-
-def test_efficiency_is_throughput_per_gpu_over_that_of_the_smallest_count() -> None:
-    # Unsorted on purpose; half widths of 3 % and 4 % make one of 5 %.
-    points = efficiencies(throughputs((8, 640.0, 614.4, 665.6), (2, 200.0, 194.0, 206.0)))
-    assert [point.n_gpus for point in points] == [2, 8]
-    assert (points[0].efficiency, points[0].low, points[0].high) == (100, 100, 100)
-    assert points[1].efficiency == pytest.approx(80)
-    assert points[1].low == pytest.approx(80 * 0.95)
-    assert points[1].high == pytest.approx(80 * 1.05)
+def efficiencies(project: Path, runs: Mapping[int, Sequence[Result]]) -> list[dict[str, Any]]:
+    cells = [make.published_cell(project, *found, platform="h200", method="Q") for found in runs.values()]
+    made = make.manifest("fig_4", cells, {"kind": "scaling"})
+    return tidy_rows(read_records(made, project), VIEWS["training"])
 
 
-def test_an_asymmetric_interval_turns_over_with_the_base() -> None:
-    points = efficiencies(throughputs((1, 100.0, 90.0, 100.0), (2, 200.0, 200.0, 200.0)))
-    assert points[1].low == pytest.approx(100)
-    assert points[1].high == pytest.approx(110)
+def runs_on(n_gpus: int, step_time_s: float, spread: Sequence[float] = make.SPREAD) -> list[Result]:
+    return make.training_runs(make.pretrain_spec(make.hardware(n_gpus=n_gpus), batch=2), step_time_s, spread)
 
 
-def test_no_rows_make_no_points() -> None:
-    assert efficiencies(throughputs()) == []
+def test_efficiency_is_throughput_per_gpu_over_that_of_the_smallest_count(tmp_path: Path) -> None:
+    # The smallest count last on purpose.
+    many, few = efficiencies(tmp_path, {8: runs_on(8, 0.25), 2: runs_on(2, 0.2)})
+    names = ("scaling_efficiency", "scaling_efficiency_low", "scaling_efficiency_high")
+    assert [few[name] for name in names] == [1, None, None], "by definition"
+    value, low, high = (many[name] for name in names)
+    assert value == pytest.approx(0.8)
+    assert low < value < high
+
+
+def test_rounds_make_the_interval_of_an_efficiency_narrower(tmp_path: Path) -> None:
+    """Both counts slow down in the same rounds, so their ratio hardly varies."""
+    alike, apart = (0.9, 1.1, 1.0, 0.95, 1.05), (1.1, 0.9, 1.05, 1.0, 0.95)
+    widths = []
+    for name, spread in (("alike", alike), ("apart", apart)):
+        [_, many] = efficiencies(tmp_path / name, {1: runs_on(1, 0.2, alike), 4: runs_on(4, 0.2, spread)})
+        widths.append(many["scaling_efficiency_high"] - many["scaling_efficiency_low"])
+    assert widths[0] < 0.01 < widths[1]
+
+
+def test_one_run_has_an_efficiency_without_an_interval(tmp_path: Path) -> None:
+    [_, many] = efficiencies(tmp_path, {1: runs_on(1, 0.2), 4: runs_on(4, 0.25, (1.0,))})
+    assert many["scaling_efficiency"] == pytest.approx(0.8, rel=0.01)
+    assert (many["scaling_efficiency_low"], many["scaling_efficiency_high"]) == (None, None)
 
 
 def test_scaling_has_a_point_per_number_and_a_cross_per_outcome(tmp_path: Path) -> None:
@@ -86,7 +99,7 @@ def test_scaling_has_a_point_per_number_and_a_cross_per_outcome(tmp_path: Path) 
     } <= set(said)
     assert "OOM: RTX4090 1; RTX3090 1, 2, 4" in " ".join(said)
     assert "timeout: RTX3090 8" in " ".join(said)
-    assert len(drawn.marks(figure, "rule")) == 1 + len(points), "the ideal line, and an interval per point"
+    assert len(drawn.marks(figure, "rule")) == 1 + 3, "the ideal line, and an interval where several runs were compared"
 
 
 def test_on_cpu_processes_are_counted(tmp_path: Path) -> None:
@@ -169,14 +182,15 @@ def test_bars_are_as_high_as_the_numbers_and_outcomes_stand_in_their_place(tmp_p
     assert {"vLLM, tuned", "LightLLM, aligned", "Llama2-7b", "Llama2-70b"} <= set(said)
 
 
-def test_a_distribution_steps_through_every_request(tmp_path: Path) -> None:
+def test_a_distribution_steps_through_every_request_of_every_run(tmp_path: Path) -> None:
     figure = described(fig_10(tmp_path), tmp_path)
     lines = drawn.data(figure)
     assert len(lines) == 10
     for line in lines:
-        assert line["share"] == pytest.approx([0, *(100 * (n + 1) / 40 for n in range(40))])
+        count = 40 if "TGI" in line["series"] else 2 * 40
+        assert line["share"] == pytest.approx([0, *(100 * (n + 1) / count for n in range(count))], rel=1e-3)
         assert line["x"] == sorted(line["x"])
-    assert len(drawn.marks(figure, "line")) == 10 * 41
+    assert len(drawn.marks(figure, "line")) == 8 * 81 + 2 * 41, "all requests of one run, and of two"
     said = " ".join(drawn.texts(figure))
     assert "OOM: TGI, tuned; TGI, aligned" in said
     assert "unsupported: transformers serve, tuned" in said
@@ -242,7 +256,7 @@ def test_curves_have_a_panel_per_value_and_one_legend(tmp_path: Path) -> None:
     assert said.count("invalid: sdpa_efficient") == 2
     points = [row for row in drawn.data(figure["concat"][0]) if row["series"] == "sdpa_flash"]
     assert [row["y"] for row in points] == pytest.approx([85.9, 137.4], rel=1e-3)
-    assert all(row["low"] <= row["y"] <= row["high"] for row in points)
+    assert not any({"low", "high"} & set(row) for row in points), "one run has no interval"
 
 
 def test_phases_are_stacked_to_the_whole(tmp_path: Path) -> None:

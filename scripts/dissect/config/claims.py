@@ -17,13 +17,9 @@ CLAIMS = "claims"
 Scalar = str | PositiveInt
 Where = dict[Axis, Scalar]
 """Selection: axis -> value that a cell, or a row of its numbers, must have."""
-DerivedQuantity = Literal["scaling_efficiency", "overlapped_compute_share"]
-"""Quantities in percent that no column has. Scaling efficiency: throughput per GPU at the most GPUs over that at the
-fewest. Overlapped compute share: share of compute kernels in a phase without its exposed communication."""
-DERIVED: dict[ViewName, tuple[DerivedQuantity, ...]] = {
-    "training": ("scaling_efficiency",),
-    "phases": ("overlapped_compute_share",),
-}
+DerivedQuantity = Literal["overlapped_compute_share"]
+"""Quantity in percent that no column has: share of compute kernels in a phase without its exposed communication."""
+DERIVED: dict[ViewName, tuple[DerivedQuantity, ...]] = {"phases": ("overlapped_compute_share",)}
 """View -> the derived quantities of its rows."""
 ClaimQuantity = QuantityName | DerivedQuantity
 

@@ -13,7 +13,7 @@ CellAxis = Literal["platform", "model", "framework", "method", "workload", "n_gp
 """Axes that distinguish the cells of a table: the ids and sizes in its manifest."""
 OperatorAxis = Literal["product", "rows", "size_bytes", "sequence"]
 """Axes that distinguish the sizes of one operator."""
-Axis = Literal[CellAxis, "step_phase", "module", "direction", "request", OperatorAxis]
+Axis = Literal[CellAxis, "step_phase", "module", "direction", "run", "request", OperatorAxis]
 """Axes that distinguish cells, and the numbers of one cell."""
 
 TrainingQuantity = Literal[
@@ -23,6 +23,7 @@ TrainingQuantity = Literal[
     "step_time_s",
     "step_time_mean_s",
     "step_time_cv",
+    "scaling_efficiency",
     "peak_memory_bytes",
     "peak_memory_gib",
     "nvml_peak_memory_bytes",
@@ -151,7 +152,7 @@ VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {
     "modules": ("module", "direction"),
     "attention": ("module", "direction"),
     "serving": (),
-    "requests": ("request",),
+    "requests": ("run", "request"),
 }
 """View -> its axes within one cell."""
 VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {

@@ -5,7 +5,7 @@ The names in them are checked where the query runs, so that a wrong name cannot 
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, PositiveFloat, PositiveInt
 
 from dissect.base.model import Model
 from dissect.config.names import check_unique
@@ -59,10 +59,10 @@ class Comparison(Model):
 
     left: OneOrMore = None
     """Left side of the comparison: ``results``, a file of ``export``, or a set of reference results, each with
-    ``<platform>@`` in front for one platform of it; a list for repeated measurements."""
+    ``<platform>@`` in front for one platform of it; the runs of a list of sources count together."""
     right: OneOrMore = None
     """Right side of the comparison, in the same notation as ``left``."""
-    margin: NonNegativeFloat = 0.05
+    margin: PositiveFloat = 0.05
     """Largest relative difference that counts as equivalent."""
 
 

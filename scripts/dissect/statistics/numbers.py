@@ -1,10 +1,12 @@
 """Numbers with intervals, and comparisons of two of them.
 
-Intervals are combined bound against bound, to the widest possible one: a ratio is above 1 exactly when the intervals
-do not overlap, so no verdict depends on two medians alone.
+Numbers whose runs are known compare by ``dissect.statistics.bounds``. Others, such as the difference of two
+efficiencies, combine their intervals bound against bound, to the widest possible one.
 """
 
 import math
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,18 +22,20 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Number:
-    """A value with the bounds of its 95 % interval; without an interval both bounds are the value."""
+    """A value with the bounds of its interval; None where it has no interval."""
 
     value: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
 
     def show(self, unit: str) -> str:
-        """The number as text with its interval and unit, with at least three significant digits."""
+        """The number as text with interval and unit: three significant digits, more where the interval is narrow."""
         decimals = significant_decimals(self.value, 3)
-        value, low, high = (f"{number:,.{decimals}f}" for number in (self.value, self.low, self.high))
-        interval = f" [{low}–{high}]" if self.low != self.high else ""
-        return f"{value}{interval} {unit}".rstrip()
+        if self.low is not None and self.high is not None and self.high > self.low:
+            decimals = max(decimals, significant_decimals(self.high - self.low, 1))
+        ends = [f"{number:,.{decimals}f}" for number in (self.low, self.high) if number is not None]
+        interval = f" [{'–'.join(ends)}]" if ends else ""
+        return f"{self.value:,.{decimals}f}{interval} {unit}".rstrip()
 
 
 def significant_decimals(value: float, digits: int = 4) -> int:
@@ -41,33 +45,33 @@ def significant_decimals(value: float, digits: int = 4) -> int:
 
 def ratio(of: Number, to: Number) -> Number:
     """Ratio of / to of two numbers of at least 0; unbounded above where ``to`` may be 0."""
-    return Number(_quotient(of.value, to.value), _quotient(of.low, to.high), _quotient(of.high, to.low))
+    return Number(_quotient(of.value, to.value), _end(_quotient, of.low, to.high), _end(_quotient, of.high, to.low))
 
 
 def change(of: Number, to: Number) -> Number:
     """Relative change (of - to) / to, in percent."""
-    share = ratio(of, to)
-    return Number(100 * (share.value - 1), 100 * (share.low - 1), 100 * (share.high - 1))
+    return percent(ratio(of, to))
+
+
+def percent(share: Number) -> Number:
+    """A ratio as a relative change, in percent."""
+    ends = (None if end is None else 100 * (end - 1) for end in (share.low, share.high))
+    return Number(100 * (share.value - 1), *ends)
 
 
 def difference(of: Number, to: Number) -> Number:
     """Difference of - to."""
-    return Number(of.value - to.value, of.low - to.high, of.high - to.low)
+    return Number(of.value - to.value, _end(operator.sub, of.low, to.high), _end(operator.sub, of.high, to.low))
 
 
 def within(number: Number, low: float | None, high: float | None) -> Verdict:
-    """Verdict on whether the whole interval is between two bounds; None is no bound."""
+    """Verdict on whether the whole interval is between two bounds, None is no bound; unclear without an interval."""
+    if number.low is None or number.high is None:
+        return Verdict.UNCLEAR
     bottom, top = -math.inf if low is None else low, math.inf if high is None else high
     if bottom <= number.low and number.high <= top:
         return Verdict.HOLDS
     return Verdict.FAILS if number.high < bottom or number.low > top else Verdict.UNCLEAR
-
-
-def above(more: Number, less: Number) -> Verdict:
-    """Verdict on whether ``more`` is larger than ``less``: the intervals must not overlap."""
-    if more.low > less.high:
-        return Verdict.HOLDS
-    return Verdict.FAILS if more.high < less.low else Verdict.UNCLEAR
 
 
 def together(verdicts: list[Verdict]) -> Verdict:
@@ -76,6 +80,10 @@ def together(verdicts: list[Verdict]) -> Verdict:
         if verdict in verdicts:
             return verdict
     return Verdict.NOT_MEASURED
+
+
+def _end(combine: Callable[[float, float], float], one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else combine(one, other)
 
 
 def _quotient(above: float, below: float) -> float:

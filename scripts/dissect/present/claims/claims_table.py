@@ -9,13 +9,13 @@ import pandas as pd
 from dissect.cells.manifest import Manifest
 from dissect.config.claims import Claim, Expected, OrderCheck, OutcomeCheck, PairCheck, Where
 from dissect.config.layout import ViewName
-from dissect.present.claims.decide import Finding, decide
+from dissect.present.claims.decide import Finding, decide, prepare
 from dissect.present.claims.select import Gap, Row
 from dissect.present.tables.grid import Grid, GridEntry
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.render import html, latex, markdown
 from dissect.present.tables.table import Table
-from dissect.present.tables.tidy import plain_rows, read_records, tidy_frame, to_csv
+from dissect.present.tables.tidy import read_records, tidy_rows, to_csv
 from dissect.present.tables.views import VIEWS
 from dissect.statistics.numbers import Number, Verdict
 
@@ -23,18 +23,18 @@ NUMBER = ("", "_low", "_high")
 COLUMNS = [
     "id", "item", "stage", "stated_for", "certainty", "source", "says", "check", "quantity", "platform", "case",
     "verdict", "unit", *(f"{name}{end}" for name in ("first", "second", "result") for end in NUMBER), "expected_low",
-    "expected_high", "numbers", "reason", "missing", "flags", "keys",
+    "expected_high", "runs", "starts", "basis", "detectable", "numbers", "reason", "missing", "flags", "remedy", "keys",
 ]  # fmt: skip
 DERIVED_HEADERS = {
-    "scaling_efficiency": "Scaling efficiency (%)",
     "overlapped_compute_share": "Compute kernels' share without exposed communication (%)",
 }
 PAIRS = {"ratio": ", {of} over {to}", "change": ", {of} against {to}, %", "difference": ", {of} minus {to}"}
 """Kind of check -> text about its two numbers."""
 CERTAINTY = "Certainty of what the paper says: T quoted from it, S from a summary, N from an informal note."
 RULES = (
-    "Holds and does not hold: decided with the 95 % intervals, combined by their outer ends; cannot tell: they "
-    "overlap, or cross an end of the expected range; in a list of cases all that are measured must hold."
+    "Holds and does not hold: the whole interval over runs lies on one side of what is expected; at most 5 % of these "
+    "verdicts are expected to be wrong. Cannot tell: it does not, or there is no interval, as of one run. Detectable: "
+    "the ratio that would have been found with 80 % power. In a list of cases all that are measured must hold."
 )
 
 
@@ -44,20 +44,22 @@ def build_claims(manifest: Manifest, project: Path) -> Table:
     Raises:
         ResultError: a result is missing or broken.
     """
-    found = list(findings(manifest, project))
+    found = findings(manifest, project)
     grids = [grid for grid in (_each_platform(manifest, found), _between_platforms(manifest, found)) if grid.entries]
     frame = pd.DataFrame([row for finding in found for row in _csv_rows(finding)], columns=COLUMNS, dtype=object)
     return Table(to_csv(frame), markdown(grids), latex(grids), html(grids))
 
 
-def findings(manifest: Manifest, project: Path) -> Iterator[Finding]:
-    """Yield the finding of every claim on every platform that it concerns, in the order of the file."""
+def findings(manifest: Manifest, project: Path) -> list[Finding]:
+    """The finding of every claim on every platform that it concerns, in the order of the file."""
     claims = {name: Claim.model_validate(claim) for name, claim in manifest.layout["claims"].items()}
     stand_ins: dict[str, list[str]] = manifest.layout["stand_ins"]
     rows = _rows_by_view(manifest, project, {claim.view for claim in claims.values()})
-    for name, claim in claims.items():
-        for platform in claim.platforms[:1] or manifest.platforms:
-            yield decide(name, claim, platform, rows[claim.view], VIEWS[claim.view], stand_ins)
+    return decide(
+        prepare(name, claim, platform, rows[claim.view], VIEWS[claim.view], stand_ins)
+        for name, claim in claims.items()
+        for platform in claim.platforms[:1] or manifest.platforms
+    )
 
 
 def check_text(claim: Claim) -> str:
@@ -75,7 +77,7 @@ def check_text(claim: Claim) -> str:
 def _rows_by_view(manifest: Manifest, project: Path, views: set[ViewName]) -> Mapping[ViewName, Sequence[Row]]:
     """Tidy rows by view; every view has the rows of all cells, with numbers for its own cells only."""
     records = read_records(manifest, project)
-    return {view: plain_rows(tidy_frame(records, VIEWS[view])) for view in views}
+    return {view: tidy_rows(records, VIEWS[view]) for view in views}
 
 
 def _header(view: ViewName, quantity: str) -> str:
@@ -142,6 +144,7 @@ def _entry(finding: Finding) -> GridEntry:
     """The verdict with its numbers; the notes below the table name missing cells and the reasons."""
     texts = [f"{case.label}: {case.text}" if case.label else case.text for case in finding.cases if case.text]
     notes = _gaps([case.gap for case in finding.cases if case.gap])
+    notes += [f"to tell: {case.remedy}" for case in finding.cases if case.remedy]
     if finding.verdict is not Verdict.NOT_MEASURED:
         notes += [flag for case in finding.cases for flag in case.flags]
     return GridEntry(": ".join(filter(None, (finding.verdict, "; ".join(texts)))), tuple(dict.fromkeys(notes)))
@@ -168,13 +171,18 @@ def _csv_rows(finding: Finding) -> Iterator[dict[str, Any]]:
     claim, check = finding.claim, finding.claim.check
     low, high = check.ends if isinstance(check, Expected) else (None, None)
     for case in finding.cases:
+        found = case.evidence
         first, second = (*case.numbers, None, None)[:2]
         yield {
             "id": finding.claim_id, "item": claim.item, "stage": claim.stage, "stated_for": claim.stated_for,
             "certainty": claim.certainty, "source": claim.source, "says": claim.says, "check": check_text(claim),
             "quantity": getattr(check, "quantity", None), "platform": finding.platform, "case": case.label,
             "verdict": case.verdict.value, "unit": case.unit, **_ends("first", first), **_ends("second", second),
-            **_ends("result", case.result), "expected_low": low, "expected_high": high, "numbers": case.text,
+            **_ends("result", found.result if found else None), "expected_low": low, "expected_high": high,
+            "numbers": case.text, "remedy": case.remedy,
+            "runs": ";".join(map(str, found.runs)) if found else None,
+            "starts": ";".join(map(str, found.starts)) if found else None,
+            "basis": found.basis if found else None, "detectable": found.detectable if found else None,
             "reason": case.gap.reason if case.gap else None,
             "missing": ";".join(case.gap.missing) if case.gap else None,
             "flags": ";".join(case.flags), "keys": ";".join(filter(None, case.keys)),

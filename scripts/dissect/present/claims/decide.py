@@ -1,14 +1,17 @@
-"""The verdict of a claim, case by case, from the rows of its cells."""
+"""The verdicts of claims, case by case, from the rows of their cells; the error rate is one of all cases together."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from dissect.base.outcome import Status
-from dissect.config.claims import Claim, OrderCheck, OutcomeCheck, PairCheck, ValueCheck, Where
+from dissect.cells.cell_id import without_set
+from dissect.config.claims import Claim, OutcomeCheck, Where
+from dissect.present.claims.evidence import Evidence, NumberCheck, evidence_of, question_of
 from dissect.present.claims.select import (
     ClaimSide,
     Gap,
     Row,
+    SideNumber,
     cell_id,
     doubts,
     ending,
@@ -19,9 +22,10 @@ from dissect.present.claims.select import (
 )
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.view import View
-from dissect.statistics.numbers import Number, Verdict, above, change, difference, ratio, together, within
+from dissect.present.tell_apart import command_for
+from dissect.statistics.bounds import Bounded, check_all
+from dissect.statistics.numbers import Number, Verdict, together
 
-COMBINED = {"ratio": ratio, "change": change, "difference": difference}
 COUNTED = ("batch", "n_gpus", "seq_len")
 OUT_OF_MEMORY = (Status.OOM, Status.SKIPPED_OOM)
 
@@ -36,12 +40,14 @@ class CheckedCase:
     """Numbers of the case, or outcomes of its cells."""
     numbers: tuple[Number, ...] = ()
     """Numbers of the sides, as measured."""
-    result: Number | None = None
-    """Number that is compared with the paper's value."""
+    evidence: Evidence | None = None
+    """What the verdict on a number rests on; None for an outcome, or where there is no number."""
     unit: str = ""
     gap: Gap | None = None
     flags: list[str] = field(default_factory=list)
     keys: tuple[str, ...] = ()
+    remedy: str = ""
+    """Command that measures what a clear verdict needs; empty unless the verdict is unclear."""
 
     @property
     def label(self) -> str:
@@ -66,20 +72,69 @@ class Finding:
         return together([case.verdict for case in self.cases])
 
 
-def decide(
+@dataclass(frozen=True)
+class _OpenCase:
+    """A case with its numbers, before the verdict."""
+
+    where: Where
+    check: NumberCheck
+    sides: Sequence[ClaimSide]
+    numbers: Sequence[SideNumber]
+    unit: str
+
+    @property
+    def question(self) -> Bounded | None:
+        return question_of(self.check, self.numbers)
+
+
+@dataclass(frozen=True)
+class OpenFinding:
+    """One claim on one platform, before the verdicts on its numbers."""
+
+    claim_id: str
+    claim: Claim
+    platform: str
+    cases: Sequence["CheckedCase | _OpenCase"]
+
+
+def prepare(
     claim_id: str, claim: Claim, platform: str, rows: Sequence[Row], view: View, stand_ins: Mapping[str, list[str]]
-) -> Finding:
-    """Check a claim on a platform; ``rows`` are those of the claim's view on all platforms."""
+) -> OpenFinding:
+    """Read the numbers of a claim on a platform; ``rows`` are those of the claim's view on all platforms."""
     cases = []
     varied = [axis for axis, value in claim.where.items() if isinstance(value, list)]
     for where in claim.cases:
         sides = [side_of(rows, claim, {**where, **side}, platform, stand_ins) for side in claim.check.sides.values()]
         shown: Where = {axis: where[axis] for axis in varied}
         cases.append(_case(claim, shown, sides, view))
-    return Finding(claim_id, claim, ", ".join(claim.platforms) or platform, cases)
+    return OpenFinding(claim_id, claim, ", ".join(claim.platforms) or platform, cases)
 
 
-def _case(claim: Claim, where: Where, sides: list[ClaimSide], view: View) -> CheckedCase:
+def decide(prepared: Iterable[OpenFinding]) -> list[Finding]:
+    """Verdicts on all numbers together: at most 5 % of those that are decided are expected to be wrong."""
+    found = list(prepared)
+    asked = {
+        id(case): question
+        for finding in found
+        for case in finding.cases
+        if isinstance(case, _OpenCase) and (question := case.question)
+    }
+    answers = dict(zip(asked, check_all([*asked.values()]), strict=True))
+    return [
+        Finding(
+            each.claim_id, each.claim, each.platform,
+            [
+                case
+                if isinstance(case, CheckedCase)
+                else _closed(case, evidence_of(case.check, case.numbers, asked.get(id(case)), answers.get(id(case))))
+                for case in each.cases
+            ],
+        )
+        for each in found
+    ]  # fmt: skip
+
+
+def _case(claim: Claim, where: Where, sides: list[ClaimSide], view: View) -> CheckedCase | _OpenCase:
     check = claim.check
     if isinstance(check, OutcomeCheck):
         return _outcome(where, check.outcome, sides[0])
@@ -93,22 +148,44 @@ def _case(claim: Claim, where: Where, sides: list[ClaimSide], view: View) -> Che
         return CheckedCase(
             where, Verdict.NOT_MEASURED, gap=Gap("; ".join(dict.fromkeys(g.reason for g in gaps)), missing)
         )
-    measured = tuple(number for number in numbers if isinstance(number, Number))
-    result, unit = _result(check, measured), _unit(check, measure.unit)
-    verdict = above(*measured) if isinstance(check, OrderCheck) else within(result or measured[0], *check.ends)
-    sign = {Verdict.HOLDS: ">", Verdict.FAILS: "<"}.get(verdict, "≈")
-    text = f" {sign} ".join(number.show(unit) for number in ((result,) if result else measured))
-    keys = tuple(dict.fromkeys(row["key"] for side in sides for row in side.rows))
-    return CheckedCase(where, verdict, text, measured, result, unit, flags=doubts(sides), keys=keys)
+    measured = [number for number in numbers if isinstance(number, SideNumber)]
+    return _OpenCase(where, check, sides, measured, measure.unit)
 
 
-def _result(check: ValueCheck | PairCheck | OrderCheck, numbers: Sequence[Number]) -> Number | None:
-    if isinstance(check, OrderCheck):
-        return None
-    return COMBINED[check.kind](*numbers) if isinstance(check, PairCheck) else numbers[0]
+def _closed(case: _OpenCase, found: Evidence) -> CheckedCase:
+    sides = case.sides
+    unclear = found.verdict is Verdict.UNCLEAR
+    return CheckedCase(
+        case.where,
+        found.verdict,
+        _text(case, found),
+        tuple(side.number for side in case.numbers),
+        found,
+        _unit(case.check, case.unit),
+        flags=doubts(sides),
+        keys=tuple(dict.fromkeys(row["key"] for side in sides for row in side.rows)),
+        remedy=command_for(cell_id({**row, "platform": without_set(row["platform"])}) for s in sides for row in s.rows)
+        if unclear
+        else "",
+    )
 
 
-def _unit(check: ValueCheck | PairCheck | OrderCheck, unit: str) -> str:
+def _text(case: _OpenCase, found: Evidence) -> str:
+    """The numbers, or their ratio, with runs, starts and what would have been detected."""
+    unit = _unit(case.check, case.unit)
+    told = found.result.show(unit)
+    if case.check.kind == "ordering":
+        sign = {Verdict.HOLDS: ">", Verdict.FAILS: "<"}.get(found.verdict, "≈")
+        told = f" {sign} ".join(replace(side.number, low=None, high=None).show(case.unit) for side in case.numbers)
+        told += f", {found.result.show('×')}"
+    runs = " and ".join(map(str, found.runs))
+    starts = " and ".join(map(str, found.starts))
+    parts = [f"runs {runs}" if any(found.runs) else "", f"known starts {starts}" if any(found.starts) else ""]
+    detectable = f"detectable {found.detectable:.2f} ×" if found.detectable else ""
+    return f"{told} ({'; '.join(filter(None, [*parts, found.basis, detectable]))})"
+
+
+def _unit(check: NumberCheck, unit: str) -> str:
     match check.kind:
         case "ratio":
             return "×"

@@ -1,25 +1,27 @@
 """The number that one side of a claim is about, or why there is none."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from statistics import fmean
 from typing import Any
-
-import pandas as pd
 
 from dissect.base.outcome import Flag, Status
 from dissect.cells.cell_id import CellId, without_set
-from dissect.config.claims import Claim, DerivedQuantity, Where, fits
-from dissect.config.layout import Axis
+from dissect.config.claims import Claim, Where, fits
+from dissect.config.layout import Axis, QuantityName
 from dissect.present.tables.columns import Quantity
-from dissect.present.tables.efficiency import efficiencies
+from dissect.present.tables.efficiency import per_gpu
 from dissect.present.tables.marks import short_mark
+from dissect.present.tables.over_runs import RUN_VALUES, positive, values_of
 from dissect.present.tables.view import View
+from dissect.present.tables.views import VIEWS
 from dissect.statistics.numbers import Number
+from dissect.statistics.run_values import RunValue
 
 Row = Mapping[str, Any]
 
-SCALING: DerivedQuantity = "scaling_efficiency"
+SCALING: QuantityName = "scaling_efficiency"
 OTHER_GPUS = "the cells ran on different GPUs, so a part of the difference may be the machines'"
 
 
@@ -53,11 +55,25 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class SideNumber:
+    """The number of a side, and what it rests on."""
+
+    number: Number
+    """As shown in tables, so percent stay percent."""
+    of: Sequence[RunValue] = ()
+    """Its value in each run; empty where it compares by its interval alone."""
+    to: Sequence[RunValue] | None = None
+    """Runs that ``of`` is divided by; None if the number is no ratio."""
+    factor: float = 1.0
+    """Factor from a run's value, or from the ratio, to the number."""
+
+
+@dataclass(frozen=True)
 class Measure:
     """How to read a quantity from the rows of a side, and its unit."""
 
     unit: str
-    read: Callable[[Sequence[Row]], Number | None]
+    read: Callable[[Sequence[Row]], SideNumber | None]
     of_several: bool = False
     """Whether it combines several cells into one number."""
 
@@ -95,7 +111,7 @@ def no_cell(side: ClaimSide) -> Gap:
     return Gap(reason, (side.pattern,))
 
 
-def number_of(side: ClaimSide, measure: Measure) -> Number | Gap:
+def number_of(side: ClaimSide, measure: Measure) -> SideNumber | Gap:
     """The number of a side, or why there is none."""
     if not side.rows:
         return no_cell(side)
@@ -136,23 +152,29 @@ def _apart(one: Row, other: Row) -> bool:
     return one["platform"] == other["platform"] and gpus[0].isdisjoint(gpus[1])
 
 
-def _shown(row: Row, quantity: Quantity) -> Number | None:
+def _shown(row: Row, quantity: Quantity) -> SideNumber | None:
     if row[quantity.name] is None:
         return None
-    names = [quantity.name + end for end in (("", "_low", "_high") if quantity.interval else ("",) * 3)]
-    return Number(*(row[name] * quantity.scale for name in names))
+    ends = [row.get(quantity.name + end) for end in ("", "_low", "_high")]
+    scaled = [None if end is None else end * quantity.scale for end in ends]
+    return SideNumber(Number(scaled[0] or 0.0, *scaled[1:]), values_of(row, quantity.name), factor=quantity.scale)
 
 
-def _scaling_efficiency(rows: Sequence[Row]) -> Number | None:
-    points = efficiencies(pd.DataFrame(rows))
-    return Number(points[-1].efficiency, points[-1].low, points[-1].high) if len(points) > 1 else None
+def _scaling_efficiency(rows: Sequence[Row]) -> SideNumber | None:
+    fewest, most = (choose(rows, key=lambda row: row["n_gpus"]) for choose in (min, max))
+    shown = _shown(most, VIEWS["training"].by_name[SCALING]) if fewest is not most else None
+    return shown and replace(shown, of=per_gpu(most), to=per_gpu(fewest))
 
 
-def _overlapped_compute_share(rows: Sequence[Row]) -> Number | None:
-    row = rows[0]
-    rest = row["phase_time_s"] - row["communication_exposed_s"]
-    share = 100 * row["compute_time_s"] / rest if rest > 0 else None
-    return None if share is None else Number(share, share, share)
+def _overlapped_compute_share(rows: Sequence[Row]) -> SideNumber | None:
+    values = rows[0][RUN_VALUES]
+    names = ("phase_time_s", "communication_exposed_s", "compute_time_s")
+    shares = []
+    for whole, exposed, compute in zip(*(values[name] for name in names), strict=True):
+        if whole.value <= exposed.value:
+            return None
+        shares.append(replace(compute, value=compute.value / (whole.value - exposed.value)))
+    return SideNumber(Number(100 * fmean(each.value for each in shares)), positive(shares), factor=100)
 
 
 def _pattern(stage: str, platform: str, wanted: Where) -> str:

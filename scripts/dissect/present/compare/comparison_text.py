@@ -1,32 +1,27 @@
 """A comparison as a page of tables and as CSV."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
 
-from dissect.present.compare.pairs import LEVEL, Compared, ComparedNumber, Pair, PairVerdict
-from dissect.present.compare.readings import MeasuredRun
+from dissect.present.compare.pairs import Compared, ComparedNumber, Pair, PairVerdict
 from dissect.present.compare.reasons import Difference
 from dissect.present.tables.grid import Grid, GridEntry
 from dissect.present.tables.marks import flag_notes
 from dissect.present.tables.render import markdown
+from dissect.statistics.log_estimate import LEVEL
 from dissect.statistics.numbers import Number, significant_decimals
 
 ENDS = ("", "_low", "_high")
 LINE_COLUMNS = (
     "left_id", "right_id", "point", "quantity",
     *(f"{side}{end}" for side in ("left", "right", "ratio") for end in ENDS),
-    "verdict", "chance_if_equal", "chance_if_different", "left_spread", "right_spread", "left_runs", "right_runs",
-    "left_status", "right_status", "left_flags", "right_flags", "left_keys", "right_keys",
+    "verdict", "basis", "detectable", "p_different", "p_equal", "left_runs", "right_runs", "left_starts",
+    "right_starts", "left_status", "right_status", "left_flags", "right_flags", "left_key", "right_key",
 )  # fmt: skip
-OF_LOADS = (
-    "Requests of one load wait for one another, so samples of a server say less than as many independent ones: send "
-    "the load several times before a small difference counts."
-)
 DIFFERENCE_COLUMNS = ("field", "left", "right", "n_cells", "of", "cells")
-ORDER = (PairVerdict.SLOWER, PairVerdict.FASTER, PairVerdict.UNCLEAR, PairVerdict.NONE, PairVerdict.UNTESTED)
+ORDER = (PairVerdict.SLOWER, PairVerdict.FASTER, PairVerdict.UNCLEAR, PairVerdict.NONE)
 SHOWN = 10
 """Most lines of one kind in a terminal."""
 NAMED = 3
@@ -67,8 +62,7 @@ def summary_text(compared: Compared) -> str:
 def terminal_text(compared: Compared, found: Sequence[Difference]) -> str:
     """The summary, changed outcomes and numbers, and what differs for all cells; the rest is on the page."""
     changed = [
-        f"{line.verdict}: {_cell_name(line.pair)}: {line.quantity} {line.point}".rstrip()
-        + f" × {_shown(line.ratio, 3)}"
+        f"{line.verdict}: {_cell_name(line.pair)}: {_number_name(line)} × {_shown(_ratio(line), 3)}"
         for line in _sorted(compared.lines)
         if line.verdict in (PairVerdict.SLOWER, PairVerdict.FASTER)
     ]
@@ -113,36 +107,48 @@ def _numbers(compared: Compared) -> Grid:
         title="Numbers",
         caption=f"{compared.right.name} (right) against {compared.left.name} (left), with 95 % intervals.",
         row_names=("Cell", "Number"),
-        rows=[(_cell_name(line.pair), f"{line.quantity} {line.point}".strip()) for line in lines],
+        rows=[(_cell_name(line.pair), _number_name(line)) for line in lines],
         columns=[("Left",), ("Right",), ("Right / left",), ("Verdict",)],
         entries=[_entries(line) for line in lines],
         remarks=[
-            f"faster, slower: further apart than {margin}; at most {100 * LEVEL:g} % of these verdicts are expected "
-            f"to be false. no difference: within {margin} of each other, with the same error rate. "
-            "cannot tell: neither.",
-            "not tested: a run gives a single number, so its variation is unknown.",
-            "Intervals are combined by their outer ends. They cover variation within a run; variation between runs "
-            "only if a side has several, whose intervals are joined.",
-            *[OF_LOADS] * any(line.pair.left_id.startswith("serve/") for line in lines),
+            f"faster, slower: the interval of the ratio excludes 1; no difference: it lies within {margin} of 1; at "
+            f"most {100 * LEVEL:g} % of the verdicts of each kind are expected to be false. cannot tell: neither.",
+            "Intervals are over runs; runs of shared rounds or starts make that of the ratio narrower. Detectable is "
+            "the ratio that would have been told from 1 with 80 % power. Fewer than two runs on a side: no interval.",
         ],
     )
 
 
 def _entries(line: ComparedNumber) -> list[GridEntry]:
-    left, right = ([*dict.fromkeys(flag for run in runs for flag in run.result.flags)] for runs in _runs(line.pair))
-    spread = [
-        f"repeated measurements lie {100 * share:.1f} % apart" if share is not None else "" for share in line.spreads
-    ]
-    notes = [
-        (*flag_notes({"flags": ";".join(flags)}), *filter(None, [text]))
-        for flags, text in zip((left, right), spread, strict=True)
-    ]
+    left, right = (flag_notes({"flags": ";".join(cell.flags)}) for cell in (line.pair.left, line.pair.right))
+    unit = _unit_of(line)
     return [
-        GridEntry(_scaled(line.left, _unit_of(line)), notes[0]),
-        GridEntry(_scaled(line.right, _unit_of(line)), notes[1]),
-        GridEntry(_shown(line.ratio, 3)),
-        GridEntry(line.verdict, ("the same measurement",) if line.pair.is_same else ()),
+        GridEntry(_scaled(line.left.number, unit), left),
+        GridEntry(_scaled(line.right.number, unit), right),
+        GridEntry(_shown(_ratio(line), 3)),
+        GridEntry(line.verdict, (_basis(line),)),
     ]
+
+
+def _basis(line: ComparedNumber) -> str:
+    """What a verdict rests on, in one sentence."""
+    if line.judgement is None:
+        return "the same runs"
+    found, detectable = line.judgement.contrast, line.judgement.detectable
+    parts = [f"runs {found.n_left} and {found.n_right}", line.judgement.reason or found.basis.value]
+    parts += [f"shared starts {found.shared_starts}"] if found.shared_starts else []
+    return "; ".join(parts + ([f"detectable {detectable:.2f} ×"] if detectable else []))
+
+
+def _number_name(line: ComparedNumber) -> str:
+    return f"{line.left.quantity} {line.left.point}".rstrip()
+
+
+def _ratio(line: ComparedNumber) -> Number:
+    """Right over left, with the interval that decides."""
+    if line.judgement is None:
+        return Number(1.0)
+    return Number(line.judgement.ratio, line.judgement.low, line.judgement.high)
 
 
 def _outcomes(changed: Sequence[Pair]) -> Grid:
@@ -155,8 +161,8 @@ def _outcomes(changed: Sequence[Pair]) -> Grid:
         columns=[("Left",), ("Right",)],
         entries=[
             [
-                GridEntry(outcome, tuple(dict.fromkeys(run.result.reason for run in runs if run.result.reason)))
-                for outcome, runs in zip(pair.outcomes, _runs(pair), strict=True)
+                GridEntry(outcome, (cell.reason,) if cell.reason else ())
+                for outcome, cell in zip(pair.outcomes, (pair.left, pair.right), strict=True)
             ]
             for pair in changed
         ],
@@ -199,56 +205,49 @@ def _cell_name(pair: Pair) -> str:
     return pair.left_id if pair.left_id == pair.right_id else f"{pair.left_id} ({pair.right_id.split('/')[1]})"
 
 
-def _runs(pair: Pair) -> tuple[Sequence[MeasuredRun], Sequence[MeasuredRun]]:
-    return pair.left, pair.right
-
-
 def _shown(number: Number, digits: int = 4) -> str:
-    """A number with its interval; an end that the samples do not give is open."""
+    """A number with its interval if it has one."""
     decimals = significant_decimals(number.value, digits) if number.value else 0
-    low, high = (_end(end, decimals) for end in (number.low, number.high))
-    interval = f" [{low}–{high}]" if number.low != number.high else ""
-    return f"{number.value:,.{decimals}f}{interval}"
-
-
-def _end(value: float, decimals: int) -> str:
-    return "…" if math.isinf(value) or value == 0 else f"{value:,.{decimals}f}"
+    ends = [f"{end:,.{decimals}f}" for end in (number.low, number.high) if end is not None]
+    return f"{number.value:,.{decimals}f}" + (f" [{'–'.join(ends)}]" if ends else "")
 
 
 def _scaled(number: Number, unit: tuple[str, float]) -> str:
     """A time in the unit of its line, or any other number unchanged."""
     name, factor = unit
-    return f"{_shown(Number(*(factor * end for end in (number.value, number.low, number.high))))} {name}".rstrip()
+    ends = (None if end is None else factor * end for end in (number.low, number.high))
+    return f"{_shown(Number(factor * number.value, *ends))} {name}".rstrip()
 
 
 def _unit_of(line: ComparedNumber) -> tuple[str, float]:
     """Unit and factor for both sides of a line."""
-    if not line.quantity.endswith("_s") or line.quantity.endswith("_per_s"):
+    if not line.left.quantity.endswith("_s") or line.left.quantity.endswith("_per_s"):
         return "", 1.0
     units = (("µs", 1e6), ("ms", 1e3), ("s", 1.0))
-    return next((unit for unit in units if line.left.value * unit[1] < 1e3), units[-1])
+    return next((unit for unit in units if line.left.number.value * unit[1] < 1e3), units[-1])
 
 
 def _csv_line(line: ComparedNumber) -> dict[str, object]:
-    numbers = {"left": line.left, "right": line.right, "ratio": line.ratio}
+    numbers = {"left": line.left.number, "right": line.right.number, "ratio": _ratio(line)}
     ends = {
         f"{name}{end}": value
         for name, number in numbers.items()
         for end, value in zip(ENDS, (number.value, number.low, number.high), strict=True)
     }
-    chances = line.chances or (None, None)
+    found = line.judgement
     return _csv_pair(line.pair) | ends | {
-        "point": line.point, "quantity": line.quantity, "verdict": line.verdict.value, "chance_if_equal": chances[0],
-        "chance_if_different": chances[1], "left_spread": line.spreads[0], "right_spread": line.spreads[1],
+        "point": line.left.point, "quantity": line.left.quantity, "verdict": line.verdict.value, "basis": _basis(line),
+        "detectable": found and found.detectable, "p_different": found and found.p_different,
+        "p_equal": found and found.p_equal, "left_starts": found and found.contrast.left_starts,
+        "right_starts": found and found.contrast.right_starts,
     }  # fmt: skip
 
 
 def _csv_pair(pair: Pair) -> dict[str, object]:
     row: dict[str, object] = {"left_id": pair.left_id, "right_id": pair.right_id}
-    for side, runs, outcome in zip(("left", "right"), _runs(pair), pair.outcomes, strict=True):
+    for side, cell, outcome in zip(("left", "right"), (pair.left, pair.right), pair.outcomes, strict=True):
         row |= {
-            f"{side}_runs": len(runs), f"{side}_status": outcome,
-            f"{side}_flags": ";".join(dict.fromkeys(flag for run in runs for flag in run.result.flags)),
-            f"{side}_keys": ";".join(run.result.key for run in runs),
+            f"{side}_runs": len(cell.runs), f"{side}_status": outcome, f"{side}_flags": ";".join(cell.flags),
+            f"{side}_key": cell.key,
         }  # fmt: skip
     return row

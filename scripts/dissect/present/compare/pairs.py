@@ -1,21 +1,14 @@
 """Pairs of cells that are equal apart from what is compared, and the verdict on each of their numbers."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean
 
-import scipy
-
-from dissect.base.outcome import Status
 from dissect.cells.cell_id import CellId
-from dissect.present.compare.readings import MeasuredRun, RunNumber
+from dissect.present.compare.readings import CellNumber, readings_of
 from dissect.present.compare.sides import Side
-from dissect.statistics.comparison import Sample, hull, p_difference, p_equivalence
-from dissect.statistics.numbers import Number, ratio
-
-LEVEL = 0.05
-"""Expected share of false verdicts among all differences found, and among all verdicts of no difference."""
+from dissect.results.cell_runs import CellRuns
+from dissect.statistics.judge import Judgement, RatioVerdict, judge_all
 
 
 class PairVerdict(StrEnum):
@@ -25,7 +18,6 @@ class PairVerdict(StrEnum):
     SLOWER = "slower"
     NONE = "no difference"
     UNCLEAR = "cannot tell"
-    UNTESTED = "not tested"
 
 
 @dataclass(frozen=True)
@@ -34,17 +26,17 @@ class Pair:
 
     left_id: str
     right_id: str
-    left: Sequence[MeasuredRun]
-    right: Sequence[MeasuredRun]
+    left: CellRuns
+    right: CellRuns
 
     @property
     def is_same(self) -> bool:
         """Whether both sides have the same runs."""
-        return [run.result for run in self.left] == [run.result for run in self.right]
+        return self.left.runs == self.right.runs
 
     @property
     def outcomes(self) -> tuple[str, str]:
-        """Outcomes of the left and the right runs."""
+        """Outcomes of the left and the right cell."""
         return outcome_of(self.left), outcome_of(self.right)
 
 
@@ -53,17 +45,25 @@ class ComparedNumber:
     """One number of one pair."""
 
     pair: Pair
-    point: str
-    quantity: str
-    left: Number
-    right: Number
-    ratio: Number
-    """Right number over left number."""
-    verdict: PairVerdict
-    chances: tuple[float, float] | None
-    """Adjusted bounds on the chance of such samples without a difference, and with one; None if untested."""
-    spreads: tuple[float | None, float | None]
-    """Spread of repeated measurements on each side: how far the largest lies above the smallest, as a share."""
+    left: CellNumber
+    right: CellNumber
+    judgement: Judgement | None
+    """Ratio right / left with what it rests on; None where both sides are the same runs."""
+
+    @property
+    def verdict(self) -> PairVerdict:
+        """In words of the number: what is faster of a time is lower."""
+        if self.judgement is None:
+            return PairVerdict.NONE
+        higher = self.left.better == "higher"
+        match self.judgement.verdict:
+            case RatioVerdict.ABOVE:
+                return PairVerdict.FASTER if higher else PairVerdict.SLOWER
+            case RatioVerdict.BELOW:
+                return PairVerdict.SLOWER if higher else PairVerdict.FASTER
+            case RatioVerdict.SAME:
+                return PairVerdict.NONE
+        return PairVerdict.UNCLEAR
 
 
 @dataclass(frozen=True)
@@ -84,43 +84,20 @@ class Compared:
         return [pair for pair in self.pairs if pair.outcomes[0] != pair.outcomes[1]]
 
 
-@dataclass(frozen=True)
-class _Both:
-    """The readings of one number on both sides."""
-
-    pair: Pair
-    left: Sequence[RunNumber]
-    right: Sequence[RunNumber]
-
-    @property
-    def samples(self) -> tuple[list[Sample], list[Sample]] | None:
-        left = [reading.sample for reading in self.left if reading.sample]
-        right = [reading.sample for reading in self.right if reading.sample]
-        complete = len(left) == len(self.left) and len(right) == len(self.right)
-        return (left, right) if complete else None
-
-
 def compare(left: Side, right: Side, margin: float) -> Compared:
     """Match cells by id, without the platform where each side has one and not the same, and judge every number."""
     pairs = list(_pairs(left, right))
-    both = [one for pair in pairs for one in _readings(pair)]
-    tested = [one for one in both if one.samples and not one.pair.is_same]
-    samples = [one.samples for one in tested if one.samples]
-    # By Benjamini and Hochberg: at most 5 % of the findings up to 0.05 are false.
-    differ, equal = (
-        scipy.stats.false_discovery_control([test(mine, base, margin) for base, mine in samples]).tolist()
-        for test in (p_difference, p_equivalence)
-    )
-    chances = {id(one): pair for one, *pair in zip(tested, differ, equal, strict=True)}
-    lines = [_line(one, chances.get(id(one))) for one in both]
+    both = [(pair, *readings) for pair in pairs for readings in _readings(pair)]
+    asked = [(one.runs, other.runs) for pair, one, other in both if not pair.is_same]
+    judged = iter(judge_all(asked, margin))
+    lines = [ComparedNumber(pair, one, other, None if pair.is_same else next(judged)) for pair, one, other in both]
     only_left = _alone(left, {pair.left_id for pair in pairs}, right)
     return Compared(left, right, margin, pairs, lines, only_left, _alone(right, {p.right_id for p in pairs}, left))
 
 
-def outcome_of(runs: Iterable[MeasuredRun]) -> str:
-    """Outcome of a cell's runs, such as ``ok`` or ``oom (backward)``; all outcomes where runs ended differently."""
-    ends = [f"{run.result.status}" + (f" ({run.result.phase})" if run.result.phase else "") for run in runs]
-    return ", ".join(dict.fromkeys(ends))
+def outcome_of(cell: CellRuns) -> str:
+    """Outcome of a cell, such as ``ok`` or ``oom (backward)``."""
+    return f"{cell.status}" + (f" ({cell.phase})" if cell.phase else "")
 
 
 def _pairs(left: Side, right: Side) -> Iterator[Pair]:
@@ -134,57 +111,17 @@ def _pairs(left: Side, right: Side) -> Iterator[Pair]:
 
 def _alone(side: Side, matched: set[str], other: Side) -> list[str]:
     """Ids of cells that the other side has under no name; two names may have one key."""
-    keys = {run.result.key for runs in other.cells.values() for run in runs}
-    unmatched = {cell_id: runs for cell_id, runs in side.cells.items() if cell_id not in matched}
-    return [cell_id for cell_id, runs in unmatched.items() if not all(run.result.key in keys for run in runs)]
+    keys = {cell.key for cell in other.cells.values()}
+    return [cell_id for cell_id, cell in side.cells.items() if cell_id not in matched and cell.key not in keys]
 
 
 def _without_platform(cell_id: str) -> str:
     return str(CellId.parse(cell_id)._replace(platform="*"))
 
 
-def _readings(pair: Pair) -> Iterator[_Both]:
-    """The readings of every number that all runs of both sides have, if these ended ``ok``."""
-    left, right = ([run for run in runs if run.result.status is Status.OK] for runs in (pair.left, pair.right))
-    if left and right:
-        for name in left[0].readings:
-            if all(name in run.readings for run in (*left, *right)):
-                yield _Both(pair, [run.readings[name] for run in left], [run.readings[name] for run in right])
-
-
-def _line(both: _Both, chances: Sequence[float] | None) -> ComparedNumber:
-    left, right = (_number(readings) for readings in (both.left, both.right))
-    first = both.left[0]
-    found = ratio(right, left)
-    verdict = _verdict(both, found.value, chances)
-    spreads = _spread(both.left), _spread(both.right)
-    adjusted_chances = (chances[0], chances[1]) if chances else None
-    return ComparedNumber(
-        both.pair, first.point, first.quantity, left, right, found, verdict, adjusted_chances, spreads
-    )
-
-
-def _verdict(both: _Both, ratio: float, chances: Sequence[float] | None) -> PairVerdict:
-    if both.pair.is_same:
-        return PairVerdict.NONE
-    if chances is None:
-        return PairVerdict.UNTESTED
-    if chances[0] <= LEVEL:
-        higher = both.left[0].better == "higher"
-        return PairVerdict.FASTER if (ratio > 1) == higher else PairVerdict.SLOWER
-    return PairVerdict.NONE if chances[1] <= LEVEL else PairVerdict.UNCLEAR
-
-
-def _number(readings: Sequence[RunNumber]) -> Number:
-    """Mean over the runs, with the interval that encloses the intervals of all."""
-    value = fmean(reading.value for reading in readings)
-    samples = [reading.sample for reading in readings if reading.sample]
-    if len(samples) == len(readings):
-        return hull(value, samples)
-    values = [reading.value for reading in readings]
-    return Number(value, min(values), max(values))
-
-
-def _spread(readings: Sequence[RunNumber]) -> float | None:
-    values = [reading.value for reading in readings]
-    return max(values) / min(values) - 1 if len(values) > 1 else None
+def _readings(pair: Pair) -> Iterator[tuple[CellNumber, CellNumber]]:
+    """The numbers that both sides have."""
+    left, right = readings_of(pair.left_id, pair.left), readings_of(pair.right_id, pair.right)
+    for name, reading in left.items():
+        if name in right:
+            yield reading, right[name]

@@ -1,109 +1,75 @@
-"""Comparable numbers of a measured cell, and the samples behind them."""
+"""Numbers of a cell that are compared: those of its views, with the values of its runs."""
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from dissect.base.units import GIB
-from dissect.metrics.operators import AttentionMetrics, CollectiveMetrics, GemmMetrics, MemcpyMetrics
-from dissect.metrics.profile import ProfileMetrics
-from dissect.metrics.serving import ServingMetrics
-from dissect.metrics.training import TrainingMetrics
-from dissect.results.result import Result
-from dissect.statistics.comparison import Sample
-from dissect.statistics.quantiles import quantile
+from dissect.cells.cell_id import CellId
+from dissect.cells.manifest import ManifestCell, PlatformFacts
+from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, QuantityName, ViewName
+from dissect.present.tables.columns import Record
+from dissect.present.tables.over_runs import values_of
+from dissect.present.tables.views import VIEWS
+from dissect.results.cell_runs import CellRuns
+from dissect.statistics.numbers import Number
+from dissect.statistics.run_values import RunValue
 
-OPERATOR_METRICS = (AttentionMetrics, CollectiveMetrics, GemmMetrics, MemcpyMetrics)
-NOT_A_POINT = ("step", "seconds", "status", "phase", "reason", "timing", "message_bytes")
-SERVING: tuple[tuple[str, str, float], ...] = (
-    ("ttft_p50_s", "ttft_s", 0.5),
-    ("ttft_p99_s", "ttft_s", 0.99),
-    ("tpot_p50_s", "tpot_s", 0.5),
-    ("latency_p50_s", "latency_s", 0.5),
-    ("latency_p99_s", "latency_s", 0.99),
-)
-"""(Quantity, its samples, share of the samples) of serving cells."""
+Better = Literal["higher", "lower"]
+_OF_OPERATORS: dict[QuantityName, Better] = {"call_time_s": "lower"}
+_COMPARED: dict[ViewName, dict[QuantityName, Better]] = {
+    "training": {
+        "tokens_per_s": "higher", "nvml_peak_memory_gib": "lower", "peak_memory_gib": "lower",
+        "tokens_per_joule": "higher",
+    },
+    "phases": {"unprofiled_time_s": "lower", "compute_time_s": "lower"},
+    "serving": {
+        "output_tokens_per_s": "higher", "ttft_p50_s": "lower", "ttft_p99_s": "lower", "tpot_p50_s": "lower",
+        "latency_p50_s": "lower", "latency_p99_s": "lower", "server_memory_gib": "lower",
+        "tokens_per_joule_served": "higher",
+    },
+    **dict.fromkeys(VIEW_OF_FAMILY.values(), _OF_OPERATORS),
+}  # fmt: skip
+"""View -> its quantities that are compared."""
 
 
 @dataclass(frozen=True)
-class RunNumber:
-    """One number of one run."""
+class CellNumber:
+    """One number of one cell."""
 
     quantity: str
-    better: Literal["higher", "lower"]
-    value: float
-    sample: Sample | None = None
-    """Samples of the number; None if a run gives a single one, such as memory, energy or a server's throughput."""
-    point: str = ""
-    """Size of an operator; empty for a cell as a whole."""
+    better: Better
+    number: Number
+    runs: Sequence[RunValue]
+    """The number in each run."""
+    point: str
+    """Size of an operator, phase of a step; empty for a cell as a whole."""
 
 
-@dataclass(frozen=True)
-class MeasuredRun:
-    """One run of one cell."""
-
-    id: str
-    result: Result
-    readings: Mapping[tuple[str, str], RunNumber] = field(default_factory=dict)
-    """Numbers by (point, quantity)."""
+def readings_of(cell_id: str, runs: CellRuns) -> Mapping[tuple[str, str], CellNumber]:
+    """The positive numbers of a cell by point and quantity; none unless all runs ended ``ok``."""
+    return {(reading.point, reading.quantity): reading for reading in _readings(_record(cell_id, runs))}
 
 
-def run_of(cell_id: str, result: Result, steps: bytes | None) -> MeasuredRun:
-    """A run from its result and its ``steps.jsonl``; without that file numbers lack their samples."""
-    lines = [json.loads(line) for line in (steps or b"").splitlines()]
-    readings = _readings(result, lines)
-    return MeasuredRun(cell_id, result, {(reading.point, reading.quantity): reading for reading in readings})
+def _readings(record: Record) -> Iterator[CellNumber]:
+    for name in _views(record.cell):
+        for row in VIEWS[name].rows_of(record):
+            point = " ".join(f"{axis}={row[axis]}" for axis in VIEWS[name].axes)
+            for quantity, better in _COMPARED[name].items():
+                if runs := values_of(row, quantity):
+                    ends = (row.get(f"{quantity}_{end}") for end in ("low", "high"))
+                    yield CellNumber(quantity, better, Number(row[quantity], *ends), runs, point)
 
 
-def _readings(result: Result, steps: list[dict[str, Any]]) -> Iterator[RunNumber]:
-    metrics = result.metrics
-    if isinstance(metrics, ProfileMetrics):
-        metrics = metrics.training
-    if isinstance(metrics, TrainingMetrics):
-        yield from _training(metrics, steps)
-    elif isinstance(metrics, ServingMetrics):
-        yield from _serving(metrics)
-    elif isinstance(metrics, OPERATOR_METRICS):
-        yield from _operator(metrics.model_dump(mode="json")["points"], steps)
+def _views(cell: ManifestCell) -> list[ViewName]:
+    if cell.stage == "operators":
+        return [view for family, view in VIEW_OF_FAMILY.items() if family == cell.framework]
+    return [view for view in VIEW_OF_STAGE.get(cell.stage, ()) if view in _COMPARED]
 
 
-def _training(metrics: TrainingMetrics, steps: list[dict[str, Any]]) -> Iterator[RunNumber]:
-    tokens = metrics.tokens_per_step
-    rates = [tokens / max(step["seconds"]) for step in steps if step["part"] == "measured"]
-    yield RunNumber("tokens_per_s", "higher", metrics.tokens_per_s.median, _sample(rates))
-    if metrics.nvml_peak_memory_bytes:
-        yield RunNumber("nvml_peak_memory_gib", "lower", metrics.nvml_peak_memory_bytes / GIB)
-    yield RunNumber("peak_memory_gib", "lower", metrics.peak_memory_bytes / GIB)
-    if metrics.energy_per_step_j:
-        yield RunNumber("tokens_per_joule", "higher", tokens / metrics.energy_per_step_j)
-
-
-def _serving(metrics: ServingMetrics) -> Iterator[RunNumber]:
-    for quantity, name, share in SERVING:
-        if samples := getattr(metrics.samples, name):
-            ordered = tuple(sorted(samples))
-            yield RunNumber(quantity, "lower", quantile(ordered, share), Sample(ordered, share))
-    yield RunNumber("output_tokens_per_s", "higher", metrics.completion_tokens / metrics.duration_s)
-    yield RunNumber("server_memory_gib", "lower", metrics.server_memory_bytes / GIB)
-    if metrics.energy_j:
-        yield RunNumber("tokens_per_joule_served", "higher", metrics.completion_tokens / metrics.energy_j)
-
-
-def _operator(points: list[dict[str, Any]], steps: list[dict[str, Any]]) -> Iterator[RunNumber]:
-    samples: dict[str, list[float]] = {}
-    for step in steps:
-        samples.setdefault(_point(step), []).append(max(step["seconds"]))
-    for point in points:
-        if point["timing"]:
-            label = _point(point)
-            median = point["timing"]["call_time_s"]["median"]
-            yield RunNumber("call_time_s", "lower", median, _sample(samples.get(label, [])), label)
-
-
-def _point(record: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in record.items() if name not in NOT_A_POINT)
-
-
-def _sample(values: list[float]) -> Sample | None:
-    return Sample(tuple(sorted(values))) if values else None
+def _record(cell_id: str, runs: CellRuns) -> Record:
+    """The cell as views read it; what they compare needs no fact of the platform."""
+    named = CellId.parse(cell_id)
+    cell = ManifestCell.model_validate(
+        {**named._asdict(), "n_gpus": runs.spec.hardware.n_gpus, "key": runs.key, "path": None, "unsupported": None}
+    )
+    return Record(cell, PlatformFacts(label=named.platform), runs)

@@ -6,7 +6,7 @@ from typing import Any
 
 from dissect.metrics.training import TrainingMetrics
 from dissect.present.compare.pairs import Pair
-from dissect.present.compare.readings import MeasuredRun
+from dissect.results.cell_runs import CellRuns
 from dissect.results.result import Gpu, Provenance
 
 TOLERANCE = 0.02
@@ -40,7 +40,7 @@ def differences(pairs: Sequence[Pair]) -> list[Difference]:
     found: dict[tuple[str, str, str], list[str]] = {}
     ranges: dict[str, list[tuple[str, float, float]]] = {}
     for pair in pairs:
-        left, right = (_fields(runs) for runs in (pair.left, pair.right))
+        left, right = (_fields(cell) for cell in (pair.left, pair.right))
         for name in dict.fromkeys((*left, *right)):
             mine, other = left.get(name), right.get(name)
             if isinstance(mine, float) and isinstance(other, float):
@@ -53,13 +53,13 @@ def differences(pairs: Sequence[Pair]) -> list[Difference]:
     return sorted(listed, key=lambda difference: (-len(difference.ids), difference.field))
 
 
-def _fields(runs: Sequence[MeasuredRun]) -> Fields:
-    """Fields of the first run; repeated measurements of one side are of one machine."""
-    result = runs[0].result
+def _fields(cell: CellRuns) -> Fields:
+    """Fields of the newest run."""
+    result = cell.newest
     fields = dict(_flat("spec", result.spec.model_dump(mode="json")))
     if isinstance(result.metrics, TrainingMetrics):
         fields[FOUND_BATCH] = result.metrics.batch
-    fields["flags"] = ", ".join(result.flags)
+    fields["flags"] = ", ".join(cell.flags)
     detected = _provenance(result.provenance) if result.provenance else {}
     declared = {name.removeprefix(prefix): value for name, value in fields.items() for prefix in DECLARED}
     return fields | {name: value for name, value in detected.items() if declared.get(name) != value}

@@ -15,9 +15,9 @@ from dissect.cells.study import published_paths
 from dissect.config.catalog import Catalog
 from dissect.config.errors import ConfigError, listed, unknown
 from dissect.config.question import OneOrMore, names
-from dissect.present.compare.readings import MeasuredRun, run_of
-from dissect.results.exchange import Shared, read_export, read_unpacked
-from dissect.results.run_files import STEPS
+from dissect.results.cell_runs import CellRuns, in_order
+from dissect.results.exchange import read_export, read_unpacked
+from dissect.results.result import Result
 from dissect.results.store import STORE_DIR, Store
 
 OURS = "results"
@@ -29,8 +29,8 @@ class Side:
 
     name: str
     """Name of the set, valid as the name of a folder."""
-    cells: Mapping[str, list[MeasuredRun]]
-    """Id -> runs of the cell; several if several sources have it."""
+    cells: Mapping[str, CellRuns]
+    """Id -> runs of the cell from all sources, each run once."""
 
     @property
     def platforms(self) -> set[str]:
@@ -49,13 +49,15 @@ def read_side(key: str, given: OneOrMore, catalog: Catalog, project: Path, comma
     if not names(given):
         raise ConfigError(f"{where}: found nothing, expected {_expected(project)}")
     glob = parse_glob(catalog.root.select, catalog, "--config select") if catalog.root.select else None
-    cells: dict[str, list[MeasuredRun]] = {}
+    runs: dict[str, dict[str, dict[str, Result]]] = {}
     for source in names(given):
         platform, name = _split(source, catalog, where)
-        for cell_id, shared in _source(name, project, command_line, where):
+        for cell_id, found in _source(name, project, command_line, where):
             if platform in (None, CellId.parse(cell_id).platform) and (glob is None or glob.matches(cell_id)):
-                newest = shared.files[shared.runs.ids[-1]]
-                cells.setdefault(cell_id, []).append(run_of(cell_id, shared.runs.newest, newest.get(STEPS)))
+                by_key = runs.setdefault(cell_id, {}).setdefault(found.key, {})
+                by_key |= dict(zip(found.ids, found.runs, strict=True))
+    # Where sources have a cell with several specs, such as of two protocols, the last one named counts.
+    cells = {cell_id: in_order([*by_key.values()][-1]) for cell_id, by_key in runs.items()}
     if not cells:
         raise ConfigError(f"{where}: found no finished cell in '{' '.join(names(given))}'{_that_matches(glob)}")
     return Side(_folder_name(names(given)), cells)
@@ -75,13 +77,13 @@ def _split(source: str, catalog: Catalog, where: str) -> tuple[str | None, str]:
     return platform, name
 
 
-def _source(name: str, project: Path, command_line: Mapping[str, Any], where: str) -> list[tuple[str, Shared]]:
+def _source(name: str, project: Path, command_line: Mapping[str, Any], where: str) -> list[tuple[str, CellRuns]]:
     if name == OURS:
         return _ours(project, command_line)
     if (project / SETS_DIR / name / MANIFEST).is_file():
-        return [(shared.id, shared) for shared in read_unpacked(project / SETS_DIR / name).values()]
+        return [(shared.id, shared.runs) for shared in read_unpacked(project / SETS_DIR / name).values()]
     if (project / name).is_file():
-        return [(shared.id, shared) for shared in read_export(project / name).values()]
+        return [(shared.id, shared.runs) for shared in read_export(project / name).values()]
     raise ConfigError(f"{where}: found '{name}', expected {_expected(project)}")
 
 
@@ -90,15 +92,13 @@ def _expected(project: Path) -> str:
     return f"'{OURS}', a file of snakemake export, or a set of reference results (known are {listed(sets)})"
 
 
-def _ours(project: Path, command_line: Mapping[str, Any]) -> list[tuple[str, Shared]]:
+def _ours(project: Path, command_line: Mapping[str, Any]) -> list[tuple[str, CellRuns]]:
     """Every finished cell that this configuration describes, on any platform and in either suite."""
     store, found = Store(project / STORE_DIR), []
     for key, paths in published_paths(project, command_line).items():
         entry = store.entry(key)
         if runs := entry.peek():
-            folders = {run.id: run.folder / STEPS for run in entry.run_files()}
-            steps = {i: {STEPS: folders[i].read_bytes()} if folders[i].exists() else {} for i in runs.ids}
-            found += [(published_id(path), Shared(published_id(path), "", runs, steps)) for path in paths]
+            found += [(published_id(path), runs) for path in paths]
     return found
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import altair as alt
-import pandas as pd
 
 from dissect.config.layout import Axis
 from dissect.present.figures.layers import (
@@ -25,8 +24,8 @@ from dissect.present.figures.layers import (
 from dissect.present.figures.look import FAINT, OUTLINE
 from dissect.present.figures.subject import Panel, Row, Subject
 from dissect.present.tables.columns import Quantity
-from dissect.present.tables.efficiency import efficiencies
 from dissect.present.tables.labels import axis_label, row_header
+from dissect.present.tables.views import VIEWS
 
 Marks = list[dict[str, Any]]
 
@@ -55,20 +54,19 @@ def curve(subject: Subject) -> Described:
 def scaling(subject: Subject) -> Described:
     """Efficiency over the number of GPUs, in percent of the smallest number that was measured."""
     [panel] = subject.panels([])
-    drawn, names = [], {}
+    efficiency = VIEWS["training"].by_name["scaling_efficiency"]
+    drawn: Marks = []
+    names: dict[tuple[Any, ...], str] = {}
     for place, rows in _grouped(subject, panel.rows).items():
         base = min(row["n_gpus"] for row in rows)
         smaller = [row for row in panel.missing if _place(subject, row) == place and row["n_gpus"] < base]
         names[place] = subject.label(rows[0], subject.layout.series) + (f" (100 % at {base})" if smaller else "")
-        points = {point.n_gpus: point for point in efficiencies(pd.DataFrame(rows))}
-        for row in rows:
-            point = points[row["n_gpus"]]
-            mark = subject.mark(
-                row, [subject.quantity], x=point.n_gpus, y=point.efficiency, low=point.low, high=point.high,
-                series=names[place],
-            )  # fmt: skip
-            mark["says"]["Efficiency"] = f"{point.efficiency:.1f} [{point.low:.1f}–{point.high:.1f}] %"
-            drawn.append(mark)
+        drawn += [
+            subject.mark(
+                row, [subject.quantity, efficiency], x=row["n_gpus"], series=names[place], **_ends(row, efficiency)
+            )
+            for row in rows
+        ]  # fmt: skip
     for row in panel.missing:
         names.setdefault(_place(subject, row), f"{subject.label(row, subject.layout.series)} (no number)")
 
@@ -92,11 +90,9 @@ def _grouped(subject: Subject, rows: Sequence[Row]) -> dict[tuple[Any, ...], lis
 
 
 def _ends(row: Row, quantity: Quantity) -> dict[str, float]:
-    """A number and its interval, as shown; the number itself where it has none."""
-    ends = ("", "_low", "_high") if quantity.interval else ("", "", "")
-    return {
-        name: row[quantity.name + end] * quantity.scale for name, end in zip(("y", "low", "high"), ends, strict=True)
-    }
+    """A number and the ends of its interval, as shown; without the ends where it has no interval."""
+    names = {"y": quantity.name} | {end: f"{quantity.name}_{end}" for end in ("low", "high")}
+    return {name: row[column] * quantity.scale for name, column in names.items() if row.get(column) is not None}
 
 
 def _count_label(rows: Sequence[Row]) -> str:
@@ -132,7 +128,7 @@ def _panel(
     if ideal is not None:
         layers.append(alt.Chart(data_of([{"y": ideal}])).mark_rule(style=FAINT).encode(y="y:Q"))
     layers += [
-        base.mark_rule(strokeWidth=1.2).encode(y="low:Q", y2="high:Q"),
+        base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.2).encode(y="low:Q", y2="high:Q"),
         base.mark_line(strokeWidth=1.8),
         base.mark_point(filled=True, opacity=1, size=55, style=OUTLINE, tooltip=TELLS).encode(shape=shape(labels)),
     ]

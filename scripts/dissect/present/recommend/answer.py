@@ -1,35 +1,20 @@
 """The answer to a question, from its candidates alone: ranked settings with ties, and all that is not known."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-import pandas as pd
-
 from dissect.base.outcome import Status
 from dissect.config.question import Objective, Question, names
+from dissect.present.recommend.against import UNTOLD, Told, Verdicts, has_interval
 from dissect.present.recommend.candidates import NOT_MEASURED, UNSUPPORTED
-from dissect.present.tables.tidy import plain_rows
+from dissect.present.recommend.standing import Standing
 
 Row = Mapping[str, Any]
 OUT_OF_MEMORY = (Status.OOM, Status.SKIPPED_OOM)
 NEAREST = 3
 HIGHER_IS_BETTER: tuple[Objective, ...] = ("throughput",)
-
-
-class Standing(StrEnum):
-    """Rank or category of a cell in the answer."""
-
-    BEST = "best"
-    TIED = "no difference to the best"
-    UNTESTED = "behind the best, without an interval to tell by how much"
-    BEHIND = "behind the best"
-    OVER = "beyond a limit"
-    OUT_OF_MEMORY = "does not fit"
-    UNKNOWN = "not known"
-    IMPOSSIBLE = "unsupported"
 
 
 @dataclass(frozen=True)
@@ -46,10 +31,10 @@ class Limit:
         return value / self.most if self.most else (self.least or 0.0) / max(value, 1e-300)
 
     def is_close(self, row: Row) -> bool:
-        """Whether the bound lies within the interval of the row's number."""
-        low, high = row.get(f"{self.column}_low"), row.get(f"{self.column}_high")
-        bound = self.most or self.least
-        return low is not None and high is not None and bound is not None and low < bound < high
+        """Whether the bound lies within the interval of the row's number, or the number has none."""
+        low, high = row[f"{self.column}_low"], row[f"{self.column}_high"]
+        bound = self.most or self.least or 0.0
+        return low is None or high is None or low < bound < high
 
 
 @dataclass(frozen=True)
@@ -63,7 +48,9 @@ class Standings:
     excess: float = 0.0
     """Largest excess over a limit, as a multiple of that limit."""
     close: tuple[str, ...] = ()
-    """Columns whose limit lies within the interval of the number, so that noise could change the decision."""
+    """Columns whose limit lies within the interval of the number, or that have none: noise could decide."""
+    told: str = ""
+    """What the verdict against the best rests on."""
 
 
 @dataclass(frozen=True)
@@ -124,20 +111,20 @@ def limits_of(question: Question) -> list[Limit]:
     return limits + ([Limit("tokens_per_s", least=least)] if least is not None else [])
 
 
-def answer(question: Question, candidates: pd.DataFrame) -> Answer:
+def answer(question: Question, rows: Sequence[Row]) -> Answer:
     """Rank measured cells under the question's limits; stage and model must be given, prices comparable."""
-    rows = plain_rows(candidates)
     asked = [row for row in rows if _is_asked(question, row)]
     column, limits = column_of(question), limits_of(question)
     placed = [_place(row, column, limits) for row in asked]
     of = {standing: [cell for cell in placed if cell.standing is standing] for standing in Standing}
     works = dict.fromkeys((_stand_in(question, cell.row) or "", cell.row["work"]) for cell in placed if _measured(cell))
+    verdicts = Verdicts(rows, column, question.objective in HIGHER_IS_BETTER)
     rankings = []
     for stand_in, work in sorted(works, key=lambda pair: bool(pair[0])):
         same = [c for c in placed if c.row["work"] == work and (_stand_in(question, c.row) or "") == stand_in]
         found = [cell for cell in same if cell.standing is Standing.BEST]
         over = sorted((cell for cell in same if cell.standing is Standing.OVER), key=lambda cell: cell.excess)
-        rankings.append(Ranking(work, stand_in or None, _ranked(found, question, column), over))
+        rankings.append(Ranking(work, stand_in or None, _ranked(found, question, column, verdicts), over))
     never = _never_planned(question, [row for row in rows if row["stage"] == question.stage], asked)
     unknown, impossible = of[Standing.UNKNOWN], of[Standing.IMPOSSIBLE]
     return Answer(question, column, rankings, of[Standing.OUT_OF_MEMORY], unknown, impossible, never)
@@ -198,36 +185,17 @@ def why_without(column: str) -> str:
     return f"has no {column}: {reason}"
 
 
-def _ranked(found: Sequence[Standings], question: Question, column: str) -> list[Standings]:
-    """Cells with the best first; those that the intervals cannot distinguish from the best are tied with it."""
+def _ranked(found: Sequence[Standings], question: Question, column: str, verdicts: Verdicts) -> list[Standings]:
+    """Cells by their values; each is told from the best of those that can be: with intervals, and limits that hold."""
     sign = -1 if question.objective in HIGHER_IS_BETTER else 1
     ordered = sorted(found, key=lambda cell: sign * cell.row[column])
-    ranked = []
-    for cell in ordered:
-        standing = Standing.BEST if cell is ordered[0] else _against(cell.row, ordered[0].row, column)
-        ranked.append(Standings(cell.row, standing, close=cell.close))
-    return ranked
-
-
-def _against(row: Row, best: Row, column: str) -> Standing:
-    """Standing against the best: tied if equal or if intervals overlap, untested without intervals, else behind."""
-    if row[column] == best[column]:
-        return Standing.TIED
-    ends, ends_of_best = compared(row, column), compared(best, column)
-    if not (ends and ends_of_best):
-        return Standing.UNTESTED
-    return Standing.TIED if ends[0] <= ends_of_best[1] and ends_of_best[0] <= ends[1] else Standing.BEHIND
-
-
-def compared(row: Row, column: str) -> tuple[float, float] | None:
-    """The interval by which a number compares: percentiles always have one, energy never, rates where steps were timed.
-
-    Memory is known exactly.
-    """
-    if column == "memory_gib":
-        return row[column], row[column]
-    has_interval = f"{column}_low" in row and (bool(row["has_interval"]) or column.startswith("latency"))
-    return (row[f"{column}_low"], row[f"{column}_high"]) if has_interval else None
+    best = next((cell for cell in ordered if has_interval(cell.row, column) and not cell.close), None)
+    if best is None:
+        return [replace(cell, standing=Standing.UNTOLD, told=UNTOLD.words) for cell in ordered]
+    told = {id(cell): verdicts.against(best.row, cell.row) for cell in ordered if cell is not best}
+    clear = all(each.standing is not Standing.UNTOLD for each in told.values())
+    told[id(best)] = Told(Standing.BEST if clear else Standing.AHEAD)
+    return [replace(cell, standing=told[id(cell)].standing, told=told[id(cell)].words) for cell in ordered]
 
 
 def _never_planned(question: Question, of_stage: Sequence[Row], asked: Sequence[Row]) -> list[str]:

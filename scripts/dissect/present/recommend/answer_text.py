@@ -12,9 +12,13 @@ from dissect.config.catalog import Catalog
 from dissect.config.kinds import LETTER_STAGES
 from dissect.config.methods import NAIVE
 from dissect.config.question import Objective, Question, names
-from dissect.present.recommend.answer import NEAREST, Answer, Ranking, Standing, Standings
+from dissect.present.recommend.against import has_interval
+from dissect.present.recommend.answer import NEAREST, Answer, Ranking, Standings
 from dissect.present.recommend.candidates import COLUMNS
+from dissect.present.recommend.standing import Standing
 from dissect.present.tables.labels import framework_labels
+from dissect.present.tell_apart import command_for
+from dissect.statistics.judge import MARGIN
 from dissect.statistics.numbers import significant_decimals
 
 VERBS = {"pretrain": "Pre-train", "finetune": "Fine-tune", "serve": "Serve"}
@@ -27,12 +31,14 @@ AIMS: dict[Objective, str] = {
 }
 MARKS = {
     Standing.BEST: "best",
+    Standing.AHEAD: "ahead",
     Standing.TIED: "no difference",
-    Standing.UNTESTED: "no interval",
     Standing.BEHIND: "behind",
+    Standing.UNTOLD: "cannot tell",
     Standing.OVER: "beyond a limit",
 }
 NEAR_LIMIT = "within noise of its limit"
+NO_INTERVAL = "has no interval to hold against its limit"
 SHOWN = 10
 """Most settings of one ranking, and most lines of one list; the CSV has all."""
 
@@ -40,11 +46,17 @@ SHOWN = 10
 def answer_frame(answer: Answer) -> pd.DataFrame:
     """One row per cell of the answer: its standing, the reason, and all its numbers."""
     rows = [
-        {"rank": rank, "standing": cell.standing.value, "why": cell.reason, "close_to_limit": ";".join(cell.close)}
+        {
+            "rank": rank,
+            "standing": cell.standing.value,
+            "why": cell.reason,
+            "told": cell.told,
+            "close_to_limit": ";".join(cell.close),
+        }
         | dict(cell.row)
         for rank, cell in _numbered(answer)
     ]
-    columns = ["rank", "standing", "why", "close_to_limit", *COLUMNS]
+    columns = ["rank", "standing", "why", "told", "close_to_limit", *COLUMNS]
     never = [{"standing": "never planned", "why": pattern} for pattern in answer.never_planned]
     return pd.DataFrame(rows + never, columns=columns, dtype=object)
 
@@ -99,11 +111,26 @@ def _ranking(answer: Answer, ranking: Ranking) -> Iterator[str]:
     if ranking.found:
         yield _table(answer, ranking.found[:SHOWN])
         yield from [f"  and {len(ranking.found) - SHOWN} more"] * (len(ranking.found) > SHOWN)
+        yield from (
+            f"  {setting_name(c.row)}: {c.told}"
+            for c in ranking.found[:SHOWN]
+            if has_interval(c.row, answer.column) and c.told
+        )
+        if command := _command(ranking):
+            yield f"  To tell: {command}"
     if ranking.over:
         nearest = ranking.over[: NEAREST if not ranking.found else 1]
         yield "Nearest beyond the limits:" if ranking.found else "Nothing keeps within the limits; nearest to them:"
         yield _table(answer, nearest)
         yield from (f"  {setting_name(cell.row)}: {cell.reason}" for cell in nearest)
+
+
+def _command(ranking: Ranking) -> str:
+    """The command that measures what cannot be told with what it cannot be told from."""
+    if all(cell.standing is not Standing.UNTOLD for cell in ranking.found) or len(ranking.found) == 1:
+        return ""
+    leading = [cell.row for cell in ranking.found if cell.standing in (Standing.AHEAD, Standing.UNTOLD)]
+    return command_for(str(CellId.of(row)) for row in leading)
 
 
 def _table(answer: Answer, cells: Sequence[Standings]) -> str:
@@ -142,7 +169,7 @@ def numbers_shown(percentile: str, currency: str | None) -> dict[str, str]:
 
 def _cell_marks(cell: Standings) -> Iterator[str]:
     yield from own_marks(cell.row)
-    yield from (f"{column} {NEAR_LIMIT}" for column in cell.close)
+    yield from (f"{column} {NEAR_LIMIT if has_interval(cell.row, column) else NO_INTERVAL}" for column in cell.close)
 
 
 def own_marks(row: Mapping[str, Any]) -> Iterator[str]:
@@ -175,7 +202,7 @@ def number_text(row: Mapping[str, Any], column: str) -> str:
     text = f"{value:,.{decimals}f}"
     if column == "memory_gib":
         return f"{text} by {row['memory_source']}"
-    return f"{text} [{low:,.{decimals}f}–{high:,.{decimals}f}]" if low is not None and low != high else text
+    return text if low is None or high is None else f"{text} [{low:,.{decimals}f}–{high:,.{decimals}f}]"
 
 
 def _list(title: str, cells: Sequence[Standings]) -> list[str]:
@@ -201,12 +228,14 @@ def _remarks(answer: Answer, catalog: Catalog) -> list[str]:
     shown = [cell for ranking in answer.rankings for cell in (*ranking.found, *ranking.over)]
     standings = {cell.standing for cell in shown}
     lines = []
-    if Standing.TIED in standings:
-        lines.append("no difference: its 95 % interval overlaps that of the best.")
-    if Standing.UNTESTED in standings:
-        lines.append("no interval: measured once and without an interval, so the difference may be noise.")
-    if answer.question.stage == "serve" and shown:
-        lines.append("Intervals of percentiles say how finely they are known within one load, not how loads differ.")
+    meanings = {
+        Standing.AHEAD: "ahead: the best value with an interval, but some others cannot be told from it.",
+        Standing.TIED: f"no difference: the interval of its ratio to the best lies within ± {100 * MARGIN:g} %.",
+        Standing.BEHIND: "behind: the interval of its ratio to the best excludes 1; at most 5 % of these are expected "
+        "to be wrong.",
+        Standing.UNTOLD: "cannot tell: neither, or too few runs for an interval; two are needed.",
+    }
+    lines += [text for standing, text in meanings.items() if standing in standings]
     lines += [
         f"{ranking.stand_in} says how settings of this machine compare, nothing of other models' speed."
         for ranking in answer.rankings

@@ -1,10 +1,8 @@
 """A checked question from ``--config``, and the records that can answer it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
-
-import pandas as pd
 
 from dissect.cells.globs import known_names
 from dissect.cells.manifest import ManifestCell
@@ -16,8 +14,8 @@ from dissect.config.kinds import LETTER_STAGES
 from dissect.config.question import AskedStage, Question, names
 from dissect.present.recommend.candidates import candidates
 from dissect.present.tables.columns import Record
-from dissect.results.cell_runs import read_runs
-from dissect.results.result import Result, ResultError
+from dissect.results.cell_runs import CellRuns, read_runs
+from dissect.results.result import ResultError
 from dissect.results.store import STORE_DIR, Store
 
 WHERE = "--config"
@@ -61,17 +59,17 @@ def records_of(study: Study, project: Path, stage: AskedStage | None) -> Iterato
         if experiment.stage == stage:
             manifest = study.manifest(name)
             for cell in manifest.cells:
-                yield Record(cell, manifest.platforms[cell.platform], _result(cell, project))
+                yield Record(cell, manifest.platforms[cell.platform], _runs(cell, project))
 
 
 def failures_of(records: Iterable[Record], store: Store) -> dict[str, str]:
     """Key -> reason of the last failure, for cells without a result."""
-    keys = {record.cell.key for record in records if record.result is None and record.cell.key}
+    keys = {record.cell.key for record in records if record.runs is None and record.cell.key}
     found = {key: store.entry(key).failure() for key in keys}
     return {key: failure.reason for key, failure in found.items() if failure}
 
 
-def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, pd.DataFrame, Catalog]:
+def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, list[dict[str, Any]], Catalog]:
     """Question, candidates, and the configuration that they come from.
 
     Platforms that the question names count as configured ones.
@@ -85,31 +83,37 @@ def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, pd
     platforms = list(dict.fromkeys([*catalog.root.platforms, *names(question.platform)]))
     study = load_study(project, {**command_line, "platforms": platforms})
     records = list(records_of(study, project, question.stage))
-    frame = candidates(records, terms_of(catalog), failures_of(records, Store(project / STORE_DIR)))
+    rows = candidates(records, terms_of(catalog), failures_of(records, Store(project / STORE_DIR)))
     if question.objective == "cost":
-        check_prices(question, frame)
-    return question, frame, catalog
+        check_prices(question, rows)
+    return question, rows, catalog
 
 
-def check_prices(question: Question, frame: pd.DataFrame) -> None:
+def check_prices(question: Question, rows: Sequence[Mapping[str, Any]]) -> None:
     """Check that the prices that a question about cost needs are given and in one currency.
 
     Raises:
         ConfigError: a price is missing, or currencies differ.
     """
-    chosen = names(question.platform) or [*frame["platform"].unique()]
-    asked = frame[(frame["stage"] == question.stage) & frame["platform"].isin(chosen)]
-    asked = asked[(asked["model"] == question.model) | asked["stand_in"].astype(bool)]
-    currencies = sorted(asked["currency"].dropna().unique())
+    chosen = names(question.platform) or list(dict.fromkeys(row["platform"] for row in rows))
+    asked = [
+        row
+        for row in rows
+        if row["stage"] == question.stage
+        and row["platform"] in chosen
+        and (row["model"] == question.model or row["stand_in"])
+    ]
+    currencies = sorted({row["currency"] for row in asked if row["currency"]})
     if not currencies:
         # A platform that runs the model itself, before those that run another in its place.
-        first = next(iter(asked.sort_values("stand_in", kind="stable")["platform"]), next(iter(chosen), "<name>"))
+        first = next((row["platform"] for row in sorted(asked, key=lambda row: bool(row["stand_in"]))), None)
+        first = first or next(iter(chosen), "<name>")
         raise ConfigError(
             f"config/platforms/{first}.yaml: price: found nothing, but {WHERE} minimise=cost needs one: "
             "price: {per_gpu_hour: <number>, currency: <ISO code>, source: <whose price>, date: <when>}"
         )
     if len(currencies) > 1:
-        other = asked[asked["currency"] == currencies[1]]["platform"].iloc[0]
+        other = next(row["platform"] for row in asked if row["currency"] == currencies[1])
         raise ConfigError(
             f"config/platforms/{other}.yaml: price.currency: found {currencies[1]}, expected {currencies[0]} as on the "
             "other platforms: prices of several currencies do not compare"
@@ -131,19 +135,18 @@ def _methods(question: Question, catalog: Catalog, known: Mapping[str, Iterable[
     return names(question.method)
 
 
-def _result(cell: ManifestCell, project: Path) -> Result | None:
-    """The published result, or that in the store; None if neither exists.
+def _runs(cell: ManifestCell, project: Path) -> CellRuns | None:
+    """The published runs, or those in the store; None if there are none.
 
     Raises:
-        ResultError: the result is broken or another cell's.
+        ResultError: the published file is broken or another cell's.
     """
     if cell.path is None or cell.key is None:
         return None
     path = project / cell.path
     if not path.exists():
-        stored = Store(project / STORE_DIR).entry(cell.key).peek()
-        return stored.newest if stored else None
-    result = read_runs(path).newest
-    if result.key != cell.key:
-        raise ResultError(f"{path}: holds the cell {result.key}, but {cell.key} was expected for {cell.id}")
-    return result
+        return Store(project / STORE_DIR).entry(cell.key).peek()
+    runs = read_runs(path)
+    if runs.key != cell.key:
+        raise ResultError(f"{path}: holds the cell {runs.key}, but {cell.key} was expected for {cell.id}")
+    return runs

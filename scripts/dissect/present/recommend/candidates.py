@@ -1,22 +1,27 @@
 """All cells that a question can match, as rows of comparable numbers: per GPU, per joule, per unit of money."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, get_args
-
-import pandas as pd
 
 from dissect.base.outcome import Status
 from dissect.cells.cell_id import without_set
+from dissect.cells.spec import TrainingSpec
 from dissect.cells.terms import Terms
 from dissect.config.layout import ViewName
 from dissect.config.platform import Price
 from dissect.config.question import AskedStage
 from dissect.present.tables.columns import Record
-from dissect.present.tables.tidy import plain_rows, tidy_frame
+from dissect.present.tables.over_runs import RUN_VALUES, values_of
+from dissect.present.tables.tidy import tidy_rows
 from dissect.present.tables.views import VIEWS
+from dissect.statistics.run_values import RunValue
+from dissect.statistics.summarise import summarise
 
 NOT_MEASURED = "not measured"
 UNSUPPORTED = "unsupported"
+CALIBRATED = "calibrated"
+"""Part of the name of a workload that is sent once more by another load generator."""
 TIMES = ("ttft", "tpot", "latency")
 PERCENTILES = ("p50", "p90", "p95", "p99")
 ENDS = ("", "_low", "_high")
@@ -24,47 +29,51 @@ ENDS = ("", "_low", "_high")
 NUMBERS = (
     "tokens_per_s", "tokens_per_s_per_gpu", "seconds_per_million_tokens", "cost_per_million_tokens", "tokens_per_price",
     *(f"{time}_{percentile}_s" for time in TIMES for percentile in PERCENTILES),
+    "tokens_per_joule", "joules_per_token", "memory_gib",
 )  # fmt: skip
-"""Columns with an interval: ``_low`` and ``_high`` beside each equal the number if the interval is unknown."""
+"""Columns with ``_low`` and ``_high`` beside each, which are empty where runs give no interval."""
 COLUMNS = (
     "stage", "platform", "platform_label", "model", "stand_in", "framework", "method", "workload", "n_gpus", "batch",
-    "device", "work", "status", "reason", *(number + end for number in NUMBERS for end in ENDS), "has_interval",
-    "tokens_per_joule", "joules_per_token", "memory_gib", "memory_source", "price_per_gpu_hour", "currency",
-    "reference", "flags", "measured_at", "machine", "git_commit", "key",
+    "device", "work", "status", "reason", *(number + end for number in NUMBERS for end in ENDS), "memory_source",
+    "price_per_gpu_hour", "currency", "reference", "flags", "runs", "starts", "measured_at", "machine", "git_commit",
+    "key",
 )  # fmt: skip
-"""Columns of the frame of candidates."""
+"""Fields of a candidate that the CSV has; ``number`` and ``RUN_VALUES`` come in addition."""
 
+_Read = tuple[tuple[float | None, float | None, float | None], list[RunValue]]
 _VIEW: dict[AskedStage, ViewName] = {"pretrain": "training", "finetune": "training", "serve": "serving"}
 
 
 def candidates(
     records: Iterable[Record], terms: Mapping[str, Terms], failures: Mapping[str, str] | None = None
-) -> pd.DataFrame:
+) -> list[dict[str, Any]]:
     """One row per cell of the stages that can be asked about, with ``COLUMNS``; a cell of several tables counts once.
 
     A platform without terms has no price and runs no stand-in. Throughput is that of the view: tokens of training
-    steps, or generated tokens of a server. ``failures`` has the last failure of cells without a result, by key.
+    steps, or generated tokens of a server. ``failures`` has the last failure of cells without a result, by key. Cells
+    that calibrate the load generator are left out: they repeat the load of another cell.
     """
     distinct = {(r.cell.platform, r.cell.id, r.cell.key): r for r in records if r.cell.stage in get_args(AskedStage)}
     rows = []
     for stage, view in _VIEW.items():
-        found = [record for record in distinct.values() if record.cell.stage == stage]
-        for record, row in zip(found, plain_rows(tidy_frame(found, VIEWS[view])), strict=True):
-            rows.append(_row(record, row, terms.get(without_set(record.cell.platform), Terms()), failures or {}))
-    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+        found = [r for r in distinct.values() if r.cell.stage == stage and CALIBRATED not in r.cell.workload.split("-")]
+        for record, row in zip(found, tidy_rows(found, VIEWS[view]), strict=True):
+            terms_here = terms.get(without_set(record.cell.platform), Terms())
+            rows.append(dict.fromkeys(COLUMNS) | _row(record, row, terms_here, failures or {}))
+    return [row | {"number": number} for number, row in enumerate(rows)]
 
 
 def _row(record: Record, row: Mapping[str, Any], terms: Terms, failures: Mapping[str, str]) -> dict[str, Any]:
     cell, serves = record.cell, record.cell.stage == "serve"
     shared = {name: row[name] for name in COLUMNS if name in row}
     status, reason = row["status"], row["reason"]
-    if record.result is None and not cell.unsupported:
+    if record.runs is None and not cell.unsupported:
         failed = failures.get(cell.key or "")
         status, reason = (Status.FAILED.value, failed) if failed else (NOT_MEASURED, "")
-    numbers = _numbers(row, cell.n_gpus, terms.price, serves) if status == Status.OK else {}
+    numbers = _numbers(row, cell.n_gpus, terms.price, serves) if status == Status.OK else {RUN_VALUES: {}}
     return {
         **shared, **numbers, "platform": without_set(cell.platform), "platform_label": record.platform.label,
-        "stand_in": cell.model in terms.stand_ins, "work": _work(cell.workload, cell.seq_len, serves),
+        "stand_in": cell.model in terms.stand_ins, "work": work_of(record),
         "batch": row.get("batch_measured") or cell.batch, "status": status, "reason": reason,
         "price_per_gpu_hour": terms.price.per_gpu_hour if terms.price else None,
         "currency": terms.price.currency if terms.price else None,
@@ -72,38 +81,70 @@ def _row(record: Record, row: Mapping[str, Any], terms: Terms, failures: Mapping
 
 
 def _numbers(row: Mapping[str, Any], n_gpus: int, price: Price | None, serves: bool) -> dict[str, Any]:
-    """The numbers of a cell that ended ``ok``."""
+    """The numbers of a cell that ended ``ok``, with their intervals and the values of its runs."""
     rate = "output_tokens_per_s" if serves else "tokens_per_s"
-    value, low, high = (row[rate],) * 3 if serves else (row[rate + end] for end in ENDS)
-    per_joule = row["tokens_per_joule_served" if serves else "tokens_per_joule"]
-    per_hour = price.per_gpu_hour * n_gpus if price else None
-    million = (1e6 / value, 1e6 / high, 1e6 / low)
-    found = _ends("tokens_per_s", value, low, high)
-    found |= _ends("tokens_per_s_per_gpu", value / n_gpus, low / n_gpus, high / n_gpus)
-    found |= _ends("seconds_per_million_tokens", *million)
-    if per_hour:
-        found |= _ends("cost_per_million_tokens", *(per_hour * seconds / 3600 for seconds in million))
-        found |= _ends("tokens_per_price", *(3600 * tokens / per_hour for tokens in (value, low, high)))
-    energy = {"tokens_per_joule": per_joule, "joules_per_token": 1 / per_joule if per_joule else None}
-    return {**found, **energy, **_memory(row, serves), "has_interval": not serves}
+    per_joule = "tokens_per_joule_served" if serves else "tokens_per_joule"
+    memory, source = _memory(row, serves)
+    found = {
+        "tokens_per_s": _read(row, rate),
+        "tokens_per_s_per_gpu": _read(row, rate, 1 / n_gpus),
+        "seconds_per_million_tokens": _read(row, rate, 1e6, inverse=True),
+        "tokens_per_joule": _read(row, per_joule),
+        "joules_per_token": _read(row, per_joule, inverse=True),
+        "memory_gib": _read(row, memory),
+    }
+    if price:
+        per_second = price.per_gpu_hour * n_gpus / 3600
+        found["cost_per_million_tokens"] = _read(row, rate, 1e6 * per_second, inverse=True)
+        found["tokens_per_price"] = _read(row, rate, 1 / per_second)
+    names = [name for name in NUMBERS if serves and name.split("_")[0] in TIMES]
+    found |= {name: _read(row, name) for name in names}
+    ends = {name + end: each for name, (three, _) in found.items() for end, each in zip(ENDS, three, strict=True)}
+    return {**ends, RUN_VALUES: {name: runs for name, (_, runs) in found.items()}, "memory_source": source}
 
 
-def _memory(row: Mapping[str, Any], serves: bool) -> dict[str, Any]:
-    """Peak memory of one GPU: NVML's if there is one, else that of the allocator or the processes."""
+def _read(row: Mapping[str, Any], name: str, factor: float = 1.0, inverse: bool = False) -> _Read:
+    """A number of a row times a factor, or the factor over it: value, ends of its interval, and its runs' values."""
+
+    def convert(value: float | None) -> float | None:
+        return None if not value else factor / value if inverse else factor * value
+
+    runs = [replace(each, value=convert(each.value) or 0.0) for each in values_of(row, name)]
+    value, low, high = (convert(row.get(name + end)) for end in ENDS)
+    if f"{name}_low" not in row and len(runs) > 1:
+        # The largest of all runs, whose interval no table shows.
+        summary = summarise(runs)
+        low, high = summary.low, summary.high
+    return (value, *((high, low) if inverse else (low, high))), runs
+
+
+def _memory(row: Mapping[str, Any], serves: bool) -> tuple[str, str]:
+    """Quantity of the peak memory of one GPU, and its source: NVML's, else that of the allocator or the processes."""
     if serves:
-        return {"memory_gib": row["server_memory_gib"], "memory_source": row["server_memory_source"]}
+        return "server_memory_gib", row["server_memory_source"]
     if row["nvml_peak_memory_gib"] is not None:
-        return {"memory_gib": row["nvml_peak_memory_gib"], "memory_source": "nvml"}
-    return {"memory_gib": row["peak_memory_gib"], "memory_source": row["peak_memory_source"]}
+        return "nvml_peak_memory_gib", "nvml"
+    return "peak_memory_gib", row["peak_memory_source"]
 
 
-def _ends(name: str, value: float, low: float, high: float) -> dict[str, float]:
-    return {f"{name}{end}": number for end, number in zip(ENDS, (value, low, high), strict=True)}
-
-
-def _work(workload: str, seq_len: int | None, serves: bool) -> str:
+def work_of(record: Record) -> str:
     """The work of a cell without how it is done; only settings with the same work are ranked together.
 
-    For a server it is the load without its GPUs, for training the length of a sequence.
+    For a server it is the load without its GPUs. For training it is the length of a sequence, the batch of a GPU or the
+    largest that each setting can do, and what trains.
     """
-    return workload.rsplit("-n", 1)[0] if serves else f"s{seq_len}"
+    cell = record.cell
+    if cell.stage == "serve":
+        return cell.workload.rsplit("-n", 1)[0]
+    batch = "the largest batch of each setting" if cell.batch == "max" else f"batch {cell.batch}"
+    return f"sequences of {cell.seq_len} tokens, {batch} per GPU, {_trained(record)}"
+
+
+def _trained(record: Record) -> str:
+    """What the optimizer updates; of a cell without a run only its adapter's name would be known."""
+    method = record.spec.method if isinstance(record.spec, TrainingSpec) else None
+    adapter = method.trained_adapter if method else None
+    if adapter:
+        fields = ", ".join(f"{name} {value}" for name, value in adapter.model_dump(exclude={"kind"}).items())
+        return f"{adapter.kind} trains ({fields})"
+    return "all but a frozen 4-bit base trains" if method and method.is_quantized else "all parameters train"

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dissect.base.outcome import Flag
+from dissect.base.outcome import Flag, Status
 from dissect.cells.cell_id import without_set
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, ViewName
 from dissect.present.report.page import CellEntry, Item
 from dissect.present.report.samples import samples_svg
-from dissect.present.tables.columns import Quantity, Record
+from dissect.present.tables.columns import Quantity, Record, start_of
 from dissect.present.tables.labels import axis_label, row_header
+from dissect.present.tables.remarks import interval_remarks
 from dissect.present.tables.view import View
 from dissect.present.tables.views import VIEWS
 from dissect.results.result import Result
+from dissect.results.run_files import files_of_runs
 from dissect.results.store import STORE_DIR, Failure, Store
 
 REFERENCES_DIR = "results/references"
@@ -38,8 +40,19 @@ class Numbers:
 
 
 @dataclass(frozen=True)
+class ShownRun:
+    """One run of the cell."""
+
+    title: str
+    samples: str
+    """Pictures of them, as SVG; empty if there are none."""
+    provenance: Sequence[tuple[str, str]]
+    durations: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class ShownMeasurement:
-    """One result of the cell."""
+    """The cell as this clone, or a set of references, measured it."""
 
     platform: str
     reference: str | None
@@ -47,12 +60,11 @@ class ShownMeasurement:
     """Status, and the phase where it ended."""
     ok: bool
     reason: str | None
-    samples: str
-    """Pictures of them, as SVG; empty if there are none."""
     numbers: Sequence[Numbers]
+    over: str
+    """What the intervals are, or why there are none."""
     flags: Sequence[tuple[str, str]]
-    provenance: Sequence[tuple[str, str]]
-    durations: Sequence[tuple[str, str]]
+    runs: Sequence[ShownRun]
 
 
 @dataclass(frozen=True)
@@ -78,14 +90,14 @@ def build_cell_page(entry: CellEntry, project: Path) -> CellPage:
     own = any(record.cell.reference is None for _, record in entry.records)
     labels = [axis_label(manifest, axis, getattr(cell, axis)) for axis in ("model", "framework", "method")]
     bare = cell.model_copy(update={"platform": without_set(cell.platform)}).id
-    assert record.result is not None
+    assert record.spec is not None
     return CellPage(
         key=entry.key,
         id=bare,
         title=", ".join([*(label for label in labels if label not in ("-", "no model")), cell.workload]),
         measurements=[_measurement(record, project) for _, record in entry.records],
         items=entry.items,
-        spec=list(flattened(record.result.spec.model_dump(mode="json"))),
+        spec=list(flattened(record.spec.model_dump(mode="json"))),
         log=tail(folder / "log.txt") if own else "",
         failure=Store(folder.parent).entry(entry.key).failure() if own else None,
         command=f"snakemake remeasure --config select='{bare}'",
@@ -116,36 +128,43 @@ def tail(path: Path) -> str:
 
 
 def _measurement(record: Record, project: Path) -> ShownMeasurement:
-    result = record.result
-    assert result is not None
+    cell = record.runs
+    assert cell is not None
     reference = record.cell.reference
-    folder = project / REFERENCES_DIR / str(reference) / "cells" / result.key
-    if reference is None:
-        entry = Store(project / STORE_DIR).entry(result.key)
-        stored = entry.peek()
-        known = dict(zip(stored.ids, stored.runs, strict=True)) if stored else {}
-        folder = next((run.folder for run in entry.run_files() if known.get(run.id) == result), entry.folder)
+    folder = project / (f"{REFERENCES_DIR}/{reference}/cells" if reference else STORE_DIR) / cell.key
+    folders = {run.id: run.folder for run in files_of_runs(folder)}
+    ids = cell.ids or ("",) * len(cell.runs)
     return ShownMeasurement(
         platform=record.platform.label,
-        reference=record.cell.reference,
-        outcome=f"{result.status}" + (f" in {result.phase}" if result.phase else ""),
-        ok=result.metrics is not None,
-        reason=result.reason,
-        samples=samples_svg(result, folder),
+        reference=reference,
+        outcome=f"{cell.status}" + (f" in {cell.phase}" if cell.phase else ""),
+        ok=cell.status is Status.OK,
+        reason=cell.reason,
         numbers=list(_numbers(record)),
-        flags=[(flag.value, Flag(flag).meaning) for flag in result.flags],
-        provenance=_provenance(result),
-        durations=[(name, f"{seconds:,.2f}") for name, seconds in result.durations.model_dump().items() if seconds],
+        over=" ".join(interval_remarks([row for view in _views(record) for row in VIEWS[view].rows_of(record)])),
+        flags=[(flag.value, Flag(flag).meaning) for flag in cell.flags],
+        runs=[_run(run, folders.get(each)) for each, run in zip(ids, cell.runs, strict=True)],
     )
 
 
-def _provenance(result: Result) -> list[tuple[str, str]]:
-    return list(flattened(result.provenance.model_dump(mode="json"))) if result.provenance else []
+def _run(run: Result, folder: Path | None) -> ShownRun:
+    found, start = run.provenance, start_of(run)
+    told = [
+        found.measured_at if found else "",
+        f"start {start}" if start else "",
+        f"round {run.round.number} of the pass {run.round.id}" if run.round else "",
+    ]
+    return ShownRun(
+        title=", ".join(filter(None, told)) or "not launched",
+        samples=samples_svg(run, folder) if folder else "",
+        provenance=list(flattened(found.model_dump(mode="json"))) if found else [],
+        durations=[(name, f"{seconds:,.2f}") for name, seconds in run.durations.model_dump().items() if seconds],
+    )
 
 
 def _numbers(record: Record) -> Iterator[Numbers]:
     """The numbers of every view that the cell has."""
-    if record.result is None or record.result.metrics is None:
+    if record.runs is None or record.runs.status is not Status.OK:
         return
     for name in _views(record):
         rows = [row for row in VIEWS[name].rows_of(record) if any(row[q] is not None for q in VIEWS[name].by_name)]
@@ -154,7 +173,8 @@ def _numbers(record: Record) -> Iterator[Numbers]:
         elif rows:
             yield _single(name, VIEWS[name], rows[0])
     if record.cell.stage == "inspect":
-        found = flattened(record.result.metrics.model_dump(mode="json", exclude={"kind"}))
+        metrics = record.runs.newest.metrics
+        found = flattened(metrics.model_dump(mode="json", exclude={"kind"}) if metrics else {})
         yield Numbers("What was found", ("Fact", "Value"), list(found), down=True)
 
 
@@ -182,5 +202,5 @@ def _shown(quantity: Quantity, row: Mapping[str, Any]) -> str:
     value = row[quantity.name]
     if value is None:
         return "n/a"
-    ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.interval else []
+    ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.has_interval else []
     return quantity.show(value, *ends)

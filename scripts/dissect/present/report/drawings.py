@@ -16,7 +16,7 @@ from dissect.present.figures.memory import memory
 from dissect.present.figures.subject import Row, Subject
 from dissect.present.tables.columns import Record
 from dissect.present.tables.marks import mark, short_mark
-from dissect.present.tables.tidy import plain_rows, tidy_frame
+from dissect.present.tables.tidy import tidy_rows
 from dissect.present.tables.views import VIEWS
 
 Parts = Sequence[tuple[Manifest, Sequence[Record]]]
@@ -70,7 +70,7 @@ class Drawing:
 def figure_specs(manifest: Manifest, records: list[Record]) -> list[tuple[str, dict[str, Any]]]:
     """The figure of an experiment as its files have it; of latencies every kind that the servers told."""
     layout = FigureLayout.model_validate(manifest.layout)
-    rows = plain_rows(tidy_frame(records, VIEWS[layout.view]))
+    rows = tidy_rows(records, VIEWS[layout.view])
     others = [kind for kind in _LATENCIES if layout.kind == "distribution" and kind != layout.drawn]
     told = [layout.drawn, *(kind for kind in others if any(row[kind] is not None for row in rows))]
     return [
@@ -85,7 +85,7 @@ def overviews(parts: Parts) -> list[Drawing]:
     drawings = []
     for overview in OVERVIEWS:
         records = [record for record in found.values() if record.cell.stage == overview.stage]
-        rows = [row for record in records for row in VIEWS[overview.view].rows_of(record)]
+        rows = tidy_rows(records, VIEWS[overview.view])
         if any(row["status"] == Status.OK for row in rows):
             drawings.append(_drawing(overview, parts, records, rows))
     return drawings

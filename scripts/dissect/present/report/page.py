@@ -21,8 +21,8 @@ from dissect.present.tables.columns import Record, status_of
 from dissect.present.tables.grid import Origin
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.table import lay_out
-from dissect.present.tables.tidy import newest_run, read_records
-from dissect.results.result import Result
+from dissect.present.tables.tidy import read_records
+from dissect.results.cell_runs import CellRuns, read_runs
 
 _STAGES: Mapping[str, str] = {str(stage): title for stage, title in STAGE_TITLES.items()}
 """Looked up by names that were read from files."""
@@ -136,7 +136,7 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         ResultError: a result is missing or broken.
         LayoutError: a layout does not fit its cells.
     """
-    read: Callable[[Path], Result] = cache(newest_run)
+    read: Callable[[Path], CellRuns] = cache(read_runs)
     laid = [_lay_out(item, read_manifest(manifests / f"{item.name}.json"), project, read) for item in wanted.items]
     platforms = {name: facts.label for each in laid for name, facts in each.manifest.platforms.items()}
     claims: list[PageClaim] = []
@@ -158,7 +158,7 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
     )
 
 
-def _lay_out(item: ReportItem, manifest: Manifest, project: Path, read: Callable[[Path], Result]) -> _Laid:
+def _lay_out(item: ReportItem, manifest: Manifest, project: Path, read: Callable[[Path], CellRuns]) -> _Laid:
     records = read_records(manifest, project, read)
     _, grids = lay_out(manifest, records)
     return _Laid(item, manifest, records, [grid_table(grid, manifest.title) for grid in grids])
@@ -236,7 +236,7 @@ def _cells(laid: Sequence[_Laid], items: Sequence[Item]) -> list[CellEntry]:
     places: dict[str, dict[str, Item]] = {}
     for each, item in zip(laid, items, strict=True):
         for record in each.records:
-            if record.result and record.cell.key and record.cell.path:
+            if record.runs and record.cell.key and record.cell.path:
                 # The table that has an objective knows more of a cell than one that has none.
                 known = records.setdefault(record.cell.key, {})
                 if record.cell.path not in known or record.slo:

@@ -1,6 +1,5 @@
 """What the form of the page answers from: candidates of ``snakemake recommend`` in words, numbers and intervals."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -12,12 +11,12 @@ from dissect.cells.cell_id import CellId
 from dissect.cells.terms import Terms
 from dissect.config.kinds import STAGE_TITLES
 from dissect.config.question import AskedStage, Objective, Percentile, Question
+from dissect.present.recommend.against import UNTOLD, Verdicts
 from dissect.present.recommend.answer import (
     HIGHER_IS_BETTER,
     NEAREST,
     Row,
     column_of,
-    compared,
     ended_of,
     limits_of,
     why_without,
@@ -26,6 +25,7 @@ from dissect.present.recommend.answer_text import (
     AIMS,
     MARKS,
     NEAR_LIMIT,
+    NO_INTERVAL,
     SHOWN,
     number_text,
     numbers_shown,
@@ -34,9 +34,7 @@ from dissect.present.recommend.answer_text import (
 )
 from dissect.present.recommend.candidates import candidates
 from dissect.present.tables.columns import Record
-from dissect.present.tables.tidy import plain_rows
 
-_LENGTH = re.compile(r"^s(\d+)$")
 Labels = Mapping[str, Mapping[str, str]]
 LIMITS = {
     "memory_gb": "Memory per GPU, at most (GiB)",
@@ -48,7 +46,8 @@ LIMITS = {
 """Key of a question -> title of its field, in the order of ``limits_of``."""
 _TITLES = {"model": "Model", "platform": "Platform", "framework": "Framework", "method": "Method", "n_gpus": "GPUs"}
 WORDS = {
-    "marks": {standing.name: standing.value for standing in MARKS} | {"near": NEAR_LIMIT},
+    "marks": {standing.name: standing.value for standing in MARKS} | {"near": NEAR_LIMIT, "single": NO_INTERVAL},
+    "untold": UNTOLD.words,
     "lists": [("OUT_OF_MEMORY", "Out of memory"), ("UNKNOWN", "Not known"), ("IMPOSSIBLE", "Unsupported")],
     "shown": SHOWN,
     "nearest": NEAREST,
@@ -76,7 +75,7 @@ class Form:
 def forms_of(records: Iterable[Record], terms: Mapping[str, Terms], labels: Labels) -> list[Form]:
     """One form per stage that has candidates; ``labels`` by axis and id."""
     stages: dict[AskedStage, list[Row]] = {}
-    for row in plain_rows(candidates(records, terms)):
+    for row in candidates(records, terms):
         stages.setdefault(row["stage"], []).append(row)
     return [_form(stage, rows, labels) for stage, rows in stages.items()]
 
@@ -104,6 +103,7 @@ def _form(stage: AskedStage, rows: Sequence[Row], labels: Labels) -> Form:
             "columns": columns, "lacking": {column: why_without(column) for column in needed},
             "higher": [_aim(objective) for objective in HIGHER_IS_BETTER],
             "candidates": [_candidate(row, columns, sorted(needed), labels) for row in rows],
+            "against": _against(columns, objectives, rows),
         },
     )  # fmt: skip
 
@@ -139,8 +139,8 @@ def _candidate(row: Row, columns: Mapping[Percentile, Any], needed: Sequence[str
     return {
         "choices": {axis: str(row[axis]) for axis in _TITLES},
         "standIn": row["stand_in"], "model": escape(labels.get("model", {}).get(row["model"], row["model"])),
-        "work": escape(row["work"]), "title": escape(_LENGTH.sub(r"Sequences of \1 tokens", row["work"])),
-        "key": row["key"], "id": escape(str(CellId.of(row))),
+        "work": escape(row["work"]),
+        "number": row["number"], "key": row["key"], "id": escape(str(CellId.of(row))),
         "ended": [ended[0].name, escape(ended[1])] if ended else None,
         "marks": [escape(each.replace("_", " ")) for each in own_marks(row)],
         "numbers": {column: _number(row, column) for column in needed if row[column] is not None},
@@ -148,11 +148,21 @@ def _candidate(row: Row, columns: Mapping[Percentile, Any], needed: Sequence[str
     }  # fmt: skip
 
 
+def _against(columns: Mapping[Percentile, Any], objectives: Mapping[str, Objective], rows: Sequence[Row]) -> Any:
+    """Column of an aim -> number of the best -> number of another -> what is told of the other."""
+    aims = {found["aims"][name]: objective for found in columns.values() for name, objective in objectives.items()}
+    told: dict[str, dict[int, dict[int, tuple[str, str]]]] = {}
+    for column, objective in aims.items():
+        for best, other, found in Verdicts(rows, column, objective in HIGHER_IS_BETTER).pairs():
+            of_best = told.setdefault(column, {}).setdefault(best, {})
+            of_best[other] = (found.standing.name, str(escape(found.words)))
+    return told
+
+
 def _places(row: Row, columns: Iterable[str]) -> Markup:
     return Markup().join(Markup("<td>{}</td>").format(number_text(row, column)) for column in columns)
 
 
 def _number(row: Row, column: str) -> list[Any]:
-    """Value, as printed, the ends that a limit is held against, and those by which it compares with others."""
-    ends = row.get(f"{column}_low"), row.get(f"{column}_high")
-    return [row[column], f"{row[column]:.4g}", *ends, *(compared(row, column) or (None, None))]
+    """Value, as printed, and the ends of its interval, which a limit is held against."""
+    return [row[column], f"{row[column]:.4g}", row[f"{column}_low"], row[f"{column}_high"]]

@@ -1,4 +1,4 @@
-"""The samples of one cell as a picture: what its median and interval are made of."""
+"""The samples of one run as a picture: what its median is made of, and how the run itself varied."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +23,9 @@ _MOST_STEPS = 300
 
 
 def samples_svg(result: Result, folder: Path) -> str:
-    """Inline SVG of a cell's samples with median and 95 % interval; empty where the cell has none.
+    """Inline SVG of a run's samples with their median and its 95 % interval; empty where the run has none.
 
-    ``folder`` is the cell's in the store, or in a set of references.
+    ``folder`` is the run's in the store, or in a set of references.
 
     Raises:
         ResultError: ``steps.jsonl`` is there and broken.

@@ -63,7 +63,7 @@ def _comparison(stage: str, laid: Sequence[tuple[Manifest, Sequence[Record]]]) -
                 known = by_platform.setdefault(record.cell.platform, record)
                 if known.cell.n_gpus < record.cell.n_gpus:
                     by_platform[record.cell.platform] = record
-    shared = [by.values() for by in widest.values() if sum(record.result is not None for record in by.values()) > 1]
+    shared = [by.values() for by in widest.values() if sum(record.runs is not None for record in by.values()) > 1]
     records = [record for several in shared for record in several]
     if not records:
         return None

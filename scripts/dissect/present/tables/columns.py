@@ -4,13 +4,16 @@ Units are in the names; an empty field means that the cell has no such number (i
 the machine cannot measure it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from dissect.base.model import Model
 from dissect.cells.manifest import ManifestCell, PlatformFacts
+from dissect.cells.spec import Spec
 from dissect.config.layout import QuantityName, Slo
+from dissect.results.cell_runs import CellRuns
 from dissect.results.result import Gpu, Result
 from dissect.statistics.numbers import significant_decimals
 
@@ -20,13 +23,23 @@ M = TypeVar("M", bound=Model)
 
 @dataclass(frozen=True)
 class Record:
-    """One cell of a table: its entry in the manifest, and its result unless it is ``unsupported``."""
+    """One cell of a table: its entry in the manifest, and its runs unless it is ``unsupported`` or not measured."""
 
     cell: ManifestCell
     platform: PlatformFacts
-    result: Result | None
+    runs: CellRuns | None
     slo: Slo | None = None
     """Latency objective of the table; None if it has none."""
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """The cell's runs, oldest first; empty if there is none."""
+        return self.runs.runs if self.runs else ()
+
+    @property
+    def spec(self) -> Spec | None:
+        """Spec of the cell; None if it has no run."""
+        return self.runs.spec if self.runs else None
 
 
 @dataclass(frozen=True)
@@ -38,9 +51,22 @@ class Column:
     value: Callable[[Record], Scalar]
 
 
+class Combination(StrEnum):
+    """How the numbers of a cell's runs become one number."""
+
+    TYPICAL = "typical"
+    """Geometric mean with its 95 % interval over runs; for measured times, rates and energies."""
+    MEAN = "mean"
+    """Arithmetic mean without an interval; for numbers that may be zero or negative."""
+    LARGEST = "largest"
+    """Largest of all runs, without an interval; for peak memory, which must fit in every run."""
+    COMMON = "common"
+    """The value that all runs have, for counts and settings; none if they differ."""
+
+
 @dataclass(frozen=True)
 class Quantity:
-    """A measured number: a column of the CSV, with ``_low`` and ``_high`` beside it if it has an interval."""
+    """A number: a column of the CSV, with ``_low`` and ``_high`` beside it if runs give it an interval."""
 
     name: QuantityName
     header: str
@@ -49,7 +75,8 @@ class Quantity:
     """Unit as shown, after ``scale``; empty for a pure number."""
     meaning: str
     value: Callable[[Any], Scalar]
-    interval: Callable[[Any], tuple[float | None, float | None]] | None = None
+    """The number of one run."""
+    combination: Combination = Combination.TYPICAL
     scale: float = 1.0
     """Factor from a value in the CSV to the value shown."""
     decimals: int | None = None
@@ -58,10 +85,14 @@ class Quantity:
     """Reason why a cell that ended ``ok`` may lack the number."""
 
     @property
+    def has_interval(self) -> bool:
+        """Whether the CSV has the ends of its interval."""
+        return self.combination is Combination.TYPICAL
+
+    @property
     def title(self) -> str:
-        """Header with unit, and the interval if there is one."""
-        unit = f" ({self.unit})" if self.unit else ""
-        return self.header + unit + (" [95 % CI]" if self.interval else "")
+        """Header with unit."""
+        return f"{self.header} ({self.unit})" if self.unit else self.header
 
     def show(self, value: float, low: float | None = None, high: float | None = None) -> str:
         """The number as printed, with its interval in brackets in as many decimals."""
@@ -70,41 +101,66 @@ class Quantity:
         return numbers[0] if len(numbers) == 1 else f"{numbers[0]} [{numbers[1]}–{numbers[2]}]"
 
 
-def metrics_of(record: Record, kind: type[M]) -> M | None:
-    """The numbers of a cell that ended ``ok``, if they are of this kind."""
-    metrics = record.result.metrics if record.result else None
-    return metrics if isinstance(metrics, kind) else None
+def metrics_of(run: Result, kind: type[M]) -> M | None:
+    """The numbers of a run that ended ``ok``, if they are of this kind."""
+    return run.metrics if isinstance(run.metrics, kind) else None
 
 
 def status_of(record: Record) -> str:
-    """The result's status, or ``unsupported``."""
-    return record.result.status.value if record.result else "unsupported"
+    """The cell's status, or ``unsupported``."""
+    return record.runs.status.value if record.runs else "unsupported"
+
+
+def over_runs(record: Record, read: Callable[[Result], Scalar]) -> Scalar:
+    """What all runs of a cell have alike; what differs is listed with ``;`` between, in the order of the runs."""
+    return listed_once(map(read, record.results))
+
+
+def listed_once(values: Iterable[Scalar]) -> Scalar:
+    """The only value, each of several with ``;`` between, or None."""
+    found = [value for value in dict.fromkeys(values) if value is not None]
+    return found[0] if len(found) == 1 else ";".join(map(str, found)) or None
 
 
 def _dtype(record: Record) -> Scalar:
-    workload = getattr(record.result.spec, "workload", None) if record.result else None
+    workload = getattr(record.spec, "workload", None)
     return workload.dtype if workload else None
 
 
 def _provenance(record: Record, name: str) -> Scalar:
-    value: Scalar = getattr(record.result.provenance, name, None) if record.result else None
-    return value
+    return over_runs(record, lambda run: getattr(run.provenance, name, None))
 
 
-def _machine(record: Record) -> Scalar:
-    """Machine of a cell, such as ``4 x NVIDIA H200, Intel Xeon Platinum 8480+``."""
-    names = [gpu.name for gpu in _gpus(record)]
+def _machine(run: Result) -> str | None:
+    """Machine of a run, such as ``4 x NVIDIA H200, Intel Xeon Platinum 8480+``."""
+    names = [gpu.name for gpu in _gpus(run)]
     counted = [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
-    return ", ".join([*counted, str(cpu)]) if (cpu := _provenance(record, "cpu_model")) else None
+    return ", ".join([*counted, run.provenance.cpu_model]) if run.provenance else None
 
 
-def _gpus(record: Record) -> list[Gpu]:
-    provenance = record.result.provenance if record.result else None
-    return provenance.gpus if provenance and isinstance(provenance.gpus, list) else []
+def _gpus(run: Result) -> list[Gpu]:
+    return run.provenance.gpus if run.provenance and isinstance(run.provenance.gpus, list) else []
 
 
-def _flags(record: Record) -> str | None:
-    return ";".join(record.result.flags) if record.result else None
+def _uuids(record: Record) -> Scalar:
+    return listed_once(gpu.uuid for run in record.results for gpu in _gpus(run))
+
+
+def _starts(record: Record) -> int | None:
+    """Number of starts; None if it is unknown, as of several runs of an early version."""
+    starts = [start_of(run) for run in record.results]
+    return None if not starts or (None in starts and len(starts) > 1) else len(set(starts))
+
+
+def start_of(run: Result) -> str | None:
+    """Id of the start that a run was measured on; None where unknown."""
+    start = run.provenance.start if run.provenance else None
+    return start.id if start else None
+
+
+def flags_of(record: Record) -> str | None:
+    """Flags of all runs, separated by ``;``."""
+    return ";".join(record.runs.flags) if record.runs else None
 
 
 IDENTITY = (
@@ -117,23 +173,28 @@ IDENTITY = (
     Column("n_gpus", "GPUs over all nodes; on cpu processes", lambda r: r.cell.n_gpus),
     Column("seq_len", "tokens per sequence", lambda r: r.cell.seq_len),
     Column("batch", "sequences per GPU as configured: a number, or max", lambda r: r.cell.batch),
-    Column("device", "cpu or cuda", lambda r: r.result.spec.hardware.device if r.result else None),
+    Column("device", "cpu or cuda", lambda r: r.spec.hardware.device if r.spec else None),
     Column("dtype", "data type of parameters and activations, or of an operator", lambda r: _dtype(r)),
 )
 
 OUTCOME = (
     Column("status", "outcome of the cell (dissect.base.outcome.Status), or unsupported", lambda r: status_of(r)),
-    Column("phase", "phase in which it ended, unless ok", lambda r: r.result.phase if r.result else None),
-    Column("reason", "reason why it has no numbers", lambda r: r.result.reason if r.result else r.cell.unsupported),
+    Column("phase", "phase in which it ended, unless ok", lambda r: r.runs.phase if r.runs else None),
+    Column("reason", "reason why it has no numbers", lambda r: r.runs.reason if r.runs else r.cell.unsupported),
 )
 
 PROVENANCE = (
     Column("reference", "set of reference results; empty for this clone's own", lambda r: r.cell.reference),
-    Column("flags", "reasons to doubt (dissect.base.outcome.Flag), separated by ;", lambda r: _flags(r)),
+    Column("flags", "reasons to doubt (dissect.base.outcome.Flag), separated by ;", lambda r: flags_of(r)),
+    Column("runs", "runs that the numbers combine; an interval needs two", lambda r: len(r.results) or None),
+    Column("starts", "boots of a machine in an allocation that these ran on; empty if unknown", lambda r: _starts(r)),
     Column("key", "key of the cell in the store; empty if unsupported", lambda r: r.cell.key),
-    Column("measured_at", "UTC time; empty if nothing was launched", lambda r: _provenance(r, "measured_at")),
-    Column("machine", "processor and GPUs that were found", lambda r: _machine(r)),
-    Column("gpus", "UUIDs of the GPUs, separated by ;", lambda r: ";".join(gpu.uuid for gpu in _gpus(r)) or None),
+    Column(
+        "measured_at", "UTC times of the runs; empty if nothing was launched", lambda r: _provenance(r, "measured_at")
+    ),
+    Column("machine", "processor and GPUs that were found", lambda r: over_runs(r, _machine)),
+    Column("gpus", "UUIDs of the GPUs, separated by ;", lambda r: _uuids(r)),
     Column("git_commit", "commit of this project at the measurement", lambda r: _provenance(r, "git_commit")),
     Column("git_dirty", "whether files differed from that commit", lambda r: _provenance(r, "git_dirty")),
 )
+"""Fields that differ between runs list each value once, separated by ``;``."""

@@ -1,37 +1,35 @@
-"""Scaling efficiency from tidy rows of training cells."""
+"""Scaling efficiency of training cells, which compares cells of one table."""
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import pandas as pd
+from dissect.base.outcome import Status
+from dissect.present.tables.columns import Record
+from dissect.present.tables.over_runs import ratio_of, times, values_of
+from dissect.statistics.run_values import RunValue
 
-
-@dataclass(frozen=True)
-class Point:
-    """Efficiency in percent with the ends of its interval."""
-
-    n_gpus: int
-    efficiency: float
-    low: float
-    high: float
+RATE = "tokens_per_s"
+_SETTING = ("platform", "model", "framework", "method", "seq_len", "batch")
+"""What cells have in common whose numbers of GPUs are compared."""
 
 
-def efficiencies(rows: pd.DataFrame) -> list[Point]:
-    """Throughput per GPU over that of the smallest measured number of GPUs, in percent.
+def fill_efficiency(rows: Sequence[tuple[Record, dict[str, Any]]]) -> None:
+    """Fill in throughput per GPU over that of the fewest GPUs; 1 by definition for these, so without an interval.
 
-    The half widths of the two intervals, as shares of their medians, add in quadrature; the first point is 100 % by
-    definition and has no interval.
+    The interval is that of the ratio over runs, which runs of one round make narrower.
     """
-    if rows.empty:
-        return []
-    rows = rows.sort_values("n_gpus")
-    per_gpu = rows["tokens_per_s"] / rows["n_gpus"]
-    down = 1 - rows["tokens_per_s_low"] / rows["tokens_per_s"]
-    up = rows["tokens_per_s_high"] / rows["tokens_per_s"] - 1
-    points = []
-    for position, n_gpus in enumerate(rows["n_gpus"]):
-        value = 100 * per_gpu.iloc[position] / per_gpu.iloc[0]
-        below = value * math.hypot(down.iloc[position], up.iloc[0]) if position else 0.0
-        above = value * math.hypot(up.iloc[position], down.iloc[0]) if position else 0.0
-        points.append(Point(int(n_gpus), value, value - below, value + above))
-    return points
+    settings: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for _, row in rows:
+        if row["status"] == Status.OK:
+            settings.setdefault(tuple(row[axis] for axis in _SETTING), []).append(row)
+    for several in settings.values():
+        fewest = min(several, key=lambda row: row["n_gpus"])
+        for row in several:
+            found = None if row["n_gpus"] == fewest["n_gpus"] else ratio_of(per_gpu(fewest), per_gpu(row))
+            ends = (found.ratio, found.low, found.high) if found else (1.0, None, None)
+            row |= dict(zip((f"scaling_efficiency{end}" for end in ("", "_low", "_high")), ends, strict=True))
+
+
+def per_gpu(row: Mapping[str, Any]) -> Sequence[RunValue]:
+    """Throughput per GPU of each run of a row."""
+    return times(values_of(row, RATE), 1 / row["n_gpus"])

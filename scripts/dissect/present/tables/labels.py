@@ -52,6 +52,7 @@ _ROW_HEADERS: dict[Axis, str] = {
     "n_gpus": "GPUs",
     "seq_len": "Sequence length",
     "batch": "Batch per GPU",
+    "run": "Run",
     "request": "Request",
     "product": "Product",
     "rows": "Rows",

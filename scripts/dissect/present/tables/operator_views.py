@@ -9,8 +9,9 @@ from dissect.cells.manifest import PlatformFacts
 from dissect.cells.spec import OperatorSpec
 from dissect.config.layout import ViewName
 from dissect.metrics.operators import AttentionPoint, CollectivePoint, GemmPoint, OperatorPoint, Timing
-from dissect.present.tables.columns import Quantity, Record, Scalar
+from dissect.present.tables.columns import Combination, Quantity, Record, Scalar
 from dissect.present.tables.view import Points, View
+from dissect.results.result import Result
 from dissect.workloads.operator_arithmetic import attention_flops, bus_factor, gemm_bytes, gemm_flops
 
 P = TypeVar("P", bound=OperatorPoint)
@@ -31,10 +32,6 @@ class MeasuredPoint(Generic[P]):
         """Rate of an amount per call, from the median time."""
         return amount / self.timing.call_time_s.median
 
-    def per_second_interval(self, amount: float) -> tuple[float, float]:
-        """Rate of an amount per call at the ends of the interval."""
-        return amount / self.timing.call_time_s.high, amount / self.timing.call_time_s.low
-
     def peak_share(self, flops: int) -> float | None:
         """Share of the dense peak of one GPU at the dtype; None if the platform declares none."""
         peak = self.platform.peak_flops.get(self.spec.workload.dtype)
@@ -44,14 +41,13 @@ class MeasuredPoint(Generic[P]):
 def _points(axes_of: Callable[[Any], Mapping[str, Scalar]]) -> Points:
     """Rows of a cell; a size without a number shows its own outcome in place of the cell's."""
 
-    def points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], MeasuredPoint[Any] | None]]:
-        result = record.result
-        if result is None or result.metrics is None or not isinstance(result.spec, OperatorSpec):
+    def points(record: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], MeasuredPoint[Any] | None]]:
+        if not isinstance(run.spec, OperatorSpec):
             return
-        for point in getattr(result.metrics, "points", []):
+        for point in getattr(run.metrics, "points", []):
             outcome = {"status": point.status.value, "phase": point.phase, "reason": point.reason}
-            outcome["flags"] = ";".join(_flags(result.flags, point.timing))
-            measured = point.timing and MeasuredPoint(result.spec, point, point.timing, record.platform)
+            outcome["flags"] = ";".join(_flags(run.flags, point.timing))
+            measured = point.timing and MeasuredPoint(run.spec, point, point.timing, record.platform)
             yield {**axes_of(point), **outcome}, measured
 
     return points
@@ -91,7 +87,6 @@ def _throughput(flops: Callable[[Any], int], meaning: str) -> tuple[Quantity, Qu
         Quantity(
             "tflops", "Throughput", "TFLOP/s", meaning,
             lambda m: m.per_second(flops(m)) / 1e12,
-            lambda m: tuple(rate / 1e12 for rate in m.per_second_interval(flops(m))),
         ),
         Quantity(
             "peak_share", "Share of peak", "%", "throughput over the dense peak of one GPU at the dtype",
@@ -103,12 +98,11 @@ def _throughput(flops: Callable[[Any], int], meaning: str) -> tuple[Quantity, Qu
 _TIME = (
     Quantity(
         "call_time_s", "Time", "µs", "of one call: median of samples of many calls, on the slowest rank",
-        lambda m: m.timing.call_time_s.median,
-        lambda m: (m.timing.call_time_s.low, m.timing.call_time_s.high), scale=1e6,
+        lambda m: m.timing.call_time_s.median, scale=1e6,
     ),
     Quantity(
         "call_time_cv", "Variation of times", "%", "coefficient of variation of the samples",
-        lambda m: m.timing.call_time_cv, scale=1e2, decimals=1,
+        lambda m: m.timing.call_time_cv, Combination.MEAN, scale=1e2, decimals=1,
     ),
 )  # fmt: skip
 
@@ -124,13 +118,14 @@ GEMM = View(
         Quantity(
             "arithmetic_intensity", "Arithmetic intensity", "FLOP/byte",
             "FLOPs over the least traffic: both operands read and the result written once",
-            lambda m: _gemm_flops(m) / _gemm_bytes(m),
+            lambda m: _gemm_flops(m) / _gemm_bytes(m), Combination.COMMON,
         ),
-        Quantity("flops", "FLOPs", "GFLOP", "2·m·n·k", _gemm_flops, scale=1e-9),
-        Quantity("traffic_bytes", "Least traffic", "MB", "m·k + k·n + m·n numbers", _gemm_bytes, scale=1e-6),
-        Quantity("m", "m", "", "rows of the activations", lambda m: m.point.m, decimals=0),
-        Quantity("n", "n", "", "columns of the result", lambda m: m.point.n, decimals=0),
-        Quantity("k", "k", "", "length of the products' sums", lambda m: m.point.k, decimals=0),
+        Quantity("flops", "FLOPs", "GFLOP", "2·m·n·k", _gemm_flops, Combination.COMMON, scale=1e-9),
+        Quantity("traffic_bytes", "Least traffic", "MB", "m·k + k·n + m·n numbers", _gemm_bytes, Combination.COMMON,
+                 scale=1e-6),
+        Quantity("m", "m", "", "rows of the activations", lambda m: m.point.m, Combination.COMMON, decimals=0),
+        Quantity("n", "n", "", "columns of the result", lambda m: m.point.n, Combination.COMMON, decimals=0),
+        Quantity("k", "k", "", "length of the products' sums", lambda m: m.point.k, Combination.COMMON, decimals=0),
     ),
 )  # fmt: skip
 """View for tables of matrix products."""
@@ -140,7 +135,6 @@ def _rate(name: str, header: str, meaning: str, size: Callable[[Any], float]) ->
     return Quantity(
         name, header, "GB/s", meaning,  # type: ignore[arg-type]
         lambda m: m.per_second(size(m)) / GB,
-        lambda m: tuple(rate / GB for rate in m.per_second_interval(size(m))),
     )  # fmt: skip
 
 
@@ -165,7 +159,7 @@ COLLECTIVES = View(
               _bus_bytes),
         *_TIME,
         Quantity("message_bytes", "Message", "bytes", "as measured: a whole number of elements per rank",
-                 lambda m: m.point.message_bytes, decimals=0),
+                 lambda m: m.point.message_bytes, Combination.COMMON, decimals=0),
     ),
 )  # fmt: skip
 """View for tables of collectives."""
@@ -176,7 +170,8 @@ ATTENTION = View(
     quantities=(
         *_throughput(_attention_flops, "causal FLOPs over the time: 2·s²·d per head forward, 2.5 times that backward"),
         *_TIME,
-        Quantity("flops", "FLOPs", "GFLOP", "the same for every kernel", _attention_flops, scale=1e-9),
+        Quantity("flops", "FLOPs", "GFLOP", "the same for every kernel", _attention_flops, Combination.COMMON,
+                 scale=1e-9),
     ),
 )  # fmt: skip
 """View for tables of attention kernels."""

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
-
 from dissect.base.outcome import Status
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import VIEW_AXES, Axis, TableLayout
@@ -13,8 +11,8 @@ from dissect.present.tables.columns import Quantity
 from dissect.present.tables.grid import Grid, GridEntry, Origin
 from dissect.present.tables.labels import axis_label, axis_order, row_header
 from dissect.present.tables.marks import NOT_AVAILABLE, absent, flag_notes, mark, short_mark
+from dissect.present.tables.over_runs import why_absent
 from dissect.present.tables.remarks import remarks
-from dissect.present.tables.tidy import plain_rows
 from dissect.present.tables.views import VIEWS
 
 Row = Mapping[str, Any]
@@ -25,13 +23,12 @@ class LayoutError(ValueError):
     """The layout does not fit its cells; one sentence for the user."""
 
 
-def pivot(manifest: Manifest, layout: TableLayout, frame: pd.DataFrame) -> list[Grid]:
+def pivot(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> list[Grid]:
     """One grid per value of the axes in ``split``, a single one if there are none.
 
     Raises:
         LayoutError: two cells would stand at one place.
     """
-    rows = plain_rows(frame)
     order = axis_order(rows)
     parts = _places(rows, layout.split, order)
     return [_part(manifest, layout, [row for row in rows if _at(row, layout.split) == part]) for part in parts]
@@ -129,6 +126,6 @@ def _entries(row: Row, quantities: Sequence[Quantity]) -> list[GridEntry]:
 
 def _number(row: Row, quantity: Quantity) -> GridEntry:
     if row[quantity.name] is None:
-        return GridEntry(NOT_AVAILABLE, (f"{NOT_AVAILABLE}: {quantity.absent}",))
-    ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.interval else []
+        return GridEntry(NOT_AVAILABLE, (f"{NOT_AVAILABLE}: {why_absent(row, quantity)}",))
+    ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.has_interval else []
     return GridEntry(quantity.show(row[quantity.name], *ends), value=row[quantity.name])

@@ -78,7 +78,7 @@ def _row(manifest: Manifest, name: str, fact: str, record: Record | None) -> dic
     detector = DETECTORS.get(fact)
     if detector is None:
         return row | {"source": UNDETECTABLE}
-    on_cpu = record.result is not None and record.result.spec.hardware.device == "cpu"
+    on_cpu = record.spec is not None and record.spec.hardware.device == "cpu"
     if detector.of_gpus and (on_cpu or not metrics.gpu_names):
         return row | {"source": STAND_IN if on_cpu else "no GPU was found"}
     # The platform cpu may be any machine: what its file declares are budgets.
@@ -118,17 +118,17 @@ def _detected(row: Mapping[str, Scalar], record: Record | None) -> GridEntry:
 
 
 def _inspected(record: Record | None) -> InspectMetrics | None:
-    return metrics_of(record, InspectMetrics) if record else None
+    return metrics_of(record.runs.newest, InspectMetrics) if record and record.runs else None
 
 
 def _why_not_inspected(record: Record | None) -> str | None:
     if record is None:
         return NOT_MEASURED
-    return record.result.reason if record.result else record.cell.unsupported
+    return record.runs.reason if record.runs else record.cell.unsupported
 
 
 def _phase(record: Record) -> str | None:
-    return record.result.phase if record.result else None
+    return record.runs.phase if record.runs else None
 
 
 def _fact_names(manifest: Manifest) -> list[str]:

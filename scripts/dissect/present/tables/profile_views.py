@@ -6,8 +6,9 @@ from typing import get_args
 
 from dissect.base.outcome import Phase
 from dissect.metrics.profile import Direction, Group, Part, PartTime, PhaseTimes, ProfileMetrics
-from dissect.present.tables.columns import Column, Quantity, Record, Scalar, metrics_of
+from dissect.present.tables.columns import Column, Combination, Quantity, Record, Scalar, metrics_of, over_runs
 from dissect.present.tables.view import View
+from dissect.results.result import Result
 
 STEP = "step"
 _DIRECTIONS: tuple[Direction, ...] = ("forward", "recomputation", "backward")
@@ -43,8 +44,8 @@ class ModuleRow:
     calls: float
 
 
-def _phases(record: Record) -> Iterator[tuple[Mapping[str, Scalar], PhaseRow]]:
-    metrics = metrics_of(record, ProfileMetrics)
+def _phases(_: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], PhaseRow]]:
+    metrics = metrics_of(run, ProfileMetrics)
     if metrics is None:
         return
     phases = [_phase(times) for times in metrics.dissection.phases]
@@ -88,8 +89,8 @@ def _module(part: PartTime | None, compute: Mapping[Phase, float]) -> ModuleRow:
     return ModuleRow(part.time_s, compute[part.phase], part.calls) if part else ModuleRow(0.0, 0.0, 0.0)
 
 
-def _modules(record: Record) -> Iterator[tuple[Mapping[str, Scalar], ModuleRow]]:
-    metrics = metrics_of(record, ProfileMetrics)
+def _modules(_: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], ModuleRow]]:
+    metrics = metrics_of(run, ProfileMetrics)
     if metrics:
         yield from modules_of(metrics)
 
@@ -99,13 +100,15 @@ def _share(part: float, whole: float) -> float:
 
 
 def _dissected(record: Record, name: str) -> Scalar:
-    metrics = metrics_of(record, ProfileMetrics)
-    value: Scalar = getattr(metrics.dissection, name) if metrics else None
-    return value
+    def of(run: Result) -> Scalar:
+        metrics = metrics_of(run, ProfileMetrics)
+        return getattr(metrics.dissection, name) if metrics else None
+
+    return over_runs(record, of)
 
 
-def _steps(record: Record) -> Scalar:
-    metrics = metrics_of(record, ProfileMetrics)
+def _steps(run: Result) -> int | None:
+    metrics = metrics_of(run, ProfileMetrics)
     return metrics.profiled_step_time_s.n if metrics else None
 
 
@@ -115,7 +118,9 @@ ORIGIN = (
         "what the times are of: kernels, or on cpu operators with their self time",
         lambda r: _dissected(r, "source"),
     ),
-    Column("profiled_steps", "steps under the profiler, of which every time is the mean", lambda r: _steps(r)),
+    Column(
+        "profiled_steps", "steps under the profiler, of which every time is the mean", lambda r: over_runs(r, _steps)
+    ),
     Column("attributed_share", "of the kernel time: what has a module", lambda r: _dissected(r, "attributed_share")),
     Column(
         "parts_deviation",
@@ -150,7 +155,7 @@ PHASES = View(
         Quantity(
             "compute_share", "Compute kernels' share", "%",
             f"share of the phase in which at least one kernel ran that does not communicate; {KERNELS}",
-            lambda p: _share(p.compute, p.overall), scale=1e2, decimals=1,
+            lambda p: _share(p.compute, p.overall), Combination.MEAN, scale=1e2, decimals=1,
         ),
         Quantity(
             "recomputation_time_s", "Recomputation", "ms", "of the compute kernels: forward work done once more",
@@ -168,15 +173,15 @@ PHASES = View(
         Quantity(
             "communication_share", "Communication's share", "%",
             "share of the phase in which nothing but communication ran, waiting for other ranks included",
-            lambda p: _share(p.exposed, p.overall), scale=1e2, decimals=1,
+            lambda p: _share(p.exposed, p.overall), Combination.MEAN, scale=1e2, decimals=1,
         ),
         Quantity(
             "busy_share", "Busy", "%", "share of the phase in which any kernel ran",
-            lambda p: _share(p.compute + p.exposed, p.overall), scale=1e2, decimals=1,
+            lambda p: _share(p.compute + p.exposed, p.overall), Combination.MEAN, scale=1e2, decimals=1,
         ),
         Quantity(
             "idle_share", "Idle", "%", "share of the phase in which no kernel ran",
-            lambda p: _share(p.idle, p.overall), scale=1e2, decimals=1,
+            lambda p: _share(p.idle, p.overall), Combination.MEAN, scale=1e2, decimals=1,
         ),
     ),
     origin=ORIGIN,
@@ -194,10 +199,11 @@ MODULES = View(
         Quantity(
             "module_share", "Share", "%",
             "of the phase's compute kernels; 'All' and 'to' sum over others, all other modules make up 100",
-            lambda m: _share(m.time, m.phase_compute), scale=1e2, decimals=1,
+            lambda m: _share(m.time, m.phase_compute), Combination.MEAN, scale=1e2, decimals=1,
         ),
         Quantity(
-            "module_calls", "Kernels", "", "kernels (on cpu operators) per step", lambda m: m.calls, decimals=0
+            "module_calls", "Kernels", "", "kernels (on cpu operators) per step", lambda m: m.calls, Combination.MEAN,
+            decimals=0,
         ),
     ),
     origin=ORIGIN,

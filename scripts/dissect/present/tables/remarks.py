@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dissect.base.outcome import Status
 from dissect.cells.cell_id import NO_NAME
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import Axis
 from dissect.present.tables.columns import Quantity
 from dissect.present.tables.labels import axis_label, axis_order
+from dissect.statistics.between_starts import MIN_STARTS
 
 Row = Mapping[str, Any]
-
-INTERVAL = "; in brackets its distribution-free 95 % confidence interval"
 
 _SETTING_AXES: tuple[Axis, ...] = ("model", "framework", "method", "seq_len", "batch")
 
@@ -20,10 +20,11 @@ def remarks(
     manifest: Manifest, rows: Sequence[Row], shown: Sequence[Axis], quantities: Sequence[Quantity]
 ) -> list[str]:
     """All sentences in their printed order; ``shown`` are the axes of the table itself."""
-    columns = [f"{q.header}: {q.meaning}{INTERVAL if q.interval else ''}." for q in quantities]
+    columns = [f"{q.header}: {q.meaning}." for q in quantities]
     return [
         _setting(manifest, rows, shown),
         *columns,
+        *(interval_remarks(rows) if any(q.has_interval for q in quantities) else []),
         *_method_notes(manifest, rows),
         *_dates(rows),
         *_references(manifest, rows),
@@ -49,6 +50,28 @@ def _machine(manifest: Manifest, platform: str, rows: Sequence[Row], shown: Sequ
     return f"{facts.label} ({counts}{facts.gpu_label}{lengths})"
 
 
+def interval_remarks(rows: Sequence[Row]) -> list[str]:
+    """What the numbers in brackets are, or why there are none; nothing where no cell has a number."""
+    runs = [row["runs"] for row in rows if row["status"] == Status.OK]
+    if not runs:
+        return []
+    if max(runs) == 1:
+        return ["One run of each cell: no interval."]
+    several = [row for row in rows if row["status"] == Status.OK and row["runs"] > 1]
+    starts = [row["starts"] for row in several if row["starts"]]
+    over = _counted([row["runs"] for row in several], "run")
+    on = f" on {_counted(starts, 'start')}" if starts else ", on starts that are not known"
+    here = "; over fewer than three starts it holds for these only" if starts and min(starts) < MIN_STARTS else ""
+    single = "; one run: no interval" if min(runs) == 1 else ""
+    return [f"In brackets: 95 % confidence interval over {over}{on}{here}{single}."]
+
+
+def _counted(numbers: Sequence[int], noun: str) -> str:
+    """Such as ``5 runs`` or ``3 to 5 runs``."""
+    counts = " to ".join(map(str, dict.fromkeys((min(numbers), max(numbers)))))
+    return f"{counts} {noun}{'s' if max(numbers) > 1 else ''}"
+
+
 def _method_notes(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
     methods = [manifest.methods[name] for name in axis_order(rows)["method"] if name in manifest.methods]
     return list(dict.fromkeys(method.note for method in methods if method.note))
@@ -65,8 +88,8 @@ def _references(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
     sentences = []
     for platform in dict.fromkeys(row["platform"] for row in others):
         own = [row for row in others if row["platform"] == platform]
-        commits = ", ".join(dict.fromkeys(str(row["git_commit"])[:7] for row in own if row["git_commit"])) or "unknown"
-        machines = "; ".join(dict.fromkeys(str(row["machine"]) for row in own if row["machine"]))
+        commits = ", ".join(dict.fromkeys(commit[:7] for commit in _each(own, "git_commit"))) or "unknown"
+        machines = "; ".join(_each(own, "machine"))
         label = manifest.platforms[platform].label
         sentences.append(
             f"{label}: results that the project ships, not of this clone; measured {_when(own)} (UTC) on {machines}; "
@@ -75,6 +98,12 @@ def _references(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
     return sentences
 
 
+def _each(rows: Sequence[Row], field: str) -> list[str]:
+    """The values of a field that lists those of a cell's runs, each once."""
+    values = (value for row in rows for value in str(row[field] or "").split(";"))
+    return [value for value in dict.fromkeys(values) if value]
+
+
 def _when(rows: Sequence[Row]) -> str:
-    days = sorted({row["measured_at"][:10] for row in rows if row["measured_at"]})
+    days = sorted({time[:10] for time in _each(rows, "measured_at")})
     return " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""

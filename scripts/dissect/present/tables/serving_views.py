@@ -9,9 +9,10 @@ from dissect.base.units import GIB
 from dissect.cells.spec import ServeSpec
 from dissect.config.layout import ServingQuantity, Slo
 from dissect.metrics.serving import RequestSamples, ServingMetrics
-from dissect.present.tables.columns import Column, Quantity, Record, Scalar, metrics_of
+from dissect.present.tables.columns import Column, Combination, Quantity, Record, Scalar, metrics_of, over_runs
 from dissect.present.tables.view import View
-from dissect.statistics.quantiles import quantile, quantile_interval
+from dissect.results.result import Result
+from dissect.statistics.quantiles import quantile
 
 _NOT_STREAMED = "answers are not streamed"
 
@@ -50,17 +51,23 @@ class MeasuredServing:
         return other.output_tokens_per_s / self.per_second(metrics.completion_tokens) - 1 if other else None
 
 
-def _points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], MeasuredServing]]:
-    metrics = metrics_of(record, ServingMetrics)
-    if record.result and metrics and isinstance(record.result.spec, ServeSpec):
-        yield {}, MeasuredServing(record.result.spec, metrics, record.slo)
+def _points(record: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], MeasuredServing]]:
+    metrics = metrics_of(run, ServingMetrics)
+    if metrics and isinstance(run.spec, ServeSpec):
+        yield {}, MeasuredServing(run.spec, metrics, record.slo)
 
 
-def _requests(record: Record) -> Iterator[tuple[Mapping[str, Scalar], Mapping[str, float]]]:
-    metrics = metrics_of(record, ServingMetrics)
-    for request in range(metrics.requests if metrics else 0):
-        named = {name: getattr(metrics.samples, name) for name in RequestSamples.model_fields} if metrics else {}
-        yield {"request": request + 1}, {name: values[request] for name, values in named.items() if values}
+def _requests(record: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], Mapping[str, float]]]:
+    metrics = metrics_of(run, ServingMetrics)
+    if metrics is None:
+        return
+    number = next(number for number, each in enumerate(record.results, start=1) if each is run)
+    named = {name: getattr(metrics.samples, name) for name in RequestSamples.model_fields}
+    for request in range(metrics.requests):
+        yield (
+            {"run": number, "request": request + 1},
+            {name: values[request] for name, values in named.items() if values},
+        )
 
 
 def _mean(name: str, measured: MeasuredServing) -> float | None:
@@ -71,11 +78,6 @@ def _mean(name: str, measured: MeasuredServing) -> float | None:
 def _at(name: str, share: float, measured: MeasuredServing) -> float | None:
     samples = measured.ordered.get(name)
     return quantile(samples, share) if samples else None
-
-
-def _around(name: str, share: float, measured: MeasuredServing) -> tuple[float | None, float | None]:
-    samples = measured.ordered.get(name)
-    return quantile_interval(samples, share) if samples else (None, None)
 
 
 _KINDS = {
@@ -95,13 +97,11 @@ def _distribution(kind: str) -> Iterator[Quantity]:
         part = name.rsplit("_", 2)[1]
         value: Callable[[MeasuredServing], Scalar]
         if part == "mean":
-            title, value, interval = f"Mean {header}", partial(_mean, f"{kind}_s"), None
+            title, value = f"Mean {header}", partial(_mean, f"{kind}_s")
         else:
-            share = _SHARES[part]
-            title = f"{header} {part}"
-            value, interval = partial(_at, f"{kind}_s", share), partial(_around, f"{kind}_s", share)
+            title, value = f"{header} {part}", partial(_at, f"{kind}_s", _SHARES[part])
         of = "over requests" if part == "mean" else f"{part[1:]} % of the requests stay at or below"
-        yield Quantity(name, title, unit, f"{meaning}; {of}", value, interval, scale=scale, absent=_NOT_STREAMED)
+        yield Quantity(name, title, unit, f"{meaning}; {of}", value, scale=scale, absent=_NOT_STREAMED)
 
 
 _NAMES: tuple[ServingQuantity, ...] = (
@@ -140,16 +140,17 @@ _QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "server_memory_gib", "Server's memory", "GiB",
         "most that the server held: of one GPU as NVML saw it; on cpu the resident sets of its processes",
-        lambda m: m.metrics.server_memory_bytes / GIB, decimals=2,
+        lambda m: m.metrics.server_memory_bytes / GIB, Combination.LARGEST, decimals=2,
     ),
     Quantity(
         "kv_cache_gib", "KV cache", "GiB", "room of the key-value cache over all GPUs, as the engine reports it",
-        lambda m: m.metrics.kv_cache_bytes / GIB if m.metrics.kv_cache_bytes else None, decimals=2,
+        lambda m: m.metrics.kv_cache_bytes / GIB if m.metrics.kv_cache_bytes else None, Combination.COMMON,
+        decimals=2,
         absent="the engine does not report it",
     ),
     Quantity(
         "kv_cache_tokens", "KV cache", "tokens", "room of the key-value cache, as the engine reports it",
-        lambda m: m.metrics.kv_cache_tokens, decimals=0, absent="the engine does not report it",
+        lambda m: m.metrics.kv_cache_tokens, Combination.COMMON, decimals=0, absent="the engine does not report it",
     ),
     Quantity(
         "tokens_per_joule_served", "Tokens per joule", "tokens/J", "generated tokens over the energy of all GPUs",
@@ -161,27 +162,27 @@ _QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "send_spread_s", "Spread of sends", "s", "from the first send to the last", lambda m: m.metrics.send_spread_s,
+        Combination.MEAN,
     ),
     Quantity(
         "client_cpu", "Client's CPU", "%", "of a core, by the load generator's busiest process",
-        lambda m: m.metrics.client_cpu, scale=1e2, decimals=0,
+        lambda m: m.metrics.client_cpu, Combination.MEAN, scale=1e2, decimals=0,
     ),
     Quantity(
         "calibration_difference", "vllm bench against guidellm", "%",
         "difference of the output throughput that the two load generators find on one server",
-        lambda m: m.calibration_share, scale=1e2, decimals=1, absent="the second load generator was not requested",
+        lambda m: m.calibration_share, Combination.MEAN, scale=1e2, decimals=1,
+        absent="the second load generator was not requested",
     ),
 )  # fmt: skip
 
 
 def _metric(record: Record, name: str) -> Scalar:
-    value: Scalar = getattr(metrics_of(record, ServingMetrics), name, None)
-    return value
+    return over_runs(record, lambda run: getattr(metrics_of(run, ServingMetrics), name, None))
 
 
 def _workload(record: Record, name: str) -> Scalar:
-    spec = record.result.spec if record.result else None
-    value: Scalar = getattr(spec.workload, name) if isinstance(spec, ServeSpec) else None
+    value: Scalar = getattr(record.spec.workload, name) if isinstance(record.spec, ServeSpec) else None
     return value
 
 
@@ -202,11 +203,20 @@ SERVING = View(points=_points, quantities=_QUANTITIES, origin=_ORIGIN)
 REQUESTS = View(
     points=_requests,
     quantities=(
-        Quantity("latency_s", "Latency", "s", _KINDS["latency"][3], lambda m: m["latency_s"]),
-        Quantity("ttft_s", "TTFT", "s", _KINDS["ttft"][3], lambda m: m.get("ttft_s"), absent=_NOT_STREAMED),
-        Quantity("tpot_s", "TPOT", "ms", _KINDS["tpot"][3], lambda m: m.get("tpot_s"), scale=1e3, absent=_NOT_STREAMED),
-        Quantity("sent_s", "Send", "s", "after the first send", lambda m: m["sent_s"]),
+        Quantity("latency_s", "Latency", "s", _KINDS["latency"][3], lambda m: m["latency_s"], Combination.COMMON),
+        Quantity(
+            "ttft_s", "TTFT", "s", _KINDS["ttft"][3], lambda m: m.get("ttft_s"), Combination.COMMON,
+            absent=_NOT_STREAMED,
+        ),
+        Quantity(
+            "tpot_s", "TPOT", "ms", _KINDS["tpot"][3], lambda m: m.get("tpot_s"), Combination.COMMON, scale=1e3,
+            absent=_NOT_STREAMED,
+        ),
+        Quantity("sent_s", "Send", "s", "after the first send", lambda m: m["sent_s"], Combination.COMMON),
     ),
-    axes={"request": "number of the request, in the order of sending"},
-)
-"""View for figures of distributions."""
+    axes={
+        "run": "number of the cell's run, in the order of measuring",
+        "request": "number of the request, in the order of sending",
+    },
+)  # fmt: skip
+"""View for figures of distributions: every request of every run."""

@@ -13,7 +13,7 @@ from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid
 from dissect.present.tables.pivot import pivot
 from dissect.present.tables.render import html, latex, markdown
-from dissect.present.tables.tidy import read_records, tidy_frame, to_csv
+from dissect.present.tables.tidy import framed, read_records, tidy_rows, to_csv
 from dissect.present.tables.views import VIEWS
 
 _LAYOUT: TypeAdapter[TableLayout | PlatformTableLayout | FigureLayout] = TypeAdapter(Layout)
@@ -50,7 +50,8 @@ def lay_out(manifest: Manifest, records: list[Record]) -> tuple[pd.DataFrame, li
     if isinstance(layout, PlatformTableLayout):
         frame = platforms.table_frame(manifest, records)
         return frame, [platforms.table_grid(manifest, records, frame)] if records else []
-    frame = tidy_frame(records, VIEWS[layout.view])
+    rows = tidy_rows(records, VIEWS[layout.view])
     shown = layout.table if isinstance(layout, FigureLayout) else layout
     same = shown.view == layout.view
-    return frame, pivot(manifest, shown, frame if same else tidy_frame(records, VIEWS[shown.view]))
+    grids = pivot(manifest, shown, rows if same else tidy_rows(records, VIEWS[shown.view]))
+    return framed(rows, VIEWS[layout.view]), grids

@@ -1,6 +1,6 @@
 """Results of one table's cells, and the tidy CSV made of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,12 @@ from dissect.cells.manifest import Manifest, ManifestCell
 from dissect.config.layout import Slo
 from dissect.present.tables.columns import Record
 from dissect.present.tables.view import View
-from dissect.results.cell_runs import read_runs
-from dissect.results.result import Result, ResultError
+from dissect.results.cell_runs import CellRuns, read_runs
+from dissect.results.result import ResultError
 
 
-def newest_run(path: Path) -> Result:
-    """The newest run of a published or stored file.
-
-    Raises:
-        ResultError: the file is missing or broken.
-    """
-    return read_runs(path).newest
-
-
-def read_records(manifest: Manifest, project: Path, read: Callable[[Path], Result] = newest_run) -> list[Record]:
-    """Every cell of the manifest with its published result, in the manifest's order.
+def read_records(manifest: Manifest, project: Path, read: Callable[[Path], CellRuns] = read_runs) -> list[Record]:
+    """Every cell of the manifest with its published runs, in the manifest's order.
 
     Raises:
         ResultError: a result is missing, broken or another cell's; the message names the file.
@@ -37,13 +28,18 @@ def read_records(manifest: Manifest, project: Path, read: Callable[[Path], Resul
     ]
 
 
-def tidy_frame(records: list[Record], view: View) -> pd.DataFrame:
-    """The rows of all cells, columns as the view documents them."""
+def tidy_rows(records: Iterable[Record], view: View) -> list[dict[str, Any]]:
+    """The rows of all cells by column name, with the values of single runs."""
     rows = [(record, row) for record in records for row in view.rows_of(record)]
     if view.across:
         view.across(rows)
+    return [row for _, row in rows]
+
+
+def framed(rows: list[dict[str, Any]], view: View) -> pd.DataFrame:
+    """The rows as a frame, columns as the view documents them."""
     # Of dtype object, so that whole numbers stay whole beside empty fields.
-    return pd.DataFrame([row for _, row in rows], columns=view.column_names(), dtype=object)
+    return pd.DataFrame(rows, columns=view.column_names(), dtype=object)
 
 
 def to_csv(frame: pd.DataFrame) -> str:
@@ -59,9 +55,9 @@ def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _read(cell: ManifestCell, project: Path, read: Callable[[Path], Result]) -> Result:
+def _read(cell: ManifestCell, project: Path, read: Callable[[Path], CellRuns]) -> CellRuns:
     path = project / str(cell.path)
-    result = read(path)
-    if result.key != cell.key:
-        raise ResultError(f"{path}: holds the cell {result.key}, but the manifest wants {cell.key} for {cell.id}")
-    return result
+    runs = read(path)
+    if runs.key != cell.key:
+        raise ResultError(f"{path}: holds the cell {runs.key}, but the manifest wants {cell.key} for {cell.id}")
+    return runs

@@ -7,8 +7,10 @@ from dissect.base.units import GIB
 from dissect.cells.manifest import PlatformFacts
 from dissect.cells.spec import TrainingSpec
 from dissect.metrics.training import TrainingMetrics
-from dissect.present.tables.columns import Column, Quantity, Record, Scalar, metrics_of
+from dissect.present.tables.columns import Column, Combination, Quantity, Record, Scalar, metrics_of, over_runs
+from dissect.present.tables.efficiency import fill_efficiency
 from dissect.present.tables.view import View
+from dissect.results.result import Result
 
 
 @dataclass(frozen=True)
@@ -35,31 +37,29 @@ def _gib(size: int | None) -> float | None:
     return None if size is None else size / GIB
 
 
-def _points(record: Record) -> Iterator[tuple[Mapping[str, Scalar], MeasuredTraining]]:
-    metrics = metrics_of(record, TrainingMetrics)
-    if record.result and metrics and isinstance(record.result.spec, TrainingSpec):
-        yield {}, MeasuredTraining(record.result.spec, metrics, record.platform)
+def _points(record: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], MeasuredTraining]]:
+    metrics = metrics_of(run, TrainingMetrics)
+    if metrics and isinstance(run.spec, TrainingSpec):
+        yield {}, MeasuredTraining(run.spec, metrics, record.platform)
 
 
 def _metric(record: Record, name: str) -> Scalar:
-    value: Scalar = getattr(metrics_of(record, TrainingMetrics), name, None)
-    return value
+    return over_runs(record, lambda run: getattr(metrics_of(run, TrainingMetrics), name, None))
 
 
-def _steps(record: Record) -> int | None:
-    metrics = metrics_of(record, TrainingMetrics)
+def _steps(run: Result) -> int | None:
+    metrics = metrics_of(run, TrainingMetrics)
     return metrics.step_time_s.n if metrics else None
 
 
 _QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "batch_measured", "Batch", "sequences per GPU", "what was measured; of max the largest that fits",
-        lambda m: m.metrics.batch, decimals=0,
+        lambda m: m.metrics.batch, Combination.COMMON, decimals=0,
     ),
     Quantity(
         "tokens_per_s", "Throughput", "tokens/s", "over all GPUs, from the median of synchronised steps",
         lambda m: m.metrics.tokens_per_s.median,
-        lambda m: (m.metrics.tokens_per_s.low, m.metrics.tokens_per_s.high),
     ),
     Quantity(
         "paper_tokens_per_s", "Paper's throughput", "tokens/s",
@@ -68,8 +68,7 @@ _QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "step_time_s", "Step time", "ms", "median of the synchronised steps, each as long as its slowest rank",
-        lambda m: m.metrics.step_time_s.median,
-        lambda m: (m.metrics.step_time_s.low, m.metrics.step_time_s.high), scale=1e3,
+        lambda m: m.metrics.step_time_s.median, scale=1e3,
     ),
     Quantity(
         "step_time_mean_s", "Mean step time", "ms", "mean of the measured window",
@@ -77,30 +76,36 @@ _QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "step_time_cv", "Variation of step times", "%", "coefficient of variation of the step times",
-        lambda m: m.metrics.step_time_cv, scale=1e2, decimals=1,
+        lambda m: m.metrics.step_time_cv, Combination.MEAN, scale=1e2, decimals=1,
+    ),
+    Quantity(
+        "scaling_efficiency", "Scaling efficiency", "%",
+        "throughput per GPU over that of the same setting on the fewest GPUs that were measured",
+        lambda _: None, scale=1e2, decimals=1, absent="it has no throughput to compare with",
     ),
     Quantity(
         "peak_memory_bytes", "Peak memory", "bytes",
         "largest over the ranks: allocator peak on GPUs, peak resident set on cpu",
-        lambda m: m.metrics.peak_memory_bytes, decimals=0,
+        lambda m: m.metrics.peak_memory_bytes, Combination.LARGEST, decimals=0,
     ),
     Quantity(
         "peak_memory_gib", "Peak memory", "GiB",
         "largest over the ranks: allocator peak on GPUs, peak resident set on cpu",
-        lambda m: _gib(m.metrics.peak_memory_bytes), decimals=2,
+        lambda m: _gib(m.metrics.peak_memory_bytes), Combination.LARGEST, decimals=2,
     ),
     Quantity(
         "nvml_peak_memory_bytes", "Peak memory by NVML", "bytes", "largest used memory over the GPUs as NVML saw it",
-        lambda m: m.metrics.nvml_peak_memory_bytes, decimals=0, absent="no NVML on this machine",
+        lambda m: m.metrics.nvml_peak_memory_bytes, Combination.LARGEST, decimals=0, absent="no NVML on this machine",
     ),
     Quantity(
         "nvml_peak_memory_gib", "Peak memory by NVML", "GiB", "largest used memory over the GPUs as NVML saw it",
-        lambda m: _gib(m.metrics.nvml_peak_memory_bytes), decimals=2, absent="no NVML on this machine",
+        lambda m: _gib(m.metrics.nvml_peak_memory_bytes), Combination.LARGEST, decimals=2,
+        absent="no NVML on this machine",
     ),
     Quantity(
         "paper_memory_gib", "Paper's memory", "GiB",
         "driver total minus free at the end, of rank 0's GPU, as the paper defines it; on cpu the resident set",
-        lambda m: m.metrics.paper_memory_gib, decimals=2,
+        lambda m: m.metrics.paper_memory_gib, Combination.LARGEST, decimals=2,
     ),
     Quantity(
         "mfu", "MFU", "%",
@@ -125,34 +130,39 @@ _QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "tokens_per_step", "Tokens per step", "", "over all GPUs: batch x GPUs x sequence length",
-        lambda m: m.metrics.tokens_per_step, decimals=0,
+        lambda m: m.metrics.tokens_per_step, Combination.COMMON, decimals=0,
     ),
     Quantity(
         "model_flops_per_step", "Model FLOPs per step", "TFLOP", "over all GPUs, without recomputation",
-        lambda m: m.metrics.model_flops_per_step, scale=1e-12,
+        lambda m: m.metrics.model_flops_per_step, Combination.COMMON, scale=1e-12,
     ),
     Quantity(
         "hardware_flops_per_step", "Executed FLOPs per step", "TFLOP", "over all GPUs, with recomputation",
-        lambda m: m.metrics.hardware_flops_per_step, scale=1e-12,
+        lambda m: m.metrics.hardware_flops_per_step, Combination.COMMON, scale=1e-12,
     ),
     Quantity(
-        "parameters", "Parameters", "millions", "of the whole model", lambda m: m.metrics.parameters, scale=1e-6,
+        "parameters", "Parameters", "millions", "of the whole model", lambda m: m.metrics.parameters,
+        Combination.COMMON, scale=1e-6,
     ),
     Quantity(
         "trainable_parameters", "Trainable parameters", "millions", "those that the optimizer updates",
-        lambda m: m.metrics.trainable_parameters, scale=1e-6,
+        lambda m: m.metrics.trainable_parameters, Combination.COMMON, scale=1e-6,
     ),
-    Quantity("first_loss", "First loss", "", "of the first warm-up step", lambda m: m.metrics.first_loss),
-    Quantity("last_loss", "Last loss", "", "of the last measured step", lambda m: m.metrics.last_loss),
+    Quantity(
+        "first_loss", "First loss", "", "of the first warm-up step", lambda m: m.metrics.first_loss, Combination.MEAN
+    ),
+    Quantity(
+        "last_loss", "Last loss", "", "of the last measured step", lambda m: m.metrics.last_loss, Combination.MEAN
+    ),
 )  # fmt: skip
 
 _ORIGIN = (
     Column("peak_memory_source", "allocator or rss", lambda r: _metric(r, "peak_memory_source")),
     Column("attention_kernel", "the attention kernel that was seen to run", lambda r: _metric(r, "attention_kernel")),
-    Column("n_steps", "steps of the measured window", lambda r: _steps(r)),
+    Column("n_steps", "steps of the measured window", lambda r: over_runs(r, _steps)),
     Column("warmup_steps", "steps before it", lambda r: _metric(r, "warmup_steps")),
     Column("stopped_by", "what ended it: interval, max_steps, window or budget", lambda r: _metric(r, "stopped_by")),
 )
 
-TRAINING = View(points=_points, quantities=_QUANTITIES, origin=_ORIGIN)
+TRAINING = View(points=_points, quantities=_QUANTITIES, origin=_ORIGIN, across=fill_efficiency)
 """View for tables of training cells."""

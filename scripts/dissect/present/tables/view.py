@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from dissect.base.outcome import Status
 from dissect.present.tables.columns import IDENTITY, OUTCOME, PROVENANCE, Column, Quantity, Record, Scalar
+from dissect.present.tables.over_runs import PointOfRun, names_of, numbers_of
+from dissect.results.result import Result
 
-Points = Callable[[Record], Iterable[tuple[Mapping[str, Scalar], Any]]]
+Points = Callable[[Record, Result], Iterable[tuple[Mapping[str, Scalar], Any]]]
 
 
 @dataclass(frozen=True)
@@ -15,13 +18,13 @@ class View:
     """Content of a tidy CSV of one kind of cells: one row per point of each cell."""
 
     points: Points
-    """Points of a cell that ended ``ok``: values of the view's own axes, and the input of its quantities."""
+    """Points of a run that ended ``ok``: values of the view's own axes, and the input of its quantities."""
     quantities: tuple[Quantity, ...]
     axes: Mapping[str, str] = field(default_factory=dict)
     """Axis below the cell -> meaning; empty in the single row of a cell without numbers."""
     origin: tuple[Column, ...] = ()
     """Columns with the origin of such numbers."""
-    across: Callable[[Sequence[tuple[Record, dict[str, Scalar]]]], None] | None = None
+    across: Callable[[Sequence[tuple[Record, dict[str, Any]]]], None] | None = None
     """Fills in numbers that compare cells of one table, given the rows of all of them."""
 
     @cached_property
@@ -32,21 +35,22 @@ class View:
     def column_names(self) -> list[str]:
         """The header of the tidy CSV."""
         interval = ("", "_low", "_high")
-        numbers = [q.name + suffix for q in self.quantities for suffix in (interval if q.interval else ("",))]
+        numbers = [q.name + suffix for q in self.quantities for suffix in (interval if q.has_interval else ("",))]
         ends = [column.name for column in (*self.origin, *PROVENANCE)]
         return [c.name for c in IDENTITY] + list(self.axes) + [c.name for c in OUTCOME] + numbers + ends
 
-    def rows_of(self, record: Record) -> list[dict[str, Scalar]]:
-        """The rows of one cell: column name -> value; one row without numbers unless it ended ``ok``."""
-        shared = {c.name: c.value(record) for c in (*IDENTITY, *OUTCOME, *self.origin, *PROVENANCE)}
-        points = list(self.points(record)) or [(dict.fromkeys(self.axes), None)]
-        return [shared | dict(axes) | self._numbers(measured) for axes, measured in points]
+    def rows_of(self, record: Record) -> list[dict[str, Any]]:
+        """The rows of one cell: column name -> value, and the values of single runs (``RUN_VALUES``).
 
-    def _numbers(self, measured: Any) -> dict[str, Scalar]:
-        numbers: dict[str, Scalar] = {}
-        for quantity in self.quantities:
-            numbers[quantity.name] = None if measured is None else quantity.value(measured)
-            if quantity.interval:
-                low, high = (None, None) if measured is None else quantity.interval(measured)
-                numbers |= {f"{quantity.name}_low": low, f"{quantity.name}_high": high}
-        return numbers
+        A cell has one row without numbers unless all its runs ended ``ok``.
+        """
+        shared = {c.name: c.value(record) for c in (*IDENTITY, *OUTCOME, *self.origin, *PROVENANCE)}
+        places: dict[tuple[Scalar, ...], list[PointOfRun]] = {}
+        if record.runs and record.runs.status is Status.OK:
+            for run in record.results:
+                for named, measured in self.points(record, run):
+                    place = tuple(named[axis] for axis in self.axes)
+                    places.setdefault(place, []).append(PointOfRun(run, named, measured))
+        if not places:
+            return [shared | dict.fromkeys(self.axes) | numbers_of(self.quantities, [])]
+        return [shared | names_of(points) | numbers_of(self.quantities, points) for points in places.values()]

@@ -1,0 +1,90 @@
+"""Settings of equal work against one another: one family of verdicts per work, whatever a question leaves out of it.
+
+So a question that is asked twice with other limits gets equal verdicts, and so does the page, which filters these.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from dissect.present.recommend.standing import Standing
+from dissect.present.tables.over_runs import RUN_VALUES
+from dissect.statistics.judge import Judgement, RatioVerdict, judge_all
+from dissect.statistics.numbers import Number
+
+Row = Mapping[str, Any]
+ONE_RUN = "no interval"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is told of a setting against the best."""
+
+    standing: Standing
+    words: str = ""
+    """Ratio with interval, runs, starts, and the ratio that would have been detected."""
+
+
+UNTOLD = Told(Standing.UNTOLD, ONE_RUN)
+"""What is told where a side has no interval."""
+
+
+class Verdicts:
+    """Verdicts on all pairs of settings of equal work by one column."""
+
+    def __init__(self, rows: Iterable[Row], column: str, higher_is_better: bool) -> None:
+        self._column, self._higher = column, higher_is_better
+        works: dict[tuple[str, str, str], list[Row]] = {}
+        for row in rows:
+            if has_interval(row, column):
+                works.setdefault((row["stage"], row["model"], row["work"]), []).append(row)
+        self._judged: dict[tuple[int, int], Judgement] = {}
+        for same in works.values():
+            pairs = list(combinations(same, 2))
+            found = judge_all([(self._runs(one), self._runs(other)) for one, other in pairs])
+            self._judged |= {
+                (one["number"], other["number"]): each for (one, other), each in zip(pairs, found, strict=True)
+            }
+
+    def against(self, best: Row, other: Row) -> Told:
+        """What is told of a setting against the best one of those that a question keeps."""
+        judged = self._judged.get((best["number"], other["number"]))
+        turned = judged is None
+        judged = judged or self._judged.get((other["number"], best["number"]))
+        if judged is None:
+            return UNTOLD
+        verdict = judged.verdict
+        worse = (verdict is RatioVerdict.BELOW) is (self._higher is not turned)
+        if verdict is RatioVerdict.SAME:
+            return Told(Standing.TIED, _words(judged, turned))
+        told = verdict is not RatioVerdict.UNCLEAR and worse
+        return Told(Standing.BEHIND if told else Standing.UNTOLD, _words(judged, turned))
+
+    def pairs(self) -> Iterator[tuple[int, int, Told]]:
+        """The numbers of two settings, and what is told of the second if the first is the best one."""
+        for one, other in self._judged:
+            for best, rest in ((one, other), (other, one)):
+                yield best, rest, self.against({"number": best}, {"number": rest})
+
+    def _runs(self, row: Row) -> Sequence[Any]:
+        runs: Sequence[Any] = row[RUN_VALUES][self._column]
+        return runs
+
+
+def has_interval(row: Row, column: str) -> bool:
+    """Whether a number has an interval, without which nothing is told of it."""
+    return row.get(f"{column}_low") is not None
+
+
+def _words(judged: Judgement, turned: bool) -> str:
+    """The ratio setting / best and what it rests on; ``turned`` if it was judged the other way round."""
+    found = judged.contrast
+    runs, starts = (found.n_left, found.n_right), (found.left_starts, found.right_starts)
+    ratio, low, high = judged.ratio, judged.low, judged.high
+    if turned:
+        runs, starts = runs[::-1], starts[::-1]
+        ratio, low, high = 1 / ratio, high and 1 / high, low and 1 / low
+    parts = [f"runs {runs[1]} and {runs[0]}", f"starts {starts[1]} and {starts[0]}", judged.reason or found.basis.value]
+    parts += [f"detectable {judged.detectable:.2f} ×"] if judged.detectable else []
+    return f"{Number(ratio, low, high).show('×')} the best ({', '.join(parts)})"

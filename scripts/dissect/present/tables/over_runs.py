@@ -1,0 +1,127 @@
+"""The rows of a cell's runs as one row: each column says how its values combine."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+from dissect.present.tables.columns import Combination, Quantity, Scalar, listed_once, start_of
+from dissect.results.result import Result
+from dissect.statistics.judge import Judgement, judge
+from dissect.statistics.run_values import RunValue
+from dissect.statistics.summarise import summarise
+
+RUN_VALUES = "run_values"
+"""Field of a row: quantity -> its ``ValueOfRun``s. No column of the CSV, but what verdicts rest on."""
+
+
+@dataclass(frozen=True)
+class ValueOfRun:
+    """One number of one run, which may be zero or negative."""
+
+    value: float
+    start: str | None
+    round: str | None
+    """Pass and round, in which other cells ran under the same conditions."""
+
+
+@dataclass(frozen=True)
+class PointOfRun:
+    """One point of a view in one run."""
+
+    run: Result
+    named: Mapping[str, Scalar]
+    """Values of the view's axes, and the outcome and flags of a point that has its own."""
+    measured: Any | None
+    """Input of the quantities; None for a point without numbers."""
+
+
+def names_of(points: Sequence[PointOfRun]) -> dict[str, Scalar]:
+    """Axes, outcome and flags of a point: those of the first run without a number, with the flags of all runs."""
+    shown = next((point for point in points if point.measured is None), points[0])
+    flags = {"flags": _flags(points)} if "flags" in shown.named else {}
+    return {**shown.named, **flags}
+
+
+def numbers_of(quantities: Sequence[Quantity], points: Sequence[PointOfRun]) -> dict[str, Any]:
+    """Numbers of a point over its runs, and ``RUN_VALUES``; none if a run has no number for the point."""
+    complete = all(point.measured is not None for point in points)
+    numbers: dict[str, Any] = {}
+    values: dict[str, Sequence[ValueOfRun]] = {}
+    for quantity in quantities:
+        found = _values(quantity, points) if complete else []
+        numbers |= _combined(quantity, found)
+        if found and (quantity.combination is not Combination.COMMON or numbers[quantity.name] is None):
+            values[quantity.name] = found
+    return {**numbers, RUN_VALUES: values}
+
+
+def values_of(row: Mapping[str, Any], quantity: str) -> Sequence[RunValue]:
+    """The values of a quantity in the runs of a row, for verdicts; empty where they are missing or not all positive."""
+    return positive(row[RUN_VALUES].get(quantity, ()))
+
+
+def positive(values: Sequence[ValueOfRun]) -> Sequence[RunValue]:
+    """Values that can be compared by ratios; empty unless all are positive."""
+    if any(each.value <= 0 for each in values):
+        return ()
+    return [RunValue(each.value, each.start, each.round) for each in values]
+
+
+def times(values: Sequence[RunValue], factor: float) -> Sequence[RunValue]:
+    """The values in another unit."""
+    return [replace(each, value=each.value * factor) for each in values]
+
+
+def ratio_of(left: Sequence[RunValue], right: Sequence[RunValue]) -> Judgement | None:
+    """The ratio right / left of the values of two cells, with its interval; None where a side has none."""
+    return judge(left, right) if left and right else None
+
+
+def why_absent(row: Mapping[str, Any], quantity: Quantity) -> str:
+    """Why a cell that ended ``ok`` has no value for a quantity."""
+    differing = dict.fromkeys(each.value for each in row[RUN_VALUES].get(quantity.name, ()))
+    shown = ", ".join(quantity.show(value) for value in differing)
+    return f"the runs differ: {shown}" if shown else quantity.absent
+
+
+def _combined(quantity: Quantity, values: Sequence[ValueOfRun]) -> dict[str, float | None]:
+    """A number over runs with the ends of its interval where the quantity has one, as columns of the CSV.
+
+    A geometric mean needs positive numbers: where a run has none, the arithmetic mean stands without an interval.
+    """
+    numbers = [each.value for each in values]
+    ends: tuple[float | None, float | None] = (None, None)
+    value: float | None
+    match quantity.combination:
+        case _ if len(numbers) == 1:
+            value = numbers[0]
+        case _ if not numbers:
+            value = None
+        case Combination.COMMON:
+            value = numbers[0] if len(set(numbers)) == 1 else None
+        case Combination.LARGEST:
+            value = max(numbers)
+        case Combination.TYPICAL if min(numbers) > 0:
+            found = summarise(positive(values))
+            value, ends = found.value, (found.low, found.high)
+        case _:
+            value = fmean(numbers)
+    if not quantity.has_interval:
+        return {quantity.name: value}
+    return dict(zip((quantity.name + end for end in ("", "_low", "_high")), (value, *ends), strict=True))
+
+
+def _values(quantity: Quantity, points: Sequence[PointOfRun]) -> list[ValueOfRun]:
+    measured = ((point.run, quantity.value(point.measured)) for point in points)
+    return [ValueOfRun(value, start_of(run), _round_of(run)) for run, value in measured if value is not None]  # type: ignore[arg-type]
+
+
+def _round_of(run: Result) -> str | None:
+    return f"{run.round.id}/{run.round.number}" if run.round else None
+
+
+def _flags(points: Sequence[PointOfRun]) -> str:
+    return str(
+        listed_once(flag for point in points for flag in str(point.named["flags"] or "").split(";") if flag) or ""
+    )
