@@ -9,11 +9,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 
 from dissect.statistics.between_starts import BetweenStarts, pool_starts
-from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge, judge_all, judge_best
+from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge, judge_all
 from dissect.statistics.log_estimate import Interval
 from dissect.statistics.run_values import RunValue
 from dissect.statistics.summarise import Scope, predict, summarise
@@ -205,10 +206,13 @@ def against_one(rng: Rng, size: int) -> float:
 
 
 def ranked(rng: Rng, size: int) -> float:
-    """Whether any of so many equal candidates is called worse than the best of them."""
-    found = judge_best([runs_of(normal(rng, 5)) for _ in range(size)], higher_is_better=False)
-    assert found
-    return float(any(map(differs, found[1].values())))
+    """Whether any of so many equal candidates is called worse than the best of them, in the family of all pairs."""
+    pairs = list(combinations(best_first(rng, size), 2))
+    return float(any(map(differs, judge_all(pairs)[: size - 1])))
+
+
+def best_first(rng: Rng, size: int) -> list[Runs]:
+    return sorted((runs_of(normal(rng, 5)) for _ in range(size)), key=lambda runs: summarise(runs).value)
 
 
 def false_differences(rng: Rng) -> float:
@@ -251,8 +255,8 @@ def stopped_when_different(rng: Rng) -> float:
 
 def best_without_all_pairs(rng: Rng, size: int) -> float:
     """Equal candidates against the best of them, as if it had been named before."""
-    sides = sorted([runs_of(normal(rng, 5)) for _ in range(size)], key=lambda runs: summarise(runs).value)
-    return float(any(map(differs, judge_all([(sides[0], side) for side in sides[1:]]))))
+    best, *others = best_first(rng, size)
+    return float(any(map(differs, judge_all([(best, other) for other in others]))))
 
 
 def equal_starts(rng: Rng) -> float | None:

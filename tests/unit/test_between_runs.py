@@ -91,6 +91,19 @@ def test_runs_of_unknown_starts_never_tell_of_starts_in_general() -> None:
     assert found.high
 
 
+def test_an_unknown_start_may_be_one_of_the_known() -> None:
+    found = summarise([run for start in ("s1", "s2", None) for run in runs(TIMES, start)])
+    assert (found.scope, found.n_starts, found.new_start) == (Scope.UNKNOWN, 2, None)
+    assert found.estimate
+    assert found.estimate.df == 12
+
+
+def test_equal_starts_have_an_interval_all_the_same() -> None:
+    found = summarise([RunValue(12.0, f"s{n}") for n in range(3)])
+    assert found.low
+    assert found.low < 12
+
+
 def test_equal_runs_have_an_interval_all_the_same() -> None:
     found = summarise(runs([12.0] * 5))
     assert found.low

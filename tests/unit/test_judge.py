@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dissect.statistics.between_starts import BetweenStarts
 from dissect.statistics.bounds import Bounded, check_all, check_bounds
 from dissect.statistics.contrast import Basis
-from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge, judge_all, judge_best
+from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge, judge_all
 from dissect.statistics.log_estimate import LogEstimate
 from dissect.statistics.numbers import Verdict
 from dissect.statistics.run_values import RunValue
@@ -74,6 +74,12 @@ def test_a_shared_start_without_shared_rounds_is_two_samples() -> None:
     ends = scipy.stats.ttest_ind(logs(RIGHT[:4]), logs(LEFT), equal_var=False).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((math.exp(ends.low), math.exp(ends.high)))
     assert found.contrast.basis is Basis.STARTS
+
+
+def test_two_unpaired_runs_have_one_degree_of_freedom() -> None:
+    found = judge(runs(LEFT), runs(RIGHT[:2])).contrast.estimate
+    assert found
+    assert found.df == 1
 
 
 def test_rounds_of_two_starts_are_not_one_round() -> None:
@@ -188,18 +194,6 @@ def test_a_swapped_pair_has_the_swapped_verdict() -> None:
     assert there.low
     assert back.high
     assert back.high == pytest.approx(1 / there.low)
-
-
-def test_the_best_is_judged_against_all() -> None:
-    slow, fast, close, single = RIGHT, LEFT, [value * 1.001 for value in LEFT], [0.01]
-    found = judge_best([runs(times, "s", "r") for times in (slow, fast, close, single)], higher_is_better=False)
-    assert found
-    best, others = found
-    assert best == 1
-    assert {n: one.verdict for n, one in others.items()} == {
-        0: RatioVerdict.ABOVE, 2: RatioVerdict.SAME, 3: RatioVerdict.UNCLEAR,
-    }  # fmt: skip
-    assert judge_best([runs([1.0])], higher_is_better=True) is None
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,12 @@ def variance_within(groups: Groups) -> tuple[float, int]:
     return (max(squares / df, RESOLUTION**2) if df else math.nan), df
 
 
+def variance_of_starts(groups: Groups) -> float:
+    """Variance of the starts' means, which keep a part of the runs' variance, at least that of ``RESOLUTION``."""
+    least = RESOLUTION**2 * share_of_runs(groups) * len(groups)
+    return max(variance([fmean(logs) for logs in groups.values()]), least)
+
+
 def mean_of(groups: Groups) -> float:
     """Mean of the logarithms, in which each start counts once."""
     return fmean(fmean(logs) for logs in groups.values())
@@ -99,9 +105,7 @@ def estimate_these(groups: Groups) -> LogEstimate | None:
 
 def estimate_starts(groups: Groups) -> LogEstimate:
     """The mean over starts in general, of which these are a sample; they must be ``are_many``."""
-    between = variance([fmean(logs) for logs in groups.values()]) / len(groups)
-    least = RESOLUTION**2 * share_of_runs(groups)
-    return LogEstimate(mean_of(groups), math.sqrt(max(between, least)), len(groups) - 1)
+    return LogEstimate(mean_of(groups), math.sqrt(variance_of_starts(groups) / len(groups)), len(groups) - 1)
 
 
 def estimate_of(groups: Groups) -> LogEstimate | None:

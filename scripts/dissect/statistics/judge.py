@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations
 
 from dissect.statistics.between_starts import BetweenStarts
 from dissect.statistics.contrast import Contrast, contrast
 from dissect.statistics.log_estimate import family_level
 from dissect.statistics.run_values import RunValue
-from dissect.statistics.summarise import summarise
 
 MARGIN = 0.05
 """Largest relative difference that counts as none."""
@@ -85,6 +83,8 @@ def judge_all(
     undecided one the stricter of both: "no difference" lies within the margin, above and below exclude 1, "cannot tell"
     does neither.
 
+    Where the best of several cells is named after looking at them, the family is that of all their pairs.
+
     Raises:
         ValueError: a side has no runs, or the margin is not positive.
     """
@@ -116,25 +116,3 @@ def _judgement(of: Contrast, margin: float, level_equal: float, level_different:
         verdict, level = RatioVerdict.UNCLEAR, min(level_equal, level_different)
     ends, detectable = estimate.interval(level), estimate.detectable(level_different)
     return Judgement(verdict, of, margin, ends.low, ends.high, 1 - level, p_different, p_equal, detectable)
-
-
-def judge_best(
-    candidates: Sequence[Sequence[RunValue]],
-    higher_is_better: bool,
-    margin: float = MARGIN,
-    between: BetweenStarts | None = None,
-) -> tuple[int, dict[int, Judgement]] | None:
-    """The candidate with the best value among those with two runs, and every other one's judgement against it.
-
-    None where no candidate has two runs. Which one is the best is seen from the same runs, so the family is that of all
-    pairs of candidates, not only of those with the best. The ratios are the other's ÷ the best's.
-    """
-    values = {n: summarise(runs).value for n, runs in enumerate(candidates) if len(runs) > 1}
-    if not values:
-        return None
-    best = (max if higher_is_better else min)(values, key=values.__getitem__)
-    # The best comes first of each pair that it is in.
-    order = [best, *(n for n in range(len(candidates)) if n != best)]
-    pairs = list(combinations(order, 2))
-    judged = judge_all([(candidates[a], candidates[b]) for a, b in pairs], margin, [between] * len(pairs))
-    return best, {b: judgement for (a, b), judgement in zip(pairs, judged, strict=True) if a == best}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean, variance
+from statistics import fmean
 
 from dissect.statistics.between_starts import (
     BetweenStarts,
@@ -11,6 +11,7 @@ from dissect.statistics.between_starts import (
     estimate_of,
     mean_of,
     share_of_runs,
+    variance_of_starts,
     variance_within,
 )
 from dissect.statistics.log_estimate import Interval, LogEstimate, total
@@ -107,7 +108,7 @@ def _predict_new(groups: Groups, between: BetweenStarts | None) -> Interval | No
         terms = [(between.variance * (1 + 1 / starts), between.df), (within * (1 + share_of_runs(groups)), float(df))]
     elif are_many(groups):
         # The variance of the starts' means already has the mean part of the runs' variance.
-        terms = [(variance([fmean(logs) for logs in groups.values()]) * (1 + 1 / starts), starts - 1.0)]
+        terms = [(variance_of_starts(groups) * (1 + 1 / starts), starts - 1.0)]
         terms += [(within * (1 - starts * share_of_runs(groups)), float(df))] if df else []
     else:
         return None
