@@ -22,6 +22,7 @@ include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/plan.smk"
 include: "rules/exchange.smk"
+include: "rules/references.smk"
 include: "rules/questions.smk"
 include: "rules/hooks.smk"
 

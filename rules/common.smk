@@ -16,6 +16,7 @@ from dissect.config.errors import ConfigError
 from dissect.cells.preflight import refuse_what_cannot_run
 from dissect.present.progress import show_progress
 from dissect.results.publish import publish_stored
+from dissect.results.reference_sets import publish_references
 from dissect.present.sources import code_digest
 from dissect.results.store import STORE_DIR, Store
 from dissect.present.run_summary import say, summarise
@@ -45,6 +46,7 @@ BESIDE_ANOTHER = []
 try:
     STUDY = load_study(PROJECT, config)
     if workflow.is_main_process and not ONLY_LOOKS:
+        publish_references(Path.cwd())
         BESIDE_ANOTHER = write_manifests(STUDY, Path.cwd(), code_digest(PROJECT / "scripts"))
         publish_stored(STUDY.by_path, Store(STORE_DIR))
         say(*STUDY.notices, *BESIDE_ANOTHER)

@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 
 from dissect.cells.cell import Cell
 from dissect.cells.manifest_files import write_manifests
-from dissect.cells.references import SETS_DIR, read_sets
+from dissect.cells.references import SETS_DIR, read_sets, reference_text
 from dissect.cells.study import load_study
 from dissect.metrics.training import TrainingMetrics
 from dissect.results.cell_runs import read_runs
@@ -124,11 +124,10 @@ def duty_cycle(arguments: argparse.Namespace) -> pd.DataFrame:
         if cell.key and (runs := Store(PROJECT / STORE_DIR).entry(cell.key).peek()):
             durations = runs.newest.durations
             rows.append(duty_row(cell.id, durations, durations.total_s))
-    for name, manifest in read_sets(PROJECT).items():
-        for key, exported in manifest.cells.items():
-            path = PROJECT / SETS_DIR / name / "cells" / key / "result.json"
-            durations = read_runs(path).newest.durations
-            rows.append(duty_row(f"{exported.id} (reference)", durations, durations.total_s))
+    for name, known in read_sets(PROJECT).items():
+        for key, cell_id in known.items():
+            durations = read_runs(reference_text(PROJECT / SETS_DIR / name, cell_id, key)).newest.durations
+            rows.append(duty_row(f"{cell_id} (reference)", durations, durations.total_s))
     return pd.DataFrame(rows)
 
 

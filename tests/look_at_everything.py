@@ -17,7 +17,7 @@ def look(project: Path) -> dict[str, Any]:
     whole, shown = load_study(project, WHOLE_STUDY), load_study(project, {})
     tables = {name: build_table(shown.manifest(name), project) for name in shown.catalog.wanted_experiments}
     tables["claims"] = build_claims(shown.claims, project)
-    paths = [*project.glob("results/references/*/cells/*/result.json"), *project.glob("results/cells/**/*.json")]
+    paths = [*project.glob("results/references/*/*/*/*/*/*/*/*.json"), *project.glob("results/cells/**/*.json")]
     return {
         "keys": {cell.id: cell.key for cells in whole.experiments.values() for cell in cells},
         "results": len([read_runs(path).newest for path in paths]),

@@ -9,7 +9,7 @@ from factories.metrics import (
     serving_metrics,
     training_metrics,
 )
-from factories.results import ended_result, gpu, ok_result, provenance
+from factories.results import cell_of, ended_result, gpu, measured_at, ok_result, provenance
 from factories.runs import SPREAD, cell_runs, in_rounds, serving_runs, training_runs
 from factories.specs import (
     GIB,
@@ -34,6 +34,7 @@ __all__ = [
     "LLAMA_70B",
     "PLATFORMS",
     "SPREAD",
+    "cell_of",
     "cell_runs",
     "ended_result",
     "finetune_spec",
@@ -44,6 +45,7 @@ __all__ = [
     "inspect_spec",
     "key_of",
     "manifest",
+    "measured_at",
     "megatron_spec",
     "ok_result",
     "operator_metrics",

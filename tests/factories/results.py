@@ -1,7 +1,8 @@
 """Results of cells, with where they would have been measured."""
 
 from dissect.base.outcome import Flag, Phase, Status
-from dissect.cells.spec import InspectSpec, OperatorSpec, ServeSpec
+from dissect.cells.cell import Cell
+from dissect.cells.spec import InspectSpec, OperatorSpec, ServeSpec, TrainingSpec, canonical_spec
 from dissect.metrics.inspection import InspectMetrics
 from dissect.metrics.operators import OperatorMetrics
 from dissect.metrics.profile import ProfileMetrics
@@ -55,6 +56,23 @@ def ok_result(
     return Result(
         key=key_of(spec), spec=spec, status=Status.OK, metrics=metrics, flags=flags or [], provenance=provenance()
     )
+
+
+def measured_at(result: Result, minute: int) -> Result:
+    """The same numbers, measured in this minute of an hour; runs of equal bytes would be one run."""
+    assert result.provenance is not None
+    update = {"measured_at": f"2026-03-01T12:{minute:02}:00+00:00"}
+    return result.model_copy(update={"provenance": result.provenance.model_copy(update=update)})
+
+
+def cell_of(result: Result) -> Cell:
+    """The cell of a pre-training result, as a configuration would name it."""
+    batch = result.spec.workload.batch if isinstance(result.spec, TrainingSpec) else 1
+    return Cell(
+        stage="pretrain", platform="h200", model="llama2-7b", framework="deepspeed", method="Naive",
+        workload=f"s350-b{batch}-n4", n_gpus=4, seq_len=350, batch=batch, launcher="", key=result.key,
+        canonical=canonical_spec(result.spec),
+    )  # fmt: skip
 
 
 def ended_result(spec: Spec, status: Status, phase: Phase | None, reason: str) -> Result:

@@ -9,7 +9,8 @@ import pytest
 
 import factories as make
 from dissect.base.outcome import Phase, Status
-from dissect.results.agreement import check_samples, sample_lines, unpacked
+from dissect.results.agreement import check_samples, sample_lines
+from dissect.results.archives import unpacked
 from dissect.results.result import Result, parse_result
 
 Lines = list[dict[str, Any]]
@@ -115,7 +116,7 @@ def test_wrong_requests_are_named(change: Callable[[Lines], Lines], says: str) -
 @pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"x" * 1000)[:-9]], ids=["other", "cut"])
 def test_what_is_no_gzip_file_is_named(data: bytes) -> None:
     with pytest.raises(ValueError, match="is no gzip file, or truncated"):
-        unpacked(data)
+        unpacked(data, 2**20)
 
 
 def test_what_grows_beyond_the_limit_is_not_unpacked() -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from dissect.base.outcome import Phase, Status
-from dissect.cells.cell import Cell
 from dissect.cells.spec import canonical_spec
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import read_runs, run_id
@@ -20,6 +19,7 @@ from dissect.results.exchange import ExchangeError, Merged, export_cells, import
 from dissect.results.result import Result
 from dissect.results.store import Store
 from factories import (
+    cell_of,
     ended_result,
     key_of,
     ok_result,
@@ -32,14 +32,6 @@ RESULTS = [*map(ok_result, SPECS[:2]), ended_result(SPECS[2], Status.OOM, Phase.
 KEY = key_of(SPECS[0])
 
 Members = dict[str, bytes]
-
-
-def cell_of(result: Result) -> Cell:
-    return Cell(
-        stage="pretrain", platform="h200", model="llama2-7b", framework="deepspeed", method="Naive",
-        workload=f"s350-b{result.spec.workload.batch}-n4", n_gpus=4, seq_len=350, batch=1, launcher="", key=result.key,
-        canonical=canonical_spec(result.spec),
-    )  # fmt: skip
 
 
 def filled_store(folder: Path, results: list[Result]) -> Store:

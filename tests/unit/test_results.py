@@ -23,7 +23,7 @@ from dissect.results.upgrades import upgraded
 from dissect.stages.training.deepspeed.spec import DeepSpeedMethod, PretrainSpec
 from factories import ok_result, pretrain_spec
 
-SHIPPED = sorted((Path(__file__).parents[2] / "config/references").glob("*/cells/*/result.json"))
+SHIPPED = sorted((Path(__file__).parents[2] / "config/references").glob("*/*/*/*/*/*/*/*.json"))
 
 
 class GrownMethod(DeepSpeedMethod):
@@ -83,10 +83,10 @@ def kept_apart(record: dict[str, Any]) -> dict[str, Any]:
     return record | {"seed": record["spec"].get("workload", {}).get("seed")}
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_upgrades_lead_from_the_shipped_version_to_the_newest(path: Path) -> None:
-    record = json.loads(path.read_bytes())
-    before = json.loads(path.read_bytes())
+    record = json.loads(path.read_bytes())["runs"][0]
+    before = json.loads(path.read_bytes())["runs"][0]
     newest = upgraded(record, {1: renamed, 2: kept_apart})
     assert (newest["schema_version"], newest["tries"]) == (3, before["attempts"])
     assert newest["spec"] == before["spec"]
@@ -157,7 +157,7 @@ def test_a_result_of_a_later_version_is_kept_and_says_what_to_do(tmp_path: Path)
 CELL = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
 REMEDIES: dict[str, Callable[[str], bool]] = {
     f"results/cells/{CELL}/0123456789ab.json": lambda text: text.endswith(f"remeasure --config select='{CELL}'"),
-    "results/references/h200/cells/8026d821abbc/result.json": lambda text: "config/references/h200" in text,
+    f"results/references/h200/{CELL}/0123456789ab.json": lambda text: "restore config/references/h200" in text,
     f"references/mine/results/cells/{CELL}/0123456789ab.json": lambda text: f"select='{CELL}'" in text,
     "cells/mine/results/store/8026d821abbc/result.json": lambda text: "remove it and measure the cell again" in text,
 }

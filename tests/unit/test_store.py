@@ -19,7 +19,7 @@ from dissect.results.cell_runs import CellRuns, read_runs, run_id
 from dissect.results.publish import publish_stored
 from dissect.results.result import Result, ResultError, Round, Start, parse_result
 from dissect.results.store import Entry, Failure, KeyCollision, Store
-from factories import ended_result, key_of, ok_result, pretrain_spec
+from factories import ended_result, key_of, measured_at, ok_result, pretrain_spec
 
 SPEC = pretrain_spec()
 RESULT = ok_result(SPEC)
@@ -33,11 +33,8 @@ def entry(tmp_path: Path):
         yield entry
 
 
-def later(minutes: int, result: Result = RESULT) -> Result:
-    """The same numbers, measured later."""
-    assert result.provenance is not None
-    provenance = result.provenance.model_copy(update={"measured_at": f"2026-03-02T12:{minutes:02}:00+00:00"})
-    return result.model_copy(update={"provenance": provenance})
+def later(minutes: int) -> Result:
+    return measured_at(RESULT, minutes)
 
 
 def store_as_before(entry: Entry, result: Result = RESULT) -> str:

@@ -12,23 +12,14 @@ from pathlib import Path
 
 from dissect.base.outcome import Phase
 from dissect.cells.any_spec import parse_spec
-from dissect.cells.spec import Spec, canonical_spec, spec_key
+from dissect.cells.spec import canonical_spec, spec_key
 from dissect.results.activity import announced
-from dissect.results.result import Result
 from dissect.results.store import Failure, Store
-from factories import ok_result, sample_lines_of
+from factories import measured_at, ok_result, sample_lines_of
 
 MEASURED = Path("measured.txt")
 FAILING = Path("fail_keys.txt")
 SLOW = Path("slow_keys.txt")
-
-
-def nth_result(spec: Spec, number: int) -> Result:
-    """Another result for each run of a cell, as a clock makes it: runs of equal bytes would be one run."""
-    result = ok_result(spec)
-    assert result.provenance is not None
-    provenance = result.provenance.model_copy(update={"measured_at": f"2026-03-01T12:{number:02}:00Z"})
-    return result.model_copy(update={"provenance": provenance})
 
 
 def main() -> int:
@@ -56,7 +47,7 @@ def main() -> int:
                 )
                 print(f"{key} failed: it was told to; log: {log}", file=sys.stderr)
                 return 1
-            result = nth_result(spec, entry.count() + 1)
+            result = measured_at(ok_result(spec), entry.count() + 1)
             entry.write_run(result, sample_lines_of(result.metrics))
         entry.publish(arguments.publish)
     return 0

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from clones import ROOT, Clone, new_clone
-from dissect.cells.references import publish_references
 from dissect.cells.study import load_study, published_paths
 from dissect.config.claims import CLAIMS
 from dissect.present.claims.claims_table import build_claims
 from dissect.present.tables.table import build_table
 from dissect.results.exchange import import_cells, read_export
+from dissect.results.reference_sets import publish_references
 from dissect.results.store import STORE_DIR, Store
 from dissect.statistics.numbers import Verdict
 from goldens import check_golden

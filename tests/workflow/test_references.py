@@ -19,7 +19,10 @@ def clone(tmp_path: Path) -> Clone:
     theirs.snakemake("cells", "--config", f"select={CELLS}")
     theirs.snakemake("export", "--config", f"select={CELLS}", "file=h200.tar.gz")
     ours = stubbed_clone(tmp_path / "ours")
-    shutil.unpack_archive(theirs.folder / "h200.tar.gz", ours.folder / "config/references/lab")
+    file = theirs.folder / "h200.tar.gz"
+    run = ours.snakemake("references", "--config", f"file={file}", "into=lab")
+    assert "config/references/lab: 1 runs of " in run.output
+    assert "1 cells with 1 runs in 1 sets" in run.output
     return ours
 
 
@@ -39,14 +42,24 @@ def test_a_set_that_goes_draws_its_tables_again_and_nothing_else(clone: Clone) -
     clone.snakemake(TABLE, *CONFIG)
     clone.measured()
     assert clone.snakemake("-n", TABLE, *CONFIG).jobs == []
-    (clone.folder / "config/references/lab/manifest.json").unlink()
+    shutil.rmtree(clone.folder / "config/references/lab")
     assert clone.snakemake(TABLE, *CONFIG).jobs == ["Write table table_III"]
     assert clone.measured() == []
     assert "reference" not in (clone.folder / TABLE).read_text()
     assert list((clone.folder / "results/references").iterdir()) == []
 
 
-def test_a_broken_set_is_named_before_anything_runs(clone: Clone) -> None:
-    (clone.folder / "config/references/lab/manifest.json").write_text("{")
+@pytest.mark.parametrize(
+    ("manifest", "says"),
+    [
+        ("{", "(top level): Invalid JSON"),
+        ('{"schema_version": 2, "cells": {}}', "only exports of version 1 are unpacked"),
+    ],
+)
+def test_a_wrong_manifest_is_named_before_anything_runs(tmp_path: Path, manifest: str, says: str) -> None:
+    clone = stubbed_clone(tmp_path / "clone")
+    (clone.folder / "config/references/old").mkdir()
+    (clone.folder / "config/references/old/manifest.json").write_text(manifest)
     run = clone.snakemake("-n", TABLE, expect=1)
-    assert "config/references/lab/manifest.json: (top level): Invalid JSON" in run.output
+    assert f"config/references/old/manifest.json: {says}" in run.output
+    assert "snakemake references --config file=<its export> into=old" in run.output

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from dissect.cells.references import publish_references
 from dissect.cells.study import Study
 from dissect.config.catalog import REPORT
 from dissect.config.claims import CLAIMS
@@ -14,14 +13,13 @@ LOCKS = ".snakemake/locks"
 
 
 def write_manifests(study: Study, project: Path, code: str) -> list[str]:
-    """Publish references and write each manifest whose content changed, so that Snakemake merges its table again.
+    """Write each manifest whose content changed, so that Snakemake merges its table again.
 
     ``code`` is a digest of the code that merges and draws; its file is an input like the manifests.
 
     While another run has locked the folder nothing is written, or its tables would be made from another configuration's
     manifests. Returns notices for the user.
     """
-    publish_references(project)
     differing = dict(_differing(study, project))
     if _differs(project / CODE_FILE, code):
         differing[project / CODE_FILE] = code

@@ -1,11 +1,15 @@
 """Reference results: cells measured elsewhere, shown beside this clone's own and never in their place.
 
-A set is a folder below config/references/ with an unpacked export (``dissect.results.exchange``). Tables read copies
-in results/references/, which are made when the workflow is parsed.
+A set is a folder below config/references/, read and written by ``dissect.results.reference_sets``:
+
+    <set>/<cell id>/<key>.json    the runs of a cell, as a published file has them
+                    <key>.tar.gz  their samples
+    <set>/manifest.json  cells/   an unpacked export of version 1, as which earlier versions kept a set
+
+Tables read copies of the texts in results/references/, whose times change only with their content.
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dissect.cells.cell import Cell
-from dissect.cells.cell_id import CellId
+from dissect.cells.cell_id import PARTS, CellId
 from dissect.cells.exported import MANIFEST, ExportManifest
 from dissect.cells.resolve import expand
 from dissect.config.catalog import Catalog
@@ -32,65 +36,79 @@ class Reference:
     """The cell as this configuration names it, with the key and path of the reference."""
 
 
-def publish_references(project: Path) -> None:
-    """Make results/references/ a copy of the sets in config/references/."""
-    published = {path.name: path for path in (project / REFERENCES_DIR).glob("*")}
-    for name, manifest in _contents(project).items():
-        copy = published.pop(name, project / REFERENCES_DIR / name)
-        if not (copy / MANIFEST).exists() or (copy / MANIFEST).read_bytes() != manifest.read_bytes():
-            shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(manifest.parent, copy)
-    for stale in published.values():
-        shutil.rmtree(stale)
+def sets_of(project: Path) -> dict[str, Path]:
+    """Folders of all sets by name."""
+    return {path.name: path for path in sorted((project / SETS_DIR).glob("*/"))}
 
 
-def read_sets(project: Path) -> dict[str, ExportManifest]:
-    """Manifests of all sets by name, with each id once.
+def read_sets(project: Path) -> dict[str, dict[str, str]]:
+    """Key -> readable id of the cells of each set, with each id once: that of the highest protocol.
 
     Raises:
-        ConfigError: a manifest is invalid.
+        ConfigError: the manifest of an unpacked export is invalid.
     """
-    return {name: _newest(_read(path, project), path.parent) for name, path in _contents(project).items()}
+    return {name: _newest(cells_of_set(folder), folder) for name, folder in sets_of(project).items()}
 
 
-def references_of(experiment: str, catalog: Catalog, sets: Mapping[str, ExportManifest]) -> list[Reference]:
+def cells_of_set(folder: Path) -> dict[str, str]:
+    """Key -> readable id of the cells of a set; reads no text.
+
+    Raises:
+        ConfigError: the manifest of an unpacked export is invalid, or of a version with several runs per cell.
+    """
+    if (folder / MANIFEST).exists():
+        return {key: cell.id for key, cell in _manifest(folder / MANIFEST).cells.items()}
+    texts = sorted(folder.glob(f"{'*/' * len(PARTS)}*.json"))
+    return {path.stem: path.parent.relative_to(folder).as_posix() for path in texts}
+
+
+def reference_text(folder: Path, cell_id: str, key: str) -> Path:
+    """Path of the text with the runs of a cell; in an unpacked export that of its one ``result.json``."""
+    text = folder / cell_id / f"{key}.json"
+    return text if text.exists() else folder / "cells" / key / "result.json"
+
+
+def references_of(experiment: str, catalog: Catalog, sets: Mapping[str, Mapping[str, str]]) -> list[Reference]:
     """Reference cells of a table or figure, matched by their readable id.
 
     Suite and overrides are ignored: every reference result is shown.
     """
     every = replace(catalog, root=catalog.root.model_copy(update={"suite": "full"}))
     found = []
-    for name, manifest in sets.items():
-        keys = {cell.id: key for key, cell in manifest.cells.items()}
-        platforms = {CellId.parse(cell.id).platform for cell in manifest.cells.values()}
+    for name, cells in sets.items():
+        keys = {cell_id: key for key, cell_id in cells.items()}
+        platforms = {CellId.parse(cell_id).platform for cell_id in keys}
         for cell in expand(experiment, every, [p for p in catalog.platforms if p in platforms], []):
             if key := keys.get(cell.id):
-                path = f"{REFERENCES_DIR}/{name}/cells/{key}/result.json"
+                path = f"{REFERENCES_DIR}/{name}/{cell.id}/{key}.json"
                 found.append(Reference(name, replace(cell, key=key, unsupported=None, reference=path)))
     return found
 
 
-def _contents(project: Path) -> dict[str, Path]:
-    return {path.parent.name: path for path in sorted((project / SETS_DIR).glob(f"*/{MANIFEST}"))}
-
-
-def _newest(manifest: ExportManifest, folder: Path) -> ExportManifest:
-    """The manifest with only the cell of the highest protocol where several have the same id."""
+def _newest(cells: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Only the cell of the highest protocol where several have the same id."""
 
     def protocol(key: str) -> int:
-        return int(json.loads((folder / "cells" / key / "spec.json").read_bytes())["protocol"])
+        document = json.loads(reference_text(folder, cells[key], key).read_bytes())
+        return int(document.get("runs", [document])[0]["spec"]["protocol"])
 
     keys: dict[str, list[str]] = {}
-    for key, cell in manifest.cells.items():
-        keys.setdefault(cell.id, []).append(key)
-    shown = [max(same, key=protocol) if len(same) > 1 else same[0] for same in keys.values()]
-    return manifest.model_copy(update={"cells": {key: manifest.cells[key] for key in shown}})
+    for key, cell_id in cells.items():
+        keys.setdefault(cell_id, []).append(key)
+    return {max(same, key=protocol) if len(same) > 1 else same[0]: cell_id for cell_id, same in keys.items()}
 
 
-def _read(path: Path, project: Path) -> ExportManifest:
+def _manifest(path: Path) -> ExportManifest:
+    name = path.parent.name
+    where, remedy = f"{SETS_DIR}/{name}/{path.name}", f"snakemake references --config file=<its export> into={name}"
     try:
-        return ExportManifest.model_validate_json(path.read_bytes())
+        manifest = ExportManifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        where = f"{path.relative_to(project)}: {'.'.join(map(str, first['loc'])) or '(top level)'}"
-        raise ConfigError(f"{where}: {first['msg']}; unpack the set's export again") from None
+        what = ".".join(map(str, first["loc"])) or "(top level)"
+        raise ConfigError(f"{where}: {what}: {first['msg']}; remove the folder, then {remedy}") from None
+    if manifest.schema_version > 1:
+        raise ConfigError(
+            f"{where}: only exports of version 1 are unpacked to be a set; remove the folder, then {remedy}"
+        )
+    return manifest

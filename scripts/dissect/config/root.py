@@ -9,6 +9,7 @@ from dissect.config.kinds import Suite
 from dissect.config.names import Names
 from dissect.config.overrides import CellOverride
 from dissect.config.question import Comparison, Question
+from dissect.config.upkeep import Upkeep
 
 
 class Run(Model):
@@ -27,12 +28,13 @@ class Run(Model):
     overrides: dict[str, CellOverride] = {}
     """Glob over cells -> parameters, such as ``pretrain/h200/llama2-70b/*/Z3*/*: {sampling: {budget_s: 1800}}``."""
     select: str | None = None
-    """Glob over the cells of all known platforms, for the targets ``cells``, ``remeasure`` and ``export``."""
+    """Glob over the cells of all known platforms, for the targets ``cells``, ``remeasure``, ``export``, ``prune`` and
+    ``references``."""
     every: PositiveFloat | None = None
     """Interval in seconds at which ``progress`` repeats; default: it runs once."""
     file: str | None = None
-    """Path of the file that ``export`` writes and ``import`` reads."""
+    """Path of the file that ``export`` writes, and ``import`` and ``references`` read."""
 
 
-class RootConfig(Question, Comparison, Run):
+class RootConfig(Question, Comparison, Upkeep, Run):
     """All keys of config.yaml; each can also be given as ``--config key=value``."""

@@ -1,11 +1,9 @@
 """Whether the samples of a run can be read, and agree with the numbers of its result."""
 
 import csv
-import gzip
 import io
 import json
 import math
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Annotated, Any, Never, TypeVar
@@ -17,6 +15,7 @@ from dissect.metrics.operators import AttentionMetrics, CollectiveMetrics, GemmM
 from dissect.metrics.profile import ProfileMetrics
 from dissect.metrics.serving import ServingMetrics
 from dissect.metrics.training import TrainingMetrics
+from dissect.results.archives import unpacked
 from dissect.results.result import Result
 from dissect.results.run_files import KERNELS, REQUESTS, STEPS
 from dissect.statistics.estimate import Estimate
@@ -75,22 +74,6 @@ def sample_lines(data: bytes) -> list[dict[str, Any]]:
         ValueError: a line is not such an object.
     """
     return [line.model_dump(exclude_unset=True) for line in _lines(data, SampleLine)]
-
-
-def unpacked(data: bytes, most: int = LARGEST_BYTES) -> bytes:
-    """Content of a gzip file of at most ``most`` bytes.
-
-    Raises:
-        ValueError: it is truncated, no gzip file, or larger.
-    """
-    try:
-        with gzip.open(io.BytesIO(data)) as file:
-            content = file.read(most + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"is no gzip file, or truncated ({error})") from None
-    if len(content) > most:
-        raise ValueError(f"is larger than {most // 2**20} MiB when unpacked")
-    return content
 
 
 def finite_json(data: bytes | str) -> Any:
@@ -159,7 +142,7 @@ def _check_estimate(found: Estimate, samples: Sequence[float], of_what: str) -> 
 
 
 def _check_requests(result: Result, data: bytes) -> None:
-    lines, metrics = _lines(unpacked(data), RequestLine), result.metrics
+    lines, metrics = _lines(unpacked(data, LARGEST_BYTES), RequestLine), result.metrics
     if not isinstance(metrics, ServingMetrics):
         return
     counts = {

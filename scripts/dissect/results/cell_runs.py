@@ -13,6 +13,8 @@ from dissect.cells.cell_id import CellId
 from dissect.results.result import Result, ResultError, parse_result
 from dissect.results.upgrades import NewerVersionError
 
+_RUNS = ',\n"runs": ['
+"""Text of a published file between its ids and its first run."""
 GRAVEST = (Status.INVALID, Status.TIMEOUT, Status.OOM, Status.SKIPPED_OOM)
 """Outcomes other than ``ok``; the first of them that a run has is the cell's."""
 
@@ -84,7 +86,29 @@ def published(runs: Iterable[tuple[str, bytes]]) -> bytes:
     """Text of the published file of a cell, from the id and ``result.json`` of each run in order."""
     pairs = list(runs)
     ids = json.dumps([identity for identity, _ in pairs]).encode()
-    return b'{"ids": ' + ids + b',\n"runs": [\n' + b",\n".join(data.strip() for _, data in pairs) + b"\n]}\n"
+    return b'{"ids": ' + ids + _RUNS.encode() + b"\n" + b",\n".join(data.strip() for _, data in pairs) + b"\n]}\n"
+
+
+def records_of(data: bytes) -> dict[str, bytes]:
+    """Run id -> ``result.json`` of each run, byte for byte, from a published file or from a ``result.json``.
+
+    Raises:
+        ValueError: a record was changed, so that it no longer has its id, or the file was written in another way.
+    """
+    text, decoder, found = data.decode(), json.JSONDecoder(), {}
+    start = text.find(_RUNS)
+    if start < 0:
+        return {run_id(data): data}
+    ids, start = json.loads(text).get("ids", []), start + len(_RUNS)
+    for identity in ids:
+        start += len(text[start:]) - len(text[start:].lstrip(" \n,"))
+        _, end = decoder.raw_decode(text, start)
+        record = text[start:end].encode()
+        found[identity] = next((each for each in (record + b"\n", record) if run_id(each) == identity), b"")
+        if not found[identity]:
+            raise ValueError(f"checksum mismatch: the run {identity} was changed after it was measured")
+        start = end
+    return found
 
 
 def parse_runs(data: bytes) -> CellRuns:
@@ -132,10 +156,10 @@ def read_runs(path: Path) -> CellRuns:
 
 
 def _remedy(path: Path) -> str:
-    """What to do about a result at ``references/<set>/cells/<key>/...``, ``cells/<id>/<key>.json`` or elsewhere."""
+    """What to do about a result at ``references/<set>/<id>/<key>.json``, ``cells/<id>/<key>.json`` or elsewhere."""
     match path.parts:
-        case [*_, "references", name, "cells", _, _]:
-            return f"restore config/references/{name} from its export"
+        case [*_, "references", name, _, _, _, _, _, _, _]:
+            return f"restore config/references/{name}"
         case [*_, "cells", stage, platform, model, framework, method, workload, _]:
             cell = CellId(stage, platform, model, framework, method, workload)
             return f"measure it again: snakemake remeasure --config select='{cell}'"

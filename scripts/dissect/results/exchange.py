@@ -7,13 +7,9 @@ id from its result, and a file with one wrong run changes nothing. An import is 
 of schema version 1 has one run per cell, without a folder: cells/<key>/result.json.
 """
 
-import gzip
 import hashlib
-import io
 import re
-import tarfile
-import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +18,8 @@ from pydantic import ValidationError
 from dissect.cells.cell import Cell
 from dissect.cells.exported import MANIFEST, SCHEMA_VERSION, ExportedCell, ExportManifest
 from dissect.cells.spec import canonical_json, spec_key
-from dissect.results.agreement import check_samples, finite_json, unpacked
+from dissect.results.agreement import check_samples, finite_json
+from dissect.results.archives import MIB, compress, members_of, pack, unpacked
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import CellRuns, in_order, run_id
 from dissect.results.result import Result, parse_result
@@ -30,15 +27,15 @@ from dissect.results.run_files import KERNELS, REQUESTS, RESULT, RUN_ID, STEPS
 from dissect.results.store import Entry, Store
 
 SPEC = "spec.json"
-RUN_FILES = (RESULT, STEPS, KERNELS, REQUESTS)
-"""Files of a run that are exchanged."""
+SAMPLES = (STEPS, KERNELS, REQUESTS)
+"""Files beside the result of a run that are exchanged."""
 LARGEST_EXPORT_BYTES = 2**30
 """Largest export, packed as well as unpacked; all of it is held in memory."""
 _PARTS = "in parts if it is large: --config select='<glob>'"
 DEFAULT_FILE = "results/export.tar.gz"
 
-_RUN_FILE = rf"(runs/{RUN_ID.pattern}/)?({'|'.join(map(re.escape, RUN_FILES))})"
-_MEMBER = re.compile(rf"cells/[0-9a-f]{{12}}/({re.escape(SPEC)}|{_RUN_FILE})")
+_RUN_FILE = rf"(runs/{RUN_ID.pattern}/)?({'|'.join(map(re.escape, (RESULT, *SAMPLES)))})"
+_MEMBER = re.compile(rf"{re.escape(MANIFEST)}|cells/[0-9a-f]{{12}}/({re.escape(SPEC)}|{_RUN_FILE})")
 
 
 class ExchangeError(ValueError):
@@ -88,10 +85,10 @@ def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> tuple[int, 
         }
     )
     members = {f"cells/{key}/{name}": data for key, (_, files) in found.items() for name, data in files.items()}
-    content = _archive({MANIFEST: manifest.model_dump_json(indent=1).encode() + b"\n", **members})
+    content = pack({MANIFEST: manifest.model_dump_json(indent=1).encode() + b"\n", **members})
     if len(content) > LARGEST_EXPORT_BYTES:
-        raise ExchangeError(f"{path}: would be larger than {LARGEST_EXPORT_BYTES // 2**20} MiB; export {_PARTS}")
-    write_atomically(path, gzip.compress(content, mtime=0))
+        raise ExchangeError(f"{path}: would be larger than {LARGEST_EXPORT_BYTES // MIB} MiB; export {_PARTS}")
+    write_atomically(path, compress(content))
     return len(found), runs, len(wanted) - len(found)
 
 
@@ -102,20 +99,17 @@ def read_export(path: Path) -> dict[str, Shared]:
         ExchangeError: the file is missing, truncated, no export, or one of its members is wrong.
     """
     try:
-        members = dict(_members(path))
+        return _all_checked(path, _members(path))
     except FileNotFoundError:
         raise ExchangeError(f"{path}: no such file") from None
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise ExchangeError(f"{path}: not an export, or truncated ({error})") from None
-    return _all_checked(path, members)
+    except OSError as error:
+        raise ExchangeError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def read_unpacked(folder: Path) -> dict[str, Shared]:
     """Read and check an unpacked export, such as a set of reference results; other files in it are ignored."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    return _all_checked(
-        folder, {name: (folder / name).read_bytes() for name in names if name == MANIFEST or _MEMBER.fullmatch(name)}
-    )
+    return _all_checked(folder, {name: (folder / name).read_bytes() for name in names if _MEMBER.fullmatch(name)})
 
 
 def import_cells(shared: Mapping[str, Shared], store: Store, published: Mapping[str, Iterable[Path]]) -> Merged:
@@ -142,7 +136,7 @@ def _files_of(entry: Entry, ids: Collection[str]) -> dict[str, bytes]:
     runs = {run.id: run for run in entry.run_files() if run.id in ids}
     found = {}
     for identity, run in runs.items():
-        for name in RUN_FILES:
+        for name in (RESULT, *SAMPLES):
             path = run.path if name == RESULT else run.folder / name
             if path.exists():
                 found[f"runs/{identity}/{name}"] = path.read_bytes()
@@ -153,32 +147,14 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _archive(members: Mapping[str, bytes]) -> bytes:
-    """A tar without times, owners or anything else that differs between machines."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, data in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return buffer.getvalue()
-
-
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and contents, read in memory: no name in the file ever becomes a path."""
+def _members(path: Path) -> dict[str, bytes]:
     if path.stat().st_size > LARGEST_EXPORT_BYTES:
-        raise ExchangeError(f"{path}: is larger than {LARGEST_EXPORT_BYTES // 2**20} MiB; {_PARTS}")
+        raise ExchangeError(f"{path}: is larger than {LARGEST_EXPORT_BYTES // MIB} MiB; export it again, {_PARTS}")
     # The whole of it first: only the end of the compressed stream tells whether anything is missing.
     try:
-        content = unpacked(path.read_bytes(), LARGEST_EXPORT_BYTES)
+        return dict(members_of(unpacked(path.read_bytes(), LARGEST_EXPORT_BYTES), _MEMBER))
     except ValueError as error:
-        raise ExchangeError(f"{path}: {error}; export it again, {_PARTS}") from None
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
-        for member in tar:
-            data = tar.extractfile(member) if member.isfile() and not member.issparse() else None
-            if data is None or not (member.name == MANIFEST or _MEMBER.fullmatch(member.name)):
-                raise ExchangeError(f"{path}: {member.name!r}: unexpected member; nothing was imported")
-            yield member.name, data.read()
+        raise ExchangeError(f"{path}: {error}; nothing was imported; export it again, {_PARTS}") from None
 
 
 def _all_checked(path: Path, members: dict[str, bytes]) -> dict[str, Shared]:

@@ -119,6 +119,12 @@ class Provenance(Model):
     start: Start | None = added(None)
     """None where it is unknown, as in results of earlier versions."""
 
+    @property
+    def machine(self) -> str:
+        """The GPUs and the processor, such as ``4 x NVIDIA H200, Intel Xeon Platinum 8480+``."""
+        names = [gpu.name for gpu in self.gpus] if isinstance(self.gpus, list) else []
+        return ", ".join([*(f"{names.count(name)} x {name}" for name in dict.fromkeys(names)), self.cpu_model])
+
 
 class Result(Model):
     """Outcome of one run of a cell. ``metrics`` is there exactly when the status is ``ok``."""

@@ -8,15 +8,15 @@ from typing import Any
 
 from dissect.cells.cell import published_id
 from dissect.cells.cell_id import CellId
-from dissect.cells.exported import MANIFEST
 from dissect.cells.globs import CellGlob, parse_glob
-from dissect.cells.references import SETS_DIR
+from dissect.cells.references import sets_of
 from dissect.cells.study import published_paths
 from dissect.config.catalog import Catalog
 from dissect.config.errors import ConfigError, listed, unknown
 from dissect.config.question import OneOrMore, names
 from dissect.results.cell_runs import CellRuns, in_order
-from dissect.results.exchange import read_export, read_unpacked
+from dissect.results.exchange import read_export
+from dissect.results.reference_sets import read_set
 from dissect.results.result import Result
 from dissect.results.store import STORE_DIR, Store
 
@@ -80,16 +80,16 @@ def _split(source: str, catalog: Catalog, where: str) -> tuple[str | None, str]:
 def _source(name: str, project: Path, command_line: Mapping[str, Any], where: str) -> list[tuple[str, CellRuns]]:
     if name == OURS:
         return _ours(project, command_line)
-    if (project / SETS_DIR / name / MANIFEST).is_file():
-        return [(shared.id, shared.runs) for shared in read_unpacked(project / SETS_DIR / name).values()]
+    if name in (sets := sets_of(project)):
+        return [(shared.id, shared.runs) for shared in read_set(sets[name]).values()]
     if (project / name).is_file():
         return [(shared.id, shared.runs) for shared in read_export(project / name).values()]
     raise ConfigError(f"{where}: found '{name}', expected {_expected(project)}")
 
 
 def _expected(project: Path) -> str:
-    sets = [path.parent.name for path in (project / SETS_DIR).glob(f"*/{MANIFEST}")]
-    return f"'{OURS}', a file of snakemake export, or a set of reference results (known are {listed(sets)})"
+    sets = listed(sets_of(project))
+    return f"'{OURS}', a file of snakemake export, or a set of reference results (known are {sets})"
 
 
 def _ours(project: Path, command_line: Mapping[str, Any]) -> list[tuple[str, CellRuns]]:

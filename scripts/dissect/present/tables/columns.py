@@ -132,10 +132,7 @@ def _provenance(record: Record, name: str) -> Scalar:
 
 
 def _machine(run: Result) -> str | None:
-    """Machine of a run, such as ``4 x NVIDIA H200, Intel Xeon Platinum 8480+``."""
-    names = [gpu.name for gpu in _gpus(run)]
-    counted = [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
-    return ", ".join([*counted, run.provenance.cpu_model]) if run.provenance else None
+    return run.provenance.machine if run.provenance else None
 
 
 def _gpus(run: Result) -> list[Gpu]:
