@@ -10,7 +10,6 @@ from dissect.present.recommend.answer import answer
 from dissect.present.recommend.answer_text import answer_frame, answer_text
 from dissect.present.recommend.ask import gather
 from dissect.present.tables.tidy import to_csv
-from dissect.results.result import ResultError
 
 
 def main() -> None:
@@ -21,7 +20,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         question, candidates, catalog = gather(Path(), arguments.config)
-    except (ConfigError, ResultError) as error:
+    except ConfigError as error:
         sys.exit(f"llm-dissect: {error}")
     found = answer(question, candidates)
     arguments.csv.write_text(to_csv(answer_frame(found)), encoding="utf-8")

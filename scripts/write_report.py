@@ -6,7 +6,6 @@ from pathlib import Path
 
 from dissect.present.report.write import write_report
 from dissect.present.tables.pivot import LayoutError
-from dissect.results.result import ResultError
 
 
 def main() -> None:
@@ -17,7 +16,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         write_report(arguments.manifest, arguments.index, Path())
-    except (ResultError, LayoutError) as error:
+    except LayoutError as error:
         sys.exit(f"llm-dissect: {error}")
 
 

@@ -9,7 +9,6 @@ from dissect.config.claims import CLAIMS
 from dissect.present.claims.claims_table import build_claims
 from dissect.present.tables.pivot import LayoutError
 from dissect.present.tables.table import build_table
-from dissect.results.result import ResultError
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def main() -> None:
     build = build_claims if manifest.layout["kind"] == CLAIMS else build_table
     try:
         table = build(manifest, Path())
-    except (ResultError, LayoutError) as error:
+    except LayoutError as error:
         sys.exit(f"llm-dissect: {error}")
     forms = {"csv": table.csv, "md": table.markdown, "tex": table.latex, "html": table.html}
     for form, text in forms.items():

@@ -287,6 +287,16 @@ def test_reference_results_are_a_platform_of_their_own(tmp_path: Path) -> None:
     assert found["h200@lab"].cases[0].gap.reason == "the reference results have no such cell"
 
 
+def test_a_broken_cell_decides_nothing(tmp_path: Path) -> None:
+    cells = [cell(tmp_path, "Z2", 0.1), cell(tmp_path, "Naive", 0.2)]
+    (tmp_path / str(cells[0].path)).write_text("{")
+    for given in (claim(FASTER), claim(OOM, where={"method": "Z2"})):
+        finding = only(tmp_path, manifest(cells, given))
+        assert finding.verdict == NOT_MEASURED
+        assert finding.cases[0].gap is not None
+        assert finding.cases[0].gap.reason.startswith("broken: results/cells/pretrain/h200/")
+
+
 def test_the_table_says_it_all(tmp_path: Path) -> None:
     cells = [cell(tmp_path, "Z2", 0.1, flags=[Flag.THROTTLED]), cell(tmp_path, "Naive", 0.2)]
     between = claim(FASTER | {"more": {"platform": "h200"}, "less": {"platform": "a800"}}, where={"method": "Z2"})

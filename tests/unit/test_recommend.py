@@ -23,7 +23,7 @@ from dissect.present.recommend.ask import check_prices, gather, read_question
 from dissect.present.recommend.candidates import COLUMNS, candidates
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.columns import Record
-from dissect.results.result import Result, ResultError
+from dissect.results.result import Result
 from dissect.statistics.estimate import Estimate
 
 GIB = 2**30
@@ -382,13 +382,16 @@ def test_a_price_without_a_measurement_is_no_error(project: Path) -> None:
     assert {cell.reason for cell in answer(question, frame).unknown} == {"not measured"}
 
 
-def test_a_result_of_another_cell_is_an_error(project: Path) -> None:
+def test_a_broken_result_is_named_and_the_others_answer(project: Path) -> None:
     [cell, *_] = [cell for cell in load_study(project, {}).by_path.values() if cell.stage == "finetune"]
     path = project / str(cell.path)
     path.parent.mkdir(parents=True)
     path.write_text(make.ok_result(make.finetune_spec()).model_dump_json())
-    with pytest.raises(ResultError, match=f"but {cell.key} was expected"):
-        gather(project, {"stage": "finetune", "model": "llama2-7b"})
+    question, rows, _ = gather(project, {"stage": "finetune", "model": "llama2-7b"})
+    [broken] = [row for row in rows if row["key"] == cell.key]
+    assert broken["status"] == "broken"
+    [named] = [each for each in answer(question, rows).unknown if each.row["key"] == cell.key]
+    assert f"but {cell.key} is expected for {cell.id}" in named.reason
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import html5lib
 import pytest
 
+from dissect.base.outcome import Status
 from dissect.cells.manifest_files import write_manifests
 from dissect.cells.reported import ReportManifest, report_manifest
 from dissect.cells.study import load_study
@@ -15,6 +16,9 @@ from dissect.config.errors import ConfigError
 from dissect.present.report.cell_page import flattened, tail
 from dissect.present.report.page import Page, build_page
 from dissect.present.report.verdicts import read_claims
+from dissect.present.report.write import write_report
+from dissect.results.atomic import write_atomically
+from dissect.results.cell_runs import read_runs
 from report_cases import NASTY, claims, small_report
 from table_cases import CASES
 
@@ -105,6 +109,29 @@ def built(project: Path) -> Page:
     small_report(project, ["table_III", "table_IV"])
     folder = project / "results/manifests"
     return build_page(ReportManifest.model_validate_json((folder / "report.json").read_bytes()), folder, project)
+
+
+def test_a_broken_cell_or_its_samples_take_no_page_along(tmp_path: Path) -> None:
+    index = small_report(tmp_path, ["table_III"])
+    before = set((index.parent / "cells").iterdir())
+    published = sorted((tmp_path / "results/cells").rglob("*.json"))
+    [broken, doubtful] = [path for path in published if read_runs(path).status is Status.OK][:2]
+    broken.write_text("{")
+    runs = read_runs(doubtful)
+    for run, identity in zip(runs.runs, runs.ids, strict=True):
+        folder = tmp_path / "results/store" / runs.key / "runs" / identity
+        write_atomically(folder / "result.json", run.model_dump_json().encode())
+        write_atomically(folder / "steps.jsonl", b'{"a":1}')
+    write_report(tmp_path / "results/manifests/report.json", index, tmp_path)
+    assert {path.name for path in before} - {path.name for path in (index.parent / "cells").iterdir()} == {
+        f"{broken.stem}.html"
+    }
+    for path in pages(index):
+        html5lib.HTMLParser(strict=True).parse(path.read_text())
+    assert f"broken: results/cells/{broken.relative_to(tmp_path / 'results/cells')}" in index.read_text()
+    page = (index.parent / "cells" / f"{doubtful.stem}.html").read_text()
+    assert "Samples cannot be shown: " in page
+    assert "steps.jsonl: line 1: seconds: Field required" in page
 
 
 def test_a_range_of_figures_is_about_each(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Pictures of a cell's samples: well-formed, complete, safe, and drawn without JavaScript."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -81,10 +82,20 @@ def test_words_are_escaped() -> None:
     assert root[0].attrib["aria-label"] == 'a "<script>"'
 
 
-def test_broken_samples_name_their_file(tmp_path: Path) -> None:
-    (tmp_path / "steps.jsonl").write_text('{"step": 0, "sec')
-    with pytest.raises(ResultError, match=r"steps\.jsonl: is not one JSON object per line"):
-        samples_svg(ok_result(pretrain_spec()), tmp_path)
+@pytest.mark.parametrize(
+    ("spec", "line", "says"),
+    [
+        (pretrain_spec(), '{"step": 0, "sec', "line 1: is not a JSON object"),
+        (pretrain_spec(), '{"a": 1}', "line 1: seconds: Field required"),
+        (pretrain_spec(), '{"seconds": [Infinity]}', "has the number Infinity"),
+        (operator_spec("square"), '{"seconds": [1.0]}', "has no 'product'"),
+        (operator_spec("square"), '{"product": "square", "m": 1, "seconds": [0.0]}', "math"),
+    ],
+)
+def test_broken_samples_name_their_file(tmp_path: Path, spec: Any, line: str, says: str) -> None:
+    (tmp_path / "steps.jsonl").write_text(line)
+    with pytest.raises(ResultError, match=rf"steps\.jsonl: .*{re.escape(says)}"):
+        samples_svg(ok_result(spec), tmp_path)
 
 
 @pytest.mark.parametrize(

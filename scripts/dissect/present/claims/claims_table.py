@@ -39,11 +39,7 @@ RULES = (
 
 
 def build_claims(manifest: Manifest, project: Path) -> Table:
-    """Decide every claim on every platform of the manifest.
-
-    Raises:
-        ResultError: a result is missing or broken.
-    """
+    """Decide every claim on every platform of the manifest."""
     found = findings(manifest, project)
     grids = [grid for grid in (_each_platform(manifest, found), _between_platforms(manifest, found)) if grid.entries]
     frame = pd.DataFrame([row for finding in found for row in _csv_rows(finding)], columns=COLUMNS, dtype=object)

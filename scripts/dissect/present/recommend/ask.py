@@ -1,11 +1,11 @@
 """A checked question from ``--config``, and the records that can answer it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 from dissect.cells.globs import known_names
-from dissect.cells.manifest import ManifestCell
 from dissect.cells.study import Study, load_study
 from dissect.cells.terms import terms_of
 from dissect.config.catalog import Catalog, load_catalog
@@ -14,8 +14,8 @@ from dissect.config.kinds import LETTER_STAGES
 from dissect.config.question import AskedStage, Question, names
 from dissect.present.recommend.candidates import candidates
 from dissect.present.tables.columns import Record
+from dissect.present.tables.tidy import read_record
 from dissect.results.cell_runs import CellRuns, read_runs
-from dissect.results.result import ResultError
 from dissect.results.store import STORE_DIR, Store
 
 WHERE = "--config"
@@ -50,16 +50,13 @@ def read_question(catalog: Catalog) -> Question:
 
 
 def records_of(study: Study, project: Path, stage: AskedStage | None) -> Iterator[Record]:
-    """The cells of one stage in all wanted tables and figures; without a result if there is none yet.
-
-    Raises:
-        ResultError: a result is broken.
-    """
+    """The cells of one stage in all wanted tables and figures; without runs if there are none yet."""
+    read = partial(_published_or_stored, Store(project / STORE_DIR))
     for name, experiment in study.catalog.wanted_experiments.items():
         if experiment.stage == stage:
             manifest = study.manifest(name)
             for cell in manifest.cells:
-                yield Record(cell, manifest.platforms[cell.platform], _runs(cell, project))
+                yield read_record(cell, manifest.platforms[cell.platform], project, read)
 
 
 def failures_of(records: Iterable[Record], store: Store) -> dict[str, str]:
@@ -76,7 +73,6 @@ def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, li
 
     Raises:
         ConfigError: the configuration or the question is wrong, or a price is missing.
-        ResultError: a result is broken.
     """
     catalog = load_catalog(project, command_line)
     question = read_question(catalog)
@@ -135,18 +131,10 @@ def _methods(question: Question, catalog: Catalog, known: Mapping[str, Iterable[
     return names(question.method)
 
 
-def _runs(cell: ManifestCell, project: Path) -> CellRuns | None:
-    """The published runs, or those in the store; None if there are none.
+def _published_or_stored(store: Store, path: Path) -> CellRuns | None:
+    """The runs of a published file, or where there is none those in the store.
 
     Raises:
-        ResultError: the published file is broken or another cell's.
+        ResultError: the published file is broken.
     """
-    if cell.path is None or cell.key is None:
-        return None
-    path = project / cell.path
-    if not path.exists():
-        return Store(project / STORE_DIR).entry(cell.key).peek()
-    runs = read_runs(path)
-    if runs.key != cell.key:
-        raise ResultError(f"{path}: holds the cell {runs.key}, but {cell.key} was expected for {cell.id}")
-    return runs
+    return read_runs(path) if path.exists() else store.entry(path.stem).peek()

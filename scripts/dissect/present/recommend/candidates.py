@@ -67,7 +67,7 @@ def _row(record: Record, row: Mapping[str, Any], terms: Terms, failures: Mapping
     cell, serves = record.cell, record.cell.stage == "serve"
     shared = {name: row[name] for name in COLUMNS if name in row}
     status, reason = row["status"], row["reason"]
-    if record.runs is None and not cell.unsupported:
+    if record.runs is None and not record.reason:
         failed = failures.get(cell.key or "")
         status, reason = (Status.FAILED.value, failed) if failed else (NOT_MEASURED, "")
     numbers = _numbers(row, cell.n_gpus, terms.price, serves) if status == Status.OK else {RUN_VALUES: {}}

@@ -17,7 +17,7 @@ from dissect.present.tables.labels import axis_label, row_header
 from dissect.present.tables.remarks import interval_remarks
 from dissect.present.tables.view import View
 from dissect.present.tables.views import VIEWS
-from dissect.results.result import Result
+from dissect.results.result import Result, ResultError
 from dissect.results.run_files import files_of_runs
 from dissect.results.store import STORE_DIR, Failure, Store
 
@@ -46,6 +46,8 @@ class ShownRun:
     title: str
     samples: str
     """Pictures of them, as SVG; empty if there are none."""
+    fault: str
+    """Why samples that are there cannot be drawn."""
     provenance: Sequence[tuple[str, str]]
     durations: Sequence[tuple[str, str]]
 
@@ -154,9 +156,15 @@ def _run(run: Result, folder: Path | None) -> ShownRun:
         f"start {start}" if start else "",
         f"round {run.round.number} of the pass {run.round.id}" if run.round else "",
     ]
+    samples, fault = "", ""
+    try:
+        samples = samples_svg(run, folder) if folder else ""
+    except ResultError as error:
+        fault = str(error)
     return ShownRun(
         title=", ".join(filter(None, told)) or "not launched",
-        samples=samples_svg(run, folder) if folder else "",
+        samples=samples,
+        fault=fault,
         provenance=list(flattened(found.model_dump(mode="json"))) if found else [],
         durations=[(name, f"{seconds:,.2f}") for name, seconds in run.durations.model_dump().items() if seconds],
     )

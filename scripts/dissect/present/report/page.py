@@ -133,7 +133,6 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
     """Read everything that the page shows; ``manifests`` is the folder of manifests, paths are below the project.
 
     Raises:
-        ResultError: a result is missing or broken.
         LayoutError: a layout does not fit its cells.
     """
     read: Callable[[Path], CellRuns] = cache(read_runs)

@@ -1,6 +1,5 @@
 """The samples of one run as a picture: what its median is made of, and how the run itself varied."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from dissect.metrics.serving import RequestSamples, ServingMetrics
 from dissect.metrics.training import TrainingMetrics
 from dissect.present.report import svg
 from dissect.present.tables.labels import size_label
+from dissect.results.agreement import sample_lines
 from dissect.results.result import Result, ResultError
 from dissect.statistics.estimate import Estimate
 from dissect.statistics.quantiles import quantile, quantile_interval
@@ -33,22 +33,18 @@ def samples_svg(result: Result, folder: Path) -> str:
     metrics = result.metrics
     if isinstance(metrics, ServingMetrics):
         return "".join(_distributions(metrics.samples))
-    lines = _read_lines(folder / "steps.jsonl")
-    if not lines:
-        return ""
-    if isinstance(metrics, OperatorMetrics):
-        return _sizes(lines, metrics)
-    training = metrics.training if isinstance(metrics, ProfileMetrics) else metrics
-    return _steps(lines, training.step_time_s if isinstance(training, TrainingMetrics) else None)
-
-
-def _read_lines(path: Path) -> list[Line]:
-    if not path.exists():
-        return []
+    path = folder / "steps.jsonl"
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except ValueError:
-        raise ResultError(f"{path}: is not one JSON object per line; measure the cell again, or import it") from None
+        lines = sample_lines(path.read_bytes()) if path.exists() else []
+        if not lines:
+            return ""
+        if isinstance(metrics, OperatorMetrics):
+            return _sizes(lines, metrics)
+        training = metrics.training if isinstance(metrics, ProfileMetrics) else metrics
+        return _steps(lines, training.step_time_s if isinstance(training, TrainingMetrics) else None)
+    except (KeyError, TypeError, ValueError) as error:
+        fault = f"has no {error}" if isinstance(error, KeyError) else error
+        raise ResultError(f"{path}: {fault}; remove the run and measure the cell again, or import it") from None
 
 
 def _steps(lines: Sequence[Line], found: Estimate | None) -> str:

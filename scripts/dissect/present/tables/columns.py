@@ -17,6 +17,8 @@ from dissect.results.cell_runs import CellRuns
 from dissect.results.result import Gpu, Result
 from dissect.statistics.numbers import significant_decimals
 
+BROKEN = "broken"
+"""Status of a cell whose runs cannot be read."""
 Scalar = str | int | float | bool | None
 M = TypeVar("M", bound=Model)
 
@@ -30,6 +32,18 @@ class Record:
     runs: CellRuns | None
     slo: Slo | None = None
     """Latency objective of the table; None if it has none."""
+    broken: str | None = None
+    """Why its runs cannot be read, with file and remedy; None if they can."""
+
+    @property
+    def phase(self) -> str | None:
+        """Phase in which it ended, unless it is ok."""
+        return self.runs.phase if self.runs else None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it has no numbers, unless it is ok."""
+        return self.runs.reason if self.runs else self.broken or self.cell.unsupported
 
     @property
     def results(self) -> tuple[Result, ...]:
@@ -107,7 +121,9 @@ def metrics_of(run: Result, kind: type[M]) -> M | None:
 
 
 def status_of(record: Record) -> str:
-    """The cell's status, or ``unsupported``."""
+    """The cell's status, ``broken`` if its runs cannot be read, or ``unsupported``."""
+    if record.broken:
+        return BROKEN
     return record.runs.status.value if record.runs else "unsupported"
 
 
@@ -175,9 +191,11 @@ IDENTITY = (
 )
 
 OUTCOME = (
-    Column("status", "outcome of the cell (dissect.base.outcome.Status), or unsupported", lambda r: status_of(r)),
-    Column("phase", "phase in which it ended, unless ok", lambda r: r.runs.phase if r.runs else None),
-    Column("reason", "reason why it has no numbers", lambda r: r.runs.reason if r.runs else r.cell.unsupported),
+    Column(
+        "status", "outcome of the cell (dissect.base.outcome.Status), unsupported, or broken", lambda r: status_of(r)
+    ),
+    Column("phase", "phase in which it ended, unless ok", lambda r: r.phase),
+    Column("reason", "reason why it has no numbers", lambda r: r.reason),
 )
 
 PROVENANCE = (

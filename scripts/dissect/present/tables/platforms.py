@@ -109,7 +109,7 @@ def _detected(row: Mapping[str, Scalar], record: Record | None) -> GridEntry:
     if record is None:
         return GridEntry("not measured", (NOT_MEASURED,))
     if _inspected(record) is None:
-        return mark({"status": status_of(record), "phase": _phase(record), "reason": row["source"]})
+        return mark({"status": status_of(record), "phase": record.phase, "reason": row["source"]})
     if row["detected"] is None:
         return GridEntry(
             NOT_AVAILABLE, (f"{NOT_AVAILABLE}: {row['source'] if row['source'] != record.cell.path else UNDETECTABLE}",)
@@ -124,11 +124,7 @@ def _inspected(record: Record | None) -> InspectMetrics | None:
 def _why_not_inspected(record: Record | None) -> str | None:
     if record is None:
         return NOT_MEASURED
-    return record.runs.reason if record.runs else record.cell.unsupported
-
-
-def _phase(record: Record) -> str | None:
-    return record.runs.phase if record.runs else None
+    return record.reason
 
 
 def _fact_names(manifest: Manifest) -> list[str]:

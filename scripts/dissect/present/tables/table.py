@@ -33,7 +33,6 @@ def build_table(manifest: Manifest, project: Path) -> Table:
     """Merge the results of the manifest's cells; a figure's data become a table with one row per point.
 
     Raises:
-        ResultError: a result is missing or broken.
         LayoutError: the layout does not fit the cells.
     """
     frame, grids = lay_out(manifest, read_records(manifest, project))

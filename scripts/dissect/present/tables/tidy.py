@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dissect.cells.manifest import Manifest, ManifestCell
+from dissect.cells.manifest import Manifest, ManifestCell, PlatformFacts
 from dissect.config.layout import Slo
 from dissect.present.tables.columns import Record
 from dissect.present.tables.view import View
@@ -15,17 +15,28 @@ from dissect.results.result import ResultError
 
 
 def read_records(manifest: Manifest, project: Path, read: Callable[[Path], CellRuns] = read_runs) -> list[Record]:
-    """Every cell of the manifest with its published runs, in the manifest's order.
-
-    Raises:
-        ResultError: a result is missing, broken or another cell's; the message names the file.
-    """
+    """Every cell of the manifest with its published runs, or why they are broken, in the manifest's order."""
     objective = manifest.layout.get("slo")
     slo = Slo.model_validate(objective) if objective else None
-    return [
-        Record(cell, manifest.platforms[cell.platform], _read(cell, project, read) if cell.path else None, slo)
-        for cell in manifest.cells
-    ]
+    return [read_record(cell, manifest.platforms[cell.platform], project, read, slo) for cell in manifest.cells]
+
+
+def read_record(
+    cell: ManifestCell,
+    platform: PlatformFacts,
+    project: Path,
+    read: Callable[[Path], CellRuns | None] = read_runs,
+    slo: Slo | None = None,
+) -> Record:
+    """A cell with what ``read`` finds at its published path, or with the reason why that is broken."""
+    try:
+        runs = read(project / cell.path) if cell.path else None
+        if runs and runs.key != cell.key:
+            path = project / str(cell.path)
+            raise ResultError(f"{path}: holds the cell {runs.key}, but {cell.key} is expected for {cell.id}")
+    except ResultError as error:
+        return Record(cell, platform, None, slo, broken=str(error).removeprefix(f"{project}/"))
+    return Record(cell, platform, runs, slo)
 
 
 def tidy_rows(records: Iterable[Record], view: View) -> list[dict[str, Any]]:
@@ -53,11 +64,3 @@ def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {str(name): None if pd.isna(value) else value for name, value in row.items()}
         for row in frame.to_dict("records")
     ]
-
-
-def _read(cell: ManifestCell, project: Path, read: Callable[[Path], CellRuns]) -> CellRuns:
-    path = project / str(cell.path)
-    runs = read(path)
-    if runs.key != cell.key:
-        raise ResultError(f"{path}: holds the cell {runs.key}, but the manifest wants {cell.key} for {cell.id}")
-    return runs
