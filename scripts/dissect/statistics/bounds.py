@@ -46,16 +46,6 @@ class BoundVerdict:
     """Runs and starts of the value, or of both sides of the ratio, and what they hold for."""
 
 
-def check_bounds(asked: Bounded) -> BoundVerdict:
-    """Whether a value or ratio lies between its bounds; cannot tell where it has no interval.
-
-    Raises:
-        ValueError: a side has no runs.
-    """
-    [verdict] = check_all([asked])
-    return verdict
-
-
 def check_all(asked: Sequence[Bounded]) -> list[BoundVerdict]:
     """Verdicts on all bounds of one answer or table: at most 5 % of those decided are expected to be wrong.
 

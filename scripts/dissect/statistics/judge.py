@@ -79,9 +79,9 @@ def judge_all(
 
     At most 5 % of the ratios called above or below are expected to be wrongly so, and of those called no difference
     (Benjamini and Hochberg, 1995, for each of the two). If no ratio differs, the chance that any of the family is
-    called different is at most 5 %. The interval of a decided ratio has the level of its kind of verdict, that of an
-    undecided one the stricter of both: "no difference" lies within the margin, above and below exclude 1, "cannot tell"
-    does neither.
+    called different is at most 5 %. The interval of a ratio has the level of its kind of verdict, or the stricter one
+    where the verdict is that it cannot be told or another one would follow. So "no difference" lies within the margin,
+    above and below exclude 1, "cannot tell" does neither.
 
     Where the best of several cells is named after looking at them, the family is that of all their pairs.
 
@@ -108,10 +108,12 @@ def _judgement(of: Contrast, margin: float, level_equal: float, level_different:
     if not estimate:
         return Judgement(RatioVerdict.UNCLEAR, of, margin, None, None, None, None, None, None)
     p_equal, p_different = estimate.p_inside(1 / (1 + margin), 1 + margin), estimate.p_outside(1, 1)
-    if p_equal <= level_equal:
-        verdict, level = RatioVerdict.SAME, level_equal
-    elif p_different <= level_different:
-        verdict, level = (RatioVerdict.ABOVE if of.ratio > 1 else RatioVerdict.BELOW), level_different
+    # A level at which the interval does not lie within the margin, unless the verdict is that it does.
+    level = level_equal if p_equal <= max(level_equal, level_different) else level_different
+    if p_equal <= level:
+        verdict = RatioVerdict.SAME
+    elif p_different <= level:
+        verdict = RatioVerdict.ABOVE if of.ratio > 1 else RatioVerdict.BELOW
     else:
         verdict, level = RatioVerdict.UNCLEAR, min(level_equal, level_different)
     ends, detectable = estimate.interval(level), estimate.detectable(level_different)
