@@ -15,6 +15,7 @@ include: "rules/finetune.smk"
 include: "rules/profile.smk"
 include: "rules/operators.smk"
 include: "rules/serve.smk"
+include: "rules/rounds.smk"
 include: "rules/remeasure.smk"
 include: "rules/packs.smk"
 include: "rules/tables.smk"
@@ -31,6 +32,7 @@ localrules:
     all,
     cells,
     remeasure,
+    measure_rounds,
     packs,
     plan,
     write_table,
@@ -41,6 +43,7 @@ localrules:
 rule all:
     default_target: True
     input:
+        lacking_rounds_of(STUDY.targets),
         STUDY.targets,
         expand(TABLE, experiment=STUDY.wanted("table") + STUDY.wanted("figure"), format=TABLE_FORMATS),
         expand(FIGURE, experiment=STUDY.wanted("figure"), format=FIGURE_FORMATS),
@@ -51,6 +54,7 @@ rule all:
 
 rule cells:
     input:
+        lacking_rounds_of(STUDY.selected_targets),
         STUDY.selected_targets,
     message:
         "All selected cells are complete"

@@ -1,6 +1,7 @@
 # The resolved configuration and file names; all other logic is in scripts/dissect.
 import json
 import sys
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -8,9 +9,9 @@ PROJECT = Path(workflow.basedir)
 PYTHON = sys.executable
 sys.path.insert(0, str(PROJECT / "scripts"))
 
-from dissect.cells.packs import pack_config, pack_platforms, pack_request
+from dissect.cells.packs import pack_platforms, pack_request
 from dissect.cells.resources import NAMES, resources_of, share_of_cores
-from dissect.cells.manifest_files import CODE_FILE, write_manifests
+from dissect.cells.manifest_files import CODE_FILE, is_locked, write_manifests
 from dissect.cells.study import load_study
 from dissect.config.errors import ConfigError
 from dissect.cells.preflight import refuse_what_cannot_run
@@ -23,13 +24,16 @@ from dissect.present.run_summary import say, summarise
 
 CELL = "results/cells/{cell}/{key}.json"
 CELL_LOG = "results/logs/{cell}/{key}.log"
-REMEASURED = "results/remeasured/{run}/{cell}/{key}.json"
+REMEASURED = "results/remeasured/{run}/{runs}/{cell}/{key}.json"
 MANIFEST = "results/manifests/{experiment}.json"
 TABLE = "results/tables/{experiment}.{format}"
 TABLE_FORMATS = ["csv", "md", "tex", "html"]
 FIGURE = "results/figures/{experiment}.{format}"
 FIGURE_FORMATS = ["pdf", "svg", "png"]
 REPORT = "results/report/index.html"
+
+# Names outputs of this run alone: those of an earlier, possibly interrupted, run must not count as done.
+RUN = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
 
 # Parallel measurements disturb each other, so a cell takes all cores of this machine unless GPUs are a limited resource:
 # --resources gpu=4.
@@ -48,7 +52,7 @@ try:
     if workflow.is_main_process and not ONLY_LOOKS:
         publish_references(Path.cwd())
         BESIDE_ANOTHER = write_manifests(STUDY, Path.cwd(), code_digest(PROJECT / "scripts"))
-        publish_stored(STUDY.by_path, Store(STORE_DIR))
+        publish_stored(STUDY.by_path, Store(STORE_DIR), withdraw=not is_locked(Path.cwd()))
         say(*STUDY.notices, *BESIDE_ANOTHER)
 except ConfigError as error:
     sys.exit(f"llm-dissect: {error}")
@@ -67,6 +71,10 @@ def spec_of(wildcards):
 
 def launcher_of(wildcards):
     return cell_of(wildcards).launcher
+
+
+def runs_of(wildcards):
+    return cell_of(wildcards).runs
 
 
 @cache
@@ -102,5 +110,6 @@ def in_report(path, form):
 wildcard_constraints:
     cell=".+",
     key="[0-9a-f]{12}",
-    run="[0-9a-f]+",
+    run="[0-9TZ]+",
+    runs="[0-9]+",
     experiment="[^/]+",

@@ -4,9 +4,15 @@ onstart:
         refuse_what_cannot_run(job.resources for job in workflow.dag.needrun_jobs() if not job.is_local)
 
 
+# Snakemake keeps temporary inputs of a target that runs nothing.
+FORGET_ROUNDS = f"rm -rf results/rounds/{RUN}"
+
+
 onsuccess:
+    shell(FORGET_ROUNDS)
     summarise(STUDY, alone=not BESIDE_ANOTHER)
 
 
 onerror:
+    shell(FORGET_ROUNDS)
     summarise(STUDY, alone=not BESIDE_ANOTHER)

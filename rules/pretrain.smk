@@ -9,9 +9,11 @@ rule measure_pretrain:
     resources:
         **requests(request_of),
         launcher=launcher_of,
+        # A resource, because a change of a parameter would run the job again.
+        runs=runs_of,
     params:
         spec=spec_of,
     message:
         "Measure {wildcards.cell}"
     shell:
-        MEASURE + " --publish {output:q} >{log:q} 2>&1"
+        MEASURE + " --publish {output:q} --runs {resources.runs} >{log:q} 2>&1"

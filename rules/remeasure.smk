@@ -1,13 +1,19 @@
-# The only way to measure a finished cell again: snakemake remeasure --config select='<glob>'
-import time
+# Add runs to finished cells: snakemake remeasure --config select='<glob>' more=2
+# With fresh=true the earlier runs are set aside, and as many as a cell needs are measured.
 
-# A new path per run: outputs of an earlier, possibly interrupted, run must not count as done.
-RUN = f"{time.time_ns():x}"
+
+def remeasured(wildcards):
+    """An output per selected cell, named for the number of runs that the cell will have."""
+    root, cells = STUDY.catalog.root, [STUDY.by_path[path] for path in STUDY.selected_targets]
+    runs = {c.key: c.runs if root.fresh else Store(STORE_DIR).entry(c.key).count() + root.more for c in cells}
+    return [REMEASURED.format(run=RUN, runs=runs[cell.key], cell=cell.id, key=cell.key) for cell in cells]
 
 
 rule remeasure:
     input:
-        [path.replace("results/cells", f"results/remeasured/{RUN}") for path in STUDY.selected_targets],
+        # Of a single cell a round has nothing in random order.
+        rounds_of("more", lambda: STUDY.selected_targets if len(STUDY.selected_targets) > 1 else []),
+        remeasured,
     log:
         "results/logs/remeasured/remeasure.log",
     message:
@@ -20,7 +26,7 @@ rule remeasure_cell:
     output:
         temp(touch(REMEASURED)),
     log:
-        "results/logs/remeasured/{run}/{cell}/{key}.log",
+        "results/logs/remeasured/{run}/{runs}/{cell}/{key}.log",
     threads: threads_of
     resources:
         **requests(request_of),
@@ -28,7 +34,8 @@ rule remeasure_cell:
     params:
         spec=spec_of,
         publish=lambda wildcards: cell_of(wildcards).path,
+        fresh=lambda wildcards: f"--fresh {wildcards.run}" if STUDY.catalog.root.fresh else "",
     message:
         "Measure again {wildcards.cell}"
     shell:
-        MEASURE + " --publish {params.publish:q} --remeasure >{log:q} 2>&1"
+        MEASURE + " --publish {params.publish:q} --runs {wildcards.runs} {params.fresh} >{log:q} 2>&1"

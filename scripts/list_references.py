@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from dissect.cells.globs import parse_glob
+from dissect.cells.globs import selection_of
 from dissect.cells.references import SETS_DIR, sets_of
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
@@ -22,13 +22,13 @@ def main() -> None:
     try:
         catalog = load_catalog(project, parser.parse_args().config)
         root = catalog.root
-        glob = parse_glob(root.select, catalog, "--config select") if root.select else None
+        selection = selection_of(catalog)
         if root.into is not None:
             print(_added(root.file, root.into, project))
         sets = {name: read_set(folder) for name, folder in sets_of(project).items()}
     except (ConfigError, ExchangeError, OSError) as error:
         sys.exit(f"llm-dissect: {error}")
-    print(reference_list(sets, glob), end="")
+    print(reference_list(sets, selection), end="")
 
 
 def _added(file: str | None, name: str, project: Path) -> str:

@@ -6,7 +6,6 @@ Exit status: 0 for every final outcome, 1 for a failure, 2 for bad arguments.
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from pydantic import ValidationError
 
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.spec import canonical_spec, spec_key
-from dissect.measure.life import CellFailed, Interrupted, measure_cell
-from dissect.results.result import ResultError
+from dissect.measure.child import end, in_child
+from dissect.measure.life import Asked, CellFailed, Interrupted, measure_cell
+from dissect.results.result import ResultError, Round
 from dissect.results.store import STORE_DIR, KeyCollision, Store
 
 
@@ -26,7 +26,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--publish", required=True, type=Path, help="where the result is copied: .../<key>.json")
     parser.add_argument("--store", default=STORE_DIR, type=Path, help=f"default: {STORE_DIR}")
     parser.add_argument("--launcher", default=sys.executable, help="what starts this Python, on other nodes as well")
-    parser.add_argument("--remeasure", action="store_true", help="add a run to those that the store has")
+    parser.add_argument("--runs", default=1, type=int, help="runs that the cell needs; default: 1")
+    parser.add_argument("--once", action="store_true", help="measure one run at most")
+    parser.add_argument("--round", type=Round.model_validate_json, help="the round of the run as JSON")
+    parser.add_argument("--fresh", help="name under which earlier runs are set aside first")
     arguments = parser.parse_args()
     try:
         arguments.spec = parse_spec(arguments.spec)
@@ -50,25 +53,34 @@ def keep_byte_code() -> None:
         sys.pycache_prefix = str(Path(".cache/bytecode").resolve())
 
 
+def measure(arguments: argparse.Namespace, store: Store) -> int:
+    """Measure one run if the cell lacks any, print the outcome in one line, and return the exit status."""
+    asked = Asked(arguments.runs, arguments.round, arguments.fresh)
+    try:
+        cell = measure_cell(arguments.spec, store, arguments.publish, asked, arguments.launcher)
+    except (CellFailed, KeyCollision, ResultError, Interrupted, OSError) as error:
+        key = arguments.publish.stem
+        print(f"{key}: failed: {error}; log: {store.entry(key).log_path}", file=sys.stderr)
+        return 128 + error.number if isinstance(error, Interrupted) else 1
+    runs = f", {len(cell.runs)} runs" if len(cell.runs) > 1 else ""
+    print(f"{cell.key}: {cell.status}{f' ({cell.reason})' if cell.reason else ''}{runs}")
+    return 0
+
+
 def main() -> int:
-    """Measure, print the outcome in one line, and return the exit status."""
+    """Measure run by run, each of several in a process of its own, and return the exit status."""
     arguments = parse_arguments()
     keep_byte_code()
     logging.basicConfig(format="%(message)s")
     logging.getLogger("dissect").setLevel(logging.INFO)
     store = Store(arguments.store)
-    try:
-        result = measure_cell(arguments.spec, store, arguments.publish, arguments.remeasure, arguments.launcher)
-    except (CellFailed, KeyCollision, ResultError, Interrupted, OSError) as error:
-        key = arguments.publish.stem
-        print(f"{key}: failed: {error}; log: {store.entry(key).log_path}", file=sys.stderr)
-        return 128 + error.number if isinstance(error, Interrupted) else 1
-    print(f"{result.key}: {result.status}{f' ({result.reason})' if result.reason else ''}")
-    return 0
+    if arguments.runs == 1 or arguments.once:
+        return measure(arguments, store)
+    while True:
+        status = in_child(lambda: measure(arguments, store))
+        if status or not store.entry(arguments.publish.stem).lacks_runs(arguments.runs):
+            return status
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)  # the libraries' exit handlers take seconds and have nothing to say
+    end(main())

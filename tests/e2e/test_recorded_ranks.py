@@ -18,7 +18,7 @@ from dissect.config.adapters.lora import Lora  # noqa: E402
 from dissect.config.adapters.prompt_tuning import PromptTuning  # noqa: E402
 from dissect.machine.cpu import CpuDevice  # noqa: E402
 from dissect.machine.nvidia import CudaClock  # noqa: E402
-from dissect.measure.life import measure_cell  # noqa: E402
+from dissect.measure.life import Asked, measure_cell  # noqa: E402
 from dissect.ranks.runner import load_operator_runner, load_runner  # noqa: E402
 from dissect.results.store import Store  # noqa: E402
 from dissect.stages.training.deepspeed import finetune, pretrain  # noqa: E402
@@ -97,7 +97,7 @@ def measured(
         prepare()
         recorder.watch(OWN | libraries(*LOOP, *watched))
         output = folder / f"{key_of(spec)}.json"
-        result = measure_cell(spec, Store(folder / "store"), output, remeasure=False, launcher="")
+        result = measure_cell(spec, Store(folder / "store"), output, Asked(), launcher="").newest
         return result.status, result.reason
 
     assert in_fork(measure) == (Status.OK, None)

@@ -18,6 +18,7 @@ SIZES = [
     "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "rope_theta",
 ]  # fmt: skip
 MODEL = {"label": {}, "source": {}, "architecture": {size: {} for size in SIZES}}
+MOST_RUNS = 50
 EXPERIMENT = {
     "kind": {}, "title": {}, "caption": {}, "stage": {}, "axes": {"framework": {}}, "layout": {"kind": {}},
 }  # fmt: skip
@@ -39,6 +40,11 @@ def check_shape(config: Yaml) -> None:
                 raise Refused("an adapter of nothing")
     for experiment in config["experiments"].values():
         check_experiment(experiment)
+    by_suite = config["root"]["runs"]
+    counts = [*by_suite.values()] if isinstance(by_suite, dict) else [by_suite]
+    counts += [config["root"].get("more", 1), *(each.get("runs") for each in config["experiments"].values())]
+    if any(count is not None and not 1 <= count <= MOST_RUNS for count in counts):
+        raise Refused("too many runs")
     unique(*(names for names in config["root"].values() if isinstance(names, list)))
 
 

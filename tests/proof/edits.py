@@ -224,6 +224,19 @@ def change_overrides(draw: Draw, project: Path) -> Edit:
     return Edit("override added", f"{glob}: {section}.{key} = {new!r}")
 
 
+def change_runs(draw: Draw, project: Path) -> Edit:
+    """Cells need more runs or fewer: all of them, or those of one table."""
+    number = draw(st.integers(1, 4))
+    if draw(st.booleans()):
+        with editing(project, "config/config.yaml") as root:
+            root["runs"] = number if draw(st.booleans()) else {root.get("suite", "smoke"): number}
+        return Edit("runs changed", f"{number} for all")
+    file = pick(draw, [file for file, kind in files(project).items() if kind == "experiment"])
+    with editing(project, file) as data:
+        data["runs"] = number
+    return Edit("runs changed", f"{file}: {number}")
+
+
 # Software
 
 
@@ -325,6 +338,6 @@ EDITS: dict[Callable[[Draw, Path], Edit], int] = {
     set_value: 10, drop_key: 3, change_list: 3, add_file: 2, extend_platform: 1, remove_file: 2, ask_for: 2,
     change_letters: 3, change_methods: 3, change_overrides: 5, change_lock: 3, change_environment: 3, respell: 4,
     respell_number: 1, touch: 1, lose_file: 2, wrong_value: 2, unknown_key: 1, unknown_name: 1, broken_yaml: 1,
-    add_field: 1,
+    add_field: 1, change_runs: 4,
 }  # fmt: skip
 """Each kind of edit and how often it is drawn."""

@@ -4,42 +4,21 @@ Written a second time on purpose: nothing here comes from ``scripts/dissect``. A
 that can change its number, a table's everything that can change a byte of it.
 """
 
-import math
-import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-from proof import serving, stages
+from proof import stages
+from proof.cells import Cell, Json, cells_of, fingerprint, platforms_of
 from proof.checks import check_names, check_shape
 from proof.claims import is_about, spelt
-from proof.letters import knobs_of
-from proof.reading import LETTERED, Refused, Yaml, environment_of, every_method, letters_of, named, normal, read_config
-from proof.stages import BUILT, numbers
-
-Json = Any
+from proof.reading import LETTERED, Yaml, read_config
+from proof.stages import numbers
 
 CLAIMS, REPORT = ("write_table", "claims"), ("write_report", "")
 STAGES = ["inspect", "pretrain", "profile", "finetune", "serve", "operators"]
 """As the report page has them."""
-
-SAMPLING = {
-    "warmup_min_steps": 3, "warmup_max_steps": 10, "min_steps": 10, "max_steps": 50, "interval_target": 0.02,
-    "window_s": 60, "budget_s": 900,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell: its readable id, and its fingerprint or why it cannot exist."""
-
-    id: str
-    fingerprint: str | None
-    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,43 +27,73 @@ class Expected:
 
     cells: frozenset[tuple[str, str]]
     """Id and fingerprint of every cell that can be measured."""
+    runs: dict[str, int]
+    """Fingerprint -> runs that the cell needs."""
     wanted: frozenset[tuple[str, str]]
     """(``write_table`` or ``draw_figure``, name) of everything that is asked for, and the report."""
     drawn: dict[tuple[str, str], str]
     """The same for all tables and figures there are, and the report -> fingerprint of what it shows."""
 
 
-def expected(project: Path) -> Expected:
-    """Work it out; raises :class:`Refused`."""
+def expected(project: Path, measured: Mapping[str, int]) -> Expected:
+    """Work it out from the configuration, and the runs of each fingerprint that the store has.
+
+    Raises :class:`Refused`.
+    """
     config = read_config(project)
     check_shape(config)
     check_names(config)
-    cells: set[tuple[str, str]] = set()
-    wanted: set[tuple[str, str]] = set()
+    every = {name: list(dict.fromkeys(cells_of(config, each))) for name, each in config["experiments"].items()}
+    asked = {name: config["experiments"][name] for name in every if is_wanted(name, config)}
+    cells = {(cell.id, cell.fingerprint) for name in asked for cell in every[name] if cell.fingerprint}
+    runs: dict[str, int] = {}
+    for name, experiment in asked.items():
+        number = runs_of(config, experiment)
+        runs |= {c.fingerprint: max(number, runs.get(c.fingerprint, 1)) for c in every[name] if c.fingerprint}
+
+    code = code_of(project)
+
+    def content(shown: Json, read: list[Cell]) -> str:
+        """Of a table: what it says, and how many runs it shows of each cell."""
+        numbers = {cell.fingerprint: max(measured.get(cell.fingerprint, 0), runs.get(cell.fingerprint, 0))
+                   for cell in read if cell.fingerprint}  # fmt: skip
+        return fingerprint([code, shown, numbers])
+
     drawn: dict[tuple[str, str], str] = {}
-    read: list[Cell] = []
-    on_page: set[str] = set()
     for name, experiment in config["experiments"].items():
-        own = list(dict.fromkeys(cells_of(config, experiment)))
-        table = experiment["kind"] == "table"
-        jobs = [("write_table", name)] if table else [("write_table", name), ("draw_figure", name)]
-        drawn |= dict.fromkeys(jobs, fingerprint(table_content(config, experiment, own)))
-        asked_for = config["root"]["tables" if table else "figures"]
-        about = platforms_of(config, experiment) or not config["root"]["platforms"]
-        if about if asked_for == "all" else name in asked_for:
-            wanted |= {*jobs}
-            cells |= {(cell.id, cell.fingerprint) for cell in own if cell.fingerprint}
-            on_page |= {cell.id.split("/")[1] for cell in own}
-            of_paper = experiment["stage"] != "inspect" and not experiment.get("beyond_paper")
-            read += own if of_paper else []
-    drawn[CLAIMS] = fingerprint(claims_content(config, list(dict.fromkeys(read))))
+        jobs = jobs_of(name, experiment)
+        drawn |= dict.fromkeys(jobs, content(table_content(config, experiment, every[name]), every[name]))
+    of_paper = [name for name, each in asked.items() if each["stage"] != "inspect" and not each.get("beyond_paper")]
+    read = list(dict.fromkeys(cell for name in of_paper for cell in every[name]))
+    drawn[CLAIMS] = content(claims_content(config, read), claimed(config, read))
+    wanted = {job for name, experiment in asked.items() for job in jobs_of(name, experiment)}
     if config["root"]["tables"] == "all" or "claims" in config["root"]["tables"]:
         wanted.add(CLAIMS)
-    drawn[REPORT] = fingerprint(report_content(config, {job: drawn[job] for job in wanted}, on_page))
-    wanted.add(REPORT)
-    code = code_of(project)
-    drawn = {job: fingerprint([code, shows]) for job, shows in drawn.items()}
-    return Expected(frozenset(cells), frozenset(wanted), drawn)
+    on_page = {cell.id.split("/")[1] for name in asked for cell in every[name]}
+    drawn[REPORT] = content(report_content(config, {job: drawn[job] for job in wanted}, on_page), [])
+    return Expected(frozenset(cells), runs, frozenset({*wanted, REPORT}), drawn)
+
+
+def jobs_of(name: str, experiment: Yaml) -> list[tuple[str, str]]:
+    """What makes a table, or a figure and the table behind it."""
+    return [("write_table", name), *([("draw_figure", name)] if experiment["kind"] == "figure" else [])]
+
+
+def is_wanted(name: str, config: Yaml) -> bool:
+    """Whether ``all`` makes a table or figure."""
+    experiment = config["experiments"][name]
+    asked_for = config["root"]["tables" if experiment["kind"] == "table" else "figures"]
+    if asked_for == "all":
+        return bool(platforms_of(config, experiment)) or not config["root"]["platforms"]
+    return name in asked_for
+
+
+def runs_of(config: Yaml, experiment: Yaml) -> int:
+    """How often each cell of a table or figure must have been measured."""
+    runs = config["root"]["runs"]
+    if isinstance(runs, dict):
+        runs = ({"smoke": 1, "full": 5} | runs)[config["root"]["suite"]]
+    return 1 if experiment["stage"] == "inspect" else experiment.get("runs") or runs
 
 
 def code_of(project: Path) -> str:
@@ -93,234 +102,6 @@ def code_of(project: Path) -> str:
     if scripts.is_symlink():
         return ""
     return fingerprint([[str(path), path.read_text()] for path in sorted(scripts.rglob("*.py"))])
-
-
-# Cells
-
-
-def cells_of(config: Yaml, experiment: Yaml) -> Iterator[Cell]:
-    axes = experiment["axes"] | {
-        key: value
-        for key, value in experiment.get("suites", {}).get(config["root"]["suite"], {}).items()
-        if value is not None
-    }
-    stage = experiment["stage"]
-    cell_of = {"operators": operator_cell, "serve": serve_cell}.get(stage, training_cell)
-    loads = axes.get("arrival", serving.BURST) if stage == "serve" else axes.get("batch", [1])
-    for name in platforms_of(config, experiment):
-        platform = config["platforms"][name]
-        counts = counts_of(axes, platform)
-        if stage == "inspect":
-            for framework, count in product(axes["framework"], counts):
-                yield inspect_cell(config, name, framework, count)
-            continue
-        methods = named(axes, config, stage in LETTERED)
-        points = product(models_of(config, axes, platform), axes["framework"], methods, loads, counts)
-        if stage == "operators":
-            points = dict.fromkeys((p[0] if p[2] in stages.OF_A_MODEL else "-", *p[1:]) for p in points)
-        for point in points:
-            yield cell_of(config, experiment, name, *point)
-
-
-def platforms_of(config: Yaml, experiment: Yaml) -> list[str]:
-    only = experiment["axes"].get("platform", "configured")
-    return [name for name in config["root"]["platforms"] if only == "configured" or name in only]
-
-
-def counts_of(axes: Yaml, platform: Yaml) -> list[int]:
-    total = platform["gpus_per_node"] * platform.get("nodes", 1)
-    return {"all": [total], "sweep": platform["gpu_counts"], "one": [1]}[axes.get("gpus", "all")]
-
-
-def models_of(config: Yaml, axes: Yaml, platform: Yaml) -> list[str]:
-    wanted = axes.get("model", "configured")
-    if wanted == "none":
-        return ["-"]
-    own = [model for model in config["root"]["models"] if wanted == "configured" or model in wanted]
-    return (platform.get("workload", {}).get("models") or own) if own else []
-
-
-def inspect_cell(config: Yaml, name: str, framework: str, count: int) -> Cell:
-    cell_id = f"inspect/{name}/-/{framework}/-/n{count}"
-    if ("inspect", framework) not in BUILT:
-        return Cell(cell_id, None, "not implemented")
-    platform = config["platforms"][name]
-    return Cell(cell_id, fingerprint(["inspect", hardware(platform, count, None), software(platform, "train", config)]))
-
-
-def training_cell(
-    config: Yaml, experiment: Yaml, name: str, model: str, framework: str, method: str, batch: Any, count: int
-) -> Cell:
-    platform, stage = config["platforms"][name], experiment["stage"]
-    declared = given(experiment.get("workload")) | {"batch": batch}
-    if platform.get("workload", {}).get("seq_len"):
-        declared["seq_len"] = platform["workload"]["seq_len"]
-    work = stages.workload(stage, framework, declared)
-    stem = f"{stage}/{name}/{model}/{framework}/{method}"
-    over = overrides_for(config, f"{stem}/s{work['seq_len']}-b{batch}-n{count}", "settings")
-    work = stages.workload(stage, framework, declared | over["workload"])
-    sampling = sampling_of(experiment, platform, over)
-    count = over["hardware"].get("n_gpus", count)
-    cell_id = f"{stem}/s{work['seq_len']}-b{work['batch']}-n{count}"
-    architecture = config["models"][model]["architecture"]
-    knobs, conflict = knobs_of(letters_of(method, config), config)
-    positions = work["seq_len"] + knobs.get("adapter", {}).get("virtual_tokens", 0)
-    reason = why_not(platform, (stage, framework), knobs, conflict, count, positions, architecture)
-    if reason:
-        return Cell(cell_id, None, reason)
-    nodes = math.ceil(count / platform["gpus_per_node"])
-    choices = stages.over(stages.method(framework, knobs, platform, count, nodes), over["method"])
-    reason = stages.cannot_split(choices, architecture, count, work["seq_len"], platform["device"])
-    spec = [
-        stage, framework, hardware(platform, count, over["hardware"].get("environment")),
-        software(platform, "train", config), numbers(architecture), numbers(choices), numbers(work), numbers(sampling),
-    ]  # fmt: skip
-    return Cell(cell_id, None if reason else fingerprint(spec), reason)
-
-
-def operator_cell(
-    config: Yaml, experiment: Yaml, name: str, model: str, family: str, operator: str, batch: Any, count: int
-) -> Cell:
-    platform = config["platforms"][name]
-    declared = given(experiment.get("workload")) | {"batch": batch}
-    stand_in = platform.get("workload", {}).get("sizes", {})
-    if family in stand_in:
-        declared["sizes"] = stand_in[family]
-    work = stages.workload("operators", family, declared)
-    stem = f"operators/{name}/{model}/{family}/{operator}"
-    over = overrides_for(config, f"{stem}/{work['dtype']}-b{batch}-n{count}", "method", "settings")
-    work = stages.workload("operators", family, declared | over["workload"])
-    count = over["hardware"].get("n_gpus", count)
-    cell_id = f"{stem}/{work['dtype']}-b{work['batch']}-n{count}"
-    reason = (
-        ("not implemented" if ("operators", family) not in BUILT else None)
-        or stages.cannot_run(family, operator, model, platform, count, work["dtype"])
-        or too_many(platform, count)
-    )
-    if reason:
-        return Cell(cell_id, None, reason)
-    spec = [
-        "operators", family, operator, hardware(platform, count, over["hardware"].get("environment")),
-        software(platform, "train", config), numbers(config["models"][model]["architecture"]) if model != "-" else None,
-        numbers(work), numbers(sampling_of(experiment, platform, over)),
-    ]  # fmt: skip
-    return Cell(cell_id, fingerprint(spec))
-
-
-def serve_cell(
-    config: Yaml, experiment: Yaml, name: str, model: str, engine: str, policy: str, arrival: Yaml, count: int
-) -> Cell:
-    platform, architecture = config["platforms"][name], config["models"][model]["architecture"]
-    site, stand_in = platform.get("serving", {}), platform.get("workload", {})
-    declared = {"output_tokens": platform.get("output_tokens", 128)} | given(experiment.get("workload"))
-    declared |= given(stand_in.get("serving"))
-    if experiment["axes"].get("gpus", "all") == "all":
-        count = site.get("gpus", {}).get(model, count)
-    stem = f"serve/{name}/{model}/{engine}/{policy}"
-    asked = serving.load_name(stages.over(serving.LOAD, declared), arrival, count)
-    over = overrides_for(config, f"{stem}/{asked}", "method")
-    load = stages.over(serving.LOAD, declared | over["workload"])
-    count = over["hardware"].get("n_gpus", count)
-    budgets = {k: v for k, v in (given(experiment.get("sampling")) | given(stand_in.get("sampling"))).items()
-               if k in serving.SAMPLING}  # fmt: skip
-    sampling = stages.over(serving.SAMPLING, budgets | over["sampling"])
-    cell_id = f"{stem}/{serving.load_name(load, arrival, count)}"
-    reason = (
-        serving.cannot_serve(engine, platform, environment_of(platform, engine), load, count)
-        or too_many(platform, count)
-        or serving.cannot_hold(load, architecture, count)
-    )
-    if reason:
-        return Cell(cell_id, None, reason)
-    environment = platform.get("environment", {}) | site.get("environment", {})
-    spec = [
-        "serve", engine, hardware(platform, count, over["hardware"].get("environment", environment)),
-        software(platform, engine, config), software(platform, "client", config), numbers(architecture),
-        numbers(serving.settings(engine, policy, platform) | over["settings"]), numbers(load), numbers(given(arrival)),
-        numbers(sampling),
-    ]  # fmt: skip
-    return Cell(cell_id, fingerprint(spec))
-
-
-def sampling_of(experiment: Yaml, platform: Yaml, over: dict[str, Yaml]) -> Yaml:
-    stand_in = given(platform.get("workload", {}).get("sampling"))
-    stand_in.pop("ready_s", None)
-    sampling = stages.over(SAMPLING, given(experiment.get("sampling")) | stand_in | over["sampling"])
-    if sampling["warmup_min_steps"] > sampling["warmup_max_steps"] or sampling["min_steps"] > sampling["max_steps"]:
-        raise Refused("sampling bounds")
-    return sampling
-
-
-def given(section: Yaml | None) -> Yaml:
-    return {key: value for key, value in (section or {}).items() if value is not None}
-
-
-def overrides_for(config: Yaml, cell_id: str, *foreign: str) -> dict[str, Yaml]:
-    found: dict[str, Yaml] = {"hardware": {}, "method": {}, "settings": {}, "workload": {}, "sampling": {}}
-    for glob, sections in config["root"]["overrides"].items():
-        parts = glob.split("/")
-        if not any(character in parts[4] for character in "*?[") and parts[4] not in every_method(config):
-            parts[4] = normal(parts[4], config)
-        if not all(fnmatchcase(own, part) for own, part in zip(cell_id.split("/"), parts, strict=True)):
-            continue
-        for section, values in sections.items():
-            if section in foreign and given(values):
-                raise Refused(f"no {section} here")
-            for key, value in given(values).items():
-                if found[section].setdefault(key, value) != value:
-                    raise Refused(f"two overrides disagree about {key}")
-    return found
-
-
-def why_not(
-    platform: Yaml, kind: tuple[str, str], knobs: Yaml, conflict: str | None, count: int, positions: int,
-    architecture: Yaml,
-) -> str | None:  # fmt: skip
-    most = architecture["max_position_embeddings"]
-    reasons = {
-        "not implemented": kind not in BUILT,
-        str(conflict): conflict is not None,
-        str(foreign := stages.turns_what_is_not_there(*kind, knobs)): foreign is not None,
-        str(excess := too_many(platform, count)): excess is not None,
-        "no kernel": bool(knobs.get("flash_attention")) and not platform.get("kernels", {}).get("flash_attention"),
-        f"{positions} of {most} positions": positions > most,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
-
-
-def too_many(platform: Yaml, count: int) -> str | None:
-    total = platform["gpus_per_node"] * platform.get("nodes", 1)
-    if count > total:
-        return f"{count} of {total} GPUs"
-    return f"{count} GPUs unevenly" if count % math.ceil(count / platform["gpus_per_node"]) else None
-
-
-def hardware(platform: Yaml, count: int, environment: Yaml | None) -> Json:
-    return [
-        platform["device"], platform["gpu"]["model"], count, math.ceil(count / platform["gpus_per_node"]),
-        platform["interconnect"]["kind"], platform.get("environment", {}) if environment is None else environment,
-        math.floor(platform["gpu"]["memory_gib"] * 2**30), math.floor(platform["host"]["memory_gib"] * 2**30),
-    ]  # fmt: skip
-
-
-def software(platform: Yaml, name: str, config: Yaml) -> Json:
-    environment = environment_of(platform, name) or {}
-    if not environment.get("lock"):
-        versions = sorted(environment.get("versions", {}).items())
-        return [environment.get("python"), versions, environment.get("image")]
-    heads = [re.split(r"[\s;\\]", line, maxsplit=1)[0] for line in config["locks"][environment["lock"]].splitlines()]
-    pins = {head.lower() for head in heads if "==" in head and not head.startswith("#")}
-    python = environment.get("python") or f"{sys.version_info.major}.{sys.version_info.minor}"
-    return [python, sorted(pins)]
-
-
-def fingerprint(value: Json) -> str:
-    """Equal for equal content, whatever the order of mappings."""
-    if isinstance(value, dict):
-        return "{" + ",".join(sorted(f"{key}:{fingerprint(inner)}" for key, inner in value.items())) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(fingerprint(inner) for inner in value) + "]"
-    return repr(value + 0.0) if isinstance(value, float) else repr(value)
 
 
 # Tables
@@ -351,9 +132,14 @@ def claims_content(config: Yaml, cells: list[Cell]) -> Json:
         {name: numbers(spelt(claim, config)) for name, claim in claims.items()},
         {name: [shown(config["platforms"][name]), config["platforms"][name].get("workload", {}).get("models") or []]
          for name in platforms},
-        [[cell.id, cell.fingerprint, cell.reason] for cell in cells
-         if any(is_about(claim, cell.id, config) for claim in claims.values())],
+        [[cell.id, cell.fingerprint, cell.reason] for cell in claimed(config, cells)],
     ]  # fmt: skip
+
+
+def claimed(config: Yaml, cells: list[Cell]) -> list[Cell]:
+    """The cells that any claim is about."""
+    claims = config["claims"]["claims"].values()
+    return [cell for cell in cells if any(is_about(claim, cell.id, config) for claim in claims)]
 
 
 def report_content(config: Yaml, drawn: dict[tuple[str, str], Json], platforms: set[str]) -> Json:

@@ -3,9 +3,9 @@
 import contextlib
 import io
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,14 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
+from dissect.cells.any_spec import parse_spec
+from dissect.results.store import STORE_DIR, Store
+from factories import measured_at, ok_result
+
 DRAWING = ("write_table", "draw_figure", "write_report")
 """Rules that read what cells left, each after those before it."""
+ROUNDS = "measure_rounds"
+"""Rule that measures what the cells' own jobs then publish."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Plan:
     """Id and key of every cell that the target needs, finished or not."""
     drawn: frozenset[tuple[str, str]] = frozenset()
     """(rule, name) of every table and figure, and of the report, which has no name."""
+    runs: Mapping[str, int] = field(default_factory=dict)
+    """Key of every cell that the target needs -> runs that it needs."""
     refusal: str | None = None
 
 
@@ -54,8 +62,20 @@ def run(folder: Path) -> Plan:
             for output in job.output:
                 Path(output).parent.mkdir(parents=True, exist_ok=True)
                 Path(output).write_bytes(made)
+            if job.rule.name not in DRAWING:
+                _measure(job.params.spec, job.resources.runs, Path(job.output[0]))
             workflow.async_run(workflow.persistence.finished(job))
         return found
+
+
+def _measure(spec: str, runs: int, output: Path) -> None:
+    """Store and publish invented runs."""
+    entry = Store(STORE_DIR).entry(output.stem)
+    with entry.locked():
+        entry.claim(spec)
+        while entry.lacks_runs(runs):
+            entry.write_run(measured_at(ok_result(parse_spec(spec)), entry.count() + 1), [])
+        entry.publish(output)
 
 
 @contextmanager
@@ -97,15 +117,19 @@ def _plan_of(workflow: Any) -> Plan:
     jobs = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if job.output]
     drawing = [job for job in jobs if job.rule.name in DRAWING]
     drawn = frozenset((job.rule.name, job.wildcards.get("experiment", "")) for job in drawing)
-    return Plan(_cells(jobs), _cells(workflow.dag.jobs), drawn)
+    runs = {job.wildcards.key: job.resources.runs for job in _measuring(workflow.dag.jobs)}
+    return Plan(_cells(jobs), _cells(workflow.dag.jobs), drawn, runs)
+
+
+def _measuring(jobs: Iterable[Any]) -> list[Any]:
+    return [job for job in jobs if job.wildcards.get("cell")]
 
 
 def _cells(jobs: Iterable[Any]) -> frozenset[tuple[str, str]]:
-    measuring = [job for job in jobs if job.output and job.rule.name not in DRAWING]
-    return frozenset((job.wildcards.cell, job.wildcards.key) for job in measuring)
+    return frozenset((job.wildcards.cell, job.wildcards.key) for job in _measuring(jobs))
 
 
 def _in_order(dag: Any) -> list[Any]:
     """Jobs that must run, each after those whose outputs it reads."""
-    waiting = [job for job in dag.needrun_jobs(exclude_finished=False) if job.output]
+    waiting = [job for job in dag.needrun_jobs(exclude_finished=False) if job.output and job.rule.name != ROUNDS]
     return sorted(waiting, key=lambda job: DRAWING.index(job.rule.name) if job.rule.name in DRAWING else -1)

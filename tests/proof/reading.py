@@ -16,7 +16,7 @@ LOCKS = {"train": "train", "client": "client", "transformers": "client", "vllm":
 
 ROOT = {
     "platforms": ["cpu"], "models": ["llama2-7b", "llama2-13b", "llama2-70b"], "suite": "smoke", "tables": "all",
-    "figures": "all", "overrides": {},
+    "figures": "all", "overrides": {}, "runs": {},
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ class RealSession(Session):
     def begin(self) -> None:
         """Measure what there is."""
         self.clone.snakemake("all")
-        self.accept(expected(self.clone.folder), Plan())
+        self.accept(expected(self.clone.folder, {}), Plan())
 
     def skips(self, wanted: Expected | None) -> bool:
         """Too much to run."""
@@ -60,11 +60,13 @@ class RealSession(Session):
             return [(REFUSED, run.output[-300:])]
         must = self.new_measurements(wanted)
         does = Counter(self.clone.measured())
-        named: Counter[str] = Counter(cell for names in must for cell in names)
+        named: Counter[str] = Counter()
+        for runs, names in must:
+            named.update(dict.fromkeys(names, runs))
         failed = run.code and ": layout: " not in run.output
         return [
             *([(STALE, run.output[-300:])] if failed else []),
-            *((MUST, " = ".join(sorted(names))) for names in must if not names & does.keys()),
+            *((MUST, " = ".join(sorted(names))) for runs, names in must if sum(does[name] for name in names) < runs),
             *((NEED_NOT, cell) for cell in does - named),
             *((STALE, name) for rule, name in sorted(wanted.wanted) if rule == "write_table" and self.stale(name)),
         ]

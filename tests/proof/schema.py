@@ -90,5 +90,7 @@ def value(draw: Draw, schema: Mapping[str, Any], text: st.SearchStrategy[str]) -
             return [value(draw, inner, text) for _ in range(draw(st.integers(1, 3)))]
         case "object":
             found = {name: value(draw, {**s, "$defs": defs}, text) for name, s in schema["properties"].items()}
-            return {name: new for name, new in found.items() if name in schema["required"] or draw(st.booleans())}
+            return {
+                name: new for name, new in found.items() if name in schema.get("required", ()) or draw(st.booleans())
+            }
     return None

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from clones import Clone, new_clone
 from proof import edits, planning
-from proof.oracle import REPORT, Expected, Refused, expected
+from proof.oracle import REPORT, Expected, expected
 from proof.planning import Plan
 from proof.project import Draw, Edit
+from proof.reading import Refused
 
 MUST, NEED_NOT = "should be measured but was not", "measured but need not"
 STALE, NEEDLESS = "table stale", "table rebuilt needlessly"
@@ -66,10 +67,10 @@ class Session:
         for old, new in self.start.items():
             self.clone.edit("config/config.yaml", old, new)
         self.folder, self.tallies, self.mistakes = folder, tallies, mistakes
-        self.measured: set[str] = set()
-        """Fingerprints of all cells that the store has."""
-        self.keys: set[str] = set()
-        """Their keys."""
+        self.measured: dict[str, int] = {}
+        """Fingerprint of every cell that the store has -> its runs."""
+        self.keys: dict[str, int] = {}
+        """The same by key."""
         self.drawn: dict[tuple[str, str], str] = {}
         """What each table showed when it was drawn last."""
         self.touched: set[tuple[str, str]] = set()
@@ -86,7 +87,7 @@ class Session:
 
     def begin(self) -> None:
         """Measure and draw what there is."""
-        self.accept(expected(self.clone.folder), planning.run(self.clone.folder))
+        self.accept(expected(self.clone.folder, {}), planning.run(self.clone.folder))
 
     def configuration(self) -> dict[str, bytes]:
         """Every file that an edit may change."""
@@ -127,7 +128,7 @@ class Session:
     def wanted(self, edit: Edit) -> Expected | None:
         """What must come of an edit; None if it must be refused."""
         try:
-            return None if edit.wrong else expected(self.clone.folder)
+            return None if edit.wrong else expected(self.clone.folder, self.measured)
         except Refused:
             return None
 
@@ -151,17 +152,21 @@ class Session:
         tally.drew_only += draws and not new
         tally.nothing += not draws and not new
 
-    def new_measurements(self, wanted: Expected) -> list[set[str]]:
-        """The same, each with the other names of its measurement: cells that come out the same are measured once."""
+    def new_measurements(self, wanted: Expected) -> list[tuple[int, set[str]]]:
+        """The same as (runs that are missing, names): cells that come out the same are measured once."""
         new: dict[str, set[str]] = {}
         for cell, fingerprint in wanted.cells:
-            if fingerprint not in self.measured:
+            if self.lacks(wanted, fingerprint):
                 new.setdefault(fingerprint, set()).add(cell)
-        return [new[fingerprint] for fingerprint in sorted(new)]
+        return [(self.lacks(wanted, fingerprint), new[fingerprint]) for fingerprint in sorted(new)]
 
     def new_cells(self, wanted: Expected) -> set[str]:
-        """Ids of the cells that were never measured."""
-        return {cell for cell, fingerprint in wanted.cells if fingerprint not in self.measured}
+        """Ids of the cells that lack runs."""
+        return {cell for cell, fingerprint in wanted.cells if self.lacks(wanted, fingerprint)}
+
+    def lacks(self, wanted: Expected, fingerprint: str) -> int:
+        """How many runs a cell lacks."""
+        return max(0, wanted.runs[fingerprint] - self.measured.get(fingerprint, 0))
 
     def edit(self, draw: Draw) -> Edit:
         """Draw an edit and make it."""
@@ -176,8 +181,8 @@ class Session:
     def accept(self, wanted: Expected, plan: Plan) -> None:
         """The plan has run: remember what there is now."""
         self.known_cells = wanted.cells
-        self.measured |= {fingerprint for _, fingerprint in wanted.cells}
-        self.keys |= {key for _, key in plan.known}
+        for known, runs in ((self.measured, wanted.runs), (self.keys, plan.runs)):
+            known |= {each: max(number, known.get(each, 0)) for each, number in runs.items()}
         self.touched |= {job for job, shows in wanted.drawn.items() if self.drawn.get(job, shows) != shows}
         self.touched -= plan.drawn
         self.drawn |= {job: wanted.drawn[job] for job in wanted.wanted}
@@ -221,7 +226,7 @@ class Session:
         if wanted is None:
             return []
         must = self.new_cells(wanted)
-        does = {cell for cell, key in plan.cells if key not in self.keys}
+        does = {cell for cell, key in plan.cells if plan.runs[key] > self.keys.get(key, 0)}
         stale = {job for job in wanted.wanted if self.drawn.get(job) != wanted.drawn[job]}
         may = stale | self.touched | ({REPORT} if plan.drawn - {REPORT} else set())  # it reads what all others write
         return [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dissect.cells.packs import pack_config, pack_platforms, pack_request
+from dissect.cells.packs import pack_platforms, pack_request
 from dissect.cells.preflight import sbatch_options
 from dissect.cells.resources import NAMES, Request, resources_of, share_of_cores
 from dissect.cells.study import Study, load_study
@@ -122,10 +122,10 @@ def test_a_pack_asks_for_the_most_that_a_cell_needs(project: Path) -> None:
     assert (request["runtime"], request["gpu"], request["slurm_partition"]) == (90, 2, "gpu")
 
 
-def test_a_pack_measures_what_was_selected() -> None:
-    assert pack_config({}, "a800") == ['select="*/a800/*/*/*/*"']
-    asked = {"suite": "full", "models": ["llama2-7b"], "select": "pretrain/*/*/*/Z2*/*"}
-    assert pack_config(asked, "a800") == ['suite="full"', 'models=["llama2-7b"]', 'select="pretrain/a800/*/*/Z2*/*"']
+def test_a_job_has_time_for_all_runs(project: Path) -> None:
+    one, five = (request_of(study(project, runs=runs), Z2)["runtime"] for runs in (1, 5))
+    budget_min, margin_min = 5, 10
+    assert (one, five) == (budget_min + margin_min, 5 * budget_min + margin_min)
 
 
 @pytest.mark.parametrize(

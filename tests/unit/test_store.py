@@ -124,14 +124,16 @@ def test_a_half_copied_run_does_not_count_and_is_replaced(entry):
 
 def test_fresh_sets_all_runs_aside_and_loses_none(entry):
     ids = {entry.write_run(later(1), [{"step": 0}]), store_as_before(entry)}
-    aside = entry.set_aside_runs()
+    aside = entry.set_aside_runs("now")
     assert aside.parent == entry.folder / "set_aside"
     assert (entry.count(), entry.runs()) == (0, [])
     assert {path.name for path in aside.iterdir()} == ids
     for identity in ids:
         assert run_id((aside / identity / "result.json").read_bytes()) == identity
         assert (aside / identity / "steps.jsonl").read_bytes() == b'{"step": 0}\n'
-    assert entry.set_aside_runs() != aside, "of nothing: nothing happens to what was set aside before"
+    entry.write_run(later(2), [])
+    assert entry.set_aside_runs("now") == aside, "one name sets aside once, however often a job starts"
+    assert entry.count() == 1
     assert {path.name for path in aside.iterdir()} == ids
 
 
@@ -363,20 +365,69 @@ def test_only_a_valid_result_that_nobody_works_on_is_published(tmp_path):
     assert not entry.publish_if_idle(output)
 
 
-def test_stored_results_are_published_where_they_are_missing(tmp_path):
-    store = Store(tmp_path / "store")
-    cells = {}
-    for batch in (1, 2, 3):
+@pytest.fixture
+def cells(tmp_path) -> dict[str, Cell]:
+    """Published path -> cell; the store has two runs of the first, one of the second, none of the third."""
+    found = {}
+    for batch, runs in ((1, 2), (2, 1), (3, 0)):
         spec = pretrain_spec(batch=batch)
         canonical, key = spec_and_key(spec)
         cell = Cell("pretrain", "h200", "llama2-7b", "deepspeed", "Naive", f"b{batch}", 4, 350, batch, "python")
-        cells[str(tmp_path / f"{key}.json")] = replace(cell, canonical=canonical, key=key)
-        if batch < 3:
-            store.entry(key).folder.mkdir(parents=True)
-            store.entry(key).write_run(ok_result(spec), [])
-    first, second, third = cells
-    Path(first).write_text("published before")
-    assert publish_stored(cells, store) == [second]
-    assert Path(first).read_text() == "published before"
+        found[str(tmp_path / f"{key}.json")] = replace(cell, canonical=canonical, key=key)
+        entry = Store(tmp_path / "store").entry(key)
+        entry.folder.mkdir(parents=True)
+        for number in range(runs):
+            entry.write_run(measured_at(ok_result(spec), number), [])
+    return found
+
+
+def needing(runs: int, cells: dict[str, Cell]) -> dict[str, Cell]:
+    return {path: replace(cell, runs=runs) for path, cell in cells.items()}
+
+
+def test_stored_results_are_published_where_they_are_missing(cells, tmp_path):
+    store, (first, second, third) = Store(tmp_path / "store"), cells
+    assert publish_stored(cells, store) == [first, second]
+    assert [len(read_runs(Path(path)).runs) for path in (first, second)] == [2, 1]
     assert not Path(third).exists()
-    assert publish_stored(cells, Store(tmp_path / "none")) == []
+    assert publish_stored(cells, store) == []
+    assert publish_stored(cells, Store(tmp_path / "none")) == [], "what is published stays without the store"
+
+
+def test_what_lacks_runs_is_withdrawn_and_comes_back_with_its_time(cells, tmp_path):
+    store, (first, second, _) = Store(tmp_path / "store"), cells
+    publish_stored(cells, store)
+    os.utime(second, ns=(10**18, 10**18))
+    assert publish_stored(needing(2, cells), store, withdraw=False) == []
+    assert publish_stored(needing(2, cells), store) == [second]
+    assert not Path(second).exists()
+    assert Path(first).exists()
+    assert publish_stored(needing(2, cells), store) == []
+    assert publish_stored(cells, store) == [second]
+    assert Path(second).stat().st_mtime_ns == 10**18
+    assert publish_stored(needing(2, cells), Store(tmp_path / "none")) == [second], "also without the store"
+
+
+def test_a_run_that_joined_is_published(cells, tmp_path):
+    store, (_, second, _) = Store(tmp_path / "store"), cells
+    publish_stored(cells, store)
+    publish_stored(needing(2, cells), store)
+    entry = store.entry(cells[second].key)
+    entry.write_run(measured_at(ok_result(pretrain_spec(batch=2)), 7), [])
+    os.utime(entry.folder / "runs", ns=(10**18, 10**18))  # as a copy would bring it along
+    assert publish_stored(needing(2, cells), store) == [second]
+    assert len(read_runs(Path(second)).runs) == 2
+    assert not list(tmp_path.glob(".*.withdrawn"))
+
+
+def test_one_outcome_without_numbers_is_enough(cells, tmp_path):
+    store, (*_, third) = Store(tmp_path / "store"), cells
+    entry = store.entry(cells[third].key)
+    entry.write_run(ended_result(pretrain_spec(batch=3), Status.OOM, Phase.BACKWARD, "out of memory"), [])
+    assert third in publish_stored(needing(5, cells), store)
+
+
+def test_a_published_file_without_its_store_that_is_broken_is_withdrawn(cells, tmp_path):
+    (*_, third) = cells
+    Path(third).write_text("{")
+    assert publish_stored(cells, Store(tmp_path / "none")) == [third]

@@ -1,7 +1,7 @@
 """Stands where ``envs/run`` stands in a real clone: the real store and publishing, invented numbers.
 
 These tests are about what is measured when, not about the measurement. Called as
-``envs/run <environment> -- python scripts/measure.py --spec ... --publish ... [--remeasure]``; a spec whose key is in
+``envs/run <environment> -- python scripts/measure.py --spec ... --publish ... --runs ...``; a spec whose key is in
 ``fail_keys.txt`` fails, one whose key is in ``slow_keys.txt`` goes on until that file is gone.
 """
 
@@ -14,6 +14,7 @@ from dissect.base.outcome import Phase
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.spec import canonical_spec, spec_key
 from dissect.results.activity import announced
+from dissect.results.result import Round
 from dissect.results.store import Failure, Store
 from factories import measured_at, ok_result, sample_lines_of
 
@@ -27,14 +28,20 @@ def main() -> int:
     parser.add_argument("--spec", required=True)
     parser.add_argument("--launcher", required=True)
     parser.add_argument("--publish", type=Path, required=True)
-    parser.add_argument("--remeasure", action="store_true")
+    parser.add_argument("--runs", type=int, required=True)
+    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--round", type=Round.model_validate_json)
+    parser.add_argument("--fresh")
     arguments = parser.parse_args(sys.argv[sys.argv.index("scripts/measure.py") + 1 :])
     spec = parse_spec(arguments.spec)
     key = spec_key(canonical_spec(spec))
     entry = Store(Path("results/store")).entry(key)
     with entry.locked():
         entry.claim(canonical_spec(spec))
-        if arguments.remeasure or not entry.runs():
+        if arguments.fresh:
+            entry.set_aside_runs(arguments.fresh)
+        entry.runs()
+        while entry.lacks_runs(arguments.runs):
             with MEASURED.open("a") as file:
                 file.write(f"{key}\n")
             with announced(entry, arguments.publish, entry.next_attempt()):
@@ -47,9 +54,12 @@ def main() -> int:
                 )
                 print(f"{key} failed: it was told to; log: {log}", file=sys.stderr)
                 return 1
-            result = measured_at(ok_result(spec), entry.count() + 1)
+            result = measured_at(ok_result(spec), entry.count() + 1).model_copy(update={"round": arguments.round})
             entry.write_run(result, sample_lines_of(result.metrics))
-        entry.publish(arguments.publish)
+            if arguments.once:
+                break
+        if not entry.lacks_runs(arguments.runs):
+            entry.publish(arguments.publish)
     return 0
 
 

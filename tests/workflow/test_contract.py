@@ -7,6 +7,7 @@ import pytest
 
 from clones import Clone
 
+MAX_CELL = "pretrain/cpu/llama-tiny/deepspeed/Naive/s128-bmax-n2"
 Z2_CELL = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
 
 
@@ -83,6 +84,42 @@ def test_going_back_measures_nothing(clone: Clone) -> None:
     run = clone.snakemake("all")
     assert run.jobs == ["Write table table_III", "Write report"]
     assert clone.bytes_of("tables/*.csv") == before
+
+
+def test_more_runs_measure_what_is_missing_and_fewer_measure_nothing(variant: Clone) -> None:
+    """Points 1, 3 and 4 for runs: 1, 3, 5, 3 of the cells of one table."""
+    variant.edit("config/experiments/table_IV.yaml", "stage: pretrain", "stage: pretrain\nruns: 3")
+    run = variant.snakemake("all")
+    assert variant.measured() == [MAX_CELL] * 2
+    assert run.jobs[0] == "Measure the cells of cpu in rounds"
+    assert {"Write table table_IV", "Write report"} <= set(run.jobs)
+    variant.edit("config/experiments/table_IV.yaml", "runs: 3", "runs: 5")
+    assert "Measure the cells of cpu in rounds" in variant.snakemake("-n", "all").jobs
+    run = variant.snakemake("all")
+    assert variant.measured() == [MAX_CELL] * 2
+    five = variant.cell_file(MAX_CELL).read_bytes()
+    variant.edit("config/experiments/table_IV.yaml", "runs: 5", "runs: 3")
+    assert variant.snakemake("all").jobs == []
+    assert variant.cell_file(MAX_CELL).read_bytes() == five, "no run is left out"
+
+
+def test_a_plan_for_more_runs_leaves_no_trace(clone: Clone) -> None:
+    """A dry run withdraws what lacks runs, and the next one publishes it again with its old time."""
+    before = clone.cell_file(MAX_CELL).stat().st_mtime_ns
+    assert f"Measure {MAX_CELL}" in clone.snakemake("-n", "all", "--config", "runs=2").jobs
+    assert clone.snakemake("all").jobs == []
+    assert clone.cell_file(MAX_CELL).stat().st_mtime_ns == before
+
+
+def test_stores_merge_by_copying(clone: Clone, tmp_path: Path) -> None:
+    """Runs of another clone count, and their cell is published with all of them."""
+    other = clone.copy(tmp_path / "other")
+    other.snakemake("remeasure", "--config", f"select={MAX_CELL}")
+    theirs = other.cell_file(MAX_CELL)
+    shutil.copytree(other.folder / "results/store", clone.folder / "results/store", dirs_exist_ok=True)
+    assert "Write table table_IV" in clone.snakemake("all", "--config", "runs={smoke: 1}").jobs
+    assert clone.cell_file(MAX_CELL).read_bytes() == theirs.read_bytes()
+    assert clone.measured() == []
 
 
 def test_a_platform_more_its_lock_and_a_platform_less(clone: Clone) -> None:

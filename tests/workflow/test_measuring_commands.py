@@ -13,7 +13,10 @@ JOB = re.compile(r"^Job \d+: Measure (?P<stage>\w+)/.*\nShell command: (?P<comma
 def neutral(command: str) -> str:
     """Without what is a cell's own: launcher, spec and files."""
     launcher, _, options = command.partition(" scripts/measure.py")
-    for pattern, word in ((r"--launcher '.*' --spec '.*' --publish \S+", "<cell>"), (r">\S+\.log", "><log>")):
+    for pattern, word in (
+        (r"--launcher '.*' --spec '.*' --publish \S+ --runs \d+", "<cell>"),
+        (r">\S+\.log", "><log>"),
+    ):
         options = re.sub(pattern, word, options)
     assert re.search(r"envs/run \S+ -- python$", launcher)
     return f"<launcher> scripts/measure.py{options}"

@@ -1,6 +1,6 @@
 """A cell: its readable id, and its spec or the reason why it is unsupported."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dissect.cells.cell_id import CellId
@@ -30,6 +30,8 @@ class Cell:
     key: str | None = None
     reference: str | None = None
     """Path of a reference result, relative to the project, in place of a published one."""
+    runs: int = field(default=1, compare=False)
+    """Runs that the cell needs; how often it is measured is no part of what it is."""
 
     @property
     def id(self) -> str:

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from dissect.cells.cell_id import NO_NAME, PARTS, CellId
 from dissect.config.catalog import Catalog, methods_of
 from dissect.config.errors import ConfigError, unknown
+from dissect.config.question import names
 
 _WILD = re.compile(r"[*?\[]")
 
@@ -24,6 +25,29 @@ class CellGlob:
     def matches(self, cell_id: str) -> bool:
         """Whether the glob matches the id of a cell."""
         return all(map(fnmatchcase, CellId.parse(cell_id), self.parts))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The globs of ``--config select``; without any, everything is selected."""
+
+    globs: tuple[CellGlob, ...]
+
+    def matches(self, cell_id: str) -> bool:
+        """Whether one of the globs matches the id of a cell."""
+        return not self.globs or any(glob.matches(cell_id) for glob in self.globs)
+
+    def __str__(self) -> str:
+        return " ".join(glob.text for glob in self.globs)
+
+
+def selection_of(catalog: Catalog) -> Selection:
+    """What ``select`` selects.
+
+    Raises:
+        ConfigError: a glob has a wrong number of parts, or a part matches no known name.
+    """
+    return Selection(tuple(parse_glob(text, catalog, "--config select") for text in names(catalog.root.select)))
 
 
 def parse_glob(text: str, catalog: Catalog, where: str) -> CellGlob:

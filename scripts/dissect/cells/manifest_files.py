@@ -23,12 +23,17 @@ def write_manifests(study: Study, project: Path, code: str) -> list[str]:
     differing = dict(_differing(study, project))
     if _differs(project / CODE_FILE, code):
         differing[project / CODE_FILE] = code
-    if differing and any((project / LOCKS).glob("*")):
+    if differing and is_locked(project):
         return ["Another snakemake has locked this folder: tables and figures are planned with its configuration"]
     for path, text in differing.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return []
+
+
+def is_locked(project: Path) -> bool:
+    """Whether another run of Snakemake has locked the folder."""
+    return any((project / LOCKS).glob("*"))
 
 
 def rewritten(study: Study, project: Path) -> str | None:

@@ -1,6 +1,7 @@
 """Resolving an experiment to its cells; pure functions without input or output."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from dissect.cells.cell import Cell
 from dissect.cells.inspection_cells import inspect_cell
@@ -31,6 +32,7 @@ def expand(name: str, catalog: Catalog, platforms: list[str], overrides: list[Ov
     Raises:
         ConfigError: a parameter is out of bounds, or two overrides disagree about a cell.
     """
-    cell_of = CELL_OF[catalog.experiments[name].stage]
+    experiment = catalog.experiments[name]
+    cell_of, runs = CELL_OF[experiment.stage], catalog.runs_of(experiment)
     points = points_of(name, catalog, platforms)
-    yield from dict.fromkeys(cell_of(point, catalog, overrides) for point in points)
+    yield from dict.fromkeys(replace(cell_of(point, catalog, overrides), runs=runs) for point in points)

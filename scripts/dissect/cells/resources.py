@@ -23,7 +23,8 @@ _MIB = 2**20
 def resources_of(cell: Cell, platform: Platform) -> Request:
     """Resources requested for one cell; ``runtime`` in minutes and ``mem_mb`` in MB per node are above its limits.
 
-    So the runner ends a cell first, as ``timeout`` or ``oom``; a cell that the scheduler kills is always ``failed``.
+    Each run has the budget of the spec. So the runner ends a run first, as ``timeout`` or ``oom``; a cell that the
+    scheduler kills is always ``failed``.
     """
     spec = parse_spec(cell.canonical or "")
     scheduler = platform.scheduler
@@ -40,7 +41,7 @@ def resources_of(cell: Cell, platform: Platform) -> Request:
         "qos": scheduler.qos,
         "constraint": scheduler.constraint,
         "slurm_extra": "--exclusive" if scheduler.exclusive else None,
-        "runtime": math.ceil((budget_s + scheduler.margin_s) / 60),
+        "runtime": math.ceil((budget_s * cell.runs + scheduler.margin_s) / 60),
         "mem_mb": _memory_mb(scheduler.memory_gib, hardware.host_memory_bytes),
         # Below zero the executor asks for none; left out, it would ask for the cores of the submitting machine.
         "cpus_per_task": scheduler.cpus or -1,

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from dissect.cells.cell import Cell
 from dissect.cells.cell_id import EVERY_CELL, NO_NAME
 from dissect.cells.claimed import claims_manifest
-from dissect.cells.globs import CellGlob, parse_glob
+from dissect.cells.globs import parse_glob, selection_of
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.overriding import Override
 from dissect.cells.references import Reference, read_sets, references_of
@@ -55,7 +55,7 @@ class Study:
 
     @cached_property
     def by_path(self) -> dict[str, Cell]:
-        """Every supported cell, by its published path.
+        """Every supported cell, by its published path; of several tables with it the one that needs most runs.
 
         Raises:
             ConfigError: the keys of two specs collide.
@@ -67,7 +67,7 @@ class Study:
             if cell.path and cell.key and cell.canonical:
                 if specs.setdefault(cell.key, cell.canonical) != cell.canonical:
                     raise ConfigError(f"cell {cell.id}: its key {cell.key} collides with that of another spec")
-                found[cell.path] = cell
+                found[cell.path] = max(cell, found.get(cell.path, cell), key=lambda each: each.runs)
         return found
 
     @cached_property
@@ -190,10 +190,14 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
     references = {name: references_of(name, catalog, sets) for name in catalog.experiments} if sets else {}
     if catalog.root.select is None:
         return Study(catalog, experiments, enabled, notices, references)
-    glob = parse_glob(catalog.root.select, catalog, "--config select")
-    selected = [c for name in catalog.wanted_experiments for c in _select(name, catalog, glob, overrides)]
-    if not selected:
-        notices.append(f"--config select: '{glob.text}' matches no cell of the suite '{catalog.root.suite}'")
+    every = [c for name in catalog.wanted_experiments for c in expand(name, catalog, [*catalog.platforms], overrides)]
+    selection = selection_of(catalog)
+    notices += [
+        f"--config select: '{glob.text}' matches no cell of the suite '{catalog.root.suite}'"
+        for glob in selection.globs
+        if not any(glob.matches(cell.id) for cell in every)
+    ]
+    selected = [cell for cell in every if selection.matches(cell.id)]
     return Study(catalog, experiments, selected, notices, references)
 
 
@@ -206,10 +210,6 @@ def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str,
         for path, cell in study.by_path.items():
             paths.setdefault(cell.key or "", []).append(path)
     return {key: list(dict.fromkeys(found)) for key, found in paths.items()}
-
-
-def _select(name: str, catalog: Catalog, glob: CellGlob, overrides: list[Override]) -> list[Cell]:
-    return [cell for cell in expand(name, catalog, list(catalog.platforms), overrides) if glob.matches(cell.id)]
 
 
 def _paths(cells: list[Cell]) -> list[str]:

@@ -51,6 +51,13 @@ class Catalog:
             and (self._has_platform(experiment) or not self._asks_for_all(experiment))
         }
 
+    def runs_of(self, experiment: Experiment) -> int:
+        """Runs that each cell of the experiment needs; a node is inspected once."""
+        if experiment.stage == "inspect":
+            return 1
+        runs = self.root.runs
+        return experiment.runs or (runs if isinstance(runs, int) else getattr(runs, self.root.suite))
+
     def _asks_for_all(self, experiment: Experiment) -> bool:
         return (self.root.tables if experiment.kind == "table" else self.root.figures) == "all"
 

@@ -19,6 +19,7 @@ from dissect.config.layout import (
 from dissect.config.names import Name, Names, check_unique
 from dissect.config.overrides import SamplingOverride, WorkloadOverride
 from dissect.config.registered import Framework
+from dissect.config.runs import Runs
 
 Batch = PositiveInt | Literal["max"]
 
@@ -96,6 +97,8 @@ class Experiment(Model):
     """Workload parameters that differ from the defaults."""
     sampling: SamplingOverride = SamplingOverride()
     """Sampling parameters that differ from the defaults."""
+    runs: Runs | None = None
+    """Runs of each cell, in place of config.yaml's ``runs``; of a cell of several experiments the largest number."""
     layout: Layout
     """Layout of the table or figure; changing it never causes a measurement."""
 

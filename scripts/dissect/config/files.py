@@ -41,12 +41,12 @@ def read_yaml(path: Path, shown: str) -> dict[str, Any]:
 
 
 def typed(value: Any, nested: bool = False) -> Any:
-    """A value of Snakemake's ``--config`` with its numbers parsed: inside lists and mappings they arrive as text."""
+    """A value of Snakemake's ``--config`` with what it leaves as text: ``true``, and numbers in lists and mappings."""
     if isinstance(value, dict):
         return {key: typed(inner, nested=True) for key, inner in value.items()}
     if isinstance(value, list):
         return [typed(inner, nested=True) for inner in value]
-    if not nested or not isinstance(value, str):
+    if not isinstance(value, str) or not (nested or value in ("true", "false")):
         return value
     try:
         scalar = YAML(typ="safe", pure=True).load(value)

@@ -8,7 +8,8 @@ from dissect.base.model import Model
 from dissect.config.kinds import Suite
 from dissect.config.names import Names
 from dissect.config.overrides import CellOverride
-from dissect.config.question import Comparison, Question
+from dissect.config.question import Comparison, OneOrMore, Question
+from dissect.config.runs import Runs, RunsBySuite
 from dissect.config.upkeep import Upkeep
 
 
@@ -21,15 +22,24 @@ class Run(Model):
     """Models to cover: stems of config/models/*.yaml."""
     suite: Suite = "smoke"
     """Suite of methods: ``smoke`` has a few of every table, ``full`` has all."""
+    runs: Runs | RunsBySuite = RunsBySuite()
+    """Runs of each cell, which are measurements in fresh processes: one number, or one by suite.
+
+    Intervals and verdicts need at least two. An experiment's own ``runs`` replaces this one.
+    """
     tables: Names | Literal["all"] = "all"
     """Tables to build: stems of config/experiments/*.yaml of kind table."""
     figures: Names | Literal["all"] = "all"
     """Figures to draw: stems of config/experiments/*.yaml of kind figure."""
     overrides: dict[str, CellOverride] = {}
     """Glob over cells -> parameters, such as ``pretrain/h200/llama2-70b/*/Z3*/*: {sampling: {budget_s: 1800}}``."""
-    select: str | None = None
-    """Glob over the cells of all known platforms, for the targets ``cells``, ``remeasure``, ``export``, ``prune`` and
+    select: OneOrMore = None
+    """Globs over the cells of all known platforms, for the targets ``cells``, ``remeasure``, ``export``, ``prune`` and
     ``references``."""
+    more: Runs = 1
+    """Runs that ``remeasure`` adds to each selected cell."""
+    fresh: bool = False
+    """Whether ``remeasure`` sets the earlier runs aside, and measures as many as the cell needs."""
     every: PositiveFloat | None = None
     """Interval in seconds at which ``progress`` repeats; default: it runs once."""
     file: str | None = None

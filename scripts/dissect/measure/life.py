@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Never
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import InspectSpec, OperatorSpec, ServeSpec, Spec, TrainingSpec, canonical_spec, spec_key
 from dissect.results.activity import announced
-from dissect.results.result import Result, ResultError, parse_result
+from dissect.results.cell_runs import CellRuns
+from dissect.results.result import Result, ResultError, Round, parse_result
 from dissect.results.store import Entry, Failure, Store
 
 if TYPE_CHECKING:
@@ -28,6 +29,18 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _THREADS = re.compile(r"\w+_(NUM|MAXIMUM)_THREADS")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a measurement."""
+
+    runs: int = 1
+    """Runs that the cell needs."""
+    round: Round | None = None
+    """Where in a pass over several cells the run is measured."""
+    fresh: str | None = None
+    """Name under which earlier runs are set aside first, once; None: they count."""
 
 
 class CellFailed(RuntimeError):
@@ -46,10 +59,10 @@ class Interrupted(BaseException):
         self.number = number
 
 
-def measure_cell(spec: Spec, store: Store, output: Path, remeasure: bool, launcher: str) -> Result:
-    """Publish the cell's runs, measuring one only if the store has none or ``remeasure`` asks for one more.
+def measure_cell(spec: Spec, store: Store, output: Path, asked: Asked, launcher: str) -> CellRuns:
+    """Measure one run of the cell if it lacks runs, and publish the cell once it lacks none; returns its runs.
 
-    ``launcher`` is the command that starts this Python, for the cell's other nodes. Returns the newest run.
+    ``launcher`` is the command that starts this Python, for the cell's other nodes.
 
     Raises:
         CellFailed: it was not measured; the failure is recorded and nothing is published.
@@ -60,23 +73,27 @@ def measure_cell(spec: Spec, store: Store, output: Path, remeasure: bool, launch
     entry = store.entry(spec_key(canonical))
     with entry.locked():
         entry.claim(canonical)
-        runs = _stored(entry)
-        result = runs[-1] if runs and not remeasure else None
-        if result is None:
+        if asked.fresh:
+            entry.set_aside_runs(asked.fresh)
+        _check(entry)
+        if entry.lacks_runs(asked.runs):
             with announced(entry, output, entry.next_attempt()):
-                result = _measure_and_store(spec, store, entry, launcher)
-        entry.publish(output)
-    return result
+                _measure_and_store(spec, store, entry, asked.round, launcher)
+        if not entry.lacks_runs(asked.runs):
+            entry.publish(output)
+        known = entry.peek()
+    assert known is not None, "a run was measured, or one was there"
+    return known
 
 
-def _stored(entry: Entry) -> list[Result]:
-    """The valid runs of the store; one of a later version of the project is recorded as a failure.
+def _check(entry: Entry) -> None:
+    """Set broken runs aside; one of a later version of the project is recorded as a failure.
 
     Raises:
         ResultError: a later version of the project measured the cell.
     """
     try:
-        return entry.runs()
+        entry.runs()
     except ResultError as error:
         entry.write_failure(_failed(entry, entry.next_attempt(), str(error), None))
         raise
@@ -92,13 +109,14 @@ def _failed(entry: Entry, attempt: int, reason: str, phase: Phase | None) -> Fai
     )
 
 
-def _measure_and_store(spec: Spec, store: Store, entry: Entry, launcher: str) -> Result:
+def _measure_and_store(spec: Spec, store: Store, entry: Entry, round_: Round | None, launcher: str) -> None:
     attempt = entry.next_attempt()
     _LOG.info("%s: measuring, attempt %d; log: %s", entry.key, attempt, entry.log_path)
     try:
         with _interruptible():
             with _output_to(entry.log_path, attempt):
                 result, measurement = _measure(spec, store, entry, attempt, launcher)
+            result = result.model_copy(update={"round": round_})
             entry.write_run(result, measurement.samples, measurement.files)
     except (Exception, Interrupted) as error:
         failure = error if isinstance(error, CellFailed) else CellFailed(_sentence(error))
@@ -107,7 +125,6 @@ def _measure_and_store(spec: Spec, store: Store, entry: Entry, launcher: str) ->
         if isinstance(error, Interrupted):
             raise
         raise failure from error
-    return result
 
 
 def _sentence(error: BaseException) -> str:

@@ -4,20 +4,20 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate
 
-from dissect.cells.globs import CellGlob
+from dissect.cells.globs import Selection
 from dissect.results.cell_runs import CellRuns
 from dissect.results.exchange import Shared
 
 HEAD = ("set", "cell", "key", "protocol", "status", "runs", "starts", "machine", "measured (UTC)", "commit")
 
 
-def reference_list(sets: Mapping[str, Mapping[str, Shared]], glob: CellGlob | None) -> str:
-    """A line per cell that the glob matches, and a line that counts them."""
+def reference_list(sets: Mapping[str, Mapping[str, Shared]], selection: Selection) -> str:
+    """A line per selected cell, and a line that counts them."""
     found = [
         (name, cell)
         for name, cells in sets.items()
         for cell in sorted(cells.values(), key=lambda each: each.id)
-        if glob is None or glob.matches(cell.id)
+        if selection.matches(cell.id)
     ]
     lines = [(name, cell.id, *_facts(cell.runs)) for name, cell in found]
     runs = sum(len(cell.runs.runs) for _, cell in found)

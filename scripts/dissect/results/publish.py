@@ -1,23 +1,55 @@
-"""Publish what the store has already, before the workflow plans: such a cell needs no job and no environment."""
+"""Publish what the store has, and withdraw what lacks runs, before the workflow plans.
+
+A published cell needs no job and no environment; a withdrawn one gets the job that measures the missing runs.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from dissect.cells.cell import Cell
-from dissect.results.store import Store
+from dissect.results.cell_runs import CellRuns, read_runs
+from dissect.results.result import ResultError
+from dissect.results.store import Entry, Store, withdrawn_copy
 
 
-def publish_stored(cells: Mapping[str, Cell], store: Store) -> list[str]:
-    """Publish the valid results of cells (path -> cell) that are missing at their paths; the paths that are new.
+def publish_stored(cells: Mapping[str, Cell], store: Store, withdraw: bool = True) -> list[str]:
+    """Bring the published files of cells (path -> cell) in line with the store; returns the paths that changed.
 
-    What cannot be published now, because somebody holds the cell's lock or the disk is full, is left to its job.
+    Without ``withdraw`` no file disappears: another run may read it. What cannot be published now, because somebody
+    holds the cell's lock or the disk is full, is left to its job.
     """
-    keys = store.keys()
-    new = []
+    keys, changed = store.keys(), []
     for path, cell in cells.items():
-        if cell.key in keys and not Path(path).exists():
-            with suppress(OSError):
-                if store.entry(cell.key).publish_if_idle(Path(path)):
-                    new.append(path)
-    return new
+        with suppress(OSError):
+            stored = store.entry(cell.key) if cell.key in keys and cell.key else None
+            if _settle(stored, Path(path), cell.runs, withdraw):
+                changed.append(path)
+    return changed
+
+
+def _settle(stored: Entry | None, published: Path, runs: int, withdraw: bool) -> bool:
+    """Publish or withdraw one cell; returns whether its file changed."""
+    withdrawn, exists = withdrawn_copy(published), published.exists()
+    if exists and stored and stored.count() >= runs and not stored.differs_from(published):
+        return False
+    known = (stored.peek() if stored else None) or _read(published if exists else withdrawn)
+    if known is None and not exists:
+        return False
+    if known is None or known.lacking(runs):
+        if exists and withdraw:
+            published.replace(withdrawn)
+        return exists and withdraw
+    if not exists and withdrawn.exists():
+        withdrawn.replace(published)  # with its old time: where no run has joined, nothing is drawn again
+    if not stored or (published.exists() and not stored.differs_from(published)):
+        return not exists
+    return stored.publish_if_idle(published)
+
+
+def _read(path: Path) -> CellRuns | None:
+    """A file whose runs the store does not have, or None."""
+    try:
+        return read_runs(path)
+    except ResultError:
+        return None

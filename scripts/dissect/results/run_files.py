@@ -10,7 +10,6 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from dissect.results.atomic import sync_folder, write_atomically
@@ -119,9 +118,14 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> str:
     return identity
 
 
-def set_runs_aside(folder: Path) -> Path:
-    """Move all runs to a new folder below set_aside/; returns it. A process that is killed meanwhile loses none."""
-    aside = folder / "set_aside" / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")
+def set_runs_aside(folder: Path, name: str) -> Path:
+    """Move all runs to the folder ``set_aside/<name>``; returns it. A process that is killed meanwhile loses none.
+
+    Where that folder exists, the runs were set aside under this name before, and those that came since stay.
+    """
+    aside = folder / "set_aside" / name
+    if aside.exists():
+        return aside
     aside.parent.mkdir(exist_ok=True)
     earlier = [run for run in files_of_runs(folder) if not run.has_folder]
     if (folder / "runs").exists():

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -38,6 +39,11 @@ from dissect.results.upgrades import NewerVersionError
 _LOG = logging.getLogger(__name__)
 STORE_DIR = Path("results/store")
 """Folder of the store, relative to the project."""
+
+
+def withdrawn_copy(output: Path) -> Path:
+    """Name of a published file that was withdrawn, because its cell lacks runs."""
+    return output.with_name(f".{output.name}.withdrawn")
 
 
 class KeyCollision(RuntimeError):
@@ -125,6 +131,13 @@ class Entry:
         """Number of runs on disk, broken ones too; cheap."""
         return len(self.run_files())
 
+    def lacks_runs(self, asked: int) -> bool:
+        """Whether the cell needs more runs to have as many as are asked for; reads runs only if there are too few."""
+        if self.count() >= asked:
+            return False
+        known = self.peek()
+        return known is None or known.lacking(asked) > 0
+
     def runs(self) -> list[Result]:
         """The valid runs in the order of measuring; a broken one is renamed, kept, and counts no longer.
 
@@ -179,9 +192,9 @@ class Entry:
             self._failure_path.unlink(missing_ok=True)
         return added
 
-    def set_aside_runs(self) -> Path:
-        """Move all runs out of the way, into a folder below ``set_aside/``; returns it."""
-        return set_runs_aside(self.folder)
+    def set_aside_runs(self, name: str) -> Path:
+        """Move all runs to ``set_aside/<name>``, once; returns that folder."""
+        return set_runs_aside(self.folder, name)
 
     def publish(self, output: Path) -> None:
         """Copy the valid runs into the file that the workflow declares, all of them or nothing.
@@ -190,12 +203,31 @@ class Entry:
             ResultError: there is no valid run.
             OSError: the file cannot be written.
         """
+        write_atomically(output, self._published())
+        withdrawn_copy(output).unlink(missing_ok=True)
+
+    def _published(self) -> bytes:
         valid = dict(self._valid())
         if not valid:
             raise ResultError(f"{self.folder}: has no valid run to publish; measure the cell")
         order = in_order({run.id: result for run, result in valid.items()}).ids
         found = {run.id: run.data() for run in valid}
-        write_atomically(output, published((identity, found[identity]) for identity in order))
+        return published((identity, found[identity]) for identity in order)
+
+    def differs_from(self, output: Path) -> bool:
+        """Whether a published file holds other runs than this entry.
+
+        Both are read only if a run joined or left since the file was written or compared, which its ctime tells: other
+        than the modification time, a copy cannot bring that along.
+        """
+        seen = output.stat()
+        changes = [path.stat().st_ctime_ns for path in (self.folder / "runs", self.folder / RESULT) if path.exists()]
+        if seen.st_ctime_ns > max(changes, default=0):
+            return False
+        if self.peek() is None or output.read_bytes() != self._published():
+            return True
+        os.utime(output, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+        return False
 
     def publish_if_idle(self, output: Path) -> bool:
         """Publish the valid runs of an entry that no process has locked; returns whether it did."""

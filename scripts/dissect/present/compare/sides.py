@@ -8,7 +8,7 @@ from typing import Any
 
 from dissect.cells.cell import published_id
 from dissect.cells.cell_id import CellId
-from dissect.cells.globs import CellGlob, parse_glob
+from dissect.cells.globs import Selection, selection_of
 from dissect.cells.references import sets_of
 from dissect.cells.study import published_paths
 from dissect.config.catalog import Catalog
@@ -48,23 +48,23 @@ def read_side(key: str, given: OneOrMore, catalog: Catalog, project: Path, comma
     where = f"--config {key}"
     if not names(given):
         raise ConfigError(f"{where}: found nothing, expected {_expected(project)}")
-    glob = parse_glob(catalog.root.select, catalog, "--config select") if catalog.root.select else None
+    selection = selection_of(catalog)
     runs: dict[str, dict[str, dict[str, Result]]] = {}
     for source in names(given):
         platform, name = _split(source, catalog, where)
         for cell_id, found in _source(name, project, command_line, where):
-            if platform in (None, CellId.parse(cell_id).platform) and (glob is None or glob.matches(cell_id)):
+            if selection.matches(cell_id) and platform in (None, CellId.parse(cell_id).platform):
                 by_key = runs.setdefault(cell_id, {}).setdefault(found.key, {})
                 by_key |= dict(zip(found.ids, found.runs, strict=True))
     # Where sources have a cell with several specs, such as of two protocols, the last one named counts.
     cells = {cell_id: in_order([*by_key.values()][-1]) for cell_id, by_key in runs.items()}
     if not cells:
-        raise ConfigError(f"{where}: found no finished cell in '{' '.join(names(given))}'{_that_matches(glob)}")
+        raise ConfigError(f"{where}: found no finished cell in '{' '.join(names(given))}'{_that_matches(selection)}")
     return Side(_folder_name(names(given)), cells)
 
 
-def _that_matches(glob: CellGlob | None) -> str:
-    return f" that '{glob.text}' matches" if glob else ""
+def _that_matches(selection: Selection) -> str:
+    return f" that '{selection}' matches" if selection.globs else ""
 
 
 def _split(source: str, catalog: Catalog, where: str) -> tuple[str | None, str]:

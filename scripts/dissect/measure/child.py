@@ -1,0 +1,41 @@
+"""A process per run: what one run imported or left behind reaches no other."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Never
+
+from dissect.ranks.launch import die_with
+
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def in_child(measure: Callable[[], int]) -> int:
+    """Exit status of a call in a forked process, which ends with this one; signals that ask to end go on to it."""
+    parent, child = os.getpid(), os.fork()
+    if child == 0:
+        die_with(parent)
+        end(measure())
+
+    def hand_on(number: int, _: FrameType | None) -> None:
+        os.kill(child, number)
+
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, hand_on)
+    try:
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return status if status >= 0 else 128 - status
+
+
+def end(status: int) -> Never:
+    """End this process at once: the libraries' exit handlers take seconds and have nothing to say."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
