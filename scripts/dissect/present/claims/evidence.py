@@ -24,9 +24,9 @@ class Evidence:
     result: Number
     """What is compared with the paper's value, or the ratio of an ordering; with the interval that decides."""
     runs: tuple[int, ...]
-    """Runs of each side."""
+    """Runs of each side, and of what it is divided by."""
     starts: tuple[int, ...]
-    """Known starts of each side."""
+    """Known starts of the same."""
     basis: str
     """Why it is not clear, or what a comparison rests on, such as ``shared rounds``."""
     detectable: float | None
@@ -54,7 +54,7 @@ def evidence_of(
     check: NumberCheck, sides: Sequence[SideNumber], asked: Bounded | None, answer: BoundVerdict | None
 ) -> Evidence:
     """The verdict of a check: the answer to its question, or by its intervals where it asks none."""
-    runs = [_runs(side) for side in sides]
+    runs = [each for side in sides for each in (side.of, side.to) if each is not None]
     counts, starts = tuple(map(len, runs)), tuple(len({run.start for run in each} - {None}) for each in runs)
     if asked is None or answer is None:
         result = _combined(check, [side.number for side in sides])
@@ -68,10 +68,6 @@ def evidence_of(
         found = contrast(asked.to, asked.of, asked.between)
         estimate, basis = found.estimate, found.reason or found.basis.value
     return Evidence(answer.verdict, result, counts, starts, basis, estimate.detectable(level) if estimate else None)
-
-
-def _runs(side: SideNumber) -> Sequence[RunValue]:
-    return side.of if side.to is None else [*side.of, *side.to]
 
 
 def _ends(check: NumberCheck) -> tuple[float | None, float | None]:
