@@ -10,7 +10,7 @@ from factories.metrics import (
     training_metrics,
 )
 from factories.results import cell_of, ended_result, gpu, measured_at, ok_result, provenance
-from factories.runs import SPREAD, cell_runs, in_rounds, serving_runs, training_runs
+from factories.runs import SPREAD, cell_runs, in_rounds, serving_runs, start, training_runs
 from factories.specs import (
     GIB,
     LLAMA_7B,
@@ -60,6 +60,7 @@ __all__ = [
     "serve_spec",
     "serving_metrics",
     "serving_runs",
+    "start",
     "training_metrics",
     "training_runs",
     "unsupported_cell",

@@ -176,6 +176,7 @@ def test_bars_are_as_high_as_the_numbers_and_outcomes_stand_in_their_place(tmp_p
     heights = {round(bar["height"], 3) for bar in bars}
     assert len(heights) == len(set(numbers)), "equal only where the numbers are"
     assert all(bar["y"] + bar["height"] == pytest.approx(165) for bar in bars), "from zero"
+    assert len(drawn.marks(figure, "rule")) == 12, "an interval on each bar of several runs"
     said = drawn.texts(figure)
     assert {"TGI, aligned: invalid", "TGI: OOM", "transformers serve: unsupported"} <= set(said)
     assert said.count("TGI: OOM") == 1, "both policies ended alike"

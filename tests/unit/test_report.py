@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import html5lib
 import pytest
 
+import factories as make
 from dissect.base.outcome import Status
 from dissect.cells.manifest_files import write_manifests
 from dissect.cells.reported import ReportManifest, report_manifest
@@ -132,6 +133,20 @@ def test_a_broken_cell_or_its_samples_take_no_page_along(tmp_path: Path) -> None
     page = (index.parent / "cells" / f"{doubtful.stem}.html").read_text()
     assert "Samples cannot be shown: " in page
     assert "steps.jsonl: line 1: seconds: Field required" in page
+
+
+def test_what_cannot_be_told_says_what_would_tell_it(index: Path) -> None:
+    assert "To tell: <code>snakemake remeasure --config more=5</code>" in index.read_text()
+
+
+def test_the_page_of_a_cell_has_every_run(index: Path) -> None:
+    [key] = {
+        cell.key for cell in CASES["table_IV"](index.parents[2]).cells if cell.platform == "cpu" and cell.method == "R"
+    }
+    text = (index.parent / f"cells/{key}.html").read_text()
+    assert [f"Run {number} of 5" in text for number in range(1, 6)] == [True] * 5
+    assert "95 % confidence interval over 5 runs on 1 start" in text
+    assert f"start {make.start().id}, round 3 of the pass" in text
 
 
 def test_a_range_of_figures_is_about_each(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from dissect.present.claims.select import SideNumber
 from dissect.statistics.bounds import Bounded, BoundVerdict
 from dissect.statistics.contrast import contrast
 from dissect.statistics.numbers import Number, Verdict, change, difference, percent, ratio, within
-from dissect.statistics.run_values import RunValue
 from dissect.statistics.summarise import summarise
 
 NumberCheck = ValueCheck | PairCheck | OrderCheck

@@ -8,12 +8,12 @@ import altair as alt
 from dissect.base.outcome import Status
 from dissect.present.figures.layers import HEIGHT, TELLS, Described, across, data_of, legend_columns, side_by_side
 from dissect.present.figures.look import NOTE
-from dissect.present.figures.subject import Panel, Row, Subject
+from dissect.present.figures.subject import Panel, Row, Subject, interval_of
 from dissect.present.tables.marks import short_mark
 
 
 def bars(subject: Subject) -> Described:
-    """Bars from zero, grouped by the last axis; where a number is missing its outcome stands upright in its place."""
+    """Bars from zero with intervals, grouped by the last axis; an outcome stands upright in place of a number."""
     layout, quantity = subject.layout, subject.quantity
     panels = subject.panels(subject.panel_axes)
     places = list(dict.fromkeys(subject.label(row, layout.series) for row in subject.rows))
@@ -29,7 +29,9 @@ def bars(subject: Subject) -> Described:
         lost = base.transform_filter("!isValid(datum.value)").mark_text(
             angle=270, align="left", baseline="middle", dx=5, y=HEIGHT, style=NOTE, tooltip=TELLS
         )
-        parts.append(alt.layer(bar, lost.encode(text="outcome:N"), data=data_of(_marks(subject, panel))))
+        ends = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.2)
+        layers = [bar, ends.encode(y="low:Q", y2="high:Q"), lost.encode(text="outcome:N")]
+        parts.append(alt.layer(*layers, data=data_of(_marks(subject, panel))))
     return side_by_side(subject, panels, parts, [[] for _ in panels])
 
 
@@ -52,7 +54,7 @@ def _marks(subject: Subject, panel: Panel) -> list[dict[str, Any]]:
     return [
         subject.mark(
             row, [quantity], group=subject.label(row, [group]), place=subject.label(row, series),
-            value=row[quantity.name],
+            value=row[quantity.name], **interval_of(row, quantity),
             outcome="" if row["status"] == Status.OK else named.pop(_ended(row, [group, series[0]]), ""),
         )
         for row in (*panel.rows, *panel.missing)

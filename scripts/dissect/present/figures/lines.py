@@ -22,7 +22,7 @@ from dissect.present.figures.layers import (
     width,
 )
 from dissect.present.figures.look import FAINT, OUTLINE
-from dissect.present.figures.subject import Panel, Row, Subject
+from dissect.present.figures.subject import Panel, Row, Subject, interval_of
 from dissect.present.tables.columns import Quantity
 from dissect.present.tables.labels import axis_label, row_header
 from dissect.present.tables.views import VIEWS
@@ -38,7 +38,7 @@ def curve(subject: Subject) -> Described:
     drawn = [
         [
             subject.mark(
-                row, [quantity], x=row[layout.x[0]], series=subject.label(row, layout.series), **_ends(row, quantity)
+                row, [quantity], x=row[layout.x[0]], series=subject.label(row, layout.series), **_point(row, quantity)
             )
             for row in panel.rows
         ]
@@ -63,7 +63,7 @@ def scaling(subject: Subject) -> Described:
         names[place] = subject.label(rows[0], subject.layout.series) + (f" (100 % at {base})" if smaller else "")
         drawn += [
             subject.mark(
-                row, [subject.quantity, efficiency], x=row["n_gpus"], series=names[place], **_ends(row, efficiency)
+                row, [subject.quantity, efficiency], x=row["n_gpus"], series=names[place], **_point(row, efficiency)
             )
             for row in rows
         ]  # fmt: skip
@@ -89,10 +89,8 @@ def _grouped(subject: Subject, rows: Sequence[Row]) -> dict[tuple[Any, ...], lis
     return groups
 
 
-def _ends(row: Row, quantity: Quantity) -> dict[str, float]:
-    """A number and the ends of its interval, as shown; without the ends where it has no interval."""
-    names = {"y": quantity.name} | {end: f"{quantity.name}_{end}" for end in ("low", "high")}
-    return {name: row[column] * quantity.scale for name, column in names.items() if row.get(column) is not None}
+def _point(row: Row, quantity: Quantity) -> dict[str, float]:
+    return {"y": row[quantity.name] * quantity.scale, **interval_of(row, quantity)}
 
 
 def _count_label(rows: Sequence[Row]) -> str:

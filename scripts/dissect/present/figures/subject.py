@@ -121,6 +121,12 @@ def _joined(name: str, points: Iterable[str]) -> str:
     return f"{name} {', '.join(points)}".rstrip()
 
 
+def interval_of(row: Row, quantity: Quantity) -> dict[str, float]:
+    """Ends of the interval of a number as shown, ``low`` and ``high``; nothing where it has none."""
+    ends = {end: row.get(f"{quantity.name}_{end}") for end in ("low", "high")}
+    return {name: end * quantity.scale for name, end in ends.items() if end is not None}
+
+
 def shown(quantity: Quantity, row: Row) -> str:
     """A number with its interval and unit."""
     ends = [row.get(f"{quantity.name}_{end}") for end in ("low", "high")]

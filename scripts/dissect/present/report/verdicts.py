@@ -21,6 +21,8 @@ class ShownCase:
     reason: str
     flags: Sequence[str]
     keys: Sequence[str]
+    remedy: str
+    """Command that measures what a clear verdict needs; empty unless the verdict is unclear."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _ruling(platform: str, rows: Sequence[Mapping[str, str]], labels: Mapping[st
     cases = [
         ShownCase(
             label=row["case"], verdict=row["verdict"], numbers=row["numbers"], reason=row["reason"],
-            flags=_split(row["flags"]), keys=_split(row["keys"]),
+            flags=_split(row["flags"]), keys=_split(row["keys"]), remedy=row["remedy"],
         )
         for row in rows
     ]  # fmt: skip
