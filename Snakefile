@@ -24,6 +24,7 @@ include: "rules/report.smk"
 include: "rules/plan.smk"
 include: "rules/exchange.smk"
 include: "rules/references.smk"
+include: "rules/prune.smk"
 include: "rules/questions.smk"
 include: "rules/hooks.smk"
 

@@ -22,6 +22,11 @@ class CellGlob:
     parts: CellId
     """Parts of the glob, with the method in its normal spelling."""
 
+    @property
+    def is_wild(self) -> bool:
+        """Whether it can match several cells."""
+        return any(map(_WILD.search, self.parts))
+
     def matches(self, cell_id: str) -> bool:
         """Whether the glob matches the id of a cell."""
         return all(map(fnmatchcase, CellId.parse(cell_id), self.parts))

@@ -7,7 +7,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 
-MIB = 2**20
+from dissect.base.units import MIB
 
 
 def pack(members: Mapping[str, bytes]) -> bytes:

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from dissect.base.units import MIB
 from dissect.cells.cell import Cell
 from dissect.cells.exported import MANIFEST, SCHEMA_VERSION, ExportedCell, ExportManifest
 from dissect.cells.spec import canonical_json, spec_key
 from dissect.results.agreement import check_samples, finite_json
-from dissect.results.archives import MIB, compress, members_of, pack, unpacked
+from dissect.results.archives import compress, members_of, pack, unpacked
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import CellRuns, in_order, run_id
 from dissect.results.result import Result, parse_result

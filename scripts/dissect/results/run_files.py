@@ -45,6 +45,15 @@ class RunFiles:
         """Whether it has a folder of its own, unlike a run of the earlier layout."""
         return self.folder.parent.name == "runs"
 
+    @property
+    def whole(self) -> Path:
+        """Its folder, or its ``result.json`` where it has none of its own."""
+        return self.folder if self.has_folder else self.path
+
+    def files(self) -> list[Path]:
+        """Its files, the result first, which makes the others count."""
+        return files_of_run(self.whole)
+
     def data(self) -> bytes:
         """Bytes of its ``result.json``.
 
@@ -71,9 +80,16 @@ class RunFiles:
 
     def set_aside(self) -> Path:
         """Rename what is broken, so that it counts no longer; returns where it is."""
-        whole = self.folder if self.has_folder else self.path
-        taken = len(list(whole.parent.glob(f"{whole.name}.invalid-*")))
-        return whole.rename(whole.with_name(f"{whole.name}.invalid-{taken + 1}"))
+        taken = len(list(self.whole.parent.glob(f"{self.whole.name}.invalid-*")))
+        return self.whole.rename(self.whole.with_name(f"{self.whole.name}.invalid-{taken + 1}"))
+
+
+def files_of_run(whole: Path) -> list[Path]:
+    """Files of a run, its result first: all of a folder, or those beside a ``result.json`` without one."""
+    if whole.is_dir():
+        return sorted((path for path in whole.rglob("*") if path.is_file()), key=lambda path: path.name != RESULT)
+    samples = (whole.with_name(name) for name in (STEPS, *OPTIONAL_FILES)) if whole.name in (RESULT, PREVIOUS) else ()
+    return [whole, *(path for path in samples if path.exists())]
 
 
 def files_of_runs(folder: Path) -> list[RunFiles]:
@@ -119,24 +135,21 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> str:
 
 
 def set_runs_aside(folder: Path, name: str) -> Path:
-    """Move all runs to the folder ``set_aside/<name>``; returns it. A process that is killed meanwhile loses none.
+    """Move all runs to the folder ``set_aside/<name>``; returns it.
 
-    Where that folder exists, the runs were set aside under this name before, and those that came since stay.
+    Where that folder exists, the runs were set aside under this name before, and those that came since stay. A process
+    that is killed meanwhile has moved all runs or none.
     """
     aside = folder / "set_aside" / name
     if aside.exists():
         return aside
+    for run in [run for run in files_of_runs(folder) if not run.has_folder]:
+        samples = {path.name: path.read_bytes() for path in run.files()[1:]}
+        write_folder(folder, {**samples, RESULT: run.data()})
+        for path in run.files():  # the result first: from here on the copy counts
+            path.unlink()
+    (folder / "runs").mkdir(exist_ok=True)
     aside.parent.mkdir(exist_ok=True)
-    earlier = [run for run in files_of_runs(folder) if not run.has_folder]
-    if (folder / "runs").exists():
-        (folder / "runs").rename(aside)
-    for run in earlier:
-        names = [name for name in (STEPS, *OPTIONAL_FILES) if (folder / name).exists()]
-        copies = {name: (folder / name).read_bytes() for name in names}
-        for name, data in {**copies, RESULT: run.data()}.items():  # the result last: it makes the others count
-            write_atomically(aside / run.id / name, data)
-        run.path.unlink()  # first: from here on the copies count
-        for name in names:
-            (folder / name).unlink()
+    (folder / "runs").rename(aside)
     sync_folder(folder)
     return aside

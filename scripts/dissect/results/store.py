@@ -94,6 +94,17 @@ class Entry:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    @contextmanager
+    def locked_if_idle(self) -> Iterator[bool]:
+        """Hold the lock of an entry that is there, unless a process has it; yields whether it is held."""
+        with (self.folder / "lock").open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield False
+                return
+            yield True
+
     def held(self) -> bool:
         """Whether a process holds the lock, as far as this host sees; takes the lock for an instant to find out."""
         try:
@@ -233,12 +244,8 @@ class Entry:
         """Publish the valid runs of an entry that no process has locked; returns whether it did."""
         if self.peek() is None:
             return False
-        with (self.folder / "lock").open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return False
-            if self.peek() is None:
+        with self.locked_if_idle() as idle:
+            if not idle or self.peek() is None:
                 return False
             self.publish(output)
         return True
