@@ -6,8 +6,13 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,6 +140,68 @@ def test_fresh_sets_all_runs_aside_and_loses_none(entry):
     assert entry.set_aside_runs("now") == aside, "one name sets aside once, however often a job starts"
     assert entry.count() == 1
     assert {path.name for path in aside.iterdir()} == ids
+
+
+class Crash(BaseException):
+    """The process is gone: neither handlers nor clean-up change anything any more."""
+
+
+@contextmanager
+def crash_at(operation: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let nothing happen to the file system from the operation with this number on."""
+    done = count(1)
+
+    def counted(real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if next(done) >= operation:
+            raise Crash
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        for name in ("mkdir", "rename", "replace", "unlink", "rmdir", "fsync"):
+            patched.setattr(os, name, partial(counted, getattr(os, name)))
+        yield
+
+
+def adopt(entry: Entry) -> object:
+    data = later(3).model_dump_json().encode()
+    return entry.adopt({run_id(data): {"result.json": data, "steps.jsonl": b"{}"}})
+
+
+ACTIONS: dict[str, Callable[[Entry], object]] = {
+    "a run is written": lambda entry: entry.write_run(later(3), [{"step": 0}], {"kernels.csv": b"name\n"}),
+    "a run is imported": adopt,
+    "runs are set aside": lambda entry: entry.set_aside_runs("now"),
+    "broken runs are renamed": lambda entry: entry.runs(),
+    "runs are published": lambda entry: entry.publish(entry.folder.parent / "published.json"),
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
+def test_a_crash_at_any_moment_loses_no_run(tmp_path, monkeypatch, action):
+    for operation in count(1):
+        entry = Store(tmp_path / str(operation)).entry(RESULT.key)
+        ids = {store_as_before(entry), entry.write_run(later(1), [{"step": 0}])}
+        write_atomically(entry.folder / "runs/0123456789ab/result.json", b"{")
+        entry.publish(entry.folder.parent / "published.json")
+        try:
+            with crash_at(operation, monkeypatch):
+                action(entry)
+            ended = True
+        except Crash:
+            ended = False
+        stored = {run.id: run for run in entry.run_files()}
+        aside = {path.name: path for path in entry.folder.glob("set_aside/*/*")}
+        assert ids <= stored.keys() | aside.keys()
+        for identity in ids:
+            folder = stored[identity].folder if identity in stored else aside[identity]
+            assert run_id((folder / "result.json").read_bytes()) == identity
+            assert (folder / "steps.jsonl").read_bytes() == b'{"step": 0}\n'
+        assert len(read_runs(entry.folder.parent / "published.json").runs) >= 2
+        action(entry)  # the next attempt
+        assert not list(entry.folder.rglob(".*"))
+        if ended:
+            assert operation > 1, "something happened"
+            break
 
 
 CELL = CellRuns(RESULT.key, SPEC, (RESULT, RESULT, RESULT))
