@@ -1,4 +1,4 @@
-"""Benchmarks of the pipeline itself: planning, a run with nothing to do, and the duty cycle of a cell.
+"""Benchmarks of the pipeline itself: planning, a run with nothing to do, duty cycles, isolation and repeatability.
 
 ``make bench`` prints them and writes results/bench/*.csv. Nothing here is asserted: machines are noisy, so compare
 ratios within one run.
@@ -13,19 +13,27 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
 from playwright.sync_api import sync_playwright
 
+from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
 from dissect.cells.manifest_files import write_manifests
 from dissect.cells.references import SETS_DIR, read_sets, reference_text
-from dissect.cells.study import load_study
+from dissect.cells.study import Study, load_study
+from dissect.measure.rounds import measure_in_rounds
+from dissect.measure.run_process import RunProcess
 from dissect.metrics.training import TrainingMetrics
-from dissect.results.cell_runs import read_runs
+from dissect.present.tables.columns import start_of
+from dissect.results.atomic import write_atomically
+from dissect.results.cell_runs import published, read_runs, run_id
 from dissect.results.result import Durations, Result
 from dissect.results.store import STORE_DIR, Store
+from dissect.statistics.repeats import repeats
+from dissect.statistics.run_values import RunValue
 
 PROJECT = Path(__file__).parent.parent
 METHODS = 24
@@ -63,6 +71,10 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="name", help=f"of: {', '.join(BENCHMARKS)}")
     parser.add_argument("--cell", default=CELL, help=f"what duty_cycle and isolation measure anew; default: {CELL}")
     parser.add_argument("--neighbour", default=NEIGHBOUR, help=f"what isolation measures between; default: {NEIGHBOUR}")
+    parser.add_argument(
+        "--cells", default=f"{CELL},{NEIGHBOUR}", help="what repeatability measures, with commas between"
+    )
+    parser.add_argument("--runs", default=10, type=int, help="runs that repeatability adds to each cell; default: 10")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
@@ -103,8 +115,7 @@ def no_op(_: argparse.Namespace) -> pd.DataFrame:
         with cells_project(size) as folder:
             study = load_study(folder, {})
             write_manifests(study, folder, "")
-            for path in study.targets:
-                touch(folder / path)
+            publish_invented(study, folder)
             for suffix in ("csv", "md", "tex"):
                 touch(folder / f"results/tables/bench.{suffix}")
             start = time.perf_counter()
@@ -139,6 +150,29 @@ def isolation(arguments: argparse.Namespace) -> pd.DataFrame:
     steps = {"first": first, f"after {neighbour.id}": after, "after itself": again}
     rows = [(place, median_step(result), median_step(result) / median_step(first)) for place, result in steps.items()]
     return pd.DataFrame(rows, columns=[cell.id, "step_s", "ratio"])
+
+
+def repeatability(arguments: argparse.Namespace) -> pd.DataFrame:
+    """Repeatability: cells measured in rounds; how runs and starts differ, and how often intervals and verdicts err.
+
+    The runs stay in results/bench/store, so that another call, also on another machine start, adds to them.
+    """
+    cells, store = planned_cells(), Store(PROJECT / "results/bench/store")
+    wanted = [the_cell(cells, name) for name in arguments.cells.split(",")]
+    counts = {cell.key: store.entry(cell.key or "").count() for cell in wanted}
+    # Nothing but the store is of interest here.
+    asked = [
+        replace(cell, runs=counts[cell.key] + arguments.runs, reference=f"results/bench/cells/{cell.key}.json")
+        for cell in wanted
+    ]
+    for line in measure_in_rounds(asked, store, RunProcess(store.root).measure):
+        print(line, flush=True)
+    rows = []
+    for cell in wanted:
+        known = store.entry(cell.key or "").peek()
+        runs = [value_of(run) for run in known.runs] if known else []
+        rows.append({"cell": cell.id, **asdict(repeats(runs))})
+    return pd.DataFrame(rows)
 
 
 def report(_: argparse.Namespace) -> pd.DataFrame:
@@ -205,6 +239,12 @@ def median_step(result: Result) -> float:
     return result.metrics.step_time_s.median
 
 
+def value_of(run: Result) -> RunValue:
+    """A run by its median step in seconds."""
+    of = f"{run.round.id}/{run.round.number}" if run.round else None
+    return RunValue(median_step(run), start_of(run), of)
+
+
 def duty_row(name: str, durations: Durations, wall_s: float) -> dict[str, object]:
     """One row of the duty cycle's table."""
     parts = durations.model_dump(exclude={"total_s"})
@@ -249,6 +289,16 @@ def cpu_seconds(command: list[str], folder: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def publish_invented(study: Study, folder: Path) -> None:
+    """Publish as many invented runs of each cell as it needs."""
+    from factories import measured_at, ok_result
+
+    for path, cell in study.by_path.items():
+        result = ok_result(parse_spec(cell.canonical or ""))
+        records = [measured_at(result, number).model_dump_json().encode() for number in range(cell.runs)]
+        write_atomically(folder / path, published((run_id(record), record) for record in records))
+
+
 def touch(path: Path) -> None:
     """Create an empty file and its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -256,7 +306,7 @@ def touch(path: Path) -> None:
 
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], pd.DataFrame]] = {
-    measure.__name__: measure for measure in (planning, no_op, duty_cycle, isolation, report)
+    measure.__name__: measure for measure in (planning, no_op, duty_cycle, isolation, repeatability, report)
 }
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from dissect.cells.any_spec import parse_spec
 from dissect.cells.spec import canonical_spec, spec_key
 from dissect.results.activity import announced
 from dissect.results.result import Round
-from dissect.results.store import Failure, Store
+from dissect.results.store import STORE_DIR, Failure, Store
 from factories import measured_at, ok_result, sample_lines_of
 
 MEASURED = Path("measured.txt")
@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--spec", required=True)
     parser.add_argument("--launcher", required=True)
     parser.add_argument("--publish", type=Path, required=True)
+    parser.add_argument("--store", type=Path, default=STORE_DIR)
     parser.add_argument("--runs", type=int, required=True)
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--round", type=Round.model_validate_json)
@@ -35,7 +36,7 @@ def main() -> int:
     arguments = parser.parse_args(sys.argv[sys.argv.index("scripts/measure.py") + 1 :])
     spec = parse_spec(arguments.spec)
     key = spec_key(canonical_spec(spec))
-    entry = Store(Path("results/store")).entry(key)
+    entry = Store(arguments.store).entry(key)
     with entry.locked():
         entry.claim(canonical_spec(spec))
         if arguments.fresh:

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from clones import Clone
+from dissect.results.cell_runs import read_runs
 
 
 @pytest.mark.parametrize("profile", [None, "cpu", "local"])
@@ -45,6 +46,24 @@ def test_remeasure_is_one_command(clone: Clone, profile: str | None) -> None:
     run = clone.snakemake("all")
     assert sorted(run.jobs) == ["Write report", "Write table table_III"]
     assert clone.measured() == []
+
+
+def test_two_sides_are_measured_in_shared_rounds(clone: Clone) -> None:
+    """The command that tells two cells apart; with ``fresh`` earlier runs are set aside."""
+    sides = [f"pretrain/cpu/llama-tiny/deepspeed/{method}/s128-b1-n2" for method in ("Naive", "Z2")]
+    globs = f"select=[{','.join(sides)}]"
+    clone.snakemake("remeasure", "--config", globs, "more=2")
+    assert clone.measured() == [sides[0]] * 2 + [sides[1]] * 2
+    runs = {side: read_runs(clone.cell_file(side)).runs for side in sides}
+    rounds = [[run.round and (run.round.id, run.round.number) for run in found] for found in runs.values()]
+    assert rounds[0] == rounds[1] == [None, (rounds[0][1][0], 1), (rounds[0][1][0], 2)]
+    clone.snakemake("remeasure", "--config", globs, "fresh=true")
+    assert clone.measured() == sides
+    for side in sides:
+        cell = clone.cell_file(side)
+        assert len(read_runs(cell).runs) == 1
+        (aside,) = (clone.folder / "results/store" / cell.stem / "set_aside").iterdir()
+        assert len(list(aside.iterdir())) == 3
 
 
 def test_forcing_a_job_measures_nothing(clone: Clone) -> None:
