@@ -18,10 +18,10 @@ from dissect.cells.spec import ModelArchitecture, ProfileWorkload, Sampling
 from dissect.machine.node import Node
 from dissect.metrics.profile import Dissection
 from dissect.ranks.attempt import Attempt, run_attempt
+from dissect.ranks.trace import read_trace
 from dissect.stages.profile import dissection, ranges
 from dissect.stages.profile import recording as runner
 from dissect.stages.profile.dissection import check_complete, dissect
-from dissect.stages.profile.trace import read_trace
 from dissect.stages.training.deepspeed.spec import ProfileSpec
 from factories import hardware, pretrain_spec
 

@@ -12,7 +12,8 @@ from typing import Literal
 
 from dissect.base.outcome import Phase
 from dissect.metrics.profile import Direction
-from dissect.stages.profile.intervals import Interval
+from dissect.ranks.intervals import Interval
+from dissect.ranks.trace import OPERATOR, RANGE, HostEvent, Trace
 from dissect.stages.profile.kernel_names import (
     ATTENTION,
     ATTENTION_CORE,
@@ -26,7 +27,6 @@ from dissect.stages.profile.kernel_names import (
     phase_of,
     region_of,
 )
-from dissect.stages.profile.trace import OPERATOR, RANGE, HostEvent, Trace
 
 _AUTOGRAD = "autograd::engine::evaluate_function: "
 """Prefix of the operator that autograd records around each node of the backward graph."""

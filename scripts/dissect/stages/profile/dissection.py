@@ -6,10 +6,10 @@ from typing import Any, get_args
 
 from dissect.base.outcome import InvalidMeasurement, Phase
 from dissect.metrics.profile import Dissection, Group, KernelSource, Part, PartTime, PhaseTimes
+from dissect.ranks.intervals import Interval, exclusive, intersection, length, union
+from dissect.ranks.trace import Trace
 from dissect.stages.profile.attribution import DeviceWork, Step, attribute, steps_of
-from dissect.stages.profile.intervals import Interval, exclusive, intersection, length, union
 from dissect.stages.profile.kernel_names import UNATTRIBUTED
-from dissect.stages.profile.trace import Trace
 
 LEAST_ATTRIBUTED = 0.95
 MOST_DEVIATION = 0.02

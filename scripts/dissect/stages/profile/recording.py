@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from dissect.machine.device import Device
 from dissect.ranks.messages import RankContext, RankReport
 from dissect.ranks.steps import StepLoop, no_garbage_collection
+from dissect.ranks.trace import read_trace
 from dissect.stages.profile.dissection import check_complete, dissect, kernel_table
 from dissect.stages.profile.ranges import AnnotatedTrainer, annotated
-from dissect.stages.profile.trace import read_trace
 from dissect.stages.training.deepspeed.pretrain import build_trainer
 from dissect.stages.training.deepspeed.spec import ProfileSpec
 from dissect.stages.training.deepspeed.trainer import DeepSpeedTrainer, connect

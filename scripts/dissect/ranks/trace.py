@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dissect.stages.profile.intervals import Interval, without
+from dissect.ranks.intervals import Interval, without
 
 OPERATOR, RANGE = "cpu_op", "user_annotation"
 LAUNCHES = ("cuda_runtime", "cuda_driver")
@@ -68,6 +68,8 @@ class Trace:
 
     host: list[HostEvent]
     kernels: list[Kernel]
+    base_ns: int = 0
+    """UNIX time of the trace's time 0 in nanoseconds, by which traces of one node compare."""
 
 
 def read_trace(path: Path) -> Trace:
@@ -78,20 +80,20 @@ def read_trace(path: Path) -> Trace:
     """
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     try:
-        events = json.loads(data)["traceEvents"]
+        record = json.loads(data)
+        return parse_trace(record["traceEvents"], record.get("baseTimeNanoseconds", 0))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: has no traceEvents, expected a trace of torch.profiler") from error
-    return parse_trace(events)
 
 
-def parse_trace(events: Sequence[Mapping[str, Any]]) -> Trace:
+def parse_trace(events: Sequence[Mapping[str, Any]], base_ns: int = 0) -> Trace:
     """Nest the host events, and link each kernel to the event that launched it."""
     complete = [event for event in events if event.get("ph") == "X" and event.get("cat") in _CATEGORIES]
     host = nest([_node(event) for event in complete if event["cat"] not in KERNELS])
     by_correlation = _by_id(host, LAUNCHES, "correlation")
     by_external = _by_id(host, (OPERATOR,), "External id")
     kernels = [_kernel(event, by_correlation, by_external) for event in complete if event["cat"] in KERNELS]
-    return Trace(host, kernels)
+    return Trace(host, kernels, base_ns)
 
 
 def nest(nodes: list[HostEvent]) -> list[HostEvent]:

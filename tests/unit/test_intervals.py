@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dissect.stages.profile.intervals import exclusive, intersection, length, union, without
+from dissect.ranks.intervals import exclusive, intersection, length, union, without
 
 INTERVALS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda p: (float(p[0]), float(p[0] + p[1]))))
 
