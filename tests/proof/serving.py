@@ -13,7 +13,7 @@ TOLD = {engine: set(ALIGNED) for engine in ENGINES} | {"transformers": {"memory_
 """Engine -> which of these it has a switch for."""
 SAMPLING = {"budget_s": 3600, "ready_s": 900}
 LOAD = {
-    "requests": 1000, "input_tokens": 512, "output_tokens": 128, "warmup_requests": 16, "stream": True,
+    "requests": 1000, "bursts": 1, "input_tokens": 512, "output_tokens": 128, "warmup_requests": 16, "stream": True,
     "calibrate": False, "dtype": "bf16", "seed": 42,
 }  # fmt: skip
 ENVIRONMENT = ("lock", "interpreter", "command", "container", "url")
@@ -39,6 +39,7 @@ def load_name(load: Yaml, arrival: Yaml, count: int) -> str:
     parts = [f"r{load['requests']}", f"i{load['input_tokens']}", f"o{load['output_tokens']}"]
     parts += [arrival["kind"] if rate is None else f"{arrival['kind']}{rate:g}"]
     parts += ["whole"] * (not load["stream"]) + ["calibrated"] * load["calibrate"]
+    parts += [f"x{load['bursts']}"] * (load["bursts"] > 1)
     return "-".join([*parts, f"n{count}"])
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NoReturn
 
 import pytest
 
-from dissect.machine.gpus import GpuInfo, GpuLoad, Read, Reading, Slowdown, throttled, within
+from dissect.machine.gpus import GpuInfo, GpuLoad, Read, Reading, Slowdown, power_capped, throttled, within
 from dissect.machine.node import mismatch
 
 GIB = 2**30
@@ -63,10 +64,33 @@ def test_what_the_driver_does_not_know_stays_unknown():
         ([Slowdown.POWER_BRAKE], True),
     ],
 )
-def test_heat_and_brakes_are_flagged_the_power_limit_is_only_recorded(slowed_by, flagged):
+def test_heat_and_brakes_throttle_the_power_limit_does_not(slowed_by, flagged):
     gpus = load([device()], {0: [reading(1, 500, *slowed_by)]}).gpus(0, 2)
     assert gpus[0].throttle_reasons == [slowdown.value for slowdown in slowed_by]
     assert throttled(gpus) is flagged
+
+
+@pytest.mark.parametrize(
+    ("slowed_by", "most_mhz", "flagged"),
+    [
+        ([Slowdown.POWER_CAP], 2100.0, True),  # the readings say 1980
+        ([Slowdown.POWER_CAP], 2000.0, False),  # for moments only
+        ([Slowdown.POWER_CAP], None, True),
+        ([Slowdown.THERMAL_BY_DRIVER], 2100.0, False),
+        ([], 2100.0, False),
+    ],
+)
+def test_a_power_limit_that_costs_clock_is_flagged(slowed_by, most_mhz, flagged):
+    known = replace(device(), max_sm_clock_mhz=most_mhz)
+    gpus = load([known], {0: [reading(1, 700, *slowed_by)]}).gpus(0, 2)
+    assert gpus[0].max_sm_clock_mhz == most_mhz
+    assert power_capped(gpus) is flagged
+
+
+def test_energy_needs_a_window_of_ten_seconds():
+    counted = [replace(reading(at), energy_j=500.0 * at) for at in (0, 9, 12)]
+    assert load([device()], {0: counted}).energy_j(0, 12) == pytest.approx(6000)
+    assert load([device()], {0: counted}).energy_j(0, 9) is None
 
 
 def test_others_on_the_gpu_are_named():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dissect.machine import lease
-from dissect.machine.lease import leased, own_gpus
+from dissect.machine.lease import Neighbours, leased, own_gpus
 from factories import hardware
 
 NAMES = ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
@@ -59,6 +59,25 @@ def test_no_two_hold_the_same(tmp_path: Path) -> None:
     assert [holder.wait(60) for holder in holders] == [0] * len(holders)
     sizes = [len((holder.stdout.read() if holder.stdout else "").split()) for holder in holders]
     assert sizes == [1, 4, 2, 3, 1, 4, 2, 2]
+
+
+def test_gpus_of_other_cells_are_counted_own_and_free_ones_are_not(tmp_path: Path) -> None:
+    with leased(NAMES, 4, tmp_path):
+        pass  # all have been lent before
+    other = hold(tmp_path, 2, 300)
+    assert other.stdout
+    assert other.stdout.readline() == "0 1\n"
+    with leased(NAMES, 1, tmp_path) as own:
+        watcher = Neighbours([NAMES[place] for place in own], tmp_path)
+        start = time.monotonic()
+        watcher.look([])
+        middle = time.monotonic()
+        os.killpg(other.pid, signal.SIGKILL)
+        other.wait()
+        while (tmp_path / "in_use").exists() and watcher.seen[-1][1]:  # its rank ends a moment later
+            watcher.look([])
+    assert watcher.most(start, middle) == 2
+    assert watcher.most(watcher.seen[-1][0], time.monotonic()) == 0
 
 
 def test_they_come_back_once_every_rank_is_gone(tmp_path: Path) -> None:

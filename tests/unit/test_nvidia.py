@@ -6,7 +6,7 @@ import pytest
 
 from dissect.machine.gpus import GpuLoad, NoGpus, Slowdown
 from dissect.machine.node import look_at_node
-from dissect.machine.nvidia import find_gpus, reader, slowdowns, visible
+from dissect.machine.nvidia import cores_in, find_gpus, reader, slowdowns, visible
 from factories import hardware
 
 UUIDS = ["GPU-aa11", "GPU-ab22", "GPU-cc33"]
@@ -42,6 +42,11 @@ def test_visible_devices_are_read_as_cuda_reads_them(setting, chosen):
 )
 def test_reasons_that_slow_a_busy_gpu_are_named(reasons, named):
     assert slowdowns(reasons) == named
+
+
+def test_a_mask_of_cores_goes_on_in_the_next_word():
+    assert cores_in([0b1011, 1 << 63, 0]) == {0, 1, 3, 127}
+    assert cores_in([0]) == frozenset()
 
 
 def test_without_nvml_it_says_so(monkeypatch):

@@ -18,16 +18,18 @@ from dissect.machine.clientload import ClientLoad
 from dissect.machine.gpus import GpuInfo
 from dissect.machine.idle import wait_until_idle
 from dissect.stages.serving import contract, engines
-from dissect.stages.serving.burst import samples_of
+from dissect.stages.serving.burst import pooled_gap, samples_of
 from dissect.stages.serving.calibration import calibration_of
 from dissect.stages.serving.checkpoint import checkpoint_id, shards_of, tensor_shapes
 from dissect.stages.serving.engine import (
     Place,
+    gap_histogram,
     kv_cache_bytes,
     kv_cache_tokens,
     load_engine,
     memory_phase,
-    prefix_cache_hits,
+    preemptions,
+    total,
 )
 from dissect.stages.serving.load import RequestRecord, normalise, to_jsonl_gz, workers
 from dissect.stages.serving.measure import cannot_fit
@@ -249,8 +251,43 @@ def test_bytes_of_the_cache() -> None:
 def test_prefix_hits_are_read_from_metrics() -> None:
     engine = load_engine(make.serve_spec())
     text = '# TYPE x\nvllm:prefix_cache_hits_total{engine="0"} 512.0\nvllm:prefix_cache_hits_total{engine="1"} 1e+02\n'
-    assert prefix_cache_hits(text, engine) == 612
-    assert prefix_cache_hits("# nothing", engine) is None
+    assert total(text, engine.prefix_hits) == 612
+    assert total("# nothing", engine.prefix_hits) is None
+
+
+def test_preemptions_are_those_of_the_load() -> None:
+    vllm, sglang = (load_engine(make.serve_spec(engine=name)) for name in ("vllm", "sglang"))
+    before, after = (f'vllm:num_preemptions_total{{engine="0",model_name="m"}} {n}.0\n' for n in (3, 74))
+    assert preemptions(before, after, "", vllm) == 71
+    assert preemptions("", after, "", vllm) == 74
+    assert preemptions("", "# nothing", "", vllm) is None
+    log = "KV cache pool is full. Retract requests. #retracted_reqs: 2, #new_tokens_gained: 646\n"
+    assert preemptions("", "", 2 * log, sglang) == 4
+    assert preemptions("", "", "The server is fired up", sglang) == 0
+    assert preemptions(before, after, log, load_engine(make.serve_spec(engine="lightllm"))) is None
+
+
+def test_a_stall_shows_among_the_gaps_that_the_engine_counts() -> None:
+    engine = load_engine(make.serve_spec())
+
+    def metrics(*upto: int) -> str:
+        bounds = ("0.01", "0.5", "+Inf")
+        name = "vllm:inter_token_latency_seconds_bucket"
+        return "".join(f'{name}{{engine="0",le="{b}"}} {n}.0\n' for b, n in zip(bounds, upto, strict=True))
+
+    found = gap_histogram(metrics(5, 6, 6), metrics(95, 106, 107), engine)
+    assert found is not None
+    assert (found.upper_s, found.counts) == ([0.01, 0.5], [90, 10, 1])
+    assert gap_histogram("", "# nothing", engine) is None
+
+
+def test_a_request_counts_by_its_number_of_gaps() -> None:
+    quick = record(0, t_first_token_s=0.5, t_last_token_s=1.5, pieces=11)
+    slow = record(1, t_first_token_s=0.5, t_last_token_s=1.5, pieces=2)
+    means = samples_of(small(), [quick, slow]).inter_token_s
+    assert means == [0.1, 1.0]
+    assert pooled_gap(small(), [quick, slow]) == pytest.approx(2 / 11)
+    assert pooled_gap(small(stream=False), [quick]) is None
 
 
 @pytest.mark.parametrize(("model", "parameters"), [("llama2-7b", 6_738_415_616), ("llama2-70b", 68_976_648_192)])

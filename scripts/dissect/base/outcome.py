@@ -38,8 +38,11 @@ class Flag(StrEnum):
     UNSTABLE = "unstable"
     WARMUP_NOT_SETTLED = "warmup_not_settled"
     INTERVAL_NOT_REACHED = "interval_not_reached"
+    LAUNCH_BOUND = "launch_bound"
     THROTTLED = "throttled"
+    POWER_CAPPED = "power_capped"
     OTHER_PROCESSES = "other_processes"
+    NEIGHBOURS = "neighbours"
     HARDWARE_MISMATCH = "hardware_mismatch"
     CUDA_REDIRECTED = "cuda_redirected"
 
@@ -53,8 +56,11 @@ _MEANINGS = {
     Flag.UNSTABLE: "step times vary by more than 20 % (coefficient of variation)",
     Flag.WARMUP_NOT_SETTLED: "the step time had not settled when the warm-up ended",
     Flag.INTERVAL_NOT_REACHED: "the interval is wider than asked: steps or budget ran out first",
+    Flag.LAUNCH_BOUND: "the GPUs worked for less than 80 % of a step: the host sets the pace",
     Flag.THROTTLED: "a GPU throttled during the measured window",
+    Flag.POWER_CAPPED: "its power limit held a GPU below 95 % of its clock during the measured window",
     Flag.OTHER_PROCESSES: "other processes used the device during the measured window",
+    Flag.NEIGHBOURS: "other cells were measured on GPUs of the same host meanwhile",
     Flag.HARDWARE_MISMATCH: "the hardware found differs from what the platform declares",
     Flag.CUDA_REDIRECTED: "Megatron-LM, written for GPUs, ran on a CPU with its calls of torch.cuda redirected",
 }

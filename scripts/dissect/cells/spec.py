@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from dissect.base.model import Model
+from dissect.base.model import Model, added
 from dissect.config.adapters.adapter import Adapter
 from dissect.config.architecture import ModelArchitecture as ModelArchitecture
 from dissect.config.arrival import Arrival
@@ -197,6 +197,8 @@ class ServeWorkload(Model):
     """Whether answers are streamed token by token; without streaming there is no time to the first token."""
     warmup_requests: PositiveInt = 16
     """Number of warm-up requests, with other prompts."""
+    bursts: PositiveInt = added(1)
+    """How often the load is sent to the same server, one sending after the other; all count alike."""
     load_generator: Literal["guidellm"] = "guidellm"
     calibrate: bool = False
     """Whether the load is sent once more with ``vllm bench serve``, to compare the two load generators."""

@@ -55,6 +55,8 @@ class WorkloadOverride(Model):
     """Tokens per answer, in place of the platform's."""
     warmup_requests: PositiveInt | None = None
     """Number of warm-up requests before the measured ones."""
+    bursts: PositiveInt | None = None
+    """How often the load is sent to the same server, one sending after the other; all count alike."""
     stream: bool | None = None
     """Whether answers are streamed token by token."""
     calibrate: bool | None = None

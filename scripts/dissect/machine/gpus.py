@@ -8,6 +8,11 @@ from statistics import fmean
 
 from dissect.results.result import Gpu
 
+LEAST_ENERGY_S = 10.0
+"""Shortest window in seconds whose energy counts: drivers renew their counters ten times a second, or less often."""
+FULL_CLOCK = 0.95
+"""Share of its highest clock from which on a GPU counts as not held back."""
+
 
 class NoGpus(RuntimeError):
     """Why no GPU can be seen here, in words."""
@@ -38,6 +43,7 @@ class GpuInfo:
     """Ids of processes that used the GPU before the launch."""
     used_bytes: int = 0
     """Bytes in use before the launch."""
+    max_sm_clock_mhz: float | None = None
 
     def record(self) -> Gpu:
         """Its record in the provenance, without anything that changes while it works."""
@@ -52,6 +58,7 @@ class GpuInfo:
             sm_clock_mhz=None,
             memory_clock_mhz=None,
             temperature_c=None,
+            max_sm_clock_mhz=self.max_sm_clock_mhz,
             throttle_reasons=[],
             links=dict(self.links),
         )
@@ -80,11 +87,17 @@ Reader = Callable[[Sequence[int]], AbstractContextManager[Read]]
 
 
 def throttled(gpus: Sequence[Gpu]) -> bool:
-    """Whether one was slowed by heat, a power brake or its hardware.
-
-    Not by its power limit: dense bf16 products hold an H200 there all the time, so the record is enough.
-    """
+    """Whether one was slowed by heat, a power brake or its hardware; its power limit has a flag of its own."""
     return any(reason != Slowdown.POWER_CAP for gpu in gpus for reason in gpu.throttle_reasons)
+
+
+def power_capped(gpus: Sequence[Gpu]) -> bool:
+    """Whether its power limit held one clearly below its highest clock; where that is unknown, whether it held one."""
+    return any(
+        Slowdown.POWER_CAP in gpu.throttle_reasons
+        and (not (gpu.sm_clock_mhz and gpu.max_sm_clock_mhz) or gpu.sm_clock_mhz < FULL_CLOCK * gpu.max_sm_clock_mhz)
+        for gpu in gpus
+    )
 
 
 @dataclass
@@ -120,7 +133,12 @@ class GpuLoad:
         return max(used, default=None)
 
     def energy_j(self, start: float, end: float) -> float | None:
-        """Joules that all GPUs took in the window, by the readings nearest to its ends; None without the counter."""
+        """Joules that all GPUs took in the window, by the readings nearest to its ends.
+
+        None without the counter, and for a window so short that the distance of the readings from its ends counts.
+        """
+        if end - start < LEAST_ENERGY_S:
+            return None
         total = 0.0
         for readings in self.readings.values():
             first, last = (min(readings, key=lambda reading: abs(reading.at - at)) for at in (start, end))

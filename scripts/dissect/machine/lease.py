@@ -7,11 +7,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dissect.cells.spec import Hardware
 from dissect.machine.gpus import NoGpus
 from dissect.machine.vendor import shown_gpus, vendor_of
+from dissect.results.lock_file import is_held
 
 FOLDER = Path(tempfile.gettempdir()) / f"llm-dissect-gpus-{os.getuid()}"
 """One lock per GPU, for all clones of this user on this machine; other users are seen by way of the driver."""
@@ -54,6 +56,29 @@ def leased(names: Sequence[str], count: int, folder: Path = FOLDER) -> Iterator[
             _LOG.info("waiting for %d of %d GPUs that other cells use", wanted - len(places), wanted)
         waited = True
         time.sleep(_LOOK_S)
+
+
+@dataclass
+class Neighbours:
+    """A watcher that counts the GPUs which this host lends to other cells meanwhile."""
+
+    own: Sequence[str]
+    """Names of the GPUs that this cell has."""
+    folder: Path = FOLDER
+    seen: list[tuple[float, int]] = field(default_factory=list)
+    """(CLOCK_MONOTONIC, number of GPUs) of each look."""
+
+    def look(self, _: Sequence[int]) -> None:
+        """Count them now."""
+        others = (path for path in self.folder.glob("*") if path.name not in self.own and path.is_file())
+        self.seen.append((time.monotonic(), sum(map(is_held, others))))
+
+    def close(self) -> None:
+        """Do nothing: this watcher holds no resource."""
+
+    def most(self, start: float, end: float) -> int:
+        """The most that were lent at any look between two moments."""
+        return max((count for at, count in self.seen if start <= at <= end), default=0)
 
 
 def _take(held: ExitStack, path: Path) -> bool:

@@ -34,6 +34,8 @@ _SLOWING = {
 """nvmlClocksEventReasons that slow a busy GPU down."""
 _PATHS = {0: "same board", 10: "PCIe switch", 20: "PCIe switches", 30: "host bridge", 40: "NUMA node", 50: "system"}
 """nvmlGpuTopologyLevel_t."""
+_WORD_BITS = 64
+"""Of an unsigned long, in which NVML hands out masks of cores."""
 _MAX_HOLD_S = 0.05
 _CLOCK_HZ = 2.0e9
 """Of the spinning kernel: a GPU whose clock is slower only spins longer."""
@@ -72,6 +74,7 @@ def find_gpus() -> list[GpuInfo]:
                 links={str(other): _link(nvml, handle, handles[other]) for other in handles if other != index},
                 pids=_pids(nvml, handle),
                 used_bytes=nvml.nvmlDeviceGetMemoryInfo(handle).used,
+                max_sm_clock_mhz=_try(nvml, partial(nvml.nvmlDeviceGetMaxClockInfo, handle, nvml.NVML_CLOCK_SM)),
             )
             for index, handle in handles.items()
         ]
@@ -152,6 +155,13 @@ def slowdowns(reasons: int) -> frozenset[Slowdown]:
     return frozenset(slowdown for bit, slowdown in _SLOWING.items() if reasons & bit)
 
 
+def cores_in(words: Sequence[int]) -> frozenset[int]:
+    """The cores of a bit mask in words of 64 bits, the lowest first."""
+    return frozenset(
+        _WORD_BITS * place + bit for place, word in enumerate(words) for bit in range(_WORD_BITS) if word >> bit & 1
+    )
+
+
 class CudaDevice:
     """One NVIDIA GPU, that of the rank's ``LOCAL_RANK``."""
 
@@ -218,6 +228,17 @@ class CudaDevice:
         with contextlib.suppress(pynvml.NVMLError):
             return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._nvml_handle)) / 1000
         return None
+
+    def near_cores(self) -> frozenset[int]:
+        """Cores of the NUMA node that the GPU hangs on, as NVML knows them; empty without NVML."""
+        if self._nvml_handle is None:
+            return frozenset()
+        import pynvml
+
+        words = -(-(os.cpu_count() or 1) // _WORD_BITS)
+        with contextlib.suppress(pynvml.NVMLError):
+            return cores_in(pynvml.nvmlDeviceGetCpuAffinity(self._nvml_handle, words))
+        return frozenset()
 
     def empty_cache(self) -> None:
         """Free the memory that the caching allocator holds and no tensor uses."""

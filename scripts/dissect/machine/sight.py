@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from dissect.base.model import Model
 from dissect.base.outcome import Flag
 from dissect.cells.spec import Hardware
-from dissect.machine.gpus import GpuLoad, throttled
+from dissect.machine.gpus import GpuLoad, power_capped, throttled
 from dissect.machine.hostload import HostLoad
+from dissect.machine.lease import Neighbours
 from dissect.machine.node import Node
 from dissect.machine.vendor import vendor_of
 from dissect.results.result import Gpu
@@ -24,17 +25,22 @@ class Sight(Model):
     peak_memory_bytes: int | None
     """Largest used memory of any GPU."""
     other_processes: str
-    """Load by other processes, in words."""
+    """Load by other processes, and other cells on the host, in words."""
     disturbed: bool
     """Whether the load of others is high enough for a flag."""
+    neighbours: int
+    """GPUs of the host that other cells had meanwhile."""
     mismatch: str | None
     """How the node differs from what the platform declares."""
 
     def doubts(self) -> dict[Flag, bool]:
         """Flag -> whether the machine raises it."""
+        gpus = [] if isinstance(self.gpus, str) else self.gpus
         return {
-            Flag.THROTTLED: not isinstance(self.gpus, str) and throttled(self.gpus),
+            Flag.THROTTLED: throttled(gpus),
+            Flag.POWER_CAPPED: power_capped(gpus),
             Flag.OTHER_PROCESSES: self.disturbed,
+            Flag.NEIGHBOURS: self.neighbours > 0,
             Flag.HARDWARE_MISMATCH: self.mismatch is not None,
         }
 
@@ -46,22 +52,25 @@ class Lookout:
     node: Node
     gpu: GpuLoad | None
     host: HostLoad | None
+    neighbours: Neighbours
 
     @property
-    def watchers(self) -> Sequence[GpuLoad | HostLoad]:
+    def watchers(self) -> Sequence[GpuLoad | HostLoad | Neighbours]:
         """The watchers that this node has."""
-        return [load for load in (self.gpu, self.host) if load is not None]
+        return [load for load in (self.gpu, self.host, self.neighbours) if load is not None]
 
     def sight(self, start: float, end: float) -> Sight:
         """What they saw between two moments, CLOCK_MONOTONIC."""
         load = self.gpu or self.host
         others, disturbed = load.others(start, end) if load else (f"not seen: {self.node.gpus}", False)
+        neighbours = self.neighbours.most(start, end)
         return Sight(
             name=os.environ.get("SLURMD_NODENAME") or platform.node(),
             gpus=self.gpu.gpus(start, end) if self.gpu else str(self.node.gpus),
             peak_memory_bytes=self.gpu.peak_bytes() if self.gpu else None,
-            other_processes=others,
+            other_processes=others + (f"; other cells had {neighbours} GPUs of this host" if neighbours else ""),
             disturbed=disturbed,
+            neighbours=neighbours,
             mismatch=self.node.mismatch,
         )
 
@@ -69,4 +78,5 @@ class Lookout:
 def lookout(node: Node, hardware: Hardware) -> Lookout:
     """A lookout with the watchers that this hardware needs."""
     gpu = GpuLoad(node.gpus, vendor_of(hardware).reader) if isinstance(node.gpus, list) else None
-    return Lookout(node, gpu, HostLoad() if hardware.device == "cpu" else None)
+    neighbours = Neighbours([info.uuid for info in gpu.known] if gpu else [])
+    return Lookout(node, gpu, HostLoad() if hardware.device == "cpu" else None, neighbours)

@@ -11,7 +11,7 @@ class RequestSamples(Model):
     """One value per request, in the order of sending; distributions and percentiles are computed from these only."""
 
     sent_s: list[NonNegativeFloat]
-    """Time of sending in seconds after the first send."""
+    """Time of sending in seconds after the first send of its burst."""
     latency_s: list[PositiveFloat]
     """Seconds from the send to the end of the answer."""
     ttft_s: list[PositiveFloat] | None
@@ -20,6 +20,15 @@ class RequestSamples(Model):
     """Seconds per token after the first; None without streaming or for answers of a single token."""
     inter_token_s: list[NonNegativeFloat] | None
     """Mean gap in seconds between the chunks of a streamed answer; None without streaming."""
+
+
+class GapHistogram(Model):
+    """The gaps between the tokens of all answers, as the engine counts them."""
+
+    upper_s: list[PositiveFloat]
+    """Upper bounds of the classes in seconds, ascending."""
+    counts: list[NonNegativeInt]
+    """Number of gaps of each class; the last, beyond all bounds, has none."""
 
 
 class Calibration(Model):
@@ -37,19 +46,22 @@ class ServingMetrics(Model):
 
     kind: Literal["serving"] = "serving"
     requests: PositiveInt
+    """Requests of all bursts, as all numbers below are of all bursts unless they say otherwise."""
     prompt_tokens: PositiveInt
     """Prompt tokens of all requests, as the server counts them."""
     completion_tokens: PositiveInt
     """Generated tokens of all requests, as the server counts them."""
     duration_s: PositiveFloat
-    """Seconds from the first send to the end of the last answer."""
+    """Seconds from the first send to the end of the last answer, summed over the bursts."""
+    burst_durations_s: list[PositiveFloat] | None = None
+    """The same of each burst."""
     send_spread_s: NonNegativeFloat
-    """Seconds from the first send to the last."""
+    """Seconds from the first send of a burst to its last; the longest."""
     samples: RequestSamples
     ready_s: PositiveFloat
     """Seconds from the server's start to its first answer."""
     loads: PositiveInt
-    """Number of times that the load was sent: 2 where the load generator lost a record."""
+    """Number of times that the load was sent: more than the bursts where the load generator lost a record."""
     client_cpu: NonNegativeFloat
     """CPU seconds per second of the load generator's busiest process, between the first send and the last answer."""
     server_memory_bytes: PositiveInt
@@ -63,7 +75,16 @@ class ServingMetrics(Model):
     prefix_cache_hits: NonNegativeInt | None
     """Prefix-cache hits in tokens as the engine reports them; None where it does not."""
     energy_j: PositiveFloat | None
-    """Energy in joules over all GPUs from the first send to the last answer, from the driver's energy counter."""
+    """Energy in joules over all GPUs from the first send to the last answer, from the driver's energy counter.
+
+    None without the counter, and for bursts below 10 s.
+    """
+    inter_token_pooled_s: NonNegativeFloat | None = None
+    """Mean gap in seconds over all gaps of all answers; None without streaming, and in results that do not have it."""
+    inter_token_gaps: GapHistogram | None = None
+    """Distribution of single gaps on the server's side; None where the engine does not report it."""
+    preemptions: NonNegativeInt | None = None
+    """How often the engine stopped a request for lack of cache, to compute it again; None where it does not say."""
     engine_version: str | None
     """Version that the running engine reports."""
     calibration: Calibration | None = None

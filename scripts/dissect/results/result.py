@@ -62,6 +62,8 @@ class Gpu(Model):
     memory_clock_mhz: float | None
     temperature_c: float | None
     """Highest temperature in the measured window."""
+    max_sm_clock_mhz: float | None = None
+    """Highest SM clock of this model; None where its driver does not say."""
     throttle_reasons: list[str]
     links: dict[str, str]
     """GPU index -> how the driver says it is linked (NVLink, PCIe switch, ...)."""

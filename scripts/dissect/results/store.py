@@ -25,6 +25,7 @@ from dissect.base.model import Model
 from dissect.base.outcome import Phase
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import CellRuns, in_order, published
+from dissect.results.lock_file import is_held
 from dissect.results.result import Result, ResultError
 from dissect.results.run_files import (
     RESULT,
@@ -107,14 +108,7 @@ class Entry:
 
     def held(self) -> bool:
         """Whether a process holds the lock, as far as this host sees; takes the lock for an instant to find out."""
-        try:
-            with (self.folder / "lock").open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        return False
+        return is_held(self.folder / "lock")
 
     def claim(self, canonical: str) -> None:
         """Record the spec of this entry.

@@ -16,7 +16,7 @@ from dissect.machine.vendor import hidden_gpus
 from dissect.metrics.serving import RequestSamples, ServingMetrics
 from dissect.results.atomic import write_atomically
 from dissect.stages.serving import contract, load
-from dissect.stages.serving.engine import Engine, kv_cache_bytes, kv_cache_tokens, prefix_cache_hits
+from dissect.stages.serving.engine import Engine, gap_histogram, kv_cache_bytes, kv_cache_tokens, preemptions, total
 from dissect.stages.serving.load import Load, RequestRecord, Target
 from dissect.stages.serving.server import Kept, Server, get, tail
 from dissect.stages.serving.startup import version_of
@@ -122,16 +122,26 @@ def _keep_partial(output: Path) -> None:
     output.unlink()
 
 
+def counters(server: Server) -> str:
+    """What the server counts, as text; empty where it does not say."""
+    return get(server.url, "/metrics") or ""
+
+
 def conclude(
-    spec: ServeSpec, engine: Engine, server: Server, sent: Sent, watch: Watch, ready_s: float
+    spec: ServeSpec, engine: Engine, server: Server, bursts: Sequence[Sent], before: str, watch: Watch, ready_s: float
 ) -> dict[str, Any]:
-    """Fields of a ``Measurement`` from the load; without numbers where the contract was broken."""
-    records = sent.load.records
-    files = {REQUESTS: load.to_jsonl_gz(records), RAW: gzip.compress(sent.raw, mtime=0)}
-    hits = prefix_cache_hits(get(server.url, "/metrics") or "", engine)
+    """Fields of a ``Measurement`` from all bursts; without numbers where one broke the contract.
+
+    ``before`` is what the server had counted before the first.
+    """
+    records = [record for sent in bursts for record in sent.load.records]
+    raw = b"\n".join(sent.raw for sent in bursts)
+    files = {REQUESTS: load.to_jsonl_gz(records), RAW: gzip.compress(raw, mtime=0)}
+    after = counters(server)
+    hits = total(after, engine.prefix_hits)
     version = version_of(engine, server)
-    broken = contract.violation(spec, records, sent.client_cpu, hits) or _other_version(spec, engine, version)
-    if broken:
+    broken = next(filter(None, (contract.violation(spec, b.load.records, b.client_cpu, hits) for b in bursts)), None)
+    if broken := broken or _other_version(spec, engine, version):
         status = Status.OOM if contract.ran_out_of_memory(records) else Status.INVALID
         return {"status": status, "phase": Phase.SERVE, "reason": broken, "files": files, "flags": ()}
     tokens = kv_cache_tokens(server.said(), engine)
@@ -140,21 +150,40 @@ def conclude(
         requests=len(records),
         prompt_tokens=sum(record.prompt_tokens or 0 for record in records),
         completion_tokens=sum(record.completion_tokens or 0 for record in records),
-        duration_s=sent.load.end_s,
+        duration_s=sum(sent.load.end_s for sent in bursts),
+        burst_durations_s=[sent.load.end_s for sent in bursts],
         send_spread_s=max(record.t_send_s or 0.0 for record in records),
         samples=samples_of(spec, records),
         ready_s=ready_s,
-        loads=sent.loads,
-        client_cpu=sent.client_cpu,
+        loads=sum(sent.loads for sent in bursts),
+        client_cpu=max(sent.client_cpu for sent in bursts),
         server_memory_bytes=peak,
         server_memory_source=source,
         kv_cache_tokens=tokens,
         kv_cache_bytes=kv_cache_bytes(spec, tokens) if tokens else None,
         prefix_cache_hits=hits,
-        energy_j=watch.gpu.energy_j(*sent.window) if watch.gpu else None,
+        energy_j=_energy(bursts, watch),
+        inter_token_pooled_s=pooled_gap(spec, records),
+        inter_token_gaps=gap_histogram(before, after, engine),
+        preemptions=preemptions(before, after, server.said(), engine),
         engine_version=version,
     )
     return {"metrics": metrics, "files": files}
+
+
+def _energy(bursts: Sequence[Sent], watch: Watch) -> float | None:
+    """Joules over all GPUs and bursts, without the time between bursts; None where one is not known."""
+    gpu = watch.machine.gpu
+    found = [gpu.energy_j(*sent.window) if gpu else None for sent in bursts]
+    return sum(joules for joules in found if joules is not None) if None not in found else None
+
+
+def pooled_gap(spec: ServeSpec, records: Sequence[RequestRecord]) -> float | None:
+    """Mean of all gaps between the pieces of streamed answers in seconds; a request counts by its number of gaps."""
+    gaps = sum(max(record.pieces - 1, 0) for record in records)
+    if not spec.workload.stream or not gaps:
+        return None
+    return sum((record.t_last_token_s or 0.0) - (record.t_first_token_s or 0.0) for record in records) / gaps
 
 
 def samples_of(spec: ServeSpec, records: Sequence[RequestRecord]) -> RequestSamples:

@@ -1,5 +1,6 @@
 """The interface of a serving engine; ``dissect.stages.serving.engines`` has one module for each."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from dissect.base.registry import ENGINES
 from dissect.cells.engines import EngineFacts
 from dissect.cells.spec import ServeSpec
 from dissect.machine.out_of_memory import IN_A_LOG
+from dissect.metrics.serving import GapHistogram
 from dissect.workloads.dtypes import BYTES
 
 HOST = "127.0.0.1"
@@ -60,6 +62,12 @@ class Engine(EngineFacts):
     """Pattern of its log with the capacity of the key-value cache, in tokens over all requests."""
     prefix_hits: re.Pattern[str] | None = None
     """Pattern of ``/metrics`` with the tokens found in a prefix cache."""
+    preempted: re.Pattern[str] | None = None
+    """Pattern of ``/metrics`` with the number of preemptions."""
+    preempted_in_log: re.Pattern[str] | None = None
+    """Pattern of its log with the number of requests that it preempts at once, where ``/metrics`` has none."""
+    gaps: re.Pattern[str] | None = None
+    """Pattern of ``/metrics`` with an upper bound of gaps between tokens and how many were no longer."""
     version: tuple[str, str] | None = None
     """Path and key of its own report of its version."""
     distributions: Sequence[str] = field(default_factory=tuple)
@@ -104,10 +112,36 @@ def kv_cache_bytes(spec: ServeSpec, tokens: int) -> int:
     return 2 * model.num_hidden_layers * heads * model.head_size * size * tokens
 
 
-def prefix_cache_hits(metrics: str, engine: Engine) -> int | None:
-    """Tokens found in a prefix cache, over all lines of ``/metrics`` that count them."""
-    found = engine.prefix_hits.findall(metrics) if engine.prefix_hits else []
+def total(text: str, pattern: re.Pattern[str] | None) -> int | None:
+    """Sum of the numbers in all lines that a pattern finds; None where it finds none."""
+    found = pattern.findall(text) if pattern else []
     return round(sum(float(number) for number in found)) if found else None
+
+
+def preemptions(before: str, after: str, log: str, engine: Engine) -> int | None:
+    """How often the engine preempted a request between two answers of ``/metrics``, or since its start by its log."""
+    if engine.preempted_in_log:
+        return total(log, engine.preempted_in_log) or 0
+    ended = total(after, engine.preempted)
+    return None if ended is None else ended - (total(before, engine.preempted) or 0)
+
+
+def gap_histogram(before: str, after: str, engine: Engine) -> GapHistogram | None:
+    """The gaps between tokens that an engine counted between two answers of ``/metrics``; None where it counts none."""
+    begun, ended = (_cumulative(text, engine) for text in (before, after))
+    if not ended:
+        return None
+    upto = [round(ended[bound] - begun.get(bound, 0.0)) for bound in sorted(ended)]
+    counts = [more - less for more, less in zip(upto, [0, *upto], strict=False)]
+    return GapHistogram(upper_s=[bound for bound in sorted(ended) if bound < math.inf], counts=counts)
+
+
+def _cumulative(metrics: str, engine: Engine) -> dict[float, float]:
+    """Upper bound -> how many gaps were no longer, over all lines of ``/metrics``."""
+    found: dict[float, float] = {}
+    for bound, count in engine.gaps.findall(metrics) if engine.gaps else []:
+        found[float(bound)] = found.get(float(bound), 0.0) + float(count)
+    return found
 
 
 def switch(name: str, on: bool | None) -> list[str]:

@@ -61,12 +61,16 @@ class ServingCell:
                 warmup = time.monotonic()
                 startup.warm_up(self.spec, self.engine, folder, server, prompts[load.requests :], self.watch)
                 self._took(warmup_s=time.monotonic() - warmup)
-                sent = burst.send(self.spec, self.engine, folder, server, self.folder, self.watch)
-                measured = burst.conclude(self.spec, self.engine, server, sent, self.watch, ready_s)
+                before = burst.counters(server)
+                bursts = [
+                    burst.send(self.spec, self.engine, folder, server, self.folder, self.watch)
+                    for _ in range(load.bursts)
+                ]
+                measured = burst.conclude(self.spec, self.engine, server, bursts, before, self.watch, ready_s)
                 if load.calibrate and measured.get("metrics"):
                     self._calibrate(folder, server, measured)
-        self._took(window_s=sent.load.end_s)
-        return replace(self._seen(sent.window), **measured)
+        self._took(window_s=sum(sent.load.end_s for sent in bursts))
+        return replace(self._seen((bursts[0].window[0], bursts[-1].window[1])), **measured)
 
     def _calibrate(self, folder: Path, server: Server, measured: dict[str, Any]) -> None:
         """Add the numbers of the second load generator."""
@@ -105,18 +109,13 @@ class ServingCell:
 
     def _seen(self, window: tuple[float, float]) -> Measurement:
         """What the watchers saw of the machine in the window."""
-        others, disturbed, gpus, slowed = self.watch.machine(window)
-        seen = {
-            Flag.THROTTLED: slowed,
-            Flag.OTHER_PROCESSES: disturbed,
-            Flag.HARDWARE_MISMATCH: self.node.mismatch is not None,
-        }
+        sight = self.watch.machine.sight(*window)
         return Measurement(
             status=Status.OK,
-            flags=[flag for flag in Flag if seen.get(flag, False)],
+            flags=[flag for flag in Flag if sight.doubts().get(flag, False)],
             durations=self.durations,
-            gpus=gpus,
-            other_processes=others,
+            gpus=sight.gpus,
+            other_processes=sight.other_processes,
             notes={**self.node.notes, **self.notes},
         )
 

@@ -8,14 +8,11 @@ from dissect.base.outcome import Phase, Status
 from dissect.base.units import GIB
 from dissect.cells.spec import ServeSpec
 from dissect.machine.clientload import ClientLoad
-from dissect.machine.gpus import GpuLoad, throttled
-from dissect.machine.hostload import HostLoad
 from dissect.machine.node import Node
 from dissect.machine.out_of_memory import IN_A_LOG
-from dissect.machine.sight import lookout
+from dissect.machine.sight import Lookout, lookout
 from dissect.machine.vendor import vendor_of
 from dissect.ranks.supervise import INTERVAL_S, tree_memory
-from dissect.results.result import Gpu
 from dissect.stages.serving.engine import UNCAUGHT, Engine, memory_phase, phase_of
 from dissect.stages.serving.server import Server, tail
 
@@ -41,12 +38,10 @@ class Watch:
     start: float = field(default_factory=time.monotonic)
     client: ClientLoad = field(default_factory=ClientLoad)
     peak_rss_bytes: int = 0
-    gpu: GpuLoad | None = None
-    host: HostLoad | None = None
+    machine: Lookout = field(init=False)
 
     def __post_init__(self) -> None:
-        watch = lookout(self.node, self.spec.hardware)
-        self.gpu, self.host = watch.gpu, watch.host
+        self.machine = lookout(self.node, self.spec.hardware)
 
     def pause(self, server: Server, client_pids: list[int], phase: Phase) -> None:
         """Sleep until the next look, then look.
@@ -69,27 +64,17 @@ class Watch:
         """Take a reading of every watcher."""
         pids = [*server.pids(), *client_pids]
         self.client.look(client_pids)
-        for watcher in (self.gpu, self.host):
-            if watcher is not None:
-                watcher.look(pids)
+        for watcher in self.machine.watchers:
+            watcher.look(pids)
 
     def close(self) -> None:
         """Close the driver; the readings stay."""
-        if self.gpu is not None:
-            self.gpu.close()
-
-    def machine(self, window: tuple[float, float]) -> tuple[str, bool, list[Gpu] | str, bool]:
-        """(Load by others in the window, whether there was any, the GPUs, whether one was throttled)."""
-        load = self.gpu if self.gpu and self.gpu.readings else self.host
-        others, disturbed = load.others(*window) if load else (f"not seen: {self.node.gpus}", False)
-        if self.gpu is None or not self.gpu.readings:
-            return others, disturbed, self.node.gpus if isinstance(self.node.gpus, str) else "not looked at", False
-        gpus = self.gpu.gpus(*window)
-        return others, disturbed, gpus, throttled(gpus)
+        for watcher in self.machine.watchers:
+            watcher.close()
 
     def peak_bytes(self) -> tuple[int, str]:
         """(Most bytes that the server held, source of that number)."""
-        peak = self.gpu.peak_bytes() if self.gpu else None
+        peak = self.machine.gpu.peak_bytes() if self.machine.gpu else None
         return (peak, vendor_of(self.spec.hardware).driver.lower()) if peak else (self.peak_rss_bytes, "rss")
 
 

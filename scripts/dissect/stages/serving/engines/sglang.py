@@ -36,6 +36,8 @@ ENGINE = Engine(
     ),
     out_of_memory=((re.compile(r"Not enough memory. Please try to increase"), Phase.KV_CACHE),),
     kv_tokens=re.compile(r"max_total_num_tokens=(\d+)"),
+    # Without --enable-metrics it counts nothing but what it logs.
+    preempted_in_log=re.compile(r"#retracted_reqs: (\d+)"),
     version=("/get_server_info", "version"),
     distributions=("sglang",),
 )

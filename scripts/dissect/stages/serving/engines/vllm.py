@@ -46,6 +46,8 @@ ENGINE = Engine(
         (re.compile(r"out of memory occurred when warming up sampler"), Phase.GRAPH_CAPTURE),
     ),
     kv_tokens=re.compile(r"GPU KV cache size: ([\d,]+) tokens"),
+    preempted=re.compile(r"^vllm:num_preemptions(?:_total)?(?:\{[^}]*\})? ([\d.e+]+)", re.MULTILINE),
+    gaps=re.compile(r'^vllm:inter_token_latency_seconds_bucket\{[^}]*\ble="([^"]+)"[^}]*\} ([\d.e+]+)', re.MULTILINE),
     prefix_hits=re.compile(r"^vllm:prefix_cache_hits(?:_total)?(?:\{[^}]*\})? ([\d.e+]+)", re.MULTILINE),
     version=("/version", "version"),
     distributions=("vllm",),
