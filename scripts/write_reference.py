@@ -8,7 +8,14 @@ from typing import Any, get_args
 
 from dissect.base.model import Model
 from dissect.base.registry import ENGINES
-from dissect.cells.spec import OperatorWorkload, ProfileWorkload, Sampling, ServeSampling, ServeWorkload
+from dissect.cells.spec import (
+    OperatorSampling,
+    OperatorWorkload,
+    ProfileWorkload,
+    Sampling,
+    ServeSampling,
+    ServeWorkload,
+)
 from dissect.config.kinds import AttentionKernel, Stage
 from dissect.config.layout import Axis, QuantityName, ViewName
 from dissect.config.registered import FRAMEWORK_NAMES
@@ -38,7 +45,8 @@ LISTS = {
 """Named closed lists, which are too long for a table or used in several places."""
 
 CELL_DEFAULTS: dict[str, dict[str, type[Model]]] = {
-    "SamplingOverride": {"": Sampling, "serve": ServeSampling},
+    "SamplingOverride": {"": Sampling, "serve": ServeSampling, "operators": OperatorSampling},
+    "StepSampling": {"": Sampling},
     "WorkloadOverride": {"": ProfileWorkload, "serve": ServeWorkload, "operators": OperatorWorkload},
 }
 """Sections whose missing keys take the default of a cell's spec: stage (all others: empty) -> its model."""

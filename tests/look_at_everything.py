@@ -14,18 +14,32 @@ WHOLE_STUDY = {"suite": "full", "tables": "all", "figures": "all", "platforms": 
 
 def look(project: Path) -> dict[str, Any]:
     """Keys by id, how many published results and references are read, and a digest of each table that shows them."""
-    whole, shown = load_study(project, WHOLE_STUDY), load_study(project, {})
-    tables = {name: build_table(shown.manifest(name), project) for name in shown.catalog.wanted_experiments}
-    tables["claims"] = build_claims(shown.claims, project)
+    tables = _tables(project)
     paths = [*project.glob("results/references/*/*/*/*/*/*/*/*.json"), *project.glob("results/cells/**/*.json")]
     return {
-        "keys": {cell.id: cell.key for cells in whole.experiments.values() for cell in cells},
+        "keys": keys(project),
         "results": len([read_runs(path).newest for path in paths]),
         "tables": {
             name: hashlib.sha256("".join((table.csv, table.markdown, table.latex, table.html)).encode()).hexdigest()
             for name, table in tables.items()
         },
     }
+
+
+def keys(project: Path) -> dict[str, str | None]:
+    """Key of each cell of the whole study, by id."""
+    return {cell.id: cell.key for cells in load_study(project, WHOLE_STUDY).experiments.values() for cell in cells}
+
+
+def csv_tables(project: Path) -> dict[str, str]:
+    """Each table as it is published, by name."""
+    return {name: table.csv for name, table in _tables(project).items()}
+
+
+def _tables(project: Path) -> dict[str, Table]:
+    shown = load_study(project, {})
+    tables = {name: build_table(shown.manifest(name), project) for name in shown.catalog.wanted_experiments}
+    return tables | {"claims": build_claims(shown.claims, project)}
 
 
 def table_iii(project: Path) -> Table:

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from dissect.base.outcome import Phase, Status  # noqa: E402
 from dissect.cells.runners import runners  # noqa: E402
-from dissect.cells.spec import OperatorSpec, OperatorWorkload, Sampling  # noqa: E402
+from dissect.cells.spec import OperatorSampling, OperatorSpec, OperatorWorkload  # noqa: E402
 from dissect.ranks.launch import Launch  # noqa: E402
 from dissect.ranks.supervise import Ending, conclude, supervise  # noqa: E402
 from dissect.stages.operators.points import raw_samples  # noqa: E402
@@ -23,7 +23,7 @@ from forked_ranks import TINY  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 
-SAMPLING = Sampling(
+SAMPLING = OperatorSampling(
     warmup_min_steps=2, warmup_max_steps=3, min_steps=6, max_steps=6, interval_target=0.01, budget_s=120.0
 )
 

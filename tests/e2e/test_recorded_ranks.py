@@ -159,6 +159,21 @@ def test_training(stage: str, framework: str, tmp_path: Path) -> None:
     check_protocol(stage, framework, "environment", changes(environments[0]))
 
 
+def as_a_gpu() -> None:
+    """The profiler is asked for the device's work, as on a GPU; a CPU has none to show."""
+    CpuDevice.profiler_activity = "CPU"
+
+
+@pytest.mark.parametrize(("stage", "framework"), [runner for runner in RUNNERS if runner[0] != "profile"])
+def test_the_device_time_of_gpus(stage: str, framework: str, tmp_path: Path) -> None:
+    methods, watched = RUNNERS[stage, framework]
+    spec = training_spec(stage, framework, **next(iter(methods.values())))
+    load_runner(spec).import_libraries(spec)
+    calls = measured(spec, watched, tmp_path, as_a_gpu).calls(0)
+    (agreed,) = (place for place, call in enumerate(calls) if call.get("torch.distributed.all_reduce", {}).get("op"))
+    check_protocol(stage, framework, "device time of GPUs", shown(calls[agreed:]))
+
+
 OPERATORS = {
     "gemm": {"square": 64, "layers": 16},
     "memcpy": {"host_to_host": 4096},

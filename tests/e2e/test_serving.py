@@ -163,6 +163,19 @@ def test_one_that_does_what_it_should_is_ok_at_a_rate_too(bench):
     assert 0.5 < result.metrics.send_spread_s < 3
 
 
+def test_bursts_to_one_server_count_alike(bench):
+    spec = bench.spec("lightllm", bursts=2)
+    result = bench.measure(spec, "none")
+    metrics = result.metrics
+    assert result.status is Status.OK, result.reason
+    assert (metrics.requests, metrics.prompt_tokens, metrics.completion_tokens) == (20, 640, 160)
+    assert len(metrics.samples.latency_s) == len(bench.records(spec)) == 20
+    assert len(metrics.burst_durations_s) == 2
+    assert metrics.duration_s == pytest.approx(sum(metrics.burst_durations_s))
+    assert 0 < metrics.inter_token_pooled_s <= max(metrics.samples.inter_token_s)
+    assert (metrics.preemptions, metrics.inter_token_gaps, metrics.energy_j) == (None, None, None)
+
+
 def test_an_engine_finds_the_programs_of_its_own_environment(bench):
     """LightLLM's main process starts hypercorn by its name."""
     home = bench.folder / "engine"

@@ -9,7 +9,8 @@ torch = pytest.importorskip("torch")
 
 from dissect.base.outcome import Phase, Status  # noqa: E402
 from dissect.cells.spec import ModelArchitecture  # noqa: E402
-from dissect.ranks.supervise import Ending  # noqa: E402
+from dissect.ranks.reports import slowest  # noqa: E402
+from dissect.ranks.supervise import Ending, window_of  # noqa: E402
 from dissect.stages.training.deepspeed import pretrain as runner  # noqa: E402
 from dissect.stages.training.deepspeed.spec import PretrainSpec  # noqa: E402
 from dissect.workloads import arithmetic, attention_kernels  # noqa: E402
@@ -67,6 +68,8 @@ def check_measurement(ending: Ending, spec: PretrainSpec) -> None:
         # The driver is asked after the peak was read, and a page may have joined meanwhile.
         assert 100e6 < report.driver_memory_bytes <= report.peak_memory_bytes + 2**20 < 4e9
         assert report.energy_j is None
+    start, end = window_of(ending.reports)
+    assert sum(slowest([report.step_times_s for report in ending.reports])) <= end - start
     first, second = ending.reports
     assert first.stopped_by == second.stopped_by
     assert first.warmup_settled == second.warmup_settled
@@ -141,7 +144,7 @@ def test_probe_measures_nothing() -> None:
 
 def test_budget_ends_the_window() -> None:
     spec = tiny_spec()
-    endless = SAMPLING.model_copy(update={"max_steps": 1_000_000, "interval_target": 1e-9})
+    endless = SAMPLING.model_copy(update={"max_steps": 1_000_000, "interval_target": 1e-9, "window_s": 600.0})
     ending = run(spec.model_copy(update={"sampling": endless}), budget_s=10.0)
     assert ending.status is Status.OK, ending.reason
     assert {report.stopped_by for report in ending.reports} == {"budget"}

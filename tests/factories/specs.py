@@ -7,6 +7,7 @@ from dissect.cells.spec import (
     Hardware,
     InspectSpec,
     ModelArchitecture,
+    OperatorSampling,
     OperatorSpec,
     OperatorWorkload,
     ProfileWorkload,
@@ -164,7 +165,7 @@ def operator_spec(
         "hardware": on or hardware(n_gpus=4 if family == "collectives" else 1),
         "software": Software(python="3.12", lock_sha256="0" * 64),
         "model": LLAMA_7B if operator in OPERATORS_OF_A_MODEL else None,
-        "workload": OperatorWorkload(sizes=list(sizes)), "sampling": Sampling(), "protocol": 1,
+        "workload": OperatorWorkload(sizes=list(sizes)), "sampling": OperatorSampling(), "protocol": 1,
     }  # fmt: skip
     return OperatorSpec.model_validate(fields | changes)
 

@@ -17,9 +17,10 @@ from proof.stages import BUILT, numbers
 Json = Any
 
 SAMPLING = {
-    "warmup_min_steps": 3, "warmup_max_steps": 10, "min_steps": 10, "max_steps": 50, "interval_target": 0.02,
-    "window_s": 60, "budget_s": 900,
+    "warmup_min_steps": 2, "warmup_max_steps": 10, "min_steps": 10, "max_steps": 50, "interval_target": 0.02,
+    "window_s": 4, "budget_s": 900,
 }  # fmt: skip
+OF_OPERATORS = SAMPLING | {"warmup_min_steps": 3, "window_s": 60}
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def training_cell(
     stem = f"{stage}/{name}/{model}/{framework}/{method}"
     over = overrides_for(config, f"{stem}/s{work['seq_len']}-b{batch}-n{count}", "settings")
     work = stages.workload(stage, framework, declared | over["workload"])
-    sampling = sampling_of(experiment, platform, over)
+    sampling = sampling_of(experiment, platform, over, SAMPLING, platform.get("workload", {}).get("training"))
     count = over["hardware"].get("n_gpus", count)
     cell_id = f"{stem}/s{work['seq_len']}-b{work['batch']}-n{count}"
     architecture = config["models"][model]["architecture"]
@@ -107,6 +108,7 @@ def training_cell(
     spec = [
         stage, framework, hardware(platform, count, over["hardware"].get("environment")),
         software(platform, "train", config), numbers(architecture), numbers(choices), numbers(work), numbers(sampling),
+        platform.get("pinning", "none"),
     ]  # fmt: skip
     return Cell(cell_id, None if reason else fingerprint(spec), reason)
 
@@ -135,7 +137,8 @@ def operator_cell(
     spec = [
         "operators", family, operator, hardware(platform, count, over["hardware"].get("environment")),
         software(platform, "train", config), numbers(config["models"][model]["architecture"]) if model != "-" else None,
-        numbers(work), numbers(sampling_of(experiment, platform, over)),
+        numbers(work), numbers(sampling_of(experiment, platform, over, OF_OPERATORS, None)),
+        platform.get("pinning", "none"),
     ]  # fmt: skip
     return Cell(cell_id, fingerprint(spec))
 
@@ -175,10 +178,11 @@ def serve_cell(
     return Cell(cell_id, fingerprint(spec))
 
 
-def sampling_of(experiment: Yaml, platform: Yaml, over: dict[str, Yaml]) -> Yaml:
+def sampling_of(experiment: Yaml, platform: Yaml, over: dict[str, Yaml], defaults: Yaml, training: Yaml | None) -> Yaml:
     stand_in = given(platform.get("workload", {}).get("sampling"))
     stand_in.pop("ready_s", None)
-    sampling = stages.over(SAMPLING, given(experiment.get("sampling")) | stand_in | over["sampling"])
+    declared = given(experiment.get("sampling")) | stand_in | given(training) | over["sampling"]
+    sampling = stages.over(defaults, declared)
     if sampling["warmup_min_steps"] > sampling["warmup_max_steps"] or sampling["min_steps"] > sampling["max_steps"]:
         raise Refused("sampling bounds")
     return sampling

@@ -59,7 +59,7 @@ BROKEN: list[tuple[str, str, str, str, Callable[..., object]]] = [
         "label: CPU",
         "label: PC",
         "training_cells.spec_and_key",
-        lambda s: KEY_OF(s.model_copy(update={"protocol": 2})),
+        lambda s: KEY_OF(s.model_copy(update={"protocol": s.protocol + 1})),
     ),
     (STALE, "label: CPU", "label: PC", "manifest_files.write_manifests", lambda *_: []),
     (NEEDLESS, "label: CPU", "label:  CPU", "manifest_files.write_manifests", lambda _, project, __: restless(project)),

@@ -9,7 +9,7 @@ import pytest
 
 import factories as make
 from dissect.base.outcome import Flag, Phase, Status
-from dissect.cells.spec import Sampling
+from dissect.cells.spec import OperatorSampling
 from dissect.cells.study import load_study
 from dissect.config.architecture import ModelArchitecture
 from dissect.config.kinds import OPERATORS
@@ -32,7 +32,7 @@ LLAMA_70B = make.LLAMA_7B.model_copy(
     update={"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,
             "num_key_value_heads": 8}
 )  # fmt: skip
-SAMPLING = Sampling(warmup_min_steps=3, warmup_max_steps=5, min_steps=6, max_steps=12, interval_target=0.01)
+SAMPLING = OperatorSampling(warmup_min_steps=3, warmup_max_steps=5, min_steps=6, max_steps=12, interval_target=0.01)
 
 
 def test_a_product_adds_and_multiplies_m_n_k_times() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dissect.cells.spec import Sampling
-from dissect.ranks.steps import no_garbage_collection, warmup_verdict, window_verdict
+from dissect.ranks.steps import SPANS, no_garbage_collection, warmup_verdict, window_verdict
 
 SAMPLING = Sampling(
     warmup_min_steps=2,
@@ -37,6 +37,20 @@ PLENTY = 1e6
 )
 def test_warmup(times: list[float], left: float, verdict: str | None) -> None:
     assert warmup_verdict(times, SAMPLING, left) == verdict
+
+
+@pytest.mark.parametrize(
+    ("times", "verdict"),
+    [
+        ([9.0, 1.0], None),
+        ([9.0, 1.0, 1.05], "settled"),  # two steps that agree
+        ([9.0, 1.0, 1.3, 1.0], None),
+        ([9.0, 1.0, 1.3, 1.0, 1.3], "settled"),  # two pairs that agree, though steps jump
+        ([9.0, 1.0, 0.8, 0.7], None),  # it still gets faster
+    ],
+)
+def test_the_warmup_of_training_ends_early(times: list[float], verdict: str | None) -> None:
+    assert warmup_verdict(times, SAMPLING, PLENTY, SPANS) == verdict
 
 
 @pytest.mark.parametrize(

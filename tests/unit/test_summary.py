@@ -51,6 +51,33 @@ def test_energy_needs_every_gpu():
     )
 
 
+def test_energy_needs_a_window_of_ten_seconds():
+    short = [report(rank, [0.1] * 3, window_start=30.0, window_end=39.9) for rank in (0, 1)]
+    assert summary.training_metrics(SPEC, 1, short, [], 1).energy_per_step_j is None
+
+
+def traced(rank: int, **changes: object) -> RankReport:
+    """A rank with steps of 100 ms, of which two were traced: it computes for 30 ms of each."""
+    second = 10**9
+    fields = {"steps": 2, "compute": [(0, second // 20), (second, second + second // 100)], "collectives": {}}
+    return report(rank, [0.1] * 3, step_trace={**fields, "in_one_group": True, **changes})
+
+
+def test_a_step_whose_gpus_idle_is_launch_bound():
+    metrics = summary.training_metrics(SPEC, 1, [traced(0), traced(1)], [], 1)
+    assert metrics.compute_time_s == metrics.device_time_s == pytest.approx(0.03)
+    assert (metrics.communication_time_s, metrics.collective_wait_s) == (0, 0)
+    assert Flag.LAUNCH_BOUND in summary.flags(metrics, REPORTS, {})
+    busy = [traced(rank, compute=[(0, 170_000_000)]) for rank in (0, 1)]
+    assert Flag.LAUNCH_BOUND not in summary.flags(summary.training_metrics(SPEC, 1, busy, [], 1), REPORTS, {})
+
+
+def test_what_was_not_traced_is_not_known():
+    metrics = summary.training_metrics(SPEC, 1, [traced(0), report(1, [0.1] * 3)], [], 1)
+    assert (metrics.compute_time_s, metrics.device_time_s) == (None, None)
+    assert Flag.LAUNCH_BOUND not in summary.flags(metrics, REPORTS, {})
+
+
 def test_raw_samples_number_all_steps():
     samples = summary.raw_samples(REPORTS)
     assert samples[0] == {"step": 0, "part": "warmup", "seconds": [1.0, 1.0], "loss": 9.0}

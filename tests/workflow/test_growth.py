@@ -15,17 +15,12 @@ from typing import Any
 import pytest
 
 from clones import ROOT, Clone, new_clone
-from dissect.cells.study import load_study, published_paths
 from dissect.config.claims import CLAIMS
-from dissect.present.claims.claims_table import build_claims
-from dissect.present.tables.table import build_table
-from dissect.results.exchange import import_cells, read_export
-from dissect.results.reference_sets import publish_references
-from dissect.results.store import STORE_DIR, Store
+from dissect.config.kinds import LETTER_STAGES
 from dissect.statistics.numbers import Verdict
 from goldens import check_golden
 from growing import MODELS, add_field
-from look_at_everything import look, table_iii
+from look_at_everything import csv_tables, keys, look, table_iii
 
 pytestmark = pytest.mark.slow
 DATA = ROOT / "tests/data/export_v1"
@@ -50,12 +45,22 @@ def _ask(folder: Path, question: Callable[[Path], Any]) -> Any:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """The project with its reference results and the cells of the export, both published."""
-    clone = new_clone(tmp_path_factory.mktemp("grown"))
+    clone = as_first_measured(tmp_path_factory.mktemp("grown"))
     shutil.copytree(ROOT / "config/references/h200", clone.folder / "config/references/h200")
-    publish_references(clone.folder)
-    paths = published_paths(clone.folder, {})
-    published = {key: [clone.folder / path for path in shown] for key, shown in paths.items()}
-    import_cells(read_export(EXPORT), Store(clone.folder / STORE_DIR), published)
+    clone.snakemake("import", "--config", f"file={EXPORT}", profile=None)
+    return clone
+
+
+def as_first_measured(folder: Path) -> Clone:
+    """A clone of today's code that asks for the cells of the export, which has protocol 1 and its windows."""
+    clone = new_clone(folder)
+    clone.own_scripts()
+    for framework in ("deepspeed", "megatron"):
+        declaration = clone.folder / f"scripts/dissect/stages/training/{framework}/declaration.py"
+        declaration.write_text(re.sub(r"protocol=\d+", "protocol=1", declaration.read_text()))
+    sampling = "{sampling: {warmup_min_steps: 3, window_s: 60}}"
+    globs = [f'  "{stage}/cpu/*/*/*/*": {sampling}' for stage in LETTER_STAGES]
+    clone.edit("config/config.yaml", "overrides: {}", "\n".join(["overrides:", *globs]))
     return clone
 
 
@@ -95,24 +100,21 @@ def test_a_metric_that_earlier_results_lack_is_shown_as_not_measured(grown: Clon
     assert "n/a: not measured" in shown.markdown
 
 
-def test_the_keys_are_those_of_the_first_version(today: dict[str, Any]) -> None:
+def test_the_keys_are_those_of_this_version() -> None:
     # A key that changes here is a cell that everybody measures again: a protocol was raised, or something broke.
-    keys = "".join(f"{key or '-':12} {cell}\n" for cell, key in sorted(today["keys"].items()))
-    check_golden("keys.txt", keys)
+    check_golden("keys.txt", "".join(f"{key or '-':12} {cell}\n" for cell, key in sorted(keys(ROOT).items())))
 
 
 def test_an_export_of_the_first_version_gives_the_numbers_of_the_first_version(tmp_path: Path) -> None:
     # tests/data/export_v1: the smoke suite of commit 2e97148 on a CPU, and the tables that this commit made of it. They
     # stay as they are. Every value is still the same. What was called an interval was one of the steps of a single run:
     # one run has none, so the columns of intervals are empty and no claim about a number is decided.
-    clone = new_clone(tmp_path)
+    clone = as_first_measured(tmp_path)
     clone.snakemake("import", "--config", f"file={EXPORT}", profile=None)
-    study = load_study(clone.folder, {})
+    tables = ask(clone, csv_tables)
     for path in sorted((DATA / "tables").glob("*.csv")):
-        manifest = study.manifest(path.stem)
-        build = build_claims if path.stem == CLAIMS else build_table
         before = list(csv.DictReader(path.open(encoding="utf-8")))
-        now = list(csv.DictReader(io.StringIO(build(manifest, clone.folder).csv)))
+        now = list(csv.DictReader(io.StringIO(tables[path.stem])))
         assert len(now) == len(before)
         for old, new in zip(before, now, strict=True):
             assert not [name for name in new if OF_INTERVAL.fullmatch(name) and new[name]]

@@ -10,7 +10,7 @@ from dissect.cells.overriding import Override, built, overrides_for
 from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling
 from dissect.cells.point import AxesPoint
 from dissect.cells.software import launcher_of
-from dissect.cells.spec import OperatorSpec, OperatorWorkload, Sampling
+from dissect.cells.spec import OperatorSampling, OperatorSpec, OperatorWorkload
 from dissect.config.catalog import Catalog
 from dissect.config.overrides import given
 
@@ -37,7 +37,11 @@ def operator_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
         batch=workload.batch if point.framework == "attention" else None,
         launcher=launcher_of(environment_of(platform, "operators", point.framework)),
     )  # fmt: skip
-    sampling = {**given(point.experiment.sampling), **stand_in_sampling(platform, Sampling), **changes["sampling"]}
+    sampling = {
+        **given(point.experiment.sampling),
+        **stand_in_sampling(platform, OperatorSampling),
+        **changes["sampling"],
+    }
     reason = (
         constraints.runner_constraint("operators", point.framework)
         or constraints.shapes_constraint(point.method, point.model)
@@ -49,11 +53,11 @@ def operator_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
     spec = OperatorSpec(
         framework=point.framework,
         operator=point.method,
-        hardware=hardware_of(platform, point.platform, n_gpus, changes["hardware"]),
+        hardware=hardware_of(platform, point.platform, n_gpus, {"pinning": platform.pinning} | changes["hardware"]),
         software=software_for(platform, "operators", point.framework, catalog),
         model=None if point.model == NO_NAME else catalog.models[point.model].architecture,
         workload=workload,
-        sampling=built(Sampling, sampling, where),
+        sampling=built(OperatorSampling, sampling, where),
         protocol=families()[point.framework].protocol,
     )
     canonical, key = spec_and_key(spec)

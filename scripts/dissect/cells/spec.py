@@ -14,7 +14,7 @@ from dissect.base.model import Model, added
 from dissect.config.adapters.adapter import Adapter
 from dissect.config.architecture import ModelArchitecture as ModelArchitecture
 from dissect.config.arrival import Arrival
-from dissect.config.kinds import AttentionKernel, DType, OperatorFamily
+from dissect.config.kinds import AttentionKernel, DType, OperatorFamily, Pinning
 from dissect.config.registered import Device, Engine
 
 KEY_LENGTH = 12
@@ -36,6 +36,8 @@ class Hardware(Model):
     """Memory of one GPU; on ``cpu`` the memory limit of each process."""
     host_memory_bytes: PositiveInt
     """Host memory of one node; a cell that needs more ends as ``oom`` in phase ``host``."""
+    pinning: Pinning = added("none")
+    """Cores that a rank runs on: any, or those next to its GPU; servers are never pinned."""
 
 
 class Software(Model):
@@ -94,9 +96,12 @@ class ProfileWorkload(TrainingWorkload):
 
 
 class Sampling(Model):
-    """Sampling: a cell is measured until the interval is narrow enough, or steps or time run out."""
+    """Sampling of steps: a run lasts until its interval is narrow enough, or steps or time run out.
 
-    warmup_min_steps: PositiveInt = 3
+    The window is short: runs of a cell differ by more than the steps of one run, so time is better spent on more runs.
+    """
+
+    warmup_min_steps: PositiveInt = 2
     """Fewest warm-up steps, including the step in which the attention kernel is detected."""
     warmup_max_steps: PositiveInt = 10
     """Most warm-up steps; the warm-up ends earlier if the step time has settled."""
@@ -104,7 +109,7 @@ class Sampling(Model):
     max_steps: PositiveInt = 50
     interval_target: PositiveFloat = 0.02
     """Target half width of the 95 % interval of the median step time, as a share of the median."""
-    window_s: PositiveFloat = 60
+    window_s: PositiveFloat = 4
     """Longest measuring time in seconds once ``min_steps`` are done, however wide the interval."""
     budget_s: PositiveFloat = 900
     """Longest wall time of the cell in seconds; past it the outcome is ``timeout``."""
@@ -116,6 +121,13 @@ class Sampling(Model):
         if self.min_steps > self.max_steps:
             raise ValueError("'min_steps' is above 'max_steps'")
         return self
+
+
+class OperatorSampling(Sampling):
+    """Sampling of an operator, whose samples take milliseconds."""
+
+    warmup_min_steps: PositiveInt = 3
+    window_s: PositiveFloat = 60
 
 
 class TrainingSpec(Model):
@@ -155,7 +167,7 @@ class OperatorSpec(Model):
     model: ModelArchitecture | None
     """Model that determines the shapes; None where no model is involved."""
     workload: OperatorWorkload
-    sampling: Sampling
+    sampling: OperatorSampling
     protocol: PositiveInt
 
 

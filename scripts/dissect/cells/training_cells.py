@@ -46,7 +46,7 @@ def training_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
     )
     if reason or declared is None or kind is None:
         return replace(cell, unsupported=reason)
-    hardware = hardware_of(platform, point.platform, n_gpus, changes["hardware"])
+    hardware = hardware_of(platform, point.platform, n_gpus, {"pinning": platform.pinning} | changes["hardware"])
     common = {
         "attention": platform.kernels.flash_attention if knobs.flash_attention else "eager",
         "recompute": bool(knobs.recompute),
@@ -92,7 +92,8 @@ def _positions(workload: TrainingWorkload, knobs: Knobs) -> int:
 
 def _sampling(point: AxesPoint, platform: Platform, cell_id: str, changes: Sections) -> Sampling:
     """Sampling of the experiment, updated by the platform's and then by overrides."""
-    parameters = {**given(point.experiment.sampling), **stand_in_sampling(platform, Sampling), **changes["sampling"]}
+    stand_in = stand_in_sampling(platform, Sampling) | given(platform.workload.training)
+    parameters = {**given(point.experiment.sampling), **stand_in, **changes["sampling"]}
     return built(Sampling, parameters, _where(point, cell_id))
 
 

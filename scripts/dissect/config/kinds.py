@@ -41,5 +41,7 @@ OPERATORS_OF_A_MODEL = ("layers", *OPERATORS["attention"])
 """Operators whose shapes come from a model."""
 Policy = Literal["tuned", "aligned"]
 """Settings of a serving engine: its own defaults, or those that all engines share."""
+Pinning = Literal["none", "gpu"]
+"""Cores that a rank runs on: all that its job has, or of these the ones next to its GPU."""
 PythonMinor = Literal["3.11", "3.12"]
 Suite = Literal["smoke", "full"]

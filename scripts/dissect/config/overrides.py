@@ -11,8 +11,8 @@ from dissect.base.model import Model
 from dissect.config.kinds import AttentionKernel, DType, Optimizer
 
 
-class SamplingOverride(Model):
-    """Parameters that decide how long a cell is measured."""
+class StepSampling(Model):
+    """Parameters that decide how many steps are measured."""
 
     warmup_min_steps: PositiveInt | None = None
     """Fewest warm-up steps before the step time may count as settled."""
@@ -26,10 +26,15 @@ class SamplingOverride(Model):
     """Target half width of the 95 % interval of the median step time, as a share of the median."""
     window_s: PositiveFloat | None = None
     """Longest measuring time in seconds once ``min_steps`` are done, however wide the interval."""
-    ready_s: PositiveFloat | None = None
-    """Longest time from a server's start to its first answer, in seconds (stage ``serve``)."""
     budget_s: PositiveFloat | None = None
     """Longest wall time of a cell in seconds; past it the outcome is ``timeout``."""
+
+
+class SamplingOverride(StepSampling):
+    """Parameters that decide how long a cell is measured."""
+
+    ready_s: PositiveFloat | None = None
+    """Longest time from a server's start to its first answer, in seconds (stage ``serve``)."""
 
 
 class WorkloadOverride(Model):

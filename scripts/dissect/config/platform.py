@@ -8,9 +8,9 @@ from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_v
 from dissect.base.model import Model
 from dissect.base.registry import FRAMEWORKS
 from dissect.config.environment import Environment, default_environments
-from dissect.config.kinds import DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily
+from dissect.config.kinds import DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily, Pinning
 from dissect.config.names import Name, Names
-from dissect.config.overrides import SamplingOverride
+from dissect.config.overrides import SamplingOverride, StepSampling
 from dissect.config.registered import Device, Engine, EnvironmentName
 
 GresType = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
@@ -94,6 +94,8 @@ class StandIn(Model):
     """Serving load in place of the experiment's."""
     sampling: SamplingOverride = SamplingOverride()
     """Sampling parameters in place of the experiment's."""
+    training: StepSampling = StepSampling()
+    """Sampling parameters of training and profiling, in place of those of ``sampling``."""
 
 
 class AlignedSettings(Model):
@@ -194,6 +196,8 @@ class Platform(Model):
     """Environment variables of every launch."""
     kernels: Kernels = Kernels()
     """Implementations that letters choose."""
+    pinning: Pinning = "none"
+    """Cores that a rank of training and operators runs on: any, or those next to its GPU (``gpu``)."""
     optimizer: DeviceOptimizer = "deepspeed_fused_adam"
     """Implementation of AdamW where nothing is offloaded."""
     output_tokens: PositiveInt = 128

@@ -82,6 +82,10 @@ class CpuDevice:
         """None: a CPU's counters need privileges that a measurement should not have."""
         return None
 
+    def near_cores(self) -> frozenset[int]:
+        """Empty: the cores are the device."""
+        return frozenset()
+
     def empty_cache(self) -> None:
         """Do nothing: no cache is kept."""
 

@@ -57,6 +57,10 @@ class Device(Protocol):
         """Reading of the device's accumulating energy counter."""
         ...
 
+    def near_cores(self) -> frozenset[int]:
+        """The host's cores that reach the device by the shortest way; empty where none are nearer than others."""
+        ...
+
     def empty_cache(self) -> None:
         """Give back the memory that the framework keeps for later allocations."""
         ...

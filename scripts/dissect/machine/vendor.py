@@ -1,5 +1,6 @@
 """What measuring needs to know of each ``device`` that a platform may declare; ``base/registry.py`` has the list."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -49,6 +50,15 @@ def vendors() -> Mapping[str, Vendor]:
 def vendor_of(hardware: Hardware) -> Vendor:
     """The vendor of the device on which a cell computes."""
     return vendors()[hardware.device]
+
+
+def own_device(hardware: Hardware) -> Device:
+    """Open the device of this rank, by its LOCAL_RANK; pins the rank to cores next to it where the spec says so."""
+    device = vendor_of(hardware).open_device(int(os.environ["LOCAL_RANK"]), hardware.n_gpus // hardware.n_nodes)
+    allowed = os.sched_getaffinity(0)
+    if hardware.pinning == "gpu" and (near := device.near_cores() & allowed):
+        os.sched_setaffinity(0, near)
+    return device
 
 
 def shown_gpus(hardware: Hardware, indices: Sequence[int]) -> dict[str, str]:

@@ -49,6 +49,12 @@ class TrainingMetrics(Model):
     """FLOPs of one step over all GPUs with recomputation: the numerator of HFU."""
     energy_per_step_j: PositiveFloat | None
     """Energy of one step in joules over all GPUs, from the driver's energy counter over the measured window."""
+    compute_time_s: PositiveFloat | None = None
+    """Time of a step in seconds in which the GPU computes or copies, mean over the GPUs; None where none was traced."""
+    communication_time_s: NonNegativeFloat | None = None
+    """Time of a step in seconds in which the GPU only communicates, without waiting; None where that is not told."""
+    collective_wait_s: NonNegativeFloat | None = None
+    """Time of a step in seconds in which the GPU only waits for others in collectives; None where that is not told."""
     parameters: PositiveInt
     trainable_parameters: PositiveInt
     first_loss: float
@@ -57,3 +63,10 @@ class TrainingMetrics(Model):
     """Attention kernel that ran, as the profiler saw it."""
     trials: list[Trial] = []
     """Attempts of a search for the largest batch, in the order in which they ran."""
+
+    @property
+    def device_time_s(self) -> float | None:
+        """Device time of a step in seconds: computing and communicating, without waiting for the host or others."""
+        if self.compute_time_s is None or self.communication_time_s is None:
+            return None
+        return self.compute_time_s + self.communication_time_s

@@ -11,6 +11,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from dissect.base.model import Model
 from dissect.base.outcome import Flag, Phase, Status
+from dissect.ranks.device_time import StepTrace
 
 PHASES = tuple(Phase)
 KEPT = "kept"
@@ -47,6 +48,8 @@ class RankReport(Model):
     built_at: float = 0.0
     window_start: float = 0.0
     window_end: float = 0.0
+    step_trace: StepTrace | None = None
+    """What the device did in some steps after the window; None where it was not traced."""
     findings: dict[str, Any] = {}
     """What only this stage's runner reports; its own summary reads it."""
 

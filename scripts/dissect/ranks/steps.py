@@ -2,15 +2,19 @@
 
 import gc
 import math
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from statistics import median
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dissect.base.outcome import InvalidMeasurement, Phase
 from dissect.cells.spec import Sampling
 from dissect.machine.device import Device
+from dissect.ranks.device_time import StepTrace, step_trace
 from dissect.ranks.messages import RankContext
+from dissect.ranks.trace import read_trace
 from dissect.statistics.step_times import MIN_SAMPLES, estimate, settled
 
 if TYPE_CHECKING:
@@ -20,6 +24,13 @@ REASONS = ("settled", "interval", "max_steps", "window", "budget")
 """Why steps end; ``settled`` ends the warm-up only, ``interval`` and ``window`` the measured window only."""
 TEARDOWN_S = 2.0
 """Left of the budget for reporting and for the end of the processes."""
+TRACED_STEPS, TRACED_S = 2, 2.0
+"""Steps that are traced for the device time, and the seconds that they may take; a slow step is traced once."""
+TRACE_BYTES = 512 * 2**20
+"""Memory of the device that must be free for a trace: a measured cell must not run out of memory by it."""
+
+SPANS = (1, 2)
+"""Steps on either side of the comparison that ends a warm-up: two that agree, or two pairs where single steps jump."""
 
 Verdict = Callable[[list[float], float], str | None]
 """(step times so far, seconds left of the budget) -> why to stop, or None to go on."""
@@ -49,7 +60,7 @@ class StepLoop:
 
     def measure(self, sampling: Sampling) -> dict[str, Any]:
         """Warm up, then measure; returns the fields of ``RankReport`` that come of it."""
-        warmup, ended_by = self._series(lambda times, left: warmup_verdict(times, sampling, left))
+        warmup, ended_by = self._series(lambda times, left: warmup_verdict(times, sampling, left, SPANS))
         self._device.reset_peak_memory()
         with no_garbage_collection():
             energy_before, window_start = self._device.energy_j(), time.monotonic()
@@ -82,9 +93,41 @@ class StepLoop:
             if reason is not None:
                 return times, reason
 
+    def trace(self, times: list[float], memory_bytes: int, in_one_group: bool) -> StepTrace | None:
+        """Record a few more steps of those that took ``times``; None where the device or its memory allows no trace.
+
+        The profiler is told of the device only, so that the host loses no time to it. The losses do not count.
+        """
+        activity = self._device.profiler_activity
+        if activity is None or not (steps := self._least(self._traceable(times, memory_bytes))):
+            return None
+        from torch.profiler import ProfilerActivity, profile
+
+        with no_garbage_collection(), profile(activities=[getattr(ProfilerActivity, activity)]) as profiler:
+            for _ in range(steps):
+                self._trainer.train_step(self._tokens, self._context.enter)
+                self._device.synchronize()
+        path = self._context.workdir / f"trace-{os.environ['RANK']}.json"
+        profiler.export_chrome_trace(str(path))
+        return step_trace(read_trace(path), steps, self._device.backend, in_one_group)
+
+    def _traceable(self, times: list[float], memory_bytes: int) -> int:
+        """How many steps this rank may trace."""
+        step_s = median(times)
+        steps = max(1, min(TRACED_STEPS, int(TRACED_S / step_s)))
+        fits = self._device.driver_memory_bytes() + TRACE_BYTES <= memory_bytes
+        return steps if fits and self._context.seconds_left() > 2 * steps * step_s + TEARDOWN_S else 0
+
     def timed_step(self) -> float:
-        """Seconds from one idle device to the next; the loss is fetched after the clock has stopped."""
+        """Seconds from one idle device to the next; the loss is fetched after the clock has stopped.
+
+        No rank's clock starts before all are through with the step before, so that the slowest ranks' times of all
+        steps add up to no more than the window.
+        """
+        from torch import distributed
+
         self._device.synchronize()
+        distributed.barrier()
         start = time.perf_counter()
         loss = self._trainer.train_step(self._tokens, self._context.enter)
         self._device.synchronize()
@@ -104,6 +147,15 @@ class StepLoop:
         index = int(code.item())
         return None if index < 0 else REASONS[index]
 
+    def _least(self, number: int) -> int:
+        """The smallest of the ranks' numbers, on all ranks."""
+        import torch
+        from torch import distributed
+
+        least = torch.full((1,), number, dtype=torch.int32, device=self._device.torch_device)
+        distributed.all_reduce(least, op=distributed.ReduceOp.MIN)
+        return int(least.item())
+
     def _end_state(self) -> dict[str, Any]:
         """Losses and memory at the end. Raises ``DivergedError``, also because JSON has no word for such a loss."""
         for step, loss in enumerate(self._losses):
@@ -116,14 +168,16 @@ class StepLoop:
         }
 
 
-def warmup_verdict(times: list[float], sampling: Sampling, seconds_left: float) -> str | None:
-    """Between its least and most steps the warm-up ends once the step time has settled.
+def warmup_verdict(
+    times: list[float], sampling: Sampling, seconds_left: float, spans: Sequence[int] = (2,)
+) -> str | None:
+    """Between its least and most steps the warm-up ends once the step time has settled, over any of the spans.
 
     It also ends when no more than the least measured steps still fit the budget.
     """
     if len(times) < sampling.warmup_min_steps:
         return None
-    if settled(times):
+    if any(settled(times, span) for span in spans):
         return "settled"
     if len(times) >= sampling.warmup_max_steps:
         return "max_steps"

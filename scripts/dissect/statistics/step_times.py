@@ -63,12 +63,12 @@ def coefficient_of_variation(samples: Sequence[float]) -> float:
     return statistics.stdev(samples) / statistics.fmean(samples) if len(samples) > 1 else 0.0
 
 
-def settled(times: Sequence[float]) -> bool:
-    """Whether a warm-up is over: the mean of the last two steps is within 10 % of that of the two before.
+def settled(times: Sequence[float], span: int = 2) -> bool:
+    """Whether a warm-up is over: the mean of the last ``span`` steps is within 10 % of that of as many before.
 
     Two-sided, so that neither a step that still gets faster nor a device that slows down counts as settled.
     """
-    if len(times) < 4:
+    if len(times) < 2 * span:
         return False
-    before, last = statistics.fmean(times[-4:-2]), statistics.fmean(times[-2:])
+    before, last = statistics.fmean(times[-2 * span : -span]), statistics.fmean(times[-span:])
     return abs(last - before) <= SETTLED_TOLERANCE * before

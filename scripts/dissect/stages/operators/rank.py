@@ -12,7 +12,7 @@ from dissect.base.outcome import InvalidMeasurement, Phase, Status
 from dissect.cells.spec import OperatorSpec
 from dissect.machine.device import Device
 from dissect.machine.out_of_memory import is_host_out_of_memory, is_out_of_memory, is_thread_failure
-from dissect.machine.vendor import vendor_of
+from dissect.machine.vendor import own_device
 from dissect.ranks.group import join_process_group, leave_process_group
 from dissect.ranks.messages import RankContext, RankReport, describe
 from dissect.ranks.steps import no_garbage_collection
@@ -41,7 +41,7 @@ def run_operator_rank(spec: OperatorSpec, context: RankContext, cases: Cases, ra
     """Measure every point in turn; ``ranks`` is given where several work together."""
     hardware, rank = spec.hardware, int(os.environ["RANK"])
     context.enter(Phase.BUILD)
-    device = vendor_of(hardware).open_device(int(os.environ["LOCAL_RANK"]), hardware.n_gpus // hardware.n_nodes)
+    device = own_device(hardware)
     if ranks is not None:
         join_process_group(device, hardware.n_nodes, context.seconds_left())
     ready_at = time.monotonic()

@@ -10,7 +10,7 @@ from dissect.base.outcome import InvalidMeasurement, Phase, Status
 from dissect.cells.spec import TrainingSpec
 from dissect.machine.device import Device
 from dissect.machine.out_of_memory import is_host_out_of_memory, is_out_of_memory, is_thread_failure
-from dissect.machine.vendor import vendor_of
+from dissect.machine.vendor import own_device
 from dissect.ranks.group import join_process_group, leave_process_group
 from dissect.ranks.messages import RankContext, RankReport, describe
 from dissect.ranks.steps import StepLoop, Trainer
@@ -70,7 +70,7 @@ def run_training_rank(
     try:
         context.enter(Phase.BUILD)
         hardware = spec.hardware
-        device = vendor_of(hardware).open_device(int(os.environ["LOCAL_RANK"]), hardware.n_gpus // hardware.n_nodes)
+        device = own_device(hardware)
         join_process_group(device, hardware.n_nodes, context.seconds_left())
         connect()
         known["ready_at"] = time.monotonic()
@@ -97,8 +97,12 @@ def _train(
     device.synchronize()
     known["built_at"] = time.monotonic()
     loop = StepLoop(trainer, tokens, context, device)
-    fields = loop.measure(spec.sampling) if context.probe_steps is None else loop.probe(context.probe_steps)
-    if observe and context.probe_steps is None:
+    if context.probe_steps is not None:
+        return loop.probe(context.probe_steps) | {"attention_kernel": trainer.attention_kernel}
+    fields = loop.measure(spec.sampling)
+    in_one_group = trainer.share.gpus in (1, spec.hardware.n_gpus)  # else replicas of several GPUs reduce among them
+    fields["step_trace"] = loop.trace(fields["step_times_s"], spec.hardware.device_memory_bytes, in_one_group)
+    if observe:
         fields["findings"] = observe(spec, trainer, tokens, context, device)
     return fields | {"attention_kernel": trainer.attention_kernel}
 

@@ -6,14 +6,20 @@ from typing import Any, Literal, cast
 from dissect.base.outcome import Flag
 from dissect.base.units import GIB
 from dissect.cells.spec import TrainingSpec
+from dissect.machine.gpus import LEAST_ENERGY_S
 from dissect.machine.vendor import vendor_of
 from dissect.metrics.profile import Dissection, ProfileMetrics
 from dissect.metrics.training import TrainingMetrics, Trial
+from dissect.ranks.device_time import device_times
 from dissect.ranks.messages import RankReport
 from dissect.ranks.reports import slowest
+from dissect.ranks.supervise import window_of
 from dissect.statistics.estimate import Estimate
 from dissect.statistics.step_times import UNSTABLE_CV, coefficient_of_variation, estimate
 from dissect.workloads.arithmetic import hardware_flops, model_flops
+
+BUSY_SHARE = 0.8
+"""Share of a step that its device time must reach, else the host sets the pace."""
 
 
 def training_metrics(
@@ -23,7 +29,7 @@ def training_metrics(
     first = reports[0]
     tokens = batch * spec.hardware.n_gpus * spec.workload.seq_len
     step = estimate(slowest([report.step_times_s for report in reports]))
-    energies = [report.energy_j for report in reports if report.energy_j is not None]
+    device = device_times([report.step_trace for report in reports], on_one_node=spec.hardware.n_nodes == 1)
     return TrainingMetrics(
         batch=batch,
         tokens_per_step=tokens,
@@ -45,7 +51,10 @@ def training_metrics(
         paper_memory_gib=first.driver_memory_bytes / GIB,
         model_flops_per_step=model_flops(spec, batch),
         hardware_flops_per_step=hardware_flops(spec, batch),
-        energy_per_step_j=sum(energies) / step.n if len(energies) == len(reports) else None,
+        energy_per_step_j=_energy_per_step(reports),
+        compute_time_s=device.compute_s if device else None,
+        communication_time_s=device.communication_s if device else None,
+        collective_wait_s=device.wait_s if device else None,
         parameters=first.parameters,
         trainable_parameters=first.trainable_parameters,
         first_loss=first.losses[0],
@@ -53,6 +62,15 @@ def training_metrics(
         attention_kernel=first.attention_kernel or "unknown",
         trials=list(trials),
     )
+
+
+def _energy_per_step(reports: Sequence[RankReport]) -> float | None:
+    """Joules of a step over all GPUs; None without a counter on each of them, or over too short a window."""
+    energies = [report.energy_j for report in reports if report.energy_j is not None]
+    start, end = window_of(reports)
+    if len(energies) < len(reports) or end - start < LEAST_ENERGY_S:
+        return None
+    return sum(energies) / len(reports[0].step_times_s)
 
 
 def profile_metrics(training: TrainingMetrics, reports: Sequence[RankReport]) -> ProfileMetrics:
@@ -81,6 +99,8 @@ def flags(metrics: TrainingMetrics, reports: Sequence[RankReport], seen: Mapping
         Flag.UNSTABLE: metrics.step_time_cv > UNSTABLE_CV,
         Flag.WARMUP_NOT_SETTLED: not reports[0].warmup_settled,
         Flag.INTERVAL_NOT_REACHED: metrics.stopped_by != "interval",
+        Flag.LAUNCH_BOUND: metrics.device_time_s is not None
+        and metrics.device_time_s < BUSY_SHARE * metrics.step_time_s.median,
         **seen,
     }
     own = {flag for report in reports for flag in report.flags}

@@ -37,21 +37,21 @@ FRAMEWORK = Framework(
     stages={
         "pretrain": TrainingStage(
             runner="dissect.stages.training.deepspeed.pretrain",
-            protocol=1,
+            protocol=2,
             spec=PretrainSpec,
             method=DeepSpeedMethod,
             resolve=_method,
         ),
         "finetune": TrainingStage(
             runner="dissect.stages.training.deepspeed.finetune",
-            protocol=1,
+            protocol=2,
             spec=FinetuneSpec,
             method=FinetuneMethod,
             resolve=_finetune_method,
         ),
         "profile": TrainingStage(
             runner="dissect.stages.profile.recording",
-            protocol=1,
+            protocol=2,
             spec=ProfileSpec,
             method=DeepSpeedMethod,
             resolve=_method,

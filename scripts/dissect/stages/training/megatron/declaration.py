@@ -68,7 +68,7 @@ FRAMEWORK = Framework(
     stages={
         "pretrain": TrainingStage(
             runner="dissect.stages.training.megatron.pretrain",
-            protocol=1,
+            protocol=2,
             spec=MegatronSpec,
             method=MegatronMethod,
             resolve=_method,
