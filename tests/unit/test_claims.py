@@ -51,10 +51,11 @@ def cell(project: Path, method: str, step_time_s: float = 0.2, **changes: Any) -
     platform, model = changes.pop("platform", "h200"), changes.pop("model", "llama2-7b")
     flags, on = changes.pop("flags", None) or [], make.hardware(n_gpus=changes.pop("n_gpus", 4))
     gpus, spread = [make.gpu(uuid) for uuid in changes.pop("gpus", ())], changes.pop("spread", make.SPREAD)
+    start = changes.pop("start", "a")
     zero = 2 if method == "Z2" else 0
     spec = make.pretrain_spec(on, zero_stage=zero, quantization="nf4" if method == "Q" else "none", **changes)
     runs = []
-    for run in make.training_runs(spec, step_time_s, spread):
+    for run in make.in_rounds(make.training_runs(spec, step_time_s, spread), on=start):
         found = run.provenance and run.provenance.model_copy(update={"gpus": gpus})
         runs.append(run.model_copy(update={"flags": flags, "provenance": found}))
     return make.published_cell(project, *runs, platform=platform, method=method, model=model)
@@ -150,6 +151,17 @@ def test_numbers_against_what_is_expected(
     cells = [cell(tmp_path, "Z2", 0.1), cell(tmp_path, "Naive", 0.2)]
     found = only(tmp_path, manifest(cells, claim(check | expected)))
     assert found.verdict is verdict
+
+
+@pytest.mark.parametrize("kind", ["difference", "change", "ratio"])
+def test_numbers_of_different_starts_tell_nothing_of_their_cells(tmp_path: Path, kind: str) -> None:
+    """How starts differ is in neither interval, whatever the kind of the check."""
+    cells = [cell(tmp_path, "Z2", 0.1, start="a"), cell(tmp_path, "Naive", 0.2, start="b")]
+    found = only(tmp_path, manifest(cells, claim(DROP | {"kind": kind, "high": 1000}))).cases[0]
+    assert found.verdict is UNCLEAR
+    assert found.evidence
+    assert found.evidence.result.low is None
+    assert "share" in found.evidence.basis
 
 
 @pytest.mark.parametrize(("others", "told"), [("ab", False), ("bc", False), ("cd", True), ("", False)])

@@ -126,7 +126,7 @@ def decide(prepared: Iterable[OpenFinding]) -> list[Finding]:
             [
                 case
                 if isinstance(case, CheckedCase)
-                else _closed(case, evidence_of(case.check, case.numbers, asked.get(id(case)), answers.get(id(case))))
+                else _closed(case, evidence_of(case.check, case.numbers, answers.get(id(case))))
                 for case in each.cases
             ],
         )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from dissect.config.claims import OrderCheck, PairCheck, ValueCheck
 from dissect.present.claims.select import SideNumber
 from dissect.statistics.bounds import Bounded, BoundVerdict
-from dissect.statistics.contrast import contrast
+from dissect.statistics.contrast import Basis, Contrast
 from dissect.statistics.numbers import Number, Verdict, change, difference, percent, ratio, within
-from dissect.statistics.summarise import summarise
+from dissect.statistics.summarise import Summary
 
 NumberCheck = ValueCheck | PairCheck | OrderCheck
 ONE_RUN = "one run: no interval"
@@ -49,24 +49,25 @@ def question_of(check: NumberCheck, sides: Sequence[SideNumber]) -> Bounded | No
     return Bounded(first.of, second.of, low, high)
 
 
-def evidence_of(
-    check: NumberCheck, sides: Sequence[SideNumber], asked: Bounded | None, answer: BoundVerdict | None
-) -> Evidence:
+def evidence_of(check: NumberCheck, sides: Sequence[SideNumber], answer: BoundVerdict | None) -> Evidence:
     """The verdict of a check: the answer to its question, or by its intervals where it asks none."""
     runs = [each for side in sides for each in (side.of, side.to) if each is not None]
-    counts, starts = tuple(map(len, runs)), tuple(len({run.start for run in each} - {None}) for each in runs)
-    if asked is None or answer is None:
-        result = _combined(check, [side.number for side in sides])
-        return Evidence(within(result, *_ends(check)), result, counts, starts, NO_INTERVAL, None)
-    level = 1 - (answer.confidence or 0.95)
-    result = _in_units(check, sides[0], Number(answer.value, answer.low, answer.high))
-    if asked.to is None:
-        summary = summarise(asked.of)
-        estimate, basis = summary.estimate, summary.scope.value if summary.estimate else ONE_RUN
-    else:
-        found = contrast(asked.to, asked.of, asked.between)
-        estimate, basis = found.estimate, found.reason or found.basis.value
-    return Evidence(answer.verdict, result, counts, starts, basis, estimate.detectable(level) if estimate else None)
+    starts = [{run.start for run in each} - {None} for each in runs]
+    counted = tuple(map(len, runs)), tuple(map(len, starts))
+    if answer is not None:
+        result = _in_units(check, sides[0], Number(answer.value, answer.low, answer.high))
+        return Evidence(answer.verdict, result, *counted, _basis(answer.rests_on), answer.detectable)
+    result = _combined(check, [side.number for side in sides])
+    if len(sides) > 1 and not set.intersection(*starts):
+        # Each interval holds for its own starts; what these differ by is in none of them.
+        return Evidence(Verdict.UNCLEAR, Number(result.value), *counted, Basis.BETWEEN.value, None)
+    return Evidence(within(result, *_ends(check)), result, *counted, NO_INTERVAL if result.low is None else "", None)
+
+
+def _basis(found: Summary | Contrast) -> str:
+    if isinstance(found, Contrast):
+        return found.reason or found.basis.value
+    return found.scope.value if found.estimate else ONE_RUN
 
 
 def _ends(check: NumberCheck) -> tuple[float | None, float | None]:
