@@ -3,6 +3,7 @@
 A published cell needs no job and no environment; a withdrawn one gets the job that measures the missing runs.
 """
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ def publish_stored(cells: Mapping[str, Cell], store: Store, withdraw: bool = Tru
 def _settle(stored: Entry | None, published: Path, runs: int, withdraw: bool) -> bool:
     """Publish or withdraw one cell; returns whether its file changed."""
     withdrawn, exists = withdrawn_copy(published), published.exists()
-    if exists and stored and stored.count() >= runs and not stored.differs_from(published):
+    if exists and (_has(published, runs) if not stored else _is_settled(stored, published, runs)):
         return False
     known = (stored.peek() if stored else None) or _read(published if exists else withdrawn)
     if known is None and not exists:
@@ -45,6 +46,19 @@ def _settle(stored: Entry | None, published: Path, runs: int, withdraw: bool) ->
     if not stored or (published.exists() and not stored.differs_from(published)):
         return not exists
     return stored.publish_if_idle(published)
+
+
+def _is_settled(stored: Entry, published: Path, runs: int) -> bool:
+    return stored.count() >= runs and not stored.differs_from(published)
+
+
+def _has(published: Path, runs: int) -> bool:
+    """Whether a file without its store holds so many runs; valid or not is seen where they are read."""
+    try:
+        document = json.loads(published.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(document, dict) and len(document.get("runs", [document])) >= runs
 
 
 def _read(path: Path) -> CellRuns | None:
