@@ -46,3 +46,8 @@ def test_drift_within_a_start_shows() -> None:
     drifting = [RunValue(math.exp(0.05 * number), "a", f"r{number}") for number in range(12)]
     steady = [RunValue(math.exp(0.001 * (number % 2)), "a", f"r{number}") for number in range(12)]
     assert repeats(drifting).sd_within > 10 * (repeats(steady).sd_within or 1)
+
+
+def test_the_only_run_of_a_start_is_predicted_as_one_of_a_new_start_alone() -> None:
+    found = repeats([RunValue(1 + n / 100, f"s{n}") for n in range(5)])
+    assert (found.predicted, found.predicted_new) == (0, 5)

@@ -39,7 +39,8 @@ def repeats(runs: Sequence[RunValue]) -> Repeats:
     """Leave out each run, then each start, and compare disjoint sets of consecutive runs of one start."""
     within, df = variance_within(by_start(runs))
     between = pool_starts([runs])
-    same = [inside(run, [other for other in runs if other is not run], run.start) for run in runs]
+    known = [run for run in runs if sum(other.start == run.start for other in runs) > 1]
+    same = [inside(run, [other for other in runs if other is not run], run.start) for run in known]
     new = [inside(run, [other for other in runs if other.start != run.start], run.start) for run in runs]
     pairs = [different(pair) for pair in _pairs(runs)]
     return Repeats(
