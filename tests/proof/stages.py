@@ -32,6 +32,7 @@ class View(NamedTuple):
 
 TRAINING = View((), (
     "batch_measured", "tokens_per_s", "paper_tokens_per_s", "step_time_s", "step_time_mean_s", "step_time_cv",
+    "device_tokens_per_s", "device_time_s", "device_compute_time_s", "device_communication_time_s",
     "scaling_efficiency", "peak_memory_bytes", "peak_memory_gib", "nvml_peak_memory_bytes", "nvml_peak_memory_gib",
     "paper_memory_gib", "mfu", "hfu", "energy_per_step_j", "tokens_per_joule", "tokens_per_step",
     "model_flops_per_step", "hardware_flops_per_step", "parameters", "trainable_parameters", "first_loss", "last_loss",
@@ -41,8 +42,8 @@ SERVING = View((), (
     "output_tokens_per_s", "total_tokens_per_s", "requests_per_s", "goodput_per_s", "load_duration_s",
     *(f"{time}_{which}_s" for time in ("ttft", "tpot", "inter_token", "latency")
       for which in ("mean", "p50", "p90", "p95", "p99")),
-    "server_memory_gib", "kv_cache_gib", "kv_cache_tokens", "tokens_per_joule_served", "ready_time_s", "send_spread_s",
-    "client_cpu", "calibration_difference",
+    "inter_token_pooled_s", "preemptions", "server_memory_gib", "kv_cache_gib", "kv_cache_tokens",
+    "tokens_per_joule_served", "ready_time_s", "send_spread_s", "client_cpu", "calibration_difference",
 ))  # fmt: skip
 VIEWS: dict[str, dict[str, View]] = {
     "pretrain": {"training": TRAINING},

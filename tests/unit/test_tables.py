@@ -181,6 +181,20 @@ def test_every_flag_is_a_footnote(tmp_path: Path) -> None:
     assert next(csv.DictReader(io.StringIO(table.csv)))["flags"] == ";".join(Flag)
 
 
+def test_a_table_shows_what_the_gpus_alone_would_allow(tmp_path: Path) -> None:
+    result = make.ok_result(make.pretrain_spec())
+    times = {"compute_time_s": 0.06, "communication_time_s": 0.02, "collective_wait_s": 0.01}
+    metrics = result.metrics.model_copy(update=times)
+    cell = make.published_cell(tmp_path, result.model_copy(update={"metrics": metrics}), platform="h200")
+    layout = {"kind": "pivot", "rows": ["method"], "values": ["tokens_per_s", "device_tokens_per_s", "device_time_s"]}
+    table = build_table(make.manifest("table_III", [cell], layout), tmp_path)
+    (row,) = csv.DictReader(io.StringIO(table.csv))
+    assert float(row["device_time_s"]) == pytest.approx(0.08)
+    assert float(row["device_tokens_per_s"]) == pytest.approx(metrics.tokens_per_step / 0.08)
+    assert (row["device_compute_time_s"], row["device_communication_time_s"]) == ("0.06", "0.02")
+    assert "80.00" in table.markdown
+
+
 def test_a_constant_column_moves_below_the_table(tmp_path: Path) -> None:
     text = build_table(table_ii(tmp_path), tmp_path).markdown
     header = next(line for line in text.splitlines() if line.startswith("|"))

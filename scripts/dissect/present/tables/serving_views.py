@@ -136,7 +136,16 @@ _QUANTITIES: tuple[Quantity, ...] = (
     *_distribution("ttft"),
     *_distribution("tpot"),
     *_distribution("inter_token"),
+    Quantity(
+        "inter_token_pooled_s", "Pooled inter-token latency", "ms",
+        "mean of all gaps between the pieces of all answers; a request counts by its number of gaps",
+        lambda m: m.metrics.inter_token_pooled_s, scale=1e3, absent="answers are not streamed, or an earlier result",
+    ),
     *_distribution("latency"),
+    Quantity(
+        "preemptions", "Preemptions", "", "how often a request was stopped for lack of cache, and computed again",
+        lambda m: m.metrics.preemptions, Combination.MEAN, decimals=0, absent="the engine does not report it",
+    ),
     Quantity(
         "server_memory_gib", "Server's memory", "GiB",
         "most that the server held: of one GPU as NVML saw it; on cpu the resident sets of its processes",
@@ -155,7 +164,7 @@ _QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "tokens_per_joule_served", "Tokens per joule", "tokens/J", "generated tokens over the energy of all GPUs",
         lambda m: m.metrics.completion_tokens / m.metrics.energy_j if m.metrics.energy_j else None,
-        absent="no energy counter on this machine",
+        absent="no energy counter on this machine, or bursts below 10 s",
     ),
     Quantity(
         "ready_time_s", "Start", "s", "from the server's start to its first answer", lambda m: m.metrics.ready_s,

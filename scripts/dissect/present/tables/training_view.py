@@ -52,6 +52,9 @@ def _steps(run: Result) -> int | None:
     return metrics.step_time_s.n if metrics else None
 
 
+_NOT_TRACED = "no step was traced, or waiting cannot be told from transfer"
+_NO_ENERGY = "no energy counter on this machine, or a window below 10 s"
+
 _QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "batch_measured", "Batch", "sequences per GPU", "what was measured; of max the largest that fits",
@@ -77,6 +80,27 @@ _QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "step_time_cv", "Variation of step times", "%", "coefficient of variation of the step times",
         lambda m: m.metrics.step_time_cv, Combination.MEAN, scale=1e2, decimals=1,
+    ),
+    Quantity(
+        "device_tokens_per_s", "Throughput of the device", "tokens/s",
+        "what the GPUs alone would allow: tokens per step over the device time of a step",
+        lambda m: m.metrics.tokens_per_step / m.metrics.device_time_s if m.metrics.device_time_s else None,
+        absent=_NOT_TRACED,
+    ),
+    Quantity(
+        "device_time_s", "Device time", "ms",
+        "time of a step in which a GPU computes, copies or transfers, without waiting; mean over the GPUs",
+        lambda m: m.metrics.device_time_s, scale=1e3, absent=_NOT_TRACED,
+    ),
+    Quantity(
+        "device_compute_time_s", "Device time of computing", "ms",
+        "time of a step in which a GPU computes or copies; mean over the GPUs",
+        lambda m: m.metrics.compute_time_s, scale=1e3, absent="no step was traced",
+    ),
+    Quantity(
+        "device_communication_time_s", "Device time of communication", "ms",
+        "time of a step in which a GPU only transfers, from the start of the collective's latest rank",
+        lambda m: m.metrics.communication_time_s, Combination.MEAN, scale=1e3, absent=_NOT_TRACED,
     ),
     Quantity(
         "scaling_efficiency", "Scaling efficiency", "%",
@@ -121,12 +145,12 @@ _QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "energy_per_step_j", "Energy per step", "J", "over all GPUs, from NVML's accumulating counter",
-        lambda m: m.metrics.energy_per_step_j, absent="no energy counter on this machine",
+        lambda m: m.metrics.energy_per_step_j, absent=_NO_ENERGY,
     ),
     Quantity(
         "tokens_per_joule", "Tokens per joule", "tokens/J", "tokens per step over the energy per step",
         lambda m: m.metrics.tokens_per_step / m.metrics.energy_per_step_j if m.metrics.energy_per_step_j else None,
-        absent="no energy counter on this machine",
+        absent=_NO_ENERGY,
     ),
     Quantity(
         "tokens_per_step", "Tokens per step", "", "over all GPUs: batch x GPUs x sequence length",
