@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Never
 
-from dissect.ranks.launch import die_with
+from dissect.ranks.bound import die_with
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from dissect.cells.cell import Cell
-from dissect.ranks.launch import die_with
+from dissect.ranks.bound import die_with
 from dissect.results.result import Round
 
 

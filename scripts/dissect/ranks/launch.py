@@ -6,7 +6,6 @@ CPU on a failing rank and waits up to 30 s for ranks that hang in a collective. 
 parent on each: ``dissect.ranks.nodes``.
 """
 
-import ctypes
 import faulthandler
 import multiprocessing
 import os
@@ -28,11 +27,11 @@ from typing import Self
 from pydantic import PositiveInt, ValidationError
 
 from dissect.base.outcome import Phase, Status
+from dissect.ranks.bound import die_with
 from dissect.ranks.messages import PHASES, RankContext, RankEntry, RankReport, describe
 from dissect.results.atomic import write_atomically
 
 _FORK = multiprocessing.get_context("fork")
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 _TEARDOWN_S = 0.1
 """Between two looks at a rank that closed its pipes already, while the kernel frees its memory (a GPU's: seconds)."""
 
@@ -169,10 +168,3 @@ def _run_rank(entry: RankEntry, context: RankContext, environment: Mapping[str, 
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0 if report.status is Status.OK else 1)
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when the parent dies, even by SIGKILL."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
-        os._exit(1)
