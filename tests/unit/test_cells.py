@@ -237,6 +237,27 @@ def test_points_that_a_stage_does_not_tell_apart_are_one_cell(project: Path) -> 
     assert len({cell.id for cell in cells}) == len(cells) > 1
 
 
+def test_pinning_is_a_choice_that_only_ranks_follow(project: Path) -> None:
+    file = project / "config/platforms/cpu.yaml"
+    before = study(project, suite="full").experiments
+    file.write_text(file.read_text() + "pinning: none\n")
+    assert study(project, suite="full").experiments == before, "the default, though written, is in no spec"
+    file.write_text(file.read_text().replace("pinning: none", "pinning: gpu"))
+    pinned = study(project, suite="full").experiments
+    specs = {made.stage: parse_spec(made.canonical) for cells in pinned.values() for made in cells if made.canonical}
+    chosen = {stage: spec.hardware.pinning for stage, spec in specs.items()}
+    assert chosen == {
+        "pretrain": "gpu", "finetune": "gpu", "profile": "gpu", "operators": "gpu", "serve": "none", "inspect": "none"
+    }  # fmt: skip
+
+
+def test_training_has_windows_of_its_own(project: Path) -> None:
+    cells = [made for cells in study(project, platforms=["h200"], suite="full").experiments.values() for made in cells]
+    windows = {(made.stage, parse_spec(made.canonical).sampling.window_s) for made in cells
+               if made.canonical and made.stage not in ("inspect", "serve")}  # fmt: skip
+    assert windows == {("pretrain", 4), ("finetune", 4), ("profile", 4), ("operators", 8)}
+
+
 def test_what_a_platform_says_of_other_stages_sampling_is_left_to_them(project: Path) -> None:
     file = project / "config/platforms/cpu.yaml"
     text = file.read_text()
