@@ -173,7 +173,7 @@ def _overlapped_compute_share(rows: Sequence[Row]) -> SideNumber | None:
     for whole, exposed, compute in zip(*(values[name] for name in names), strict=True):
         if whole.value <= exposed.value:
             return None
-        shares.append(replace(compute, value=compute.value / (whole.value - exposed.value)))
+        shares.append(compute._replace(value=compute.value / (whole.value - exposed.value)))
     return SideNumber(Number(100 * fmean(each.value for each in shares)), positive(shares), factor=100)
 
 

@@ -12,7 +12,7 @@ from dissect.cells.cell_id import without_set
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, ViewName
 from dissect.present.report.page import CellEntry, Item
 from dissect.present.report.samples import samples_svg
-from dissect.present.tables.columns import Quantity, Record, start_of
+from dissect.present.tables.columns import OUTCOME, PROVENANCE, Quantity, Record, start_of
 from dissect.present.tables.labels import axis_label, row_header
 from dissect.present.tables.remarks import interval_remarks
 from dissect.present.tables.view import View
@@ -143,7 +143,7 @@ def _measurement(record: Record, project: Path) -> ShownMeasurement:
         ok=cell.status is Status.OK,
         reason=cell.reason,
         numbers=list(_numbers(record)),
-        over=" ".join(interval_remarks([row for view in _views(record) for row in VIEWS[view].rows_of(record)])),
+        over=" ".join(interval_remarks([{c.name: c.value(record) for c in (*OUTCOME, *PROVENANCE)}])),
         flags=[(flag.value, Flag(flag).meaning) for flag in cell.flags],
         runs=[_run(run, folders.get(each)) for each, run in zip(ids, cell.runs, strict=True)],
     )

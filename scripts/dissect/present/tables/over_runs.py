@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from dissect.present.tables.columns import Combination, Quantity, Scalar, listed_once, start_of
 from dissect.results.result import Result
@@ -15,8 +15,7 @@ RUN_VALUES = "run_values"
 """Field of a row: quantity -> its ``ValueOfRun``s. No column of the CSV, but what verdicts rest on."""
 
 
-@dataclass(frozen=True)
-class ValueOfRun:
+class ValueOfRun(NamedTuple):
     """One number of one run, which may be zero or negative."""
 
     value: float
@@ -45,11 +44,17 @@ def names_of(points: Sequence[PointOfRun]) -> dict[str, Scalar]:
 
 def numbers_of(quantities: Sequence[Quantity], points: Sequence[PointOfRun]) -> dict[str, Any]:
     """Numbers of a point over its runs, and ``RUN_VALUES``; none if a run has no number for the point."""
+    # Of thousands of cells, so that starts and rounds are read once.
     complete = all(point.measured is not None for point in points)
+    origins = [(point.measured, start_of(point.run), _round_of(point.run)) for point in points if complete]
     numbers: dict[str, Any] = {}
     values: dict[str, Sequence[ValueOfRun]] = {}
     for quantity in quantities:
-        found = _values(quantity, points) if complete else []
+        found = [
+            ValueOfRun(value, start, of_round)  # type: ignore[arg-type]  # Quantities are numbers.
+            for measured, start, of_round in origins
+            if (value := quantity.value(measured)) is not None
+        ]
         numbers |= _combined(quantity, found)
         if found and (quantity.combination is not Combination.COMMON or numbers[quantity.name] is None):
             values[quantity.name] = found
@@ -110,11 +115,6 @@ def _combined(quantity: Quantity, values: Sequence[ValueOfRun]) -> dict[str, flo
     if not quantity.has_interval:
         return {quantity.name: value}
     return dict(zip((quantity.name + end for end in ("", "_low", "_high")), (value, *ends), strict=True))
-
-
-def _values(quantity: Quantity, points: Sequence[PointOfRun]) -> list[ValueOfRun]:
-    measured = ((point.run, quantity.value(point.measured)) for point in points)
-    return [ValueOfRun(value, start_of(run), _round_of(run)) for run, value in measured if value is not None]  # type: ignore[arg-type]
 
 
 def _round_of(run: Result) -> str | None:
