@@ -47,17 +47,21 @@ def manifest(cells: list[ManifestCell], *claims: Claim, stand_ins: Sequence[str]
 
 
 def cell(project: Path, method: str, step_time_s: float = 0.2, **changes: Any) -> ManifestCell:
-    """A cell in five runs whose step times lie within 1 % of this one, on one start and in the rounds of one pass."""
+    """A cell in five runs on each start, in rounds, whose step times lie within 1 % of this one times the start's."""
     platform, model = changes.pop("platform", "h200"), changes.pop("model", "llama2-7b")
     flags, on = changes.pop("flags", None) or [], make.hardware(n_gpus=changes.pop("n_gpus", 4))
     gpus, spread = [make.gpu(uuid) for uuid in changes.pop("gpus", ())], changes.pop("spread", make.SPREAD)
-    start = changes.pop("start", "a")
+    names = changes.pop("start", "a")
+    factors = changes.pop("factors", (1.0,) * len(names))
     zero = 2 if method == "Z2" else 0
     spec = make.pretrain_spec(on, zero_stage=zero, quantization="nf4" if method == "Q" else "none", **changes)
+    found = []
+    for name, factor in zip(names, factors, strict=True):
+        found += make.in_rounds(make.training_runs(spec, step_time_s * factor, spread), name)
     runs = []
-    for run in make.in_rounds(make.training_runs(spec, step_time_s, spread), on=start):
-        found = run.provenance and run.provenance.model_copy(update={"gpus": gpus})
-        runs.append(run.model_copy(update={"flags": flags, "provenance": found}))
+    for run in found:
+        provenance = run.provenance and run.provenance.model_copy(update={"gpus": gpus})
+        runs.append(run.model_copy(update={"flags": flags, "provenance": provenance}))
     return make.published_cell(project, *runs, platform=platform, method=method, model=model)
 
 
@@ -447,3 +451,17 @@ def test_letters_of_a_claim_may_stand_in_any_order(project: Path) -> None:
     edit(project, PAPER, "method: Q", "method: R+F")
     claims = load_study(project, {}).manifest("claims").layout["claims"]
     assert claims["H01"]["where"]["method"] == "F+R"
+
+
+def test_cells_of_other_starts_compare_by_how_starts_of_their_class_differ(tmp_path: Path) -> None:
+    """Nothing is shared: two starts of other cells tell how far starts differ, and how little that is."""
+    apart = [cell(tmp_path, "Z2", 0.1, start="a"), cell(tmp_path, "Naive", 0.2, start="b")]
+    assert only(tmp_path, manifest(apart, claim(FASTER))).verdict is UNCLEAR
+    several = [cell(tmp_path, "Q", 0.2, batch=batch, start="abcdef") for batch in range(1, 5)]
+    found = only(tmp_path, manifest([*apart, *several], claim(FASTER)))
+    assert found.verdict is HOLDS
+    assert "no shared start" in found.cases[0].text
+    slow = [
+        cell(tmp_path, "Q", 0.2, batch=batch, start="abcdef", factors=(1, 3, 0.4, 2, 0.5, 1)) for batch in range(1, 5)
+    ]
+    assert only(tmp_path, manifest([*apart, *slow], claim(FASTER))).verdict is UNCLEAR

@@ -21,6 +21,8 @@ from dissect.present.claims.select import (
     side_of,
 )
 from dissect.present.tables.labels import framework_labels
+from dissect.present.tables.over_runs import values_of
+from dissect.present.tables.start_classes import Pools, between, class_of, pool_classes
 from dissect.present.tables.view import View
 from dissect.present.tell_apart import command_for
 from dissect.statistics.bounds import Bounded, check_all
@@ -81,10 +83,13 @@ class _OpenCase:
     sides: Sequence[ClaimSide]
     numbers: Sequence[SideNumber]
     unit: str
+    pools: Pools
+    """How starts differ in each class of cells."""
 
     @property
     def question(self) -> Bounded | None:
-        return question_of(self.check, self.numbers)
+        classes = [class_of(row) for side in self.sides for row in side.rows]
+        return question_of(self.check, self.numbers, between(self.pools, *classes))
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def prepare(
     for where in claim.cases:
         sides = [side_of(rows, claim, {**where, **side}, platform, stand_ins) for side in claim.check.sides.values()]
         shown: Where = {axis: where[axis] for axis in varied}
-        cases.append(_case(claim, shown, sides, view))
+        cases.append(_case(claim, shown, sides, view, rows))
     return OpenFinding(claim_id, claim, ", ".join(claim.platforms) or platform, cases)
 
 
@@ -134,7 +139,9 @@ def decide(prepared: Iterable[OpenFinding]) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _case(claim: Claim, where: Where, sides: list[ClaimSide], view: View) -> CheckedCase | _OpenCase:
+def _case(
+    claim: Claim, where: Where, sides: list[ClaimSide], view: View, rows: Sequence[Row]
+) -> CheckedCase | _OpenCase:
     check = claim.check
     if isinstance(check, OutcomeCheck):
         return _outcome(where, check.outcome, sides[0])
@@ -149,7 +156,8 @@ def _case(claim: Claim, where: Where, sides: list[ClaimSide], view: View) -> Che
             where, Verdict.NOT_MEASURED, gap=Gap("; ".join(dict.fromkeys(g.reason for g in gaps)), missing)
         )
     measured = [number for number in numbers if isinstance(number, SideNumber)]
-    return _OpenCase(where, check, sides, measured, measure.unit)
+    pools = pool_classes((class_of(row), values_of(row, measure.column)) for row in rows)
+    return _OpenCase(where, check, sides, measured, measure.unit, pools)
 
 
 def _closed(case: _OpenCase, found: Evidence) -> CheckedCase:

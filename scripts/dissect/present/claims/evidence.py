@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dissect.config.claims import OrderCheck, PairCheck, ValueCheck
 from dissect.present.claims.select import SideNumber
+from dissect.statistics.between_starts import BetweenStarts
 from dissect.statistics.bounds import Bounded, BoundVerdict
 from dissect.statistics.contrast import Basis, Contrast
 from dissect.statistics.numbers import Number, Verdict, change, difference, percent, ratio, within
@@ -32,21 +33,24 @@ class Evidence:
     """Factor by which the number would have to differ to be told with 80 % power; None without an interval."""
 
 
-def question_of(check: NumberCheck, sides: Sequence[SideNumber]) -> Bounded | None:
-    """The check as a question about runs; None where it compares numbers by their intervals alone."""
+def question_of(check: NumberCheck, sides: Sequence[SideNumber], starts: BetweenStarts | None = None) -> Bounded | None:
+    """The check as a question about runs; None where it compares numbers by their intervals alone.
+
+    ``starts`` tells how starts of the sides' cells differ, if that is known.
+    """
     first, *others = sides
     if not all(side.of and (side.to is None or side.to) for side in sides):
         return None
     low, high = _ends(check)
     if not others:
         scale = 1 / first.factor
-        return Bounded(first.of, first.to, _times(low, scale), _times(high, scale))
+        return Bounded(first.of, first.to, _times(low, scale), _times(high, scale), starts)
     [second] = others
     if first.to is not None or second.to is not None or check.kind == "difference":
         return None
     if check.kind == "change":
         low, high = (None if end is None else max(0.0, 1 + end / 100) for end in (low, high))
-    return Bounded(first.of, second.of, low, high)
+    return Bounded(first.of, second.of, low, high, starts)
 
 
 def evidence_of(check: NumberCheck, sides: Sequence[SideNumber], answer: BoundVerdict | None) -> Evidence:

@@ -11,7 +11,7 @@ from dissect.cells.cell_id import CellId, without_set
 from dissect.config.claims import Claim, Where, fits
 from dissect.config.layout import Axis, QuantityName
 from dissect.present.tables.columns import Quantity
-from dissect.present.tables.efficiency import per_gpu
+from dissect.present.tables.efficiency import RATE, per_gpu
 from dissect.present.tables.marks import short_mark
 from dissect.present.tables.over_runs import RUN_VALUES, positive, values_of
 from dissect.present.tables.view import View
@@ -74,6 +74,8 @@ class Measure:
 
     unit: str
     read: Callable[[Sequence[Row]], SideNumber | None]
+    column: QuantityName
+    """Measured quantity that it comes from, of which starts differ."""
     of_several: bool = False
     """Whether it combines several cells into one number."""
 
@@ -133,11 +135,11 @@ def ending(row: Row) -> str:
 def measure_of(quantity: str, view: View) -> Measure:
     """How to read a claim's quantity: as shown in tables, so percent stay percent."""
     if quantity == SCALING:
-        return Measure("%", _scaling_efficiency, of_several=True)
+        return Measure("%", _scaling_efficiency, RATE, of_several=True)
     if quantity == "overlapped_compute_share":
-        return Measure("%", _overlapped_compute_share)
+        return Measure("%", _overlapped_compute_share, "compute_time_s")
     known = view.by_name[quantity]
-    return Measure(known.unit, lambda rows: _shown(rows[0], known))
+    return Measure(known.unit, lambda rows: _shown(rows[0], known), known.name)
 
 
 def doubts(sides: Sequence[ClaimSide]) -> list[str]:

@@ -1,12 +1,13 @@
 """Pairs of cells that are equal apart from what is compared, and the verdict on each of their numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from dissect.cells.cell_id import CellId
 from dissect.present.compare.readings import CellNumber, readings_of
 from dissect.present.compare.sides import Side
+from dissect.present.tables.start_classes import between, pool_classes
 from dissect.results.cell_runs import CellRuns
 from dissect.statistics.judge import Judgement, RatioVerdict, judge_all
 
@@ -88,11 +89,23 @@ def compare(left: Side, right: Side, margin: float) -> Compared:
     """Match cells by id, without the platform where each side has one and not the same, and judge every number."""
     pairs = list(_pairs(left, right))
     both = [(pair, *readings) for pair in pairs for readings in _readings(pair)]
-    asked = [(one.runs, other.runs) for pair, one, other in both if not pair.is_same]
-    judged = iter(judge_all(asked, margin))
+    asked = [(one, other) for pair, one, other in both if not pair.is_same]
+    pools = {
+        name: pool_classes((n.start_class, n.runs) for n in several) for name, several in _by_quantity(asked).items()
+    }
+    starts = [between(pools[one.quantity], one.start_class, other.start_class) for one, other in asked]
+    judged = iter(judge_all([(one.runs, other.runs) for one, other in asked], margin, starts))
     lines = [ComparedNumber(pair, one, other, None if pair.is_same else next(judged)) for pair, one, other in both]
     only_left = _alone(left, {pair.left_id for pair in pairs}, right)
     return Compared(left, right, margin, pairs, lines, only_left, _alone(right, {p.right_id for p in pairs}, left))
+
+
+def _by_quantity(asked: Iterable[tuple[CellNumber, CellNumber]]) -> dict[str, list[CellNumber]]:
+    numbers: dict[str, list[CellNumber]] = {}
+    for pair in asked:
+        for number in pair:
+            numbers.setdefault(number.quantity, []).append(number)
+    return numbers
 
 
 def outcome_of(cell: CellRuns) -> str:

@@ -9,6 +9,7 @@ from dissect.cells.manifest import ManifestCell, PlatformFacts
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, QuantityName, ViewName
 from dissect.present.tables.columns import Record
 from dissect.present.tables.over_runs import values_of
+from dissect.present.tables.start_classes import class_of
 from dissect.present.tables.views import VIEWS
 from dissect.results.cell_runs import CellRuns
 from dissect.statistics.numbers import Number
@@ -43,6 +44,8 @@ class CellNumber:
     """The number in each run."""
     point: str
     """Size of an operator, phase of a step; empty for a cell as a whole."""
+    start_class: str
+    """Class of the cell within which starts differ alike."""
 
 
 def readings_of(cell_id: str, runs: CellRuns) -> Mapping[tuple[str, str], CellNumber]:
@@ -57,7 +60,7 @@ def _readings(record: Record) -> Iterator[CellNumber]:
             for quantity, better in _COMPARED[name].items():
                 if runs := values_of(row, quantity):
                     ends = (row.get(f"{quantity}_{end}") for end in ("low", "high"))
-                    yield CellNumber(quantity, better, Number(row[quantity], *ends), runs, point)
+                    yield CellNumber(quantity, better, Number(row[quantity], *ends), runs, point, class_of(row))
 
 
 def _views(cell: ManifestCell) -> list[ViewName]:

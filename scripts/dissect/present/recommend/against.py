@@ -10,6 +10,7 @@ from typing import Any
 
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.over_runs import RUN_VALUES
+from dissect.present.tables.start_classes import between, class_of, pool_classes
 from dissect.statistics.judge import Judgement, RatioVerdict, judge_all
 from dissect.statistics.numbers import Number
 
@@ -39,10 +40,14 @@ class Verdicts:
         for row in rows:
             if has_interval(row, column):
                 works.setdefault((row["stage"], row["model"], row["work"]), []).append(row)
+        pools = pool_classes((class_of(row), self._runs(row)) for same in works.values() for row in same)
         self._judged: dict[tuple[int, int], Judgement] = {}
         for same in works.values():
             pairs = list(combinations(same, 2))
-            found = judge_all([(self._runs(one), self._runs(other)) for one, other in pairs])
+            found = judge_all(
+                [(self._runs(one), self._runs(other)) for one, other in pairs],
+                between=[between(pools, class_of(one), class_of(other)) for one, other in pairs],
+            )
             self._judged |= {
                 (one["number"], other["number"]): each for (one, other), each in zip(pairs, found, strict=True)
             }

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dissect.base.outcome import Status
+from dissect.config.layout import QuantityName
 from dissect.present.tables.columns import Record
 from dissect.present.tables.over_runs import ratio_of, times, values_of
 from dissect.statistics.run_values import RunValue
 
-RATE = "tokens_per_s"
+RATE: QuantityName = "tokens_per_s"
 _SETTING = ("platform", "model", "framework", "method", "seq_len", "batch")
 """What cells have in common whose numbers of GPUs are compared."""
 

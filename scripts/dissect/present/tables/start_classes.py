@@ -1,0 +1,34 @@
+"""How starts differ, pooled over cells of one class: what tells cells apart that share no start."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dissect.cells.cell_id import without_set
+from dissect.statistics.between_starts import BetweenStarts, pool_starts
+from dissect.statistics.run_values import RunValue
+
+Pools = Mapping[str, BetweenStarts]
+LAUNCH_BOUND = "launch_bound"
+
+
+def class_of(row: Mapping[str, Any]) -> str:
+    """Class of a cell: its platform, and whether it serves, waits for its host, or keeps the GPU busy."""
+    flags = str(row["flags"] or "").split(";")
+    load = "serving" if row["stage"] == "serve" else "launch-bound" if LAUNCH_BOUND in flags else "busy"
+    return f"{load} on {without_set(row['platform'])}"
+
+
+def pool_classes(cells: Iterable[tuple[str, Sequence[RunValue]]]) -> Pools:
+    """Class -> how its starts differ, from the class and the runs of each cell; without classes that do not tell."""
+    runs: dict[str, list[Sequence[RunValue]]] = {}
+    for name, values in cells:
+        runs.setdefault(name, []).append(values)
+    pooled = {name: pool_starts(several) for name, several in runs.items()}
+    return {name: found for name, found in pooled.items() if found}
+
+
+def between(pools: Pools, *classes: str) -> BetweenStarts | None:
+    """How starts of the cells of a comparison differ; of two classes the one that differs more counts."""
+    found = [pools.get(name) for name in classes]
+    known = [each for each in found if each]
+    return max(known, key=lambda each: each.variance) if known and len(known) == len(found) else None
