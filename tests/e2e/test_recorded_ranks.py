@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from dissect.base.outcome import Status  # noqa: E402
-from dissect.cells.spec import ProfileWorkload, Sampling, Software, Spec, TrainingSpec  # noqa: E402
+from dissect.cells.spec import OperatorSampling, ProfileWorkload, Sampling, Software, Spec, TrainingSpec  # noqa: E402
 from dissect.config.adapters.lora import Lora  # noqa: E402
 from dissect.config.adapters.prompt_tuning import PromptTuning  # noqa: E402
 from dissect.machine.cpu import CpuDevice  # noqa: E402
@@ -29,7 +29,7 @@ from recorder import LOOP, OWN, Recorder, describe, libraries  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 
-SAMPLING = Sampling(warmup_min_steps=2, warmup_max_steps=2, min_steps=3, max_steps=3, budget_s=120.0)
+STEPS = {"warmup_min_steps": 2, "warmup_max_steps": 2, "min_steps": 3, "max_steps": 3, "budget_s": 120.0}
 OFFLOAD = {"offload_optimizer": True, "optimizer": "deepspeed_cpu_adam"}
 DEEPSPEED: dict[str, dict[str, Any]] = {
     "Naive": {},
@@ -128,7 +128,7 @@ def training_spec(stage: str, framework: str, **method: Any) -> TrainingSpec:
         spec = factory(on_cpu(), **tiny, **({"optimizer": "torch_adamw"} | method))
     if isinstance(spec.workload, ProfileWorkload):
         spec = spec.model_copy(update={"workload": spec.workload.model_copy(update={"profiled_steps": 2})})
-    return spec.model_copy(update={"sampling": SAMPLING, "software": Software()})
+    return spec.model_copy(update={"sampling": Sampling.model_validate(STEPS), "software": Software()})
 
 
 RUNNERS: dict[tuple[str, str], tuple[dict[str, dict[str, Any]], tuple[str, ...]]] = {
@@ -196,7 +196,12 @@ def fixed_clock_and_cache() -> None:
 def test_operators(family: str, tmp_path: Path) -> None:
     points = {}
     for operator, size in OPERATORS[family].items():
-        spec = operator_spec(operator, on_cpu(2 if family == "collectives" else 1), sizes=(size,), sampling=SAMPLING)
+        spec = operator_spec(
+            operator,
+            on_cpu(2 if family == "collectives" else 1),
+            sizes=(size,),
+            sampling=OperatorSampling.model_validate(STEPS),
+        )
         spec = spec.model_copy(update={"model": TINY if spec.model else None, "software": Software()})
         load_operator_runner(spec).import_libraries(spec)
         recorder = measured(spec, OF_OPERATORS, tmp_path, fixed_clock_and_cache)
