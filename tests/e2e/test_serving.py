@@ -106,6 +106,7 @@ def test_transformers_serve_answers_a_real_burst(bench):
     (run,) = (bench.entry(spec) / "runs").iterdir()
     raw = json.loads(gzip.decompress((run / "guidellm.json.gz").read_bytes()))
     assert len(raw["benchmarks"][0]["requests"]["successful"]) == 10
+    assert gzip.decompress((run / "server.log.gz").read_bytes()) == (bench.entry(spec) / "server.log").read_bytes()
     (folder,) = bench.folder.glob("llama-*")
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
 

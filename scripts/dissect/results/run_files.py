@@ -2,7 +2,7 @@
 
 runs/<run id>/   result.json steps.jsonl
 of profiles also kernels.csv trace.json.gz
-of servers also requests.jsonl.gz guidellm.json.gz server.log
+of servers also requests.jsonl.gz guidellm.json.gz server.log.gz
 result.json ...  one run, as earlier versions stored it beside spec and log; it is read there and never rewritten
 """
 

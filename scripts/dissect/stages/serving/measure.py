@@ -1,5 +1,6 @@
 """Measurement of a serving cell: prepare checkpoint and prompts, start the engine, send the load, stop, report."""
 
+import gzip
 import logging
 import time
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from dissect.stages.serving.server import Server
 from dissect.stages.serving.watch import Ended, Watch
 
 SERVER_LOG = "server.log"
+KEPT_LOG = "server.log.gz"
+"""Name of the log beside the run's result; the other is of the latest attempt."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -69,6 +72,8 @@ class ServingCell:
                 measured = burst.conclude(self.spec, self.engine, server, bursts, before, self.watch, ready_s)
                 if load.calibrate and measured.get("metrics"):
                     self._calibrate(folder, server, measured)
+        if (log := self.folder / SERVER_LOG).exists():  # a server of somebody else has none
+            measured["files"][KEPT_LOG] = gzip.compress(log.read_bytes(), mtime=0)
         self._took(window_s=sum(sent.load.end_s for sent in bursts))
         return replace(self._seen((bursts[0].window[0], bursts[-1].window[1])), **measured)
 
