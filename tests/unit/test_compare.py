@@ -85,6 +85,20 @@ def test_another_start_may_be_all_the_difference() -> None:
     assert verdict_of(trained(0.2), trained(0.23)) is PairVerdict.SLOWER
 
 
+@pytest.mark.parametrize(
+    ("factors", "expected"), [((1.0,) * 4, PairVerdict.SLOWER), ((1, 2, 0.5, 3), PairVerdict.UNCLEAR)]
+)
+def test_other_cells_of_several_starts_tell_how_starts_differ(factors: Sequence[float], expected: PairVerdict) -> None:
+    runs = [
+        run for on, factor in zip("abcd", factors, strict=True) for run in trained(0.2 * factor, "F", on=on)[1].runs
+    ]
+    left, right = (CELL.format("F"), make.cell_runs(*runs)), (CELL.format("F"), make.cell_runs(*runs[1:]))
+    found = compare(side(trained(0.2), left), side(trained(0.3, on="e"), right), MARGIN)
+    [line] = [one for one in found.lines if one.left.quantity == "tokens_per_s" and "Naive" in one.pair.left_id]
+    assert line.verdict is expected
+    assert "no shared start" in page(found, [])
+
+
 def test_the_margin_is_what_does_not_matter() -> None:
     left, right = trained(0.2), trained(0.202, spread=(1.0, 0.999, 1.001, 1.0, 0.9995))
     assert [verdict_of(left, right, margin) for margin in (0.001, 0.2)] == [PairVerdict.UNCLEAR, PairVerdict.NONE]

@@ -19,7 +19,7 @@ Better = Literal["higher", "lower"]
 _OF_OPERATORS: dict[QuantityName, Better] = {"call_time_s": "lower"}
 _COMPARED: dict[ViewName, dict[QuantityName, Better]] = {
     "training": {
-        "tokens_per_s": "higher", "nvml_peak_memory_gib": "lower", "peak_memory_gib": "lower",
+        "tokens_per_s": "higher", "device_time_s": "lower", "nvml_peak_memory_gib": "lower", "peak_memory_gib": "lower",
         "tokens_per_joule": "higher",
     },
     "phases": {"unprofiled_time_s": "lower", "compute_time_s": "lower"},

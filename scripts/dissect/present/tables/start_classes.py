@@ -3,18 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dissect.base.outcome import Flag
 from dissect.cells.cell_id import without_set
 from dissect.statistics.between_starts import BetweenStarts, pool_starts
 from dissect.statistics.run_values import RunValue
 
 Pools = Mapping[str, BetweenStarts]
-LAUNCH_BOUND = "launch_bound"
 
 
 def class_of(row: Mapping[str, Any]) -> str:
     """Class of a cell: its platform, and whether it serves, waits for its host, or keeps the GPU busy."""
     flags = str(row["flags"] or "").split(";")
-    load = "serving" if row["stage"] == "serve" else "launch-bound" if LAUNCH_BOUND in flags else "busy"
+    load = "serving" if row["stage"] == "serve" else "launch-bound" if Flag.LAUNCH_BOUND in flags else "busy"
     return f"{load} on {without_set(row['platform'])}"
 
 

@@ -13,23 +13,20 @@
     if (row.ended) return { row, standing: row.ended[0], reason: row.ended[1] };
     const without = [aim, ...limits.map(({ column }) => column)].find((column) => !row.numbers[column]);
     if (without) return { row, standing: "UNKNOWN", reason: lacking[without] };
-    const near = ([, , low, high], bound) => (low === null ? [words.marks.single] : low < bound && bound < high ? [words.marks.near] : []);
-    const marks = limits.flatMap(({ column, bound }) => near(row.numbers[column], bound).map((mark) => `${column} ${mark}`));
+    const near = ({ column, bound }, [, , low, high] = row.numbers[column]) => (low === null ? "single" : low < bound && bound < high ? "near" : "");
+    const marks = limits.filter((limit) => near(limit)).map((limit) => `${limit.column} ${words.marks[near(limit)]}`);
     const [worst] = limits.toSorted((one, other) => beyond(other, row) - beyond(one, row));
     if (!worst || beyond(worst, row) <= 1) return { row, standing: "BEST", marks };
-    const reason = `${worst.column} is ${row.numbers[worst.column][1]}, the limit is ${worst.bound}`;
-    return { row, standing: "OVER", reason, excess: beyond(worst, row), marks };
+    return { row, standing: "OVER", reason: `${worst.column} is ${row.numbers[worst.column][1]}, the limit is ${worst.bound}`, excess: beyond(worst, row), marks };
   }
 
   // As dissect.present.recommend.answer: by value, each beside the best of those that have an interval within the limits.
   function rank(found, { aim, sign, against }) {
     found.sort((one, other) => sign * (one.row.numbers[aim][0] - other.row.numbers[aim][0]));
     const best = found.find(({ row, marks }) => row.numbers[aim][2] !== null && !marks.length);
-    const told = best && against[aim]?.[best.row.number];
-    for (const cell of found) [cell.standing, cell.told] = told?.[cell.row.number] ?? ["UNTOLD", words.untold];
-    if (!best) return;
-    best.told = "";
-    best.standing = found.some((cell) => cell !== best && cell.standing === "UNTOLD") ? "AHEAD" : "BEST";
+    for (const cell of found) [cell.standing, cell.told] = against[aim]?.[best?.row.number]?.[cell.row.number] ?? ["UNTOLD", words.untold];
+    const clear = found.every((cell) => cell === best || cell.standing !== "UNTOLD");
+    if (best) [best.standing, best.told] = [clear ? "BEST" : "AHEAD", ""];
   }
 
   function ranking(group, asked) {
@@ -41,11 +38,9 @@
     const table = (cells) => `<div class="scroll" tabindex="0" role="region" aria-label="Settings"><table><thead><tr>${asked.head}</tr></thead>
       <tbody>${cells.map(line).join("")}</tbody></table></div>`;
     const nearest = over.slice(0, found.length ? 1 : words.nearest);
-    const [{ row }] = group;
-    const standIn = row.choices.model === asked.given.model ? "" : row.choices.model;
-    const of = standIn && `, with ${row.model} in place of ${asked.label}`;
+    const [{ row }] = group, standIn = row.choices.model === asked.given.model ? "" : row.choices.model;
     const count = `${group.length} setting${group.length === 1 ? "" : "s"} measured${over.length ? `, ${found.length} of them within the limits` : ""}`;
-    return `<section data-work="${row.work}" data-stand-in="${standIn}"><h4>${row.work}${of}: ${count}</h4>
+    return `<section data-work="${row.work}" data-stand-in="${standIn}"><h4>${row.work}${standIn && `, with ${row.model} in place of ${asked.label}`}: ${count}</h4>
       ${found.length ? table(found.slice(0, words.shown)) : ""}${folded("More settings", found.slice(words.shown), table)}
       ${over.length ? `<p>${found.length ? "Nearest beyond the limits:" : "Nothing keeps within the limits; nearest to them:"}</p>${table(nearest)}` : ""}
       ${folded("Further beyond the limits", over.slice(nearest.length), table)}</section>`;
@@ -56,29 +51,27 @@
     const entries = [...new FormData(form)].filter(([, value]) => value);
     const { percentile = Object.keys(columns)[0], objective, ...given } = Object.fromEntries(entries);
     const { aims, limits: known, head } = columns[percentile];
-    const asLimit = ([key, column]) => ({ column, least: key.startsWith("min_"), bound: Number(given[key]) });
-    const limits = known.filter(([key]) => given[key] > 0).map(asLimit);
+    const limits = known.flatMap(([key, column]) => (given[key] > 0 ? { column, least: key.startsWith("min_"), bound: Number(given[key]) } : []));
     const fits = ({ choices, standIn }) => Object.keys(choices).every((axis) => [undefined, choices[axis]].includes(given[axis]) || (axis === "model" && standIn));
     const cells = candidates.filter(fits).map((row) => placed(row, aims[objective], limits, lacking));
     const isOther = ({ row }) => row.choices.model !== given.model;
     const ranked = cells.filter(({ standing }) => ["BEST", "OVER"].includes(standing)).sort((one, other) => isOther(one) - isOther(other));
     const groups = Object.values(Object.groupBy(ranked, (cell) => `${isOther(cell) && cell.row.model}: ${cell.row.work}`));
-    const label = form.elements.model.selectedOptions[0].innerHTML;
-    const asked = { aim: aims[objective], sign: higher.includes(objective) ? -1 : 1, against, head, percentile, given, label };
+    const asked = { aim: aims[objective], sign: higher.includes(objective) ? -1 : 1, against, head, percentile, given, label: form.elements.model.selectedOptions[0].innerHTML };
     const list = (found) => `<ul>${found.map(({ row, standing, reason }) => `<li data-standing="${standing}">${row.id}: ${reason}</li>`).join("")}</ul>`;
     const output = document.getElementById("recommended");
     output.innerHTML = `${groups.map((group) => ranking(group, asked)).join("") || "<p>Nothing that fits the question was measured.</p>"}
       ${words.lists.map(([end, title]) => folded(title, cells.filter(({ standing }) => standing === end), list)).join("")}
       <p>The same in a terminal: <code></code></p>`;
     const parts = entries.map(([name, value]) => (name === "objective" ? value : `${name}=${value}`));
-    output.querySelector("code").textContent = ["snakemake recommend --config", `stage=${form.dataset.stage}`, ...parts].join(" ");
+    output.querySelector("code").textContent = `snakemake recommend --config stage=${form.dataset.stage} ${parts.join(" ")}`;
   }
 
   const question = document.getElementById("recommend");
-  function update() {
+  const update = () => {
     for (const form of forms) form.hidden = form.dataset.stage !== question.querySelector("select").value;
     answer(forms.find(({ hidden }) => !hidden));
-  }
+  };
   for (const form of forms) form.addEventListener("submit", (event) => event.preventDefault());
   question.addEventListener("input", update);
   question.hidden = false;
