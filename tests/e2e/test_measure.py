@@ -18,6 +18,7 @@ import pytest
 
 from dissect.cells.spec import InspectSpec, Software, canonical_spec, spec_key
 from dissect.metrics.training import TrainingMetrics
+from dissect.results.agreement import check_samples
 from dissect.results.cell_runs import read_runs
 from dissect.results.result import Result
 from dissect.results.store import Failure
@@ -116,6 +117,7 @@ def test_measured_once_then_published_at_once(bench):
     assert result.provenance.start is not None
     assert result.provenance.start.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     (run,) = bench.runs(spec)
+    check_samples(result, {"steps.jsonl": (run / "steps.jsonl").read_bytes()})
     lines = [json.loads(line) for line in (run / "steps.jsonl").read_text().splitlines()]
     assert [line["part"] for line in lines] == ["warmup"] * 3 + ["measured"] * 5
     assert all(len(line["seconds"]) == 2 for line in lines)

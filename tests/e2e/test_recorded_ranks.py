@@ -20,6 +20,7 @@ from dissect.machine.cpu import CpuDevice  # noqa: E402
 from dissect.machine.nvidia import CudaClock  # noqa: E402
 from dissect.measure.life import Asked, measure_cell  # noqa: E402
 from dissect.ranks.runner import load_operator_runner, load_runner  # noqa: E402
+from dissect.results.agreement import check_samples  # noqa: E402
 from dissect.results.store import Store  # noqa: E402
 from dissect.stages.training.deepspeed import finetune, pretrain  # noqa: E402
 from factories import finetune_spec, hardware, key_of, megatron_spec, operator_spec, pretrain_spec, profile_spec  # noqa: E402
@@ -97,7 +98,10 @@ def measured(
         prepare()
         recorder.watch(OWN | libraries(*LOOP, *watched))
         output = folder / f"{key_of(spec)}.json"
-        result = measure_cell(spec, Store(folder / "store"), output, Asked(), launcher="").newest
+        store = Store(folder / "store")
+        result = measure_cell(spec, store, output, Asked(), launcher="").newest
+        [run] = store.entry(result.key).run_files()
+        check_samples(result, {path.name: path.read_bytes() for path in run.files()})
         return result.status, result.reason
 
     assert in_fork(measure) == (Status.OK, None)

@@ -22,6 +22,7 @@ from dissect.cells.site import VARIABLE, ServingSite
 from dissect.cells.software import workflow_python
 from dissect.cells.spec import ServeSpec, Software, canonical_spec, spec_key
 from dissect.metrics.serving import ServingMetrics
+from dissect.results.agreement import check_samples
 from dissect.results.cell_runs import read_runs
 from dissect.results.result import Result
 from dissect.stages.serving.load import RequestRecord
@@ -104,6 +105,7 @@ def test_transformers_serve_answers_a_real_burst(bench):
     assert result.provenance.versions["guidellm"] == "0.8.1"
     assert len(bench.records(spec)) == 10
     (run,) = (bench.entry(spec) / "runs").iterdir()
+    check_samples(result, {"requests.jsonl.gz": (run / "requests.jsonl.gz").read_bytes()})
     raw = json.loads(gzip.decompress((run / "guidellm.json.gz").read_bytes()))
     assert len(raw["benchmarks"][0]["requests"]["successful"]) == 10
     assert gzip.decompress((run / "server.log.gz").read_bytes()) == (bench.entry(spec) / "server.log").read_bytes()
