@@ -25,6 +25,7 @@ from dissect.present.run_summary import say, summarise
 CELL = "results/cells/{cell}/{key}.json"
 CELL_LOG = "results/logs/{cell}/{key}.log"
 REMEASURED = "results/remeasured/{run}/{runs}/{cell}/{key}.json"
+ROUNDS = "results/rounds/{run}/{purpose}/{platform}"
 MANIFEST = "results/manifests/{experiment}.json"
 TABLE = "results/tables/{experiment}.{format}"
 TABLE_FORMATS = ["csv", "md", "tex", "html"]
@@ -94,6 +95,37 @@ def threads_of(wildcards):
 def requests(request):
     """Requests to a batch system, entry by entry; a local run ignores them."""
     return {name: lambda wildcards, name=name: request(wildcards)[name] for name in NAMES}
+
+
+def rounds_of(purpose, paths):
+    """Rounds that come before the jobs of these cells, one job per platform."""
+
+    def needed(wildcards):
+        if not workflow.local_exec or "gpu" in workflow.global_resources:
+            return []
+        platforms = dict.fromkeys(STUDY.by_path[path].platform for path in paths())
+        return [ROUNDS.format(run=RUN, purpose=purpose, platform=platform) for platform in platforms]
+
+    return needed
+
+
+def lacking_rounds_of(paths):
+    """Rounds of the cells among these that need several runs and have too few."""
+    lacking = lambda: [path for path in paths if STUDY.by_path[path].runs > 1 and not Path(path).exists()]
+    return rounds_of("lacking", lacking)
+
+
+def remeasuring(wildcards):
+    """Options of a measuring program that adds runs."""
+    root = STUDY.catalog.root
+    return f"--fresh {wildcards.run}" if root.fresh else f"--more {root.more}"
+
+
+def remeasured(wildcards):
+    """An output per selected cell, named for the number of runs that the cell will have."""
+    root, cells = STUDY.catalog.root, [STUDY.by_path[path] for path in STUDY.selected_targets]
+    runs = {c.key: c.runs if root.fresh else Store(STORE_DIR).entry(c.key).count() + root.more for c in cells}
+    return [REMEASURED.format(run=RUN, runs=runs[cell.key], cell=cell.id, key=cell.key) for cell in cells]
 
 
 def heading_of(part):

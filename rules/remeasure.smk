@@ -2,13 +2,6 @@
 # With fresh=true the earlier runs are set aside, and as many as a cell needs are measured.
 
 
-def remeasured(wildcards):
-    """An output per selected cell, named for the number of runs that the cell will have."""
-    root, cells = STUDY.catalog.root, [STUDY.by_path[path] for path in STUDY.selected_targets]
-    runs = {c.key: c.runs if root.fresh else Store(STORE_DIR).entry(c.key).count() + root.more for c in cells}
-    return [REMEASURED.format(run=RUN, runs=runs[cell.key], cell=cell.id, key=cell.key) for cell in cells]
-
-
 rule remeasure:
     input:
         # Of a single cell a round has nothing in random order.

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +20,11 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
-from dissect.cells.any_spec import parse_spec
-from dissect.results.store import STORE_DIR, Store
-from factories import measured_at, ok_result
+from factories import measured_at, ok_result, pretrain_spec
 
 DRAWING = ("write_table", "draw_figure", "write_report")
 """Rules that read what cells left, each after those before it."""
+SOME_RESULT = ok_result(pretrain_spec())
 ROUNDS = "measure_rounds"
 """Rule that measures what the cells' own jobs then publish."""
 
@@ -69,12 +69,17 @@ def run(folder: Path) -> Plan:
 
 
 def _measure(spec: str, runs: int, output: Path) -> None:
-    """Store and publish invented runs."""
+    """Store and publish invented runs, by the library of the clone, whose specs may have more fields."""
+    from dissect.results.run_files import RESULT, STEPS, write_folder
+    from dissect.results.store import STORE_DIR, Store
+
     entry = Store(STORE_DIR).entry(output.stem)
     with entry.locked():
         entry.claim(spec)
-        while entry.lacks_runs(runs):
-            entry.write_run(measured_at(ok_result(parse_spec(spec)), entry.count() + 1), [])
+        for number in range(entry.count(), runs):
+            result = json.loads(measured_at(SOME_RESULT, number).model_dump_json())
+            record = json.dumps(result | {"key": output.stem, "spec": json.loads(spec)})
+            write_folder(entry.folder, {STEPS: b"", RESULT: record.encode()})
         entry.publish(output)
 
 
