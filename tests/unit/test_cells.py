@@ -228,6 +228,25 @@ def test_an_override_of_what_a_cell_does_not_have_is_an_error(project: Path, glo
         study(project)
 
 
+def test_a_cell_needs_the_most_runs_of_what_is_wanted(project: Path) -> None:
+    def runs_of(**options: Any) -> dict[str, int]:
+        study = load_study(project, {"figures": [], **options})
+        return {cell.id: cell.runs for cell in study.by_path.values()}
+
+    path = project / "config/experiments/table_IV.yaml"
+    (largest,) = (cell.id for cell in load_study(project, {}).experiments["table_IV"] if cell.path)
+    assert set(runs_of(suite="smoke").values()) == {1}
+    assert runs_of(suite="full")["inspect/cpu/-/system/-/n2"] == 1
+    assert runs_of(suite="full")[largest] == 5
+    assert runs_of(runs={"smoke": 3})[largest] == 3
+    path.write_text(path.read_text() + "runs: 7\n")
+    assert runs_of(runs=2)[largest] == 7
+    other = project / "config/experiments/copy.yaml"
+    other.write_text(path.read_text().replace("runs: 7", "runs: 9"))
+    assert runs_of(tables=["table_IV", "copy"])[largest] == 9
+    assert runs_of(tables=["table_IV"])[largest] == 7, "what is not wanted asks for nothing"
+
+
 def test_points_that_a_stage_does_not_tell_apart_are_one_cell(project: Path) -> None:
     file = project / "config/experiments/operators_memcpy.yaml"
     file.write_text(

@@ -1,6 +1,6 @@
 """The study: all cells, tables and figures of one configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -55,20 +55,18 @@ class Study:
 
     @cached_property
     def by_path(self) -> dict[str, Cell]:
-        """Every supported cell, by its published path; of several tables with it the one that needs most runs.
+        """Every supported cell, by its published path, with the most runs that a wanted table or figure needs.
 
         Raises:
             ConfigError: the keys of two specs collide.
         """
-        cells = [cell for cells in self.experiments.values() for cell in cells] + self.selected
-        found: dict[str, Cell] = {}
+        wanted = [cell for name in self.catalog.wanted_experiments for cell in self.experiments[name]] + self.selected
+        every = [cell for cells in self.experiments.values() for cell in cells]
         specs: dict[str, str] = {}
-        for cell in cells:
-            if cell.path and cell.key and cell.canonical:
-                if specs.setdefault(cell.key, cell.canonical) != cell.canonical:
-                    raise ConfigError(f"cell {cell.id}: its key {cell.key} collides with that of another spec")
-                found[cell.path] = max(cell, found.get(cell.path, cell), key=lambda each: each.runs)
-        return found
+        for cell in every + wanted:
+            if cell.key and cell.canonical and specs.setdefault(cell.key, cell.canonical) != cell.canonical:
+                raise ConfigError(f"cell {cell.id}: its key {cell.key} collides with that of another spec")
+        return _with_most_runs(every) | _with_most_runs(wanted)
 
     @cached_property
     def targets(self) -> list[str]:
@@ -210,6 +208,15 @@ def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str,
         for path, cell in study.by_path.items():
             paths.setdefault(cell.key or "", []).append(path)
     return {key: list(dict.fromkeys(found)) for key, found in paths.items()}
+
+
+def _with_most_runs(cells: Iterable[Cell]) -> dict[str, Cell]:
+    """Supported cells by path; of equal cells the one that needs most runs."""
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.path:
+            found[cell.path] = max(cell, found.get(cell.path, cell), key=lambda each: each.runs)
+    return found
 
 
 def _paths(cells: list[Cell]) -> list[str]:

@@ -98,7 +98,7 @@ class Experiment(Model):
     sampling: SamplingOverride = SamplingOverride()
     """Sampling parameters that differ from the defaults."""
     runs: Runs | None = None
-    """Runs of each cell, in place of config.yaml's ``runs``; of a cell of several experiments the largest number."""
+    """Runs of each cell, in place of config.yaml's ``runs``; of several wanted experiments the largest counts."""
     layout: Layout
     """Layout of the table or figure; changing it never causes a measurement."""
 
