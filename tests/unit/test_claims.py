@@ -92,7 +92,8 @@ def test_an_ordering_is_decided_by_the_interval_of_the_ratio(
     assert (found.verdict, found.text[: len(text)]) == (verdict, text)
     assert found.text.endswith("known starts 1 and 1; shared rounds; detectable 1.00 ×)")
     assert found.keys == (cells[0].key, cells[1].key)
-    command = "snakemake remeasure --config select='pretrain/h200/llama2-7b/deepspeed/*/seq350-bs1-gpus4' more=5"
+    sides = ",".join(f"pretrain/h200/llama2-7b/deepspeed/{method}/seq350-bs1-gpus4" for method in ("Z2", "Naive"))
+    command = f"snakemake remeasure --config select='[{sides}]' more=5"
     assert found.remedy == (command if verdict is UNCLEAR else "")
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable
 
+from dissect.cells.cell_id import CellId
+
 MORE = 5
 """Further runs that the command asks for: the fewest for which intervals are of use."""
 
 
 def command_for(cell_ids: Iterable[str]) -> str:
     """The command for cells of one platform; empty for several, which share no start."""
-    parts = [list(dict.fromkeys(same)) for same in zip(*(cell_id.split("/") for cell_id in cell_ids), strict=True)]
-    if not parts or len(parts[1]) > 1:
+    ids = list(dict.fromkeys(cell_ids))
+    if len({CellId.parse(cell_id).platform for cell_id in ids}) != 1:
         return ""
-    glob = "/".join(same[0] if len(same) == 1 else "*" for same in parts)
-    return f"snakemake remeasure --config select='{glob}' more={MORE}"
+    select = ids[0] if len(ids) == 1 else f"[{','.join(ids)}]"
+    return f"snakemake remeasure --config select='{select}' more={MORE}"
