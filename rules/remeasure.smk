@@ -27,8 +27,8 @@ rule remeasure_cell:
     params:
         spec=spec_of,
         publish=lambda wildcards: cell_of(wildcards).path,
-        fresh=lambda wildcards: f"--fresh {wildcards.run}" if STUDY.catalog.root.fresh else "",
+        how=lambda wildcards: f"--fresh {wildcards.run}" if STUDY.catalog.root.fresh else "--again",
     message:
         "Measure again {wildcards.cell}"
     shell:
-        MEASURE + " --publish {params.publish:q} --runs {wildcards.runs} {params.fresh} >{log:q} 2>&1"
+        MEASURE + " --publish {params.publish:q} --runs {wildcards.runs} {params.how} >{log:q} 2>&1"

@@ -29,6 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--runs", default=1, type=int, help="runs that the cell needs; default: 1")
     parser.add_argument("--once", action="store_true", help="measure one run at most")
     parser.add_argument("--round", type=Round.model_validate_json, help="the round of the run as JSON")
+    parser.add_argument("--again", action="store_true", help="measure also a cell whose outcome is not ok")
     parser.add_argument("--fresh", help="name under which earlier runs are set aside first")
     arguments = parser.parse_args()
     try:
@@ -55,7 +56,7 @@ def keep_byte_code() -> None:
 
 def measure(arguments: argparse.Namespace, store: Store) -> int:
     """Measure one run if the cell lacks any, print the outcome in one line, and return the exit status."""
-    asked = Asked(arguments.runs, arguments.round, arguments.fresh)
+    asked = Asked(arguments.runs, arguments.round, arguments.again, arguments.fresh)
     try:
         cell = measure_cell(arguments.spec, store, arguments.publish, asked, arguments.launcher)
     except (CellFailed, KeyCollision, ResultError, Interrupted, OSError) as error:
@@ -78,7 +79,7 @@ def main() -> int:
         return measure(arguments, store)
     while True:
         status = in_child(lambda: measure(arguments, store))
-        if status or not store.entry(arguments.publish.stem).lacks_runs(arguments.runs):
+        if status or not store.entry(arguments.publish.stem).lacks_runs(arguments.runs, arguments.again):
             return status
 
 

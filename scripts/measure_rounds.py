@@ -36,14 +36,15 @@ def main() -> None:
         sys.exit(f"llm-dissect: {error}")
     store, cells = Store(STORE_DIR), (study.by_path[path] for path in study.selected_targets)
     wanted = [cell for cell in cells if cell.platform == arguments.platform]
-    if arguments.more and not arguments.fresh:
+    again = bool(arguments.more)
+    if again and not arguments.fresh:
         wanted = [replace(cell, runs=store.entry(cell.key or "").count() + arguments.more) for cell in wanted]
     if arguments.fresh:
         for cell in wanted:
             entry = store.entry(cell.key or "")
             with entry.locked():
                 entry.set_aside_runs(arguments.fresh)
-    for line in measure_in_rounds(wanted, store, RunProcess(STORE_DIR).measure):
+    for line in measure_in_rounds(wanted, store, RunProcess(STORE_DIR, again).measure, again):
         print(line, flush=True)
 
 

@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -482,9 +483,41 @@ def test_a_run_that_joined_is_published(cells, tmp_path):
     entry = store.entry(cells[second].key)
     entry.write_run(measured_at(ok_result(pretrain_spec(batch=2)), 7), [])
     os.utime(entry.folder / "runs", ns=(10**18, 10**18))  # as a copy would bring it along
+    time.sleep(0.02)  # no tick of the file system's clock hides what changed first
     assert publish_stored(needing(2, cells), store) == [second]
     assert len(read_runs(Path(second)).runs) == 2
     assert not list(tmp_path.glob(".*.withdrawn"))
+
+
+def test_a_withdrawn_file_does_not_come_back_without_the_runs_that_joined(cells, tmp_path):
+    """The measuring process was killed between its run and its publishing; then fewer runs are asked for."""
+    store, (_, second, _) = Store(tmp_path / "store"), cells
+    publish_stored(cells, store)
+    publish_stored(needing(3, cells), store)
+    time.sleep(0.02)
+    store.entry(cells[second].key).write_run(measured_at(ok_result(pretrain_spec(batch=2)), 7), [])
+    time.sleep(0.02)
+    assert second in publish_stored(needing(2, cells), store)
+    assert len(read_runs(Path(second)).runs) == 2
+
+
+def test_what_was_set_aside_is_not_published_any_more(cells, tmp_path):
+    """``remeasure fresh=true`` was interrupted before its first run."""
+    store, (first, *_) = Store(tmp_path / "store"), cells
+    publish_stored(cells, store)
+    store.entry(cells[first].key).set_aside_runs("now")
+    assert publish_stored(cells, store) == [first]
+    assert not Path(first).exists()
+    assert publish_stored(cells, store) == []
+
+
+def test_another_outcome_is_measured_again_only_if_asked(cells, tmp_path):
+    (*_, third) = cells
+    entry = Store(tmp_path / "store").entry(cells[third].key)
+    entry.write_run(ended_result(pretrain_spec(batch=3), Status.OOM, Phase.BACKWARD, "out of memory"), [])
+    assert not entry.lacks_runs(2)
+    assert entry.lacks_runs(2, again=True)
+    assert not entry.lacks_runs(1, again=True)
 
 
 def test_one_outcome_without_numbers_is_enough(cells, tmp_path):

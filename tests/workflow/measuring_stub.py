@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, required=True)
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--round", type=Round.model_validate_json)
+    parser.add_argument("--again", action="store_true")
     parser.add_argument("--fresh")
     arguments = parser.parse_args(sys.argv[sys.argv.index("scripts/measure.py") + 1 :])
     spec = parse_spec(arguments.spec)
@@ -42,7 +43,7 @@ def main() -> int:
         if arguments.fresh:
             entry.set_aside_runs(arguments.fresh)
         entry.runs()
-        while entry.lacks_runs(arguments.runs):
+        while entry.lacks_runs(arguments.runs, arguments.again):
             with MEASURED.open("a") as file:
                 file.write(f"{key}\n")
             with announced(entry, arguments.publish, entry.next_attempt()):
@@ -59,7 +60,7 @@ def main() -> int:
             entry.write_run(result, sample_lines_of(result.metrics))
             if arguments.once:
                 break
-        if not entry.lacks_runs(arguments.runs):
+        if not entry.lacks_runs(arguments.runs, arguments.again):
             entry.publish(arguments.publish)
     return 0
 

@@ -37,7 +37,7 @@ class Run(Model):
     """Globs over the cells of all known platforms, for the targets ``cells``, ``remeasure``, ``export``, ``prune`` and
     ``references``."""
     more: Runs = 1
-    """Runs that ``remeasure`` adds to each selected cell."""
+    """Runs that ``remeasure`` adds to each selected cell, whatever its outcome."""
     fresh: bool = False
     """Whether ``remeasure`` sets the earlier runs aside, and measures as many as the cell needs."""
     every: PositiveFloat | None = None

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Never
 
@@ -20,7 +21,8 @@ def in_child(measure: Callable[[], int]) -> int:
         end(measure())
 
     def hand_on(number: int, _: FrameType | None) -> None:
-        os.kill(child, number)
+        with suppress(ProcessLookupError):
+            os.kill(child, number)
 
     before = {number: signal.getsignal(number) for number in _ENDING}
     for number, handler in before.items():

@@ -39,6 +39,8 @@ class Asked:
     """Runs that the cell needs."""
     round: Round | None = None
     """Where in a pass over several cells the run is measured."""
+    again: bool = False
+    """Whether an outcome other than ``ok`` is measured as well."""
     fresh: str | None = None
     """Name under which earlier runs are set aside first, once; None: they count."""
 
@@ -76,10 +78,10 @@ def measure_cell(spec: Spec, store: Store, output: Path, asked: Asked, launcher:
         if asked.fresh:
             entry.set_aside_runs(asked.fresh)
         _check(entry)
-        if entry.lacks_runs(asked.runs):
+        if entry.lacks_runs(asked.runs, asked.again):
             with announced(entry, output, entry.next_attempt()):
                 _measure_and_store(spec, store, entry, asked.round, launcher)
-        if not entry.lacks_runs(asked.runs):
+        if not entry.lacks_runs(asked.runs, asked.again):
             entry.publish(output)
         known = entry.peek()
     assert known is not None, "a run was measured, or one was there"

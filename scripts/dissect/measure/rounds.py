@@ -17,15 +17,21 @@ MeasureRun = Callable[[Cell, Round], bool]
 """Measures one run of a cell; returns whether it did."""
 
 
-def measure_in_rounds(cells: Sequence[Cell], store: Store, measure: MeasureRun) -> Iterator[str]:
+def measure_in_rounds(cells: Sequence[Cell], store: Store, measure: MeasureRun, again: bool = False) -> Iterator[str]:
     """Measure the runs that the cells lack: each round takes every cell that still lacks one, in random order.
 
-    Cells of one key are one cell. Yields a line per run.
+    Cells of one key are one cell; those whose outcome is not ``ok`` are measured only ``again``. Yields a line per run.
     """
+
+    def lacks(cell: Cell) -> bool:
+        return store.entry(cell.key or "").lacks_runs(cell.runs, again)
+
     series, failures = uuid.uuid4().hex[:12], Counter[str]()
     waiting = list({cell.key: cell for cell in cells if cell.key}.values())
     for number in count(1):
-        waiting = [c for c in waiting if failures[c.id] < ATTEMPTS and store.entry(c.key or "").lacks_runs(c.runs)]
+        waiting = [
+            c for c in waiting if failures[c.id] < ATTEMPTS and store.entry(c.key or "").lacks_runs(c.runs, again)
+        ]
         if not waiting:
             return
         random.SystemRandom().shuffle(waiting)

@@ -32,20 +32,22 @@ def publish_stored(cells: Mapping[str, Cell], store: Store, withdraw: bool = Tru
 def _settle(stored: Entry | None, published: Path, runs: int, withdraw: bool) -> bool:
     """Publish or withdraw one cell; returns whether its file changed."""
     withdrawn, exists = withdrawn_copy(published), published.exists()
-    if exists and (_has(published, runs) if not stored else _is_settled(stored, published, runs)):
+    if exists and (_is_settled(stored, published, runs) if stored else _has(published, runs)):
         return False
-    known = (stored.peek() if stored else None) or _read(published if exists else withdrawn)
-    if known is None and not exists:
-        return False
+    known = stored.peek() if stored else None
+    if known is None and not (stored and stored.was_set_aside):
+        known = _read(published if exists else withdrawn)  # copied without its store
+        stored = None
     if known is None or known.lacking(runs):
         if exists and withdraw:
             published.replace(withdrawn)
         return exists and withdraw
-    if not exists and withdrawn.exists():
-        withdrawn.replace(published)  # with its old time: where no run has joined, nothing is drawn again
-    if not stored or (published.exists() and not stored.differs_from(published)):
-        return not exists
-    return stored.publish_if_idle(published)
+    if exists and stored is None:
+        return False
+    if not exists and withdrawn.exists() and (not stored or withdrawn.read_bytes() == stored.published_bytes()):
+        withdrawn.replace(published)  # with its old time, so that nothing is drawn again
+        return True
+    return stored is not None and stored.publish_if_idle(published)
 
 
 def _is_settled(stored: Entry, published: Path, runs: int) -> bool:

@@ -143,10 +143,11 @@ def set_runs_aside(folder: Path, name: str) -> Path:
     aside = folder / "set_aside" / name
     if aside.exists():
         return aside
-    for run in [run for run in files_of_runs(folder) if not run.has_folder]:
-        samples = {path.name: path.read_bytes() for path in run.files()[1:]}
-        write_folder(folder, {**samples, RESULT: run.data()})
-        for path in run.files():  # the result first: from here on the copy counts
+    # Of two results of the earlier layout the second one counts once the first has its folder.
+    while earlier := [run for run in files_of_runs(folder) if not run.has_folder]:
+        samples = {path.name: path.read_bytes() for path in earlier[0].files()[1:]}
+        write_folder(folder, {**samples, RESULT: earlier[0].data()})
+        for path in earlier[0].files():  # the result first: from here on the copy counts
             path.unlink()
     (folder / "runs").mkdir(exist_ok=True)
     aside.parent.mkdir(exist_ok=True)

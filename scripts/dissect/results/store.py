@@ -136,12 +136,20 @@ class Entry:
         """Number of runs on disk, broken ones too; cheap."""
         return len(self.run_files())
 
-    def lacks_runs(self, asked: int) -> bool:
-        """Whether the cell needs more runs to have as many as are asked for; reads runs only if there are too few."""
+    def lacks_runs(self, asked: int, again: bool = False) -> bool:
+        """Whether the cell needs more runs to have as many as are asked for; reads runs only if there are too few.
+
+        An outcome other than ``ok`` is enough, unless the cell is to be measured ``again``.
+        """
         if self.count() >= asked:
             return False
-        known = self.peek()
+        known = None if again else self.peek()
         return known is None or known.lacking(asked) > 0
+
+    @property
+    def was_set_aside(self) -> bool:
+        """Whether earlier runs were set aside, so that no published file speaks for the cell without the store."""
+        return (self.folder / "set_aside").exists()
 
     def runs(self) -> list[Result]:
         """The valid runs in the order of measuring; a broken one is renamed, kept, and counts no longer.
@@ -208,10 +216,15 @@ class Entry:
             ResultError: there is no valid run.
             OSError: the file cannot be written.
         """
-        write_atomically(output, self._published())
+        write_atomically(output, self.published_bytes())
         withdrawn_copy(output).unlink(missing_ok=True)
 
-    def _published(self) -> bytes:
+    def published_bytes(self) -> bytes:
+        """What :meth:`publish` writes.
+
+        Raises:
+            ResultError: there is no valid run.
+        """
         valid = dict(self._valid())
         if not valid:
             raise ResultError(f"{self.folder}: has no valid run to publish; measure the cell")
@@ -229,7 +242,7 @@ class Entry:
         changes = [path.stat().st_ctime_ns for path in (self.folder / "runs", self.folder / RESULT) if path.exists()]
         if seen.st_ctime_ns > max(changes, default=0):
             return False
-        if self.peek() is None or output.read_bytes() != self._published():
+        if self.peek() is None or output.read_bytes() != self.published_bytes():
             return True
         os.utime(output, ns=(seen.st_atime_ns, seen.st_mtime_ns))
         return False

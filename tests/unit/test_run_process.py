@@ -1,0 +1,60 @@
+"""The process that starts the measuring program: a signal ends both, and neither waits for the other for ever."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STARTS = """
+    import os, sys
+    from pathlib import Path
+    from dissect.cells.cell import Cell
+    from dissect.measure.run_process import RunProcess
+    from dissect.results.result import Round
+
+    cell = Cell("s", "p", "m", "f", "x", "w", 1, None, None, f"{sys.executable} child.py", canonical="{}", key="k")
+    print(RunProcess(Path("store")).measure(cell, Round(id="r", number=1, position=1)), flush=True)
+"""
+WAITS = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+
+
+def started(folder: Path, child: str) -> subprocess.Popen[str]:
+    (folder / "child.py").write_text(child)
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(STARTS)], cwd=folder, text=True, stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")}, process_group=0,
+    )  # fmt: skip
+
+
+def is_gone(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_a_signal_ends_both(tmp_path: Path, number: signal.Signals) -> None:
+    process = started(tmp_path, WAITS)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    process.send_signal(number)
+    code = process.wait(10)
+    assert code == (-number if number == signal.SIGKILL else 128 + number)
+    assert is_gone(child)
+
+
+@pytest.mark.parametrize(("child", "said"), [("raise SystemExit(0)", "True"), ("raise SystemExit(1)", "False")])
+def test_it_says_whether_the_run_ended_well(tmp_path: Path, child: str, said: str) -> None:
+    process = started(tmp_path, child)
+    assert process.communicate(timeout=30)[0].split() == [said]
