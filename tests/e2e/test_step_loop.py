@@ -15,7 +15,7 @@ from dissect.ranks.group import join_process_group, leave_process_group  # noqa:
 from dissect.ranks.launch import Launch  # noqa: E402
 from dissect.ranks.messages import RankContext, RankReport  # noqa: E402
 from dissect.ranks.reports import slowest  # noqa: E402
-from dissect.ranks.steps import StepLoop  # noqa: E402
+from dissect.ranks.steps import TRACE_RESERVE_S, StepLoop  # noqa: E402
 from dissect.ranks.supervise import conclude, supervise, window_of  # noqa: E402
 from forked_ranks import in_fork  # noqa: E402
 
@@ -38,7 +38,9 @@ class UnevenTrainer:
         return (tokens @ tokens).sum()
 
 
-def measured(folder: Path, *, room: int = 1 << 40, activity: str | None = None) -> list[RankReport]:
+def measured(
+    folder: Path, *, room: int = 1 << 40, activity: str | None = None, budget_s: float = 120.0, readable: bool = True
+) -> list[RankReport]:
     """Reports of two ranks whose device may be one that the profiler knows."""
 
     def run(context: RankContext) -> RankReport:
@@ -51,6 +53,8 @@ def measured(folder: Path, *, room: int = 1 << 40, activity: str | None = None) 
         # Without the decisions of a window between them, whose broadcast makes ranks wait for one another as well.
         times = [loop.timed_step() for _ in range(STEPS)]
         end = time.monotonic()
+        if not readable and rank:
+            (context.workdir / f"trace-{rank}.json" / "full").mkdir(parents=True)  # where its file should be
         step_trace = loop.trace(times, room if rank else 1 << 40, in_one_group=True)
         state = loop.probe(1)
         leave_process_group()
@@ -58,7 +62,7 @@ def measured(folder: Path, *, room: int = 1 << 40, activity: str | None = None) 
         return RankReport(rank=rank, status=Status.OK, step_trace=step_trace, **window, **state)
 
     def supervised() -> list[str]:
-        ending = conclude([supervise(Launch(run, 2, folder, time.monotonic() + 60), 1 << 40, [])])
+        ending = conclude([supervise(Launch(run, 2, folder, time.monotonic() + budget_s), 1 << 40, [])])
         assert ending.status is Status.OK, ending.reason
         return [report.model_dump_json() for report in ending.reports]
 
@@ -87,3 +91,14 @@ def test_a_device_without_kernels_is_not_traced(tmp_path: Path) -> None:
 
 def test_a_rank_without_room_for_a_trace_keeps_all_from_it(tmp_path: Path) -> None:
     assert [report.step_trace for report in measured(tmp_path, activity="CPU", room=1 << 20)] == [None, None]
+
+
+def test_a_trace_does_not_take_the_end_of_the_budget(tmp_path: Path) -> None:
+    reports = measured(tmp_path, activity="CPU", budget_s=TRACE_RESERVE_S)
+    assert [report.step_trace for report in reports] == [None, None]
+
+
+def test_a_trace_that_cannot_be_read_costs_no_measurement(tmp_path: Path) -> None:
+    first, second = measured(tmp_path, activity="CPU", readable=False)
+    assert first.step_trace is not None
+    assert (second.status, second.step_trace) == (Status.OK, None)

@@ -16,10 +16,16 @@ def kernel(name: str, start: float, end: float) -> dict[str, Any]:
     return {"ph": "X", "cat": category, "name": name, "pid": 0, "tid": 7, "ts": start, "dur": end - start, "args": {}}
 
 
-def rank(*kernels: tuple[str, float, float], base_ns: int = 10**18, steps: int = 1, in_one_group: bool = True) -> Any:
+def rank(
+    *kernels: tuple[str, float, float],
+    base_ns: int = 10**18,
+    steps: int = 1,
+    in_one_group: bool = True,
+    since_us: int = 0,
+) -> Any:
     launch = kernel("cudaLaunchKernel", 0, 1e6) | {"cat": "cuda_runtime"}  # the host's own time does not count
     trace = parse_trace([launch, *(kernel(*each) for each in kernels)], base_ns)
-    return step_trace(trace, steps, "nccl", in_one_group)
+    return step_trace(trace, steps, "nccl", in_one_group, base_ns + since_us * 1000)
 
 
 def microseconds(found: DeviceTimes | None) -> tuple[float, float, float]:
@@ -39,6 +45,12 @@ def test_a_collective_transfers_once_its_last_rank_has_come() -> None:
     late = rank((GEMM, 0, 70), (REDUCE, 80, 100))
     # Both transfer for 20; the early one waits for 70, which the mean over the ranks halves.
     assert microseconds(device_times([early, late], on_one_node=True)) == (40, 20, 35)
+
+
+def test_what_ran_before_the_barrier_does_not_count() -> None:
+    early = rank((REDUCE, 0, 500), (GEMM, 610, 620), (REDUCE, 620, 640), since_us=600)
+    late = rank((REDUCE, 490, 500), (GEMM, 610, 620), (REDUCE, 630, 640), since_us=600)
+    assert microseconds(device_times([early, late], on_one_node=True)) == (10, 10, 5)
 
 
 def test_what_is_computed_meanwhile_is_no_exposed_communication() -> None:

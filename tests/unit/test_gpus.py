@@ -8,7 +8,9 @@ from typing import NoReturn
 import pytest
 
 from dissect.machine.gpus import GpuInfo, GpuLoad, Read, Reading, Slowdown, power_capped, throttled, within
-from dissect.machine.node import mismatch
+from dissect.machine.lease import Neighbours
+from dissect.machine.node import Node, mismatch
+from dissect.machine.sight import Lookout
 
 GIB = 2**30
 UUIDS = ["GPU-aa11", "GPU-ab22", "GPU-cc33"]
@@ -108,10 +110,20 @@ def test_foreign_process_ids_of_a_container_are_not_taken_for_others():
     assert load([device()], seen, own=(10,)).others(0, 2)[1] is False
 
 
+def test_without_a_reading_nobody_was_looked_for():
+    assert load([device()]).others(0, 2) == ("not looked at: it ended before the first look at the GPUs", False)
+
+
 def test_peak_is_over_the_whole_run():
     seen = load([device(0), device(1)], {0: [reading(1, used=5)], 1: [reading(1, used=7), reading(2, used=6)]})
     assert seen.peak_bytes() == 7
     assert load([device()]).peak_bytes() is None
+
+
+def test_memory_of_a_trace_after_the_window_is_not_the_cells():
+    seen = load([device()], {0: [reading(1, used=3), reading(2, used=5), reading(3, used=9)]})
+    look = Lookout(Node([device()], None), seen, None, Neighbours([]))
+    assert look.sight(1.5, 2.5).peak_memory_bytes == 5
 
 
 def test_declared_and_found_hardware():

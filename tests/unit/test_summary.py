@@ -54,6 +54,8 @@ def test_energy_needs_every_gpu():
 def test_energy_needs_a_window_of_ten_seconds():
     short = [report(rank, [0.1] * 3, window_start=30.0, window_end=39.9) for rank in (0, 1)]
     assert summary.training_metrics(SPEC, 1, short, [], 1).energy_per_step_j is None
+    on_two_nodes = [report(rank, [0.1] * 3, window_start=5e3 * rank, window_end=5e3 * rank + 9.9) for rank in (0, 1)]
+    assert summary.training_metrics(SPEC, 1, on_two_nodes, [], 1).energy_per_step_j is None
 
 
 def traced(rank: int, **changes: object) -> RankReport:

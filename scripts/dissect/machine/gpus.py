@@ -1,5 +1,6 @@
 """GPUs, whoever made them: what they are, what they do while the ranks run, and who else uses them."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -127,9 +128,9 @@ class GpuLoad:
         """One record per GPU, over the readings of the window."""
         return [_summary(gpu, within(self.readings.get(gpu.index, []), start, end)) for gpu in self.known]
 
-    def peak_bytes(self) -> int | None:
-        """Largest used memory of any GPU at any reading."""
-        used = [reading.used_bytes for readings in self.readings.values() for reading in readings]
+    def peak_bytes(self, until: float = math.inf) -> int | None:
+        """Largest used memory of any GPU at any reading up to a moment, CLOCK_MONOTONIC."""
+        used = [one.used_bytes for readings in self.readings.values() for one in readings if one.at <= until]
         return max(used, default=None)
 
     def energy_j(self, start: float, end: float) -> float | None:
@@ -149,6 +150,8 @@ class GpuLoad:
 
     def others(self, start: float, end: float) -> tuple[str, bool]:
         """Other processes on the GPUs in the window, in words, and whether there was one."""
+        if not self.readings:
+            return "not looked at: it ended before the first look at the GPUs", False
         seen = {p for readings in self.readings.values() for r in within(readings, start, end) for p in r.pids}
         before = {pid for gpu in self.known for pid in gpu.pids}
         # In a container with its own process ids the driver may name ours by the host's: then only who was there

@@ -23,7 +23,7 @@ class Sight(Model):
     gpus: list[Gpu] | str
     """One record per GPU, or a sentence why there is none."""
     peak_memory_bytes: int | None
-    """Largest used memory of any GPU."""
+    """Largest used memory of any GPU from the first reading to the end of the window: a trace comes after it."""
     other_processes: str
     """Load by other processes, and other cells on the host, in words."""
     disturbed: bool
@@ -67,7 +67,7 @@ class Lookout:
         return Sight(
             name=os.environ.get("SLURMD_NODENAME") or platform.node(),
             gpus=self.gpu.gpus(start, end) if self.gpu else str(self.node.gpus),
-            peak_memory_bytes=self.gpu.peak_bytes() if self.gpu else None,
+            peak_memory_bytes=self.gpu.peak_bytes(end) if self.gpu else None,
             other_processes=others + (f"; other cells had {neighbours} GPUs of this host" if neighbours else ""),
             disturbed=disturbed,
             neighbours=neighbours,

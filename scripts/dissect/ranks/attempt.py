@@ -35,7 +35,7 @@ class Attempt:
 
     @property
     def gpu_peak_bytes(self) -> int | None:
-        """Largest used memory of any GPU."""
+        """Largest used memory of any GPU, up to the end of the window."""
         peaks = (sight.peak_memory_bytes for sight in self.sights)
         return max((peak for peak in peaks if peak is not None), default=None)
 

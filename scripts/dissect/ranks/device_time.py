@@ -46,12 +46,17 @@ class DeviceTimes:
     """Time in which only collectives ran that waited for a rank."""
 
 
-def step_trace(trace: Trace, steps: int, backend: str, in_one_group: bool) -> StepTrace:
-    """What a recorded trace shows of ``steps`` steps; the library of collectives names its kernels after itself."""
+def step_trace(trace: Trace, steps: int, backend: str, in_one_group: bool, since_ns: int) -> StepTrace:
+    """What a recorded trace shows of ``steps`` steps, by the kernels that started at ``since_ns`` (UNIX time) or later.
+
+    The library of collectives names its kernels after itself.
+    """
     compute: list[Interval] = []
     collectives: dict[str, list[Span]] = {}
     for kernel in sorted(trace.kernels, key=lambda kernel: kernel.start):
         span = _at(trace, kernel.start), _at(trace, kernel.end)
+        if span[0] < since_ns:
+            continue
         if kernel.name.startswith(backend):
             collectives.setdefault(kernel.name, []).append(span)
         else:

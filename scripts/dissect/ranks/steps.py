@@ -3,7 +3,9 @@
 import gc
 import math
 import os
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
@@ -26,6 +28,8 @@ TEARDOWN_S = 2.0
 """Left of the budget for reporting and for the end of the processes."""
 TRACED_STEPS, TRACED_S = 2, 2.0
 """Steps that are traced for the device time, and the seconds that they may take; a slow step is traced once."""
+TRACE_RESERVE_S = 30.0
+"""Left of the budget for the profiler, its file and the time to read it: a measured cell must not time out by them."""
 TRACE_BYTES = 512 * 2**20
 """Memory of the device that must be free for a trace: a measured cell must not run out of memory by it."""
 
@@ -94,29 +98,46 @@ class StepLoop:
                 return times, reason
 
     def trace(self, times: list[float], memory_bytes: int, in_one_group: bool) -> StepTrace | None:
-        """Record a few more steps of those that took ``times``; None where the device or its memory allows no trace.
+        """Record a few more steps of those that took ``times``; None where there is no trace, or none to read.
 
-        The profiler is told of the device only, so that the host loses no time to it. The losses do not count.
+        The profiler is told of the device only, so that the host loses no time to it. The losses do not count. Ranks
+        need different times to start the profiler, and the first collective would wait for the last: so a step that
+        does not count comes first, and what does starts after a barrier.
         """
         activity = self._device.profiler_activity
         if activity is None or not (steps := self._least(self._traceable(times, memory_bytes))):
             return None
+        from torch import distributed
         from torch.profiler import ProfilerActivity, profile
 
         with no_garbage_collection(), profile(activities=[getattr(ProfilerActivity, activity)]) as profiler:
+            self._untimed_step()
+            distributed.barrier()
+            self._device.synchronize()
+            since_ns = time.time_ns()
             for _ in range(steps):
-                self._trainer.train_step(self._tokens, self._context.enter)
-                self._device.synchronize()
+                self._untimed_step()
         path = self._context.workdir / f"trace-{os.environ['RANK']}.json"
-        profiler.export_chrome_trace(str(path))
-        return step_trace(read_trace(path), steps, self._device.backend, in_one_group)
+        try:
+            profiler.export_chrome_trace(str(path))
+            return step_trace(read_trace(path), steps, self._device.backend, in_one_group, since_ns)
+        except Exception:  # whatever a profiler gets wrong, the measurement is done
+            print("the device time of a step is not known: its trace cannot be read", file=sys.stderr)
+            traceback.print_exc()
+            return None
 
     def _traceable(self, times: list[float], memory_bytes: int) -> int:
-        """How many steps this rank may trace."""
+        """How many steps this rank may trace, after one that does not count."""
         step_s = median(times)
         steps = max(1, min(TRACED_STEPS, int(TRACED_S / step_s)))
         fits = self._device.driver_memory_bytes() + TRACE_BYTES <= memory_bytes
-        return steps if fits and self._context.seconds_left() > 2 * steps * step_s + TEARDOWN_S else 0
+        in_time = self._context.seconds_left() > 2 * (steps + 1) * step_s + TRACE_RESERVE_S
+        return steps if fits and in_time else 0
+
+    def _untimed_step(self) -> None:
+        """Train one step to its end; its loss is not kept."""
+        self._trainer.train_step(self._tokens, self._context.enter)
+        self._device.synchronize()
 
     def timed_step(self) -> float:
         """Seconds from one idle device to the next; the loss is fetched after the clock has stopped.

@@ -13,7 +13,6 @@ from dissect.metrics.training import TrainingMetrics, Trial
 from dissect.ranks.device_time import device_times
 from dissect.ranks.messages import RankReport
 from dissect.ranks.reports import slowest
-from dissect.ranks.supervise import window_of
 from dissect.statistics.estimate import Estimate
 from dissect.statistics.step_times import UNSTABLE_CV, coefficient_of_variation, estimate
 from dissect.workloads.arithmetic import hardware_flops, model_flops
@@ -65,10 +64,13 @@ def training_metrics(
 
 
 def _energy_per_step(reports: Sequence[RankReport]) -> float | None:
-    """Joules of a step over all GPUs; None without a counter on each of them, or over too short a window."""
+    """Joules of a step over all GPUs; None without a counter on each of them, or over too short a window.
+
+    Each rank's window counts by itself: clocks of several nodes do not compare.
+    """
     energies = [report.energy_j for report in reports if report.energy_j is not None]
-    start, end = window_of(reports)
-    if len(energies) < len(reports) or end - start < LEAST_ENERGY_S:
+    shortest = min(report.window_end - report.window_start for report in reports)
+    if len(energies) < len(reports) or shortest < LEAST_ENERGY_S:
         return None
     return sum(energies) / len(reports[0].step_times_s)
 
