@@ -10,6 +10,7 @@ import factories as make
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.present.tables.columns import Combination, Record
 from dissect.present.tables.over_runs import values_of
+from dissect.present.tables.start_classes import class_of
 from dissect.present.tables.table import build_table
 from dissect.present.tables.tidy import tidy_rows
 from dissect.present.tables.views import VIEWS
@@ -55,6 +56,21 @@ def test_memory_is_the_largest_and_verdicts_still_see_every_run() -> None:
     assert found["peak_memory_gib"] == 3
     assert "peak_memory_gib_low" not in found
     assert sorted(each.value for each in values_of(found, "peak_memory_gib")) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("times", "flags", "load"),
+    [
+        ({"compute_time_s": 0.09, "communication_time_s": 0.0}, [], "busy"),
+        ({"compute_time_s": 0.02, "communication_time_s": 0.0}, [Flag.LAUNCH_BOUND], "launch-bound"),
+        ({"compute_time_s": 0.09}, [], "not traced"),  # as across nodes
+        ({}, [], "not traced"),
+    ],
+)
+def test_starts_are_pooled_over_cells_that_load_their_gpus_alike(
+    times: dict[str, float], flags: list[Flag], load: str
+) -> None:
+    assert class_of(row(measured(**times).model_copy(update={"flags": flags}))) == f"{load} on h200"
 
 
 def test_what_may_be_zero_has_a_mean_without_an_interval() -> None:

@@ -12,10 +12,19 @@ Pools = Mapping[str, BetweenStarts]
 
 
 def class_of(row: Mapping[str, Any]) -> str:
-    """Class of a cell: its platform, and whether it serves, waits for its host, or keeps the GPU busy."""
-    flags = str(row["flags"] or "").split(";")
-    load = "serving" if row["stage"] == "serve" else "launch-bound" if Flag.LAUNCH_BOUND in flags else "busy"
-    return f"{load} on {without_set(row['platform'])}"
+    """Class of a cell: its platform, and whether it serves, waits for its host, or keeps the GPU busy.
+
+    Which of the latter two is known only by its device time.
+    """
+    return f"{_load(row)} on {without_set(row['platform'])}"
+
+
+def _load(row: Mapping[str, Any]) -> str:
+    if row["stage"] == "serve":
+        return "serving"
+    if Flag.LAUNCH_BOUND in str(row["flags"] or "").split(";"):
+        return "launch-bound"
+    return "busy" if row.get("device_time_s") else "not traced"
 
 
 def pool_classes(cells: Iterable[tuple[str, Sequence[RunValue]]]) -> Pools:
