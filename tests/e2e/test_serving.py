@@ -207,6 +207,8 @@ def test_a_server_that_dies_in_the_load_keeps_what_there_was(bench, fault, statu
     partial = bench.records(spec, "requests.partial.jsonl.gz")
     assert {record.status for record in partial} == {"ok", "error"}
     assert not list(bench.entry(spec).rglob("requests.jsonl.gz"))
+    logs = [gzip.decompress(path.read_bytes()) for path in bench.entry(spec).rglob("server.log.gz")]
+    assert logs == [(bench.entry(spec) / "server.log").read_bytes()] * (status is Status.OOM)
     if status is Status.FAILED:
         assert json.loads((bench.entry(spec) / "failure.json").read_text())["attempt"] == 1
         assert "the engine is gone" in (bench.entry(spec) / "log.txt").read_text()

@@ -72,8 +72,7 @@ class ServingCell:
                 measured = burst.conclude(self.spec, self.engine, server, bursts, before, self.watch, ready_s)
                 if load.calibrate and measured.get("metrics"):
                     self._calibrate(folder, server, measured)
-        if (log := self.folder / SERVER_LOG).exists():  # a server of somebody else has none
-            measured["files"][KEPT_LOG] = gzip.compress(log.read_bytes(), mtime=0)
+        measured["files"] |= self._log()
         self._took(window_s=sum(sent.load.end_s for sent in bursts))
         return replace(self._seen((bursts[0].window[0], bursts[-1].window[1])), **measured)
 
@@ -85,7 +84,12 @@ class ServingCell:
     def ended(self, how: Ended) -> Measurement:
         """A measurement without numbers: why it ended, and what was seen of the machine."""
         seen = self._seen((self.watch.start, time.monotonic()))
-        return replace(seen, status=how.status, phase=how.phase, reason=how.reason, flags=())
+        return replace(seen, status=how.status, phase=how.phase, reason=how.reason, flags=(), files=self._log())
+
+    def _log(self) -> dict[str, bytes]:
+        """The server's log to keep with the run; a server of somebody else has none."""
+        log = self.folder / SERVER_LOG
+        return {KEPT_LOG: gzip.compress(log.read_bytes(), mtime=0)} if log.exists() else {}
 
     def _prompts(self, folder: Path) -> list[str]:
         """The prompts of the load, which are also written to a file, followed by those of the warm-up."""
