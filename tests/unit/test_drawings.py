@@ -12,7 +12,7 @@ import table_cases
 from dissect.base.outcome import Phase, Status
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout
-from dissect.present.figures.describe import describe, specification
+from dissect.present.figures.describe import describe, placed, specification
 from dissect.present.figures.memory import memory
 from dissect.present.figures.subject import IDS, Subject
 from dissect.present.report.drawings import Drawing, figure_specs, overviews
@@ -66,6 +66,16 @@ def test_memory_shows_every_cell_and_names_what_has_no_number(tmp_path: Path) ->
         "unsupported: Q needs bitsandbytes": ["pretrain/h200/llama2-7b/deepspeed/Q+Z3/seq350-bs1"],
     }
     assert drawing.tables == [("table_III", "Table iii: pre-training")]
+
+
+def test_a_place_that_a_row_cannot_have_is_named(tmp_path: Path) -> None:
+    table = training_table(tmp_path, {"Naive": 0.4, "Z2": 0.2})
+    rows = tidy_rows(read_records(table, tmp_path), VIEWS["training"])
+    rows[1] |= {"peak_memory_gib": None}
+    layout = FigureLayout(kind="curve", view="training", values=["tokens_per_s"])
+    subject = placed(Subject(table, layout, rows), memory)
+    assert [row["status"] for row in subject.rows] == ["ok", "n/a", "unsupported"]
+    assert len(drawn.marks(specification(subject, memory), "symbol")) == 1
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import drawn
 import factories as make
 from dissect.base.outcome import Status
-from dissect.cells.manifest import Manifest
+from dissect.cells.manifest import Manifest, ManifestCell
 from dissect.config.layout import FigureLayout
 from dissect.present.figures.describe import describe
 from dissect.present.figures.distribution import stairs
@@ -22,10 +22,14 @@ from dissect.present.figures.draw import read_tidy, save
 from dissect.present.figures.layers import shape
 from dissect.present.figures.look import CONFIGS
 from dissect.present.figures.roofline import roof
+from dissect.present.tables.columns import Record
+from dissect.present.tables.efficiency import fill_efficiency
+from dissect.present.tables.over_runs import RUN_VALUES
 from dissect.present.tables.table import build_table
 from dissect.present.tables.tidy import read_records, tidy_rows
 from dissect.present.tables.views import VIEWS
 from dissect.results.result import Result
+from dissect.statistics.run_values import RunValue
 from table_cases import OOM, fig_4, fig_5, fig_6, fig_10, fig_attention, fig_roofline, scaling
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +77,45 @@ def test_one_run_has_an_efficiency_without_an_interval(tmp_path: Path) -> None:
     [_, many] = efficiencies(tmp_path, {1: runs_on(1, 0.2), 4: runs_on(4, 0.25, (1.0,))})
     assert many["scaling_efficiency"] == pytest.approx(0.8, rel=0.01)
     assert (many["scaling_efficiency_low"], many["scaling_efficiency_high"]) == (None, None)
+
+
+@pytest.mark.parametrize("unknown", [1, 4])
+def test_an_efficiency_without_a_throughput_is_not_known(unknown: int) -> None:
+    setting = {"status": "ok", **dict.fromkeys(("platform", "model", "framework", "method", "seq_len", "batch"), "x")}
+    rows: list[dict[str, Any]] = [
+        {**setting, "n_gpus": count, RUN_VALUES: {} if count == unknown else {"tokens_per_s": [RunValue(9.0)]}}
+        for count in (1, 4)
+    ]
+    record = Record(make.unsupported_cell(""), make.PLATFORMS["h200"], None)
+    fill_efficiency([(record, row) for row in rows])
+    found = {row["n_gpus"]: row["scaling_efficiency"] for row in rows}
+    assert found == {1: None if unknown == 1 else 1.0, 4: None}
+
+
+def without_energy(project: Path) -> list[ManifestCell]:
+    """Cells that ended ok, of which the second had a window too short for its energy."""
+    cells = []
+    for count, joules in ((1, 480.5), (2, None)):
+        spec = make.pretrain_spec(make.hardware(n_gpus=count))
+        result = make.ok_result(spec, make.training_metrics(spec, energy_per_step_j=joules))
+        cells.append(make.published_cell(project, result, platform="h200"))
+    return cells
+
+
+@pytest.mark.parametrize("kind", ["curve", "throughput"])
+def test_an_ok_cell_without_the_number_is_missing(kind: str, tmp_path: Path) -> None:
+    layout = {"kind": kind, "series": ["platform"], "x": ["n_gpus"], "values": ["tokens_per_joule"]}
+    if kind == "throughput":
+        layout |= {"panels": ["method"]}
+    cells = without_energy(tmp_path)
+    figure = described(make.manifest("fig_energy", cells, layout), tmp_path)
+    assert len(drawn.marks(figure, "symbol" if kind == "curve" else "rect")) == 1
+    assert "n/a" in " ".join(drawn.texts(figure))
+    none = described(make.manifest("fig_energy", cells[1:], layout), tmp_path)
+    assert drawn.texts(none) == [
+        "No cell of this figure has a number:",
+        "H200: n/a: no Tokens per joule: no energy counter on this machine, or a window below 10 s",
+    ]
 
 
 def test_scaling_has_a_point_per_number_and_a_cross_per_outcome(tmp_path: Path) -> None:

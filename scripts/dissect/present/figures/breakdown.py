@@ -51,7 +51,7 @@ def phases(subject: Subject) -> Described:
         found = zip(labels, (row[name] for name in _SHARES), strict=True)
         return [(label, label, 100 * share, share * row["phase_time_s"]) for label, share in found]
 
-    rows = [row for row in subject.rows if row["status"] != Status.OK or row["step_phase"] in _PHASES]
+    rows = [row for row in subject.rows if row["step_phase"] in (None, *_PHASES)]
     bars: list[Bar] = [(row, "step_phase", pieces(row)) for row in rows if row["status"] == Status.OK]
     lost = [row for row in rows if row["status"] != Status.OK]
     return _stacked(subject, subject.layout.series, bars, lost, labels, "Share of the phase (%)", COLUMN - 76)

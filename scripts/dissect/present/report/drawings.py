@@ -10,7 +10,7 @@ from dissect.cells.cell_id import CellId
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout, QuantityName, ViewName
 from dissect.present.figures.breakdown import modules
-from dissect.present.figures.describe import describe, specification
+from dissect.present.figures.describe import describe, placed, specification
 from dissect.present.figures.layers import Described
 from dissect.present.figures.memory import memory
 from dissect.present.figures.subject import Row, Subject
@@ -103,8 +103,9 @@ def _drawing(
     platforms, models = list(manifest.platforms), list(manifest.models)
     ordered = sorted(rows, key=lambda row: (platforms.index(row["platform"]), models.index(row["model"])))
     layout = FigureLayout(kind="curve", view=overview.view, values=[VIEWS[overview.view].quantities[0].name])
-    spec = specification(Subject(manifest, layout, ordered), overview.kind)
-    cells = {str(CellId.of(row)): row for row in ordered}
+    subject = placed(Subject(manifest, layout, ordered), overview.kind)
+    spec = specification(subject, overview.kind)
+    cells = {str(CellId.of(row)): row for row in subject.rows}
     return Drawing(
         overview.name, overview.stage, overview.title, f"{overview.caption} {count_missing(cells.values())}".rstrip(),
         [("", spec)], _missing(cells), [(each.name, each.title) for each in places if each.kind == "table"],

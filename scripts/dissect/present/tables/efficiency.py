@@ -17,7 +17,8 @@ _SETTING = ("platform", "model", "framework", "method", "seq_len", "batch")
 def fill_efficiency(rows: Sequence[tuple[Record, dict[str, Any]]]) -> None:
     """Fill in throughput per GPU over that of the fewest GPUs; 1 by definition for these, so without an interval.
 
-    The interval is that of the ratio over runs, which runs of one round make narrower.
+    The interval is that of the ratio over runs, which runs of one round make narrower. Without a throughput on either
+    side there is no efficiency.
     """
     settings: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for _, row in rows:
@@ -26,9 +27,15 @@ def fill_efficiency(rows: Sequence[tuple[Record, dict[str, Any]]]) -> None:
     for several in settings.values():
         fewest = min(several, key=lambda row: row["n_gpus"])
         for row in several:
-            found = None if row["n_gpus"] == fewest["n_gpus"] else ratio_of(per_gpu(fewest), per_gpu(row))
-            ends = (found.ratio, found.low, found.high) if found else (1.0, None, None)
-            row |= dict(zip((f"scaling_efficiency{end}" for end in ("", "_low", "_high")), ends, strict=True))
+            names = (f"scaling_efficiency{end}" for end in ("", "_low", "_high"))
+            row |= dict(zip(names, _efficiency(fewest, row), strict=True))
+
+
+def _efficiency(fewest: Mapping[str, Any], row: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:
+    if row["n_gpus"] == fewest["n_gpus"]:
+        return 1.0 if per_gpu(row) else None, None, None
+    found = ratio_of(per_gpu(fewest), per_gpu(row))
+    return (found.ratio, found.low, found.high) if found else (None, None, None)
 
 
 def per_gpu(row: Mapping[str, Any]) -> Sequence[RunValue]:
