@@ -168,6 +168,24 @@ def test_servers_are_compared_by_throughput_and_latencies() -> None:
     assert verdicts["server_memory_gib"] is PairVerdict.NONE
 
 
+def test_the_ratio_of_memory_is_that_of_the_numbers_shown() -> None:
+    """Means of 2 and 8 against 3 and 3 GiB: 4 and 3, though the largest are 8 and 3."""
+
+    def needed(*sizes: int) -> Cell:
+        spec = make.pretrain_spec()
+        metrics = (make.training_metrics(spec, peak_memory_bytes=size * 2**30) for size in sizes)
+        return CELL.format("Naive"), make.cell_runs(*make.in_rounds(make.ok_result(spec, each) for each in metrics))
+
+    found = compare(side(needed(2, 8)), side(needed(3, 3)), MARGIN)
+    for line in found.lines:
+        assert line.judgement is not None
+        assert line.judgement.ratio == pytest.approx(line.right.number.value / line.left.number.value)
+    [memory] = [line for line in found.lines if line.left.quantity == "peak_memory_gib"]
+    assert (memory.left.number.value, memory.right.number.value) == pytest.approx((4, 3))
+    assert memory.left.number.low is not None
+    assert "Numbers are means over runs, of memory too" in page(found, [])
+
+
 def test_operators_are_compared_size_by_size() -> None:
     spec = make.operator_spec("device_to_device", sizes=(1024, 4096))
 

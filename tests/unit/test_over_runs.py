@@ -112,6 +112,18 @@ def test_a_size_that_one_run_lost_has_its_outcome_and_others_their_numbers() -> 
     assert (large["status"], large["reason"], large["gb_per_s"]) == ("oom", "no room", None)
 
 
+def test_a_point_of_some_runs_counts_these() -> None:
+    """An interval over two runs is not one over three."""
+    spec = make.operator_spec("device_to_device", sizes=(1024, 4096))
+    metrics = [make.operator_metrics(spec, (0.001 * n, 0.004)) for n in (1, 2, 3)]
+    metrics[2] = metrics[2].model_copy(update={"points": metrics[2].points[:1]})
+    results = [make.ok_result(spec, each) for each in metrics]
+    runs = [*make.in_rounds(results[:2]), *make.in_rounds(results[2:], on="b", first=3)]
+    small, large = tidy_rows([record(*runs)], VIEWS["memcpy"])
+    assert (small["runs"], small["starts"]) == (3, 2)
+    assert (large["runs"], large["starts"]) == (2, 1)
+
+
 def test_every_request_of_every_run_is_a_row() -> None:
     spec = make.serve_spec(requests=3)
     rows = tidy_rows([record(*make.serving_runs(spec, 9.0, (1.0, 2.0)))], VIEWS["requests"])

@@ -36,18 +36,24 @@ TERMS = {
 
 
 def training(
-    project: Path, method: str, rate: float, spread: Sequence[float] = make.SPREAD, gib: int = 20, **where: Any
+    project: Path,
+    method: str,
+    rate: float,
+    spread: Sequence[float] = make.SPREAD,
+    gib: int | Sequence[int] = 20,
+    **where: Any,
 ) -> Record:
     """A fine-tuning cell with so many tokens per second, in runs of the same rounds that differ by these factors."""
+    sizes = [gib] * len(spread) if isinstance(gib, int) else gib
     flags, nvml, batch = where.pop("flags", []), where.pop("nvml", True), where.pop("batch", 1)
     knobs = where.pop("knobs", {})
     spec = make.finetune_spec(make.hardware(n_gpus=2), zero_stage=len(method) % 4, batch=batch, **knobs)
     runs = []
-    for factor in spread:
+    for factor, size in zip(spread, sizes, strict=True):
         rates = Estimate(median=rate * factor, low=rate * 0.9, high=rate * 1.1, mean=rate, n=20)
         metrics = make.training_metrics(
-            spec, tokens_per_s=rates, nvml_peak_memory_bytes=gib * GIB if nvml else None,
-            peak_memory_bytes=(gib - 1) * GIB,
+            spec, tokens_per_s=rates, nvml_peak_memory_bytes=size * GIB if nvml else None,
+            peak_memory_bytes=(size - 1) * GIB,
         )  # fmt: skip
         runs.append(make.ok_result(spec, metrics, flags))
     return _record(project, make.in_rounds(runs), method, **where)
@@ -225,8 +231,25 @@ def test_a_limit_within_the_interval_is_marked(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert standings(found)["L"] is Standing.UNTOLD, "it may be beyond the limit, so it is not the best"
     assert standings(found)["QL"] is Standing.AHEAD
-    [single] = ask([training(tmp_path, "L", 1000.0, (1.0,))], memory_gb=30).rankings[0].found
-    assert (single.standing, single.close) == (Standing.UNTOLD, ("memory_gib",))
+    [single] = ask([training(tmp_path, "L", 1000.0, (1.0,))], min_tokens_per_s=960).rankings[0].found
+    assert (single.standing, single.close) == (Standing.UNTOLD, ("tokens_per_s",))
+
+
+def test_the_largest_run_is_held_against_a_limit_on_memory(tmp_path: Path) -> None:
+    """The interval of the mean of 20, 22 and 24 GiB reaches from 17 to 28 GiB and says nothing of what a run needs."""
+    record = training(tmp_path, "L", 1000.0, (1.0, 0.99, 1.01), gib=(20, 22, 24))
+    [row] = candidates([record], TERMS)
+    assert row["memory_gib"] == 24
+    assert not {"memory_gib_low", "memory_gib_high"} & set(COLUMNS)
+    assert (row.get("memory_gib_low"), row.get("memory_gib_high")) == (None, None)
+    for limit, standing in ((24.5, Standing.BEST), (23.5, Standing.OVER)):
+        [cell] = ask([record], memory_gb=limit).standings
+        assert (cell.standing, cell.close) == (standing, ())
+
+
+def test_means_of_memory_are_told_apart(tmp_path: Path) -> None:
+    records = [training(tmp_path, method, 1000.0, gib=gib) for method, gib in (("L", 20), ("QL", 30))]
+    assert standings(ask(records, minimise="memory")) == {"L": Standing.BEST, "QL": Standing.BEHIND}
 
 
 def test_what_is_not_known_and_what_is(tmp_path: Path) -> None:

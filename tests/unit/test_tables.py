@@ -181,6 +181,13 @@ def test_every_flag_is_a_footnote(tmp_path: Path) -> None:
     assert next(csv.DictReader(io.StringIO(table.csv)))["flags"] == ";".join(Flag)
 
 
+def test_a_window_that_ended_early_is_told_from_the_interval_over_runs() -> None:
+    meaning = Flag.INTERVAL_NOT_REACHED.meaning
+    assert "steps or calls of a run" in meaning
+    for page, text in (("tutorial", meaning), ("metrics", "the steps or calls of a run vary")):
+        assert text in (ROOT / "docs" / f"{page}.md").read_text()
+
+
 def test_a_table_shows_what_the_gpus_alone_would_allow(tmp_path: Path) -> None:
     result = make.ok_result(make.pretrain_spec())
     times = {"compute_time_s": 0.06, "communication_time_s": 0.02, "collective_wait_s": 0.01}

@@ -55,7 +55,9 @@ class Flag(StrEnum):
 _MEANINGS = {
     Flag.UNSTABLE: "step times vary by more than 20 % (coefficient of variation)",
     Flag.WARMUP_NOT_SETTLED: "the step time had not settled when the warm-up ended",
-    Flag.INTERVAL_NOT_REACHED: "the interval is wider than asked: steps or budget ran out first",
+    Flag.INTERVAL_NOT_REACHED: (
+        "the steps or calls of a run vary: its window ended before their interval was as narrow as asked"
+    ),
     Flag.LAUNCH_BOUND: "the GPUs worked for less than 80 % of a step: the host sets the pace",
     Flag.THROTTLED: "a GPU throttled during the measured window",
     Flag.POWER_CAPPED: "its power limit held a GPU below 95 % of its clock during the measured window",

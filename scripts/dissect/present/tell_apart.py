@@ -1,4 +1,7 @@
-"""The command that measures cells again in shared rounds, so that their numbers can be told apart."""
+"""The command that measures cells again in shared rounds, so that their numbers can be told apart.
+
+It is for a run on the machine itself; where every cell is a job, there are no rounds (docs/questions.md).
+"""
 
 from collections.abc import Iterable
 

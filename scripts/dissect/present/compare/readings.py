@@ -8,7 +8,7 @@ from dissect.cells.cell_id import CellId
 from dissect.cells.manifest import ManifestCell, PlatformFacts
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, QuantityName, ViewName
 from dissect.present.tables.columns import Record
-from dissect.present.tables.over_runs import values_of
+from dissect.present.tables.over_runs import mean_of_runs, values_of
 from dissect.present.tables.start_classes import class_of
 from dissect.present.tables.views import VIEWS
 from dissect.results.cell_runs import CellRuns
@@ -40,6 +40,7 @@ class CellNumber:
     quantity: str
     better: Better
     number: Number
+    """Mean of the runs, of which the ratio is one, even where tables show the largest run."""
     runs: Sequence[RunValue]
     """The number in each run."""
     point: str
@@ -59,8 +60,7 @@ def _readings(record: Record) -> Iterator[CellNumber]:
             point = " ".join(f"{axis}={row[axis]}" for axis in VIEWS[name].axes)
             for quantity, better in _COMPARED[name].items():
                 if runs := values_of(row, quantity):
-                    ends = (row.get(f"{quantity}_{end}") for end in ("low", "high"))
-                    yield CellNumber(quantity, better, Number(row[quantity], *ends), runs, point, class_of(row))
+                    yield CellNumber(quantity, better, mean_of_runs(runs), runs, point, class_of(row))
 
 
 def _views(cell: ManifestCell) -> list[ViewName]:

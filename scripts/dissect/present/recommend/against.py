@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from dissect.present.recommend.standing import Standing
-from dissect.present.tables.over_runs import RUN_VALUES
+from dissect.present.tables.over_runs import RUN_VALUES, mean_of_runs
 from dissect.present.tables.start_classes import between, class_of, pool_classes
 from dissect.statistics.judge import Judgement, RatioVerdict, judge_all
 from dissect.statistics.numbers import Number
@@ -78,8 +78,9 @@ class Verdicts:
 
 
 def has_interval(row: Row, column: str) -> bool:
-    """Whether a number has an interval, without which nothing is told of it."""
-    return row.get(f"{column}_low") is not None
+    """Whether the mean of a number's runs has an interval, without which nothing is told of it."""
+    runs = row[RUN_VALUES].get(column)
+    return bool(runs) and mean_of_runs(runs).low is not None
 
 
 def _words(judged: Judgement, turned: bool) -> str:

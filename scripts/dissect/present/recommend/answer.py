@@ -8,7 +8,7 @@ from typing import Any
 from dissect.base.outcome import Status
 from dissect.config.question import Objective, Question, names
 from dissect.present.recommend.against import UNTOLD, Told, Verdicts, has_interval
-from dissect.present.recommend.candidates import NOT_MEASURED, UNSUPPORTED
+from dissect.present.recommend.candidates import LARGEST, NOT_MEASURED, UNSUPPORTED
 from dissect.present.recommend.standing import Standing
 
 Row = Mapping[str, Any]
@@ -31,7 +31,12 @@ class Limit:
         return value / self.most if self.most else (self.least or 0.0) / max(value, 1e-300)
 
     def is_close(self, row: Row) -> bool:
-        """Whether the bound lies within the interval of the row's number, or the number has none."""
+        """Whether the bound lies within the interval of the row's number, or the number has none.
+
+        The largest run, such as of memory, is what it is: within its limit or beyond it.
+        """
+        if self.column in LARGEST:
+            return False
         low, high = row[f"{self.column}_low"], row[f"{self.column}_high"]
         bound = self.most or self.least or 0.0
         return low is None or high is None or low < bound < high

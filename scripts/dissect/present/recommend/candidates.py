@@ -16,7 +16,6 @@ from dissect.present.tables.over_runs import RUN_VALUES, values_of
 from dissect.present.tables.tidy import tidy_rows
 from dissect.present.tables.views import VIEWS
 from dissect.statistics.run_values import RunValue
-from dissect.statistics.summarise import summarise
 
 NOT_MEASURED = "not measured"
 UNSUPPORTED = "unsupported"
@@ -29,14 +28,16 @@ ENDS = ("", "_low", "_high")
 NUMBERS = (
     "tokens_per_s", "tokens_per_s_per_gpu", "seconds_per_million_tokens", "cost_per_million_tokens", "tokens_per_price",
     *(f"{time}_{percentile}_s" for time in TIMES for percentile in PERCENTILES),
-    "tokens_per_joule", "joules_per_token", "memory_gib",
+    "tokens_per_joule", "joules_per_token",
 )  # fmt: skip
 """Columns with ``_low`` and ``_high`` beside each, which are empty where runs give no interval."""
+LARGEST = ("memory_gib",)
+"""Columns that hold the largest run, which no interval of a mean belongs to."""
 COLUMNS = (
     "stage", "platform", "platform_label", "model", "stand_in", "framework", "method", "workload", "n_gpus", "batch",
-    "device", "work", "status", "reason", *(number + end for number in NUMBERS for end in ENDS), "memory_source",
-    "price_per_gpu_hour", "currency", "reference", "flags", "runs", "starts", "measured_at", "machine", "git_commit",
-    "key",
+    "device", "work", "status", "reason", *(number + end for number in NUMBERS for end in ENDS), *LARGEST,
+    "memory_source", "price_per_gpu_hour", "currency", "reference", "flags", "runs", "starts", "measured_at",
+    "machine", "git_commit", "key",
 )  # fmt: skip
 """Fields of a candidate that the CSV has; ``number`` and ``RUN_VALUES`` come in addition."""
 
@@ -111,10 +112,6 @@ def _read(row: Mapping[str, Any], name: str, factor: float = 1.0, inverse: bool 
 
     runs = [replace(each, value=convert(each.value) or 0.0) for each in values_of(row, name)]
     value, low, high = (convert(row.get(name + end)) for end in ENDS)
-    if f"{name}_low" not in row and len(runs) > 1:
-        # The largest of all runs, whose interval no table shows.
-        summary = summarise(runs)
-        low, high = summary.low, summary.high
     return (value, *((high, low) if inverse else (low, high))), runs
 
 

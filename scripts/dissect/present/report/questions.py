@@ -11,7 +11,7 @@ from dissect.cells.cell_id import CellId
 from dissect.cells.terms import Terms
 from dissect.config.kinds import STAGE_TITLES
 from dissect.config.question import AskedStage, Objective, Percentile, Question
-from dissect.present.recommend.against import UNTOLD, Verdicts
+from dissect.present.recommend.against import UNTOLD, Verdicts, has_interval
 from dissect.present.recommend.answer import (
     HIGHER_IS_BETTER,
     NEAREST,
@@ -32,7 +32,7 @@ from dissect.present.recommend.answer_text import (
     own_marks,
     setting_name,
 )
-from dissect.present.recommend.candidates import candidates
+from dissect.present.recommend.candidates import LARGEST, candidates
 from dissect.present.tables.columns import Record
 
 Labels = Mapping[str, Mapping[str, str]]
@@ -164,5 +164,6 @@ def _places(row: Row, columns: Iterable[str]) -> Markup:
 
 
 def _number(row: Row, column: str) -> list[Any]:
-    """Value, as printed, and the ends of its interval, which a limit is held against."""
-    return [row[column], f"{row[column]:.4g}", row[f"{column}_low"], row[f"{column}_high"]]
+    """Value, as printed, the ends that a limit is held against, and whether verdicts can tell anything of it."""
+    ends = ["", ""] if column in LARGEST else ["_low", "_high"]
+    return [row[column], f"{row[column]:.4g}", *(row[column + end] for end in ends), has_interval(row, column)]

@@ -159,9 +159,9 @@ def _uuids(record: Record) -> Scalar:
     return listed_once(gpu.uuid for run in record.results for gpu in _gpus(run))
 
 
-def _starts(record: Record) -> int | None:
+def count_starts(runs: Iterable[Result]) -> int | None:
     """Number of starts; None if it is unknown, as of several runs of an early version."""
-    starts = [start_of(run) for run in record.results]
+    starts = [start_of(run) for run in runs]
     return None if not starts or (None in starts and len(starts) > 1) else len(set(starts))
 
 
@@ -202,7 +202,11 @@ PROVENANCE = (
     Column("reference", "set of reference results; empty for this clone's own", lambda r: r.cell.reference),
     Column("flags", "reasons to doubt (dissect.base.outcome.Flag), separated by ;", lambda r: flags_of(r)),
     Column("runs", "runs that the numbers combine; an interval needs two", lambda r: len(r.results) or None),
-    Column("starts", "boots of a machine in an allocation that these ran on; empty if unknown", lambda r: _starts(r)),
+    Column(
+        "starts",
+        "boots of a machine in an allocation that these ran on; empty if unknown",
+        lambda r: count_starts(r.results),
+    ),
     Column("key", "key of the cell in the store; empty if unsupported", lambda r: r.cell.key),
     Column(
         "measured_at", "UTC times of the runs; empty if nothing was launched", lambda r: _provenance(r, "measured_at")

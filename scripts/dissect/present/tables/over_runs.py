@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from dissect.present.tables.columns import Combination, Quantity, Scalar, listed_once, start_of
+from dissect.present.tables.columns import Combination, Quantity, Scalar, count_starts, listed_once, start_of
 from dissect.results.result import Result
 from dissect.statistics.judge import Judgement, judge
+from dissect.statistics.numbers import Number
 from dissect.statistics.run_values import RunValue
 from dissect.statistics.summarise import summarise
 
@@ -40,6 +41,12 @@ def names_of(points: Sequence[PointOfRun]) -> dict[str, Scalar]:
     shown = next((point for point in points if point.measured is None), points[0])
     flags = {"flags": _flags(points)} if "flags" in shown.named else {}
     return {**shown.named, **flags}
+
+
+def counts_of(points: Sequence[PointOfRun]) -> dict[str, Scalar]:
+    """How many runs and starts a point has, which are fewer than the cell's where only some runs have it."""
+    runs = [point.run for point in points]
+    return {"runs": len(runs), "starts": count_starts(runs)}
 
 
 def numbers_of(quantities: Sequence[Quantity], points: Sequence[PointOfRun]) -> dict[str, Any]:
@@ -78,6 +85,14 @@ def times(values: Sequence[RunValue], factor: float) -> Sequence[RunValue]:
     return [replace(each, value=each.value * factor) for each in values]
 
 
+def mean_of_runs(runs: Sequence[RunValue]) -> Number:
+    """Geometric mean with its 95 % interval, which is what verdicts compare; of one run its own value."""
+    if len(runs) == 1:
+        return Number(runs[0].value)
+    found = summarise(runs)
+    return Number(found.value, found.low, found.high)
+
+
 def ratio_of(left: Sequence[RunValue], right: Sequence[RunValue]) -> Judgement | None:
     """The ratio right / left of the values of two cells, with its interval; None where a side has none."""
     return judge(left, right) if left and right else None
@@ -108,7 +123,7 @@ def _combined(quantity: Quantity, values: Sequence[ValueOfRun]) -> dict[str, flo
         case Combination.LARGEST:
             value = max(numbers)
         case Combination.TYPICAL if min(numbers) > 0:
-            found = summarise(positive(values))
+            found = mean_of_runs(positive(values))
             value, ends = found.value, (found.low, found.high)
         case _:
             value = fmean(numbers)

@@ -7,7 +7,7 @@ from typing import Any
 
 from dissect.base.outcome import Status
 from dissect.present.tables.columns import IDENTITY, OUTCOME, PROVENANCE, Column, Quantity, Record, Scalar
-from dissect.present.tables.over_runs import PointOfRun, names_of, numbers_of
+from dissect.present.tables.over_runs import PointOfRun, counts_of, names_of, numbers_of
 from dissect.results.result import Result
 
 Points = Callable[[Record, Result], Iterable[tuple[Mapping[str, Scalar], Any]]]
@@ -53,4 +53,7 @@ class View:
                     places.setdefault(place, []).append(PointOfRun(run, named, measured))
         if not places:
             return [shared | dict.fromkeys(self.axes) | numbers_of(self.quantities, [])]
-        return [shared | names_of(points) | numbers_of(self.quantities, points) for points in places.values()]
+        return [
+            shared | counts_of(points) | names_of(points) | numbers_of(self.quantities, points)
+            for points in places.values()
+        ]

@@ -23,7 +23,7 @@
   // As dissect.present.recommend.answer: by value, each beside the best of those that have an interval within the limits.
   function rank(found, { aim, sign, against }) {
     found.sort((one, other) => sign * (one.row.numbers[aim][0] - other.row.numbers[aim][0]));
-    const best = found.find(({ row, marks }) => row.numbers[aim][2] !== null && !marks.length);
+    const best = found.find(({ row, marks }) => row.numbers[aim][4] && !marks.length);
     for (const cell of found) [cell.standing, cell.told] = against[aim]?.[best?.row.number]?.[cell.row.number] ?? ["UNTOLD", words.untold];
     const clear = found.every((cell) => cell === best || cell.standing !== "UNTOLD");
     if (best) [best.standing, best.told] = [clear ? "BEST" : "AHEAD", ""];
