@@ -6,6 +6,8 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -24,12 +26,23 @@ STARTS = """
 WAITS = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 
 
-def started(folder: Path, child: str) -> subprocess.Popen[str]:
+def heed_hangups() -> None:
+    """Under nohup these tests ignore them, and so would what they start."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@contextmanager
+def started(folder: Path, child: str) -> Iterator[subprocess.Popen[str]]:
     (folder / "child.py").write_text(child)
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(STARTS)], cwd=folder, text=True, stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")}, process_group=0,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")}, process_group=0, preexec_fn=heed_hangups,
     )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def is_gone(pid: int) -> bool:
@@ -45,16 +58,16 @@ def is_gone(pid: int) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_a_signal_ends_both(tmp_path: Path, number: signal.Signals) -> None:
-    process = started(tmp_path, WAITS)
-    assert process.stdout is not None
-    child = int(process.stdout.readline())
-    process.send_signal(number)
-    code = process.wait(10)
-    assert code == (-number if number == signal.SIGKILL else 128 + number)
-    assert is_gone(child)
+    with started(tmp_path, WAITS) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.send_signal(number)
+        code = process.wait(10)
+        assert code == (-number if number == signal.SIGKILL else 128 + number)
+        assert is_gone(child)
 
 
 @pytest.mark.parametrize(("child", "said"), [("raise SystemExit(0)", "True"), ("raise SystemExit(1)", "False")])
 def test_it_says_whether_the_run_ended_well(tmp_path: Path, child: str, said: str) -> None:
-    process = started(tmp_path, child)
-    assert process.communicate(timeout=30)[0].split() == [said]
+    with started(tmp_path, child) as process:
+        assert process.communicate(timeout=30)[0].split() == [said]
