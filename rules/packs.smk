@@ -23,6 +23,6 @@ use rule measure_rounds as measure_pack with:
         launcher=PYTHON,
     params:
         config=json.dumps(config),
-        options="",
+        options="--complete",
     message:
         "Measure all cells of {wildcards.platform} in one allocation"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Measure the runs that the cells of one platform lack, in rounds: passes over all of them in random order.
 
-Each run is a process of its own. Exit status 0 also if cells failed: the jobs of these cells try again.
+Each run is a process of its own. Exit status 0 also if cells failed, unless all must be complete.
 """
 
 import argparse
@@ -24,6 +24,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--platform", required=True, help="the platform whose cells are measured")
     parser.add_argument("--more", type=int, help="runs to add to each cell, in place of those that it lacks")
     parser.add_argument("--fresh", help="name under which earlier runs are set aside first")
+    parser.add_argument("--complete", action="store_true", help="exit with status 1 if a cell lacks runs in the end")
     return parser.parse_args()
 
 
@@ -46,6 +47,8 @@ def main() -> None:
                 entry.set_aside_runs(arguments.fresh)
     for line in measure_in_rounds(wanted, store, RunProcess(STORE_DIR, again).measure, again):
         print(line, flush=True)
+    if arguments.complete and any(store.entry(cell.key or "").lacks_runs(cell.runs) for cell in wanted):
+        sys.exit(1)
 
 
 if __name__ == "__main__":
