@@ -15,6 +15,7 @@ import yaml
 from slurm_cluster import Cluster
 
 from clones import ROOT, new_clone
+from dissect.cells.study import load_study
 from dissect.results.cell_runs import read_runs
 from dissect.results.result import Result
 
@@ -131,6 +132,9 @@ class Site:
     def log(self, fragment: str) -> str:
         """What the measurement of a cell printed; empty if there was none yet."""
         keys = {path.stem for path in (self.folder / "results/logs/pretrain").rglob("*.log") if fragment in str(path)}
+        if not keys:  # a pack has one log for all its cells
+            planned = load_study(self.folder, {}).by_path
+            keys = {str(cell.key) for path, cell in planned.items() if fragment in path}
         logs = [self.folder / "results/store" / key / "log.txt" for key in keys]
         return "".join(path.read_text() for path in logs if path.exists())
 

@@ -176,7 +176,7 @@ def test_a_request_that_must_wait_for_a_node_is_not_refused(cluster: Cluster, si
 
 
 def test_one_allocation_measures_many_cells(packed: tuple[Site, Run]) -> None:
-    """Each with its own process, result, retry and outcome; what failed keeps nobody else."""
+    """Each run with its own processes; what failed is tried again in the next round, and keeps nobody else."""
     site, run = packed
     assert run.end() != 0
     jobs = {path.stem for path in (site.folder / "results/logs/slurm").rglob("*.log")}
