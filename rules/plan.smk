@@ -1,6 +1,7 @@
 rule plan:
     log:
         "results/logs/plan.log",
+    localrule: True
     resources:
         launcher=PYTHON,
     params:
