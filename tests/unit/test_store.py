@@ -6,10 +6,8 @@ import resource
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -17,12 +15,10 @@ from typing import Any
 
 import pytest
 
-from dissect.base.outcome import Flag, Phase, Status
-from dissect.cells.cell import Cell, spec_and_key
+from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import canonical_spec
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import CellRuns, read_runs, run_id
-from dissect.results.publish import publish_stored
 from dissect.results.result import Result, ResultError, Round, Start, parse_result
 from dissect.results.store import Entry, Failure, KeyCollision, Store
 from factories import ended_result, key_of, measured_at, ok_result, pretrain_spec
@@ -205,38 +201,6 @@ def test_a_crash_at_any_moment_loses_no_run(tmp_path, monkeypatch, action):
             break
 
 
-CELL = CellRuns(RESULT.key, SPEC, (RESULT, RESULT, RESULT))
-
-
-def cell_of(*statuses: Status) -> CellRuns:
-    ended = (ended_result(SPEC, status, Phase.BUILD, f"{status} it is") for status in statuses)
-    return replace(CELL, runs=tuple(RESULT if result.status is Status.OK else result for result in ended))
-
-
-@pytest.mark.parametrize(
-    ("statuses", "status", "reason"),
-    [
-        ([Status.OOM], Status.OOM, "oom it is"),
-        ([Status.SKIPPED_OOM, Status.OOM, Status.OOM], Status.OOM, "2 of 3 runs: oom it is"),
-        ([Status.OOM, Status.TIMEOUT], Status.TIMEOUT, "1 of 2 runs: timeout it is"),
-        ([Status.TIMEOUT, Status.INVALID], Status.INVALID, "1 of 2 runs: invalid it is"),
-    ],
-)
-def test_the_gravest_outcome_of_any_run_is_that_of_the_cell(statuses, status, reason):
-    cell = cell_of(*statuses)
-    assert (cell.status, cell.phase, cell.reason, cell.lacking(5)) == (status, Phase.BUILD, reason, 0)
-
-
-def test_a_cell_lacks_runs_as_long_as_all_of_them_are_ok():
-    assert (CELL.status, CELL.phase, CELL.reason) == (Status.OK, None, None)
-    assert [CELL.lacking(asked) for asked in (1, 3, 5)] == [0, 0, 2]
-
-
-def test_flags_of_all_runs_are_those_of_the_cell():
-    flagged = [RESULT.model_copy(update={"flags": [flag]}) for flag in (Flag.THROTTLED, Flag.UNSTABLE, Flag.THROTTLED)]
-    assert replace(CELL, runs=tuple(flagged)).flags == [Flag.UNSTABLE, Flag.THROTTLED]
-
-
 def test_start_and_round_are_recorded_and_absent_in_what_was_measured_before(entry):
     start = Start(boot_id="b", gpus=["u"], allocation=None)
     placed = RESULT.model_copy(update={"round": Round(id="r", number=2, position=1)})
@@ -301,34 +265,6 @@ def test_a_run_that_was_changed_is_broken_and_the_others_count(entry):
     path.write_bytes(path.read_bytes().replace(b'"batch": 1', b'"batch": 1 ', 1))
     assert entry.runs() == [later(1)]
     assert (entry.folder / "runs" / f"{identity}.invalid-1").is_dir()
-
-
-@pytest.mark.parametrize(
-    ("document", "says"),
-    [
-        ({"runs": []}, "has no runs"),
-        ({"runs": [3]}, "is not a JSON object"),
-        ({"runs": [RESULT, ok_result(pretrain_spec(batch=2))]}, "holds runs of "),
-        ({"runs": [RESULT], "ids": []}, None),
-        ({"runs": [RESULT], "ids": ["a", "b"]}, "holds 1 runs, but 2 ids"),
-    ],
-)
-def test_a_broken_published_file_is_one_sentence(tmp_path, document, says):
-    path = tmp_path / "cell.json"
-    plain = [run.model_dump(mode="json") if isinstance(run, Result) else run for run in document["runs"]]
-    path.write_text(json.dumps(document | {"runs": plain}))
-    if says is None:
-        assert read_runs(path).runs == (RESULT,)
-    else:
-        with pytest.raises(ResultError, match=says) as error:
-            read_runs(path)
-        assert str(error.value).startswith(str(path))
-
-
-def test_a_published_file_of_an_earlier_version_is_one_run(tmp_path):
-    path = tmp_path / "cell.json"
-    path.write_text(RESULT.model_dump_json())
-    assert read_runs(path) == CellRuns(RESULT.key, SPEC, (RESULT,), (run_id(path.read_bytes()),))
 
 
 def test_every_prefix_of_a_result_is_refused():
@@ -431,103 +367,3 @@ def test_only_a_valid_result_that_nobody_works_on_is_published(tmp_path):
     assert read_runs(output).runs == (RESULT,)
     (entry.folder / "runs" / identity / "result.json").write_bytes(b"{")
     assert not entry.publish_if_idle(output)
-
-
-@pytest.fixture
-def cells(tmp_path) -> dict[str, Cell]:
-    """Published path -> cell; the store has two runs of the first, one of the second, none of the third."""
-    found = {}
-    for batch, runs in ((1, 2), (2, 1), (3, 0)):
-        spec = pretrain_spec(batch=batch)
-        canonical, key = spec_and_key(spec)
-        cell = Cell("pretrain", "h200", "llama2-7b", "deepspeed", "Naive", f"b{batch}", 4, 350, batch, "python")
-        found[str(tmp_path / f"{key}.json")] = replace(cell, canonical=canonical, key=key)
-        entry = Store(tmp_path / "store").entry(key)
-        entry.folder.mkdir(parents=True)
-        for number in range(runs):
-            entry.write_run(measured_at(ok_result(spec), number), [])
-    return found
-
-
-def needing(runs: int, cells: dict[str, Cell]) -> dict[str, Cell]:
-    return {path: replace(cell, runs=runs) for path, cell in cells.items()}
-
-
-def test_stored_results_are_published_where_they_are_missing(cells, tmp_path):
-    store, (first, second, third) = Store(tmp_path / "store"), cells
-    assert publish_stored(cells, store) == [first, second]
-    assert [len(read_runs(Path(path)).runs) for path in (first, second)] == [2, 1]
-    assert not Path(third).exists()
-    assert publish_stored(cells, store) == []
-    assert publish_stored(cells, Store(tmp_path / "none")) == [], "what is published stays without the store"
-
-
-def test_what_lacks_runs_is_withdrawn_and_comes_back_with_its_time(cells, tmp_path):
-    store, (first, second, _) = Store(tmp_path / "store"), cells
-    publish_stored(cells, store)
-    os.utime(second, ns=(10**18, 10**18))
-    assert publish_stored(needing(2, cells), store, withdraw=False) == []
-    assert publish_stored(needing(2, cells), store) == [second]
-    assert not Path(second).exists()
-    assert Path(first).exists()
-    assert publish_stored(needing(2, cells), store) == []
-    assert publish_stored(cells, store) == [second]
-    assert Path(second).stat().st_mtime_ns == 10**18
-    assert publish_stored(needing(2, cells), Store(tmp_path / "none")) == [second], "also without the store"
-
-
-def test_a_run_that_joined_is_published(cells, tmp_path):
-    store, (_, second, _) = Store(tmp_path / "store"), cells
-    publish_stored(cells, store)
-    publish_stored(needing(2, cells), store)
-    entry = store.entry(cells[second].key)
-    entry.write_run(measured_at(ok_result(pretrain_spec(batch=2)), 7), [])
-    os.utime(entry.folder / "runs", ns=(10**18, 10**18))  # as a copy would bring it along
-    time.sleep(0.02)  # no tick of the file system's clock hides what changed first
-    assert publish_stored(needing(2, cells), store) == [second]
-    assert len(read_runs(Path(second)).runs) == 2
-    assert not list(tmp_path.glob(".*.withdrawn"))
-
-
-def test_a_withdrawn_file_does_not_come_back_without_the_runs_that_joined(cells, tmp_path):
-    """The measuring process was killed between its run and its publishing; then fewer runs are asked for."""
-    store, (_, second, _) = Store(tmp_path / "store"), cells
-    publish_stored(cells, store)
-    publish_stored(needing(3, cells), store)
-    time.sleep(0.02)
-    store.entry(cells[second].key).write_run(measured_at(ok_result(pretrain_spec(batch=2)), 7), [])
-    time.sleep(0.02)
-    assert second in publish_stored(needing(2, cells), store)
-    assert len(read_runs(Path(second)).runs) == 2
-
-
-def test_what_was_set_aside_is_not_published_any_more(cells, tmp_path):
-    """``remeasure fresh=true`` was interrupted before its first run."""
-    store, (first, *_) = Store(tmp_path / "store"), cells
-    publish_stored(cells, store)
-    store.entry(cells[first].key).set_aside_runs("now")
-    assert publish_stored(cells, store) == [first]
-    assert not Path(first).exists()
-    assert publish_stored(cells, store) == []
-
-
-def test_another_outcome_is_measured_again_only_if_asked(cells, tmp_path):
-    (*_, third) = cells
-    entry = Store(tmp_path / "store").entry(cells[third].key)
-    entry.write_run(ended_result(pretrain_spec(batch=3), Status.OOM, Phase.BACKWARD, "out of memory"), [])
-    assert not entry.lacks_runs(2)
-    assert entry.lacks_runs(2, again=True)
-    assert not entry.lacks_runs(1, again=True)
-
-
-def test_one_outcome_without_numbers_is_enough(cells, tmp_path):
-    store, (*_, third) = Store(tmp_path / "store"), cells
-    entry = store.entry(cells[third].key)
-    entry.write_run(ended_result(pretrain_spec(batch=3), Status.OOM, Phase.BACKWARD, "out of memory"), [])
-    assert third in publish_stored(needing(5, cells), store)
-
-
-def test_a_published_file_without_its_store_that_is_broken_is_withdrawn(cells, tmp_path):
-    (*_, third) = cells
-    Path(third).write_text("{")
-    assert publish_stored(cells, Store(tmp_path / "none")) == [third]
