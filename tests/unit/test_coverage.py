@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simulated_runs import TABLES, Table
+from simulated_tables import TABLES, Table
 
 PAGE = Path(__file__).parents[2] / "docs/statistics.md"
 SHOWN = {name: float(rate) for name, rate in re.findall(r"^\| (.+) \| ([\d.]+) % \|$", PAGE.read_text(), re.MULTILINE)}
