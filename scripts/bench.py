@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -27,13 +27,11 @@ from dissect.cells.study import Study, load_study
 from dissect.measure.rounds import measure_in_rounds
 from dissect.measure.run_process import RunProcess
 from dissect.metrics.training import TrainingMetrics
-from dissect.present.tables.columns import start_of
+from dissect.present.repeatability import repeatability as table_of
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import published, read_runs, run_id
 from dissect.results.result import Durations, Result
 from dissect.results.store import STORE_DIR, Store
-from dissect.statistics.repeats import repeats
-from dissect.statistics.run_values import RunValue
 
 PROJECT = Path(__file__).parent.parent
 METHODS = 24
@@ -167,12 +165,8 @@ def repeatability(arguments: argparse.Namespace) -> pd.DataFrame:
     ]
     for line in measure_in_rounds(asked, store, RunProcess(store.root).measure):
         print(line, flush=True)
-    rows = []
-    for cell in wanted:
-        known = store.entry(cell.key or "").peek()
-        runs = [value_of(run) for run in known.runs] if known else []
-        rows.append({"cell": cell.id, **asdict(repeats(runs))})
-    return pd.DataFrame(rows)
+    known = [(cell.id, store.entry(cell.key or "").peek()) for cell in wanted]
+    return pd.DataFrame(table_of([(name, runs) for name, runs in known if runs]))
 
 
 def report(_: argparse.Namespace) -> pd.DataFrame:
@@ -237,12 +231,6 @@ def median_step(result: Result) -> float:
     if not isinstance(result.metrics, TrainingMetrics):
         sys.exit(f"bench.py: cell {result.key} ended {result.status} and has no step; isolation needs one that trains")
     return result.metrics.step_time_s.median
-
-
-def value_of(run: Result) -> RunValue:
-    """A run by its median step in seconds."""
-    of = f"{run.round.id}/{run.round.number}" if run.round else None
-    return RunValue(median_step(run), start_of(run), of)
 
 
 def duty_row(name: str, durations: Durations, wall_s: float) -> dict[str, object]:
