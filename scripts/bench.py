@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,14 +22,17 @@ from playwright.sync_api import sync_playwright
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
 from dissect.cells.manifest_files import write_manifests
-from dissect.cells.references import SETS_DIR, read_sets, reference_text
+from dissect.cells.references import SETS_DIR, read_sets, reference_text, sets_of
 from dissect.cells.study import Study, load_study
 from dissect.measure.rounds import measure_in_rounds
 from dissect.measure.run_process import RunProcess
 from dissect.metrics.training import TrainingMetrics
 from dissect.present.repeatability import repeatability as table_of
+from dissect.present.repeatability import repeated_of, run_rows
 from dissect.results.atomic import write_atomically
-from dissect.results.cell_runs import published, read_runs, run_id
+from dissect.results.cell_runs import CellRuns, published, read_runs, run_id
+from dissect.results.exchange import Shared
+from dissect.results.reference_sets import read_set
 from dissect.results.result import Durations, Result
 from dissect.results.store import STORE_DIR, Store
 
@@ -73,6 +76,7 @@ def main() -> None:
         "--cells", default=f"{CELL},{NEIGHBOUR}", help="what repeatability measures, with commas between"
     )
     parser.add_argument("--runs", default=10, type=int, help="runs that repeatability adds to each cell; default: 10")
+    parser.add_argument("--set", help="set of reference results that repeatability reads, in place of measuring")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
@@ -151,22 +155,42 @@ def isolation(arguments: argparse.Namespace) -> pd.DataFrame:
 
 
 def repeatability(arguments: argparse.Namespace) -> pd.DataFrame:
-    """Repeatability: cells measured in rounds; how runs and starts differ, and how often intervals and verdicts err.
+    """Repeatability: how runs and starts differ, and how often intervals and verdicts of a cell on itself are right.
 
-    The runs stay in results/bench/store, so that another call, also on another machine start, adds to them.
+    The runs stay in results/bench/store, so that another call, also on another machine start, adds to them. Of a set
+    of reference results nothing is measured. results/bench/repeatability_runs.csv has the numbers of all runs.
     """
+    if arguments.set:
+        known = [(cell.id, cell.runs) for cell in reference_set(arguments.set).values()]
+    else:
+        known = measured_in_rounds(arguments.cells.split(","), arguments.runs)
+    numbers = repeated_of(known)
+    if not numbers:
+        sys.exit("bench.py: no cell has two runs that ended ok, so nothing tells how runs differ")
+    pd.DataFrame(run_rows(numbers)).to_csv(PROJECT / "results/bench/repeatability_runs.csv", index=False)
+    return pd.DataFrame(table_of(numbers))
+
+
+def reference_set(name: str) -> Mapping[str, Shared]:
+    """The cells of a set of reference results by key; exits with a sentence if there is no such set."""
+    sets = sets_of(PROJECT)
+    if name not in sets:
+        sys.exit(f"bench.py: --set {name}: {SETS_DIR} has no such set; there are {', '.join(sets)}")
+    return read_set(sets[name])
+
+
+def measured_in_rounds(names: Sequence[str], more: int) -> list[tuple[str, CellRuns]]:
+    """Measure so many runs more of each cell, in rounds, in results/bench/store; returns all runs there, by cell."""
     cells, store = planned_cells(), Store(PROJECT / "results/bench/store")
-    wanted = [the_cell(cells, name) for name in arguments.cells.split(",")]
+    wanted = [the_cell(cells, name) for name in names]
     counts = {cell.key: store.entry(cell.key or "").count() for cell in wanted}
     # Nothing but the store is of interest here.
     asked = [
-        replace(cell, runs=counts[cell.key] + arguments.runs, reference=f"results/bench/cells/{cell.key}.json")
-        for cell in wanted
+        replace(cell, runs=counts[cell.key] + more, reference=f"results/bench/cells/{cell.key}.json") for cell in wanted
     ]
     for line in measure_in_rounds(asked, store, RunProcess(store.root).measure):
         print(line, flush=True)
-    known = [(cell.id, store.entry(cell.key or "").peek()) for cell in wanted]
-    return pd.DataFrame(table_of([(name, runs) for name, runs in known if runs]))
+    return [(cell.id, runs) for cell in wanted if (runs := store.entry(cell.key or "").peek())]
 
 
 def report(_: argparse.Namespace) -> pd.DataFrame:

@@ -39,6 +39,7 @@ from simulated_trials import (
     ranked,
     ratio,
     run_on_new_start,
+    share,
     stopped_when_different,
     stopped_when_narrow,
     value,
@@ -105,6 +106,9 @@ TABLES = [
             "ratio, 2 and 5 runs of a shared start": partial(ratio, draw=partial(unpaired, n_left=2, n_right=5)),
             "value, 5 runs with a standard deviation of 0.05 %": partial(value, n=5, noise=steady),
             "new start, variance pooled over starts that do not differ": equal_starts,
+            "share of runs, 85 % of 25 on one start": partial(share, of=0.85, starts=1),
+            "share of runs, 85 % of 25 on five starts": partial(share, of=0.85, starts=5),
+            "share of runs, 85 % of five starts with all of their runs": partial(share, of=0.85, starts=5, alike=True),
         },
     ),
     Table(

@@ -9,6 +9,7 @@ import numpy as np
 from dissect.statistics.between_starts import pool_starts
 from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge, judge_all
 from dissect.statistics.log_estimate import Interval
+from dissect.statistics.shares import StartTrial, share_of
 from dissect.statistics.summarise import Scope, predict, summarise
 from simulated_runs import (
     BETWEEN,
@@ -108,17 +109,30 @@ def best_first(rng: Rng, size: int) -> list[Runs]:
 
 
 def false_differences(rng: Rng) -> float:
-    """Share of the equal pairs among those called different, where 10 of 20 differ by 20 %."""
+    """ShareOfTrials of the equal pairs among those called different, where 10 of 20 differ by 20 %."""
     found = judge_all([paired(rng, ratio=1.2 if n % 2 else 1.0) for n in range(20)])
     called = [n % 2 for n, one in enumerate(found) if differs(one)]
     return called.count(0) / max(1, len(called))
 
 
 def false_equalities(rng: Rng) -> float:
-    """Share of the pairs that differ by the margin among those called no difference, where 10 of 20 do."""
+    """ShareOfTrials of the pairs that differ by the margin among those called no difference, where 10 of 20 do."""
     found = judge_all([paired(rng, repeatable, ratio=1.05 if n % 2 else 1.0) for n in range(20)])
     called = [n % 2 for n, one in enumerate(found) if one.verdict is RatioVerdict.SAME]
     return called.count(1) / max(1, len(called))
+
+
+# Shares of runs.
+
+
+def share(rng: Rng, of: float, starts: int, alike: bool = False) -> float:
+    """Whether the interval has the true share of runs that succeed: 25 in all, of a start all or none if ``alike``."""
+    n = 25 // starts
+    hits = rng.random((starts, 1 if alike else n)) < of
+    found = share_of(
+        [StartTrial(f"s{start}", bool(hit)) for start, row in enumerate(hits) for hit in np.resize(row, n)]
+    )
+    return float(found.low is not None and found.high is not None and found.low <= of <= found.high)
 
 
 # What breaks the method.

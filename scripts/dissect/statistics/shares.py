@@ -1,0 +1,73 @@
+"""Shares of trials that succeed, such as runs inside an interval, with intervals that allow for starts that differ."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy import special
+
+from dissect.statistics.log_estimate import LEVEL
+
+
+@dataclass(frozen=True)
+class StartTrial:
+    """One trial and the start on which it was made."""
+
+    start: str | None
+    success: bool
+
+
+@dataclass(frozen=True)
+class ShareOfTrials:
+    """How many of some trials succeeded; without trials it has no interval."""
+
+    successes: int
+    trials: int
+    starts: int
+    """With one start, trials count as independent and the interval holds for this start only."""
+    low: float | None
+    """Lower end of the 95 % interval of the share."""
+    high: float | None
+    """Upper end of the 95 % interval of the share."""
+
+
+def share_of(trials: Sequence[StartTrial]) -> ShareOfTrials:
+    """The share of trials that succeeded, with its interval clustered by start.
+
+    Clopper and Pearson's interval (1934). Of several starts it has the effective number of trials of Korn and Graubard
+    (1998): trials of one start resemble each other, and few starts tell little of others. Where all trials succeed, or
+    none does, the data cannot tell how much they resemble each other: then each start counts as one trial.
+    """
+    groups: dict[str | None, list[bool]] = {}
+    for trial in trials:
+        groups.setdefault(trial.start, []).append(trial.success)
+    successes = sum(trial.success for trial in trials)
+    if not trials:
+        return ShareOfTrials(0, 0, 0, None, None)
+    return ShareOfTrials(
+        successes, len(trials), len(groups), *_ends(successes / len(trials), _effective(list(groups.values())))
+    )
+
+
+def _effective(groups: Sequence[Sequence[bool]]) -> float:
+    """Number of independent trials that tell as much about the share in other starts."""
+    n, starts = sum(map(len, groups)), len(groups)
+    share = sum(map(sum, groups)) / n
+    if starts == 1:
+        return n
+    if share in (0, 1):
+        return starts
+    squares = math.fsum((sum(group) - share * len(group)) ** 2 for group in groups)
+    variance = starts / (starts - 1) * squares / n**2
+    # Never more than all trials; never fewer than starts, as if all trials of a start were one.
+    independent = min(n, max(starts, share * (1 - share) / variance)) if variance else n
+    few = special.stdtrit(n - 1, 1 - LEVEL / 2) / special.stdtrit(starts - 1, 1 - LEVEL / 2)
+    return float(independent * few**2)
+
+
+def _ends(share: float, n: float) -> tuple[float, float]:
+    """Clopper and Pearson's interval, by the quantiles of the beta distribution, for any positive number of trials."""
+    successes, failures = share * n, (1 - share) * n
+    low = special.betaincinv(successes, failures + 1, LEVEL / 2) if share > 0 else 0.0
+    high = special.betaincinv(successes + 1, failures, 1 - LEVEL / 2) if share < 1 else 1.0
+    return float(low), float(high)

@@ -1,0 +1,36 @@
+"""Shares of trials and their intervals, against published figures and SciPy's own."""
+
+import pytest
+from scipy import stats
+
+from dissect.statistics.shares import ShareOfTrials, StartTrial, share_of
+
+
+def trials(*groups: tuple[int, int]) -> list[StartTrial]:
+    """Each group: successes and trials of one start."""
+    return [StartTrial(f"s{n}", k < hits) for n, (hits, of) in enumerate(groups) for k in range(of)]
+
+
+def test_no_trial_has_no_interval() -> None:
+    assert share_of([]) == ShareOfTrials(0, 0, 0, None, None)
+
+
+@pytest.mark.parametrize(("hits", "of"), [(0, 5), (5, 5), (9, 10), (95, 100)])
+def test_one_start_has_the_interval_of_clopper_and_pearson(hits: int, of: int) -> None:
+    found, exact = share_of(trials((hits, of))), stats.binomtest(hits, of).proportion_ci(method="exact")
+    assert (found.successes, found.trials, found.starts) == (hits, of, 1)
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+
+
+def test_all_or_none_counts_each_start_once() -> None:
+    exact = stats.binomtest(5, 5).proportion_ci(method="exact")
+    assert share_of(trials(*[(5, 5)] * 5)).low == pytest.approx(exact.low)
+    assert share_of(trials(*[(0, 5)] * 5)).high == pytest.approx(1 - exact.low)
+
+
+def test_starts_that_are_covered_or_missed_as_a_whole_have_a_wider_interval() -> None:
+    together, apart = share_of(trials((5, 5), (5, 5), (5, 5), (5, 5), (0, 5))), share_of(trials(*[(4, 5)] * 5))
+    assert together.successes == apart.successes == 20
+    assert together.low < apart.low < 0.8 < apart.high < together.high
+    independent = stats.binomtest(20, 25).proportion_ci(method="exact")
+    assert apart.low < independent.low, "five starts tell less of others than 25 would"
