@@ -38,17 +38,20 @@ def manifest(cells: list[ManifestCell], *claims: Claim, stand_ins: Sequence[str]
 
 
 def cell(project: Path, method: str, step_time_s: float = 0.2, **changes: Any) -> ManifestCell:
-    """A cell in five runs on each start, in rounds, whose step times lie within 1 % of this one times the start's."""
+    """A cell in five runs on each start, in rounds, whose step times lie within 1 % of this one times the start's.
+
+    ``device`` has the device time of some of the runs of each start.
+    """
     platform, model = changes.pop("platform", "h200"), changes.pop("model", "llama2-7b")
     flags, on = changes.pop("flags", None) or [], make.hardware(n_gpus=changes.pop("n_gpus", 4))
     gpus, spread = [make.gpu(uuid) for uuid in changes.pop("gpus", ())], changes.pop("spread", make.SPREAD)
-    names = changes.pop("start", "a")
+    names, device = changes.pop("start", "a"), changes.pop("device", ())
     factors = changes.pop("factors", (1.0,) * len(names))
     zero = 2 if method == "Z2" else 0
     spec = make.pretrain_spec(on, zero_stage=zero, quantization="nf4" if method == "Q" else "none", **changes)
     found = []
     for name, factor in zip(names, factors, strict=True):
-        found += make.in_rounds(make.training_runs(spec, step_time_s * factor, spread), name)
+        found += make.in_rounds(make.training_runs(spec, step_time_s * factor, spread, device), name)
     runs = []
     for run in found:
         provenance = run.provenance and run.provenance.model_copy(update={"gpus": gpus})

@@ -33,9 +33,14 @@ def training(
     gib: int | Sequence[int] = 20,
     **where: Any,
 ) -> Record:
-    """A fine-tuning cell with so many tokens per second, in runs of the same rounds that differ by these factors."""
+    """A fine-tuning cell with so many tokens per second, in runs of the same rounds that differ by these factors.
+
+    ``device`` is what the device alone would allow, the same in all runs.
+    """
     sizes = [gib] * len(spread) if isinstance(gib, int) else gib
     flags, nvml, batch = where.pop("flags", []), where.pop("nvml", True), where.pop("batch", 1)
+    device_s = 700 / device if (device := where.pop("device", None)) else None
+    traced = {"compute_time_s": device_s, "communication_time_s": 0.0} if device_s else {}
     knobs = where.pop("knobs", {})
     spec = make.finetune_spec(make.hardware(n_gpus=2), zero_stage=len(method) % 4, batch=batch, **knobs)
     runs = []
@@ -43,7 +48,7 @@ def training(
         rates = Estimate(median=rate * factor, low=rate * 0.9, high=rate * 1.1, mean=rate, n=20)
         metrics = make.training_metrics(
             spec, tokens_per_s=rates, nvml_peak_memory_bytes=size * GIB if nvml else None,
-            peak_memory_bytes=(size - 1) * GIB,
+            peak_memory_bytes=(size - 1) * GIB, **traced,
         )  # fmt: skip
         runs.append(make.ok_result(spec, metrics, flags))
     return recorded(project, make.in_rounds(runs), method, **where)

@@ -89,19 +89,19 @@ def paired(rng: Rng, noise: Noise = normal, n: int = 5, starts: int = 1, ratio: 
             side += runs_of(
                 [log + level + float(r) + x for r, x in zip(rounds, noise(rng, n), strict=True)], f"s{start}"
             )
-    return sides
+    return RunPair(*sides)
 
 
 def unpaired(rng: Rng, n_left: int, n_right: int, noise: Noise = normal) -> RunPair:
     """Both sides on one start, without rounds."""
     level = float(rng.normal(0, BETWEEN))
     left, right = ([level + x for x in noise(rng, n)] for n in (n_left, n_right))
-    return runs_of(left, rounds=False), runs_of(right, rounds=False)
+    return RunPair(runs_of(left, rounds=False), runs_of(right, rounds=False))
 
 
 def apart(rng: Rng, left: Sequence[int], right: Sequence[int]) -> RunPair:
     """Sides that share no start."""
-    return on_starts(rng, left, "l"), on_starts(rng, right, "r")
+    return RunPair(on_starts(rng, left, "l"), on_starts(rng, right, "r"))
 
 
 def drifting(rng: Rng, rounds: bool) -> RunPair:
@@ -110,4 +110,4 @@ def drifting(rng: Rng, rounds: bool) -> RunPair:
     sides: tuple[list[float], list[float]] = [], []
     for place, side in enumerate(order):
         sides[side].append(0.1 * place / 9 + float(rng.normal(0, 0.02)))
-    return runs_of(sides[0], rounds=rounds), runs_of(sides[1], rounds=rounds)
+    return RunPair(runs_of(sides[0], rounds=rounds), runs_of(sides[1], rounds=rounds))

@@ -75,7 +75,8 @@ def new_start_of_class(rng: Rng, cells: int, starts: int) -> float | None:
 
 
 def ratio(rng: Rng, draw: Callable[[Rng], RunPair], df: float | None = None) -> float | None:
-    found = judge(*draw(rng), between=known(rng, df) if df else None).contrast.estimate
+    left, right, _ = draw(rng)
+    found = judge(left, right, between=known(rng, df) if df else None).contrast.estimate
     return has(found and found.interval(), 0)
 
 
@@ -89,18 +90,19 @@ def differs(judgement: Judgement) -> bool:
 def family(rng: Rng, draw: Callable[[Rng], RunPair], size: int = 1, df: float | None = None) -> float:
     """Whether any pair of a family is called different."""
     pairs = [draw(rng) for _ in range(size)]
-    return float(any(map(differs, judge_all(pairs, between=[df and known(rng, df)] * size))))
+    starts = known(rng, df) if df else None
+    return float(any(map(differs, judge_all([pair._replace(between=starts) for pair in pairs]))))
 
 
 def against_one(rng: Rng, size: int) -> float:
     """Whether any cell is called different from one that all are compared with."""
     sides = [runs_of(normal(rng, 5)) for _ in range(size + 1)]
-    return float(any(map(differs, judge_all([(sides[0], side) for side in sides[1:]]))))
+    return float(any(map(differs, judge_all([RunPair(sides[0], side) for side in sides[1:]]))))
 
 
 def ranked(rng: Rng, size: int) -> float:
     """Whether any of so many equal candidates is called worse than the best of them, in the family of all pairs."""
-    pairs = list(combinations(best_first(rng, size), 2))
+    pairs = [RunPair(*pair) for pair in combinations(best_first(rng, size), 2)]
     return float(any(map(differs, judge_all(pairs)[: size - 1])))
 
 
@@ -108,15 +110,23 @@ def best_first(rng: Rng, size: int) -> list[Runs]:
     return sorted((runs_of(normal(rng, 5)) for _ in range(size)), key=lambda runs: summarise(runs).value)
 
 
-def false_differences(rng: Rng) -> float:
-    """ShareOfTrials of the equal pairs among those called different, where 10 of 20 differ by 20 %."""
-    found = judge_all([paired(rng, ratio=1.2 if n % 2 else 1.0) for n in range(20)])
+def by_device(rng: Rng, size: int) -> float:
+    """Whether any pair of a family is called different, by wall time or else by device time, which repeats better."""
+    pairs, second = ([paired(rng, noise) for _ in range(size)] for noise in (normal, repeatable))
+    return float(any(map(differs, judge_all(pairs, second=second))))
+
+
+def false_differences(rng: Rng, twice: bool = False) -> float:
+    """Share of the equal pairs among those called different, where 10 of 20 differ by 20 %, ``twice`` in both times."""
+    ratios = [1.2 if n % 2 else 1.0 for n in range(20)]
+    pairs = [paired(rng, ratio=of) for of in ratios]
+    found = judge_all(pairs, second=[paired(rng, repeatable, ratio=of) for of in ratios] if twice else ())
     called = [n % 2 for n, one in enumerate(found) if differs(one)]
     return called.count(0) / max(1, len(called))
 
 
 def false_equalities(rng: Rng) -> float:
-    """ShareOfTrials of the pairs that differ by the margin among those called no difference, where 10 of 20 do."""
+    """Share of the pairs that differ by the margin among those called no difference, where 10 of 20 do."""
     found = judge_all([paired(rng, repeatable, ratio=1.05 if n % 2 else 1.0) for n in range(20)])
     called = [n % 2 for n, one in enumerate(found) if one.verdict is RatioVerdict.SAME]
     return called.count(1) / max(1, len(called))
@@ -146,14 +156,14 @@ def other_start(rng: Rng) -> float | None:
 
 def stopped_when_different(rng: Rng) -> float:
     """Rounds are added from the third to the tenth until the sides differ."""
-    left, right = paired(rng, n=10)
+    left, right, _ = paired(rng, n=10)
     return float(any(differs(judge(left[:n], right[:n])) for n in range(3, 11)))
 
 
 def best_without_all_pairs(rng: Rng, size: int) -> float:
     """Equal candidates against the best of them, as if it had been named before."""
     best, *others = best_first(rng, size)
-    return float(any(map(differs, judge_all([(best, other) for other in others]))))
+    return float(any(map(differs, judge_all([RunPair(best, other) for other in others]))))
 
 
 def equal_starts(rng: Rng) -> float | None:

@@ -1,6 +1,7 @@
 """Runs of one cell, as rounds on known starts would have measured them."""
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from dissect.metrics.serving import ServingMetrics
@@ -31,13 +32,17 @@ def in_rounds(results: Iterable[Result], on: str = "a", first: int = 1) -> list[
     return runs
 
 
-def training_runs(spec: Any, step_time_s: float, spread: Sequence[float] = SPREAD, **changes: Any) -> list[Result]:
-    """Runs of a training cell whose step times lie around a value by these factors."""
+def training_runs(
+    spec: Any, step_time_s: float, spread: Sequence[float] = SPREAD, device: Sequence[float] = (), **changes: Any
+) -> list[Result]:
+    """Runs of a training cell whose step times lie around a value by these factors, the first of them traced."""
 
-    def metrics(factor: float) -> TrainingMetrics:
-        return training_metrics(spec, step_time_s * factor, **changes)
+    def metrics(factor: float, device_s: float | None) -> TrainingMetrics:
+        traced = {"compute_time_s": device_s, "communication_time_s": 0.0} if device_s else {}
+        return training_metrics(spec, step_time_s * factor, **traced, **changes)
 
-    return in_rounds(ok_result(spec, metrics(factor)) for factor in spread)
+    times = zip_longest(spread, device[: len(spread)])
+    return in_rounds(ok_result(spec, metrics(*each)) for each in times)
 
 
 def serving_runs(spec: Any, seconds: float, spread: Sequence[float] = SPREAD, **changes: Any) -> list[Result]:

@@ -171,3 +171,72 @@ def test_cells_of_other_starts_compare_by_how_starts_of_their_class_differ(tmp_p
         cell(tmp_path, "Q", 0.2, batch=batch, start="abcdef", factors=(1, 3, 0.4, 2, 0.5, 1)) for batch in range(1, 5)
     ]
     assert only(tmp_path, manifest([*apart, *slow], claim(FASTER))).verdict is UNCLEAR
+
+
+NOISY = (0.8, 1.25, 1.0, 0.9, 1.1)
+"""Runs that wall time cannot tell from others."""
+
+
+def traced(seconds: float, runs: int = 5) -> list[float]:
+    """Device times of so many runs."""
+    return [seconds * factor for factor in (1.0, 1.001, 0.999, 1.0005, 0.9995)[:runs]]
+
+
+@pytest.mark.parametrize(
+    ("check", "z2", "naive", "verdict"),
+    [
+        (FASTER, 0.05, 0.06, HOLDS),
+        (FASTER, 0.06, 0.05, FAILS),
+        (FASTER, 0.05, 0.05, UNCLEAR),
+        (SLOWER | {"low": 0.8, "high": 0.9}, 0.05, 0.06, HOLDS),
+        (SLOWER | {"low": 0.5, "high": 0.7}, 0.05, 0.06, FAILS),
+        (DROP | {"high": -10}, 0.05, 0.06, HOLDS),
+    ],
+)
+def test_device_time_decides_where_wall_time_cannot_tell(
+    tmp_path: Path, check: dict[str, Any], z2: float, naive: float, verdict: Verdict
+) -> None:
+    cells = [
+        cell(tmp_path, "Z2", 0.2, spread=NOISY, device=traced(z2)),
+        cell(tmp_path, "Naive", 0.2, spread=NOISY[::-1], device=traced(naive)),
+    ]
+    [case] = only(tmp_path, manifest(cells, claim(check))).cases
+    assert case.verdict is verdict
+    assert case.evidence is not None
+    assert ("; on device time: " in case.text) is (verdict is not UNCLEAR)
+    assert case.evidence.basis.startswith("on device time: shared rounds") is (verdict is not UNCLEAR)
+    assert bool(case.remedy) is (verdict is UNCLEAR)
+
+
+def test_what_wall_time_tells_stands(tmp_path: Path) -> None:
+    cells = [
+        cell(tmp_path, "Z2", 0.1, device=traced(0.06)),
+        cell(tmp_path, "Naive", 0.2, device=traced(0.05)),
+    ]
+    [case] = only(tmp_path, manifest(cells, claim(FASTER))).cases
+    assert case.verdict is HOLDS
+    assert "device" not in case.text
+
+
+def test_runs_are_those_that_have_the_number(tmp_path: Path) -> None:
+    """Five runs have a wall time, three and four of them a device time."""
+    cells = [
+        cell(tmp_path, "Z2", 0.2, spread=NOISY, device=traced(0.05, 3)),
+        cell(tmp_path, "Naive", 0.2, spread=NOISY[::-1], device=traced(0.06, 4)),
+    ]
+    [case] = only(tmp_path, manifest(cells, claim(FASTER))).cases
+    assert case.verdict is HOLDS
+    assert case.evidence is not None
+    assert case.evidence.runs == (3, 4)
+    wall, device = case.text.split("; on device time: ")
+    assert "(runs 5 and 5;" in wall
+    assert "(runs 3 and 4;" in device
+
+
+def test_device_time_tells_nothing_where_the_host_does_a_part_of_the_step(tmp_path: Path) -> None:
+    cells = [
+        cell(tmp_path, "Z2", 0.2, spread=NOISY, device=traced(0.05), offload_optimizer=True),
+        cell(tmp_path, "Naive", 0.2, spread=NOISY[::-1], device=traced(0.06)),
+    ]
+    for check in (FASTER, DROP | {"high": -10}):
+        assert only(tmp_path, manifest(cells, claim(check))).verdict is UNCLEAR

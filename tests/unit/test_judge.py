@@ -34,7 +34,7 @@ def logs(values: Sequence[float]) -> list[float]:
 def drawn(ratio: float, sd: float, seed: int, n: int = 5) -> RunPair:
     chance = random.Random(seed)
     left, right = ([math.exp(chance.gauss(0, sd)) for _ in range(n)] for _ in range(2))
-    return runs(left, "s", "r"), runs([ratio * value for value in right], "s", "r")
+    return RunPair(runs(left, "s", "r"), runs([ratio * value for value in right], "s", "r"))
 
 
 def says(low: float, high: float, margin: float) -> RatioVerdict:
@@ -109,7 +109,7 @@ def test_without_a_shared_start_the_starts_count_in_full(start: str | None) -> N
     left, right = runs(LEFT), runs(RIGHT, start)
     alone = judge(left, right)
     assert (alone.verdict, alone.contrast.basis, alone.low) == (RatioVerdict.UNCLEAR, Basis.NOTHING, None)
-    assert "share no start" in alone.reason
+    assert "share no start" in alone.contrast.reason
     found = judge(left, right, between=KNOWN)
     assert found.contrast.basis is Basis.BETWEEN
     assert found.contrast.estimate
@@ -133,7 +133,7 @@ def test_many_starts_of_each_side_need_no_class() -> None:
 def test_one_run_decides_nothing(right: Sequence[float]) -> None:
     found = judge(runs(LEFT[:1], rounds="r"), runs(right, rounds="r"), between=KNOWN)
     assert (found.verdict, found.low, found.high, found.detectable) == (RatioVerdict.UNCLEAR, None, None, None)
-    assert "one run" in found.reason
+    assert "one run" in found.contrast.reason
 
 
 def test_a_side_without_runs_is_an_error() -> None:
@@ -155,7 +155,7 @@ def test_numbers_that_never_vary_are_decided_with_an_interval() -> None:
 def test_the_detectable_ratio_is_found_with_80_percent() -> None:
     sd = 0.03
     ratio = LogEstimate(0.0, sd * (2 / 5) ** 0.5, 4).detectable()
-    hits = [judge(*drawn(ratio, sd, seed)).p_different or 1 for seed in range(2000)]
+    hits = [judge(*drawn(ratio, sd, seed)[:2]).p_different or 1 for seed in range(2000)]
     assert 0.77 <= sum(p <= 0.05 for p in hits) / 2000 <= 0.83
 
 
@@ -173,7 +173,7 @@ def test_the_detectable_ratio_of_large_families_of_two_runs(level: float) -> Non
 def test_verdicts_are_what_the_intervals_say(cases: list[tuple[float, float, int]]) -> None:
     for found in judge_all([drawn(*case) for case in cases]):
         check_agreement(found)
-    checked = check_all([Bounded(right, left, 0.9, 1.1) for left, right in (drawn(*case) for case in cases)])
+    checked = check_all([Bounded(right, left, 0.9, 1.1) for left, right, _ in (drawn(*case) for case in cases)])
     for one in checked:
         assert one.low is not None
         assert one.high is not None
@@ -182,7 +182,7 @@ def test_verdicts_are_what_the_intervals_say(cases: list[tuple[float, float, int
 
 
 def test_a_family_is_stricter_than_each_of_its_ratios() -> None:
-    alone = judge(*drawn(1.08, 0.04, seed=5))
+    alone = judge(*drawn(1.08, 0.04, seed=5)[:2])
     assert alone.verdict is RatioVerdict.ABOVE
     family = judge_all([drawn(1.08, 0.04, seed=5), *(drawn(1.0, 0.2, seed) for seed in range(30))])
     assert family[0].verdict is RatioVerdict.UNCLEAR
@@ -224,3 +224,64 @@ def test_a_bound_decides_nothing_without_an_interval() -> None:
         None,
     )
     assert ratio.verdict is Verdict.UNCLEAR
+
+
+def two_looks(first: float, second: float | None, noise: float = 0.15, seed: int = 3) -> tuple[RunPair, RunPair | None]:
+    return drawn(first, noise, seed), drawn(second, 0.002, seed + 1) if second else None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verdict", "again"),
+    [
+        (1.0, 1.2, RatioVerdict.ABOVE, True),
+        (1.0, 0.8, RatioVerdict.BELOW, True),
+        (1.0, 1.001, RatioVerdict.SAME, True),
+        (9.0, 0.8, RatioVerdict.ABOVE, False),  # what the first tells stands
+        (1.0, None, RatioVerdict.UNCLEAR, False),
+    ],
+)
+def test_the_second_look_decides_where_the_first_cannot_tell(
+    first: float, second: float | None, verdict: RatioVerdict, again: bool
+) -> None:
+    one, other = two_looks(first, second)
+    [found] = judge_all([one], second=[other])
+    assert found.verdict is verdict
+    assert (found.before is not None) is again
+    check_agreement(found)
+    if found.before:
+        assert found.before.verdict is RatioVerdict.UNCLEAR
+        assert found.before.ratio == pytest.approx(judge(*one[:2]).ratio)
+
+
+def test_a_second_look_that_cannot_tell_either_leaves_the_first() -> None:
+    [found] = judge_all([drawn(1.0, 0.15, 3)], second=[drawn(1.0, 0.15, 4)])
+    assert (found.verdict, found.before) == (RatioVerdict.UNCLEAR, None)
+
+
+def test_two_looks_share_one_error_rate() -> None:
+    """Four fifths and one fifth of 5 %; without any second look the first has all of it."""
+    [alone] = judge_all([drawn(1.0, 0.15, 3)])
+    assert alone.confidence == pytest.approx(0.95)
+    found = judge_all([drawn(1.0, 0.15, 3), drawn(1.0, 0.15, 5)], second=[drawn(1.2, 0.002, 4), None])
+    assert [one.confidence for one in found] == pytest.approx([1 - 0.01, 1 - 0.04 / 2])
+
+
+def test_a_second_look_that_nobody_needs_makes_no_other_more_likely() -> None:
+    """Twenty pairs that the first look tells, and one that it cannot tell: its second look is one of 21."""
+    second = drawn(1.1, 0.004, 7)
+    clear = [drawn(9.0, 0.01, seed) for seed in range(20)]
+    found = judge_all([*clear, drawn(1.0, 0.15, 3)], second=[*[drawn(1.3, 0.002, 9)] * 20, second])
+    assert all(one.before is None for one in found[:20])
+    assert found[20].before
+    assert found[20].confidence == pytest.approx(1 - 0.01 / 21)
+
+
+def test_bounds_have_a_second_look() -> None:
+    def asked(ratio: float, noise: float) -> Bounded:
+        left, right, _ = drawn(ratio, noise, 3)
+        return Bounded(right, left, 1.1, 1.3)
+
+    [found] = check_all([asked(1.2, 0.15)], [asked(1.2, 0.002)])
+    assert (found.verdict, found.before and found.before.verdict) == (Verdict.HOLDS, Verdict.UNCLEAR)
+    [stands] = check_all([asked(9.0, 0.15)], [asked(1.2, 0.002)])
+    assert (stands.verdict, stands.before) == (Verdict.FAILS, None)

@@ -1,6 +1,7 @@
 """From the runs of a cell to its row: what each column makes of them, and when there is no number."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import factories as make
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.present.tables.columns import Combination, Record
 from dissect.present.tables.over_runs import values_of
-from dissect.present.tables.start_classes import class_of
+from dissect.present.tables.start_classes import START_CLASS
 from dissect.present.tables.table import build_table
 from dissect.present.tables.tidy import tidy_rows
 from dissect.present.tables.views import VIEWS
@@ -70,7 +71,19 @@ def test_memory_is_the_largest_and_verdicts_still_see_every_run() -> None:
 def test_starts_are_pooled_over_cells_that_load_their_gpus_alike(
     times: dict[str, float], flags: list[Flag], load: str
 ) -> None:
-    assert class_of(row(measured(**times).model_copy(update={"flags": flags}))) == f"{load} on h200"
+    found = row(measured(**times).model_copy(update={"flags": flags}))
+    assert found[START_CLASS] == f"{load} on NVIDIA H200"
+
+
+def test_platforms_of_one_kind_of_gpu_are_one_class() -> None:
+    kinds = {"h100": "NVIDIA H100", "h100-x2": "NVIDIA H100", "h200@lab": "NVIDIA H200"}
+    found = {}
+    for platform, gpu in kinds.items():
+        spec = make.pretrain_spec(make.hardware(gpu, 2))
+        one = record(make.ok_result(spec, make.training_metrics(spec)))
+        [of] = tidy_rows([replace(one, cell=one.cell.model_copy(update={"platform": platform}))], VIEWS["training"])
+        found[platform] = of[START_CLASS]
+    assert found == {platform: f"not traced on {gpu}" for platform, gpu in kinds.items()}
 
 
 def test_what_may_be_zero_has_a_mean_without_an_interval() -> None:

@@ -222,3 +222,44 @@ def test_nothing_measured_is_said(project: Path) -> None:
     empty = answer(Question(stage="finetune", model="llama2-7b"), candidates([], TERMS))
     assert "Nothing that fits the question was measured." in answer_text(empty, load_catalog(project, {}))
     assert isinstance(answer_frame(empty), pd.DataFrame)
+
+
+def by_device(project: Path, **rates: float) -> list[Record]:
+    """Settings that wall time cannot tell apart, with what the device alone would allow."""
+    noise = (0.8, 1.25, 1.0, 0.9, 1.1)
+    return [
+        training(project, method, 1000.0 - n, noise[:: (-1) ** n], device=rate)
+        for n, (method, rate) in enumerate(rates.items())
+    ]
+
+
+@pytest.mark.parametrize("aim", [{}, {"maximise": "throughput"}, {"minimise": "cost"}])
+def test_device_time_tells_settings_apart_where_wall_time_cannot(tmp_path: Path, aim: dict[str, str]) -> None:
+    found = ask(by_device(tmp_path, L=3000.0, QL=2000.0), **aim)
+    assert standings(found) == {"L": Standing.BEST, "QL": Standing.BEHIND}
+    told = found.rankings[0].found[1].told
+    wall, device = told.split("; on device time: ")
+    assert "shared rounds" in wall
+    assert device.startswith("0.667 [" if "maximise" in aim else "1.500 [")
+
+
+def test_device_time_says_that_nothing_differs(tmp_path: Path) -> None:
+    assert standings(ask(by_device(tmp_path, L=3000.0, QL=3003.0))) == {"L": Standing.BEST, "QL": Standing.TIED}
+
+
+def test_what_is_better_on_device_time_leaves_the_best_untold(tmp_path: Path) -> None:
+    """The best of the wall times is not the best of the device times: neither is the one."""
+    found = ask(by_device(tmp_path, L=2000.0, QL=3000.0))
+    assert standings(found) == {"L": Standing.AHEAD, "QL": Standing.UNTOLD}
+    assert "on device time: 0.667 [" in found.rankings[0].found[1].told
+
+
+@pytest.mark.parametrize("aim", ["memory", "energy"])
+def test_device_time_tells_nothing_of_other_aims(tmp_path: Path, aim: str) -> None:
+    for cell in ask(by_device(tmp_path, L=3000.0, QL=2000.0), minimise=aim).standings:
+        assert "device" not in cell.told
+
+
+def test_device_time_of_one_side_decides_nothing(tmp_path: Path) -> None:
+    records = [*by_device(tmp_path, L=3000.0), training(tmp_path, "QL", 999.0, (1.25, 0.8, 1.0, 0.9, 1.1))]
+    assert standings(ask(records)) == {"L": Standing.AHEAD, "QL": Standing.UNTOLD}

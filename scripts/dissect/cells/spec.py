@@ -68,6 +68,11 @@ class TrainingMethod(Model):
         return False
 
     @property
+    def computes_on_host(self) -> bool:
+        """Whether the host does a part of the step, so that the time of the devices is not all of it."""
+        return False
+
+    @property
     def recomputes_whole_layers(self) -> bool:
         """Whether recomputation runs all of a layer.
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Optional
 
 from dissect.statistics.between_starts import BetweenStarts
 from dissect.statistics.contrast import Contrast, contrast
@@ -10,6 +11,7 @@ from dissect.statistics.log_estimate import LogEstimate, family_level
 from dissect.statistics.numbers import Verdict
 from dissect.statistics.run_values import RunValue
 from dissect.statistics.summarise import Summary, summarise
+from dissect.statistics.two_looks import look_twice
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,33 @@ class BoundVerdict:
     """Ratio to a bound from which on the value is told from it with 80 % power, at the level of the family."""
     rests_on: Summary | Contrast
     """Runs and starts of the value, or of both sides of the ratio, and what they hold for."""
+    before: Optional["BoundVerdict"] = None
+    """That of the first look, which cannot tell, if this one is of the second."""
+
+    @property
+    def told(self) -> bool:
+        """Whether it is decided."""
+        return self.verdict is not Verdict.UNCLEAR
 
 
-def check_all(asked: Sequence[Bounded]) -> list[BoundVerdict]:
+def check_all(asked: Sequence[Bounded], second: Sequence[Bounded | None] = ()) -> list[BoundVerdict]:
     """Verdicts on all bounds of one answer or table: at most 5 % of those decided are expected to be wrong.
 
-    All intervals have one level, 1 - 5 % · decided / asked (Benjamini and Yekutieli, 2005), and the verdicts are what
-    these intervals say.
+    ``second`` has for each question the same of another number, or None: where the first cannot tell, the verdict is
+    that of the second if that can (``two_looks``). All intervals of one look have one level, 1 - 5 % · decided / asked
+    (Benjamini and Yekutieli, 2005), and the verdicts are what these intervals say.
 
     Raises:
         ValueError: a side has no runs.
     """
+    return look_twice(_check_family, asked, second)
+
+
+def _check_family(asked: Sequence[Bounded], level: float, is_open: Sequence[bool]) -> list[BoundVerdict]:
     found = [contrast(one.to, one.of, one.between) if one.to is not None else summarise(one.of) for one in asked]
     chances = [_chances(one, number.estimate) for one, number in zip(asked, found, strict=True)]
-    level = family_level([min(pair) for pair in chances if pair])
+    smallest = [min(pair) if each else 1.0 for pair, each in zip(chances, is_open, strict=True) if pair]
+    level = family_level(smallest, level)
     return [_verdict(number, pair, level) for number, pair in zip(found, chances, strict=True)]
 
 

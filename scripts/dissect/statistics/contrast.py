@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
+from typing import NamedTuple
 
 from dissect.statistics.between_starts import (
     BetweenStarts,
@@ -48,6 +49,16 @@ class Contrast:
     shared_rounds: int
     reason: str
     """Why there is no estimate; empty if there is one."""
+    between: BetweenStarts | None = None
+    """How starts of the class differ, if the ratio rests on that."""
+
+    @property
+    def words(self) -> str:
+        """What the ratio rests on, or why nothing is known of its error."""
+        if not self.between:
+            return self.reason or self.basis.value
+        df = f"{self.between.df:.3g} degree{'s' * (self.between.df != 1)} of freedom"
+        return f"{self.basis.value}; starts of the class differ by {100 * self.between.sd:.2g} % ({df})"
 
 
 def contrast(left: Sequence[RunValue], right: Sequence[RunValue], between: BetweenStarts | None = None) -> Contrast:
@@ -70,7 +81,7 @@ def contrast(left: Sequence[RunValue], right: Sequence[RunValue], between: Betwe
     found = None
     if min(len(left), len(right)) > 1:
         found = _of_rounds(rounds) or _of_starts(lefts, rights, shared) or _of_others(lefts, rights, between)
-    basis, estimate, scope = found or (Basis.NOTHING, None, None)
+    basis, estimate, scope, used = found or (Basis.NOTHING, None, None, None)
     return Contrast(
         ratio=(estimate or LogEstimate(mean_of(rights) - mean_of(lefts), 0, 0)).value,
         estimate=estimate,
@@ -83,10 +94,15 @@ def contrast(left: Sequence[RunValue], right: Sequence[RunValue], between: Betwe
         shared_starts=len(shared),
         shared_rounds=sum(map(len, rounds.values())),
         reason="" if estimate else _reason(left, right, shared),
+        between=used,
     )
 
 
-_Found = tuple[Basis, LogEstimate, Scope]
+class _Found(NamedTuple):
+    basis: Basis
+    estimate: LogEstimate
+    scope: Scope
+    between: BetweenStarts | None = None
 
 
 def _paired(left: Sequence[RunValue], right: Sequence[RunValue]) -> Groups:
@@ -110,7 +126,7 @@ def _by_round(runs: Sequence[RunValue]) -> dict[tuple[str, str], list[float]]:
 
 def _of_rounds(rounds: Groups) -> _Found | None:
     estimate = estimate_of(rounds) if rounds else None
-    return (Basis.ROUNDS, estimate, scope_of(rounds)) if estimate else None
+    return _Found(Basis.ROUNDS, estimate, scope_of(rounds)) if estimate else None
 
 
 def _of_starts(lefts: Groups, rights: Groups, shared: Sequence[str]) -> _Found | None:
@@ -118,18 +134,18 @@ def _of_starts(lefts: Groups, rights: Groups, shared: Sequence[str]) -> _Found |
         return None
     differences: Groups = {start: [fmean(rights[start]) - fmean(lefts[start])] for start in shared}
     if are_many(differences):
-        return Basis.STARTS, estimate_starts(differences), Scope.STARTS
+        return _Found(Basis.STARTS, estimate_starts(differences), Scope.STARTS)
     of, to = (estimate_these({start: side[start] for start in shared}) for side in (rights, lefts))
-    return (Basis.STARTS, minus(of, to), scope_of(differences)) if of and to else None
+    return _Found(Basis.STARTS, minus(of, to), scope_of(differences)) if of and to else None
 
 
 def _of_others(lefts: Groups, rights: Groups, between: BetweenStarts | None) -> _Found | None:
     of, to = estimate_these(rights), estimate_these(lefts)
     if between and of and to:
         variances = [(between.variance * (1 / len(rights) + 1 / len(lefts)), between.df)]
-        return Basis.BETWEEN, minus(of, to, *variances), Scope.STARTS
+        return _Found(Basis.BETWEEN, minus(of, to, *variances), Scope.STARTS, between)
     if are_many(lefts) and are_many(rights):
-        return Basis.BETWEEN, minus(estimate_starts(rights), estimate_starts(lefts)), Scope.STARTS
+        return _Found(Basis.BETWEEN, minus(estimate_starts(rights), estimate_starts(lefts)), Scope.STARTS)
     return None
 
 

@@ -3,17 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from typing import NamedTuple, Optional
 
 from dissect.statistics.between_starts import BetweenStarts
 from dissect.statistics.contrast import Contrast, contrast
 from dissect.statistics.log_estimate import family_level
 from dissect.statistics.run_values import RunValue
+from dissect.statistics.two_looks import look_twice
 
 MARGIN = 0.05
 """Largest relative difference that counts as none."""
 
-RunPair = tuple[Sequence[RunValue], Sequence[RunValue]]
-"""The runs of the left and of the right side."""
+
+class RunPair(NamedTuple):
+    """The runs of the left and of the right side."""
+
+    left: Sequence[RunValue]
+    right: Sequence[RunValue]
+    between: BetweenStarts | None = None
+    """How starts of their class differ, if that is known."""
 
 
 class RatioVerdict(StrEnum):
@@ -45,6 +54,8 @@ class Judgement:
     """Smallest level at which the interval lies within the margin, for this ratio alone."""
     detectable: float | None
     """The ratio (or its inverse) that would have been told from 1 with 80 % power, at the level of the family."""
+    before: Optional["Judgement"] = None
+    """That of the first look, which cannot tell, if this one is of the second."""
 
     @property
     def ratio(self) -> float:
@@ -52,9 +63,9 @@ class Judgement:
         return self.contrast.ratio
 
     @property
-    def reason(self) -> str:
-        """Why there is no interval; empty if there is one."""
-        return self.contrast.reason
+    def told(self) -> bool:
+        """Whether there is a verdict."""
+        return self.verdict is not RatioVerdict.UNCLEAR
 
 
 def judge(
@@ -68,14 +79,17 @@ def judge(
     Raises:
         ValueError: a side has no runs, or the margin is not positive.
     """
-    [judgement] = judge_all([(left, right)], margin, [between])
+    [judgement] = judge_all([RunPair(left, right, between)], margin)
     return judgement
 
 
 def judge_all(
-    pairs: Sequence[RunPair], margin: float = MARGIN, between: Sequence[BetweenStarts | None] | None = None
+    pairs: Sequence[RunPair], margin: float = MARGIN, second: Sequence[RunPair | None] = ()
 ) -> list[Judgement]:
-    """Verdicts on all ratios of one answer or table; ``between`` has one entry per pair.
+    """Verdicts on all ratios of one answer or table.
+
+    ``second`` has for each pair the same cells in another number, or None: where the first cannot tell, the verdict is
+    that of the second if that can (``two_looks``).
 
     At most 5 % of the ratios called above or below are expected to be wrongly so, and of those called no difference
     (Benjamini and Hochberg, 1995, for each of the two). If no ratio differs, the chance that any of the family is
@@ -90,16 +104,20 @@ def judge_all(
     """
     if not margin > 0:
         raise ValueError(f"the margin is {margin}; it must be above 0")
-    found = [contrast(*pair, of) for pair, of in zip(pairs, between or [None] * len(pairs), strict=True)]
-    estimates = [one.estimate for one in found if one.estimate]
-    equal = [estimate.p_inside(1 / (1 + margin), 1 + margin) for estimate in estimates]
-    level_equal = family_level(equal)
+    return look_twice(partial(_judge_family, margin), pairs, second)
+
+
+def _judge_family(margin: float, pairs: Sequence[RunPair], level: float, is_open: Sequence[bool]) -> list[Judgement]:
+    found = [contrast(*pair) for pair in pairs]
+    estimates = [(one.estimate, asked) for one, asked in zip(found, is_open, strict=True) if one.estimate]
+    equal = [of.p_inside(1 / (1 + margin), 1 + margin) if asked else 1.0 for of, asked in estimates]
+    level_equal = family_level(equal, level)
     # What is decided to be no difference is never called one: its test counts as one that found nothing.
     different = [
-        1.0 if p_equal <= level_equal else estimate.p_outside(1, 1)
-        for estimate, p_equal in zip(estimates, equal, strict=True)
+        1.0 if p_equal <= level_equal or not asked else of.p_outside(1, 1)
+        for (of, asked), p_equal in zip(estimates, equal, strict=True)
     ]
-    levels = level_equal, family_level(different)
+    levels = level_equal, family_level(different, level)
     return [_judgement(one, margin, *levels) for one in found]
 
 

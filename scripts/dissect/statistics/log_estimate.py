@@ -89,16 +89,16 @@ def total(variances: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return math.sqrt(variance), variance * variance / math.fsum(v * v / df for v, df in variances)
 
 
-def family_level(p_values: Sequence[float]) -> float:
+def family_level(p_values: Sequence[float], level: float = LEVEL) -> float:
     """The level of every test and interval of a family (Benjamini and Hochberg, 1995; Benjamini and Yekutieli, 2005).
 
-    With r of m tests decided it is 5 % · r / m, at least 5 % / m. A p-value is at most this level exactly when
+    With r of m tests decided it is ``level`` · r / m, at least ``level`` / m. A p-value is at most that exactly when
     Benjamini and Hochberg's procedure decides its test, so intervals of this level agree with all verdicts.
     """
     if not p_values:
-        return LEVEL
-    decided = int((scipy.stats.false_discovery_control(p_values) <= LEVEL).sum())
-    return LEVEL * max(decided, 1) / len(p_values)
+        return level
+    decided = int((scipy.stats.false_discovery_control(p_values) <= level).sum())
+    return level * max(decided, 1) / len(p_values)
 
 
 def _critical(df: float, level: float) -> float:

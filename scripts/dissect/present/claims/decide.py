@@ -10,6 +10,7 @@ from dissect.present.claims.evidence import Evidence, NumberCheck, evidence_of, 
 from dissect.present.claims.select import (
     ClaimSide,
     Gap,
+    Measure,
     Row,
     SideNumber,
     cell_id,
@@ -21,11 +22,12 @@ from dissect.present.claims.select import (
     side_of,
 )
 from dissect.present.tables.labels import framework_labels
+from dissect.present.tables.on_device import LABEL, device_values
 from dissect.present.tables.over_runs import values_of
-from dissect.present.tables.start_classes import Pools, between, class_of, pool_classes
+from dissect.present.tables.start_classes import START_CLASS, Pools, between, pool_classes
 from dissect.present.tables.view import View
 from dissect.present.tell_apart import command_for
-from dissect.statistics.bounds import Bounded, check_all
+from dissect.statistics.bounds import Bounded, BoundVerdict, check_all
 from dissect.statistics.numbers import Number, Verdict, together
 
 COUNTED = ("batch", "n_gpus", "seq_len")
@@ -85,10 +87,12 @@ class _OpenCase:
     unit: str
     pools: Pools
     """How starts differ in each class of cells."""
+    again: "_OpenCase | None" = None
+    """The same on device time; None where a side has none, or the check is not of two cells."""
 
     @property
     def question(self) -> Bounded | None:
-        classes = [class_of(row) for side in self.sides for row in side.rows]
+        classes = [row[START_CLASS] for side in self.sides for row in side.rows]
         return question_of(self.check, self.numbers, between(self.pools, *classes))
 
 
@@ -118,22 +122,19 @@ def prepare(
 def decide(prepared: Iterable[OpenFinding]) -> list[Finding]:
     """Verdicts on all numbers together: at most 5 % of those that are decided are expected to be wrong."""
     found = list(prepared)
-    asked = {
-        id(case): question
+    asked = [
+        (case, question)
         for finding in found
         for case in finding.cases
         if isinstance(case, _OpenCase) and (question := case.question)
-    }
-    answers = dict(zip(asked, check_all([*asked.values()]), strict=True))
+    ]
+    second = [case.again.question if case.again else None for case, _ in asked]
+    checked = check_all([question for _, question in asked], second)
+    answers = {id(case): answer for (case, _), answer in zip(asked, checked, strict=True)}
     return [
         Finding(
             each.claim_id, each.claim, each.platform,
-            [
-                case
-                if isinstance(case, CheckedCase)
-                else _closed(case, evidence_of(case.check, case.numbers, answers.get(id(case))))
-                for case in each.cases
-            ],
+            [case if isinstance(case, CheckedCase) else _closed(case, answers.get(id(case))) for case in each.cases],
         )
         for each in found
     ]  # fmt: skip
@@ -156,17 +157,34 @@ def _case(
             where, Verdict.NOT_MEASURED, gap=Gap("; ".join(dict.fromkeys(g.reason for g in gaps)), missing)
         )
     measured = [number for number in numbers if isinstance(number, SideNumber)]
-    pools = pool_classes((class_of(row), values_of(row, measure.column)) for row in rows)
-    return _OpenCase(where, check, sides, measured, measure.unit, pools)
+    pools = pool_classes((row[START_CLASS], values_of(row, measure.column)) for row in rows)
+    again = _on_device(where, check, sides, measure.device, rows) if len(sides) > 1 and measure.device else None
+    return _OpenCase(where, check, sides, measured, measure.unit, pools, again)
 
 
-def _closed(case: _OpenCase, found: Evidence) -> CheckedCase:
+def _on_device(
+    where: Where, check: NumberCheck, sides: list[ClaimSide], measure: Measure, rows: Sequence[Row]
+) -> _OpenCase | None:
+    """The case as device time has it; None where a side has none."""
+    numbers = [number for side in sides if (number := measure.read(side.rows))]
+    pools = pool_classes((row[START_CLASS], device_values(row, check.quantity)) for row in rows)
+    return _OpenCase(where, check, sides, numbers, measure.unit, pools) if len(numbers) == len(sides) else None
+
+
+def _closed(case: _OpenCase, answer: BoundVerdict | None) -> CheckedCase:
+    first = answer.before if answer and answer.before else answer
+    found = evidence_of(case.check, case.numbers, first)
+    text = _text(case, found)
+    if case.again and answer and answer.before:
+        found = evidence_of(case.check, case.again.numbers, answer)
+        text += f"; {LABEL}: {_text(case.again, found)}"
+        found = replace(found, basis=f"{LABEL}: {found.basis}")
     sides = case.sides
     unclear = found.verdict is Verdict.UNCLEAR
     return CheckedCase(
         case.where,
         found.verdict,
-        _text(case, found),
+        text,
         tuple(side.number for side in case.numbers),
         found,
         _unit(case.check, case.unit),

@@ -70,7 +70,7 @@ def evidence_of(check: NumberCheck, sides: Sequence[SideNumber], answer: BoundVe
 
 def _basis(found: Summary | Contrast) -> str:
     if isinstance(found, Contrast):
-        return found.reason or found.basis.value
+        return found.words
     return found.scope.value if found.estimate else ONE_RUN
 
 

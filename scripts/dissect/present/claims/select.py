@@ -13,6 +13,7 @@ from dissect.config.layout import Axis, QuantityName
 from dissect.present.tables.columns import Quantity
 from dissect.present.tables.efficiency import RATE, per_gpu
 from dissect.present.tables.marks import short_mark
+from dissect.present.tables.on_device import ON_DEVICE, device_values
 from dissect.present.tables.over_runs import RUN_VALUES, positive, values_of
 from dissect.present.tables.view import View
 from dissect.present.tables.views import VIEWS
@@ -78,6 +79,8 @@ class Measure:
     """Measured quantity that it comes from, of which starts differ."""
     of_several: bool = False
     """Whether it combines several cells into one number."""
+    device: "Measure | None" = None
+    """The same on device time; None where there is no such number."""
 
 
 def cell_id(row: Row) -> str:
@@ -139,7 +142,19 @@ def measure_of(quantity: str, view: View) -> Measure:
     if quantity == "overlapped_compute_share":
         return Measure("%", _overlapped_compute_share, "compute_time_s")
     known = view.by_name[quantity]
-    return Measure(known.unit, lambda rows: _shown(rows[0], known), known.name)
+    of_device = view.by_name.get(ON_DEVICE[quantity]) if quantity in ON_DEVICE else None
+    return Measure(
+        known.unit,
+        lambda rows: _shown(rows[0], known),
+        known.name,
+        device=Measure(
+            of_device.unit,
+            lambda rows: _shown(rows[0], of_device) if device_values(rows[0], quantity) else None,
+            of_device.name,
+        )
+        if of_device
+        else None,
+    )
 
 
 def doubts(sides: Sequence[ClaimSide]) -> list[str]:

@@ -9,7 +9,7 @@ from dissect.present.compare.readings import CellNumber, readings_of
 from dissect.present.compare.sides import Side
 from dissect.present.tables.start_classes import between, pool_classes
 from dissect.results.cell_runs import CellRuns
-from dissect.statistics.judge import Judgement, RatioVerdict, judge_all
+from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge_all
 
 
 class PairVerdict(StrEnum):
@@ -93,8 +93,15 @@ def compare(left: Side, right: Side, margin: float) -> Compared:
     pools = {
         name: pool_classes((n.start_class, n.runs) for n in several) for name, several in _by_quantity(asked).items()
     }
-    starts = [between(pools[one.quantity], one.start_class, other.start_class) for one, other in asked]
-    judged = iter(judge_all([(one.runs, other.runs) for one, other in asked], margin, starts))
+    judged = iter(
+        judge_all(
+            [
+                RunPair(one.runs, other.runs, between(pools[one.quantity], one.start_class, other.start_class))
+                for one, other in asked
+            ],
+            margin,
+        )
+    )
     lines = [ComparedNumber(pair, one, other, None if pair.is_same else next(judged)) for pair, one, other in both]
     only_left = _alone(left, {pair.left_id for pair in pairs}, right)
     return Compared(left, right, margin, pairs, lines, only_left, _alone(right, {p.right_id for p in pairs}, left))

@@ -9,7 +9,7 @@ from dissect.cells.manifest import ManifestCell, PlatformFacts
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, QuantityName, ViewName
 from dissect.present.tables.columns import Record
 from dissect.present.tables.over_runs import mean_of_runs, values_of
-from dissect.present.tables.start_classes import class_of
+from dissect.present.tables.start_classes import START_CLASS
 from dissect.present.tables.views import VIEWS
 from dissect.results.cell_runs import CellRuns
 from dissect.statistics.numbers import Number
@@ -60,7 +60,7 @@ def _readings(record: Record) -> Iterator[CellNumber]:
             point = " ".join(f"{axis}={row[axis]}" for axis in VIEWS[name].axes)
             for quantity, better in _COMPARED[name].items():
                 if runs := values_of(row, quantity):
-                    yield CellNumber(quantity, better, mean_of_runs(runs), runs, point, class_of(row))
+                    yield CellNumber(quantity, better, mean_of_runs(runs), runs, point, row[START_CLASS])
 
 
 def _views(cell: ManifestCell) -> list[ViewName]:

@@ -3,15 +3,17 @@
 So a question that is asked twice with other limits gets equal verdicts, and so does the page, which filters these.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+from dissect.present.recommend.candidates import DEVICE_VALUES
 from dissect.present.recommend.standing import Standing
+from dissect.present.tables.on_device import LABEL
 from dissect.present.tables.over_runs import RUN_VALUES, mean_of_runs
-from dissect.present.tables.start_classes import between, class_of, pool_classes
-from dissect.statistics.judge import Judgement, RatioVerdict, judge_all
+from dissect.present.tables.start_classes import START_CLASS, Pools, between, pool_classes
+from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge_all
 from dissect.statistics.numbers import Number
 
 Row = Mapping[str, Any]
@@ -35,18 +37,27 @@ class Verdicts:
     """Verdicts on all pairs of settings of equal work by one column."""
 
     def __init__(self, rows: Iterable[Row], column: str, higher_is_better: bool) -> None:
-        self._column, self._higher = column, higher_is_better
+        self._higher = higher_is_better
         works: dict[tuple[str, str, str], list[Row]] = {}
         for row in rows:
             if has_interval(row, column):
                 works.setdefault((row["stage"], row["model"], row["work"]), []).append(row)
-        pools = pool_classes((class_of(row), self._runs(row)) for same in works.values() for row in same)
+        compared = [row for same in works.values() for row in same]
+        wall_pools, device_pools = (
+            pool_classes((row[START_CLASS], row[field].get(column, ())) for row in compared)
+            for field in (RUN_VALUES, DEVICE_VALUES)
+        )
         self._judged: dict[tuple[int, int], Judgement] = {}
         for same in works.values():
             pairs = list(combinations(same, 2))
             found = judge_all(
-                [(self._runs(one), self._runs(other)) for one, other in pairs],
-                between=[between(pools, class_of(one), class_of(other)) for one, other in pairs],
+                [_pair(*pair, RUN_VALUES, column, wall_pools) for pair in pairs],
+                second=[
+                    _pair(*pair, DEVICE_VALUES, column, device_pools)
+                    if all(row[DEVICE_VALUES].get(column) for row in pair)
+                    else None
+                    for pair in pairs
+                ],
             )
             self._judged |= {
                 (one["number"], other["number"]): each for (one, other), each in zip(pairs, found, strict=True)
@@ -72,10 +83,6 @@ class Verdicts:
             for best, rest in ((one, other), (other, one)):
                 yield best, rest, self.against({"number": best}, {"number": rest})
 
-    def _runs(self, row: Row) -> Sequence[Any]:
-        runs: Sequence[Any] = row[RUN_VALUES][self._column]
-        return runs
-
 
 def has_interval(row: Row, column: str) -> bool:
     """Whether the mean of a number's runs has an interval, without which nothing is told of it."""
@@ -83,14 +90,20 @@ def has_interval(row: Row, column: str) -> bool:
     return bool(runs) and mean_of_runs(runs).low is not None
 
 
+def _pair(one: Row, other: Row, field: str, column: str, pools: Pools) -> RunPair:
+    return RunPair(one[field][column], other[field][column], between(pools, one[START_CLASS], other[START_CLASS]))
+
+
 def _words(judged: Judgement, turned: bool) -> str:
     """The ratio setting / best and what it rests on; ``turned`` if it was judged the other way round."""
+    if judged.before:
+        return f"{_words(judged.before, turned)}; {LABEL}: {_words(replace(judged, before=None), turned)}"
     found = judged.contrast
     runs, starts = (found.n_left, found.n_right), (found.left_starts, found.right_starts)
     ratio, low, high = judged.ratio, judged.low, judged.high
     if turned:
         runs, starts = runs[::-1], starts[::-1]
         ratio, low, high = 1 / ratio, high and 1 / high, low and 1 / low
-    parts = [f"runs {runs[1]} and {runs[0]}", f"starts {starts[1]} and {starts[0]}", judged.reason or found.basis.value]
+    parts = [f"runs {runs[1]} and {runs[0]}", f"starts {starts[1]} and {starts[0]}", found.words]
     parts += [f"detectable {judged.detectable:.2f} ×"] if judged.detectable else []
     return f"{Number(ratio, low, high).show('×')} the best ({', '.join(parts)})"

@@ -17,6 +17,7 @@ from dissect.present.recommend.answer import NEAREST, Answer, Ranking, Standings
 from dissect.present.recommend.candidates import COLUMNS
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.labels import framework_labels
+from dissect.present.tables.on_device import DEVICE_RATE
 from dissect.present.tell_apart import command_for
 from dissect.statistics.judge import MARGIN
 from dissect.statistics.numbers import significant_decimals
@@ -155,6 +156,7 @@ def numbers_shown(percentile: str, currency: str | None) -> dict[str, str]:
     money = currency or "unit of money"
     return {
         "tokens/s": "tokens_per_s",
+        "tokens/s, device alone": DEVICE_RATE,
         "tokens/s per GPU": "tokens_per_s_per_gpu",
         "tokens/J": "tokens_per_joule",
         f"tokens per {money}": "tokens_per_price",

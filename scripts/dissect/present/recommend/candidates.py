@@ -12,7 +12,9 @@ from dissect.config.layout import ViewName
 from dissect.config.platform import Price
 from dissect.config.question import AskedStage
 from dissect.present.tables.columns import Record
+from dissect.present.tables.on_device import DEVICE_RATE
 from dissect.present.tables.over_runs import RUN_VALUES, values_of
+from dissect.present.tables.start_classes import START_CLASS
 from dissect.present.tables.tidy import tidy_rows
 from dissect.present.tables.views import VIEWS
 from dissect.statistics.run_values import RunValue
@@ -26,7 +28,8 @@ PERCENTILES = ("p50", "p90", "p95", "p99")
 ENDS = ("", "_low", "_high")
 
 NUMBERS = (
-    "tokens_per_s", "tokens_per_s_per_gpu", "seconds_per_million_tokens", "cost_per_million_tokens", "tokens_per_price",
+    "tokens_per_s", DEVICE_RATE, "tokens_per_s_per_gpu", "seconds_per_million_tokens", "cost_per_million_tokens",
+    "tokens_per_price",
     *(f"{time}_{percentile}_s" for time in TIMES for percentile in PERCENTILES),
     "tokens_per_joule", "joules_per_token",
 )  # fmt: skip
@@ -39,7 +42,9 @@ COLUMNS = (
     "memory_source", "price_per_gpu_hour", "currency", "reference", "flags", "runs", "starts", "measured_at",
     "machine", "git_commit", "key",
 )  # fmt: skip
-"""Fields of a candidate that the CSV has; ``number`` and ``RUN_VALUES`` come in addition."""
+"""Fields of a candidate that the CSV has; ``number`` and fields of single runs come in addition."""
+DEVICE_VALUES = "device_values"
+"""Field of a candidate: column that follows from throughput -> its values in the runs as the device alone has them."""
 
 _Read = tuple[tuple[float | None, float | None, float | None], list[RunValue]]
 _VIEW: dict[AskedStage, ViewName] = {"pretrain": "training", "finetune": "training", "serve": "serving"}
@@ -66,12 +71,14 @@ def candidates(
 
 def _row(record: Record, row: Mapping[str, Any], terms: Terms, failures: Mapping[str, str]) -> dict[str, Any]:
     cell, serves = record.cell, record.cell.stage == "serve"
-    shared = {name: row[name] for name in COLUMNS if name in row}
+    shared = {name: row[name] for name in (*COLUMNS, START_CLASS) if name in row}
     status, reason = row["status"], row["reason"]
     if record.runs is None and not record.reason:
         failed = failures.get(cell.key or "")
         status, reason = (Status.FAILED.value, failed) if failed else (NOT_MEASURED, "")
-    numbers = _numbers(row, cell.n_gpus, terms.price, serves) if status == Status.OK else {RUN_VALUES: {}}
+    numbers: dict[str, Any] = {RUN_VALUES: {}, DEVICE_VALUES: {}}
+    if status == Status.OK:
+        numbers = _numbers(row, cell.n_gpus, terms.price, serves)
     return {
         **shared, **numbers, "platform": without_set(cell.platform), "platform_label": record.platform.label,
         "stand_in": cell.model in terms.stand_ins, "work": work_of(record),
@@ -86,22 +93,30 @@ def _numbers(row: Mapping[str, Any], n_gpus: int, price: Price | None, serves: b
     rate = "output_tokens_per_s" if serves else "tokens_per_s"
     per_joule = "tokens_per_joule_served" if serves else "tokens_per_joule"
     memory, source = _memory(row, serves)
-    found = {
-        "tokens_per_s": _read(row, rate),
-        "tokens_per_s_per_gpu": _read(row, rate, 1 / n_gpus),
-        "seconds_per_million_tokens": _read(row, rate, 1e6, inverse=True),
-        "tokens_per_joule": _read(row, per_joule),
-        "joules_per_token": _read(row, per_joule, inverse=True),
-        "memory_gib": _read(row, memory),
+    of_rate = {
+        "tokens_per_s": (1.0, False),
+        "tokens_per_s_per_gpu": (1 / n_gpus, False),
+        "seconds_per_million_tokens": (1e6, True),
     }
     if price:
         per_second = price.per_gpu_hour * n_gpus / 3600
-        found["cost_per_million_tokens"] = _read(row, rate, 1e6 * per_second, inverse=True)
-        found["tokens_per_price"] = _read(row, rate, 1 / per_second)
+        of_rate |= {"cost_per_million_tokens": (1e6 * per_second, True), "tokens_per_price": (1 / per_second, False)}
+    found = {name: _read(row, rate, *how) for name, how in of_rate.items()}
+    on_device = {name: _read(row, DEVICE_RATE, *how) for name, how in of_rate.items()}
+    found |= {
+        "tokens_per_joule": _read(row, per_joule),
+        "joules_per_token": _read(row, per_joule, inverse=True),
+        "memory_gib": _read(row, memory),
+        DEVICE_RATE: _read(row, DEVICE_RATE),
+    }
     names = [name for name in NUMBERS if serves and name.split("_")[0] in TIMES]
     found |= {name: _read(row, name) for name in names}
     ends = {name + end: each for name, (three, _) in found.items() for end, each in zip(ENDS, three, strict=True)}
-    return {**ends, RUN_VALUES: {name: runs for name, (_, runs) in found.items()}, "memory_source": source}
+    return {**ends, RUN_VALUES: _runs(found), DEVICE_VALUES: _runs(on_device), "memory_source": source}
+
+
+def _runs(numbers: Mapping[str, _Read]) -> dict[str, list[RunValue]]:
+    return {name: runs for name, (_, runs) in numbers.items()}
 
 
 def _read(row: Mapping[str, Any], name: str, factor: float = 1.0, inverse: bool = False) -> _Read:

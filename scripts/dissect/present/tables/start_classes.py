@@ -4,19 +4,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dissect.base.outcome import Flag
-from dissect.cells.cell_id import without_set
+from dissect.cells.spec import Spec
 from dissect.statistics.between_starts import BetweenStarts, pool_starts
 from dissect.statistics.run_values import RunValue
 
 Pools = Mapping[str, BetweenStarts]
+START_CLASS = "start_class"
+"""Field of a row: the class of its cell. No column of the CSV."""
 
 
-def class_of(row: Mapping[str, Any]) -> str:
-    """Class of a cell: its platform, and whether it serves, waits for its host, or keeps the GPU busy.
+def class_of(spec: Spec | None, row: Mapping[str, Any]) -> str:
+    """Class of a cell: its GPU, and whether it serves, waits for its host, or keeps the GPU busy.
 
-    Which of the latter two is known only by its device time.
+    Which of the latter two is known only by its device time. Platforms with the same GPU are one kind, however many of
+    it a machine has.
     """
-    return f"{_load(row)} on {without_set(row['platform'])}"
+    return f"{_load(row)} on {spec.hardware.gpu_model if spec else None}"
 
 
 def _load(row: Mapping[str, Any]) -> str:

@@ -33,6 +33,11 @@ def _share_of_peak(flops_per_step: int, measured: MeasuredTraining) -> float | N
     return flops_per_step / (measured.metrics.step_time_s.median * peak) if peak else None
 
 
+def _of_the_device(measured: MeasuredTraining) -> float | None:
+    seconds = None if measured.spec.method.computes_on_host else measured.metrics.device_time_s
+    return measured.metrics.tokens_per_step / seconds if seconds else None
+
+
 def _gib(size: int | None) -> float | None:
     return None if size is None else size / GIB
 
@@ -84,8 +89,7 @@ _QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "device_tokens_per_s", "Throughput of the device", "tokens/s",
         "what the GPUs alone would allow: tokens per step over the device time of a step",
-        lambda m: m.metrics.tokens_per_step / m.metrics.device_time_s if m.metrics.device_time_s else None,
-        absent=_NOT_TRACED,
+        lambda m: _of_the_device(m), absent=f"{_NOT_TRACED}, or the host does a part of the step",
     ),
     Quantity(
         "device_time_s", "Device time", "ms",

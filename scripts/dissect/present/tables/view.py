@@ -8,6 +8,7 @@ from typing import Any
 from dissect.base.outcome import Status
 from dissect.present.tables.columns import IDENTITY, OUTCOME, PROVENANCE, Column, Quantity, Record, Scalar
 from dissect.present.tables.over_runs import PointOfRun, counts_of, names_of, numbers_of
+from dissect.present.tables.start_classes import START_CLASS, class_of
 from dissect.results.result import Result
 
 Points = Callable[[Record, Result], Iterable[tuple[Mapping[str, Scalar], Any]]]
@@ -40,7 +41,7 @@ class View:
         return [c.name for c in IDENTITY] + list(self.axes) + [c.name for c in OUTCOME] + numbers + ends
 
     def rows_of(self, record: Record) -> list[dict[str, Any]]:
-        """The rows of one cell: column name -> value, and the values of single runs (``RUN_VALUES``).
+        """The rows of one cell: column name -> value, the values of single runs (``RUN_VALUES``), and ``START_CLASS``.
 
         A cell has one row without numbers unless all its runs ended ``ok``.
         """
@@ -51,9 +52,8 @@ class View:
                 for named, measured in self.points(record, run):
                     place = tuple(named[axis] for axis in self.axes)
                     places.setdefault(place, []).append(PointOfRun(run, named, measured))
-        if not places:
-            return [shared | dict.fromkeys(self.axes) | numbers_of(self.quantities, [])]
-        return [
+        rows = [
             shared | counts_of(points) | names_of(points) | numbers_of(self.quantities, points)
             for points in places.values()
-        ]
+        ] or [shared | dict.fromkeys(self.axes) | numbers_of(self.quantities, [])]
+        return [row | {START_CLASS: class_of(record.spec, row)} for row in rows]

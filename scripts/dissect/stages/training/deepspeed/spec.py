@@ -23,6 +23,11 @@ class DeepSpeedMethod(TrainingMethod):
         """Whether the linear layers of the decoder are in 4 bits."""
         return self.quantization != "none"
 
+    @property
+    def computes_on_host(self) -> bool:
+        """Whether the optimizer runs on the host."""
+        return self.offload_optimizer
+
 
 class FinetuneMethod(DeepSpeedMethod):
     """The optimisations of a fine-tuning cell: an adapter trains on a frozen base."""
