@@ -11,11 +11,12 @@ sys.path.insert(0, str(PROJECT / "scripts"))
 
 from dissect.cells.packs import pack_platforms, pack_request
 from dissect.cells.resources import NAMES, resources_of, share_of_cores
-from dissect.cells.manifest_files import CODE_FILE, is_locked, write_manifests
+from dissect.cells.manifest_files import CODE_FILE, write_manifests
 from dissect.cells.study import load_study
 from dissect.config.errors import ConfigError
 from dissect.cells.preflight import refuse_what_cannot_run
 from dissect.present.progress import show_progress
+from dissect.results.folder_lock import keep_locks_of_others, planning
 from dissect.results.publish import publish_stored
 from dissect.results.reference_sets import publish_references
 from dissect.present.sources import code_digest
@@ -45,16 +46,22 @@ ONLY_LOOKS = "progress" in sys.argv
 
 MEASURE = "{resources.launcher} scripts/measure.py --launcher {resources.launcher:q} --spec {params.spec:q}"
 
-# Notices if another run has locked this folder; its manifests are then not written.
+# Targets that use no published file while they run, so that others need not heed them.
+BESIDE_OTHERS = {"plan", "recommend", "compare", "references", "export", "import", "prune"}
+IS_RUN = BESIDE_OTHERS.isdisjoint(sys.argv) and not workflow.output_settings.dryrun
+
+# Notices if another run is active in this folder; its manifests are then not written.
 BESIDE_ANOTHER = []
 
 try:
     STUDY = load_study(PROJECT, config)
     if workflow.is_main_process and not ONLY_LOOKS:
+        keep_locks_of_others()
         publish_references(Path.cwd())
-        BESIDE_ANOTHER = write_manifests(STUDY, Path.cwd(), code_digest(PROJECT / "scripts"))
-        publish_stored(STUDY.by_path, Store(STORE_DIR), withdraw=not is_locked(Path.cwd()))
-        say(*STUDY.notices, *BESIDE_ANOTHER)
+        with planning(Path.cwd(), stays=IS_RUN) as alone:
+            BESIDE_ANOTHER = write_manifests(STUDY, Path.cwd(), code_digest(PROJECT / "scripts"), alone)
+            published = publish_stored(STUDY.by_path, Store(STORE_DIR), alone)
+        say(*STUDY.notices, *BESIDE_ANOTHER, *published.notices)
 except ConfigError as error:
     sys.exit(f"llm-dissect: {error}")
 

@@ -14,6 +14,7 @@ from dissect.cells.globs import selection_of
 from dissect.cells.study import load_study, published_paths
 from dissect.config.errors import ConfigError
 from dissect.present.prune_text import prune_text
+from dissect.results.folder_lock import planning
 from dissect.results.prune import PruneQuestion, find_prunable, remove
 from dissect.results.store import STORE_DIR, Store
 
@@ -33,13 +34,16 @@ def main() -> None:
         published[path.stem].append(path)
         ids.setdefault(path.stem, published_id(path.as_posix()))
     store = Store(STORE_DIR)
-    found = find_prunable(store, question, ids, wanted, datetime.now(UTC))
-    locked = set()
-    if really:
-        for key in dict.fromkeys(run.key for run in found):
-            paths = [run.path for run in found if run.key == key and not run.kept]
-            if not remove(store.entry(key), paths, published[key]):
-                locked.add(key)
+    with planning(Path.cwd()) as alone:
+        if really and not alone:
+            sys.exit("llm-dissect: another snakemake is active in this folder: prune when it has ended")
+        found = find_prunable(store, question, ids, wanted, datetime.now(UTC))
+        locked = set()
+        if really:
+            for key in dict.fromkeys(run.key for run in found):
+                paths = [run.path for run in found if run.key == key and not run.kept]
+                if not remove(store.entry(key), paths, published[key]):
+                    locked.add(key)
     print(prune_text(found, locked, really), end="")
 
 

@@ -88,7 +88,7 @@ def _dag(folder: Path) -> Iterator[tuple[Any, str | None]]:
     """Snakemake's workflow with its jobs, or why there is none."""
     trigger_names = YAML(typ="safe").load(folder / "profiles/default/config.yaml")["rerun-triggers"]
     triggers = frozenset(RerunTrigger.parse_choice(name) for name in trigger_names)
-    quiet = OutputSettings(quiet={Quietness.ALL})
+    quiet = OutputSettings(quiet={Quietness.ALL}, dryrun=True)
     with _modules_of(folder), SnakemakeApi(quiet) as api, contextlib.redirect_stderr(io.StringIO()):
         path = list(sys.path)
         try:

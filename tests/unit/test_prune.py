@@ -1,5 +1,6 @@
 """Runs leave the store by prune alone: what is named, what stays, and that nothing else changes."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from dissect.cells.cell_id import CellId
 from dissect.cells.globs import CellGlob, Selection
 from dissect.cells.spec import canonical_spec
 from dissect.present.prune_text import prune_text
+from dissect.results.activity import FILE, announced
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import read_runs
 from dissect.results.prune import Prunable, PruneQuestion, find_prunable, remove
@@ -133,6 +135,18 @@ def test_a_cell_that_is_being_measured_stays(store: Store) -> None:
     with entry.locked():
         assert not remove(entry, [run.path], [])
     assert run.path.exists()
+
+
+def test_a_cell_that_another_host_measures_stays(store: Store) -> None:
+    entry = store.entry(KEY)
+    [run, _] = find_prunable(store, PruneQuestion(older_than=ANY_AGE, selection=glob(CELL)), IDS, (), NOW)
+    with announced(entry, Path("cell.json"), 1):
+        activity = json.loads((entry.folder / FILE).read_text())
+        for started_at, removed in ((datetime.now(UTC), False), (NOW, True)):
+            said = activity | {"host": "another", "slurm_job": None, "started_at": started_at.isoformat()}
+            (entry.folder / FILE).write_text(json.dumps(said))
+            assert remove(entry, [run.path], []) == removed
+            assert run.path.exists() != removed
 
 
 def test_a_run_that_launched_nothing_is_as_old_as_its_file(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dissect.base.outcome import Phase, Status
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.results.cell_runs import read_runs
-from dissect.results.publish import publish_stored
+from dissect.results.publish import Published, publish_stored
 from dissect.results.store import Store
 from factories import ended_result, measured_at, ok_result, pretrain_spec
 
@@ -37,25 +37,25 @@ def needing(runs: int, cells: dict[str, Cell]) -> dict[str, Cell]:
 
 def test_stored_results_are_published_where_they_are_missing(cells, tmp_path):
     store, (first, second, third) = Store(tmp_path / "store"), cells
-    assert publish_stored(cells, store) == [first, second]
+    assert publish_stored(cells, store).changed == [first, second]
     assert [len(read_runs(Path(path)).runs) for path in (first, second)] == [2, 1]
     assert not Path(third).exists()
-    assert publish_stored(cells, store) == []
-    assert publish_stored(cells, Store(tmp_path / "none")) == [], "what is published stays without the store"
+    assert publish_stored(cells, store).changed == []
+    assert publish_stored(cells, Store(tmp_path / "none")).changed == [], "what is published stays without the store"
 
 
 def test_what_lacks_runs_is_withdrawn_and_comes_back_with_its_time(cells, tmp_path):
     store, (first, second, _) = Store(tmp_path / "store"), cells
     publish_stored(cells, store)
     os.utime(second, ns=(10**18, 10**18))
-    assert publish_stored(needing(2, cells), store, withdraw=False) == []
-    assert publish_stored(needing(2, cells), store) == [second]
+    assert publish_stored(needing(2, cells), store, alone=False) == Published(withheld=[second])
+    assert publish_stored(needing(2, cells), store).changed == [second]
     assert not Path(second).exists()
     assert Path(first).exists()
-    assert publish_stored(needing(2, cells), store) == []
-    assert publish_stored(cells, store) == [second]
+    assert publish_stored(needing(2, cells), store).changed == []
+    assert publish_stored(cells, store).changed == [second]
     assert Path(second).stat().st_mtime_ns == 10**18
-    assert publish_stored(needing(2, cells), Store(tmp_path / "none")) == [second], "also without the store"
+    assert publish_stored(needing(2, cells), Store(tmp_path / "none")).changed == [second], "also without the store"
 
 
 def test_a_run_that_joined_is_published(cells, tmp_path):
@@ -66,7 +66,7 @@ def test_a_run_that_joined_is_published(cells, tmp_path):
     entry.write_run(measured_at(ok_result(pretrain_spec(batch=2)), 7), [])
     os.utime(entry.folder / "runs", ns=(10**18, 10**18))  # as a copy would bring it along
     time.sleep(0.02)  # no tick of the file system's clock hides what changed first
-    assert publish_stored(needing(2, cells), store) == [second]
+    assert publish_stored(needing(2, cells), store).changed == [second]
     assert len(read_runs(Path(second)).runs) == 2
     assert not list(tmp_path.glob(".*.withdrawn"))
 
@@ -79,7 +79,7 @@ def test_a_withdrawn_file_does_not_come_back_without_the_runs_that_joined(cells,
     time.sleep(0.02)
     store.entry(cells[second].key).write_run(measured_at(ok_result(pretrain_spec(batch=2)), 7), [])
     time.sleep(0.02)
-    assert second in publish_stored(needing(2, cells), store)
+    assert second in publish_stored(needing(2, cells), store).changed
     assert len(read_runs(Path(second)).runs) == 2
 
 
@@ -88,9 +88,9 @@ def test_what_was_set_aside_is_not_published_any_more(cells, tmp_path):
     store, (first, *_) = Store(tmp_path / "store"), cells
     publish_stored(cells, store)
     store.entry(cells[first].key).set_aside_runs("now")
-    assert publish_stored(cells, store) == [first]
+    assert publish_stored(cells, store).changed == [first]
     assert not Path(first).exists()
-    assert publish_stored(cells, store) == []
+    assert publish_stored(cells, store).changed == []
 
 
 def test_another_outcome_is_measured_again_only_if_asked(cells, tmp_path):
@@ -106,10 +106,10 @@ def test_one_outcome_without_numbers_is_enough(cells, tmp_path):
     store, (*_, third) = Store(tmp_path / "store"), cells
     entry = store.entry(cells[third].key)
     entry.write_run(ended_result(pretrain_spec(batch=3), Status.OOM, Phase.BACKWARD, "out of memory"), [])
-    assert third in publish_stored(needing(5, cells), store)
+    assert third in publish_stored(needing(5, cells), store).changed
 
 
 def test_a_published_file_without_its_store_that_is_broken_is_withdrawn(cells, tmp_path):
     (*_, third) = cells
     Path(third).write_text("{")
-    assert publish_stored(cells, Store(tmp_path / "none")) == [third]
+    assert publish_stored(cells, Store(tmp_path / "none")).changed == [third]

@@ -193,7 +193,7 @@ def test_another_configuration_beside_a_run_leaves_its_manifests_alone(clone: Cl
     lock.parent.mkdir(exist_ok=True)
     lock.write_text("results/tables/table_III.csv\n")
     before = clone.bytes_of("manifests/*")
-    said = "Another snakemake has locked this folder"
+    said = "Another snakemake is active in this folder"
     assert said in clone.snakemake("-n", "all", "--config", "suite=full").output
     assert clone.bytes_of("manifests/*") == before
     assert said not in clone.snakemake("-n", "all").output

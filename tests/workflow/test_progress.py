@@ -3,55 +3,26 @@
 import os
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from clones import Clone, stubbed_clone
-from dissect.results.activity import Activity, activity_of
-from dissect.results.store import Store
-
-SLOW = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
+from clones import Clone
+from slow_runs import SLOW, clone_with_a_slow_cell, running, slow_activity, wait_for
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
     """Table III alone, with one cell that takes as long as the test wants."""
-    clone = stubbed_clone(tmp_path / "clone")
-    clone.edit("config/config.yaml", "tables: all", "tables: [table_III]")
-    clone.edit("config/config.yaml", "figures: all", "figures: []")
-    clone.snakemake("-n", "all")
-    manifest = (clone.folder / "results/manifests/table_III.json").read_text()
-    (key,) = {line.split("/")[-1].split(".json")[0] for line in manifest.splitlines() if f"{SLOW}/" in line}
-    (clone.folder / "slow_keys.txt").write_text(key)
-    return clone
+    return clone_with_a_slow_cell(tmp_path / "clone")
 
 
 @pytest.fixture
-def run(clone: Clone) -> Iterator[subprocess.Popen[str]]:
-    """A run in the same folder, in a session of its own."""
-    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/cpu", "all"]
-    with subprocess.Popen(
-        command, cwd=clone.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def slow_activity(clone: Clone) -> Activity | None:
-    key = (clone.folder / "slow_keys.txt").read_text()
-    return activity_of(Store(clone.folder / "results/store").entry(key))
-
-
-def wait_for(what: Callable[[], object]) -> None:
-    while not what():
-        time.sleep(0.1)
+def run(clone: Clone) -> Iterator["subprocess.Popen[str]"]:
+    """A run in the same folder."""
+    with running(clone, "all") as process:
+        yield process
 
 
 def files(clone: Clone) -> dict[str, int]:
@@ -61,7 +32,6 @@ def files(clone: Clone) -> dict[str, int]:
 
 
 def test_a_second_terminal_sees_the_run_and_leaves_it_alone(clone: Clone, run: subprocess.Popen[str]) -> None:
-    wait_for(lambda: slow_activity(clone))
     before = files(clone)
     assert any("/.snakemake/locks/" in path for path in before)
     shown = clone.snakemake("progress").output
@@ -81,7 +51,6 @@ def test_a_second_terminal_sees_the_run_and_leaves_it_alone(clone: Clone, run: s
 
 
 def test_what_was_killed_is_interrupted_not_running(clone: Clone, run: subprocess.Popen[str]) -> None:
-    wait_for(lambda: slow_activity(clone))
     activity = slow_activity(clone)
     assert activity is not None
     os.killpg(run.pid, signal.SIGKILL)

@@ -9,31 +9,25 @@ from dissect.config.claims import CLAIMS
 
 FOLDER = "results/manifests"
 CODE_FILE = f"{FOLDER}/code.txt"
-LOCKS = ".snakemake/locks"
 
 
-def write_manifests(study: Study, project: Path, code: str) -> list[str]:
+def write_manifests(study: Study, project: Path, code: str, alone: bool = True) -> list[str]:
     """Write each manifest whose content changed, so that Snakemake merges its table again.
 
     ``code`` is a digest of the code that merges and draws; its file is an input like the manifests.
 
-    While another run has locked the folder nothing is written, or its tables would be made from another configuration's
+    Beside an active run (not ``alone``) nothing is written, or its tables would be made from another configuration's
     manifests. Returns notices for the user.
     """
     differing = dict(_differing(study, project))
     if _differs(project / CODE_FILE, code):
         differing[project / CODE_FILE] = code
-    if differing and is_locked(project):
-        return ["Another snakemake has locked this folder: tables and figures are planned with its configuration"]
+    if differing and not alone:
+        return ["Another snakemake is active in this folder: tables and figures are planned with its configuration"]
     for path, text in differing.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return []
-
-
-def is_locked(project: Path) -> bool:
-    """Whether another run of Snakemake has locked the folder."""
-    return any((project / LOCKS).glob("*"))
 
 
 def rewritten(study: Study, project: Path) -> str | None:

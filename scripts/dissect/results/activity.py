@@ -81,6 +81,13 @@ def is_true(
     return activity.seconds(now) < budget_s + MARGIN_S
 
 
+def is_measured_elsewhere(entry: Entry) -> bool:
+    """Whether a process of another host can still measure the cell; the caller holds the lock of the key here."""
+    activity, sampling = activity_of(entry), (entry.spec() or {}).get("sampling", {})
+    now = datetime.now(UTC)
+    return activity is not None and is_true(activity, False, sampling.get("budget_s") or 0.0, now, slurm_jobs)
+
+
 def slurm_jobs() -> Set[str] | None:
     """Ids of the jobs that run now, of all users; None where Slurm does not answer."""
     command = ["squeue", "--noheader", "--format=%A", "--states=RUNNING"]

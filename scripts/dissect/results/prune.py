@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dissect.cells.globs import Selection
+from dissect.results.activity import is_measured_elsewhere
 from dissect.results.run_files import RESULT, files_of_run
 from dissect.results.store import Entry, Store, withdrawn_copy
 
@@ -67,13 +68,13 @@ def find_prunable(
 
 
 def remove(entry: Entry, paths: Iterable[Path], published: Iterable[Path]) -> bool:
-    """Remove runs of an entry and bring its published files in line; returns False where a process has it locked.
+    """Remove runs of an entry and bring its published files in line; returns False where a process measures it.
 
     Raises:
         OSError: a file cannot be removed or written.
     """
     with entry.locked_if_idle() as idle:
-        if not idle:
+        if not idle or is_measured_elsewhere(entry):
             return False
         for path in paths:
             for file in files_of_run(path):  # the result first: it makes the others count
@@ -94,11 +95,8 @@ def _fits(entry: Entry, cell_id: str, question: PruneQuestion) -> bool:
         return False
     if question.protocol is None:
         return True
-    try:
-        protocol: int = json.loads((entry.folder / "spec.json").read_bytes())["protocol"]
-    except (OSError, ValueError, KeyError):
-        return False
-    return protocol <= question.protocol
+    protocol = (entry.spec() or {}).get("protocol")
+    return protocol is not None and protocol <= question.protocol
 
 
 def _runs_of(entry: Entry) -> Iterator[tuple[str, Path]]:

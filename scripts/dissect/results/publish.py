@@ -6,6 +6,7 @@ A published cell needs no job and no environment; a withdrawn one gets the job t
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dissect.cells.cell import Cell
@@ -14,40 +15,60 @@ from dissect.results.result import ResultError
 from dissect.results.store import Entry, Store, withdrawn_copy
 
 
-def publish_stored(cells: Mapping[str, Cell], store: Store, withdraw: bool = True) -> list[str]:
-    """Bring the published files of cells (path -> cell) in line with the store; returns the paths that changed.
+@dataclass
+class Published:
+    """Paths of published files of which something is to be said."""
 
-    Without ``withdraw`` no file disappears: another run may read it. What cannot be published now, because somebody
-    holds the cell's lock or the disk is full, is left to its job.
+    changed: list[str] = field(default_factory=list)
+    """Published or withdrawn."""
+    withheld: list[str] = field(default_factory=list)
+    """Of cells that lack runs, and not withdrawn because another run may read them."""
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know."""
+        if not self.withheld:
+            return []
+        return [
+            f"Another snakemake is active in this folder: {len(self.withheld)} cells that lack runs keep their "
+            "published results and are not measured; run this again when the other one has ended"
+        ]
+
+
+def publish_stored(cells: Mapping[str, Cell], store: Store, alone: bool = True) -> Published:
+    """Bring the published files of cells (path -> cell) in line with the store.
+
+    Beside an active run (not ``alone``) no file disappears. What cannot be published now, because somebody holds the
+    cell's lock or the disk is full, is left to its job.
     """
-    keys, changed = store.keys(), []
+    keys, found = store.keys(), Published()
     for path, cell in cells.items():
         with suppress(OSError):
             stored = store.entry(cell.key) if cell.key in keys and cell.key else None
-            if _settle(stored, Path(path), cell.runs, withdraw):
-                changed.append(path)
-    return changed
+            _settle(stored, path, cell.runs, alone, found)
+    return found
 
 
-def _settle(stored: Entry | None, published: Path, runs: int, withdraw: bool) -> bool:
-    """Publish or withdraw one cell; returns whether its file changed."""
+def _settle(stored: Entry | None, path: str, runs: int, alone: bool, found: Published) -> None:
+    """Publish or withdraw one cell."""
+    published = Path(path)
     withdrawn, exists = withdrawn_copy(published), published.exists()
     if exists and (_is_settled(stored, published, runs) if stored else _has(published, runs)):
-        return False
+        return
     known = stored.peek() if stored else None
     if known is None and not (stored and stored.was_set_aside):
         known = _read(published if exists else withdrawn)  # copied without its store
         stored = None
     if known is None or known.lacking(runs):
-        if exists and withdraw:
+        if exists and alone:
             published.replace(withdrawn)
-        return exists and withdraw
-    if exists and stored is None:
-        return False
-    if not exists and withdrawn.exists() and (not stored or withdrawn.read_bytes() == stored.published_bytes()):
+        if exists:
+            (found.changed if alone else found.withheld).append(path)
+    elif not exists and withdrawn.exists() and (not stored or withdrawn.read_bytes() == stored.published_bytes()):
         withdrawn.replace(published)  # with its old time, so that nothing is drawn again
-        return True
-    return stored is not None and stored.publish_if_idle(published)
+        found.changed.append(path)
+    elif stored and stored.publish_if_idle(published):
+        found.changed.append(path)
 
 
 def _is_settled(stored: Entry, published: Path, runs: int) -> bool:

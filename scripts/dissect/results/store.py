@@ -128,6 +128,13 @@ class Entry:
                 f"{self.folder} away, else report the collision (asked for: {canonical})"
             )
 
+    def spec(self) -> dict[str, Any] | None:
+        """The spec as plain JSON; None in a foreign or half-copied folder."""
+        with suppress(OSError, ValueError):
+            found = json.loads((self.folder / "spec.json").read_bytes())
+            return found if isinstance(found, dict) else None
+        return None
+
     def run_files(self) -> list[RunFiles]:
         """The runs on disk, broken ones too, in the order of their ids; reads none of them."""
         return files_of_runs(self.folder)
@@ -296,9 +303,5 @@ class Store:
         """Every entry that has a run, with its spec as plain JSON, in the order of keys."""
         for key in sorted(self.keys()):
             entry = self.entry(key)
-            try:
-                spec = json.loads((entry.folder / "spec.json").read_bytes())
-            except (OSError, ValueError):
-                continue  # foreign or half-copied folder: no help as a hint
-            if entry.count():
+            if (spec := entry.spec()) and entry.count():
                 yield entry, spec

@@ -1,0 +1,76 @@
+"""Several runs of Snakemake in one folder: what one of them reads, no other takes away."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from clones import Clone
+from slow_runs import SLOW, clone_with_a_slow_cell, running
+
+OTHER = SLOW.replace("/Z2/", "/Z2+O/")
+MORE = "runs=5"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    """Table III, all but its slow cell measured once."""
+    clone = clone_with_a_slow_cell(tmp_path / "clone")
+    clone.snakemake("cells", "--config", f"select={OTHER}")
+    return clone
+
+
+def locks(clone: Clone) -> set[str]:
+    return {path.name for path in (clone.folder / ".snakemake/locks").glob("*")}
+
+
+def test_a_plan_beside_a_run_leaves_its_lock_and_a_third_takes_no_file_away(clone: Clone) -> None:
+    file = clone.cell_file(OTHER)
+    with running(clone, "cells") as process:
+        held = locks(clone)
+        clone.snakemake("plan")
+        assert locks(clone) == held != set()
+        assert "cannot be locked" in clone.snakemake("cells", expect=1).output
+        assert "cells that lack runs keep their published" in clone.snakemake("-n", "all", "--config", MORE).output
+        assert file.exists()
+        for path in (clone.folder / ".snakemake/locks").glob("*"):
+            path.unlink()
+        clone.snakemake("-n", "cells", "--config", MORE, f"select={OTHER}")
+        assert file.exists(), "whoever took the lock away"
+        (clone.folder / "slow_keys.txt").unlink()
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+    clone.snakemake("-n", "cells", "--config", MORE)
+    assert not file.exists()
+
+
+def test_a_run_of_other_cells_leaves_the_lock_of_the_first(clone: Clone) -> None:
+    with running(clone, "cells", "--config", f"select={SLOW}"):
+        held = locks(clone)
+        assert clone.snakemake("cells", "--config", f"select={OTHER}").jobs == []
+        assert locks(clone) == held != set()
+
+
+def test_what_was_killed_leaves_a_lock_that_unlock_removes(clone: Clone) -> None:
+    with running(clone, "cells") as process:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert "cannot be locked" in clone.snakemake("cells", expect=1).output
+    clone.snakemake("--unlock", "cells")
+    assert locks(clone) == set()
+    (clone.folder / "slow_keys.txt").unlink()
+    clone.snakemake("cells", "--rerun-incomplete")
+
+
+def test_prune_removes_nothing_beside_a_run(clone: Clone) -> None:
+    asked = ("prune", "--config", f"select={OTHER}", "really=true")
+    before = clone.bytes_of("store/*/runs/*/*")
+    with running(clone, "cells"):
+        refused = clone.snakemake(*asked, expect=1).output
+        assert "llm-dissect: another snakemake is active in this folder" in refused
+        assert "1 runs of 1 cells" in clone.snakemake(*asked[:-1]).output, "a dry run removes nothing"
+        (clone.folder / ".snakemake/locks").rename(clone.folder / "gone")
+        clone.snakemake(*asked, expect=1)
+        assert clone.bytes_of("store/*/runs/*/*").items() >= before.items() != set()
+        assert clone.cell_file(OTHER).exists()
