@@ -104,11 +104,18 @@ def requests(request):
     return {name: lambda wildcards, name=name: request(wildcards)[name] for name in NAMES}
 
 
+def measures_here():
+    """Whether jobs run on this machine; of a dry run, whether those of the real run would."""
+    # A dry run has a local executor in the place of the profile's, which only the use of threads still tells.
+    of_batch_system = workflow.dryrun and workflow.execution_settings.use_threads
+    return workflow.local_exec and not of_batch_system
+
+
 def rounds_of(purpose, paths):
     """Rounds that come before the jobs of these cells, one job per platform."""
 
     def needed(wildcards):
-        if not workflow.local_exec or "gpu" in workflow.global_resources:
+        if not measures_here() or "gpu" in workflow.global_resources:
             return []
         platforms = dict.fromkeys(STUDY.by_path[path].platform for path in paths())
         return [ROUNDS.format(run=RUN, purpose=purpose, platform=platform) for platform in platforms]

@@ -35,6 +35,14 @@ def test_a_dry_run_has_readable_names_and_changes_no_result(fresh: Clone) -> Non
     assert not (fresh.folder / "results/cells").exists()
 
 
+@pytest.mark.parametrize(("profile", "rounds"), [("cpu", 1), ("slurm", 0)])
+def test_a_dry_run_lists_rounds_where_the_run_has_them(fresh: Clone, profile: str, rounds: int) -> None:
+    asked = ("select=pretrain/cpu/*/deepspeed/Z2*/*", "runs=3")
+    jobs = fresh.snakemake("-n", "cells", "--config", *asked, profile=profile).jobs
+    assert jobs.count("Measure the cells of cpu in rounds") == rounds
+    assert len(jobs) == rounds + 2
+
+
 @pytest.mark.parametrize("profile", [None, "cpu"])
 def test_remeasure_is_one_command(clone: Clone, profile: str | None) -> None:
     select = "select=pretrain/cpu/*/deepspeed/Z2/*"
