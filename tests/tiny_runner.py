@@ -13,6 +13,7 @@ from pathlib import Path
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import TrainingSpec
 from dissect.ranks.messages import RankContext, RankReport
+from dissect.results.result import Anchor
 
 
 def import_libraries(_: TrainingSpec) -> None:
@@ -46,7 +47,7 @@ def run_rank(spec: TrainingSpec, context: RankContext) -> RankReport:
         warmup_settled=True, stopped_by="interval", losses=[2.0] * (3 + steps),
         peak_memory_bytes=1000 + 10 * spec.workload.batch, driver_memory_bytes=2000, parameters=1,
         trainable_parameters=1, attention_kernel="eager", ready_at=ready, built_at=ready, window_start=ready,
-        window_end=time.monotonic(),
+        window_end=time.monotonic(), anchor=Anchor(launches_per_s=1 + rank, matmul_tflops=1),
     )  # fmt: skip
 
 

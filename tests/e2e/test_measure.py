@@ -114,6 +114,7 @@ def test_measured_once_then_published_at_once(bench):
     assert result.provenance is not None
     assert str(result.provenance.gpus).startswith(("no NVML: ", "none is used"))
     assert result.durations.total_s > result.durations.window_s > 0
+    assert [anchor.launches_per_s for anchor in result.provenance.anchors] == [1, 2]
     assert result.provenance.start is not None
     assert result.provenance.start.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     (run,) = bench.runs(spec)

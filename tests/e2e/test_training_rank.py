@@ -58,6 +58,7 @@ def check_measurement(ending: Ending, spec: PretrainSpec) -> None:
     for rank, report in enumerate(ending.reports):
         assert report.rank == rank
         assert report.attention_kernel == spec.method.attention
+        assert report.anchor is not None
         assert report.parameters == arithmetic.count_parameters(TINY)
         assert report.trainable_parameters == arithmetic.count_trainable(spec)
         assert 3 <= len(report.step_times_s) <= 4

@@ -163,6 +163,7 @@ def _measure(spec: Spec, store: Store, entry: Entry, attempt: int, launcher: str
             variables=[prefix for vendor in vendors().values() for prefix in vendor.variables],
             distributions=[prefix for vendor in vendors().values() for prefix in vendor.distributions],
             machine_gpus=measurement.machine_gpus,
+            anchors=measurement.anchors,
         )
         if launched
         else None,

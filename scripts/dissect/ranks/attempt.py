@@ -54,6 +54,7 @@ class Attempt:
             other_processes=here.other_processes,
             notes=notes,
             files=self.files,
+            anchors=[report.anchor for report in self.reports_here if report.anchor],
         )
         return measurement, {flag: any(sight.doubts()[flag] for sight in self.sights) for flag in here.doubts()}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dissect.base.outcome import Flag, Phase, Status
-from dissect.results.result import Durations, Gpu, Metrics
+from dissect.results.result import Anchor, Durations, Gpu, Metrics
 
 
 @dataclass(frozen=True)
@@ -25,5 +25,6 @@ class Measurement:
     gpus: list[Gpu] | str = "no GPU was looked at: nothing was launched"
     other_processes: str = "not looked at: nothing was launched"
     notes: Mapping[str, Any] = field(default_factory=dict)
+    anchors: Sequence[Anchor] = ()
     machine_gpus: Sequence[str] = ()
     """UUIDs of all GPUs that the cell could have been given, on the node of its parent."""

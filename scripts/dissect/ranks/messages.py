@@ -12,6 +12,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from dissect.base.model import Model
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.ranks.device_time import StepTrace
+from dissect.results.result import Anchor
 
 PHASES = tuple(Phase)
 KEPT = "kept"
@@ -50,6 +51,7 @@ class RankReport(Model):
     window_end: float = 0.0
     step_trace: StepTrace | None = None
     """What the device did in some steps after the window; None where it was not traced."""
+    anchor: Anchor | None = None
     findings: dict[str, Any] = {}
     """What only this stage's runner reports; its own summary reads it."""
 

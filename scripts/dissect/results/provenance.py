@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dissect.results.installed import installed
-from dissect.results.result import Gpu, Provenance, Start
+from dissect.results.result import Anchor, Gpu, Provenance, Start
 
 _PROJECT = Path(__file__).resolve().parents[3]
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -37,6 +37,7 @@ def collect(
     variables: Sequence[str] = (),
     distributions: Sequence[str] = (),
     machine_gpus: Sequence[str] = (),
+    anchors: Sequence[Anchor] = (),
 ) -> Provenance:
     """Everything that is read from this machine, with what was seen of its GPUs and of others on it.
 
@@ -61,6 +62,7 @@ def collect(
         other_processes=other_processes,
         notes=dict(notes),
         start=start(machine_gpus),
+        anchors=list(anchors),
     )
 
 

@@ -8,6 +8,7 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     ValidationError,
     model_validator,
@@ -96,6 +97,15 @@ class Round(Model):
     """Position of the cell within the round, from 1."""
 
 
+class Anchor(Model):
+    """Rates of one rank's host and device right after its steps: whatever the cell, they tell machines apart."""
+
+    launches_per_s: PositiveFloat
+    """Additions to a single number, launched one after the other: what Python, torch and the driver allow."""
+    matmul_tflops: PositiveFloat
+    """Product of square matrices: bfloat16 with 4,096 rows on GPUs, float32 with 512 rows on CPUs."""
+
+
 class Provenance(Model):
     """Where, when and with what the cell was measured: detected, never part of the key."""
 
@@ -120,6 +130,8 @@ class Provenance(Model):
     notes: dict[str, Any] = {}
     start: Start | None = added(None)
     """None where it is unknown, as in results of earlier versions."""
+    anchors: list[Anchor] = added([])
+    """Of the ranks on the node of the parent, in their order; empty where no rank trains."""
 
     @property
     def machine(self) -> str:

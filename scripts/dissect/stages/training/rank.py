@@ -11,6 +11,7 @@ from dissect.cells.spec import TrainingSpec
 from dissect.machine.device import Device
 from dissect.machine.out_of_memory import is_host_out_of_memory, is_out_of_memory, is_thread_failure
 from dissect.machine.vendor import own_device
+from dissect.ranks.anchor import measure_anchor
 from dissect.ranks.group import join_process_group, leave_process_group
 from dissect.ranks.messages import RankContext, RankReport, describe
 from dissect.ranks.steps import StepLoop, Trainer
@@ -102,6 +103,7 @@ def _train(
     fields = loop.measure(spec.sampling)
     in_one_group = trainer.share.gpus in (1, spec.hardware.n_gpus)  # else replicas of several GPUs reduce among them
     fields["step_trace"] = loop.trace(fields["step_times_s"], spec.hardware.device_memory_bytes, in_one_group)
+    fields["anchor"] = measure_anchor(device, spec.hardware.device_memory_bytes)
     if observe:
         fields["findings"] = observe(spec, trainer, tokens, context, device)
     return fields | {"attention_kernel": trainer.attention_kernel}
