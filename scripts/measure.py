@@ -7,6 +7,7 @@ Exit status: 0 for every final outcome, 1 for a failure, 2 for bad arguments.
 import argparse
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,8 +20,8 @@ from dissect.results.result import ResultError, Round
 from dissect.results.store import STORE_DIR, KeyCollision, Store
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The parsed command line; exits with status 2 if it is wrong."""
+def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
+    """The parsed arguments; exits with status 2 if they are wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spec", required=True, help="the cell's spec as JSON")
     parser.add_argument("--publish", required=True, type=Path, help="where the result is copied: .../<key>.json")
@@ -31,7 +32,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--round", type=Round.model_validate_json, help="the round of the run as JSON")
     parser.add_argument("--again", action="store_true", help="measure also a cell whose outcome is not ok")
     parser.add_argument("--fresh", help="name under which earlier runs are set aside first")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     try:
         arguments.spec = parse_spec(arguments.spec)
     except ValidationError as error:
@@ -68,15 +69,32 @@ def measure(arguments: argparse.Namespace, store: Store) -> int:
     return 0
 
 
+def measure_once(words: Sequence[str]) -> int:
+    """Measure one run at most, as the arguments say, and return the exit status."""
+    arguments = parse_arguments(words)
+    return measure(arguments, Store(arguments.store))
+
+
+def serve_forks() -> None:
+    """Measure the runs that are asked for on standard input, each in a process forked from this one."""
+    from dissect.measure.fork_server import serve
+    from dissect.measure.preload import preload
+
+    serve(lambda words: preload(parse_arguments(words).spec), measure_once)
+
+
 def main() -> int:
     """Measure run by run, each of several in a process of its own, and return the exit status."""
-    arguments = parse_arguments()
     keep_byte_code()
     logging.basicConfig(format="%(message)s")
     logging.getLogger("dissect").setLevel(logging.INFO)
-    store = Store(arguments.store)
+    if sys.argv[1:] == ["--serve"]:
+        serve_forks()
+        return 0
+    arguments = parse_arguments(sys.argv[1:])
     if arguments.runs == 1 or arguments.once:
-        return measure(arguments, store)
+        return measure_once(sys.argv[1:])
+    store = Store(arguments.store)
     while True:
         status = in_child(lambda: measure(arguments, store))
         if status or not store.entry(arguments.publish.stem).lacks_runs(arguments.runs, arguments.again):

@@ -45,8 +45,9 @@ def main() -> None:
             entry = store.entry(cell.key or "")
             with entry.locked():
                 entry.set_aside_runs(arguments.fresh)
-    for line in measure_in_rounds(wanted, store, RunProcess(STORE_DIR, again).measure, again):
-        print(line, flush=True)
+    with RunProcess(STORE_DIR, again, fork=study.catalog.root.fork) as process:
+        for line in measure_in_rounds(wanted, store, process.measure, again):
+            print(line, flush=True)
     if arguments.complete and any(store.entry(cell.key or "").lacks_runs(cell.runs) for cell in wanted):
         sys.exit(1)
 

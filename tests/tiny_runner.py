@@ -7,6 +7,7 @@ wrong on the last rank: always, or until the file TINY_ONCE exists, which the fa
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from dissect.results.result import Anchor
 
 
 def import_libraries(_: TrainingSpec) -> None:
-    """There are none."""
+    """There are none; TINY_THREAD starts a thread in their place."""
+    if os.environ.get("TINY_THREAD"):
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
 
 
 def prepare(_: TrainingSpec) -> None:

@@ -21,7 +21,7 @@ STARTS = """
     from dissect.results.result import Round
 
     cell = Cell("s", "p", "m", "f", "x", "w", 1, None, None, f"{sys.executable} child.py", canonical="{}", key="k")
-    print(RunProcess(Path("store")).measure(cell, Round(id="r", number=1, position=1)), flush=True)
+    print(RunProcess(Path("store"), fork=False).measure(cell, Round(id="r", number=1, position=1)), flush=True)
 """
 WAITS = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 

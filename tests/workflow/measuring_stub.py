@@ -1,13 +1,17 @@
 """Stands where ``envs/run`` stands in a real clone: the real store and publishing, invented numbers.
 
 These tests are about what is measured when, not about the measurement. Called as
-``envs/run <environment> -- python scripts/measure.py --spec ... --publish ... --runs ...``; a spec whose key is in
-``fail_keys.txt`` fails, one whose key is in ``slow_keys.txt`` goes on until that file is gone.
+``envs/run <environment> -- python scripts/measure.py --spec ... --publish ... --runs ...``, or once for several of
+these with ``--serve``; a spec whose key is in ``fail_keys.txt`` fails, one whose key is in ``slow_keys.txt`` goes on
+until that file is gone.
 """
 
 import argparse
+import json
+import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from dissect.base.outcome import Phase
@@ -23,7 +27,15 @@ FAILING = Path("fail_keys.txt")
 SLOW = Path("slow_keys.txt")
 
 
-def main() -> int:
+def serve() -> int:
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        replies.write(json.dumps({"status": measure(json.loads(line))}) + "\n")
+    return 0
+
+
+def measure(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--spec", required=True)
     parser.add_argument("--launcher", required=True)
@@ -34,7 +46,7 @@ def main() -> int:
     parser.add_argument("--round", type=Round.model_validate_json)
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--fresh")
-    arguments = parser.parse_args(sys.argv[sys.argv.index("scripts/measure.py") + 1 :])
+    arguments = parser.parse_args(words)
     spec = parse_spec(arguments.spec)
     key = spec_key(canonical_spec(spec))
     entry = Store(arguments.store).entry(key)
@@ -66,4 +78,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    words = sys.argv[sys.argv.index("scripts/measure.py") + 1 :]
+    sys.exit(serve() if words == ["--serve"] else measure(words))

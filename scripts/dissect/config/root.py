@@ -27,6 +27,11 @@ class Run(Model):
 
     Intervals and verdicts need at least two. An experiment's own ``runs`` replaces this one.
     """
+    fork: bool = True
+    """Whether runs are forked from a process that has imported the libraries already, once per environment.
+
+    Otherwise each run starts a new interpreter. It changes no number, but the seconds that a further run costs.
+    """
     tables: Names | Literal["all"] = "all"
     """Tables to build: stems of config/experiments/*.yaml of kind table."""
     figures: Names | Literal["all"] = "all"

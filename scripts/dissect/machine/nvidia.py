@@ -80,6 +80,18 @@ def find_gpus() -> list[GpuInfo]:
         ]
 
 
+def close_nvml() -> None:
+    """Close NVML as often as torch and DeepSpeed opened it: they do so when they are imported, and leave it open."""
+    try:
+        import pynvml
+    except ImportError:
+        return
+    with contextlib.suppress(pynvml.NVMLError):  # the first call that finds it closed
+        pynvml.nvmlInit()
+        while True:
+            pynvml.nvmlShutdown()
+
+
 def visible(setting: str | None, uuids: Sequence[str]) -> list[int]:
     """Indices of the GPUs that a CUDA_VISIBLE_DEVICES setting leaves, in its order; like CUDA, stops at a bad entry."""
     if setting is None:
@@ -306,6 +318,8 @@ VENDOR = Vendor(
         "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # torch.cuda.is_available() without a context: fork stays safe
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # NVML's order
     },
+    close_driver=close_nvml,
+    device_files="/dev/nvidia",
     container_options={"apptainer": ("--nv",), "docker": ("--gpus", "all")},
     out_of_memory=(
         "CUDA out of memory"  # torch, and engines that word it like torch

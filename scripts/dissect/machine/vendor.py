@@ -31,6 +31,10 @@ class Vendor:
     """Environment variable that lists the GPUs which a process may use; empty without GPUs."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that every measuring process gets before it imports a library."""
+    close_driver: Callable[[], None] = lambda: None
+    """Closes the driver as often as libraries opened it when they were imported, before this process forks."""
+    device_files: str = ""
+    """How the paths of its device files begin: a process that forks has none of them open; empty without GPUs."""
     container_options: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Container runtime -> options that pass the GPUs on."""
     out_of_memory: str = ""

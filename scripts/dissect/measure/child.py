@@ -10,7 +10,8 @@ from typing import Never
 
 from dissect.ranks.bound import die_with
 
-_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that ask a process to end."""
 
 
 def in_child(measure: Callable[[], int]) -> int:
@@ -24,7 +25,7 @@ def in_child(measure: Callable[[], int]) -> int:
         with suppress(ProcessLookupError):
             os.kill(child, number)
 
-    before = {number: signal.getsignal(number) for number in _ENDING}
+    before = {number: signal.getsignal(number) for number in ENDING}
     for number, handler in before.items():
         if handler != signal.SIG_IGN:  # as under nohup
             signal.signal(number, hand_on)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import signal
 import sys
 import time
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from dissect.ranks.measurement import Measurement
 
 _LOG = logging.getLogger(__name__)
-_THREADS = re.compile(r"\w+_(NUM|MAXIMUM)_THREADS")
 
 
 @dataclass(frozen=True)
@@ -175,6 +173,7 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, launcher: str) -> "Me
     """What can be known without running, else what running it shows."""
     from dissect.machine.lease import own_gpus
     from dissect.machine.node import look_at_node
+    from dissect.measure.preload import set_environment
     from dissect.ranks.measurement import Measurement
     from dissect.ranks.runner import load_inspector
     from dissect.results.installed import installed, software_mismatch
@@ -187,7 +186,7 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, launcher: str) -> "Me
     declared = spec.client if isinstance(spec, ServeSpec) else spec.software
     if sentence := software_mismatch(declared, installed()):
         return Measurement(Status.INVALID, reason=sentence)
-    _set_environment(spec)
+    set_environment(spec)
     if isinstance(spec, InspectSpec):
         return load_inspector(spec).inspect(look_at_node(spec.hardware))
     with own_gpus(spec.hardware) as machine_gpus:
@@ -211,21 +210,6 @@ def _run(
     from dissect.stages.operators.measure import measure_operator
 
     return measure_operator(spec, node, workdir, deadline, launcher)
-
-
-def _set_environment(spec: Spec) -> None:
-    """Before any library is imported: the launch environment of the spec, and what keeps imports off the device.
-
-    Snakemake sets ``MKL_NUM_THREADS`` and its like to the cores of the job. Two ranks that each run as many threads
-    fight over the cores and spin, so only what the platform declares counts.
-    """
-    from dissect.machine.vendor import vendors
-
-    for name in filter(_THREADS.fullmatch, list(os.environ)):
-        del os.environ[name]
-    os.environ.update(spec.hardware.environment)
-    for vendor in vendors().values():  # whatever the cell's device is: imports look at what the machine has
-        os.environ.update(vendor.environment)
 
 
 @contextmanager
