@@ -188,8 +188,9 @@ def measured_in_rounds(names: Sequence[str], more: int) -> list[tuple[str, CellR
     asked = [
         replace(cell, runs=counts[cell.key] + more, reference=f"results/bench/cells/{cell.key}.json") for cell in wanted
     ]
-    for line in measure_in_rounds(asked, store, RunProcess(store.root).measure):
-        print(line, flush=True)
+    with RunProcess(store.root) as process:
+        for line in measure_in_rounds(asked, store, process.measure):
+            print(line, flush=True)
     return [(cell.id, runs) for cell in wanted if (runs := store.entry(cell.key or "").peek())]
 
 
