@@ -83,7 +83,7 @@ OF_A_MODEL = ("layers", *OPERATORS["attention"])
 FRAMEWORKS = ("system", "deepspeed", "megatron", "gemm", "memcpy", "collectives", "attention", *ENGINES)
 CELL_AXES = ("platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch")
 
-VALUES = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
+VALUES = ["tokens_per_s", "device_tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
 FIGURES = {"scaling", "phases", "curve", "roofline", "throughput", "distribution"}
 """Kinds of layout that are drawn."""
 VIEW_OF_FIGURE = {"scaling": "training", "roofline": "gemm"}

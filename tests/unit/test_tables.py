@@ -202,6 +202,22 @@ def test_a_table_shows_what_the_gpus_alone_would_allow(tmp_path: Path) -> None:
     assert "80.00" in table.markdown
 
 
+def test_throughput_of_the_device_stands_beside_the_measured_one_where_a_cell_has_it(tmp_path: Path) -> None:
+    plain, fast = make.pretrain_spec(), make.pretrain_spec(zero_stage=2)
+    cells = [make.published_cell(tmp_path, *make.training_runs(plain, 0.2), platform="h200")]
+    layout = {"kind": "pivot", "rows": ["method"]}
+
+    def header() -> str:
+        text = build_table(make.manifest("table_III", cells, layout), tmp_path).markdown
+        return next(line for line in text.splitlines() if line.startswith("|"))
+
+    assert "Throughput of the device" not in header()
+    runs = make.training_runs(fast, 0.2, device=[0.1] * 5)
+    cells.append(make.published_cell(tmp_path, *runs, platform="h200", method="Z2"))
+    measured = header().index("Throughput (tokens/s)")
+    assert measured < header().index("Throughput of the device (tokens/s)") < header().index("Peak memory")
+
+
 def test_a_constant_column_moves_below_the_table(tmp_path: Path) -> None:
     text = build_table(table_ii(tmp_path), tmp_path).markdown
     header = next(line for line in text.splitlines() if line.startswith("|"))

@@ -183,6 +183,11 @@ class Slo(Model):
     """Longest time per output token, in seconds."""
 
 
+_TRAINING_VALUES: list[QuantityName] = [
+    "tokens_per_s", "device_tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib",
+]  # fmt: skip
+
+
 class TableLayout(Model):
     """A table of numbers: every cell of the experiment has its row and column."""
 
@@ -196,7 +201,7 @@ class TableLayout(Model):
     """Axes of the columns, outermost first; an axis with a single value moves to the caption."""
     split: Axes = []
     """Axes that split the table into one part per value, for tables that are too wide."""
-    values: QuantityNames = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
+    values: QuantityNames = _TRAINING_VALUES
     """Quantities shown side by side in each column; the first also shows the outcome of a cell without numbers."""
     slo: Slo | None = None
     """Service-level objective of the goodput of serving cells."""
@@ -260,7 +265,7 @@ class FigureLayout(Model):
     x axis of a ``curve``; without ``panels`` a ``throughput`` or ``distribution`` has one panel per value of it."""
     table_view: ViewName | None = None
     """View of the table behind the figure; default: that of its CSV."""
-    values: QuantityNames = ["tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
+    values: QuantityNames = _TRAINING_VALUES
     """Quantities of the table behind the figure; a ``curve`` draws the first."""
     slo: Slo | None = None
     """Service-level objective of the goodput of serving cells."""

@@ -34,9 +34,10 @@ class _Kind:
 
 
 _TRAINING_ROWS = ("model", "framework", "method", "seq_len", "batch")
+_TRAINING_VALUES: Sequence[QuantityName] = ("tokens_per_s", "device_tokens_per_s", "peak_memory_gib")
 _KINDS = {
-    "pretrain": _Kind("Pre-training", "training", _TRAINING_ROWS, ("tokens_per_s", "peak_memory_gib")),
-    "finetune": _Kind("Fine-tuning", "training", _TRAINING_ROWS, ("tokens_per_s", "peak_memory_gib")),
+    "pretrain": _Kind("Pre-training", "training", _TRAINING_ROWS, _TRAINING_VALUES),
+    "finetune": _Kind("Fine-tuning", "training", _TRAINING_ROWS, _TRAINING_VALUES),
     "serve": _Kind(
         "Serving", "serving", ("model", "framework", "method", "workload"), ("output_tokens_per_s", "latency_p50_s")
     ),

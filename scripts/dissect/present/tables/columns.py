@@ -97,6 +97,8 @@ class Quantity:
     """Digits after the decimal point as shown; None for four significant digits."""
     absent: str = "the machine cannot measure it"
     """Reason why a cell that ended ``ok`` may lack the number."""
+    optional: bool = False
+    """Whether a table has no such column where no cell has the number."""
 
     @property
     def has_interval(self) -> bool:

@@ -37,7 +37,8 @@ def pivot(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> list[
 def _part(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> Grid:
     order = axis_order(rows)
     columns = [axis for axis in layout.columns if len(order[axis]) > 1]
-    quantities = [VIEWS[layout.view].by_name[name] for name in layout.values]
+    asked = [VIEWS[layout.view].by_name[name] for name in layout.values]
+    quantities = [q for q in asked if not q.optional or any(row[q.name] is not None for row in rows)]
     below = VIEW_AXES[layout.view]
     axes = [*layout.rows, *columns]
     inner = [axis in below for axis in axes]

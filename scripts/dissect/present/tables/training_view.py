@@ -89,7 +89,7 @@ _QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "device_tokens_per_s", "Throughput of the device", "tokens/s",
         "what the GPUs alone would allow: tokens per step over the device time of a step",
-        lambda m: _of_the_device(m), absent=f"{_NOT_TRACED}, or the host does a part of the step",
+        lambda m: _of_the_device(m), absent=f"{_NOT_TRACED}, or the host does a part of the step", optional=True,
     ),
     Quantity(
         "device_time_s", "Device time", "ms",
