@@ -245,7 +245,9 @@ def test_the_page_and_its_tables() -> None:
         assert part in text
     assert "1 of 2: pretrain/h200/llama2-7b/deepspeed/Naive" in text
     header = next(line for line in text.splitlines() if line.startswith("| Cell"))
-    assert [name.strip() for name in header.split("|")[3:-1]] == ["Left", "Right", "Right / left", "Verdict"]
+    assert [name.strip() for name in header.split("|")[3:-1]] == [
+        "Left", "Right", "Right / left", "Verdict", "95 % of further runs lie within",
+    ]  # fmt: skip
     frame, fields = lines_frame(compared), differences_frame(compared, found)
     assert tuple(frame.columns) == LINE_COLUMNS
     assert tuple(fields.columns) == DIFFERENCE_COLUMNS
@@ -259,6 +261,42 @@ def test_the_page_and_its_tables() -> None:
     assert "slower: pretrain/h200/llama2-7b/deepspeed/F/s350-b1-n4: tokens_per_s × 0.6" in told
     assert "differs for all cells: gpus.driver: 580.1 -> 581.2" in told
     assert "OMP_NUM_THREADS" not in told
+
+
+def test_a_number_counts_the_runs_that_have_it() -> None:
+    """Five runs on either side, of which three and four were traced."""
+
+    def traced(runs: int) -> Cell:
+        spec = make.pretrain_spec()
+        device = [0.1, 0.101, 0.099, 0.1][:runs]
+        return CELL.format("Naive"), make.cell_runs(*make.training_runs(spec, 0.2, device=device))
+
+    left, right = traced(3), traced(4)
+    frame = lines_frame(compare(side(left), side(right), MARGIN)).set_index("quantity")
+    counts = frame[["left_runs", "right_runs"]]
+    assert counts.loc["device_time_s"].tolist() == [3, 4]
+    assert counts.loc["tokens_per_s"].tolist() == [5, 5]
+
+
+def test_further_runs_are_predicted_on_the_start_and_on_others() -> None:
+    """Of three starts, of which the last measured five runs around 0.3 s; one run predicts nothing."""
+    starts = {"a": 0.2, "b": 0.4, "c": 0.3}
+    several = [run for on, seconds in starts.items() for run in trained(seconds, on=on)[1].runs]
+    cell = CELL.format("Naive"), make.cell_runs(*several)
+    compared = compare(side(cell), side(trained(0.2, spread=(1.0,))), MARGIN)
+    [line] = [line for line in compared.lines if line.left.quantity == "tokens_per_s"]
+    rate = 4 * 350 / 0.3
+    left, right = line.summaries
+    assert left.next_run
+    assert 0.95 * rate < left.next_run.low < rate < left.next_run.high < 1.05 * rate
+    assert left.new_start
+    assert left.new_start.low < 0.5 * rate
+    assert right.next_run is None
+    text = page(compared, [])
+    assert f"left: {left.next_run.low:,.0f}–{left.next_run.high:,.0f} on the last start; " in text
+    assert "right: " not in text
+    [row] = lines_frame(compared).query("quantity == 'tokens_per_s'").to_dict("records")
+    assert (row["left_next_run_low"], row["left_new_start_high"]) == (left.next_run.low, left.new_start.high)
 
 
 def test_flags_are_footnotes() -> None:

@@ -1,6 +1,7 @@
 """The folder of the report: valid HTML, links that lead somewhere, equal bytes, and what its parts say."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -146,6 +147,8 @@ def test_the_page_of_a_cell_has_every_run(index: Path) -> None:
     text = (index.parent / f"cells/{key}.html").read_text()
     assert [f"Run {number} of 5" in text for number in range(1, 6)] == [True] * 5
     assert "95 % confidence interval over 5 runs on 1 start" in text
+    assert '<th scope="col">95 % of further runs lie within</th>' in text
+    assert re.search(r"<td>[\d.]+–[\d.]+ on the last start</td>", text)
     assert f"start {make.start().id}, round 3 of the pass" in text
 
 

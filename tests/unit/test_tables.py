@@ -218,6 +218,14 @@ def test_throughput_of_the_device_stands_beside_the_measured_one_where_a_cell_ha
     assert measured < header().index("Throughput of the device (tokens/s)") < header().index("Peak memory")
 
 
+def test_a_number_that_only_some_runs_have_says_how_many(tmp_path: Path) -> None:
+    runs = make.training_runs(make.pretrain_spec(), 0.2, device=[0.1, 0.1, 0.1])
+    cell = make.published_cell(tmp_path, *runs, platform="h200")
+    layout = {"kind": "pivot", "rows": ["method"], "values": ["tokens_per_s", "device_time_s"]}
+    table = build_table(make.manifest("table_III", [cell], layout), tmp_path).markdown
+    assert table.count("3 of 5 runs have this number") == 1
+
+
 def test_a_constant_column_moves_below_the_table(tmp_path: Path) -> None:
     text = build_table(table_ii(tmp_path), tmp_path).markdown
     header = next(line for line in text.splitlines() if line.startswith("|"))

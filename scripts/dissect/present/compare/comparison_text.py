@@ -7,6 +7,7 @@ import pandas as pd
 
 from dissect.present.compare.pairs import Compared, ComparedNumber, Pair, PairVerdict
 from dissect.present.compare.reasons import Difference
+from dissect.present.tables.further_runs import FURTHER_RUNS, further_runs
 from dissect.present.tables.grid import Grid, GridEntry
 from dissect.present.tables.marks import flag_notes
 from dissect.present.tables.render import markdown
@@ -14,9 +15,11 @@ from dissect.statistics.log_estimate import LEVEL
 from dissect.statistics.numbers import Number, significant_decimals
 
 ENDS = ("", "_low", "_high")
+ENDS_OF_TWO = ("low", "high")
 LINE_COLUMNS = (
     "left_id", "right_id", "point", "quantity",
     *(f"{side}{end}" for side in ("left", "right", "ratio") for end in ENDS),
+    *(f"{side}_{run}_{end}" for side in ("left", "right") for run in ("next_run", "new_start") for end in ENDS_OF_TWO),
     "verdict", "basis", "detectable", "p_different", "p_equal", "left_runs", "right_runs", "left_starts",
     "right_starts", "left_status", "right_status", "left_flags", "right_flags", "left_key", "right_key",
 )  # fmt: skip
@@ -108,7 +111,7 @@ def _numbers(compared: Compared) -> Grid:
         caption=f"{compared.right.name} (right) against {compared.left.name} (left), with 95 % intervals.",
         row_names=("Cell", "Number"),
         rows=[(_cell_name(line.pair), _number_name(line)) for line in lines],
-        columns=[("Left",), ("Right",), ("Right / left",), ("Verdict",)],
+        columns=[("Left",), ("Right",), ("Right / left",), ("Verdict",), (FURTHER_RUNS,)],
         entries=[_entries(line) for line in lines],
         remarks=[
             f"faster, slower: the interval of the ratio excludes 1; no difference: it lies within {margin} of 1; at "
@@ -128,7 +131,15 @@ def _entries(line: ComparedNumber) -> list[GridEntry]:
         GridEntry(_scaled(line.right.number, unit), right),
         GridEntry(_shown(_ratio(line), 3)),
         GridEntry(line.verdict, (_basis(line),)),
+        GridEntry(_further(line, unit)),
     ]
+
+
+def _further(line: ComparedNumber, unit: tuple[str, float]) -> str:
+    """Where further runs of both sides are expected; empty with one run of each."""
+    sides = zip(("left", "right"), line.summaries, strict=True)
+    told = {side: further_runs(found, lambda value: _scaled(Number(value), unit)) for side, found in sides}
+    return "; ".join(f"{side}: {text}" for side, text in told.items() if text)
 
 
 def _basis(line: ComparedNumber) -> str:
@@ -241,7 +252,19 @@ def _csv_line(line: ComparedNumber) -> dict[str, object]:
         "detectable": found and found.detectable, "p_different": found and found.p_different,
         "p_equal": found and found.p_equal, "left_starts": found and found.contrast.left_starts,
         "right_starts": found and found.contrast.right_starts,
+        "left_runs": len(line.left.runs), "right_runs": len(line.right.runs),
+        **_further_ends(line),
     }  # fmt: skip
+
+
+def _further_ends(line: ComparedNumber) -> dict[str, float]:
+    intervals = {
+        f"{side}_{run}": interval
+        for side, found in zip(("left", "right"), line.summaries, strict=True)
+        for run, interval in (("next_run", found.next_run), ("new_start", found.new_start))
+    }
+    known = {name: interval for name, interval in intervals.items() if interval}
+    return {f"{name}_{end}": getattr(interval, end) for name, interval in known.items() for end in ENDS_OF_TWO}
 
 
 def _csv_pair(pair: Pair) -> dict[str, object]:

@@ -9,7 +9,9 @@ from dissect.present.compare.readings import CellNumber, readings_of
 from dissect.present.compare.sides import Side
 from dissect.present.tables.start_classes import between, pool_classes
 from dissect.results.cell_runs import CellRuns
+from dissect.statistics.between_starts import BetweenStarts
 from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge_all
+from dissect.statistics.summarise import Summary, summarise
 
 
 class PairVerdict(StrEnum):
@@ -50,6 +52,8 @@ class ComparedNumber:
     right: CellNumber
     judgement: Judgement | None
     """Ratio right / left with what it rests on; None where both sides are the same runs."""
+    summaries: tuple[Summary, Summary]
+    """Left and right, with the intervals for further runs."""
 
     @property
     def verdict(self) -> PairVerdict:
@@ -93,16 +97,18 @@ def compare(left: Side, right: Side, margin: float) -> Compared:
     pools = {
         name: pool_classes((n.start_class, n.runs) for n in several) for name, several in _by_quantity(asked).items()
     }
-    judged = iter(
-        judge_all(
-            [
-                RunPair(one.runs, other.runs, between(pools[one.quantity], one.start_class, other.start_class))
-                for one, other in asked
-            ],
-            margin,
+
+    def starts_of(*numbers: CellNumber) -> BetweenStarts | None:
+        return between(pools.get(numbers[0].quantity, {}), *(number.start_class for number in numbers))
+
+    judged = iter(judge_all([RunPair(one.runs, other.runs, starts_of(one, other)) for one, other in asked], margin))
+    lines = [
+        ComparedNumber(
+            pair, one, other, None if pair.is_same else next(judged),
+            (summarise(one.runs, starts_of(one)), summarise(other.runs, starts_of(other))),
         )
-    )
-    lines = [ComparedNumber(pair, one, other, None if pair.is_same else next(judged)) for pair, one, other in both]
+        for pair, one, other in both
+    ]  # fmt: skip
     only_left = _alone(left, {pair.left_id for pair in pairs}, right)
     return Compared(left, right, margin, pairs, lines, only_left, _alone(right, {p.right_id for p in pairs}, left))
 

@@ -13,13 +13,17 @@ from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, ViewName
 from dissect.present.report.page import CellEntry, Item
 from dissect.present.report.samples import samples_svg
 from dissect.present.tables.columns import OUTCOME, PROVENANCE, Quantity, Record, start_of
+from dissect.present.tables.further_runs import FURTHER_RUNS, further_runs
 from dissect.present.tables.labels import axis_label, row_header
+from dissect.present.tables.over_runs import only_some_runs, values_of
 from dissect.present.tables.remarks import interval_remarks
 from dissect.present.tables.view import View
 from dissect.present.tables.views import VIEWS
 from dissect.results.result import Result, ResultError
 from dissect.results.run_files import files_of_runs
 from dissect.results.store import STORE_DIR, Failure, Store
+from dissect.statistics.run_values import RunValue
+from dissect.statistics.summarise import summarise
 
 REFERENCES_DIR = "results/references"
 TAIL_LINES = 40
@@ -195,8 +199,21 @@ def _views(record: Record) -> Sequence[ViewName]:
 
 
 def _single(name: str, view: View, row: Mapping[str, Any]) -> Numbers:
-    lines = [(q.title, _shown(q, row), q.meaning) for q in view.quantities if row[q.name] is not None]
-    return Numbers(name, ("Quantity", "Value", "Meaning"), lines, down=True)
+    having = [q for q in view.quantities if row[q.name] is not None]
+    further = {q.name: further_runs(summarise(runs), q.show) for q in having if (runs := _predicted(q, row))}
+    columns = {
+        "Quantity": [q.title for q in having],
+        "Value": [_shown(q, row) for q in having],
+        FURTHER_RUNS: [further.get(q.name, "") for q in having],
+        "Meaning": [q.meaning for q in having],
+    }
+    shown = {header: texts for header, texts in columns.items() if any(texts)}
+    return Numbers(name, [*shown], [*zip(*shown.values(), strict=True)], down=True)
+
+
+def _predicted(quantity: Quantity, row: Mapping[str, Any]) -> Sequence[RunValue]:
+    """The runs that further ones are predicted from; none for what has no interval of its own."""
+    return values_of(row, quantity.name) if quantity.has_interval else ()
 
 
 def _points(name: str, view: View, rows: Sequence[Mapping[str, Any]]) -> Numbers:
@@ -211,4 +228,5 @@ def _shown(quantity: Quantity, row: Mapping[str, Any]) -> str:
     if value is None:
         return "n/a"
     ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.has_interval else []
-    return quantity.show(value, *ends)
+    some = only_some_runs(row, quantity.name)
+    return quantity.show(value, *ends) + (f" ({some})" if some else "")

@@ -98,6 +98,12 @@ def ratio_of(left: Sequence[RunValue], right: Sequence[RunValue]) -> Judgement |
     return judge(left, right) if left and right else None
 
 
+def only_some_runs(row: Mapping[str, Any], quantity: str) -> str:
+    """How many of its cell's runs a number comes from, where only some of them have it; else empty."""
+    having, runs = len(row[RUN_VALUES].get(quantity, ())), row["runs"]
+    return f"{having} of {runs} runs have this number" if 0 < having < runs else ""
+
+
 def why_absent(row: Mapping[str, Any], quantity: Quantity) -> str:
     """Why a cell that ended ``ok`` has no value for a quantity."""
     differing = dict.fromkeys(each.value for each in row[RUN_VALUES].get(quantity.name, ()))

@@ -11,7 +11,7 @@ from dissect.present.tables.columns import Quantity
 from dissect.present.tables.grid import Grid, GridEntry, Origin
 from dissect.present.tables.labels import axis_label, axis_order, row_header
 from dissect.present.tables.marks import NOT_AVAILABLE, absent, flag_notes, mark, short_mark
-from dissect.present.tables.over_runs import why_absent
+from dissect.present.tables.over_runs import only_some_runs, why_absent
 from dissect.present.tables.remarks import remarks
 from dissect.present.tables.views import VIEWS
 
@@ -129,4 +129,5 @@ def _number(row: Row, quantity: Quantity) -> GridEntry:
     if row[quantity.name] is None:
         return GridEntry(NOT_AVAILABLE, (f"{NOT_AVAILABLE}: {why_absent(row, quantity)}",))
     ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.has_interval else []
-    return GridEntry(quantity.show(row[quantity.name], *ends), value=row[quantity.name])
+    some = only_some_runs(row, quantity.name)
+    return GridEntry(quantity.show(row[quantity.name], *ends), (some,) if some else (), value=row[quantity.name])
