@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dissect.present.repeatability import ALL_CELLS, from_rows, repeatability, r
 from dissect.results.cell_runs import run_id
 from dissect.results.exchange import Shared
 from dissect.results.reference_sets import add_to_set
+from dissect.results.result import Anchor
 from dissect.results.run_files import RESULT
 from factories import cell_runs, in_rounds, ok_result, operator_metrics, operator_spec, pretrain_spec, training_runs
 
@@ -32,6 +34,19 @@ def test_a_cell_has_its_throughput_and_an_operator_its_largest_size() -> None:
 
 def test_one_run_is_no_repetition() -> None:
     assert repeated_of([(TRAINING, cell_runs(RUNS[0]))]) == []
+
+
+def test_anchors_stand_beside_the_numbers_of_their_cell() -> None:
+    ranks = [Anchor(launches_per_s=rate, matmul_tflops=rate / 1e3) for rate in (4e5, 3e5)]
+    runs = []
+    for run in RUNS:
+        assert run.provenance is not None
+        told = run.provenance.model_copy(update={"anchors": ranks})
+        runs.append(run.model_copy(update={"provenance": told}))
+    _, launches, product = repeated_of([(TRAINING, cell_runs(*runs))])
+    assert (launches.quantity, product.quantity) == ("anchor_launches_per_s", "anchor_matmul_tflops")
+    assert launches.runs[0] == replace(product.runs[0], value=3e5), "of the slowest rank"
+    assert len(repeated_of([(TRAINING, cell_runs(RUNS[0], *runs[1:]))])) == 1, "a run has none"
 
 
 def test_rows_of_runs_lead_back_to_the_numbers() -> None:

@@ -1,7 +1,7 @@
 """How far the numbers of measured cells repeat: of runs in a store, or in a set of reference results."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dissect.present.compare.readings import readings_of
@@ -28,14 +28,35 @@ class Repeated:
 
 
 def repeated_of(cells: Iterable[tuple[str, CellRuns]]) -> list[Repeated]:
-    """The main numbers of cells that have several runs; of an operator that of its last point, the largest size."""
+    """The main numbers of cells that have several runs; of an operator that of its last point, the largest size.
+
+    The anchors of the runs come as numbers of their cell.
+    """
     found = {
-        (cell_id, quantity): Repeated(cell_id, quantity, reading.start_class, reading.runs)
+        (cell_id, number.quantity): number
         for cell_id, runs in cells
-        for (_, quantity), reading in readings_of(cell_id, runs).items()
-        if quantity in MAIN and len(reading.runs) > 1
+        for number in _numbers_of(cell_id, runs)
+        if len(number.runs) > 1
     }
     return list(found.values())
+
+
+def _numbers_of(cell_id: str, runs: CellRuns) -> Iterator[Repeated]:
+    for (_, quantity), reading in readings_of(cell_id, runs).items():
+        if quantity in MAIN:
+            number = Repeated(cell_id, quantity, reading.start_class, reading.runs)
+            yield number
+            yield from _anchors_beside(number, runs)
+
+
+def _anchors_beside(number: Repeated, runs: CellRuns) -> Iterator[Repeated]:
+    """The anchors of the runs of a number, of its slowest rank each; nothing where a run has none."""
+    known = [run.provenance.anchors if run.provenance else [] for run in runs.runs]
+    for quantity in ("launches_per_s", "matmul_tflops"):
+        slowest = [min((getattr(anchor, quantity) for anchor in of_run), default=None) for of_run in known]
+        measured = [replace(run, value=v) for run, v in zip(number.runs, slowest, strict=True) if v is not None]
+        if len(measured) == len(known):
+            yield replace(number, quantity=f"anchor_{quantity}", runs=measured)
 
 
 def repeatability(numbers: Iterable[Repeated]) -> list[dict[str, Any]]:
