@@ -26,6 +26,8 @@ def import_libraries(spec: FinetuneSpec) -> None:
     deepspeed.import_libraries(spec)
     if vendor_of(spec.hardware).torch_type == "cpu":
         import peft  # noqa: F401
+    else:
+        deepspeed.import_compiler()
 
 
 def run_rank(spec: FinetuneSpec, context: RankContext) -> RankReport:
