@@ -1,21 +1,13 @@
-"""Two sets of cells side by side: verdicts, what differs, and what is read as a side."""
+"""Two sets of cells side by side: verdicts, and what differs."""
 
-import json
 import random
 from collections.abc import Sequence
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import factories as make
 from dissect.base.outcome import Flag, Phase, Status
-from dissect.cells.any_spec import parse_spec
-from dissect.cells.spec import TrainingSpec, canonical_spec
-from dissect.cells.study import load_study
-from dissect.config.catalog import load_catalog
-from dissect.config.errors import ConfigError
 from dissect.present.compare.comparison_text import (
     DIFFERENCE_COLUMNS,
     LINE_COLUMNS,
@@ -27,10 +19,8 @@ from dissect.present.compare.comparison_text import (
 from dissect.present.compare.pairs import Compared, PairVerdict, compare
 from dissect.present.compare.readings import readings_of
 from dissect.present.compare.reasons import differences
-from dissect.present.compare.sides import Side, read_side
+from dissect.present.compare.sides import Side
 from dissect.results.cell_runs import CellRuns
-from dissect.results.exchange import ExchangeError
-from dissect.results.result import Result
 
 CELL = "pretrain/h200/llama2-7b/deepspeed/{}/s350-b1-n4"
 MARGIN = 0.05
@@ -304,73 +294,30 @@ def test_flags_are_footnotes() -> None:
     assert "a GPU throttled during the measured window" in page(compared, [])
 
 
-def test_one_run_says_why_it_tells_nothing() -> None:
+def test_one_run_says_why_it_tells_nothing_and_what_would() -> None:
     compared = compare(side(trained(0.2, spread=(1.0,))), side(trained(0.4, spread=(1.0,))), MARGIN)
     assert {line.verdict for line in compared.lines} == {PairVerdict.UNCLEAR}
     assert "a side has one run" in page(compared, [])
+    how, command = (
+        "without a restart in between: ",
+        f"snakemake remeasure --config select='{CELL.format('Naive')}' more=5",
+    )
+    assert f"{how}`{command}`\n" in page(compared, [])
+    assert terminal_text(compared, []).endswith(how + command)
 
 
-# Sides
+def test_cells_of_two_platforms_that_cannot_be_told_are_both_in_the_command() -> None:
+    cells = trained(0.2), trained(0.4, platform="a800", on="b")
+    ids = ",".join(name for name, _ in cells)
+    text = terminal_text(compare(side(cells[0]), side(cells[1]), MARGIN), [])
+    assert text.endswith(f"snakemake remeasure --config select='[{ids}]' more=5")
 
 
-def reference_set(project: Path, result: Result, cell_id: str) -> Path:
-    """A set of reference results of one cell."""
-    folder = project / "config/references/theirs"
-    cell = folder / "cells" / result.key
-    cell.mkdir(parents=True)
-    steps = [{"step": n, "part": "measured", "seconds": [0.2]} for n in range(40)]
-    files = {
-        "spec.json": canonical_spec(result.spec).encode(), "result.json": result.model_dump_json().encode(),
-        "steps.jsonl": "".join(json.dumps(step) + "\n" for step in steps).encode(),
-    }  # fmt: skip
-    for name, data in files.items():
-        (cell / name).write_bytes(data)
-    hashes = {name: sha256(data).hexdigest() for name, data in files.items()}
-    manifest = {"schema_version": 1, "cells": {result.key: {"id": cell_id, "files": hashes}}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+def test_what_is_told_needs_no_command() -> None:
+    assert "remeasure" not in terminal_text(compare(side(trained(0.2)), side(trained(0.4)), MARGIN), [])
 
 
-def read(project: Path, given: Any, **command_line: Any) -> Side:
-    return read_side("left", given, load_catalog(project, command_line), project, command_line)
-
-
-def test_a_set_of_reference_results_is_a_side(project: Path) -> None:
-    folder = reference_set(project, make.ok_result(make.pretrain_spec()), CELL.format("F"))
-    found = read(project, "h200@theirs")
-    assert list(found.cells) == [CELL.format("F")]
-    assert found.name == "h200@theirs"
-    assert readings_of(CELL.format("F"), found.cells[CELL.format("F")])["", "tokens_per_s"].number.value > 0
-    assert len(read(project, ["theirs", "theirs"]).cells[CELL.format("F")].runs) == 1, "a run counts once"
-    with pytest.raises(ConfigError, match="found no finished cell in 'a800@theirs'"):
-        read(project, "a800@theirs")
-    with pytest.raises(ConfigError, match=r"found no finished cell in 'theirs' that 'serve/\*/\*/\*/\*/\*' matches"):
-        read(project, "theirs", select="serve/*/*/*/*/*")
-    next(folder.glob("cells/*/steps.jsonl")).write_text("")
-    with pytest.raises(ExchangeError, match="was changed after the export"):
-        read(project, "theirs")
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        (None, "--config left: found nothing, expected 'results', a file"),
-        ("nowhere.tar.gz", "--config left: found 'nowhere.tar.gz', expected 'results'"),
-        ("h300@results", "unknown platform 'h300'; did you mean 'h200'?"),
-        ("results", "found no finished cell in 'results'"),
-    ],
-)
-def test_a_bad_side_is_one_sentence(given: str | None, sentence: str, project: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^[^\n]+$") as error:
-        read(project, given)
-    assert sentence in str(error.value)
-
-
-def test_finished_cells_of_this_clone_are_a_side(project: Path) -> None:
-    [cell, *_] = [cell for cell in load_study(project, {}).by_path.values() if cell.stage == "pretrain"]
-    folder = project / "results/store" / str(cell.key)
-    folder.mkdir(parents=True)
-    spec = parse_spec(str(cell.canonical))
-    assert isinstance(spec, TrainingSpec)
-    (folder / "result.json").write_text(make.ended_result(spec, Status.TIMEOUT, None, "late").model_dump_json())
-    assert list(read(project, "results").cells) == [cell.id]
+def test_a_command_names_no_more_cells_than_fit() -> None:
+    once = (1.0,)
+    left, right = (side(*(trained(s, f"m{n}", spread=once) for n in range(12))) for s in (0.2, 0.4))
+    assert terminal_text(compare(left, right, MARGIN), []).endswith(" more=5 and 2 cells more")

@@ -3,7 +3,7 @@
 It is for a run on the machine itself; where every cell is a job, there are no rounds (docs/questions.md).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from dissect.cells.cell_id import CellId
 
@@ -14,7 +14,10 @@ MORE = 5
 def command_for(cell_ids: Iterable[str]) -> str:
     """The command for cells of one platform; empty for several, which share no start."""
     ids = list(dict.fromkeys(cell_ids))
-    if len({CellId.parse(cell_id).platform for cell_id in ids}) != 1:
-        return ""
-    select = ids[0] if len(ids) == 1 else f"[{','.join(ids)}]"
+    return remeasure(ids) if len({CellId.parse(cell_id).platform for cell_id in ids}) == 1 else ""
+
+
+def remeasure(cell_ids: Sequence[str]) -> str:
+    """The command that measures these cells again, those of each platform in rounds."""
+    select = cell_ids[0] if len(cell_ids) == 1 else f"[{','.join(cell_ids)}]"
     return f"snakemake remeasure --config select='{select}' more={MORE}"

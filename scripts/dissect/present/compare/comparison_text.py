@@ -11,6 +11,7 @@ from dissect.present.tables.further_runs import FURTHER_RUNS, further_runs
 from dissect.present.tables.grid import Grid, GridEntry
 from dissect.present.tables.marks import flag_notes
 from dissect.present.tables.render import markdown
+from dissect.present.tell_apart import remeasure
 from dissect.statistics.log_estimate import LEVEL
 from dissect.statistics.numbers import Number, significant_decimals
 
@@ -75,11 +76,23 @@ def terminal_text(compared: Compared, found: Sequence[Difference]) -> str:
         for difference in found
         if len(difference.ids) == len(compared.pairs)
     ]
-    return "\n".join([summary_text(compared), *_cut(ended), *_cut(changed), *_cut(everywhere)])
+    return "\n".join([summary_text(compared), *_cut(ended), *_cut(changed), *_cut(everywhere), *_remedy(compared, "")])
 
 
 def _cut(lines: Sequence[str]) -> list[str]:
     return [*lines[:SHOWN], *([f"  and {len(lines) - SHOWN} more on the page"] if len(lines) > SHOWN else [])]
+
+
+def _remedy(compared: Compared, quote: str) -> list[str]:
+    """What tells the cells apart that cannot be told: more runs of both sides on one start; no line if all are told.
+
+    A command measures one set of cells. So no command measures both sides in shared rounds.
+    """
+    unclear = [line.pair for line in compared.lines if line.verdict is PairVerdict.UNCLEAR]
+    ids = list(dict.fromkeys(cell_id for pair in unclear for cell_id in (pair.left_id, pair.right_id)))
+    rest = f" and {len(ids) - SHOWN} cells more" if len(ids) > SHOWN else ""
+    how = "To tell, measure both sides on one machine without a restart in between"
+    return [f"{how}: {quote}{remeasure(ids[:SHOWN])}{quote}{rest}"] if ids else []
 
 
 def _sorted(lines: Sequence[ComparedNumber]) -> list[ComparedNumber]:
@@ -99,7 +112,8 @@ def page(compared: Compared, found: Sequence[Difference]) -> str:
     ]
     title = f"# {compared.right.name} against {compared.left.name}\n\n{summary_text(compared)}\n\n"
     alone = _alone("left", compared.only_left) + _alone("right", compared.only_right)
-    return title + markdown([grid for grid in grids if grid.rows]) + alone
+    remedy = "".join(f"\n{text}\n" for text in _remedy(compared, "`"))
+    return title + markdown([grid for grid in grids if grid.rows]) + remedy + alone
 
 
 def _numbers(compared: Compared) -> Grid:

@@ -1,0 +1,85 @@
+"""What is read as a side of a comparison: this clone, exports and sets of reference results."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import factories as make
+from dissect.base.outcome import Status
+from dissect.cells.any_spec import parse_spec
+from dissect.cells.spec import TrainingSpec, canonical_spec
+from dissect.cells.study import load_study
+from dissect.config.catalog import load_catalog
+from dissect.config.errors import ConfigError
+from dissect.present.compare.readings import readings_of
+from dissect.present.compare.sides import Side, read_side
+from dissect.results.exchange import ExchangeError
+from dissect.results.result import Result
+
+CELL = "pretrain/h200/llama2-7b/deepspeed/F/s350-b1-n4"
+
+
+def reference_set(project: Path, result: Result, cell_id: str) -> Path:
+    """A set of reference results of one cell."""
+    folder = project / "config/references/theirs"
+    cell = folder / "cells" / result.key
+    cell.mkdir(parents=True)
+    steps = [{"step": n, "part": "measured", "seconds": [0.2]} for n in range(40)]
+    files = {
+        "spec.json": canonical_spec(result.spec).encode(), "result.json": result.model_dump_json().encode(),
+        "steps.jsonl": "".join(json.dumps(step) + "\n" for step in steps).encode(),
+    }  # fmt: skip
+    for name, data in files.items():
+        (cell / name).write_bytes(data)
+    hashes = {name: sha256(data).hexdigest() for name, data in files.items()}
+    manifest = {"schema_version": 1, "cells": {result.key: {"id": cell_id, "files": hashes}}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def read(project: Path, given: Any, **command_line: Any) -> Side:
+    return read_side("left", given, load_catalog(project, command_line), project, command_line)
+
+
+def test_a_set_of_reference_results_is_a_side(project: Path) -> None:
+    folder = reference_set(project, make.ok_result(make.pretrain_spec()), CELL)
+    found = read(project, "h200@theirs")
+    assert list(found.cells) == [CELL]
+    assert found.name == "h200@theirs"
+    assert readings_of(CELL, found.cells[CELL])["", "tokens_per_s"].number.value > 0
+    assert len(read(project, ["theirs", "theirs"]).cells[CELL].runs) == 1, "a run counts once"
+    with pytest.raises(ConfigError, match="found no finished cell in 'a800@theirs'"):
+        read(project, "a800@theirs")
+    with pytest.raises(ConfigError, match=r"found no finished cell in 'theirs' that 'serve/\*/\*/\*/\*/\*' matches"):
+        read(project, "theirs", select="serve/*/*/*/*/*")
+    next(folder.glob("cells/*/steps.jsonl")).write_text("")
+    with pytest.raises(ExchangeError, match="was changed after the export"):
+        read(project, "theirs")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (None, "--config left: found nothing, expected 'results', a file"),
+        ("nowhere.tar.gz", "--config left: found 'nowhere.tar.gz', expected 'results'"),
+        ("h300@results", "unknown platform 'h300'; did you mean 'h200'?"),
+        ("results", "found no finished cell in 'results'"),
+    ],
+)
+def test_a_bad_side_is_one_sentence(given: str | None, sentence: str, project: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^[^\n]+$") as error:
+        read(project, given)
+    assert sentence in str(error.value)
+
+
+def test_finished_cells_of_this_clone_are_a_side(project: Path) -> None:
+    [cell, *_] = [cell for cell in load_study(project, {}).by_path.values() if cell.stage == "pretrain"]
+    folder = project / "results/store" / str(cell.key)
+    folder.mkdir(parents=True)
+    spec = parse_spec(str(cell.canonical))
+    assert isinstance(spec, TrainingSpec)
+    (folder / "result.json").write_text(make.ended_result(spec, Status.TIMEOUT, None, "late").model_dump_json())
+    assert list(read(project, "results").cells) == [cell.id]
