@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.spec import canonical_spec, spec_key
-from dissect.measure.child import end, in_child
+from dissect.measure.child import end
 from dissect.measure.life import Asked, CellFailed, Interrupted, measure_cell
 from dissect.results.result import ResultError, Round
 from dissect.results.store import STORE_DIR, KeyCollision, Store
@@ -31,6 +31,7 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--once", action="store_true", help="measure one run at most")
     parser.add_argument("--round", type=Round.model_validate_json, help="the round of the run as JSON")
     parser.add_argument("--again", action="store_true", help="measure also a cell whose outcome is not ok")
+    parser.add_argument("--no-fork", action="store_true", help="start a new process for each of several runs")
     parser.add_argument("--fresh", help="name under which earlier runs are set aside first")
     arguments = parser.parse_args(words)
     try:
@@ -69,6 +70,20 @@ def measure(arguments: argparse.Namespace, store: Store) -> int:
     return 0
 
 
+def measure_several(arguments: argparse.Namespace) -> int:
+    """Measure the runs that the cell lacks, each in a process of its own, and return the exit status."""
+    from dissect.measure.run_process import RunProcess
+
+    store, measured = Store(arguments.store), False
+    entry = store.entry(arguments.publish.stem)
+    with RunProcess(arguments.store, fork=not arguments.no_fork) as process:
+        while entry.lacks_runs(arguments.runs, arguments.again) or (arguments.fresh and not measured):
+            if status := process.run(arguments.launcher, arguments.spec, sys.argv[1:]):
+                return status
+            measured = True
+    return 0 if measured else measure(arguments, store)
+
+
 def measure_once(words: Sequence[str]) -> int:
     """Measure one run at most, as the arguments say, and return the exit status."""
     arguments = parse_arguments(words)
@@ -94,11 +109,7 @@ def main() -> int:
     arguments = parse_arguments(sys.argv[1:])
     if arguments.runs == 1 or arguments.once:
         return measure_once(sys.argv[1:])
-    store = Store(arguments.store)
-    while True:
-        status = in_child(lambda: measure(arguments, store))
-        if status or not store.entry(arguments.publish.stem).lacks_runs(arguments.runs, arguments.again):
-            return status
+    return measure_several(arguments)
 
 
 if __name__ == "__main__":

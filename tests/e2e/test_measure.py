@@ -4,11 +4,13 @@ import json
 import os
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,7 @@ class Bench:
 
     def start(self, spec: PretrainSpec | InspectSpec, *options: str, **keywords: Any) -> subprocess.Popen[str]:
         command = [sys.executable, str(TESTS / "measure_tiny.py"), "--spec", canonical_spec(spec)]
+        command += ["--launcher", shlex.join(command[:2])]
         command += ["--publish", str(self.output(spec)), "--store", str(self.folder / "store"), *options]
         environment = {"TINY_MARKS": str(self.folder / "marks"), **os.environ}
         return subprocess.Popen(
@@ -89,10 +92,11 @@ def wait_for_ranks(
     deadline = time.monotonic() + 90
     log = bench.entry(spec) / "log.txt"
     while time.monotonic() < deadline:
-        # Of several runs each has a process between this one and its ranks.
-        ranks = [each for each in psutil.Process(process.pid).children(recursive=True) if not each.children()]
-        if len(ranks) == n and log.exists() and log.read_text().count("runs batch") >= n * attempts:
-            return ranks
+        # Of several runs each has processes between this one and its ranks, some of which are gone in an instant.
+        with suppress(psutil.NoSuchProcess):
+            ranks = [each for each in psutil.Process(process.pid).children(recursive=True) if not each.children()]
+            if len(ranks) == n and log.exists() and log.read_text().count("runs batch") >= n * attempts:
+                return ranks
         time.sleep(0.02)
     raise AssertionError("the ranks did not start")
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from dissect.cells.spec import canonical_spec
+from factories import inspect_spec
+
 ROOT = Path(__file__).parents[2]
 STARTS = """
     import os, sys
@@ -20,8 +23,9 @@ STARTS = """
     from dissect.measure.run_process import RunProcess
     from dissect.results.result import Round
 
-    cell = Cell("s", "p", "m", "f", "x", "w", 1, None, None, f"{sys.executable} child.py", canonical="{}", key="k")
-    print(RunProcess(Path("store"), fork=False).measure(cell, Round(id="r", number=1, position=1)), flush=True)
+    python = f"{sys.executable} child.py"
+    cell = Cell("s", "p", "m", "f", "x", "w", 1, None, None, python, canonical=sys.argv[1], key="k")
+    print(RunProcess(Path("store")).measure(cell, Round(id="r", number=1, position=1)), flush=True)
 """
 WAITS = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 
@@ -35,8 +39,9 @@ def heed_hangups() -> None:
 def started(folder: Path, child: str) -> Iterator[subprocess.Popen[str]]:
     (folder / "child.py").write_text(child)
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(STARTS)], cwd=folder, text=True, stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")}, process_group=0, preexec_fn=heed_hangups,
+        [sys.executable, "-c", textwrap.dedent(STARTS), canonical_spec(inspect_spec())], cwd=folder, text=True,
+        stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")}, process_group=0,
+        preexec_fn=heed_hangups,
     )  # fmt: skip
     try:
         yield process

@@ -15,6 +15,8 @@ from typing import Self
 
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
+from dissect.cells.spec import Spec
+from dissect.measure.child import ENDING
 from dissect.measure.fork_client import ForkServer, ServerLost
 from dissect.measure.preload import imports_of
 from dissect.ranks.bound import die_with
@@ -41,7 +43,7 @@ class RunProcess:
         self._losses = Counter[Kind]()
         self._process: subprocess.Popen[bytes] | None = None
         self._asked: int | None = None
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in ENDING:
             if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 signal.signal(number, self._hand_on)
 
@@ -57,13 +59,15 @@ class RunProcess:
     def measure(self, cell: Cell, of: Round) -> bool:
         """Measure one run of a cell; returns whether it ended with an outcome. Exits if a signal asked to."""
         what = ["--launcher", cell.launcher, "--spec", cell.canonical or "", "--publish", cell.path or ""]
-        arguments = [*what, *self._options, "--runs", str(cell.runs), "--once", "--round", of.model_dump_json()]
-        program = [*shlex.split(cell.launcher), "scripts/measure.py"]
-        imports = imports_of(parse_spec(cell.canonical or "")) if self._fork else None
-        status = self._forked((cell.launcher, *imports), program, arguments) if imports else None
-        if status is None:
-            status = self._fresh(program, arguments)
-        return status == 0
+        asked = ["--runs", str(cell.runs), "--round", of.model_dump_json()]
+        return self.run(cell.launcher, parse_spec(cell.canonical or ""), [*what, *self._options, *asked]) == 0
+
+    def run(self, launcher: str, spec: Spec, arguments: Sequence[str]) -> int:
+        """Exit status of ``scripts/measure.py`` with these arguments, for one run. Exits if a signal asked to."""
+        program, arguments = [*shlex.split(launcher), "scripts/measure.py"], [*arguments, "--once"]
+        imports = imports_of(spec) if self._fork else None
+        status = self._forked((launcher, *imports), program, arguments) if imports else None
+        return self._fresh(program, arguments) if status is None else status
 
     def _fresh(self, program: Sequence[str], arguments: Sequence[str]) -> int:
         """Exit status of one run in a new process."""
