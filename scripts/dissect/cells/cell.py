@@ -1,6 +1,7 @@
 """A cell: its readable id, and its spec or the reason why it is unsupported."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from dissect.cells.cell_id import CellId
@@ -33,12 +34,12 @@ class Cell:
     runs: int = field(default=1, compare=False)
     """Runs that the cell needs; how often it is measured is no part of what it is."""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Readable id of the cell, which globs match."""
         return str(CellId.of(vars(self)))
 
-    @property
+    @cached_property
     def path(self) -> str | None:
         """Path of the result, relative to the project; None if unsupported."""
         if self.reference:

@@ -77,8 +77,10 @@ def references_of(experiment: str, catalog: Catalog, sets: Mapping[str, Mapping[
     found = []
     for name, cells in sets.items():
         keys = {cell_id: key for key, cell_id in cells.items()}
-        platforms = {CellId.parse(cell_id).platform for cell_id in keys}
-        for cell in expand(experiment, every, [p for p in catalog.platforms if p in platforms], []):
+        # Specs are costly, and most points of a table have no reference.
+        named = {CellId.parse(cell_id)._replace(workload="") for cell_id in keys}
+        platforms = [name for name in catalog.platforms if any(each.platform == name for each in named)]
+        for cell in expand(experiment, every, platforms, [], named):
             if key := keys.get(cell.id):
                 path = f"{REFERENCES_DIR}/{name}/{cell.id}/{key}.json"
                 found.append(Reference(name, replace(cell, key=key, unsupported=None, reference=path)))

@@ -1,6 +1,8 @@
 """config/methods.yaml: letters, the knobs that they set, and how they combine into methods such as ``F+R+Z2+O``."""
 
 import re
+from collections.abc import Callable
+from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,15 +100,23 @@ class Methods(Model):
         """
         return "+".join(self.parse(method, where)) or NAIVE
 
-    def knobs(self, letters: tuple[str, ...]) -> MethodKnobs:
-        """All knobs that the letters set; only for letters without a :meth:`conflict`."""
+    @cached_property
+    def knobs(self) -> Callable[[tuple[str, ...]], MethodKnobs]:
+        """All knobs that letters set; only for letters without a :meth:`conflict`."""
+        return cache(self._knobs)
+
+    def _knobs(self, letters: tuple[str, ...]) -> MethodKnobs:
         turned: dict[str, object] = {}
         for letter in letters:
             turned |= self._turned_by(letter, letters)
         return MethodKnobs.model_validate(turned)
 
-    def conflict(self, letters: tuple[str, ...]) -> str | None:
-        """Reason why the letters cannot be combined, or None; it does not depend on the order of keys in the file."""
+    @cached_property
+    def conflict(self) -> Callable[[tuple[str, ...]], str | None]:
+        """Reason why letters cannot be combined, or None; it does not depend on the order of keys in the file."""
+        return cache(self._conflict)
+
+    def _conflict(self, letters: tuple[str, ...]) -> str | None:
         turned: dict[str, tuple[str, object]] = {}
         for letter in letters:
             if reason := self._refusal(letter, letters):
