@@ -34,6 +34,23 @@ def test_a_process_with_threads_must_not_be_forked() -> None:
     assert str(in_fork(beside_a_thread)).startswith("1 threads run beside the main one: ")
 
 
+@pytest.mark.parametrize("name", ["cuda00002000009", "jemalloc_bg_thd"])
+def test_idle_threads_of_libraries_keep_no_process_from_being_forked(name: str) -> None:
+    def beside_the_librarys() -> str | None:
+        named = threading.Event()
+
+        def idle() -> None:
+            Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(name)
+            named.set()
+            threading.Event().wait()
+
+        threading.Thread(target=idle, daemon=True).start()
+        named.wait()
+        return why_unfit()
+
+    assert in_fork(beside_the_librarys) is None
+
+
 def test_a_process_that_has_a_gpu_open_must_not_be_forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     vendor = replace(vendors()["cuda"], device_files=str(tmp_path / "nvidia"))
     monkeypatch.setattr("dissect.measure.preload.vendors", lambda: {"cuda": vendor})

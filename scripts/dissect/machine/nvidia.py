@@ -320,6 +320,7 @@ VENDOR = Vendor(
     },
     close_driver=close_nvml,
     device_files="/dev/nvidia",
+    idle_threads=r"cuda\d+",
     container_options={"apptainer": ("--nv",), "docker": ("--gpus", "all")},
     out_of_memory=(
         "CUDA out of memory"  # torch, and engines that word it like torch

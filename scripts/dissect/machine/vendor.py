@@ -35,6 +35,8 @@ class Vendor:
     """Closes the driver as often as libraries opened it when they were imported, before this process forks."""
     device_files: str = ""
     """How the paths of its device files begin: a process that forks has none of them open; empty without GPUs."""
+    idle_threads: str = ""
+    """Regular expression of the names of threads that its libraries leave in a process without open device files."""
     container_options: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Container runtime -> options that pass the GPUs on."""
     out_of_memory: str = ""

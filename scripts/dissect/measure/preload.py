@@ -12,6 +12,8 @@ from dissect.machine.vendor import vendors
 from dissect.ranks.runner import load_operator_runner, load_runner
 
 _THREADS = re.compile(r"\w+_(NUM|MAXIMUM)_THREADS")
+_FORK_SAFE = "jemalloc_bg_thd"
+"""Name of the thread of an allocator (PyArrow's) that prepares for forks by itself."""
 SCRIPTS = Path(__file__).parents[2]
 
 
@@ -96,7 +98,9 @@ def _device_files() -> list[str]:
 
 
 def _threads() -> list[str]:
-    """Threads beside the main one, in words."""
+    """Threads beside the main one that a forked process may miss, in words."""
+    patterns = [_FORK_SAFE, *(vendor.idle_threads for vendor in vendors().values() if vendor.idle_threads)]
+    idle = re.compile("|".join(patterns))
     others = [task for task in Path("/proc/self/task").iterdir() if task.name != str(os.getpid())]
-    names = sorted((task / "comm").read_text().strip() for task in others)
+    names = sorted(name for task in others if not idle.fullmatch(name := (task / "comm").read_text().strip()))
     return [f"{len(names)} threads run beside the main one: {', '.join(names)}"] if names else []
