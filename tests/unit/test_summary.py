@@ -18,7 +18,7 @@ def report(rank: int, times: list[float], **changes: object) -> RankReport:
         "stopped_by": "interval", "losses": [9.0] + [8.0 - i for i in range(len(times))], "energy_j": 30.0,
         "peak_memory_bytes": 100 + rank, "driver_memory_bytes": 2**30 * (rank + 1), "parameters": 10,
         "trainable_parameters": 10, "attention_kernel": "eager", "ready_at": 10.0 + rank, "built_at": 20.0 + rank,
-        "window_start": 30.0 - rank, "window_end": 40.0 + rank,
+        "window_start": 30.0 - rank, "window_end": 40.0 + rank, "traced_at": 43.0 + rank,
     }  # fmt: skip
     return RankReport.model_validate(fields | changes)
 
@@ -111,5 +111,5 @@ def test_flags_come_in_the_order_of_the_list():
 def test_durations_are_the_slowest_ranks():
     before = Durations(imports_s=4.0)
     assert durations(REPORTS, 8.5, before) == Durations(
-        imports_s=4.0, launch_s=2.5, build_s=10.0, warmup_s=8.0, window_s=12.0
+        imports_s=4.0, launch_s=2.5, build_s=10.0, warmup_s=8.0, window_s=12.0, trace_s=3.0
     )

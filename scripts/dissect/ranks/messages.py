@@ -49,6 +49,8 @@ class RankReport(Model):
     built_at: float = 0.0
     window_start: float = 0.0
     window_end: float = 0.0
+    traced_at: float = 0.0
+    """Time at which nothing was left to be measured; 0 where nothing follows the window."""
     step_trace: StepTrace | None = None
     """What the device did in some steps after the window; None where it was not traced."""
     anchor: Anchor | None = None

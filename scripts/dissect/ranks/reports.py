@@ -17,11 +17,13 @@ def durations(reports: Sequence[RankReport], launched_at: float, before: Duratio
     built = max(report.built_at for report in reports)
     start = min(report.window_start for report in reports)
     end = max(report.window_end for report in reports)
+    traced = max(report.traced_at for report in reports)
     return before.model_copy(
         update={
             "launch_s": max(0.0, ready - launched_at),
             "build_s": max(0.0, built - ready),
             "warmup_s": max(0.0, start - built),
             "window_s": end - start,
+            "trace_s": max(0.0, traced - end),
         }
     )

@@ -43,6 +43,8 @@ class Durations(Model):
     warmup_s: NonNegativeFloat = 0.0
     window_s: NonNegativeFloat = 0.0
     """The timed steps."""
+    trace_s: NonNegativeFloat = added(0.0)
+    """What follows the timed steps: traced steps, and anchors."""
     search_s: NonNegativeFloat = 0.0
     """Trials of a ``max`` search before the measured one."""
     total_s: NonNegativeFloat = 0.0

@@ -106,6 +106,7 @@ def _train(
     fields["anchor"] = measure_anchor(device, spec.hardware.device_memory_bytes)
     if observe:
         fields["findings"] = observe(spec, trainer, tokens, context, device)
+    fields["traced_at"] = time.monotonic()
     return fields | {"attention_kernel": trainer.attention_kernel}
 
 
