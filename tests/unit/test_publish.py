@@ -71,6 +71,27 @@ def test_a_run_that_joined_is_published(cells, tmp_path):
     assert not list(tmp_path.glob(".*.withdrawn"))
 
 
+def test_a_file_that_was_copied_over_a_newer_one_hides_no_run(cells, tmp_path):
+    """The published files of another clone, which has fewer runs."""
+    store, (first, *_) = Store(tmp_path / "store"), cells
+    publish_stored(cells, store)
+    before, entry = Path(first).read_bytes(), store.entry(cells[first].key)
+    entry.write_run(measured_at(ok_result(pretrain_spec(batch=1)), 7), [])
+    publish_stored(cells, store)
+    time.sleep(0.02)
+    Path(first).write_bytes(before)
+    assert publish_stored(cells, store).changed == [first]
+    assert len(read_runs(Path(first)).runs) == 3
+
+
+def test_a_file_of_one_run_as_earlier_versions_published_it_stays(cells, tmp_path):
+    store, (_, second, _) = Store(tmp_path / "store"), cells
+    publish_stored(cells, store)
+    [run] = store.entry(cells[second].key).run_files()
+    Path(second).write_bytes(run.data())
+    assert publish_stored(cells, store).changed == []
+
+
 def test_a_withdrawn_file_does_not_come_back_without_the_runs_that_joined(cells, tmp_path):
     """The measuring process was killed between its run and its publishing; then fewer runs are asked for."""
     store, (_, second, _) = Store(tmp_path / "store"), cells

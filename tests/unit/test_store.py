@@ -324,6 +324,30 @@ def test_full_disk_leaves_the_old_file_and_no_trace(tmp_path):
     assert os.listdir(tmp_path) == ["result.json"]  # noqa: PTH208
 
 
+def test_a_full_disk_loses_no_run_and_leaves_nothing_half_written(entry, tmp_path):
+    output = tmp_path / "published.json"
+    entry.write_run(later(1), [{"step": 0}])
+    entry.publish(output)
+    before = content_of(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for largest in (0, 100, 10_000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, limits[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                entry.write_run(later(2), [{"step": 0}], {"trace.json.gz": b"t" * 50_000})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert content_of(tmp_path) == before
+    entry.write_run(later(2), [])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            entry.publish(output)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (entry.count(), entry.differs_from(output)) == (2, True), "the next parse publishes it"
+
+
 def test_lock_of_a_killed_process_is_free(tmp_path):
     entry = Store(tmp_path).entry("abc")
     script = (

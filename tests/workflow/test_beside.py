@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,23 @@ def test_what_was_killed_leaves_a_lock_that_unlock_removes(clone: Clone) -> None
     assert locks(clone) == set()
     (clone.folder / "slow_keys.txt").unlink()
     clone.snakemake("cells", "--rerun-incomplete")
+
+
+def test_what_was_killed_between_its_run_and_its_publishing_is_not_measured_again(clone: Clone) -> None:
+    """All of it at once, as when a machine goes down."""
+    (clone.folder / "slow_keys.txt").unlink()
+    clone.measured()
+    before = (clone.folder / "envs/run").read_text()
+    killed = before.replace("exec", "").replace('"$@"', '"$@"; rm -r results/cells/pretrain; kill -9 0')
+    (clone.folder / "envs/run").write_text(killed)
+    command = [sys.executable, "-m", "snakemake", "cells", "--config", f"select={SLOW}"]
+    assert subprocess.run(command, cwd=clone.folder, start_new_session=True, check=False).returncode == -signal.SIGKILL
+    assert len(clone.measured()) == 1
+    (clone.folder / "envs/run").write_text(before)
+    clone.snakemake("--unlock", "cells")
+    clone.snakemake("cells", "--rerun-incomplete", "--config", f"select={SLOW}")
+    assert clone.measured() == []
+    assert clone.cell_file(SLOW).exists()
 
 
 def test_prune_removes_nothing_beside_a_run(clone: Clone) -> None:

@@ -1,16 +1,23 @@
 """Files that are there as a whole or not at all."""
 
 import os
+import platform
 from pathlib import Path
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or the next run after a crash, sees all of it or the old one.
+def unfinished(path: Path) -> Path:
+    """Hidden name beside a path for what is not whole yet.
 
-    The temporary name is fixed, so a writer that was killed leaves at most one: callers hold the key's lock.
+    It is fixed on each host, so a writer that was killed leaves at most one: callers hold the key's lock. Other hosts,
+    which may not see that lock, have another name.
     """
+    return path.with_name(f".{path.name}.{platform.node()}.tmp")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or the next run after a crash, sees all of it or the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = unfinished(path)
     try:
         with temporary.open("wb") as file:
             file.write(data)

@@ -89,6 +89,20 @@ def published(runs: Iterable[tuple[str, bytes]]) -> bytes:
     return b'{"ids": ' + ids + _RUNS.encode() + b"\n" + b",\n".join(data.strip() for _, data in pairs) + b"\n]}\n"
 
 
+def published_ids(path: Path) -> set[str]:
+    """Ids of the runs in a published file, of which only the beginning is read; a ``result.json`` is one run.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        first = file.readline()
+        try:
+            return set(map(str, json.loads(first.rstrip(b",\n") + b"}")["ids"]))
+        except (ValueError, KeyError, TypeError):
+            return {run_id(first + file.read())}
+
+
 def records_of(data: bytes) -> dict[str, bytes]:
     """Run id -> ``result.json`` of each run, byte for byte, from a published file or from a ``result.json``.
 

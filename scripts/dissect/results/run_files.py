@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dissect.results.atomic import sync_folder, write_atomically
+from dissect.results.atomic import sync_folder, unfinished, write_atomically
 from dissect.results.cell_runs import run_id
 from dissect.results.result import Result, parse_result
 
@@ -118,17 +118,17 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> str:
     Raises:
         OSError: a file cannot be written; nothing stays of the folder.
     """
-    identity, unfinished = run_id(files[RESULT]), folder / "runs" / ".unfinished"
-    target = unfinished.with_name(identity)
-    shutil.rmtree(unfinished, ignore_errors=True)
+    identity = run_id(files[RESULT])
+    target, temporary = folder / "runs" / identity, unfinished(folder / "runs" / "run")
+    shutil.rmtree(temporary, ignore_errors=True)
     try:
         for name, data in files.items():
-            write_atomically(unfinished / name, data)
+            write_atomically(temporary / name, data)
         if not (target / RESULT).exists():
             shutil.rmtree(target, ignore_errors=True)  # half copied from another store
-            unfinished.rename(target)
+            temporary.rename(target)
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     sync_folder(target.parent)
     sync_folder(folder)
     return identity

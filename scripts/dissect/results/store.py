@@ -12,7 +12,6 @@ import errno
 import fcntl
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from pydantic import PositiveInt, ValidationError
 from dissect.base.model import Model
 from dissect.base.outcome import Phase
 from dissect.results.atomic import write_atomically
-from dissect.results.cell_runs import CellRuns, in_order, published
+from dissect.results.cell_runs import CellRuns, in_order, published, published_ids
 from dissect.results.lock_file import is_held
 from dissect.results.result import Result, ResultError
 from dissect.results.run_files import (
@@ -223,7 +222,10 @@ class Entry:
             ResultError: there is no valid run.
             OSError: the file cannot be written.
         """
-        write_atomically(output, self.published_bytes())
+        before = None
+        while before != (known := self.run_files()):  # a host that does not see the lock may have added one
+            write_atomically(output, self.published_bytes())
+            before = known
         withdrawn_copy(output).unlink(missing_ok=True)
 
     def published_bytes(self) -> bytes:
@@ -240,19 +242,10 @@ class Entry:
         return published((identity, found[identity]) for identity in order)
 
     def differs_from(self, output: Path) -> bool:
-        """Whether a published file holds other runs than this entry.
-
-        Both are read only if a run joined or left since the file was written or compared, which its ctime tells: other
-        than the modification time, a copy cannot bring that along.
-        """
-        seen = output.stat()
-        changes = [path.stat().st_ctime_ns for path in (self.folder / "runs", self.folder / RESULT) if path.exists()]
-        if seen.st_ctime_ns > max(changes, default=0):
+        """Whether a published file holds other runs than this entry; runs are read only if the ids differ."""
+        if published_ids(output) == {run.id for run in self.run_files()}:
             return False
-        if self.peek() is None or output.read_bytes() != self.published_bytes():
-            return True
-        os.utime(output, ns=(seen.st_atime_ns, seen.st_mtime_ns))
-        return False
+        return self.peek() is None or output.read_bytes() != self.published_bytes()
 
     def publish_if_idle(self, output: Path) -> bool:
         """Publish the valid runs of an entry that no process has locked; returns whether it did."""
