@@ -96,10 +96,11 @@ def test_runs_share_a_process_if_they_import_the_same_in_the_same_environment() 
         megatron_spec(),
         operator_spec("square"),
         pretrain_spec(hardware(), quantization="nf4"),
+        pretrain_spec(hardware(), zero_stage=3),
     ]
     changed = hardware(device="cpu").model_copy(update={"environment": {"OMP_NUM_THREADS": "7"}})
     kinds = {imports_of(each) for each in (spec, *others, pretrain_spec(changed))}
-    assert len(kinds) == 6
+    assert len(kinds) == 7
     assert None not in kinds
 
 

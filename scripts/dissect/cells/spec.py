@@ -73,6 +73,11 @@ class TrainingMethod(Model):
         return False
 
     @property
+    def shards_states(self) -> bool:
+        """Whether data-parallel ranks split optimizer states, and perhaps more, among them."""
+        return False
+
+    @property
     def recomputes_whole_layers(self) -> bool:
         """Whether recomputation runs all of a layer.
 

@@ -38,10 +38,11 @@ def imports_of(spec: Spec) -> tuple[object, ...] | None:
     if not isinstance(spec, TrainingSpec | OperatorSpec) or spec.hardware.n_nodes > 1:
         return None
     if isinstance(spec, TrainingSpec):
-        module, part = load_runner(spec).import_libraries.__module__, str(spec.method.is_quantized)
+        module = load_runner(spec).import_libraries.__module__
+        parts: tuple[object, ...] = (spec.method.is_quantized, spec.method.shards_states)
     else:
-        module, part = load_operator_runner(spec).import_libraries.__module__, spec.operator
-    return (module, part, spec.hardware.device, *sorted(spec.hardware.environment.items()))
+        module, parts = load_operator_runner(spec).import_libraries.__module__, (spec.operator,)
+    return (module, *parts, spec.hardware.device, *sorted(spec.hardware.environment.items()))
 
 
 def preload(spec: TrainingSpec | OperatorSpec) -> None:

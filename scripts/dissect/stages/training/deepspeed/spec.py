@@ -24,6 +24,11 @@ class DeepSpeedMethod(TrainingMethod):
         return self.quantization != "none"
 
     @property
+    def shards_states(self) -> bool:
+        """Whether ZeRO splits the optimizer's states, and perhaps more, among the ranks."""
+        return self.zero_stage > 0
+
+    @property
     def computes_on_host(self) -> bool:
         """Whether the optimizer runs on the host."""
         return self.offload_optimizer

@@ -45,6 +45,8 @@ def import_libraries(spec: DeepSpeedSpec) -> None:
             import bitsandbytes  # noqa: F401
     elif spec.method.quantization == "nf4":
         import_compiler()
+    if spec.method.shards_states:  # ZeRO imports it in each rank, and with it torch's compiler
+        import deepspeed.runtime.zero.muon.muon_optimizer
 
 
 def import_compiler() -> None:
