@@ -62,7 +62,13 @@ BROKEN: list[tuple[str, str, str, str, Callable[..., object]]] = [
         lambda s: KEY_OF(s.model_copy(update={"protocol": s.protocol + 1})),
     ),
     (STALE, "label: CPU", "label: PC", "manifest_files.write_manifests", lambda *_: []),
-    (NEEDLESS, "label: CPU", "label:  CPU", "manifest_files.write_manifests", lambda _, project, __: restless(project)),
+    (
+        NEEDLESS,
+        "label: CPU",
+        "label:  CPU",
+        "manifest_files.write_manifests",
+        lambda _, home, *__: restless(home),
+    ),
     (REFUSED, "label: CPU", "label: PC", "study.load_study", refuse),
     (ACCEPTED, "label: CPU", "label: PC", "training_cells.spec_and_key", KEY_OF),
 ]

@@ -8,7 +8,7 @@ import factories as make
 from claim_cases import FAILS, FASTER, HOLDS, NOT_MEASURED, OOM, cell, claim, ended, manifest, only
 from dissect.base.outcome import Phase, Status
 from dissect.present.claims.claims_table import findings
-from dissect.present.claims.select import OTHER_GPUS
+from dissect.present.claims.select import MORE_GPUS, OTHER_GPUS
 from dissect.statistics.numbers import Verdict
 
 
@@ -19,6 +19,12 @@ def test_cells_of_different_gpus_are_told(tmp_path: Path, others: str, told: boo
     found = only(tmp_path, manifest(cells, claim(FASTER)))
     assert found.verdict is HOLDS
     assert (OTHER_GPUS in found.cases[0].flags) is told
+
+
+@pytest.mark.parametrize(("n_gpus", "told"), [(4, False), (8, True)])
+def test_sides_of_different_numbers_of_gpus_are_told(tmp_path: Path, n_gpus: int, told: bool) -> None:
+    cells = [cell(tmp_path, "Z2", 0.1, n_gpus=n_gpus), cell(tmp_path, "Naive", 0.2)]
+    assert (MORE_GPUS in only(tmp_path, manifest(cells, claim(FASTER))).cases[0].flags) is told
 
 
 def test_a_claim_must_say_which_cell_it_means(tmp_path: Path) -> None:

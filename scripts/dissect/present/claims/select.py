@@ -23,6 +23,7 @@ from dissect.statistics.run_values import RunValue
 Row = Mapping[str, Any]
 
 SCALING: QuantityName = "scaling_efficiency"
+MORE_GPUS = "the sides ran on different numbers of GPUs, which are a part of the difference"
 OTHER_GPUS = "the cells ran on different GPUs, so a part of the difference may be the machines'"
 
 
@@ -158,10 +159,12 @@ def measure_of(quantity: str, view: View) -> Measure:
 
 
 def doubts(sides: Sequence[ClaimSide]) -> list[str]:
-    """Sentences about flags of the cells, and about GPUs that cells of one platform do not share."""
+    """Sentences about flags of the cells, and about GPUs that cells of one platform do not share, or have more of."""
     flags = dict.fromkeys(Flag(name).meaning for side in sides for name in side.flags)
     rows = [row for side in sides for row in side.rows if row["gpus"]]
-    return [*flags, *([OTHER_GPUS] if any(_apart(*pair) for pair in combinations(rows, 2)) else [])]
+    apart = any(_apart(*pair) for pair in combinations(rows, 2))
+    more = len({frozenset(row["n_gpus"] for row in side.rows) for side in sides}) > 1
+    return [*flags, *([OTHER_GPUS] if apart else []), *([MORE_GPUS] if more else [])]
 
 
 def _apart(one: Row, other: Row) -> bool:
