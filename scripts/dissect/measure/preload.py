@@ -57,7 +57,9 @@ def preload(spec: TrainingSpec | OperatorSpec) -> None:
 
         load_operator_runner(spec).import_libraries(spec)
     import dissect.results.provenance  # noqa: F401
+    from dissect.results.installed import installed
 
+    installed()  # a forked process finds what this one has read
     for vendor in vendors().values():
         vendor.close_driver()
     _end_pools()
