@@ -58,7 +58,7 @@ format: .venv/.complete ## Bring the sources into shape
 
 bench: .venv/.complete train-env ## Measure planning, no-op runs, duty cycles, isolation (BENCH=name for one); results in results/bench/
 	@echo "Measuring the pipeline itself"
-	@PYTHONPATH=tests python scripts/bench.py $(BENCH)
+	@PYTHONPATH=scripts:tests python -m bench $(BENCH)
 
 docs: docs-env ## Build the docs as a site in docs/_build/html, without a network
 	@echo "Building the docs"

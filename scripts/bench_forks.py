@@ -64,13 +64,14 @@ def measure_pairs(
 ) -> Iterator[tuple[str, str, float | None]]:
     """Measure; yields cell, way and seconds of each run, without seconds for the first, which pays for the imports."""
     series, seen = uuid.uuid4().hex[:12], set()
-    with RunProcess(stores["new"].root, fork=False) as new, RunProcess(stores["forked"].root) as forked:
+    new, forked = (RunProcess(stores[way].root, fork=way == "forked", published=BENCH / "cells") for way in WAYS)
+    with new, forked:
         processes = {"new": new, "forked": forked}
         for number in range(1, pairs + 1):
             turns = [(cell, way) for cell in random.sample(cells, len(cells)) for way in random.sample(WAYS, 2)]
             for position, (cell, way) in enumerate(turns, 1):
                 count = stores[way].entry(cell.key or "").count()
-                asked = replace(cell, runs=count + 1, reference=str(BENCH / f"cells/{cell.key}.json"))
+                asked = replace(cell, runs=count + 1)
                 start = time.perf_counter()
                 processes[way].measure(asked, Round(id=series, number=number, position=position))
                 taken = time.perf_counter() - start

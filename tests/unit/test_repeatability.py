@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import bench
+from bench.repeatability import reference_set
 from dissect.cells.references import SETS_DIR
 from dissect.cells.spec import canonical_spec
 from dissect.present.repeatability import ALL_CELLS, from_rows, repeatability, repeated_of, run_rows
@@ -64,13 +64,12 @@ def test_the_trials_of_all_cells_are_counted_per_quantity() -> None:
     assert (both["cell"], both["known_start_trials"], both["differences_trials"]) == (ALL_CELLS, 10, 2)
 
 
-def test_a_set_of_references_is_read_without_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_of_references_is_read_without_measuring(tmp_path: Path) -> None:
     records = {run_id(record): record for record in (run.model_dump_json().encode() for run in RUNS)}
     files = {identity: {RESULT: record} for identity, record in records.items()}
     shared = Shared(TRAINING, canonical_spec(RUNS[0].spec), CELLS[0][1], files)
     add_to_set(tmp_path / SETS_DIR / "lab", {RUNS[0].key: shared})
-    monkeypatch.setattr(bench, "PROJECT", tmp_path)
-    [cell] = bench.reference_set("lab").values()
+    [cell] = reference_set(tmp_path, "lab").values()
     assert repeated_of([(cell.id, cell.runs)]) == repeated_of(CELLS[:1])
     with pytest.raises(SystemExit, match="config/references has no such set; there are lab"):
-        bench.reference_set("elsewhere")
+        reference_set(tmp_path, "elsewhere")

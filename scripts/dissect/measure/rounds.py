@@ -29,9 +29,7 @@ def measure_in_rounds(cells: Sequence[Cell], store: Store, measure: MeasureRun, 
     series, failures = uuid.uuid4().hex[:12], Counter[str]()
     waiting = list({cell.key: cell for cell in cells if cell.key}.values())
     for number in count(1):
-        waiting = [
-            c for c in waiting if failures[c.id] < ATTEMPTS and store.entry(c.key or "").lacks_runs(c.runs, again)
-        ]
+        waiting = [cell for cell in waiting if failures[cell.id] < ATTEMPTS and lacks(cell)]
         if not waiting:
             return
         random.SystemRandom().shuffle(waiting)

@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from dissect.cells.any_spec import parse_spec
-from dissect.cells.cell import Cell
+from dissect.cells.cell import CELLS_DIR, Cell
 from dissect.cells.spec import Spec
 from dissect.measure.child import ENDING
 from dissect.measure.fork_client import ForkServer, ServerLost
@@ -33,12 +33,13 @@ Kind = tuple[object, ...]
 class RunProcess:
     """Starts the measuring program run by run. A signal that asks this process to end goes on to it, and ends both.
 
-    Leaving its ``with`` block ends the fork servers.
+    Finished cells are published below the folder ``published``. Leaving its ``with`` block ends the fork servers.
     """
 
-    def __init__(self, store: Path, again: bool = False, fork: bool = True) -> None:
+    def __init__(self, store: Path, again: bool = False, fork: bool = True, published: Path = Path(CELLS_DIR)) -> None:
         self._options = ["--store", str(store), *(["--again"] if again else [])]
         self._fork = fork
+        self._published = published
         self._servers: dict[Kind, ForkServer] = {}
         self._losses = Counter[Kind]()
         self._process: subprocess.Popen[bytes] | None = None
@@ -58,7 +59,8 @@ class RunProcess:
 
     def measure(self, cell: Cell, of: Round) -> bool:
         """Measure one run of a cell; returns whether it ended with an outcome. Exits if a signal asked to."""
-        what = ["--launcher", cell.launcher, "--spec", cell.canonical or "", "--publish", cell.path or ""]
+        publish = self._published / cell.id / f"{cell.key}.json"
+        what = ["--launcher", cell.launcher, "--spec", cell.canonical or "", "--publish", str(publish)]
         asked = ["--runs", str(cell.runs), "--round", of.model_dump_json()]
         return self.run(cell.launcher, parse_spec(cell.canonical or ""), [*what, *self._options, *asked]) == 0
 

@@ -1,0 +1,48 @@
+"""What the report page costs to write and to open."""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+from playwright.sync_api import sync_playwright
+
+from bench.projects import PROJECT, RUNS
+from report_cases import large_report
+
+
+def measure(_: argparse.Namespace) -> pd.DataFrame:
+    """The report page of synthetic cells: seconds to write it, and until a browser has painted and loaded it."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for size in (500, 5_000):
+            project = Path(folder) / str(size)
+            large_report(project, size)
+            command = [sys.executable, str(PROJECT / "scripts/write_report.py"), "results/manifests/report.json"]
+            start = time.perf_counter()
+            subprocess.run([*command, "--index", "results/report/index.html"], cwd=project, check=True)
+            wall_s = time.perf_counter() - start
+            index = project / "results/report/index.html"
+            painted = pd.DataFrame([painting(index) for _ in range(RUNS)]).median()
+            rows.append({"cells": size, "write_s": wall_s, "page_mb": index.stat().st_size / 1e6, **painted})
+    return pd.DataFrame(rows)
+
+
+def painting(index: Path) -> dict[str, float]:
+    """Seconds until a fresh Chromium paints, and until all is loaded; empty without Chromium."""
+    program = shutil.which("chromium")
+    if program is None:
+        return {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(index.as_uri(), wait_until="load")
+        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+        first = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        loaded = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+        browser.close()
+    return {"first_paint_s": first / 1e3, "ready_s": loaded / 1e3}
