@@ -114,6 +114,7 @@ def test_without_a_shared_start_the_starts_count_in_full(start: str | None) -> N
     assert found.contrast.basis is Basis.BETWEEN
     assert found.contrast.estimate
     assert found.contrast.estimate.se**2 > 2 * KNOWN.variance
+    assert found.contrast.words == "no shared start; starts of the class differ by 17 % (8 degrees of freedom)"
     assert found.verdict is RatioVerdict.UNCLEAR
 
 

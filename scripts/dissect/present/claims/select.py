@@ -143,18 +143,16 @@ def measure_of(quantity: str, view: View) -> Measure:
     if quantity == "overlapped_compute_share":
         return Measure("%", _overlapped_compute_share, "compute_time_s")
     known = view.by_name[quantity]
-    of_device = view.by_name.get(ON_DEVICE[quantity]) if quantity in ON_DEVICE else None
+    device = _device_measure(quantity, view)
+    return Measure(known.unit, lambda rows: _shown(rows[0], known), known.name, device=device)
+
+
+def _device_measure(quantity: str, view: View) -> Measure | None:
+    known = view.by_name.get(ON_DEVICE.get(quantity, quantity))
+    if known is None or quantity not in ON_DEVICE:
+        return None
     return Measure(
-        known.unit,
-        lambda rows: _shown(rows[0], known),
-        known.name,
-        device=Measure(
-            of_device.unit,
-            lambda rows: _shown(rows[0], of_device) if device_values(rows[0], quantity) else None,
-            of_device.name,
-        )
-        if of_device
-        else None,
+        known.unit, lambda rows: _shown(rows[0], known) if device_values(rows[0], quantity) else None, known.name
     )
 
 
