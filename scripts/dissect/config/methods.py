@@ -29,19 +29,21 @@ def _check_letter(name: str) -> str:
 Letter = Annotated[str, AfterValidator(_check_letter)]
 
 
-def _all_knobs() -> dict[str, Any]:
-    """Knobs of all frameworks: name -> type and field.
+def _all_knobs() -> tuple[type[Model], ...]:
+    """Models of the knobs of all frameworks, the first one last, as the fields of the last base come first.
 
     Raises:
         TypeError: two frameworks define a knob of one name with different types.
     """
     fields: dict[str, Any] = {}
+    models: list[type[Model]] = []
     for package in FRAMEWORKS.values():
-        for name, field in import_module(f"{package}.knobs").KNOBS.model_fields.items():
-            _, known = fields.setdefault(name, (field.annotation, field))
+        models.append(import_module(f"{package}.knobs").KNOBS)
+        for name, field in models[-1].model_fields.items():
+            known = fields.setdefault(name, field)
             if (known.annotation, known.metadata) != (field.annotation, field.metadata):
                 raise TypeError(f"{package}.knobs: conflicting types of '{name}' in two frameworks")
-    return fields
+    return tuple(reversed(models))
 
 
 if TYPE_CHECKING:
@@ -49,9 +51,8 @@ if TYPE_CHECKING:
 else:
     MethodKnobs = create_model(
         "MethodKnobs",
-        __base__=Model,
+        __base__=_all_knobs(),
         __doc__="Knobs of all frameworks that letters can set; a knob that no letter sets keeps its default.",
-        **_all_knobs(),
     )
 
 
