@@ -21,15 +21,16 @@ from factories import GIB, hardware, pretrain_spec
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
 MEASURES = """
-    import sys, time
+    import os, sys, time
     from pathlib import Path
     from dissect.cells.any_spec import parse_spec
     from dissect.cells.cell import Cell, spec_and_key
-    from dissect.measure.run_process import RunProcess
+    from dissect.measure import run_process
     from dissect.results.result import Round
 
     python, runs, *specs = sys.argv[1:]
-    with RunProcess(Path("store")) as process:
+    run_process.SERVERS = int(os.environ.get("SERVERS", run_process.SERVERS))
+    with run_process.RunProcess(Path("store")) as process:
         for number in range(1, int(runs) + 1):
             for spec in specs:
                 canonical, key = spec_and_key(parse_spec(spec))
@@ -142,6 +143,20 @@ def test_each_environment_has_a_server_of_its_own(bench: Bench) -> None:
     assert (bench.count(one), bench.count(other)) == (2, 2)
     found = [run.metrics.step_time_s.n for run in Store(bench.folder / "store").entry(bench.key(other)).runs()]
     assert found == [6, 6]
+
+
+def test_the_server_that_waits_longest_goes_first(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVERS", "1")
+    (bench.folder / "wait").touch()
+    process = bench.start(1, bench.spec(), bench.spec(TINY_STEPS="6"))
+    assert process.stdout is not None
+    process.stdout.readline()
+    (first,) = servers(process)
+    (bench.folder / "wait").unlink()
+    until(lambda: are_gone([first]), "the server stays")
+    out, messages = process.communicate(timeout=60)
+    assert verdicts(out) == ["True"]
+    assert "lost" not in messages
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])

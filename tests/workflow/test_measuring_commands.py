@@ -29,3 +29,10 @@ def test_commands_of_cells(tmp_path: Path) -> None:
     assert len(commands) == len(found), "one command for each stage"
     for stage, framework in runners():
         check_protocol(stage, framework, "command", commands[stage])
+
+
+def test_runs_are_not_forked_if_so_configured(tmp_path: Path) -> None:
+    output = stubbed_clone(tmp_path).snakemake("-n", "-p", "cells", "--config", "fork=false").output
+    commands = [job["command"] for job in JOB.finditer(output)]
+    assert commands
+    assert all(" --no-fork " in command for command in commands)

@@ -16,6 +16,8 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def in_child(measure: Callable[[], int]) -> int:
     """Exit status of a call in a forked process, which ends with this one; signals that ask to end go on to it."""
+    sys.stdout.flush()  # what is left in the buffers would be written by both
+    sys.stderr.flush()
     parent, child = os.getpid(), os.fork()
     if child == 0:
         die_with(parent)
