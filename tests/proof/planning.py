@@ -15,7 +15,6 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings.types import (
     DAGSettings,
     OutputSettings,
-    Quietness,
     RerunTrigger,
     ResourceSettings,
 )
@@ -88,8 +87,8 @@ def _dag(folder: Path) -> Iterator[tuple[Any, str | None]]:
     """Snakemake's workflow with its jobs, or why there is none."""
     trigger_names = YAML(typ="safe").load(folder / "profiles/default/config.yaml")["rerun-triggers"]
     triggers = frozenset(RerunTrigger.parse_choice(name) for name in trigger_names)
-    quiet = OutputSettings(quiet={Quietness.ALL}, dryrun=True)
-    with _modules_of(folder), SnakemakeApi(quiet) as api, contextlib.redirect_stderr(io.StringIO()):
+    dry_run = OutputSettings(dryrun=True)
+    with _modules_of(folder), contextlib.redirect_stderr(io.StringIO()), SnakemakeApi(dry_run) as api:
         path = list(sys.path)
         try:
             workflow = api.workflow(ResourceSettings(cores=1), snakefile=folder / "Snakefile", workdir=folder)
