@@ -33,7 +33,9 @@ def measure(arguments: argparse.Namespace) -> pd.DataFrame:
     numbers = repeated_of(known)
     if not numbers:
         sys.exit("bench: no cell has two runs that ended ok, so nothing tells how runs differ")
-    pd.DataFrame(run_rows(numbers)).to_csv(PROJECT / "results/bench/repeatability_runs.csv", index=False)
+    pd.DataFrame(run_rows(numbers)).to_csv(
+        PROJECT / "results/bench/repeatability_runs.csv", index=False, float_format="%.6g"
+    )
     return pd.DataFrame(repeatability(numbers))
 
 
