@@ -139,9 +139,8 @@ def share(rng: Rng, of: float, starts: int, alike: bool = False) -> float:
     """Whether the interval has the true share of runs that succeed: 25 in all, of a start all or none if ``alike``."""
     n = 25 // starts
     hits = rng.random((starts, 1 if alike else n)) < of
-    found = share_of(
-        [StartTrial(f"s{start}", bool(hit)) for start, row in enumerate(hits) for hit in np.resize(row, n)]
-    )
+    trials = [StartTrial(f"s{start}", bool(hit)) for start, row in enumerate(hits) for hit in np.resize(row, n)]
+    found = share_of(trials, together=alike)
     return float(found.low is not None and found.high is not None and found.low <= of <= found.high)
 
 

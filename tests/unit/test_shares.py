@@ -22,10 +22,16 @@ def test_one_start_has_the_interval_of_clopper_and_pearson(hits: int, of: int) -
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
 
 
-def test_all_or_none_counts_each_start_once() -> None:
+def test_all_or_none_counts_each_start_once_where_its_trials_succeed_together() -> None:
     exact = stats.binomtest(5, 5).proportion_ci(method="exact")
-    assert share_of(trials(*[(5, 5)] * 5)).low == pytest.approx(exact.low)
-    assert share_of(trials(*[(0, 5)] * 5)).high == pytest.approx(1 - exact.low)
+    assert share_of(trials(*[(5, 5)] * 5), together=True).low == pytest.approx(exact.low)
+    assert share_of(trials(*[(0, 5)] * 5), together=True).high == pytest.approx(1 - exact.low)
+
+
+def test_all_of_independent_trials_tell_more_than_all_but_one() -> None:
+    every, most = share_of(trials(*[(5, 5)] * 5)), share_of(trials(*[(5, 5)] * 4, (4, 5)))
+    independent = stats.binomtest(25, 25).proportion_ci(method="exact")
+    assert most.low < every.low < independent.low
 
 
 def test_starts_that_are_covered_or_missed_as_a_whole_have_a_wider_interval() -> None:

@@ -105,7 +105,9 @@ def from_rows(rows: Iterable[Mapping[str, str]]) -> list[Repeated]:
 
 def _shares(of: Sequence[Repeats]) -> dict[str, Any]:
     """The trials of several cells as shares, each with its interval."""
-    shares = {name: share_of([trial for each in of for trial in getattr(each, name)]) for name in _SHARES}
+    trials = {name: [trial for each in of for trial in getattr(each, name)] for name in _SHARES}
+    # An interval that misses a new start misses all of its runs.
+    shares = {name: share_of(several, together=name == "new_start") for name, several in trials.items()}
     return {f"{name}_{field}": value for name, share in shares.items() for field, value in asdict(share).items()}
 
 

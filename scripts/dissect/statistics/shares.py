@@ -31,38 +31,38 @@ class ShareOfTrials:
     """Upper end of the 95 % interval of the share."""
 
 
-def share_of(trials: Sequence[StartTrial]) -> ShareOfTrials:
+def share_of(trials: Sequence[StartTrial], together: bool = False) -> ShareOfTrials:
     """The share of trials that succeeded, with its interval clustered by start.
 
     Clopper and Pearson's interval (1934). Of several starts it has the effective number of trials of Korn and Graubard
     (1998): trials of one start resemble each other, and few starts tell little of others. Where all trials succeed, or
-    none does, the data cannot tell how much they resemble each other: then each start counts as one trial.
+    none does, the data cannot tell how much they resemble each other. They count as independent then, or each start
+    counts as one trial if those of a start are expected to succeed or fail ``together``.
     """
-    groups: dict[str | None, list[bool]] = {}
-    for trial in trials:
-        groups.setdefault(trial.start, []).append(trial.success)
-    successes = sum(trial.success for trial in trials)
     if not trials:
         return ShareOfTrials(0, 0, 0, None, None)
-    return ShareOfTrials(
-        successes, len(trials), len(groups), *_ends(successes / len(trials), _effective(list(groups.values())))
-    )
+    by_start: dict[str | None, list[bool]] = {}
+    for trial in trials:
+        by_start.setdefault(trial.start, []).append(trial.success)
+    groups, successes = list(by_start.values()), sum(trial.success for trial in trials)
+    low, high = _ends(successes / len(trials), _effective(groups, together))
+    return ShareOfTrials(successes, len(trials), len(groups), low, high)
 
 
-def _effective(groups: Sequence[Sequence[bool]]) -> float:
+def _effective(groups: Sequence[Sequence[bool]], together: bool) -> float:
     """Number of independent trials that tell as much about the share in other starts."""
     n, starts = sum(map(len, groups)), len(groups)
     share = sum(map(sum, groups)) / n
     if starts == 1:
         return n
-    if share in (0, 1):
+    if share in (0, 1) and together:
         return starts
     squares = math.fsum((sum(group) - share * len(group)) ** 2 for group in groups)
     variance = starts / (starts - 1) * squares / n**2
-    # Never more than all trials; never fewer than starts, as if all trials of a start were one.
-    independent = min(n, max(starts, share * (1 - share) / variance)) if variance else n
+    independent = min(n, share * (1 - share) / variance) if variance else n
     few = special.stdtrit(n - 1, 1 - LEVEL / 2) / special.stdtrit(starts - 1, 1 - LEVEL / 2)
-    return float(independent * few**2)
+    # Starts are independent of each other, however alike their trials are.
+    return float(max(starts, independent * few**2))
 
 
 def _ends(share: float, n: float) -> tuple[float, float]:
