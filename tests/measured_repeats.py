@@ -15,17 +15,22 @@ from typing import Any
 from dissect.cells.references import SETS_DIR, sets_of
 from dissect.present.repeatability import ALL_CELLS, Repeated, from_rows, repeatability, repeated_of
 from dissect.results.reference_sets import read_set
-from dissect.statistics.judge import Judgement, RatioVerdict, judge
+from dissect.statistics.between_starts import pool_starts
+from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge, judge_all
 from dissect.statistics.log_estimate import LogEstimate
 from dissect.statistics.repeats import SIDE
 from dissect.statistics.run_values import RunValue
+from dissect.statistics.summarise import predict
 
 ROOT = Path(__file__).parents[1]
 CPU = ROOT / "tests/data/repeatability_cpu.csv"
+FORKED = ROOT / "tests/data/forked_h200.csv"
+ROUNDS = "h200-rounds"
 HEAD = (
     "cell", "number", "runs", "starts", "sd of runs", "sd of starts", "predicted on a known start",
     "predicted on a new start", "called different from itself",
 )  # fmt: skip
+FORKED_HEAD = "cell", "rounds", "step, forked ÷ new", "verdict", "computing, forked ÷ new", "verdict"
 DIFFERENT = (RatioVerdict.ABOVE, RatioVerdict.BELOW)
 SDS, SIDES = (0.01, 0.02, 0.05, 0.2), (3, 5, 10)
 """Standard deviations of runs, and rounds, whose power is shown."""
@@ -82,24 +87,96 @@ def power_table() -> list[str]:
     return [_row(head), _row(["---:"] * len(head)), *map(_row, lines)]
 
 
+def forked_table() -> list[str]:
+    """Step and computing time of forked runs ÷ runs in new processes, in the rounds that both share."""
+    with FORKED.open() as file:
+        rows = list(csv.DictReader(file))
+    cells = list(dict.fromkeys(row["cell"] for row in rows))
+    step, compute = (judge_all([_ways(rows, cell, time) for cell in cells]) for time in ("step_s", "compute_s"))
+    lines = [
+        [cell, str(one.contrast.shared_rounds), *_verdict(one), *_verdict(other)]
+        for cell, one, other in zip(cells, step, compute, strict=True)
+    ]
+    return [_row(FORKED_HEAD), _row(["---", "---:", "---:", "---", "---:", "---"]), *map(_row, lines)]
+
+
 def figures() -> dict[str, str]:
     """Sentences of the page with what is counted, by what they tell."""
+    return _cpu_figures() | _gpu_figures()
+
+
+def _cpu_figures() -> dict[str, str]:
     numbers = cpu()
     rows = repeatability(numbers)
     pairs = alternating()
     hits, trials = (sum(r[f"known_start_{x}"] for r in rows if r["cell"] == ALL_CELLS) for x in ("successes", "trials"))
-    spread = max(max(run.value for run in n.runs) / min(run.value for run in n.runs) for n in numbers)
-    single = [cell for cell in read_set(ROOT / SETS_DIR / "h200").values() if len(cell.runs.runs) == 1]
     detectable = median(pair.detectable for pair in pairs if pair.detectable)
     return {
         "runs": f"{sum(len(n.runs) for n in numbers):,} runs of {len(numbers)} cells",
         "acceptance": f"Of {len(pairs)} disjoint pairs {called_different(pairs)} were called different",
         "blocks": f"{called_different(blocks())} of {len(pairs)} pairs",
         "coverage": f"{hits} of {trials} runs ({100 * hits / trials:.1f} %)",
-        "spread": f"{spread:.2g} times as long",
-        "h200": f"the {len(single)} cells of H200 were measured once each",
+        "spread": f"{max(map(_spread_of, numbers)):.2g} times as long",
         "power": f"a factor of {detectable:.2g}",
     }
+
+
+def _gpu_figures() -> dict[str, str]:
+    numbers = references()[ROUNDS]
+    rows = repeatability(numbers)
+    speed, device = ([r for r in rows if r["quantity"] == name] for name in ("tokens_per_s", "device_time_s"))
+    speeds = [number for number in numbers if number.quantity == "tokens_per_s"]
+    single = [cell for cell in read_set(ROOT / SETS_DIR / "h200").values() if len(cell.runs.runs) == 1]
+    return {
+        "gpu_runs": f"{speed[-1]['runs']} runs of {len(speeds)} cells",
+        "gpu_speed": f"by {_range(speed, 'within')} within a start (throughput, standard deviation)",
+        "gpu_spread": f"{max(map(_spread_of, speeds)):.2g} times as long",
+        "gpu_device": f"by {_range(device, 'within')} within a start and by {_range(device, 'between')} between starts",
+        "gpu_known": f"{_hits(speed, 'known_start')} by throughput and {_hits(device, 'known_start')} by device time",
+        "gpu_new": f"{_hits(speed, 'new_start')} by throughput and {_hits(device, 'new_start')} by device time",
+        "gpu_width": f"a factor of {_width_of_new(speeds):.2g}",
+        "gpu_pairs": f"{_hits(speed, 'differences')} by throughput and {_hits(device, 'differences')} by device time",
+        "h200": f"The {len(single)} cells of H200 in `config/references/h200/` were measured once each",
+    }
+
+
+def _width_of_new(cells: Sequence[Repeated]) -> float:
+    """Upper ÷ lower end of the prediction interval for a start that was left out, in the median cell and start."""
+    found = []
+    for start in dict.fromkeys(run.start for number in cells for run in number.runs):
+        others = [[run for run in number.runs if run.start != start] for number in cells]
+        intervals = (predict(runs, start, pool_starts(others)) for runs in others)
+        found += [interval.high / interval.low for interval in intervals if interval]
+    return median(found)
+
+
+def _hits(rows: Sequence[dict[str, Any]], name: str) -> str:
+    return f"{rows[-1][f'{name}_successes']} of {rows[-1][f'{name}_trials']}"
+
+
+def _range(rows: Sequence[dict[str, Any]], of: str) -> str:
+    """Smallest and largest standard deviation of the cells, in percent."""
+    sds = [row[f"sd_{of}_percent"] for row in rows if row["cell"] != ALL_CELLS]
+    return f"{min(sds):.1f} to {max(sds):.1f} %"
+
+
+def _spread_of(number: Repeated) -> float:
+    values = [run.value for run in number.runs]
+    return max(values) / min(values)
+
+
+def _ways(rows: Sequence[dict[str, str]], cell: str, time: str) -> RunPair:
+    """Runs of a cell in new processes, and forked ones."""
+    new, forked = (
+        [RunValue(float(row[time]), "third", row["round"]) for row in rows if (row["cell"], row["way"]) == (cell, way)]
+        for way in ("new", "forked")
+    )
+    return new, forked
+
+
+def _verdict(one: Judgement) -> list[str]:
+    word = {RatioVerdict.ABOVE: "slower", RatioVerdict.BELOW: "faster"}.get(one.verdict, one.verdict.value)
+    return [f"{one.ratio:.3f} ({one.low:.3g} to {one.high:.3g})", word]
 
 
 def _sixes() -> Iterator[Sequence[RunValue]]:
@@ -129,7 +206,16 @@ def _row(fields: Iterable[str]) -> str:
 
 
 def main() -> None:
-    print(*table(cpu()), "", *power_table(), "", *(f"{k}: {v}" for k, v in figures().items()), sep="\n")
+    print(
+        *table(cpu()),
+        "",
+        *power_table(),
+        "",
+        *forked_table(),
+        "",
+        *(f"{k}: {v}" for k, v in figures().items()),
+        sep="\n",
+    )
     for name, numbers in references().items():
         print("", name, *table(numbers), sep="\n")
 

@@ -30,7 +30,7 @@ class Run(Model):
     fork: bool = True
     """Whether runs are forked from a process that has imported the libraries already, once per environment.
 
-    Otherwise each run starts a new interpreter. It changes no number, but the seconds that a further run costs.
+    Otherwise each run starts a new interpreter, which costs seconds more. docs/trust.md compares the numbers of both.
     """
     tables: Names | Literal["all"] = "all"
     """Tables to build: stems of config/experiments/*.yaml of kind table."""
