@@ -55,7 +55,7 @@ BESIDE_ANOTHER = []
 
 try:
     STUDY = load_study(PROJECT, config)
-    MEASURE += "" if STUDY.catalog.root.fork else " --no-fork"
+    MEASURE += " --fork" if STUDY.catalog.root.fork else ""
     if workflow.is_main_process and not ONLY_LOOKS:
         keep_locks_of_others()
         publish_references(Path.cwd())

@@ -31,7 +31,7 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--once", action="store_true", help="measure one run at most")
     parser.add_argument("--round", type=Round.model_validate_json, help="the round of the run as JSON")
     parser.add_argument("--again", action="store_true", help="measure also a cell whose outcome is not ok")
-    parser.add_argument("--no-fork", action="store_true", help="start a new process for each of several runs")
+    parser.add_argument("--fork", action="store_true", help="fork several runs from one process with the libraries")
     parser.add_argument("--fresh", help="name under which earlier runs are set aside first")
     arguments = parser.parse_args(words)
     try:
@@ -76,7 +76,7 @@ def measure_several(arguments: argparse.Namespace) -> int:
 
     store, measured = Store(arguments.store), False
     entry = store.entry(arguments.publish.stem)
-    with RunProcess(arguments.store, fork=not arguments.no_fork) as process:
+    with RunProcess(arguments.store, fork=arguments.fork) as process:
         while entry.lacks_runs(arguments.runs, arguments.again) or (arguments.fresh and not measured):
             if status := process.run(arguments.launcher, arguments.spec, sys.argv[1:]):
                 return status

@@ -30,7 +30,7 @@ MEASURES = """
 
     python, runs, *specs = sys.argv[1:]
     run_process.SERVERS = int(os.environ.get("SERVERS", run_process.SERVERS))
-    with run_process.RunProcess(Path("store")) as process:
+    with run_process.RunProcess(Path("store"), fork=True) as process:
         for number in range(1, int(runs) + 1):
             for spec in specs:
                 canonical, key = spec_and_key(parse_spec(spec))

@@ -45,7 +45,7 @@ def measure(words: Sequence[str]) -> int:
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--round", type=Round.model_validate_json)
     parser.add_argument("--again", action="store_true")
-    parser.add_argument("--no-fork", action="store_true")
+    parser.add_argument("--fork", action="store_true")
     parser.add_argument("--fresh")
     arguments = parser.parse_args(words)
     spec = parse_spec(arguments.spec)

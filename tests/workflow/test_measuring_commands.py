@@ -31,8 +31,8 @@ def test_commands_of_cells(tmp_path: Path) -> None:
         check_protocol(stage, framework, "command", commands[stage])
 
 
-def test_runs_are_not_forked_if_so_configured(tmp_path: Path) -> None:
-    output = stubbed_clone(tmp_path).snakemake("-n", "-p", "cells", "--config", "fork=false").output
+def test_runs_are_forked_if_so_configured(tmp_path: Path) -> None:
+    output = stubbed_clone(tmp_path).snakemake("-n", "-p", "cells", "--config", "fork=true").output
     commands = [job["command"] for job in JOB.finditer(output)]
     assert commands
-    assert all(" --no-fork " in command for command in commands)
+    assert all(" --fork " in command for command in commands)

@@ -27,10 +27,11 @@ class Run(Model):
 
     Intervals and verdicts need at least two. An experiment's own ``runs`` replaces this one.
     """
-    fork: bool = True
+    fork: bool = False
     """Whether runs are forked from a process that has imported the libraries already, once per environment.
 
-    Otherwise each run starts a new interpreter, which costs seconds more. docs/trust.md compares the numbers of both.
+    That saves 4 to 10 s per run. But such runs share more than new processes do, and it is not shown that their steps
+    take equally long: docs/trust.md compares both.
     """
     tables: Names | Literal["all"] = "all"
     """Tables to build: stems of config/experiments/*.yaml of kind table."""

@@ -36,7 +36,7 @@ class RunProcess:
     Finished cells are published below the folder ``published``. Leaving its ``with`` block ends the fork servers.
     """
 
-    def __init__(self, store: Path, again: bool = False, fork: bool = True, published: Path = Path(CELLS_DIR)) -> None:
+    def __init__(self, store: Path, again: bool = False, fork: bool = False, published: Path = Path(CELLS_DIR)) -> None:
         self._options = ["--store", str(store), *(["--again"] if again else [])]
         self._fork = fork
         self._published = published
