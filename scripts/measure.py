@@ -71,14 +71,18 @@ def measure(arguments: argparse.Namespace, store: Store) -> int:
 
 
 def measure_several(arguments: argparse.Namespace) -> int:
-    """Measure the runs that the cell lacks, each in a process of its own, and return the exit status."""
+    """Measure the runs that the cell lacks, each in a process of its own, and return the exit status.
+
+    This Python starts them itself: what launched it, such as a container runtime, may not be there inside.
+    """
     from dissect.measure.run_process import RunProcess
 
     store, measured = Store(arguments.store), False
     entry = store.entry(arguments.publish.stem)
+    program = [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]]
     with RunProcess(arguments.store, fork=arguments.fork) as process:
         while entry.lacks_runs(arguments.runs, arguments.again) or (arguments.fresh and not measured):
-            if status := process.run(arguments.launcher, arguments.spec, sys.argv[1:]):
+            if status := process.run(program, arguments.spec, sys.argv[1:]):
                 return status
             measured = True
     return 0 if measured else measure(arguments, store)

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import resource
-import shlex
 import signal
 import subprocess
 import sys
@@ -54,7 +53,6 @@ class Bench:
 
     def start(self, spec: PretrainSpec | InspectSpec, *options: str, **keywords: Any) -> subprocess.Popen[str]:
         command = [sys.executable, str(TESTS / "measure_tiny.py"), "--spec", canonical_spec(spec)]
-        command += ["--launcher", shlex.join(command[:2])]
         command += ["--publish", str(self.output(spec)), "--store", str(self.folder / "store"), *options]
         environment = {"TINY_MARKS": str(self.folder / "marks"), **os.environ}
         return subprocess.Popen(
@@ -244,6 +242,13 @@ def test_another_run_leaves_the_first_as_it_is(bench):
     assert bench.measured() == 2
     assert len(bench.runs(spec)) == len(read_runs(bench.output(spec)).runs) == 2
     assert content_of(first) == before
+
+
+@pytest.mark.parametrize("options", [(), ("--fork",)])
+def test_several_runs_do_not_need_what_launched_the_first(bench, options):
+    spec = bench.spec()
+    assert bench.measure(spec, "--runs", "2", "--launcher", "only-outside exec stack.sif python", *options)[0] == 0
+    assert bench.measured() == len(bench.runs(spec)) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

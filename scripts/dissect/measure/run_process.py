@@ -62,13 +62,14 @@ class RunProcess:
         publish = self._published / cell.id / f"{cell.key}.json"
         what = ["--launcher", cell.launcher, "--spec", cell.canonical or "", "--publish", str(publish)]
         asked = ["--runs", str(cell.runs), "--round", of.model_dump_json()]
-        return self.run(cell.launcher, parse_spec(cell.canonical or ""), [*what, *self._options, *asked]) == 0
+        program = [*shlex.split(cell.launcher), "scripts/measure.py"]
+        return self.run(program, parse_spec(cell.canonical or ""), [*what, *self._options, *asked]) == 0
 
-    def run(self, launcher: str, spec: Spec, arguments: Sequence[str]) -> int:
-        """Exit status of ``scripts/measure.py`` with these arguments, for one run. Exits if a signal asked to."""
-        program, arguments = [*shlex.split(launcher), "scripts/measure.py"], [*arguments, "--once"]
+    def run(self, program: Sequence[str], spec: Spec, arguments: Sequence[str]) -> int:
+        """Exit status of the measuring program with these arguments, for one run. Exits if a signal asked to."""
+        arguments = [*arguments, "--once"]
         imports = imports_of(spec) if self._fork else None
-        status = self._forked((launcher, *imports), program, arguments) if imports else None
+        status = self._forked((*program, *imports), program, arguments) if imports else None
         return self._fresh(program, arguments) if status is None else status
 
     def _fresh(self, program: Sequence[str], arguments: Sequence[str]) -> int:
