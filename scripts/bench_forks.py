@@ -21,7 +21,6 @@ from dissect.cells.cell import Cell
 from dissect.cells.study import load_study
 from dissect.measure.run_process import RunProcess
 from dissect.metrics.training import TrainingMetrics
-from dissect.present.tables.columns import start_of
 from dissect.results.result import Result, Round
 from dissect.results.store import Store
 from dissect.statistics.between_starts import variance_within
@@ -31,8 +30,6 @@ from dissect.statistics.run_values import RunValue, by_start
 PROJECT = Path(__file__).parent.parent
 BENCH = Path("results/bench")
 WAYS = ("new", "forked")
-IMPORTS_S = 0.5
-"""No new process imports the libraries as fast, and no forked one takes as long to find them there."""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -86,7 +83,7 @@ def row(cell: Cell, stores: Mapping[str, Store], seconds: pd.DataFrame) -> dict[
     results = {
         way: [run for run in (found.runs if found else ()) if run.status is Status.OK] for way, found in known.items()
     }
-    forked = [run for run in results["forked"] if run.durations.imports_s < IMPORTS_S]
+    forked = [run for run in results["forked"] if run.provenance and run.provenance.forked]
     runs = {"new": [value_of(run) for run in results["new"]], "forked": [value_of(run) for run in forked]}
     facts: dict[str, object] = {"cell": cell.id, "not_forked": len(results["forked"]) - len(forked)}
     if not all(runs.values()):
@@ -104,9 +101,9 @@ def value_of(run: Result) -> RunValue:
     """The median step of a run in seconds; exits with a sentence if the cell trains nothing."""
     if not isinstance(run.metrics, TrainingMetrics):
         sys.exit(f"bench_forks.py: cell {run.key} has no steps; name cells that train")
-    return RunValue(
-        run.metrics.step_time_s.median, start_of(run), f"{run.round.id}/{run.round.number}" if run.round else None
-    )
+    start = run.provenance and run.provenance.start
+    round_ = f"{run.round.id}/{run.round.number}" if run.round else None
+    return RunValue(run.metrics.step_time_s.median, start.id if start else None, round_)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -56,9 +57,9 @@ def keep_byte_code() -> None:
         sys.pycache_prefix = str(Path(".cache/bytecode").resolve())
 
 
-def measure(arguments: argparse.Namespace, store: Store) -> int:
+def measure(arguments: argparse.Namespace, store: Store, forked: bool = False) -> int:
     """Measure one run if the cell lacks any, print the outcome in one line, and return the exit status."""
-    asked = Asked(arguments.runs, arguments.round, arguments.again, arguments.fresh)
+    asked = Asked(arguments.runs, arguments.round, arguments.again, arguments.fresh, forked)
     try:
         cell = measure_cell(arguments.spec, store, arguments.publish, asked, arguments.launcher)
     except (CellFailed, KeyCollision, ResultError, Interrupted, OSError) as error:
@@ -88,10 +89,10 @@ def measure_several(arguments: argparse.Namespace) -> int:
     return 0 if measured else measure(arguments, store)
 
 
-def measure_once(words: Sequence[str]) -> int:
+def measure_once(words: Sequence[str], forked: bool = False) -> int:
     """Measure one run at most, as the arguments say, and return the exit status."""
     arguments = parse_arguments(words)
-    return measure(arguments, Store(arguments.store))
+    return measure(arguments, Store(arguments.store), forked)
 
 
 def serve_forks() -> None:
@@ -99,7 +100,7 @@ def serve_forks() -> None:
     from dissect.measure.fork_server import serve
     from dissect.measure.preload import preload
 
-    serve(lambda words: preload(parse_arguments(words).spec), measure_once)
+    serve(lambda words: preload(parse_arguments(words).spec), partial(measure_once, forked=True))
 
 
 def main() -> int:

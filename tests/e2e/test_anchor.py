@@ -19,6 +19,13 @@ class SlowCpu(CpuDevice):
         time.sleep(0.1)
 
 
+class BrokenCpu(CpuDevice):
+    """A device whose memory another process has taken."""
+
+    def synchronize(self) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+
 def test_rates_are_those_of_timed_calls() -> None:
     anchor = measure_anchor(CpuDevice(1), 1 << 40)
     assert anchor is not None
@@ -33,6 +40,11 @@ def test_the_device_must_be_idle_before_the_clock_stops() -> None:
     anchor = measure_anchor(SlowCpu(1), 1 << 40)
     assert anchor is not None
     assert anchor.launches_per_s < 500 / 0.1
+
+
+def test_an_anchor_that_fails_loses_no_measured_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert measure_anchor(BrokenCpu(1), 1 << 40) is None
+    assert "there is no anchor" in capsys.readouterr().err
 
 
 def test_a_full_device_has_no_anchor() -> None:

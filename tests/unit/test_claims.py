@@ -188,9 +188,10 @@ def traced(seconds: float, runs: int = 5) -> list[float]:
         (FASTER, 0.05, 0.06, HOLDS),
         (FASTER, 0.06, 0.05, FAILS),
         (FASTER, 0.05, 0.05, UNCLEAR),
-        (SLOWER | {"low": 0.8, "high": 0.9}, 0.05, 0.06, HOLDS),
-        (SLOWER | {"low": 0.5, "high": 0.7}, 0.05, 0.06, FAILS),
-        (DROP | {"high": -10}, 0.05, 0.06, HOLDS),
+        # It orders speeds; how far apart wall times are it does not say.
+        (SLOWER | {"low": 0.8, "high": 0.9}, 0.05, 0.06, UNCLEAR),
+        (SLOWER | {"low": 0.5, "high": 0.7}, 0.05, 0.06, UNCLEAR),
+        (DROP | {"high": -10}, 0.05, 0.06, UNCLEAR),
     ],
 )
 def test_device_time_decides_where_wall_time_cannot_tell(
@@ -238,5 +239,4 @@ def test_device_time_tells_nothing_where_the_host_does_a_part_of_the_step(tmp_pa
         cell(tmp_path, "Z2", 0.2, spread=NOISY, device=traced(0.05), offload_optimizer=True),
         cell(tmp_path, "Naive", 0.2, spread=NOISY[::-1], device=traced(0.06)),
     ]
-    for check in (FASTER, DROP | {"high": -10}):
-        assert only(tmp_path, manifest(cells, claim(check))).verdict is UNCLEAR
+    assert only(tmp_path, manifest(cells, claim(FASTER))).verdict is UNCLEAR

@@ -41,6 +41,8 @@ class Asked:
     """Whether an outcome other than ``ok`` is measured as well."""
     fresh: str | None = None
     """Name under which earlier runs are set aside first, once; None: they count."""
+    forked: bool = False
+    """Whether this process was forked from one that had imported the libraries."""
 
 
 class CellFailed(RuntimeError):
@@ -78,7 +80,7 @@ def measure_cell(spec: Spec, store: Store, output: Path, asked: Asked, launcher:
         _check(entry)
         if entry.lacks_runs(asked.runs, asked.again):
             with announced(entry, output, entry.next_attempt()):
-                _measure_and_store(spec, store, entry, asked.round, launcher)
+                _measure_and_store(spec, store, entry, asked, launcher)
         if not entry.lacks_runs(asked.runs, asked.again):
             entry.publish(output)
         known = entry.peek()
@@ -109,14 +111,15 @@ def _failed(entry: Entry, attempt: int, reason: str, phase: Phase | None) -> Fai
     )
 
 
-def _measure_and_store(spec: Spec, store: Store, entry: Entry, round_: Round | None, launcher: str) -> None:
+def _measure_and_store(spec: Spec, store: Store, entry: Entry, asked: Asked, launcher: str) -> None:
     attempt = entry.next_attempt()
     _LOG.info("%s: measuring, attempt %d; log: %s", entry.key, attempt, entry.log_path)
     try:
         with _interruptible():
             with _output_to(entry.log_path, attempt):
                 result, measurement = _measure(spec, store, entry, attempt, launcher)
-            result = result.model_copy(update={"round": round_})
+            where = result.provenance and result.provenance.model_copy(update={"forked": asked.forked})
+            result = result.model_copy(update={"round": asked.round, "provenance": where})
             entry.write_run(result, measurement.samples, measurement.files)
     except (Exception, Interrupted) as error:
         failure = error if isinstance(error, CellFailed) else CellFailed(_sentence(error))

@@ -1,6 +1,8 @@
 """Two rates that tell machines apart, whatever the cell: work that its host launches, and a matrix product."""
 
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from statistics import median
 
@@ -18,11 +20,18 @@ FREE_BYTES = 512 * 2**20
 
 
 def measure_anchor(device: Device, memory_bytes: int) -> Anchor | None:
-    """Measure both rates in some 50 ms; None where the device has too little memory left."""
+    """Measure both rates in some 50 ms; None where the device has too little memory left, or anything goes wrong."""
+    try:
+        return _measure(device) if device.driver_memory_bytes() + FREE_BYTES <= memory_bytes else None
+    except Exception:  # the cell itself is measured
+        print("there is no anchor: its rates cannot be measured", file=sys.stderr)
+        traceback.print_exc()
+        return None
+
+
+def _measure(device: Device) -> Anchor:
     import torch
 
-    if device.driver_memory_bytes() + FREE_BYTES > memory_bytes:
-        return None
     on_cpu = device.torch_device.type == "cpu"
     size = ROWS_ON_CPU if on_cpu else ROWS
     matrix = torch.ones(size, size, dtype=torch.float32 if on_cpu else torch.bfloat16, device=device.torch_device)

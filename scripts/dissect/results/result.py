@@ -132,6 +132,8 @@ class Provenance(Model):
     notes: dict[str, Any] = {}
     start: Start | None = added(None)
     """None where it is unknown, as in results of earlier versions."""
+    forked: bool = added(False)
+    """Whether the run was forked from a process that had imported the libraries."""
     anchors: list[Anchor] = added([])
     """Of the ranks on the node of the parent, in their order; empty where no rank trains."""
 

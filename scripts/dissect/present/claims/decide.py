@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from dissect.base.outcome import Status
 from dissect.cells.cell_id import without_set
-from dissect.config.claims import Claim, OutcomeCheck, Where
+from dissect.config.claims import Claim, OrderCheck, OutcomeCheck, Where
 from dissect.present.claims.evidence import Evidence, NumberCheck, evidence_of, question_of
 from dissect.present.claims.select import (
     ClaimSide,
@@ -88,7 +88,7 @@ class _OpenCase:
     pools: Pools
     """How starts differ in each class of cells."""
     again: "_OpenCase | None" = None
-    """The same on device time; None where a side has none, or the check is not of two cells."""
+    """The same on device time; None where a side has none, or the check is not of an order."""
 
     @property
     def question(self) -> Bounded | None:
@@ -158,7 +158,9 @@ def _case(
         )
     measured = [number for number in numbers if isinstance(number, SideNumber)]
     pools = pool_classes((row[START_CLASS], values_of(row, measure.column)) for row in rows)
-    again = _on_device(where, check, sides, measure.device, rows) if len(sides) > 1 and measure.device else None
+    # Device time may order what wall time cannot. How far apart wall times are it does not say.
+    by_order = isinstance(check, OrderCheck) and measure.device
+    again = _on_device(where, check, sides, by_order, rows) if by_order else None
     return _OpenCase(where, check, sides, measured, measure.unit, pools, again)
 
 

@@ -168,9 +168,13 @@ def count_starts(runs: Iterable[Result]) -> int | None:
 
 
 def start_of(run: Result) -> str | None:
-    """Id of the start that a run was measured on; None where unknown."""
+    """Id of the start that a run was measured on; None where unknown.
+
+    Forked runs share more than new processes do, and their steps may take another time: they count as another start.
+    """
     start = run.provenance.start if run.provenance else None
-    return start.id if start else None
+    forked = " forked" if run.provenance and run.provenance.forked else ""
+    return f"{start.id}{forked}" if start else None
 
 
 def flags_of(record: Record) -> str | None:

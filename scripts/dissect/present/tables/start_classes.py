@@ -17,9 +17,10 @@ def class_of(spec: Spec | None, row: Mapping[str, Any]) -> str:
     """Class of a cell: its GPU, and whether it serves, waits for its host, or keeps the GPU busy.
 
     Which of the latter two is known only by its device time. Platforms with the same GPU are one kind, however many of
-    it a machine has.
+    it a machine has. Platforms without GPUs are hosts of any kind, so each is one of its own.
     """
-    return f"{_load(row)} on {spec.hardware.gpu_model if spec else None}"
+    with_gpu = spec is not None and spec.hardware.device != "cpu"
+    return f"{_load(row)} on {spec.hardware.gpu_model if spec and with_gpu else row['platform']}"
 
 
 def _load(row: Mapping[str, Any]) -> str:

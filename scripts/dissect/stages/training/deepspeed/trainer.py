@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import sysconfig
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,8 @@ def import_libraries(spec: DeepSpeedSpec) -> None:
     elif spec.method.quantization == "nf4":
         import_compiler()
     if spec.method.shards_states:  # ZeRO imports it in each rank, and with it torch's compiler
-        import deepspeed.runtime.zero.muon.muon_optimizer
+        with suppress(ImportError):  # earlier versions have no such module
+            import deepspeed.runtime.zero.muon.muon_optimizer
 
 
 def import_compiler() -> None:
