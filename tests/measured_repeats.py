@@ -31,6 +31,9 @@ HEAD = (
     "predicted on a new start", "called different from itself",
 )  # fmt: skip
 FORKED_HEAD = "cell", "rounds", "step, forked ÷ new", "verdict", "computing, forked ÷ new", "verdict"
+COST_HEAD = "cell", "new process", "forked"
+COLD_IMPORTS_S = 10.0
+"""The first imports on a machine read the libraries from its disk, and take longer than this."""
 DIFFERENT = (RatioVerdict.ABOVE, RatioVerdict.BELOW)
 SDS, SIDES = (0.01, 0.02, 0.05, 0.2), (3, 5, 10)
 """Standard deviations of runs, and rounds, whose power is shown."""
@@ -100,6 +103,21 @@ def forked_table() -> list[str]:
     return [_row(FORKED_HEAD), _row(["---", "---:", "---:", "---", "---:", "---"]), *map(_row, lines)]
 
 
+def cost_table() -> list[str]:
+    """Median seconds of a run, in a new process and forked, without runs that read the libraries from disk."""
+    with FORKED.open() as file:
+        rows = [row for row in csv.DictReader(file) if float(row["imports_s"]) < COLD_IMPORTS_S]
+    lines = [
+        [cell, *(f"{median(_seconds(rows, cell, way)):.0f} s" for way in ("new", "forked"))]
+        for cell in dict.fromkeys(row["cell"] for row in rows)
+    ]
+    return [_row(COST_HEAD), _row(["---", "---:", "---:"]), *map(_row, lines)]
+
+
+def _seconds(rows: Sequence[dict[str, str]], cell: str, way: str) -> list[float]:
+    return [float(row["total_s"]) for row in rows if (row["cell"], row["way"]) == (cell, way)]
+
+
 def figures() -> dict[str, str]:
     """Sentences of the page with what is counted, by what they tell."""
     return _cpu_figures() | _gpu_figures()
@@ -136,8 +154,16 @@ def _gpu_figures() -> dict[str, str]:
         "gpu_new": f"{_hits(speed, 'new_start')} by throughput and {_hits(device, 'new_start')} by device time",
         "gpu_width": f"a factor of {_width_of_new(speeds):.2g}",
         "gpu_pairs": f"{_hits(speed, 'differences')} by throughput and {_hits(device, 'differences')} by device time",
+        "gpu_steps": f"take {_seconds_of_steps(ROUNDS)} s",
         "h200": f"The {len(single)} cells of H200 in `config/references/h200/` were measured once each",
     }
+
+
+def _seconds_of_steps(name: str) -> str:
+    """Warm-up, window and trace: the median of traced runs, in the cell with the shortest and with the longest."""
+    cells = ([run.durations for run in cell.runs.runs] for cell in read_set(ROOT / SETS_DIR / name).values())
+    found = [median(d.warmup_s + d.window_s + d.trace_s for d in runs if d.trace_s) for runs in cells]
+    return f"{min(found):.1f} to {max(found):.1f}"
 
 
 def _width_of_new(cells: Sequence[Repeated]) -> float:

@@ -28,7 +28,7 @@ REFERENCES = measured.references()
 
 
 def test_every_table_is_that_of_its_file() -> None:
-    computed = measured.power_table(), measured.forked_table()
+    computed = measured.power_table(), measured.forked_table(), measured.cost_table()
     tables = [measured.table(measured.cpu()), *map(measured.table, REFERENCES.values()), *computed]
     for table in tables:
         assert "\n".join(table) in PAGE
