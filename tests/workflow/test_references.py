@@ -30,7 +30,7 @@ def test_a_reference_is_shown_with_its_origin_and_satisfies_no_cell(clone: Clone
     clone.snakemake(TABLE, *CONFIG)
     assert not [cell for cell in clone.measured() if "h200" in cell]
     text = (clone.folder / TABLE).read_text()
-    assert "H200 (reference)" in text
+    assert "H200 (reference lab)" in text
     assert "not of this clone; measured 2026-03-01 (UTC) on Intel" in text
     rows = (clone.folder / TABLE.replace(".md", ".csv")).read_text().splitlines()
     assert sum("h200@lab" in row for row in rows) == 1

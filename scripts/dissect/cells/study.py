@@ -160,7 +160,7 @@ class Study:
         for reference in (reference for name in names for reference in self.references.get(name, [])):
             platform = reference.cell.platform
             facts = _platform_facts(known[platform], layout)
-            label = f"{facts.label} (reference)"
+            label = f"{facts.label} (reference {reference.set_name})"
             others[f"{platform}@{reference.set_name}"] = facts.model_copy(update={"label": label})
         return own | others
 
