@@ -43,7 +43,9 @@ def _all_knobs() -> tuple[type[Model], ...]:
             known = fields.setdefault(name, field)
             if (known.annotation, known.metadata) != (field.annotation, field.metadata):
                 raise TypeError(f"{package}.knobs: conflicting types of '{name}' in two frameworks")
-    return tuple(reversed(models))
+    # A framework without knobs of its own has the base of the others' models, which has to come after these.
+    own = [model for model in models if not any(model in other.__mro__[1:] for other in models)]
+    return tuple(dict.fromkeys(reversed(own)))
 
 
 if TYPE_CHECKING:
