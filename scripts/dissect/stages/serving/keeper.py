@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import psutil
 
@@ -26,12 +27,14 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value)
 
 
-def _become_server() -> None:
+def _become_server(keeper: int) -> None:
     """Make the kernel kill the server if the keeper is killed; runs in the server's process before it starts.
 
     What the keeper ignores, a program that it starts would ignore too, and SIGTERM could not end it.
     """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != keeper:  # it was killed before the call
+        os._exit(1)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
 
@@ -42,7 +45,7 @@ class Keeper:
     def __init__(self, command: Sequence[str]) -> None:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self.server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_become_server
+            command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=partial(_become_server, os.getpid())
         ).pid
         self.status: int | None = None
 
