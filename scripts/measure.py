@@ -8,7 +8,6 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -89,10 +88,10 @@ def measure_several(arguments: argparse.Namespace) -> int:
     return 0 if measured else measure(arguments, store)
 
 
-def measure_once(words: Sequence[str], forked: bool = False) -> int:
-    """Measure one run at most, as the arguments say, and return the exit status."""
+def measure_forked(words: Sequence[str]) -> int:
+    """Measure one run at most in this forked process, as the arguments say, and return the exit status."""
     arguments = parse_arguments(words)
-    return measure(arguments, Store(arguments.store), forked)
+    return measure(arguments, Store(arguments.store), forked=True)
 
 
 def serve_forks() -> None:
@@ -100,7 +99,7 @@ def serve_forks() -> None:
     from dissect.measure.fork_server import serve
     from dissect.measure.preload import preload
 
-    serve(lambda words: preload(parse_arguments(words).spec), partial(measure_once, forked=True))
+    serve(lambda words: preload(parse_arguments(words).spec), measure_forked)
 
 
 def main() -> int:
@@ -113,7 +112,7 @@ def main() -> int:
         return 0
     arguments = parse_arguments(sys.argv[1:])
     if arguments.runs == 1 or arguments.once:
-        return measure_once(sys.argv[1:])
+        return measure(arguments, Store(arguments.store))
     return measure_several(arguments)
 
 
