@@ -22,6 +22,7 @@ from dissect.measure.life import Asked, measure_cell  # noqa: E402
 from dissect.ranks.runner import load_operator_runner, load_runner  # noqa: E402
 from dissect.results.agreement import check_samples  # noqa: E402
 from dissect.results.store import Store  # noqa: E402
+from dissect.stages.profile import dissection  # noqa: E402
 from dissect.stages.training.deepspeed import finetune, pretrain  # noqa: E402
 from factories import finetune_spec, hardware, key_of, megatron_spec, operator_spec, pretrain_spec, profile_spec  # noqa: E402
 from forked_ranks import TINY, in_fork  # noqa: E402
@@ -95,6 +96,7 @@ def measured(
     def measure() -> tuple[str, str | None]:
         os.environ.clear()
         os.environ.update(JOB)
+        dissection.LEAST_ATTRIBUTED = 0.0  # a single preemption is a tenth of steps as short as these
         prepare()
         recorder.watch(OWN | libraries(*LOOP, *watched))
         output = folder / f"{key_of(spec)}.json"
