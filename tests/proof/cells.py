@@ -79,7 +79,8 @@ def inspect_cell(config: Yaml, name: str, framework: str, count: int) -> Cell:
     if ("inspect", framework) not in BUILT:
         return Cell(cell_id, None, "not implemented")
     platform = config["platforms"][name]
-    return Cell(cell_id, fingerprint(["inspect", hardware(platform, count, None), software(platform, "train", config)]))
+    own = software(platform, "train", config, set())
+    return Cell(cell_id, fingerprint(["inspect", hardware(platform, count, None), own]))
 
 
 def training_cell(
@@ -105,10 +106,11 @@ def training_cell(
     nodes = math.ceil(count / platform["gpus_per_node"])
     choices = stages.over(stages.method(framework, knobs, platform, count, nodes), over["method"])
     reason = stages.cannot_split(choices, architecture, count, work["seq_len"], platform["device"])
+    used = stages.used(framework, choices)
     spec = [
         stage, framework, hardware(platform, count, over["hardware"].get("environment")),
-        software(platform, "train", config), numbers(architecture), numbers(choices), numbers(work), numbers(sampling),
-        platform.get("pinning", "none"),
+        software(platform, "train", config, used), numbers(architecture), numbers(choices), numbers(work),
+        numbers(sampling), platform.get("pinning", "none"),
     ]  # fmt: skip
     return Cell(cell_id, None if reason else fingerprint(spec), reason)
 
@@ -136,7 +138,8 @@ def operator_cell(
         return Cell(cell_id, None, reason)
     spec = [
         "operators", family, operator, hardware(platform, count, over["hardware"].get("environment")),
-        software(platform, "train", config), numbers(config["models"][model]["architecture"]) if model != "-" else None,
+        software(platform, "train", config, stages.used(family, {"attention": operator})),
+        numbers(config["models"][model]["architecture"]) if model != "-" else None,
         numbers(work), numbers(sampling_of(experiment, platform, over, OF_OPERATORS, None)),
         platform.get("pinning", "none"),
     ]  # fmt: skip
@@ -171,7 +174,7 @@ def serve_cell(
     environment = platform.get("environment", {}) | site.get("environment", {})
     spec = [
         "serve", engine, hardware(platform, count, over["hardware"].get("environment", environment)),
-        software(platform, engine, config), software(platform, "client", config), numbers(architecture),
+        software(platform, engine, config), software(platform, "client", config, set()), numbers(architecture),
         numbers(serving.settings(engine, policy, platform) | over["settings"]), numbers(load), numbers(given(arrival)),
         numbers(sampling),
     ]  # fmt: skip
@@ -240,10 +243,14 @@ def hardware(platform: Yaml, count: int, environment: Yaml | None) -> Json:
     ]  # fmt: skip
 
 
-def software(platform: Yaml, name: str, config: Yaml) -> Json:
+def software(platform: Yaml, name: str, config: Yaml, used: set[str] | None = None) -> Json:
     environment = environment_of(platform, name) or {}
+    if name == "train" and "flash-attn" in (used or ()):
+        of_train = environment | {"lock": "train-flash"} if environment.get("lock") == "train" else environment
+        environment = platform.get("environments", {}).get("train-flash") or of_train
     if not environment.get("lock"):
-        versions = sorted(environment.get("versions", {}).items())
+        unused = set() if used is None else stages.USED_BY_SOME - used
+        versions = sorted((k, v) for k, v in environment.get("versions", {}).items() if k not in unused)
         return [environment.get("python"), versions, environment.get("image")]
     heads = [re.split(r"[\s;\\]", line, maxsplit=1)[0] for line in config["locks"][environment["lock"]].splitlines()]
     pins = {head.lower() for head in heads if "==" in head and not head.startswith("#")}

@@ -110,6 +110,22 @@ KNOBS = {
 """Framework -> what its letters may turn besides attention and recomputation."""
 
 
+OWN = {"deepspeed": {"deepspeed"}, "megatron": {"megatron-core", "transformer-engine"}}
+"""Framework -> distributions that only its cells use."""
+OF_KERNEL = {"flash_attention_2": "flash-attn", "flash_attention_3": "flash-attn-3"}
+USED_BY_SOME = {"bitsandbytes", "peft", *OF_KERNEL.values(), *OWN["deepspeed"], *OWN["megatron"]}
+
+
+def used(framework: str, method: Yaml) -> set[str]:
+    """What a cell uses of the distributions that not every cell uses."""
+    of_method = {
+        OF_KERNEL.get(method["attention"], ""): True,
+        "bitsandbytes": method.get("quantization", "none") != "none",
+        "peft": bool(method.get("adapter")),
+    }
+    return OWN.get(framework, set()) | {name for name, holds in of_method.items() if holds and name}
+
+
 def view_of(stage: str, name: str) -> View:
     """The view, which the stage must have."""
     if name not in VIEWS.get(stage, {}):

@@ -120,8 +120,10 @@ def test_a_lock_changes_the_cells_of_its_environment_only(project: Path) -> None
     lock.write_text(lock.read_text().replace("torch==2.11.0", "torch==2.11.1"))
     after = keys(project)
     moved = {cell for cell in before if before[cell] != after[cell]}
-    assert moved
-    assert {cell.split("/")[1] for cell in moved} == {"cpu"}
+    assert {cell.split("/")[1] for cell in moved} == {"cpu", "a800"}
+    of_a800 = {cell.split("/")[4] for cell in moved if "/a800/" in cell}
+    assert "Z3" in of_a800
+    assert not {method for method in of_a800 if "F" in method.split("+")}, "these run in train-flash"
 
 
 def test_a_knob_changes_only_the_cells_with_its_letter(project: Path) -> None:

@@ -42,6 +42,8 @@ class Framework:
     """Function from a spec to the least bytes of parameters, gradients and optimizer states per GPU."""
     constraint: Callable[[Any], str | None] = field(default=lambda _: None)
     """Function from a spec to the reason why it is unsupported, or None."""
+    distributions: tuple[str, ...] = ()
+    """Python distributions that no cell of another framework uses."""
     environment: str = "train"
     """Name of the environment that its runners use on platforms that declare it; elsewhere they use ``train``."""
 

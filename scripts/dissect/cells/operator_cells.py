@@ -5,6 +5,7 @@ from dataclasses import replace
 from dissect.cells import constraints
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.cell_id import NO_NAME
+from dissect.cells.distributions import used_by_operator
 from dissect.cells.operator_families import families
 from dissect.cells.overriding import Override, built, overrides_for
 from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling
@@ -21,7 +22,7 @@ def operator_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
     Raises:
         ConfigError: a parameter is out of bounds, or two overrides disagree.
     """
-    platform = catalog.platforms[point.platform]
+    platform, used = catalog.platforms[point.platform], used_by_operator(point.method)
     declared = {**given(point.experiment.workload), "batch": point.batch}
     if point.framework in platform.workload.sizes:
         declared["sizes"] = platform.workload.sizes[point.framework]
@@ -35,7 +36,7 @@ def operator_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
         stage="operators", platform=point.platform, model=point.model, framework=point.framework, method=point.method,
         workload=_workload_name(workload, n_gpus), n_gpus=n_gpus, seq_len=None,
         batch=workload.batch if point.framework == "attention" else None,
-        launcher=launcher_of(environment_of(platform, "operators", point.framework)),
+        launcher=launcher_of(environment_of(platform, "operators", point.framework, used)),
     )  # fmt: skip
     sampling = {
         **given(point.experiment.sampling),
@@ -54,7 +55,7 @@ def operator_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
         framework=point.framework,
         operator=point.method,
         hardware=hardware_of(platform, point.platform, n_gpus, {"pinning": platform.pinning} | changes["hardware"]),
-        software=software_for(platform, "operators", point.framework, catalog),
+        software=software_for(platform, "operators", point.framework, catalog, used),
         model=None if point.model == NO_NAME else catalog.models[point.model].architecture,
         workload=workload,
         sampling=built(OperatorSampling, sampling, where),

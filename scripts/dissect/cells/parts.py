@@ -1,10 +1,11 @@
 """Parts of a spec that all stages share: hardware and software of the platform."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from dissect.base.model import Model
 from dissect.base.units import GIB
+from dissect.cells.distributions import FLASH_ATTN, held
 from dissect.cells.overriding import built
 from dissect.cells.runners import runners
 from dissect.cells.software import software_of
@@ -34,23 +35,29 @@ def hardware_of(platform: Platform, name: str, n_gpus: int, changes: Mapping[str
     return built(Hardware, {**declared, **changes}, f"config/platforms/{name}.yaml")
 
 
-def environment_of(platform: Platform, stage: str, framework: str) -> Environment:
-    """The environment in which a stage's runner runs: the one that it names, or ``train``.
+def environment_of(platform: Platform, stage: str, framework: str, used: Collection[str] = frozenset()) -> Environment:
+    """The environment in which a stage's runner runs: its own, else that with flash-attn if ``used``, or ``train``.
 
     Raises:
-        RuntimeError: the platform has neither.
+        RuntimeError: the platform has none of these.
     """
     runner = runners().get((stage, framework))
-    preferred = platform.environment_of(runner.environment) if runner else None
-    environment = preferred or platform.environment_of("train")
+    names = ["train-flash", "train"] if FLASH_ATTN in used else ["train"]
+    if runner and runner.environment != "train":
+        names.insert(0, runner.environment)
+    environment = next((found for name in names if (found := platform.environment_of(name))), None)
     if environment is None:
         raise RuntimeError(f"no environment for {stage} with {framework}")
     return environment
 
 
-def software_for(platform: Platform, stage: str, framework: str, catalog: Catalog) -> Software:
-    """Identity of the environment that a stage's runner needs."""
-    return software_of(environment_of(platform, stage, framework), catalog.locks)
+def software_for(
+    platform: Platform, stage: str, framework: str, catalog: Catalog, used: Collection[str] = frozenset()
+) -> Software:
+    """Identity of the environment that a stage's runner needs, without declared versions of what is not ``used``."""
+    software = software_of(environment_of(platform, stage, framework, used), catalog.locks)
+    names = held(software.versions, used)
+    return software.model_copy(update={"versions": {name: software.versions[name] for name in names}})
 
 
 def stand_in_sampling(platform: Platform, sampling: type[Model]) -> dict[str, Any]:

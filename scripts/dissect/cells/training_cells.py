@@ -5,6 +5,7 @@ from dataclasses import replace
 from dissect.base.registry import FRAMEWORKS
 from dissect.cells import constraints
 from dissect.cells.cell import Cell, spec_and_key
+from dissect.cells.distributions import used_in_training
 from dissect.cells.frameworks import framework
 from dissect.cells.overriding import Override, Sections, built, overrides_for
 from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling
@@ -31,7 +32,7 @@ def training_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
     cell = Cell(
         stage=stage, platform=point.platform, model=point.model, framework=point.framework, method=point.method,
         workload=_workload_name(workload, n_gpus), n_gpus=n_gpus, seq_len=workload.seq_len, batch=workload.batch,
-        launcher=launcher_of(environment_of(platform, stage, point.framework)),
+        launcher="",
     )  # fmt: skip
     sampling = _sampling(point, platform, cell.id, changes)
     architecture = catalog.models[point.model].architecture
@@ -52,14 +53,15 @@ def training_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
         "recompute": bool(knobs.recompute),
     }
     own = kind.resolve(declared.knobs.model_validate(given(knobs)), platform, hardware)
-    method = {**common, **own, **changes["method"]}
+    method = built(kind.method, {**common, **own, **changes["method"]}, _where(point, cell.id))
+    used = used_in_training(point.framework, method)
     spec = kind.spec(
         stage=stage,
         framework=point.framework,
         hardware=hardware,
-        software=software_for(platform, stage, point.framework, catalog),
+        software=software_for(platform, stage, point.framework, catalog, used),
         model=architecture,
-        method=built(kind.method, method, _where(point, cell.id)),
+        method=method,
         workload=workload,
         sampling=sampling,
         protocol=kind.protocol,
@@ -67,7 +69,8 @@ def training_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
     if reason := declared.constraint(spec):
         return replace(cell, unsupported=reason)
     canonical, key = spec_and_key(spec)
-    return replace(cell, canonical=canonical, key=key)
+    launcher = launcher_of(environment_of(platform, stage, point.framework, used))
+    return replace(cell, canonical=canonical, key=key, launcher=launcher)
 
 
 def _workload(

@@ -207,7 +207,11 @@ class Platform(Model):
     serving: Serving = Serving()
     """Serving on this platform."""
     environments: dict[EnvironmentName, Environment] = {}
-    """Software environments by name; default: locked ones for ``train``, ``client``, ``transformers`` and ``vllm``."""
+    """Software environments by name; default: locked ones for ``train``, ``client``, ``transformers`` and ``vllm``.
+
+    Cells that use flash-attn run in ``train-flash``, or ``train`` where there is none. Its default is the lock of that
+    name where ``train`` has the lock ``train``.
+    """
     scheduler: Scheduler = Scheduler()
     """Resources requested from a batch system."""
     price: Price | None = None
@@ -215,7 +219,7 @@ class Platform(Model):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        for name in ("train", "client", *FRAMEWORKS):
+        for name in ("train", "train-flash", "client", *FRAMEWORKS):
             if name in self.environments and not self.environments[name].starts_python:
                 raise ValueError(f"the environment '{name}' needs a 'lock' or an 'interpreter'")
         total = self.gpus_per_node * self.nodes
@@ -237,4 +241,9 @@ class Platform(Model):
 
     def environment_of(self, name: EnvironmentName) -> Environment | None:
         """The environment of this name: the platform's, else the project's default, else None."""
-        return self.environments.get(name) or default_environments().get(name)
+        return self.environments.get(name) or default_environments().get(name) or self._with_flash_attn(name)
+
+    def _with_flash_attn(self, name: EnvironmentName) -> Environment | None:
+        """The locked environment with flash-attn, where training has the one without."""
+        train = self.environment_of("train") if name == "train-flash" else None
+        return train.model_copy(update={"lock": name}) if train and train.lock == "train" else None

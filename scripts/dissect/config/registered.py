@@ -11,8 +11,11 @@ from dissect.config.kinds import OPERATORS
 
 FRAMEWORK_NAMES = (*INSPECTIONS, *FRAMEWORKS, *OPERATORS, *ENGINES)
 """Names of everything that can measure a cell."""
-ENVIRONMENT_NAMES = ("train", "client", *FRAMEWORKS, *ENGINES)
-"""Names of software environments; ``client`` has the load generator and measures serving cells."""
+ENVIRONMENT_NAMES = ("train", "train-flash", "client", *FRAMEWORKS, *ENGINES)
+"""Names of software environments.
+
+``train-flash`` is for cells that use flash-attn; ``client`` has the load generator and measures serving cells.
+"""
 
 
 def _one_of(names: Collection[str]) -> Any:

@@ -59,4 +59,5 @@ FRAMEWORK = Framework(
         ),
     },
     state_bytes=state_bytes,
+    distributions=("deepspeed",),
 )

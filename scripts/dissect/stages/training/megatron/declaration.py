@@ -76,4 +76,5 @@ FRAMEWORK = Framework(
     },
     state_bytes=state_bytes,
     constraint=constraint,
+    distributions=("megatron-core", "transformer-engine"),
 )
