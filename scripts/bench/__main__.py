@@ -8,7 +8,7 @@ import pandas as pd
 from bench import duty_cycle, isolation, no_op, planning, repeatability, report
 from bench.projects import PROJECT
 
-CELL = "pretrain/cpu/llama-tiny/deepspeed/Naive/s128-b1-n2"
+CELL = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
 NEIGHBOUR = "pretrain/cpu/llama-tiny/deepspeed/Q/s128-b1-n2"
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], pd.DataFrame]] = {

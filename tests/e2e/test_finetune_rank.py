@@ -98,7 +98,7 @@ def watched_rank(spec: FinetuneSpec, context: RankContext) -> RankReport:
         return report
     trainer = built["trainer"]
     after = digests(trainer.model, trained=True)
-    states = trainer._engine.basic_optimizer.state.values()
+    states = trainer.optimizer.state.values()
     findings = {
         "frozen": len(built["frozen"]),
         "frozen_is_unchanged": digests(trainer.model, trained=False) == built["frozen"],

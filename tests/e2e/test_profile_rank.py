@@ -1,4 +1,4 @@
-"""Real DeepSpeed steps of a tiny Llama under torch.profiler, taken apart."""
+"""Real steps of a tiny Llama, with DeepSpeed and PyTorch DDP, under torch.profiler, taken apart."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("torch")
 
 from dissect.base.outcome import Phase, Status
-from dissect.cells.spec import ModelArchitecture, ProfileWorkload, Sampling
+from dissect.cells.spec import ModelArchitecture, ProfileWorkload, Sampling, TrainingSpec
 from dissect.machine.node import Node
 from dissect.metrics.profile import Dissection
 from dissect.ranks.attempt import Attempt, run_attempt
@@ -22,8 +22,9 @@ from dissect.ranks.trace import read_trace
 from dissect.stages.profile import dissection, ranges
 from dissect.stages.profile import recording as runner
 from dissect.stages.profile.dissection import check_complete, dissect
+from dissect.stages.training.ddp.spec import DdpProfileSpec
 from dissect.stages.training.deepspeed.spec import ProfileSpec
-from factories import hardware, pretrain_spec
+from factories import ddp_spec, hardware, pretrain_spec
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 
@@ -35,15 +36,16 @@ STEPS = 2
 SAMPLING = Sampling(warmup_min_steps=2, warmup_max_steps=3, min_steps=3, max_steps=3, budget_s=120.0)
 
 
-def profile_spec(batch: int = 8, **method: Any) -> ProfileSpec:
+def profile_spec(batch: int = 8, framework: str = "deepspeed", **method: Any) -> TrainingSpec:
+    factory, kind = {"deepspeed": (pretrain_spec, ProfileSpec), "ddp": (ddp_spec, DdpProfileSpec)}[framework]
     on = hardware(n_gpus=2, device="cpu").model_copy(update={"device_memory_bytes": 4 << 30})
-    spec = pretrain_spec(on, batch=batch, seq_len=128, model=WIDE, **({"optimizer": "torch_adamw"} | method))
+    spec = factory(on, batch=batch, seq_len=128, model=WIDE, **({"optimizer": "torch_adamw"} | method))
     workload = ProfileWorkload(**spec.workload.model_dump() | {"dtype": "fp32"}, profiled_steps=STEPS)
     fields = spec.model_dump() | {"stage": "profile", "workload": workload, "sampling": SAMPLING}
-    return ProfileSpec.model_validate(fields)
+    return kind.model_validate(fields)
 
 
-def run(spec: ProfileSpec) -> Attempt:
+def run(spec: TrainingSpec) -> Attempt:
     runner.import_libraries(spec)
     runner.prepare(spec)
     with TemporaryDirectory() as folder:
@@ -57,6 +59,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "R": {"recompute": True},
     "F": {"attention": "sdpa_flash"},
     "Z3": {"zero_stage": 3},
+    "DDP": {"framework": "ddp"},
+    "DDP, BV": {"framework": "ddp", "gradient_bucket_view": True},
 }
 
 
@@ -115,7 +119,7 @@ def test_every_module_has_a_forward_and_a_backward_time(method: str) -> None:
         assert phase.busy_s <= phase.overall_s
 
 
-@pytest.mark.parametrize("method", ["Naive", "R", "Z3"])
+@pytest.mark.parametrize("method", ["Naive", "R", "Z3", "DDP", "DDP, BV"])
 def test_matrix_products_stand_where_the_architecture_has_them(method: str) -> None:
     # The gradient of a product takes two; so they tell whether backward work finds its module.
     assert products(method, "forward") == products_of(1) | {"rope": 1}  # the angles, once
@@ -132,12 +136,16 @@ def test_recomputation_is_a_part_of_the_backward_phase() -> None:
     assert all(phase.recomputation_s == 0 for phase in profiled("Naive")[0].phases)
 
 
-def test_communication_is_apart_from_compute() -> None:
-    communicating = {row["name"] for row in kernels("Naive") if row["part"] == "communication"}
+@pytest.mark.parametrize("method", ["Naive", "DDP"])
+def test_communication_is_apart_from_compute(method: str) -> None:
+    communicating = {row["name"] for row in kernels(method) if row["part"] == "communication"}
     assert any("all_reduce" in name for name in communicating)
-    phases = {phase.phase: phase for phase in profiled("Naive")[0].phases}
+    phases = {phase.phase: phase for phase in profiled(method)[0].phases}
     assert phases[Phase.BACKWARD].communication_exposed_s > 0
-    assert phases[Phase.FORWARD].communication_exposed_s == phases[Phase.FORWARD].communication_overlapped_s == 0
+    forward = {row["name"] for row in kernels(method) if (row["part"], row["phase"]) == ("communication", "forward")}
+    # DDP sends the model's buffers, the frequencies of the rotary embedding, from rank 0 to the others in every step.
+    assert all("broadcast" in name for name in forward)
+    assert bool(forward) is (method == "DDP") is (phases[Phase.FORWARD].communication_exposed_s > 0)
 
 
 def test_without_ranges_it_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:

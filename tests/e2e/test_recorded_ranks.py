@@ -24,7 +24,17 @@ from dissect.results.agreement import check_samples  # noqa: E402
 from dissect.results.store import Store  # noqa: E402
 from dissect.stages.profile import dissection  # noqa: E402
 from dissect.stages.training.deepspeed import finetune, pretrain  # noqa: E402
-from factories import finetune_spec, hardware, key_of, megatron_spec, operator_spec, pretrain_spec, profile_spec  # noqa: E402
+from factories import (  # noqa: E402
+    ddp_profile_spec,
+    ddp_spec,
+    finetune_spec,
+    hardware,
+    key_of,
+    megatron_spec,
+    operator_spec,
+    pretrain_spec,
+    profile_spec,
+)
 from forked_ranks import TINY, in_fork  # noqa: E402
 from protocols import beyond, check_protocol, shown  # noqa: E402
 from recorder import LOOP, OWN, Recorder, describe, libraries  # noqa: E402
@@ -41,6 +51,8 @@ DEEPSPEED: dict[str, dict[str, Any]] = {
     "Z3": {"zero_stage": 3},
     "Z3+O": {"zero_stage": 3, "offload_parameters": True, **OFFLOAD},
     "Q": {"quantization": "nf4"},
+    "BS": {"states": "bf16"},
+    "Z2+BS": {"zero_stage": 2, "states": "bf16"},
 }
 FINETUNING: dict[str, dict[str, Any]] = {
     "L": {"adapter": Lora(kind="lora")},
@@ -75,6 +87,18 @@ OF_MEGATRON = (
     "megatron.core.optimizer.ChainedOptimizer.zero_grad", "megatron.core.optimizer.ChainedOptimizer.step",
     "megatron.core.pipeline_parallel.schedules.forward_backward_no_pipelining",
     "megatron.core.pipeline_parallel.schedules.forward_backward_pipelining_without_interleaving",
+)  # fmt: skip
+DDP: dict[str, dict[str, Any]] = {
+    "Naive": {},
+    "F+R+BV": {"attention": "sdpa_flash", "recompute": True, "gradient_bucket_view": True},
+    "MW": {"states": "fp32_master"},
+}
+OF_TORCH = (
+    "transformers.LlamaConfig.__init__", "transformers.LlamaForCausalLM.__init__",
+    "transformers.PreTrainedModel.gradient_checkpointing_enable",
+    "torch.nn.parallel.DistributedDataParallel.__init__", "torch.nn.parallel.DistributedDataParallel.forward",
+    "torch.autocast.__init__", "torch.Tensor.backward", "torch.nn.utils.clip_grad_norm_", "torch.optim.AdamW.__init__",
+    "torch.optim.AdamW.step", "torch.optim.AdamW.zero_grad",
 )  # fmt: skip
 OF_OPERATORS = (
     "torch.randn", "torch.empty", "torch.zeros", "torch.full", "torch.mm", "torch.Tensor.copy_", "torch.Tensor.fill_",
@@ -129,6 +153,8 @@ def training_spec(stage: str, framework: str, **method: Any) -> TrainingSpec:
     tiny: dict[str, Any] = {"batch": 2, "seq_len": 32, "model": TINY}
     if framework == "megatron":
         spec: TrainingSpec = megatron_spec(on_cpu(), **tiny, **method)
+    elif framework == "ddp":
+        spec = (ddp_spec if stage == "pretrain" else ddp_profile_spec)(on_cpu(), **tiny, **method)
     else:
         factory = {"pretrain": pretrain_spec, "finetune": finetune_spec, "profile": profile_spec}[stage]
         spec = factory(on_cpu(), **tiny, **({"optimizer": "torch_adamw"} | method))
@@ -142,6 +168,8 @@ RUNNERS: dict[tuple[str, str], tuple[dict[str, dict[str, Any]], tuple[str, ...]]
     ("finetune", "deepspeed"): (FINETUNING, OF_DEEPSPEED),
     ("profile", "deepspeed"): ({"Naive": {}}, OF_DEEPSPEED),
     ("pretrain", "megatron"): (MEGATRON, OF_MEGATRON),
+    ("pretrain", "ddp"): (DDP, OF_TORCH),
+    ("profile", "ddp"): ({"Naive": {}}, OF_TORCH),
 }
 
 

@@ -13,6 +13,7 @@ from dissect.ranks.reports import slowest  # noqa: E402
 from dissect.ranks.supervise import Ending, window_of  # noqa: E402
 from dissect.stages.training.deepspeed import pretrain as runner  # noqa: E402
 from dissect.stages.training.deepspeed.spec import PretrainSpec  # noqa: E402
+from dissect.stages.training.first_step import check_states  # noqa: E402
 from dissect.workloads import arithmetic, attention_kernels  # noqa: E402
 from dissect.workloads.llama import build_llama, llama_config, parameter_counts, synthetic_tokens  # noqa: E402
 from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, hardware, pretrain_spec  # noqa: E402
@@ -29,9 +30,16 @@ METHODS: dict[str, dict[str, Any]] = {
     "F+R+Z3": {"attention": "sdpa_flash", "recompute": True, "zero_stage": 3},
     "Q": {"quantization": "nf4"},
     "Q+R": {"quantization": "nf4", "recompute": True},
+    "BS": {"states": "bf16"},
+    "Z1+BS": {"zero_stage": 1, "states": "bf16"},
+    "Z2+BS": {"zero_stage": 2, "states": "bf16"},
+    "Z3+BS": {"zero_stage": 3, "states": "bf16"},
 }
 OFFLOADING: dict[str, dict[str, Any]] = {
     "Z2+O": {"zero_stage": 2, "offload_optimizer": True, "optimizer": "deepspeed_cpu_adam"},
+    "Z2+O+BS": {
+        "zero_stage": 2, "offload_optimizer": True, "optimizer": "deepspeed_cpu_adam", "states": "bf16"
+    },
     "Z3+O": {
         "zero_stage": 3, "offload_optimizer": True, "offload_parameters": True, "optimizer": "deepspeed_cpu_adam"
     },
@@ -88,7 +96,22 @@ def test_method(method: str, dtype: str) -> None:
 @pytest.mark.timeout(1200)  # the first run compiles DeepSpeed's CPU optimizer
 @pytest.mark.parametrize("method", OFFLOADING)
 def test_offloading(method: str) -> None:
-    check_measurement(measured(method, "fp32"), tiny_spec("fp32", **OFFLOADING[method]))
+    dtype = "bf16" if "BS" in method else "fp32"
+    check_measurement(measured(method, dtype), tiny_spec(dtype, **OFFLOADING[method]))
+
+
+@pytest.mark.parametrize("method", ["Naive", "BS", "Z1+BS", "Z2", "Z2+BS", "Z3", "Z3+BS"])
+def test_dtype_of_what_the_optimizer_holds(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    dtype = torch.bfloat16 if "BS" in method else torch.float32
+
+    def check(optimizer: Any, *rest: Any) -> None:
+        held = [(parameter, state["exp_avg"], state["exp_avg_sq"]) for parameter, state in optimizer.state.items()]
+        assert {tensor.dtype for tensors in held for tensor in tensors} == {dtype}
+        check_states(optimizer, *rest)
+
+    monkeypatch.setattr("dissect.stages.training.llama_trainer.check_states", check)
+    ending = run(tiny_spec("bf16", **METHODS[method]), probe_steps=1)
+    assert ending.status is Status.OK, ending.reason
 
 
 @pytest.mark.parametrize("method", ["Z2", "Z3", "F", "R", "F+R+Z3"])

@@ -16,6 +16,7 @@ from dissect.cells.spec import (
     ServeSpec,
     ServeWorkload,
     Software,
+    TrainingMethod,
     TrainingSpec,
     TrainingWorkload,
     canonical_spec,
@@ -24,6 +25,7 @@ from dissect.cells.spec import (
 from dissect.config.adapters import AnyAdapter
 from dissect.config.adapters.lora import Lora
 from dissect.config.kinds import OPERATORS, OPERATORS_OF_A_MODEL
+from dissect.stages.training.ddp.spec import DdpMethod, DdpPretrainSpec, DdpProfileSpec
 from dissect.stages.training.deepspeed.spec import DeepSpeedMethod, FinetuneSpec, PretrainSpec, ProfileSpec
 from dissect.stages.training.megatron.spec import MegatronMethod, MegatronSpec
 
@@ -102,30 +104,37 @@ def finetune_spec(on: Hardware | None = None, *, adapter: AnyAdapter | None = No
     return FinetuneSpec.model_validate(fields)
 
 
-def megatron_spec(
-    on: Hardware | None = None,
-    *,
-    batch: int | str = 1,
-    seq_len: int = 350,
-    model: ModelArchitecture = LLAMA_7B,
-    **method: Any,
-) -> MegatronSpec:
-    """The same with Megatron-LM, on every GPU a replica; keywords that are not named are knobs of the method."""
+def megatron_spec(on: Hardware | None = None, **fields: Any) -> MegatronSpec:
+    """The same with Megatron-LM, on every GPU a replica; keywords are those of ``pretrain_spec``."""
     knobs: dict[str, Any] = {
-        "attention": "eager", "recompute": False, "tensor_parallel": 1, "pipeline_parallel": 1,
-        "sequence_parallel": False, "distributed_optimizer": False, "layer_spec": "local",
+        "tensor_parallel": 1, "pipeline_parallel": 1, "sequence_parallel": False, "distributed_optimizer": False,
+        "layer_spec": "local",
     }  # fmt: skip
-    like = pretrain_spec(on, batch=batch, seq_len=seq_len, model=model)
-    return MegatronSpec(
-        framework="megatron",
-        hardware=like.hardware,
-        software=like.software,
-        model=model,
-        method=MegatronMethod.model_validate(knobs | method),
-        workload=like.workload,
-        sampling=like.sampling,
-        protocol=1,
-    )
+    return MegatronSpec.model_validate(_like_pretraining("megatron", MegatronMethod, on, knobs | fields))
+
+
+def ddp_spec(on: Hardware | None = None, **fields: Any) -> DdpPretrainSpec:
+    """The same with PyTorch DDP and bf16 states; keywords are those of ``pretrain_spec``."""
+    knobs: dict[str, Any] = {"states": "bf16", "gradient_bucket_view": False, "optimizer": "torch_adamw"}
+    return DdpPretrainSpec.model_validate(_like_pretraining("ddp", DdpMethod, on, knobs | fields))
+
+
+def ddp_profile_spec(on: Hardware | None = None, **fields: Any) -> DdpProfileSpec:
+    """The same cell of DDP, to be taken apart."""
+    spec = ddp_spec(on, **fields)
+    workload = ProfileWorkload(**spec.workload.model_dump())
+    return DdpProfileSpec.model_validate(spec.model_dump() | {"stage": "profile", "workload": workload})
+
+
+def _like_pretraining(
+    framework: str, method: type[TrainingMethod], on: Hardware | None, fields: dict[str, Any]
+) -> dict[str, Any]:
+    """A pre-training cell of another framework; fields that its method has not are those of ``pretrain_spec``."""
+    own = {name: value for name, value in fields.items() if name in method.model_fields}
+    like = pretrain_spec(on, **{name: value for name, value in fields.items() if name not in own})
+    parts = {name: getattr(like, name) for name in ("hardware", "software", "model", "workload", "sampling")}
+    knobs = {"attention": "eager", "recompute": False} | own
+    return parts | {"framework": framework, "method": method.model_validate(knobs), "protocol": 1}
 
 
 def inspect_spec(on: Hardware | None = None) -> InspectSpec:

@@ -48,8 +48,9 @@ def cells_of(config: Yaml, experiment: Yaml) -> Iterator[Cell]:
             for framework, count in product(axes["framework"], counts):
                 yield inspect_cell(config, name, framework, count)
             continue
-        methods = named(axes, config, stage in LETTERED)
-        points = product(models_of(config, axes, platform), axes["framework"], methods, loads, counts)
+        methods = [(each, name) for each in axes["framework"] for name in named(axes, config, stage in LETTERED, each)]
+        products = product(models_of(config, axes, platform), methods, loads, counts)
+        points: Any = ((model, *method, load, count) for model, method, load, count in products)
         if stage == "operators":
             points = dict.fromkeys((p[0] if p[2] in stages.OF_A_MODEL else "-", *p[1:]) for p in points)
         for point in points:
@@ -105,6 +106,8 @@ def training_cell(
         return Cell(cell_id, None, reason)
     nodes = math.ceil(count / platform["gpus_per_node"])
     choices = stages.over(stages.method(framework, knobs, platform, count, nodes), over["method"])
+    if choices.get("optimizer") not in stages.OPTIMIZERS.get(framework, (None,)):
+        raise Refused("an optimizer of another framework")
     reason = stages.cannot_split(choices, architecture, count, work["seq_len"], platform["device"])
     used = stages.used(framework, choices)
     spec = [

@@ -7,7 +7,7 @@ from typing import Any
 
 from proof import serving, stages
 from proof.claims import check_claims
-from proof.reading import LETTERED, Refused, Yaml, every_method, known, letters_of
+from proof.reading import LETTERED, Refused, Yaml, by_framework, every_method, known, letters_of
 
 PLATFORM = {
     "label": {}, "device": {}, "gpu": {"model": {}, "label": {}, "memory_gib": {}}, "gpus_per_node": {},
@@ -85,6 +85,7 @@ def check_experiment(experiment: Yaml) -> None:
     for each in every:
         unique(*(each[key] for key in ("framework", "batch") if each.get(key)))
         serving.check_arrivals(each.get("arrival"))
+    check_frameworks_of_methods(stage, axes["framework"], [each.get("method") for each in every])
     if stage == "serve":
         methods = [axes.get("method", ["Naive"]), *(each.get("method") or [] for each in every[1:])]
         serving.check_policies(methods, axes["framework"])
@@ -99,6 +100,15 @@ def check_experiment(experiment: Yaml) -> None:
     unique(*(axes[key] for key in ("model", "platform") if isinstance(axes.get(key), list)))
     if layout["kind"] != "platforms":
         check_layout(layout, stage)
+
+
+def check_frameworks_of_methods(stage: str, frameworks: list[str], methods: list[Any]) -> None:
+    """Methods by framework are letters, of frameworks of the axis; only a suite may leave some out."""
+    for method in filter(by_framework, methods):
+        if stage not in LETTERED or set(method) - set(frameworks):
+            raise Refused("methods of other frameworks")
+    if by_framework(methods[0]) and set(methods[0]) != set(frameworks):
+        raise Refused("a framework without methods")
 
 
 def check_layout(layout: Yaml, stage: str) -> None:
@@ -166,11 +176,12 @@ def check_names(config: Yaml) -> None:
 def all_methods(experiment: Yaml) -> Iterator[str]:
     for axes in (experiment["axes"], *experiment.get("suites", {}).values()):
         method = axes.get("method")
-        if isinstance(method, dict):
-            require(method, {"cross": {}})
-            yield from (name for group in method["cross"] for name in group)
-        else:
-            yield from method or []
+        for own in method.values() if by_framework(method) else [method]:
+            if isinstance(own, dict):
+                require(own, {"cross": {}})
+                yield from (name for group in own["cross"] for name in group)
+            else:
+                yield from own or []
 
 
 def check_glob(glob: str, config: Yaml) -> None:

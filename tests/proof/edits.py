@@ -15,6 +15,7 @@ from clones import Clone
 from proof import schema, spelling
 from proof.mistakes import broken_yaml, unknown_key, unknown_name, wrong_value
 from proof.project import FOLDERS, Draw, Edit, editing, files, load, pick, pick_file, places, put
+from proof.reading import by_framework
 from proof.serving import ENGINES, POLICIES
 
 GLOB_PARTS = [
@@ -29,6 +30,7 @@ SIDES = ("where", "of", "to", "more", "less")
 KNOBS: list[dict[str, Any]] = [
     {"zero_stage": 1}, {"recompute": False}, {"quantization": "nf4"}, {}, {"adapter": {"kind": "lora", "rank": 8}},
     {"adapter": {"kind": "lora", "dropout": 0, "rank": 64}}, {"adapter": {"kind": "prompt_tuning"}},
+    {"states": "bf16"}, {"states": "fp32_master", "zero_stage": 2}, {"gradient_bucket_view": True},
     {"tensor_parallel": 1}, {"tensor_parallel": 1, "sequence_parallel": True}, {"pipeline_parallel": 2},
 ]  # fmt: skip
 """What a new letter turns."""
@@ -74,7 +76,7 @@ def text_for(project: Path, path: schema.Path) -> st.SearchStrategy[str]:
         "extends": [*stems["platforms"], *stems["experiments"]],
         "model": stems["models"] if {"axes", *SIDES} & {*path} else ["GPU one", "GPU two"], "method": methods,
         "tables": ["claims", *(name for name, kind in kinds.items() if kind == "table")],
-        "platform": stems["platforms"], "framework": ["deepspeed", "megatron"], "batch": ["max"],
+        "platform": stems["platforms"], "framework": ["deepspeed", "megatron", "ddp"], "batch": ["max"],
         "figures": [name for name, kind in kinds.items() if kind == "figure"],
         "currency": ["EUR", "euro"], "date": ["2026-03", "2026-03-31", "March"], "lock": LOCKS,
         "kind": ["NVLink", "PCIe 4.0 x16"],
@@ -194,6 +196,8 @@ def change_methods(draw: Draw, project: Path) -> Edit:
         method = pick(draw, POLICIES) if data["stage"] == "serve" else method
         suites = [axes for axes in data.get("suites", {}).values() if isinstance(axes.get("method"), list)]
         methods = (suites[0] if suites else data["axes"]).setdefault("method", ["Naive"])
+        if by_framework(methods):
+            methods = methods[pick(draw, methods)]
         if isinstance(methods, dict):
             methods = methods["cross"][0]
         verb = "left" if method in methods else "joined"

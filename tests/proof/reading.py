@@ -88,9 +88,15 @@ def normal(method: str, config: Yaml) -> str:
     return "+".join(letters_of(method, config)) or "Naive"
 
 
-def named(axes: Yaml, config: Yaml, letters: bool) -> list[str]:
+def by_framework(method: Any) -> bool:
+    return isinstance(method, dict) and "cross" not in method
+
+
+def named(axes: Yaml, config: Yaml, letters: bool, framework: str) -> list[str]:
     """The methods of an axis, each once; where they are no letters, names as they stand."""
     method = ["Naive"] if axes.get("method") is None else axes["method"]
+    if by_framework(method):
+        method = method.get(framework, [])
     if isinstance(method, list):
         return list(dict.fromkeys(normal(name, config) if letters else name for name in method))
     if not letters:
@@ -105,5 +111,6 @@ def every_method(config: Yaml) -> set[str]:
     for experiment in config["experiments"].values():
         suites = [axes for axes in experiment.get("suites", {}).values() if axes.get("method")]
         for axes in (experiment["axes"], *suites):
-            found |= {*named(axes, config, experiment["stage"] in LETTERED)}
+            for framework in experiment["axes"]["framework"]:
+                found |= {*named(axes, config, experiment["stage"] in LETTERED, framework)}
     return found

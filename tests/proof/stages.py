@@ -12,6 +12,8 @@ BUILT = {
     ("inspect", "system"),
     ("pretrain", "deepspeed"),
     ("pretrain", "megatron"),
+    ("pretrain", "ddp"),
+    ("profile", "ddp"),
     ("finetune", "deepspeed"),
     ("profile", "deepspeed"),
     ("operators", "gemm"),
@@ -80,7 +82,7 @@ FAMILY_OF = {"gemm": "gemm", "memcpy": "memcpy", "collectives": "collectives", "
 """View -> the one family of operators that it shows."""
 OF_A_MODEL = ("layers", *OPERATORS["attention"])
 """Operators that are measured per model, the others once."""
-FRAMEWORKS = ("system", "deepspeed", "megatron", "gemm", "memcpy", "collectives", "attention", *ENGINES)
+FRAMEWORKS = ("system", "deepspeed", "megatron", "ddp", "gemm", "memcpy", "collectives", "attention", *ENGINES)
 CELL_AXES = ("platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch")
 
 VALUES = ["tokens_per_s", "device_tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
@@ -106,6 +108,7 @@ SPLIT_SIZES = ("num_attention_heads", "num_key_value_heads", "intermediate_size"
 KNOBS = {
     "deepspeed": {"zero_stage", "offload_optimizer", "offload_parameters", "quantization", "adapter"},
     "megatron": {"tensor_parallel", "pipeline_parallel", "sequence_parallel", "distributed_optimizer"},
+    "ddp": {"gradient_bucket_view"},
 }
 """Framework -> what its letters may turn besides attention and recomputation."""
 
@@ -124,6 +127,16 @@ def used(framework: str, method: Yaml) -> set[str]:
         "peft": bool(method.get("adapter")),
     }
     return OWN.get(framework, set()) | {name for name, holds in of_method.items() if holds and name}
+
+
+STATES = {
+    "deepspeed": ("fp32_master", "bf16"),
+    "megatron": ("fp32_master",),
+    "ddp": ("bf16", "fp32_master"),
+}
+"""Framework -> what can stand beside bf16 weights, first what does without a letter."""
+TORCH_ADAMW = ("torch_adamw", "torch_adamw_foreach", "torch_adamw_loop")
+OPTIMIZERS = {"deepspeed": ("torch_adamw", "deepspeed_fused_adam", "deepspeed_cpu_adam"), "ddp": TORCH_ADAMW}
 
 
 def view_of(stage: str, name: str) -> View:
@@ -152,7 +165,7 @@ def workload(stage: str, framework: str, declared: Yaml) -> Yaml:
         if "sizes" not in declared or declared.get("batch") == "max":
             raise Refused("an operator needs sizes, and a batch that is a number")
         return over(OPERATOR | {"sizes": None}, declared)
-    return over(PROFILED_STEP if (stage, framework) == ("profile", "deepspeed") else STEP, declared)
+    return over(PROFILED_STEP if (stage, framework) in BUILT and stage == "profile" else STEP, declared)
 
 
 def over(defaults: Yaml, declared: Yaml) -> Yaml:
@@ -169,9 +182,11 @@ def adapter(declared: Yaml) -> Yaml:
 
 def turns_what_is_not_there(stage: str, framework: str, knobs: Yaml) -> str | None:
     """Why letters do not suit a framework or a stage."""
-    foreign = sorted(knobs.keys() - KNOBS.get(framework, set()) - {"flash_attention", "recompute"})
+    foreign = sorted(knobs.keys() - KNOBS.get(framework, set()) - {"flash_attention", "recompute", "states"})
     if foreign:
         return f"{framework} without {foreign}"
+    if knobs.get("states", STATES[framework][0]) not in STATES[framework]:
+        return f"{framework} without {knobs['states']}"
     if (stage == "finetune") != ("adapter" in knobs):
         return f"an adapter and {stage}"
     return None
@@ -182,7 +197,10 @@ def method(framework: str, knobs: Yaml, platform: Yaml, count: int, nodes: int) 
     common = {
         "attention": platform.get("kernels", {}).get("flash_attention") if knobs.get("flash_attention") else "eager",
         "recompute": bool(knobs.get("recompute")),
+        "states": knobs.get("states") or STATES[framework][0],
     }
+    if framework == "ddp":
+        return common | {"bucket_view": bool(knobs.get("gradient_bucket_view")), "optimizer": "torch_adamw"}
     if framework == "megatron":
         stages = knobs.get("pipeline_parallel", 1)
         return common | {

@@ -62,8 +62,9 @@ def test_letters_turn_their_knobs(project: Path) -> None:
         "attention": "flash_attention_2", "recompute": True, "zero_stage": 3, "offload_optimizer": True,
         "offload_parameters": True, "quantization": "none", "optimizer": "deepspeed_cpu_adam",
     }  # fmt: skip
-    naive = spec_of(cell(made, "table_III", "pretrain/a800/llama2-7b/deepspeed/Naive/s350-b1-n8"))
-    assert (naive.method.attention, naive.method.zero_stage, naive.workload.seq_len) == ("eager", 0, 350)
+    plain = spec_of(cell(made, "table_II", "pretrain/a800/llama2-7b/deepspeed/BS/s350-b1-n8"))
+    assert (plain.method.attention, plain.method.zero_stage, plain.workload.seq_len) == ("eager", 0, 350)
+    assert plain.method.states == "bf16"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_a_node_is_looked_at_once(project: Path) -> None:
 
 def test_tables_share_what_is_the_same(project: Path) -> None:
     made = study(project, platforms=["a800"], suite="full")
-    shared = "pretrain/a800/llama2-7b/deepspeed/Naive/s350-b1-n8"
+    shared = "pretrain/a800/llama2-7b/ddp/Naive/s350-b1-n8"
     assert cell(made, "table_II", shared).path == cell(made, "table_III", shared).path
     assert all(published_id(path) == one.id for path, one in made.by_path.items())
 
@@ -334,7 +335,7 @@ def test_select_reaches_every_known_platform_and_no_manifest(project: Path) -> N
 
 
 def test_select_of_nothing_enabled_is_a_notice(project: Path) -> None:
-    made = study(project, select="pretrain/cpu/*/deepspeed/R/*")
+    made = study(project, select="pretrain/cpu/*/ddp/R/*")
     assert made.selected == []
     assert "matches no cell of the suite 'smoke'" in made.notices[0]
 
@@ -348,7 +349,7 @@ def test_a_collision_of_keys_is_an_error(project: Path, monkeypatch: pytest.Monk
 
 def test_wanted_tables_limit_targets_only(project: Path) -> None:
     made = study(project, tables=["table_II"], figures=[])
-    assert {path.split("/")[6] for path in made.targets} == {"Naive"}
+    assert {path.split("/")[6] for path in made.targets} == {"Naive", "BS"}
     assert set(made.experiments) == {path.stem for path in (project / "config/experiments").glob("*.yaml")}
 
 

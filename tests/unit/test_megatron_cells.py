@@ -13,7 +13,7 @@ from dissect.cells.study import load_study
 def megatron_cells(project: Path, method: str) -> list[Cell]:
     """Those of Table II on the CPU's two processes, with another method."""
     table = project / "config/experiments/table_II.yaml"
-    table.write_text(table.read_text().replace("method: [Naive]", f"method: [{method}]"))
+    table.write_text(table.read_text().replace("megatron: [Naive]", f"megatron: [{method}]"))
     cells = load_study(project, {}).experiments["table_II"]
     return [cell for cell in cells if cell.framework == "megatron"]
 

@@ -67,7 +67,9 @@ def test_claims_read_the_cells_of_the_tables_that_are_asked_for(project: Path) -
     study = load_study(project, {"tables": ["table_II", "claims"], "figures": ["fig_4"]})
     read = {(c.framework, c.method, c.batch, c.n_gpus) for c in study.manifest("claims").cells}
     assert read == {
-        *((framework, "Naive", batch, 2) for framework in ("megatron", "deepspeed") for batch in (1, 2, "max")),
+        *((*cell, batch, 2) for batch in (1, 2, "max") for cell in (
+            ("megatron", "Naive"), ("deepspeed", "BS"), ("ddp", "Naive")
+        )),
         ("deepspeed", "Q", 2, 1), ("deepspeed", "Q", 2, 2),
     }  # fmt: skip
     assert set(study.paths_of("claims")) <= set(study.targets)

@@ -34,6 +34,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "Naive": {},
     "Z2": {"zero_stage": 2},
     "Z2+O": {"zero_stage": 2, **OFFLOAD},
+    "BS": {"states": "bf16"},
+    "Z2+BS": {"zero_stage": 2, "states": "bf16"},
     "Z3": {"zero_stage": 3},
     "Z3+O": {"zero_stage": 3, "offload_parameters": True, **OFFLOAD},
 }

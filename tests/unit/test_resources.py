@@ -80,7 +80,7 @@ def test_time_follows_the_budget_and_memory_the_declared(project: Path) -> None:
         config.read_text().replace("overrides: {}", f"overrides: {{'{Z2}': {{sampling: {{budget_s: 1}}}}}}")
     )
     short = request_of(study(project), Z2)
-    other = request_of(study(project), Z2.replace("/Z2/", "/Naive/"))
+    other = request_of(study(project), Z2.replace("/Z2/", "/Q/"))
     assert (short["runtime"], other["runtime"]) == (2, 6), "minutes, rounded up"
     assert short["mem_mb"] == 5202, "4 GiB that the spec declares, and some for Snakemake"
 

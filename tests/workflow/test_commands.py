@@ -12,7 +12,7 @@ from dissect.results.cell_runs import read_runs
 @pytest.mark.parametrize("profile", [None, "cpu", "local"])
 def test_one_table_alone(fresh: Clone, profile: str | None) -> None:
     fresh.snakemake("results/tables/table_IV.csv", profile=profile)
-    assert fresh.measured() == ["pretrain/cpu/llama-tiny/deepspeed/Naive/s128-bmax-n2"]
+    assert fresh.measured() == ["pretrain/cpu/llama-tiny/ddp/Naive/s128-bmax-n2"]
     assert (fresh.folder / "results/tables/table_IV.md").exists()
 
 

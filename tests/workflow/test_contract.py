@@ -7,7 +7,7 @@ import pytest
 
 from clones import Clone
 
-MAX_CELL = "pretrain/cpu/llama-tiny/deepspeed/Naive/s128-bmax-n2"
+MAX_CELL = "pretrain/cpu/llama-tiny/ddp/Naive/s128-bmax-n2"
 Z2_CELL = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
 
 

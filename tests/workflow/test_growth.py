@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ruamel.yaml
 
 from clones import ROOT, Clone, new_clone
 from dissect.config.claims import CLAIMS
@@ -23,6 +24,7 @@ from growing import MODELS, add_field
 from look_at_everything import csv_tables, keys, look, table_iii
 
 pytestmark = pytest.mark.slow
+YAML = ruamel.yaml.YAML()
 DATA = ROOT / "tests/data/export_v1"
 EXPORT = DATA / "export.tar.gz"
 
@@ -58,10 +60,33 @@ def as_first_measured(folder: Path) -> Clone:
     for framework in ("deepspeed", "megatron"):
         declaration = clone.folder / f"scripts/dissect/stages/training/{framework}/declaration.py"
         declaration.write_text(re.sub(r"protocol=\d+", "protocol=1", declaration.read_text()))
+    for path in sorted((clone.folder / "config/experiments").glob("*.yaml")):
+        with_deepspeed_alone(path)
+    without_ddp(clone.folder / "config/references/paper.yaml")
     sampling = "{sampling: {warmup_min_steps: 3, window_s: 60}}"
     globs = [f'  "{stage}/cpu/*/*/*/*": {sampling}' for stage in LETTER_STAGES]
     clone.edit("config/config.yaml", "overrides: {}", "\n".join(["overrides:", *globs]))
     return clone
+
+
+def with_deepspeed_alone(path: Path) -> None:
+    """Give a table the methods of the suite ``smoke`` as they were before it had DDP, each with DeepSpeed."""
+    data = YAML.load(path)
+    axes, smoke = data.get("axes", {}), data.get("suites", {}).get("smoke", {})
+    if "ddp" not in axes.get("framework", []):
+        return
+    axes["framework"].remove("ddp")
+    by_framework = smoke.get("method", {"deepspeed": ["Naive"]})
+    axes["method"] = smoke["method"] = [method for methods in by_framework.values() for method in methods]
+    YAML.dump(data, path)
+
+
+def without_ddp(path: Path) -> None:
+    """Give the claims on Table II the cells that they read before."""
+    text = re.sub(r"\n  H0\d-DeepSpeed:(\n   .*)+", "", path.read_text())
+    path.write_text(
+        text.replace("framework: ddp", "framework: deepspeed").replace("megatron, ddp", "megatron, deepspeed")
+    )
 
 
 @pytest.fixture(scope="module")

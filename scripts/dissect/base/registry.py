@@ -13,6 +13,7 @@ DEVICES = {
 FRAMEWORKS = {
     "deepspeed": "dissect.stages.training.deepspeed",
     "megatron": "dissect.stages.training.megatron",
+    "ddp": "dissect.stages.training.ddp",
 }
 """Training frameworks: packages with ``knobs``, ``declaration`` and the runners that the declaration names."""
 

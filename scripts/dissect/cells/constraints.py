@@ -22,6 +22,8 @@ def stage_constraint(stage: str, name: str, knobs: Knobs) -> str | None:
     """Reason if the stage or the framework does not support the knobs that the letters set."""
     if foreign := sorted(given(knobs).keys() - framework(name).knobs.model_fields.keys()):
         return f"{name} does not support {', '.join(foreign)}"
+    if knobs.states and knobs.states not in (known := framework(name).states):
+        return f"{framework(name).label} trains bf16 weights with states {' or '.join(known)} only"
     adapts = getattr(knobs, "adapter", None) is not None
     if stage == "finetune" and not adapts:
         return "fine-tuning needs an adapter: L, QL or PT"

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from dissect.base.registry import FRAMEWORKS
 from dissect.cells.spec import Hardware, TrainingMethod, TrainingSpec, TrainingWorkload
+from dissect.config.kinds import States
 from dissect.config.knobs import Knobs
 from dissect.config.platform import Platform
 
@@ -42,6 +43,8 @@ class Framework:
     """Function from a spec to the least bytes of parameters, gradients and optimizer states per GPU."""
     constraint: Callable[[Any], str | None] = field(default=lambda _: None)
     """Function from a spec to the reason why it is unsupported, or None."""
+    states: tuple[States, ...] = ("fp32_master",)
+    """What can stand beside bf16 weights; the first does unless a letter sets another."""
     distributions: tuple[str, ...] = ()
     """Python distributions that no cell of another framework uses."""
     environment: str = "train"

@@ -72,8 +72,8 @@ def parse_glob(text: str, catalog: Catalog, where: str) -> CellGlob:
 def known_names(catalog: Catalog) -> Mapping[str, Iterable[str]]:
     """Known names by part of a cell's id; workloads are not checked."""
     experiments = catalog.experiments.values()
-    axes = [(e, method) for e in experiments for method in (e.axes.method, *(s.method for s in e.suites.values()))]
-    methods = {name for e, method in axes if method for name in methods_of(e, method, catalog.methods, "")}
+    axes = [(e, method) for e in experiments for method in e.method_axes]
+    methods = {name for e, method in axes for name in methods_of(e, method, catalog.methods, "")}
     return {
         "stage": {e.stage for e in experiments},
         "platform": catalog.platforms,

@@ -46,12 +46,18 @@ def points_of(name: str, catalog: Catalog, platforms: list[str]) -> Iterator[Axe
         axes = axes.model_copy(update={"model": "none", "batch": [1]})
     where = f"config/experiments/{name}.yaml: axes.method"
     inspects = experiment.stage == "inspect"
-    methods = [NO_NAME] if inspects else methods_of(experiment, axes.method, catalog.methods, where)
+    methods = [
+        (framework, method)
+        for framework in axes.framework
+        for method in (
+            [NO_NAME] if inspects else methods_of(experiment, axes.methods_with(framework), catalog.methods, where)
+        )
+    ]
     for platform in platforms_of(experiment, platforms):
         facts = catalog.platforms[platform]
         models = _models(axes, catalog, facts)
-        points = product(models, axes.framework, methods, axes.batch, _counts(axes, facts), axes.arrival)
-        for model, framework, method, batch, n_gpus, arrival in points:
+        points = product(models, methods, axes.batch, _counts(axes, facts), axes.arrival)
+        for model, (framework, method), batch, n_gpus, arrival in points:
             own = NO_NAME if experiment.stage == "operators" and method not in OPERATORS_OF_A_MODEL else model
             if own == model or model == models[0]:  # what is of no model is measured once for all of them
                 yield AxesPoint(name, experiment, platform, own, framework, method, batch, n_gpus, arrival)

@@ -14,7 +14,7 @@ from dissect.base.model import Model, added
 from dissect.config.adapters.adapter import Adapter
 from dissect.config.architecture import ModelArchitecture as ModelArchitecture
 from dissect.config.arrival import Arrival
-from dissect.config.kinds import AttentionKernel, DType, OperatorFamily, Pinning
+from dissect.config.kinds import AttentionKernel, DType, OperatorFamily, Pinning, States
 from dissect.config.registered import Device, Engine
 
 KEY_LENGTH = 12
@@ -56,6 +56,8 @@ class TrainingMethod(Model):
 
     attention: AttentionKernel
     recompute: bool
+    states: States = added("fp32_master")
+    """What stands beside bf16 weights; with fp32 weights everything is fp32."""
 
     @property
     def trained_adapter(self) -> Adapter | None:

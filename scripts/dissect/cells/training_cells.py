@@ -51,6 +51,7 @@ def training_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
     common = {
         "attention": platform.kernels.flash_attention if knobs.flash_attention else "eager",
         "recompute": bool(knobs.recompute),
+        "states": knobs.states or declared.states[0],
     }
     own = kind.resolve(declared.knobs.model_validate(given(knobs)), platform, hardware)
     method = built(kind.method, {**common, **own, **changes["method"]}, _where(point, cell.id))

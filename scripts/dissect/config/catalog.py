@@ -8,7 +8,7 @@ from typing import Any
 from dissect.config.architecture import ModelFile
 from dissect.config.claims import CLAIMS, Claims
 from dissect.config.errors import ConfigError, unknown
-from dissect.config.experiment import Axes, Experiment, MethodCross
+from dissect.config.experiment import Axes, Experiment, MethodAxis, MethodCross, MethodsOf
 from dissect.config.files import M, read_yaml, typed, validate
 from dissect.config.kinds import LETTER_STAGES, OPERATORS, Suite
 from dissect.config.methods import NAIVE, Methods
@@ -190,17 +190,22 @@ def _check_claims(catalog: Catalog) -> None:
                 catalog.methods.parse(str(value), f"{CLAIMS_FILE}: claims.{name}")
 
 
-def _methods_of(experiment: Experiment) -> list[tuple[str, list[str] | MethodCross]]:
+def _methods_of(experiment: Experiment) -> list[tuple[str, MethodAxis | MethodsOf]]:
     suites = [(f"suites.{suite}.method", axes.method) for suite, axes in experiment.suites.items()]
     return [("axes.method", experiment.axes.method), *((path, method) for path, method in suites if method)]
 
 
-def methods_of(experiment: Experiment, method: list[str] | MethodCross, methods: Methods, where: str) -> list[str]:
-    """Methods of an axis without duplicates, in their normal spelling; names of operators are left unchanged.
+def methods_of(experiment: Experiment, method: MethodAxis | MethodsOf, methods: Methods, where: str) -> list[str]:
+    """Methods of an axis, of all its frameworks, in their normal spelling; names of operators are left unchanged.
+
+    There are no duplicates.
 
     Raises:
         ConfigError: a letter or operator is unknown, or a method has a duplicate letter.
     """
+    if isinstance(method, dict):
+        every = [methods_of(experiment, own, methods, f"{where}.{name}") for name, own in method.items()]
+        return list(dict.fromkeys(name for own in every for name in own))
     if experiment.stage == "operators":
         return _operators_of(experiment, method, where)
     if experiment.stage not in LETTER_STAGES:
@@ -214,7 +219,7 @@ def methods_of(experiment: Experiment, method: list[str] | MethodCross, methods:
     return list(dict.fromkeys(methods.normal("+".join(dict.fromkeys(c)) or NAIVE, where) for c in combined))
 
 
-def _operators_of(experiment: Experiment, method: list[str] | MethodCross, where: str) -> list[str]:
+def _operators_of(experiment: Experiment, method: MethodAxis, where: str) -> list[str]:
     """Names of operators without duplicates, each known to its family."""
     if isinstance(method, MethodCross):
         raise ConfigError(f"{where}: found 'cross', but operators do not combine; expected a list of names")

@@ -36,6 +36,12 @@ class MethodCross(Model):
     """Lists of methods to combine; ``Naive`` adds no letter."""
 
 
+MethodAxis = list[str] | MethodCross
+"""Methods of an axis."""
+MethodsOf = dict[Framework, MethodAxis]
+"""Methods of each framework of an axis."""
+
+
 class Axes(Model):
     """Axes that the experiment varies; its cells are their product."""
 
@@ -45,8 +51,11 @@ class Axes(Model):
     """Training frameworks, serving engines or families of operators."""
     model: Names | Literal["configured", "none"] = "configured"
     """Models of config.yaml that the experiment covers: ``configured`` for all, ``none`` where no model is involved."""
-    method: list[str] | MethodCross = ["Naive"]
-    """Methods as letters joined by +, or a cross product of them; operators by name, or policies of servers."""
+    method: MethodAxis | MethodsOf = ["Naive"]
+    """Methods as letters joined by +, or a cross product of them; operators by name, or policies of servers.
+
+    Methods that differ by training framework stand below its name.
+    """
     batch: Annotated[list[Batch], AfterValidator(_check_batches)] = [1]
     """Sequences per GPU; ``max`` searches the largest batch that fits."""
     gpus: Literal["all", "sweep", "one"] = "all"
@@ -57,11 +66,15 @@ class Axes(Model):
     arrival: Annotated[list[Arrival], Field(min_length=1)] = [Arrival(kind="burst")]
     """Arrival processes of requests (stage ``serve``)."""
 
+    def methods_with(self, framework: str) -> MethodAxis:
+        """The methods of one framework of the axis; a suite may leave it out."""
+        return self.method.get(framework, []) if isinstance(self.method, dict) else self.method
+
 
 class SuiteAxes(Model):
     """Axes that a suite replaces by shorter ones."""
 
-    method: list[str] | MethodCross | None = None
+    method: MethodAxis | MethodsOf | None = None
     """Methods in place of the experiment's."""
     batch: Annotated[list[Batch], AfterValidator(_check_batches)] | None = None
     """Batches in place of the experiment's."""
@@ -116,13 +129,32 @@ class Experiment(Model):
             raise ValueError(f"the stage '{self.stage}' needs a model, but 'axes.model' is 'none'")
         return self
 
+    @property
+    def method_axes(self) -> list[MethodAxis | MethodsOf]:
+        """The methods of the axes and of each suite that replaces them."""
+        return [self.axes.method, *(axes.method for axes in self.suites.values() if axes.method)]
+
+    @model_validator(mode="after")
+    def _methods_have_their_framework(self) -> Self:
+        for method in self.method_axes:
+            if not isinstance(method, dict):
+                continue
+            if self.stage not in LETTER_STAGES:
+                raise ValueError(f"the stage '{self.stage}' has the same methods for every framework")
+            if foreign := sorted(set(method) - set(self.axes.framework)):
+                raise ValueError(f"'axes.framework' has no '{foreign[0]}', which the methods by framework have")
+        lacking = [name for name in self.axes.framework if isinstance(self.axes.method, dict)
+                   and name not in self.axes.method]  # fmt: skip
+        if lacking:
+            raise ValueError(f"'axes.method' has no methods for '{lacking[0]}'")
+        return self
+
     @model_validator(mode="after")
     def _servers_have_policies(self) -> Self:
         if self.stage != "serve":
             return self
         known = get_args(Policy)
-        methods = [self.axes.method, *(axes.method for axes in self.suites.values() if axes.method)]
-        for method in methods:
+        for method in self.method_axes:
             if isinstance(method, MethodCross) or (foreign := [name for name in method if name not in known]):
                 found = "a cross product" if isinstance(method, MethodCross) else f"'{foreign[0]}'"
                 raise ValueError(f"the stage 'serve' has no method {found} (known: {', '.join(known)})")

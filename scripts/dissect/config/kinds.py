@@ -7,6 +7,10 @@ FlashKernel = Literal["sdpa_flash", "flash_attention_2", "flash_attention_3"]
 AttentionKernel = Literal["eager", "sdpa_flash", "flash_attention_2", "flash_attention_3"]
 DeviceOptimizer = Literal["torch_adamw", "deepspeed_fused_adam"]
 Optimizer = Literal["torch_adamw", "deepspeed_fused_adam", "deepspeed_cpu_adam"]
+TorchOptimizer = Literal["torch_adamw", "torch_adamw_foreach", "torch_adamw_loop"]
+"""PyTorch's AdamW in one fused kernel, in a few kernels over all parameters, or in several kernels per parameter."""
+States = Literal["bf16", "fp32_master"]
+"""What stands beside bf16 weights: gradients and moments in bf16, or fp32 master weights and moments."""
 Quantization = Literal["none", "nf4"]
 ZeroStage = Literal[0, 1, 2, 3]
 LayerSpec = Literal["local", "transformer_engine"]

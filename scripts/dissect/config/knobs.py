@@ -2,6 +2,7 @@
 
 from dissect.base.model import Model
 from dissect.config.adapters import AnyAdapter
+from dissect.config.kinds import States
 
 
 class Knobs(Model):
@@ -11,6 +12,8 @@ class Knobs(Model):
     """Whether attention uses the platform's FlashAttention kernel in place of transformers' ``eager``."""
     recompute: bool | None = None
     """Whether the backward pass recomputes the activations of every decoder layer."""
+    states: States | None = None
+    """What stands beside bf16 weights: ``bf16`` gradients and moments, or ``fp32_master`` weights and fp32 moments."""
 
 
 class AdapterKnobs(Knobs):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from dissect.base.model import Model
-from dissect.config.kinds import AttentionKernel, DType, Optimizer
+from dissect.config.kinds import AttentionKernel, DType, Optimizer, TorchOptimizer
 
 
 class StepSampling(Model):
@@ -75,8 +75,8 @@ class MethodOverride(Model):
 
     attention: AttentionKernel | None = None
     """Attention kernel, in place of the one that the letters choose."""
-    optimizer: Optimizer | None = None
-    """Implementation of AdamW."""
+    optimizer: Optimizer | TorchOptimizer | None = None
+    """Implementation of AdamW; each framework has some of them."""
 
 
 class SettingsOverride(Model):

@@ -15,9 +15,6 @@ from dissect.workloads.dtypes import BYTES
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 """Bits per NF4 weight: 4, an 8-bit scale per 64 weights, an fp32 scale per 256 scales (double quantisation)."""
 
-_ADAM_MOMENTS_BYTES = 2 * 4
-_FP32_MASTER_BYTES = 4
-
 
 @dataclass(frozen=True)
 class ParameterGroups:
@@ -101,8 +98,13 @@ def hardware_flops(spec: TrainingSpec, batch: int) -> int:
 
 
 def optimizer_state_width(spec: TrainingSpec) -> int:
-    """Bytes of optimizer states per trained parameter: Adam's two fp32 moments and, for bf16, fp32 master weights."""
-    return _ADAM_MOMENTS_BYTES + (_FP32_MASTER_BYTES if spec.workload.dtype == "bf16" else 0)
+    """Bytes of optimizer states per trained parameter: Adam's two moments and fp32 master weights beside bf16 ones.
+
+    With bf16 states the moments are bf16, and there are no master weights.
+    """
+    if spec.workload.dtype == "fp32":
+        return 2 * BYTES["fp32"]
+    return 2 * BYTES["bf16"] if spec.method.states == "bf16" else 3 * BYTES["fp32"]
 
 
 def frozen_bytes(spec: TrainingSpec) -> float:

@@ -32,6 +32,8 @@ _AUTOGRAD = "autograd::engine::evaluate_function: "
 """Prefix of the operator that autograd records around each node of the backward graph."""
 _ACCUMULATE = "torch::autograd::AccumulateGrad"
 """The node that has no forward operator: it hands a parameter its gradient, and runs the hooks on it."""
+_REDUCER = "torch.distributed.ddp.reducer::"
+"""How DDP names what it does with its buckets, some of it once autograd is through."""
 _PRODUCT = "aten::matmul"
 _COLLECTIVES = ("c10d::", "record_param_comms", "nccl:", "gloo:")
 """How torch.distributed names its operators and, by backend, the ranges around collectives."""
@@ -177,6 +179,8 @@ def _place(launch: HostEvent, phase: Phase, forward: dict[int, HostEvent]) -> At
     if phase is Phase.OPTIMIZER:
         return Attribution(OPTIMIZER, "optimizer")
     node = _enclosing_node(launch)
+    if any(outer.name.startswith(_REDUCER) for outer in launch.outward()):
+        return Attribution(GRADIENTS, "backward")
     place = _region(launch, node)
     if node is None:
         return Attribution(place.part, _DIRECTION[phase], place.groups)

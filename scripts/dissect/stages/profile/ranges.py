@@ -4,7 +4,7 @@ Ranges go around modules of transformers' Llama by their place in the model, and
 modules: RoPE, the attention function, the loss. They call the originals, so what is computed stays the same.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -67,9 +67,11 @@ class AnnotatedTrainer:
 
 
 @contextmanager
-def annotated(engine: Any) -> Iterator[None]:
-    """Context with ranges around all modules of a DeepSpeed engine's model and around its reduction of gradients."""
-    model = engine.module
+def annotated(model: Any, gradient_work: Iterable[tuple[Any, str]]) -> Iterator[None]:
+    """Context with ranges around all modules of a model and around functions that reduce gradients outside of autograd.
+
+    The functions are given by owner and name.
+    """
     with ExitStack() as stack:
         for name, region in _MODEL.items():
             stack.enter_context(_around_module(model.get_submodule(name), region))
@@ -77,8 +79,8 @@ def annotated(engine: Any) -> Iterator[None]:
             for name, region in _LAYER.items():
                 stack.enter_context(_around_module(layer.get_submodule(name), region))
         stack.enter_context(_around_functions(model))
-        # What DeepSpeed does once autograd is through: it reduces the gradients that its hooks have not.
-        stack.enter_context(_replaced(engine, "_backward_epilogue", _in_range(engine._backward_epilogue, GRADIENTS)))
+        for owner, name in gradient_work:
+            stack.enter_context(_replaced(owner, name, _in_range(getattr(owner, name), GRADIENTS)))
         yield
 
 

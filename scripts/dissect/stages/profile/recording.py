@@ -1,24 +1,23 @@
-"""Profiling a DeepSpeed training step: the pre-training cell, then some steps under torch.profiler."""
+"""Profiling a training step of any framework: its pre-training cell, then some steps under torch.profiler."""
 
 import csv
 import gzip
 import io
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from dissect.cells.frameworks import framework
+from dissect.cells.spec import ProfileWorkload, TrainingSpec
 from dissect.machine.device import Device
 from dissect.ranks.messages import RankContext, RankReport
+from dissect.ranks.runner import TrainingRunner
 from dissect.ranks.steps import StepLoop, no_garbage_collection
 from dissect.ranks.trace import read_trace
 from dissect.stages.profile.dissection import check_complete, dissect, kernel_table
 from dissect.stages.profile.ranges import AnnotatedTrainer, annotated
-from dissect.stages.training.deepspeed.pretrain import build_trainer
-from dissect.stages.training.deepspeed.spec import ProfileSpec
-from dissect.stages.training.deepspeed.trainer import DeepSpeedTrainer, connect
-from dissect.stages.training.deepspeed.trainer import import_libraries as import_libraries
-from dissect.stages.training.deepspeed.trainer import prepare as prepare
-from dissect.stages.training.rank import run_training_rank
+from dissect.stages.training.rank import Build, BuiltTrainer, Connect, run_training_rank
 
 if TYPE_CHECKING:
     import torch
@@ -27,13 +26,50 @@ KEEP_TRACE = "LLM_DISSECT_TRACE"
 """Environment variable that keeps the trace in the store unless empty; it changes no number, so no spec has it."""
 
 
-def run_rank(spec: ProfileSpec, context: RankContext) -> RankReport:
+class ProfiledTrainer(BuiltTrainer, Protocol):
+    """A trainer of transformers' Llama, whose steps can be taken apart."""
+
+    @property
+    def model(self) -> Any:
+        """The model itself, without what a framework puts around it."""
+        ...
+
+    @property
+    def gradient_work(self) -> Sequence[tuple[Any, str]]:
+        """Functions, by owner and name, that reduce gradients outside of autograd."""
+        ...
+
+
+class PretrainRunner(TrainingRunner, Protocol):
+    """What a framework's runner of pre-training offers beyond the runners of other stages."""
+
+    connect: Connect
+    build_trainer: Build[TrainingSpec]
+
+
+def import_libraries(spec: TrainingSpec) -> None:
+    """Import in the parent what pre-training needs."""
+    _pretraining(spec).import_libraries(spec)
+
+
+def prepare(spec: TrainingSpec) -> None:
+    """Prepare in the parent what pre-training needs."""
+    _pretraining(spec).prepare(spec)
+
+
+def run_rank(spec: TrainingSpec, context: RankContext) -> RankReport:
     """Run one rank of the cell, in a process forked after ``prepare``."""
-    return run_training_rank(spec, context, connect, build_trainer, profile_steps)
+    pretraining = _pretraining(spec)
+    return run_training_rank(spec, context, pretraining.connect, pretraining.build_trainer, profile_steps)
+
+
+def _pretraining(spec: TrainingSpec) -> PretrainRunner:
+    """The runner of pre-training with the framework of the spec."""
+    return cast(PretrainRunner, import_module(framework(spec.framework).stages["pretrain"].runner))
 
 
 def profile_steps(
-    spec: ProfileSpec, trainer: DeepSpeedTrainer, tokens: "torch.Tensor", context: RankContext, device: Device
+    spec: TrainingSpec, trainer: ProfiledTrainer, tokens: "torch.Tensor", context: RankContext, device: Device
 ) -> dict[str, Any]:
     """Record ``profiled_steps`` steps; rank 0 analyses its trace.
 
@@ -44,12 +80,18 @@ def profile_steps(
     """
     from torch.profiler import ProfilerActivity, profile
 
+    if not isinstance(spec.workload, ProfileWorkload):
+        raise TypeError(f"a profile has a number of profiled steps, which a {type(spec.workload).__name__} has not")
     device.lift_limit()  # of memory: the profiler's own is not the cell's
     recorded = filter(None, ("CPU", device.profiler_activity))
     activities = [getattr(ProfilerActivity, name) for name in recorded]
     plain = StepLoop(trainer, tokens, context, device)
     loop = StepLoop(AnnotatedTrainer(trainer, device), tokens, context, device)
-    with annotated(trainer.engine), no_garbage_collection(), profile(activities=activities) as profiler:
+    with (
+        annotated(trainer.model, trainer.gradient_work),
+        no_garbage_collection(),
+        profile(activities=activities) as profiler,
+    ):
         plain.timed_step()
         times = [loop.timed_step() for _ in range(spec.workload.profiled_steps)]
     findings: dict[str, Any] = {"profiled_step_times_s": times}

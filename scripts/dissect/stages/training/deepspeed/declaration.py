@@ -59,5 +59,6 @@ FRAMEWORK = Framework(
         ),
     },
     state_bytes=state_bytes,
+    states=("fp32_master", "bf16"),
     distributions=("deepspeed",),
 )

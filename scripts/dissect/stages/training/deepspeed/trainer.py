@@ -3,20 +3,17 @@
 import multiprocessing
 import os
 import sysconfig
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dissect.base.outcome import Phase
 from dissect.machine.device import Device
 from dissect.machine.vendor import vendor_of
 from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
-from dissect.stages.training.first_step import GradientWatch, check_states
-from dissect.stages.training.rank import Share
+from dissect.stages.training.llama_trainer import LlamaTrainer
 from dissect.workloads.arithmetic import count_trainable
-from dissect.workloads.attention_kernels import observe_kernel
-from dissect.workloads.llama import build_llama, build_nf4_llama, llama_config, parameter_counts
+from dissect.workloads.llama import build_llama, build_nf4_llama, llama_config
 
 if TYPE_CHECKING:
     import torch
@@ -106,11 +103,25 @@ def deepspeed_config(spec: DeepSpeedSpec) -> dict[str, Any]:
         "train_micro_batch_size_per_gpu": spec.workload.batch,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": spec.workload.gradient_clipping,
-        "bf16": {"enabled": spec.workload.dtype == "bf16"},
+        **_precision_config(spec),
         "zero_optimization": _zero_config(spec),
         "wall_clock_breakdown": False,
         "timers": {"throughput": {"enabled": False}},
     }
+
+
+def _precision_config(spec: DeepSpeedSpec) -> dict[str, Any]:
+    """The sections of data types: DeepSpeed keeps fp32 master weights in bf16 training unless it is told otherwise.
+
+    Without ZeRO it cannot be told. There it takes the bf16 weights for fp32 ones and steps on them as they are, so that
+    the type of the reduced gradients must be named.
+    """
+    bf16 = spec.workload.dtype == "bf16"
+    if not bf16 or spec.method.states == "fp32_master":
+        return {"bf16": {"enabled": bf16}}
+    if spec.method.zero_stage == 0:
+        return {"bf16": {"enabled": False}, "communication_data_type": "bf16"}
+    return {"bf16": {"enabled": True, "bf16_master_weights_and_grads": True, "bf16_optimizer_states": True}}
 
 
 def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
@@ -138,68 +149,20 @@ def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
     return config
 
 
-class DeepSpeedTrainer:
+class DeepSpeedTrainer(LlamaTrainer):
     """DeepSpeed's engine with the interface that the measured loop needs."""
 
     def __init__(self, engine: Any, spec: DeepSpeedSpec) -> None:
-        self._engine, self._spec = engine, spec
-        self._attention_kernel: str | None = None
+        shards = spec.hardware.n_gpus if spec.method.zero_stage else 1
+        super().__init__(spec, engine.module, engine, engine.basic_optimizer, shards)
+        # What reduces, once autograd is through, the gradients that DeepSpeed's hooks have not.
+        self.gradient_work = [(engine, "_backward_epilogue")]
 
-    @property
-    def attention_kernel(self) -> str | None:
-        """The kernel that ran in the first step; None before it."""
-        return self._attention_kernel
+    def _backward(self, loss: "torch.Tensor") -> None:
+        self._called.backward(loss)
 
-    @property
-    def engine(self) -> Any:
-        """DeepSpeed's engine."""
-        return self._engine
-
-    @property
-    def model(self) -> Any:
-        """The module that the engine trains."""
-        return self._engine.module
-
-    @property
-    def share(self) -> Share:
-        """This rank's share of a step: every rank is a replica."""
-        return Share(int(os.environ["RANK"]))
-
-    def parameter_counts(self) -> tuple[int, int]:
-        """(All, trainable) parameters of the module that the engine trains."""
-        return parameter_counts(self.model)
-
-    def train_step(self, tokens: "torch.Tensor", enter: Callable[[Phase], None]) -> "torch.Tensor":
-        """Train one step; the first also checks which attention kernel runs and which parameters train.
-
-        Raises:
-            WrongKernelError: another attention kernel runs than expected.
-            RuntimeError: the parameters that train are not those that should.
-        """
-        enter(Phase.FORWARD)
-        watch = None if self._attention_kernel else GradientWatch(self.model)
-        loss = self._observed_forward(tokens) if watch else self._forward(tokens)
-        enter(Phase.BACKWARD)
-        self._engine.backward(loss)
-        enter(Phase.OPTIMIZER)
-        self._engine.step()
-        if watch:
-            watch.check()
-            shards = self._spec.hardware.n_gpus if self._spec.method.zero_stage else 1
-            check_states(self._engine.basic_optimizer, count_trainable(self._spec), shards, watch.tensors)
-        return loss.detach()
-
-    def _forward(self, tokens: "torch.Tensor") -> "torch.Tensor":
-        """The loss of predicting each token from those before it."""
-        loss: torch.Tensor = self._engine(input_ids=tokens, labels=tokens).loss
-        return loss
-
-    def _observed_forward(self, tokens: "torch.Tensor") -> "torch.Tensor":
-        """The loss, after a check that the expected attention kernel ran."""
-        expected = self._spec.method.attention
-        loss = observe_kernel(lambda: self._forward(tokens), expected)
-        self._attention_kernel = expected
-        return loss
+    def _update(self) -> None:
+        self._called.step()
 
 
 def connect() -> None:
@@ -268,4 +231,5 @@ def _build_optimizer(spec: DeepSpeedSpec, parameters: Iterable["torch.nn.Paramet
         case "deepspeed_fused_adam":
             return FusedAdam(parameters, lr=learning_rate, adam_w_mode=True)
         case "deepspeed_cpu_adam":
-            return DeepSpeedCPUAdam(parameters, lr=learning_rate, adamw_mode=True)
+            moments = {"fp32_optimizer_states": False} if spec.method.states == "bf16" else {}
+            return DeepSpeedCPUAdam(parameters, lr=learning_rate, adamw_mode=True, **moments)

@@ -1,0 +1,40 @@
+"""PyTorch DDP's declaration: its stages, its states and their memory."""
+
+from typing import Any
+
+from dissect.cells.frameworks import Framework, TrainingStage
+from dissect.cells.spec import Hardware, ProfileWorkload
+from dissect.config.platform import Platform
+from dissect.stages.training.ddp.knobs import DdpKnobs
+from dissect.stages.training.ddp.memory import state_bytes
+from dissect.stages.training.ddp.spec import DdpMethod, DdpPretrainSpec, DdpProfileSpec
+
+
+def _method(knobs: DdpKnobs, _: Platform, __: Hardware) -> dict[str, Any]:
+    """The method's choices; without letters, those of the authors' code but for AdamW, whose implementation is gone."""
+    return {"gradient_bucket_view": bool(knobs.gradient_bucket_view), "optimizer": "torch_adamw"}
+
+
+FRAMEWORK = Framework(
+    label="PyTorch DDP",
+    knobs=DdpKnobs,
+    stages={
+        "pretrain": TrainingStage(
+            runner="dissect.stages.training.ddp.pretrain",
+            protocol=1,
+            spec=DdpPretrainSpec,
+            method=DdpMethod,
+            resolve=_method,
+        ),
+        "profile": TrainingStage(
+            runner="dissect.stages.profile.recording",
+            protocol=1,
+            spec=DdpProfileSpec,
+            method=DdpMethod,
+            resolve=_method,
+            workload=ProfileWorkload,
+        ),
+    },
+    state_bytes=state_bytes,
+    states=("bf16", "fp32_master"),
+)

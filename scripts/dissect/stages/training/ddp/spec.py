@@ -1,0 +1,39 @@
+"""Specs of the cells that PyTorch DDP trains."""
+
+from typing import Literal
+
+from dissect.cells.spec import ProfileWorkload, TrainingMethod, TrainingSpec
+from dissect.config.kinds import DType, TorchOptimizer
+
+
+class DdpMethod(TrainingMethod):
+    """The choices of a cell that PyTorch DDP trains."""
+
+    gradient_bucket_view: bool
+    """Whether gradients are views of the communication buckets (``gradient_as_bucket_view``)."""
+    optimizer: TorchOptimizer
+
+
+class DdpSpec(TrainingSpec):
+    """A cell that PyTorch DDP trains."""
+
+    framework: Literal["ddp"]
+    method: DdpMethod
+
+    @property
+    def weights_dtype(self) -> DType:
+        """Dtype of the weights, and so of gradients and moments: the cell's, or fp32 where fp32 weights are kept."""
+        return "fp32" if self.method.states == "fp32_master" else self.workload.dtype
+
+
+class DdpPretrainSpec(DdpSpec):
+    """Pre-training: all parameters train."""
+
+    stage: Literal["pretrain"] = "pretrain"
+
+
+class DdpProfileSpec(DdpSpec):
+    """Profiling of a pre-training step: the same cell once without and once under the profiler."""
+
+    stage: Literal["profile"] = "profile"
+    workload: ProfileWorkload
