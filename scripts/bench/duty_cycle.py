@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.measured import measured_anew, planned_cells, the_cell
 from bench.projects import PROJECT, RUNS
-from dissect.cells.references import SETS_DIR, read_sets, reference_text
+from dissect.cells.references import cells_of_set, reference_text, sets_of
 from dissect.results.cell_runs import read_runs
 from dissect.results.result import Durations
 from dissect.results.store import STORE_DIR, Store
@@ -23,9 +23,9 @@ def measure(arguments: argparse.Namespace) -> pd.DataFrame:
         if cell.key and (runs := Store(PROJECT / STORE_DIR).entry(cell.key).peek()):
             durations = runs.newest.durations
             rows.append(duty_row(cell.id, durations, durations.total_s))
-    for name, known in read_sets(PROJECT).items():
-        for key, cell_id in known.items():
-            durations = read_runs(reference_text(PROJECT / SETS_DIR / name, cell_id, key)).newest.durations
+    for folder in sets_of(PROJECT).values():
+        for key, cell_id in cells_of_set(folder).items():
+            durations = read_runs(reference_text(folder, cell_id, key)).newest.durations
             rows.append(duty_row(f"{cell_id} (reference)", durations, durations.total_s))
     return pd.DataFrame(rows)
 

@@ -106,7 +106,7 @@ OPERATOR = {"batch": 1, "dtype": "bf16", "seed": 42}
 SPLIT_SIZES = ("num_attention_heads", "num_key_value_heads", "intermediate_size", "vocab_size")
 """Of the model: what tensor parallel splits, without padding."""
 KNOBS = {
-    "deepspeed": {"zero_stage", "offload_optimizer", "offload_parameters", "quantization", "adapter"},
+    "deepspeed": {"stage3_sizes", "zero_stage", "offload_optimizer", "offload_parameters", "quantization", "adapter"},
     "megatron": {"tensor_parallel", "pipeline_parallel", "sequence_parallel", "distributed_optimizer"},
     "ddp": {"gradient_bucket_view"},
 }
@@ -213,6 +213,7 @@ def method(framework: str, knobs: Yaml, platform: Yaml, count: int, nodes: int) 
     offload = bool(knobs.get("offload_optimizer"))
     return common | {
         "zero": int(knobs.get("zero_stage") or 0),
+        "sizes": knobs.get("stage3_sizes", "authors") if knobs.get("zero_stage") == 3 else None,
         "offload_optimizer": offload,
         "offload_parameters": bool(knobs.get("offload_parameters")),
         "quantization": knobs.get("quantization") or "none",

@@ -61,6 +61,7 @@ def test_letters_turn_their_knobs(project: Path) -> None:
     assert spec.method.model_dump() == {
         "attention": "flash_attention_2", "recompute": True, "zero_stage": 3, "offload_optimizer": True,
         "offload_parameters": True, "quantization": "none", "optimizer": "deepspeed_cpu_adam",
+        "stage3_sizes": "authors",
     }  # fmt: skip
     plain = spec_of(cell(made, "table_II", "pretrain/a800/llama2-7b/deepspeed/BS/s350-b1-n8"))
     assert (plain.method.attention, plain.method.zero_stage, plain.workload.seq_len) == ("eager", 0, 350)

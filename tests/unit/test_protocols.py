@@ -37,6 +37,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "BS": {"states": "bf16"},
     "Z2+BS": {"zero_stage": 2, "states": "bf16"},
     "Z3": {"zero_stage": 3},
+    "Z3, authors": {"zero_stage": 3, "stage3_sizes": "authors"},
+    "Z3, own": {"zero_stage": 3, "stage3_sizes": {"reduce_bucket": 7, "prefetch": 8, "persistence": 9}},
     "Z3+O": {"zero_stage": 3, "offload_parameters": True, **OFFLOAD},
 }
 

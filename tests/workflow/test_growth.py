@@ -60,6 +60,7 @@ def as_first_measured(folder: Path) -> Clone:
     for framework in ("deepspeed", "megatron"):
         declaration = clone.folder / f"scripts/dissect/stages/training/{framework}/declaration.py"
         declaration.write_text(re.sub(r"protocol=\d+", "protocol=1", declaration.read_text()))
+    clone.edit("scripts/dissect/stages/training/deepspeed/declaration.py", 'or "authors"', 'or "deepspeed"')
     for path in sorted((clone.folder / "config/experiments").glob("*.yaml")):
         with_deepspeed_alone(path)
     without_ddp(clone.folder / "config/references/paper.yaml")

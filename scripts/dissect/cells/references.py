@@ -12,13 +12,16 @@ Tables read copies of the texts in results/references/, whose times change only 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from dissect.cells.cell import Cell
 from dissect.cells.cell_id import PARTS, CellId
 from dissect.cells.exported import MANIFEST, ExportManifest
+from dissect.cells.renamed import today
 from dissect.cells.resolve import expand
 from dissect.config.catalog import Catalog
 from dissect.config.errors import ConfigError
@@ -42,16 +45,16 @@ def sets_of(project: Path) -> dict[str, Path]:
 
 
 def read_sets(project: Path) -> dict[str, dict[str, str]]:
-    """Key -> readable id of the cells of each set, with each id once: that of the highest protocol.
+    """Key -> readable id, as of today, of the cells of each set, with each id once: that of the highest protocol.
 
     Raises:
         ConfigError: the manifest of an unpacked export is invalid.
     """
-    return {name: _newest(cells_of_set(folder), folder) for name, folder in sets_of(project).items()}
+    return {name: _newest(folder) for name, folder in sets_of(project).items()}
 
 
 def cells_of_set(folder: Path) -> dict[str, str]:
-    """Key -> readable id of the cells of a set; reads no text.
+    """Key -> id of the cells of a set, as it was written; reads no text.
 
     Raises:
         ConfigError: the manifest of an unpacked export is invalid, or of a version with several runs per cell.
@@ -60,6 +63,15 @@ def cells_of_set(folder: Path) -> dict[str, str]:
         return {key: cell.id for key, cell in _manifest(folder / MANIFEST).cells.items()}
     texts = sorted(folder.glob(f"{'*/' * len(PARTS)}*.json"))
     return {path.stem: path.parent.relative_to(folder).as_posix() for path in texts}
+
+
+def ids_of_today(folder: Path) -> dict[str, str]:
+    """Key -> readable id of the cells of a set, in today's words.
+
+    Raises:
+        ConfigError: the manifest of an unpacked export is invalid, or of a version with several runs per cell.
+    """
+    return {key: today(cell_id, partial(_spec, folder, cell_id, key)) for key, cell_id in cells_of_set(folder).items()}
 
 
 def reference_text(folder: Path, cell_id: str, key: str) -> Path:
@@ -87,17 +99,23 @@ def references_of(experiment: str, catalog: Catalog, sets: Mapping[str, Mapping[
     return found
 
 
-def _newest(cells: Mapping[str, str], folder: Path) -> dict[str, str]:
+def _newest(folder: Path) -> dict[str, str]:
     """Only the cell of the highest protocol where several have the same id."""
+    stored, keys = cells_of_set(folder), dict[str, list[str]]()
+    for key, cell_id in ids_of_today(folder).items():
+        keys.setdefault(cell_id, []).append(key)
 
     def protocol(key: str) -> int:
-        document = json.loads(reference_text(folder, cells[key], key).read_bytes())
-        return int(document.get("runs", [document])[0]["spec"]["protocol"])
+        return int(_spec(folder, stored[key], key)["protocol"])
 
-    keys: dict[str, list[str]] = {}
-    for key, cell_id in cells.items():
-        keys.setdefault(cell_id, []).append(key)
     return {max(same, key=protocol) if len(same) > 1 else same[0]: cell_id for cell_id, same in keys.items()}
+
+
+def _spec(folder: Path, cell_id: str, key: str) -> dict[str, Any]:
+    """The spec of a cell of a set, as it was measured."""
+    document = json.loads(reference_text(folder, cell_id, key).read_bytes())
+    spec: dict[str, Any] = document.get("runs", [document])[0]["spec"]
+    return spec
 
 
 def _manifest(path: Path) -> ExportManifest:

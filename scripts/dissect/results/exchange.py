@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from dissect.base.units import MIB
 from dissect.cells.cell import Cell
 from dissect.cells.exported import MANIFEST, SCHEMA_VERSION, ExportedCell, ExportManifest
+from dissect.cells.renamed import today
 from dissect.cells.spec import canonical_json, spec_key
 from dissect.results.agreement import check_samples, finite_json
 from dissect.results.archives import compress, members_of, pack, unpacked
@@ -201,7 +202,7 @@ def _checked(path: Path, key: str, cell: ExportedCell, members: Mapping[str, byt
             results[identity] = _result(key, folder)
         except ValueError as error:
             raise ExchangeError(f"{path}: cells/{key}/runs/{identity} ({cell.id}): {error}") from None
-    return Shared(cell.id, canonical, in_order(results), runs)
+    return Shared(today(cell.id, lambda: finite_json(canonical)), canonical, in_order(results), runs)
 
 
 def _result(key: str, files: Mapping[str, bytes]) -> Result:

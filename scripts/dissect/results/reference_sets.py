@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from dissect.cells.exported import MANIFEST
-from dissect.cells.references import REFERENCES_DIR, cells_of_set, reference_text, sets_of
+from dissect.cells.references import REFERENCES_DIR, cells_of_set, ids_of_today, reference_text, sets_of
+from dissect.cells.renamed import today
 from dissect.cells.spec import canonical_json
 from dissect.config.errors import ConfigError
 from dissect.results.agreement import LARGEST_BYTES, check_samples, finite_json
@@ -37,14 +38,13 @@ def publish_references(project: Path) -> None:
         if path.name not in sets:
             shutil.rmtree(path)
     for name, folder in sets.items():
-        known, copied = cells_of_set(folder), cells_of_set(copies / name)
-        for key in copied.keys() - known.keys():
+        known, shown, copied = cells_of_set(folder), ids_of_today(folder), cells_of_set(copies / name)
+        for key in (key for key, cell_id in copied.items() if shown.get(key) != cell_id):
             (copies / name / copied[key] / f"{key}.json").unlink(missing_ok=True)
             shutil.rmtree(copies / name / "cells" / key, ignore_errors=True)
         for key, cell_id in known.items():
-            _copy(
-                reference_text(folder, cell_id, key), copies / name / cell_id / f"{key}.json", copies / name / "cells"
-            )
+            copy = copies / name / shown[key] / f"{key}.json"
+            _copy(reference_text(folder, cell_id, key), copy, copies / name / "cells")
 
 
 def _copy(text: Path, copy: Path, store: Path) -> None:
@@ -93,14 +93,18 @@ def add_to_set(folder: Path, shared: Mapping[str, Shared]) -> int:
         ExchangeError: a text or an archive of the set is wrong.
         OSError: a file cannot be written.
     """
-    known = read_set(folder) if folder.exists() else {}
+    known, written = (read_set(folder), cells_of_set(folder)) if folder.exists() else ({}, {})
     added = 0
     for key in known.keys() | shared.keys():
         files = dict(known[key].files) if key in known else {}
         if key in shared:
             added += len(shared[key].files.keys() - files.keys())
             files |= shared[key].files
-        _write(folder, (known.get(key) or shared[key]).id, key, files)
+        cell_id = (known.get(key) or shared[key]).id
+        _write(folder, cell_id, key, files)
+        if written.get(key, cell_id) != cell_id:  # an earlier version called it otherwise
+            for old in (folder / written[key]).glob(f"{key}.*"):
+                old.unlink()
     if (folder / MANIFEST).exists():
         shutil.rmtree(folder / "cells")
         (folder / MANIFEST).unlink()
@@ -139,7 +143,7 @@ def _read(text: Path, cell_id: str) -> Shared:
     for identity, result in zip(runs.ids, runs.runs, strict=True):
         check_samples(result, files[identity])
     spec = finite_json(files[runs.ids[0]][RESULT])["spec"]
-    return Shared(cell_id, canonical_json(spec), runs, files)
+    return Shared(today(cell_id, lambda: spec), canonical_json(spec), runs, files)
 
 
 def _write(folder: Path, cell_id: str, key: str, files: Mapping[str, Mapping[str, bytes]]) -> None:

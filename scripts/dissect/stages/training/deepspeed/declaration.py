@@ -20,6 +20,7 @@ def _method(knobs: DeepSpeedKnobs, platform: Platform, _: Hardware) -> dict[str,
     offload_optimizer = bool(knobs.offload_optimizer)
     return {
         "zero_stage": knobs.zero_stage or 0,
+        "stage3_sizes": (knobs.stage3_sizes or "authors") if knobs.zero_stage == 3 else "deepspeed",
         "offload_optimizer": offload_optimizer,
         "offload_parameters": bool(knobs.offload_parameters),
         "quantization": knobs.quantization or "none",

@@ -1,7 +1,27 @@
 """What letters turn in DeepSpeed."""
 
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from dissect.base.model import Model
 from dissect.config.kinds import Quantization, ZeroStage
 from dissect.config.knobs import AdapterKnobs
+
+
+class Stage3Sizes(Model):
+    """Sizes of ZeRO-3 in elements."""
+
+    reduce_bucket: PositiveInt
+    """Gradients that are reduced together (``reduce_bucket_size``)."""
+    prefetch: PositiveInt
+    """Parameters that are gathered ahead of their use (``stage3_prefetch_bucket_size``)."""
+    persistence: PositiveInt
+    """Parameters of a tensor below which it stays whole on every GPU (``stage3_param_persistence_threshold``)."""
+
+
+Stage3Choice = Literal["deepspeed", "authors"] | Stage3Sizes
+"""DeepSpeed's defaults, those of the paper's authors (transformers' ``auto`` values), or sizes of one's own."""
 
 
 class DeepSpeedKnobs(AdapterKnobs):
@@ -13,6 +33,8 @@ class DeepSpeedKnobs(AdapterKnobs):
     """Keep optimizer states in host memory and step there."""
     offload_parameters: bool | None = None
     """Keep parameters in host memory."""
+    stage3_sizes: Stage3Choice | None = None
+    """Sizes of ZeRO-3: the paper's ``authors``', ``deepspeed``'s defaults, or a mapping; default: ``authors``."""
     quantization: Quantization | None = None
     """``nf4``: 4-bit base with double quantisation."""
 

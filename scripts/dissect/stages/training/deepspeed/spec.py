@@ -2,10 +2,12 @@
 
 from typing import Literal
 
+from dissect.base.model import added
 from dissect.cells.spec import ProfileWorkload, TrainingMethod, TrainingSpec
 from dissect.config.adapters import AnyAdapter
 from dissect.config.adapters.adapter import Adapter
 from dissect.config.kinds import Optimizer, Quantization, ZeroStage
+from dissect.stages.training.deepspeed.knobs import Stage3Choice
 
 
 class DeepSpeedMethod(TrainingMethod):
@@ -17,6 +19,8 @@ class DeepSpeedMethod(TrainingMethod):
     quantization: Quantization
     """``nf4``: bitsandbytes NF4 with double quantisation of every linear layer but the head."""
     optimizer: Optimizer
+    stage3_sizes: Stage3Choice = added("deepspeed")
+    """Sizes of ZeRO-3; the other stages do not use them."""
 
     @property
     def is_quantized(self) -> bool:

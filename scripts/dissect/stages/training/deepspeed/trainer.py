@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dissect.machine.device import Device
 from dissect.machine.vendor import vendor_of
+from dissect.stages.training.deepspeed.knobs import Stage3Sizes
 from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
 from dissect.stages.training.llama_trainer import LlamaTrainer
 from dissect.workloads.arithmetic import count_trainable
@@ -125,7 +126,7 @@ def _precision_config(spec: DeepSpeedSpec) -> dict[str, Any]:
 
 
 def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
-    """The ZeRO section: the published sizes, but no bucket is larger than the gradients."""
+    """The ZeRO section: the authors' buckets or those of the spec, but no bucket is larger than the gradients."""
     method, gradients = spec.method, count_trainable(spec)
     config: dict[str, Any] = {"stage": method.zero_stage}
     if method.zero_stage == 0:
@@ -135,8 +136,7 @@ def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
         bucket = min(_STAGE_2_BUCKET, gradients)
         config |= {"reduce_scatter": True, "reduce_bucket_size": bucket, "allgather_bucket_size": bucket}
     else:
-        config |= {
-            "reduce_bucket_size": min(_STAGE_3_BUCKET, gradients),
+        config |= _stage3_sizes(spec) | {
             "sub_group_size": _STAGE_3_LIMIT,
             "stage3_max_live_parameters": _STAGE_3_LIMIT,
             "stage3_max_reuse_distance": _STAGE_3_LIMIT,
@@ -147,6 +147,26 @@ def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
     if method.offload_parameters:
         config["offload_param"] = offload
     return config
+
+
+def _stage3_sizes(spec: DeepSpeedSpec) -> dict[str, int]:
+    """ZeRO-3's sizes in elements; what is absent keeps DeepSpeed's default.
+
+    The authors' configuration says ``auto``, which transformers turns into multiples of the hidden size.
+    """
+    hidden = spec.model.hidden_size
+    match spec.method.stage3_sizes:
+        case "deepspeed":
+            return {"reduce_bucket_size": min(_STAGE_3_BUCKET, count_trainable(spec))}
+        case "authors":
+            sizes = Stage3Sizes(reduce_bucket=hidden**2, prefetch=int(0.9 * hidden**2), persistence=10 * hidden)
+        case Stage3Sizes() as sizes:
+            pass
+    return {
+        "reduce_bucket_size": min(sizes.reduce_bucket, count_trainable(spec)),
+        "stage3_prefetch_bucket_size": sizes.prefetch,
+        "stage3_param_persistence_threshold": sizes.persistence,
+    }
 
 
 class DeepSpeedTrainer(LlamaTrainer):

@@ -1,0 +1,68 @@
+"""Cells that an earlier version called otherwise: they stand under the label that means today what was measured."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dissect.cells.references import REFERENCES_DIR, SETS_DIR, ids_of_today, read_sets, references_of
+from dissect.cells.renamed import today
+from dissect.cells.study import load_study
+from dissect.results.reference_sets import add_to_set, publish_references, read_set
+
+ROOT = Path(__file__).parents[2]
+Z3 = "pretrain/h200-x2/llama2-7b/deepspeed/Z3/s350-b1-n2"
+
+
+def then(method: str, **fields: str) -> str:
+    """Today's name of a method of DeepSpeed whose spec had these fields."""
+    cell_id = f"pretrain/h200/llama2-7b/deepspeed/{method}/s350-b1-n2"
+    return today(cell_id, lambda: {"method": {"zero_stage": 3, **fields}}).split("/")[4]
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [("Z3", "Z3+ZD"), ("F+R+Z3+O", "F+R+Z3+O+ZD"), ("L+Z3", "L+Z3+ZD"), ("Z2+O", "Z2+O"), ("Z3+ZD", "Z3+ZD")],
+)
+def test_zero_3_without_sizes_had_those_of_deepspeed(method: str, name: str) -> None:
+    assert then(method) == name
+
+
+def test_zero_3_with_sizes_is_what_it_says() -> None:
+    assert then("Z3", stage3_sizes="authors") == "Z3"
+
+
+def test_a_name_of_today_is_in_the_normal_order_of_letters() -> None:
+    methods = load_study(ROOT, {}).catalog.methods
+    for name in ("F+R+Z3+O", "L+F+R+Z3+O", "Z3"):
+        assert then(name) == methods.normal(then(name), "")
+
+
+def test_other_frameworks_and_stages_are_not_asked_for_their_spec() -> None:
+    def spec() -> dict[str, object]:
+        raise AssertionError("the id alone tells")
+
+    for cell_id in ("serve/h200/llama2-7b/vllm/tuned/r100-n1", "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"):
+        assert today(cell_id, spec) == cell_id
+
+
+def test_references_of_zero_3_are_shown_as_what_they_were() -> None:
+    catalog, sets = load_study(ROOT, {}).catalog, read_sets(ROOT)
+    shown = {name: {found.cell.method for found in references_of(name, catalog, sets)} for name in catalog.experiments}
+    assert not [method for method in shown["table_III"] if "Z3" in method]
+    assert shown["table_sharding"] == {"Z3+ZD", "F+Z3+ZD", "R+Z3+ZD", "F+R+Z3+ZD"}
+
+
+def test_copies_and_sets_move_to_the_name_of_today(tmp_path: Path) -> None:
+    old, [text] = tmp_path / SETS_DIR / "lab" / Z3, (ROOT / SETS_DIR / "h200" / Z3).glob("*.json")
+    shutil.copytree(text.parent, old)
+    shutil.copytree(text.parent, tmp_path / REFERENCES_DIR / "lab" / Z3)  # as an earlier version copied it
+    publish_references(tmp_path)
+    new = Z3.replace("/Z3/", "/Z3+ZD/")
+    copies = [path.relative_to(tmp_path / REFERENCES_DIR) for path in (tmp_path / REFERENCES_DIR).rglob(text.name)]
+    assert copies == [Path("lab", new, text.name)]
+    before = read_set(tmp_path / SETS_DIR / "lab")
+    assert add_to_set(tmp_path / SETS_DIR / "lab", {}) == 0
+    assert not list(old.glob("*"))
+    assert ids_of_today(tmp_path / SETS_DIR / "lab") == {text.stem: new}
+    assert read_set(tmp_path / SETS_DIR / "lab") == before
