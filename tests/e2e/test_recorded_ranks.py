@@ -28,6 +28,8 @@ from factories import (  # noqa: E402
     ddp_profile_spec,
     ddp_spec,
     finetune_spec,
+    fsdp_finetune_spec,
+    fsdp_spec,
     hardware,
     key_of,
     megatron_spec,
@@ -100,6 +102,22 @@ OF_TORCH = (
     "torch.autocast.__init__", "torch.Tensor.backward", "torch.nn.utils.clip_grad_norm_", "torch.optim.AdamW.__init__",
     "torch.optim.AdamW.step", "torch.optim.AdamW.zero_grad",
 )  # fmt: skip
+FSDP: dict[str, dict[str, Any]] = {
+    "Naive": {},
+    "F+R+BS": {"attention": "sdpa_flash", "recompute": True, "states": "bf16"},
+    "CO": {"cpu_offload": True},
+}
+FSDP_FINETUNING: dict[str, dict[str, Any]] = {
+    "L": {},
+    "QL": {"quantization": "nf4"},
+}
+OF_FSDP = (
+    *OF_TORCH[:3], "torch.distributed.device_mesh.init_device_mesh", "torch.distributed.fsdp.fully_shard",
+    "torch.distributed.fsdp.MixedPrecisionPolicy.__init__", "torch.distributed.fsdp.CPUOffloadPolicy.__init__",
+    "torch.Tensor.backward", "torch.nn.utils.get_total_norm", "torch._foreach_mul_", "torch.optim.AdamW.__init__",
+    "torch.optim.AdamW.zero_grad", "peft.inject_adapter_in_model", "peft.LoraConfig.__init__",
+    "bitsandbytes.nn.Linear4bit.__init__", "bitsandbytes.nn.Params4bit.__new__",
+)  # fmt: skip
 OF_OPERATORS = (
     "torch.randn", "torch.empty", "torch.zeros", "torch.full", "torch.mm", "torch.Tensor.copy_", "torch.Tensor.fill_",
     "torch.nn.functional.scaled_dot_product_attention", "torch.autograd.grad",
@@ -153,8 +171,8 @@ def training_spec(stage: str, framework: str, **method: Any) -> TrainingSpec:
     tiny: dict[str, Any] = {"batch": 2, "seq_len": 32, "model": TINY}
     if framework == "megatron":
         spec: TrainingSpec = megatron_spec(on_cpu(), **tiny, **method)
-    elif framework == "ddp":
-        spec = (ddp_spec if stage == "pretrain" else ddp_profile_spec)(on_cpu(), **tiny, **method)
+    elif framework in ("ddp", "fsdp"):
+        spec = OF_PYTORCH[stage, framework](on_cpu(), **tiny, **method)
     else:
         factory = {"pretrain": pretrain_spec, "finetune": finetune_spec, "profile": profile_spec}[stage]
         spec = factory(on_cpu(), **tiny, **({"optimizer": "torch_adamw"} | method))
@@ -163,6 +181,12 @@ def training_spec(stage: str, framework: str, **method: Any) -> TrainingSpec:
     return spec.model_copy(update={"sampling": Sampling.model_validate(STEPS), "software": Software()})
 
 
+OF_PYTORCH: dict[tuple[str, str], Callable[..., TrainingSpec]] = {
+    ("pretrain", "ddp"): ddp_spec,
+    ("profile", "ddp"): ddp_profile_spec,
+    ("pretrain", "fsdp"): fsdp_spec,
+    ("finetune", "fsdp"): fsdp_finetune_spec,
+}
 RUNNERS: dict[tuple[str, str], tuple[dict[str, dict[str, Any]], tuple[str, ...]]] = {
     ("pretrain", "deepspeed"): (DEEPSPEED, OF_DEEPSPEED),
     ("finetune", "deepspeed"): (FINETUNING, OF_DEEPSPEED),
@@ -170,6 +194,8 @@ RUNNERS: dict[tuple[str, str], tuple[dict[str, dict[str, Any]], tuple[str, ...]]
     ("pretrain", "megatron"): (MEGATRON, OF_MEGATRON),
     ("pretrain", "ddp"): (DDP, OF_TORCH),
     ("profile", "ddp"): ({"Naive": {}}, OF_TORCH),
+    ("pretrain", "fsdp"): (FSDP, OF_FSDP),
+    ("finetune", "fsdp"): (FSDP_FINETUNING, OF_FSDP),
 }
 
 

@@ -27,6 +27,7 @@ from dissect.config.adapters.lora import Lora
 from dissect.config.kinds import OPERATORS, OPERATORS_OF_A_MODEL
 from dissect.stages.training.ddp.spec import DdpMethod, DdpPretrainSpec, DdpProfileSpec
 from dissect.stages.training.deepspeed.spec import DeepSpeedMethod, FinetuneSpec, PretrainSpec, ProfileSpec
+from dissect.stages.training.fsdp.spec import FsdpFinetuneMethod, FsdpFinetuneSpec, FsdpMethod, FsdpPretrainSpec
 from dissect.stages.training.megatron.spec import MegatronMethod, MegatronSpec
 
 GIB = 2**30
@@ -124,6 +125,20 @@ def ddp_profile_spec(on: Hardware | None = None, **fields: Any) -> DdpProfileSpe
     spec = ddp_spec(on, **fields)
     workload = ProfileWorkload(**spec.workload.model_dump())
     return DdpProfileSpec.model_validate(spec.model_dump() | {"stage": "profile", "workload": workload})
+
+
+def fsdp_spec(on: Hardware | None = None, **fields: Any) -> FsdpPretrainSpec:
+    """The same with PyTorch FSDP2; keywords are those of ``pretrain_spec``."""
+    return FsdpPretrainSpec.model_validate(_like_pretraining("fsdp", FsdpMethod, on, FSDP | fields))
+
+
+def fsdp_finetune_spec(on: Hardware | None = None, *, adapter: AnyAdapter | None = None, **fields: Any) -> Any:
+    """A fine-tuning cell of FSDP2, of LoRA unless said otherwise."""
+    knobs = FSDP | {"adapter": adapter or Lora(kind="lora")} | fields
+    return FsdpFinetuneSpec.model_validate(_like_pretraining("fsdp", FsdpFinetuneMethod, on, knobs))
+
+
+FSDP = {"cpu_offload": False, "quantization": "none", "optimizer": "torch_adamw"}
 
 
 def _like_pretraining(

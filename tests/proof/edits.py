@@ -32,6 +32,7 @@ KNOBS: list[dict[str, Any]] = [
     {"adapter": {"kind": "lora", "dropout": 0, "rank": 64}}, {"adapter": {"kind": "prompt_tuning"}},
     {"zero_stage": 3, "stage3_sizes": "deepspeed"}, {"states": "bf16"}, {"states": "fp32_master", "zero_stage": 2},
     {"stage3_sizes": {"reduce_bucket": 7, "prefetch": 8, "persistence": 9}}, {"gradient_bucket_view": True},
+    {"cpu_offload": True},
     {"tensor_parallel": 1}, {"tensor_parallel": 1, "sequence_parallel": True}, {"pipeline_parallel": 2},
 ]  # fmt: skip
 """What a new letter turns."""
@@ -77,7 +78,7 @@ def text_for(project: Path, path: schema.Path) -> st.SearchStrategy[str]:
         "extends": [*stems["platforms"], *stems["experiments"]],
         "model": stems["models"] if {"axes", *SIDES} & {*path} else ["GPU one", "GPU two"], "method": methods,
         "tables": ["claims", *(name for name, kind in kinds.items() if kind == "table")],
-        "platform": stems["platforms"], "framework": ["deepspeed", "megatron", "ddp"], "batch": ["max"],
+        "platform": stems["platforms"], "framework": ["deepspeed", "megatron", "ddp", "fsdp"], "batch": ["max"],
         "figures": [name for name, kind in kinds.items() if kind == "figure"],
         "currency": ["EUR", "euro"], "date": ["2026-03", "2026-03-31", "March"], "lock": LOCKS,
         "kind": ["NVLink", "PCIe 4.0 x16"],

@@ -14,6 +14,8 @@ BUILT = {
     ("pretrain", "megatron"),
     ("pretrain", "ddp"),
     ("profile", "ddp"),
+    ("pretrain", "fsdp"),
+    ("finetune", "fsdp"),
     ("finetune", "deepspeed"),
     ("profile", "deepspeed"),
     ("operators", "gemm"),
@@ -82,7 +84,7 @@ FAMILY_OF = {"gemm": "gemm", "memcpy": "memcpy", "collectives": "collectives", "
 """View -> the one family of operators that it shows."""
 OF_A_MODEL = ("layers", *OPERATORS["attention"])
 """Operators that are measured per model, the others once."""
-FRAMEWORKS = ("system", "deepspeed", "megatron", "ddp", "gemm", "memcpy", "collectives", "attention", *ENGINES)
+FRAMEWORKS = ("system", "deepspeed", "megatron", "ddp", "fsdp", "gemm", "memcpy", "collectives", "attention", *ENGINES)
 CELL_AXES = ("platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch")
 
 VALUES = ["tokens_per_s", "device_tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
@@ -109,6 +111,7 @@ KNOBS = {
     "deepspeed": {"stage3_sizes", "zero_stage", "offload_optimizer", "offload_parameters", "quantization", "adapter"},
     "megatron": {"tensor_parallel", "pipeline_parallel", "sequence_parallel", "distributed_optimizer"},
     "ddp": {"gradient_bucket_view"},
+    "fsdp": {"cpu_offload", "quantization", "adapter"},
 }
 """Framework -> what its letters may turn besides attention and recomputation."""
 
@@ -133,10 +136,15 @@ STATES = {
     "deepspeed": ("fp32_master", "bf16"),
     "megatron": ("fp32_master",),
     "ddp": ("bf16", "fp32_master"),
+    "fsdp": ("fp32_master", "bf16"),
 }
 """Framework -> what can stand beside bf16 weights, first what does without a letter."""
 TORCH_ADAMW = ("torch_adamw", "torch_adamw_foreach", "torch_adamw_loop")
-OPTIMIZERS = {"deepspeed": ("torch_adamw", "deepspeed_fused_adam", "deepspeed_cpu_adam"), "ddp": TORCH_ADAMW}
+OPTIMIZERS = {
+    "deepspeed": ("torch_adamw", "deepspeed_fused_adam", "deepspeed_cpu_adam"),
+    "ddp": TORCH_ADAMW,
+    "fsdp": TORCH_ADAMW,
+}
 
 
 def view_of(stage: str, name: str) -> View:
@@ -210,6 +218,13 @@ def method(framework: str, knobs: Yaml, platform: Yaml, count: int, nodes: int) 
             "distributed": bool(knobs.get("distributed_optimizer")),
             "layers": platform.get("kernels", {}).get("layer_spec", "local"),
         }
+    if framework == "fsdp":
+        return common | {
+            "offload": bool(knobs.get("cpu_offload")),
+            "quantization": knobs.get("quantization") or "none",
+            "optimizer": "torch_adamw",
+            "adapter": knobs.get("adapter"),
+        }
     offload = bool(knobs.get("offload_optimizer"))
     return common | {
         "zero": int(knobs.get("zero_stage") or 0),
@@ -223,7 +238,9 @@ def method(framework: str, knobs: Yaml, platform: Yaml, count: int, nodes: int) 
 
 
 def cannot_split(method: Yaml, architecture: Yaml, count: int, seq_len: int, device: str) -> str | None:
-    """Why Megatron-LM cannot share or compute the model like this."""
+    """Why Megatron-LM cannot share or compute the model like this, or FSDP2 the adapter."""
+    if "offload" in method and (method.get("adapter") or {}).get("virtual_tokens"):
+        return "a prompt in no layer"
     if "tensor" not in method:
         return None
     tensor, pipeline, local = method["tensor"], method["pipeline"], method["layers"] == "local"

@@ -82,22 +82,23 @@ def test_impossible_mixes_have_a_reason(project: Path, method: str, reason: str)
 
 def table_ix(project: Path, methods: str) -> dict[str, Cell]:
     file = project / "config/experiments/table_IX.yaml"
-    text = re.sub(r"smoke: {method: .*}", f"smoke: {{method: [{methods}]}}", file.read_text())
+    text = re.sub(r"smoke: {method: .*}", f"smoke: {{method: {{deepspeed: [{methods}]}}}}", file.read_text())
     file.write_text(text)
     return {cell.method: cell for cell in study(project).experiments["table_IX"]}
 
 
 def test_the_paper_s_fine_tuning_methods(project: Path) -> None:
     cells = study(project, platforms=["a800"], models=["llama2-7b"], suite="full").experiments["table_IX"]
-    assert {c.method for c in cells} == {
-        "+".join(part for part in (adapter, prefix, strategy) if part)
-        for adapter in ("L", "QL")
-        for prefix in ("", "F", "R", "F+R")
-        for strategy in ("", "Z2", "Z2+O", "Z3", "Z3+O")
-    } | {"PT"}
-    assert {c.method for c in cells if c.unsupported} == {
-        c.method for c in cells if "QL" in c.method and "Z3" in c.method
-    }
+    prefixes = ("", "F", "R", "F+R")
+    strategies = {"L": ("", "Z2", "Z2+O", "Z3", "Z3+O"), "QL": ("", "Z2", "Z2+O")}
+    sharded = {("fsdp", "+".join(filter(None, ("QL", prefix, each)))) for prefix in prefixes for each in ("", "CO")}
+    assert {(c.framework, c.method) for c in cells} == {
+        ("deepspeed", "+".join(filter(None, (adapter, prefix, strategy))))
+        for adapter, own in strategies.items()
+        for prefix in prefixes
+        for strategy in own
+    } | {("deepspeed", "PT")} | sharded
+    assert not [c.id for c in cells if c.unsupported]
 
 
 def test_an_adapter_and_a_4_bit_base(project: Path) -> None:
@@ -318,7 +319,7 @@ def test_more_gpus_than_there_are_is_a_reason(project: Path) -> None:
     [
         ("pretrain/cpu/*/deepspeed/Z2*/*", {"Z2", "Z2+O"}),
         ("pretrain/cpu/*/deepspeed/O+Z2/*", {"Z2+O"}),
-        ("*/cpu/llama-*/*/[NQ]*/*-b1-*", {"Naive", "Q", "QL", "QL+F+R"}),
+        ("*/cpu/llama-*/*/[NQ]*/*-b1-*", {"Naive", "Q", "QL", "QL+F+R", "QL+F+R+CO"}),
     ],
 )
 def test_select_takes_what_it_matches(project: Path, glob: str, methods: set[str]) -> None:

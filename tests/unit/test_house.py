@@ -32,6 +32,7 @@ def test_a_name_of_a_module_means_one_thing() -> None:
     shared = {
         "__init__",
         "declaration",
+        "finetune",
         "knobs",
         "measure",
         "memory",

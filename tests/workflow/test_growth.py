@@ -63,7 +63,7 @@ def as_first_measured(folder: Path) -> Clone:
     clone.edit("scripts/dissect/stages/training/deepspeed/declaration.py", 'or "authors"', 'or "deepspeed"')
     for path in sorted((clone.folder / "config/experiments").glob("*.yaml")):
         with_deepspeed_alone(path)
-    without_ddp(clone.folder / "config/references/paper.yaml")
+    with_claims_of_deepspeed(clone.folder / "config/references/paper.yaml")
     sampling = "{sampling: {warmup_min_steps: 3, window_s: 60}}"
     globs = [f'  "{stage}/cpu/*/*/*/*": {sampling}' for stage in LETTER_STAGES]
     clone.edit("config/config.yaml", "overrides: {}", "\n".join(["overrides:", *globs]))
@@ -74,17 +74,19 @@ def with_deepspeed_alone(path: Path) -> None:
     """Give a table the methods of the suite ``smoke`` as they were before it had DDP, each with DeepSpeed."""
     data = YAML.load(path)
     axes, smoke = data.get("axes", {}), data.get("suites", {}).get("smoke", {})
-    if "ddp" not in axes.get("framework", []):
+    if not {"ddp", "fsdp"} & {*axes.get("framework", [])}:
         return
-    axes["framework"].remove("ddp")
+    axes["framework"] = [name for name in axes["framework"] if name not in ("ddp", "fsdp")]
     by_framework = smoke.get("method", {"deepspeed": ["Naive"]})
-    axes["method"] = smoke["method"] = [method for methods in by_framework.values() for method in methods]
+    kept = [by_framework.get(name, []) for name in ("ddp", "deepspeed")]
+    axes["method"] = smoke["method"] = [method for methods in kept for method in methods]
     YAML.dump(data, path)
 
 
-def without_ddp(path: Path) -> None:
-    """Give the claims on Table II the cells that they read before."""
-    text = re.sub(r"\n  H0\d-DeepSpeed:(\n   .*)+", "", path.read_text())
+def with_claims_of_deepspeed(path: Path) -> None:
+    """Give the claims on Tables II and IX the cells that they read before."""
+    text = re.sub(r"\n  (H0\d-DeepSpeed|H16-.+):(\n   .*)+", "", path.read_text())
+    text = re.sub(r"framework: deepspeed, (method: \[?L)", r"\1", text)
     path.write_text(
         text.replace("framework: ddp", "framework: deepspeed").replace("megatron, ddp", "megatron, deepspeed")
     )

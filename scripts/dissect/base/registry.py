@@ -14,6 +14,7 @@ FRAMEWORKS = {
     "deepspeed": "dissect.stages.training.deepspeed",
     "megatron": "dissect.stages.training.megatron",
     "ddp": "dissect.stages.training.ddp",
+    "fsdp": "dissect.stages.training.fsdp",
 }
 """Training frameworks: packages with ``knobs``, ``declaration`` and the runners that the declaration names."""
 

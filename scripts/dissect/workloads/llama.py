@@ -1,6 +1,6 @@
 """Llamas with random weights and synthetic batches, built on the device that uses them; nothing is downloaded."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dissect.config.architecture import ModelArchitecture
 from dissect.config.kinds import AttentionKernel, DType
@@ -60,14 +60,16 @@ def build_nf4_llama(config: "LlamaConfig", dtype: DType, device: "torch.device",
         with torch.device(device), default_dtype(dtype), torch.no_grad():
             layer = LlamaDecoderLayer(config, index)
             layer.apply(model._init_weights)
-        _quantize_linear_layers(layer, device)
+        quantize_linear_layers(layer, device)
         model.model.layers.append(layer)
     return model
 
 
 def parameter_counts(model: "torch.nn.Module") -> tuple[int, int]:
     """Numbers of (all, trainable) parameters of the model, including sharded (ZeRO-3) and packed (NF4) ones."""
-    sizes = [(_logical_size(parameter), parameter.requires_grad) for parameter in model.parameters()]
+    quantized = [each for each in model.modules() if getattr(each, "quant_state", None) is not None]
+    packed = {id(each.weight): each.quant_state for each in quantized}
+    sizes = [(_logical_size(each, packed.get(id(each))), each.requires_grad) for each in model.parameters()]
     return sum(size for size, _ in sizes), sum(size for size, trains in sizes if trains)
 
 
@@ -81,11 +83,17 @@ def synthetic_tokens(
     return torch.randint(arch.vocab_size, (batch, seq_len), device=device, generator=generator)
 
 
-def _quantize_linear_layers(layer: "torch.nn.Module", device: "torch.device") -> None:
-    """Replace each linear layer inside by its NF4 counterpart: double quantisation, computing in bf16."""
+def quantize_linear_layers(
+    layer: "torch.nn.Module", device: "torch.device", storage: "torch.dtype | None" = None
+) -> None:
+    """Replace each linear layer inside by its NF4 counterpart: double quantisation, computing in bf16.
+
+    ``storage`` is the dtype of the tensors that hold the packed weights, by default bytes.
+    """
     import torch
     from bitsandbytes.nn import Linear4bit, Params4bit
 
+    stored = {} if storage is None else {"quant_storage": storage}
     for name, linear in list(layer.named_modules()):
         if not isinstance(linear, torch.nn.Linear):
             continue
@@ -96,16 +104,15 @@ def _quantize_linear_layers(layer: "torch.nn.Module", device: "torch.device") ->
             compute_dtype=torch.bfloat16,
             quant_type="nf4",
             device=torch.device("meta"),
+            **stored,
         )
-        packed = Params4bit(linear.weight.data, quant_type="nf4", compress_statistics=True, module=quantized)
+        packed = Params4bit(linear.weight.data, quant_type="nf4", compress_statistics=True, module=quantized, **stored)
         quantized.weight = packed.to(device)
         layer.set_submodule(name, quantized)
 
 
-def _logical_size(parameter: "torch.nn.Parameter") -> int:
-    """Number of elements of a parameter, before it was sharded or packed."""
+def _logical_size(parameter: "torch.nn.Parameter", packed: Any) -> int:
+    """Number of elements of a parameter, before it was sharded, or packed as bitsandbytes' ``packed`` state tells."""
     if hasattr(parameter, "ds_numel"):
         return int(parameter.ds_numel)
-    if (state := getattr(parameter, "quant_state", None)) is not None:
-        return int(state.shape.numel())
-    return int(parameter.numel())
+    return int(packed.shape.numel() if packed is not None else parameter.numel())

@@ -49,7 +49,7 @@ class LlamaTrainer(ABC):
             RuntimeError: the parameters that train are not those that should.
         """
         enter(Phase.FORWARD)
-        watch = None if self.attention_kernel else GradientWatch(self.model)
+        watch = None if self.attention_kernel else self._watch()
         loss = self._observed_forward(tokens) if watch else self._forward(tokens)
         enter(Phase.BACKWARD)
         self._backward(loss)
@@ -57,8 +57,16 @@ class LlamaTrainer(ABC):
         self._update()
         if watch:
             watch.check()
-            check_states(self.optimizer, count_trainable(self._spec), self._shards, watch.tensors)
+            self._check_states(watch)
         return loss.detach()
+
+    def _watch(self) -> GradientWatch:
+        """What notes which parameters get a gradient in this step."""
+        return GradientWatch(self.model)
+
+    def _check_states(self, watch: GradientWatch) -> None:
+        """Check that the optimizer keeps states of this rank's share of what trains."""
+        check_states(self.optimizer, count_trainable(self._spec), self._shards, watch.tensors)
 
     def _forward(self, tokens: "torch.Tensor") -> "torch.Tensor":
         """The loss of predicting each token from those before it."""

@@ -49,9 +49,13 @@ class TorchTrainer(LlamaTrainer):
         loss.backward()
 
     def _update(self) -> None:
-        import torch
-
         if clipping := self._spec.workload.gradient_clipping:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), clipping)
+            self._clip(clipping)
         self.optimizer.step()
         self.optimizer.zero_grad()
+
+    def _clip(self, clipping: float) -> None:
+        """Scale the gradients down to this norm if theirs is larger."""
+        import torch
+
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), clipping)

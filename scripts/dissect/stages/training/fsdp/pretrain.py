@@ -1,0 +1,17 @@
+"""Pre-training with PyTorch FSDP2: parameters, gradients and optimizer states are sharded over the GPUs."""
+
+from functools import partial
+
+from dissect.ranks.messages import RankContext, RankReport
+from dissect.stages.training.fsdp.sharded_trainer import build_trainer, connect
+from dissect.stages.training.fsdp.sharded_trainer import import_libraries as import_libraries
+from dissect.stages.training.fsdp.sharded_trainer import prepare as prepare
+from dissect.stages.training.fsdp.spec import FsdpPretrainSpec
+from dissect.stages.training.rank import run_training_rank
+
+LEARNING_RATE = 1e-5
+
+
+def run_rank(spec: FsdpPretrainSpec, context: RankContext) -> RankReport:
+    """Run one rank of the cell, in a process forked after ``prepare``."""
+    return run_training_rank(spec, context, connect, partial(build_trainer, learning_rate=LEARNING_RATE))
