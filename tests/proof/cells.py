@@ -242,7 +242,9 @@ def hardware(platform: Yaml, count: int, environment: Yaml | None) -> Json:
     return [
         platform["device"], platform["gpu"]["model"], count, math.ceil(count / platform["gpus_per_node"]),
         platform["interconnect"]["kind"], platform.get("environment", {}) if environment is None else environment,
-        math.floor(platform["gpu"]["memory_gib"] * 2**30), math.floor(platform["host"]["memory_gib"] * 2**30),
+        math.floor((platform.get("memory_budget_gib") or platform["gpu"]["memory_gib"]) * 2**30),
+        math.floor(platform["host"]["memory_gib"] * 2**30),
+        math.floor(platform["gpu"]["memory_gib"] * 2**30) if platform.get("memory_budget_gib") else None,
     ]  # fmt: skip
 
 

@@ -60,6 +60,9 @@ def check_platform(platform: Yaml) -> None:
     asked = (platform.get("scheduler") or {}).get("memory_gib")
     if asked is not None and asked <= platform["host"]["memory_gib"]:
         raise Refused("the scheduler would kill before the runner")
+    budget = platform.get("memory_budget_gib")
+    if budget is not None and (platform["device"] == "cpu" or budget > 0.9 * gpu["memory_gib"]):
+        raise Refused("no memory to hold")
     check_price(platform.get("price"))
     unique(platform["gpu_counts"], platform.get("workload", {}).get("models") or [])
 

@@ -163,7 +163,14 @@ def place(job: tuple[str, str], config: Yaml) -> tuple[Any, ...]:
 def shown(platform: Yaml) -> Json:
     """What tables of numbers say of a platform; the peaks are the denominator of MFU."""
     gpu = platform["gpu"]
-    return [platform["label"], gpu["label"], {dtype: float(peak) for dtype, peak in gpu.get("peak_tflops", {}).items()}]
+    peaks = {dtype: float(peak) for dtype, peak in gpu.get("peak_tflops", {}).items()}
+    return [platform["label"], gpu["label"], held(platform), peaks]
+
+
+def held(platform: Yaml) -> str | None:
+    """Part of its labels."""
+    budget = platform.get("memory_budget_gib")
+    return budget and f"{budget:g}"
 
 
 def lines(platform: Yaml) -> Json:
@@ -180,7 +187,7 @@ def declared(platform: Yaml) -> Json:
         link.get("gb_per_s"), host["memory_gib"],
     ]  # fmt: skip
     return [
-        platform["label"], gpu["model"], link["kind"], host["cpu"], gpu.get("source"),
+        platform["label"], held(platform), gpu["model"], link["kind"], host["cpu"], gpu.get("source"),
         [None if number is None else f"{number:g}" for number in numbers],
         {dtype: f"{peak:g}" for dtype, peak in gpu.get("peak_tflops", {}).items()},
     ]  # fmt: skip

@@ -27,8 +27,11 @@ def settings(engine: str, policy: str, platform: Yaml) -> Yaml:
     serving = platform.get("serving", {})
     told = TOLD[engine] - ({"memory_share"} if platform["device"] == "cpu" else set())
     aligned = ALIGNED | serving.get("aligned", {})
+    budget = platform.get("memory_budget_gib")
+    share = {"memory_share": aligned["memory_share"] * budget / platform["gpu"]["memory_gib"]} if budget else {}
     return {
         **{name: value if policy == "aligned" and name in told else None for name, value in aligned.items()},
+        **share,
         "arguments": serving.get("arguments", {}).get(engine, []),
     }
 

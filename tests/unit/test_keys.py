@@ -98,7 +98,7 @@ def keys(project: Path) -> dict[str, str | None]:
         ("config/models/llama-tiny.yaml", "hidden_size: 256", "hidden_size: 0x100"),
         ("config/platforms/a800.yaml", "bf16: 312", "bf16: 999"),
         ("config/platforms/a800.yaml", "partition: a800", "partition: other"),
-        ("config/experiments/table_III.yaml", "rows: [method]", "rows: [method, batch]"),
+        ("config/experiments/table_III.yaml", "rows: [framework, method]", "rows: [framework, method, batch]"),
         ("config/experiments/table_III.yaml", 'title: "Table III', 'title: "Table 3'),
         ("config/experiments/table_III.yaml", "Naive, F, R, F+R]", "Naive, R, F, R+F]"),
         ("config/methods.yaml", "means: Flash", "means: The Flash"),

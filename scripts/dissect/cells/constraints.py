@@ -49,6 +49,8 @@ def engine_constraint(
         return f"the platform declares no environment for {name}"
     if not engine.python_package and environment.starts_python:
         return f"{engine.label} is not a Python package: the platform must declare its command, container or url"
+    if platform.memory_budget_gib and "memory_share" not in engine.adjustable:
+        return f"{engine.label} cannot be held to less memory than a GPU has"
     if not engine.splits_models and n_gpus > 1:
         return f"{engine.label} does not support tensor parallelism"
     if workload.calibrate and not (engine.calibrates and environment.starts_python):

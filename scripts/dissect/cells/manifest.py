@@ -30,6 +30,8 @@ class PlatformFacts(Model):
     label: str
     gpu_label: str = ""
     """Short name of the GPU, for tables of cells."""
+    memory_is_held: bool = False
+    """Whether processes are held to less memory than the cards have, so that speeds are those of no card."""
     declared: dict[str, str] = {}
     """Declared facts for Table I: ``Fact`` -> value with unit."""
     peak_flops: dict[str, PositiveFloat] = {}

@@ -22,6 +22,11 @@ def hardware_of(platform: Platform, name: str, n_gpus: int, changes: Mapping[str
     Raises:
         ConfigError: a value is invalid.
     """
+    card = int(platform.gpu.memory_gib * GIB)
+    held = platform.memory_budget_gib and {
+        "device_memory_bytes": int(platform.memory_budget_gib * GIB),
+        "card_memory_bytes": card,
+    }
     declared = {
         "device": platform.device,
         "gpu_model": platform.gpu.model,
@@ -29,8 +34,9 @@ def hardware_of(platform: Platform, name: str, n_gpus: int, changes: Mapping[str
         "n_nodes": -(-n_gpus // platform.gpus_per_node),
         "interconnect": platform.interconnect.kind,
         "environment": platform.environment,
-        "device_memory_bytes": int(platform.gpu.memory_gib * GIB),
+        "device_memory_bytes": card,
         "host_memory_bytes": int(platform.host.memory_gib * GIB),
+        **(held or {}),
     }
     return built(Hardware, {**declared, **changes}, f"config/platforms/{name}.yaml")
 

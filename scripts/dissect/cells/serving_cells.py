@@ -90,6 +90,10 @@ def _settings(point: AxesPoint, platform: Platform) -> dict[str, Any]:
     told = engine_facts(point.framework).adjustable - ({"memory_share"} if platform.device == "cpu" else set())
     if point.method == "aligned":
         settings |= {name: value for name, value in platform.serving.aligned.model_dump().items() if name in told}
+    if platform.memory_budget_gib:
+        # Engines count in shares of the card, so that without one they would take what they are held from.
+        held = platform.memory_budget_gib / platform.gpu.memory_gib
+        settings["memory_share"] = platform.serving.aligned.memory_share * held
     return {**settings, "arguments": platform.serving.arguments.get(point.framework, [])}
 
 

@@ -34,6 +34,8 @@ class Hardware(Model):
     """Environment variables of the launch, such as ``NCCL_P2P_DISABLE``."""
     device_memory_bytes: PositiveInt
     """Memory of one GPU; on ``cpu`` the memory limit of each process."""
+    card_memory_bytes: PositiveInt | None = added(None)
+    """Memory of the card where every process is held to less, to ``device_memory_bytes``; None where it is not."""
     host_memory_bytes: PositiveInt
     """Host memory of one node; a cell that needs more ends as ``oom`` in phase ``host``."""
     pinning: Pinning = added("none")

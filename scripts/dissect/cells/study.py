@@ -235,12 +235,13 @@ def _platform_facts(platform: Platform, layout: str) -> PlatformFacts:
     """Facts of a platform that this kind of table shows, and no others: a change of those must not draw it again."""
     gpu = platform.gpu
     if layout == "platforms":
-        return PlatformFacts(label=platform.label, declared=_declared(platform), peak_source=gpu.source)
+        return PlatformFacts(label=platform.shown_label, declared=_declared(platform), peak_source=gpu.source)
     peaks: dict[str, float] = {dtype: tflops * 1e12 for dtype, tflops in sorted(gpu.peak_tflops.items())}
     bandwidth = gpu.memory_bandwidth_gb_per_s if layout == "roofline" else None
     return PlatformFacts(
-        label=platform.label,
-        gpu_label=gpu.label,
+        label=platform.shown_label,
+        gpu_label=platform.shown_gpu_label,
+        memory_is_held=platform.memory_budget_gib is not None,
         peak_flops=peaks,
         memory_bytes_per_s=bandwidth * 1e9 if bandwidth else None,
     )

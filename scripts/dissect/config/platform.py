@@ -13,6 +13,8 @@ from dissect.config.names import Name, Names
 from dissect.config.overrides import SamplingOverride, StepSampling
 from dissect.config.registered import Device, Engine, EnvironmentName
 
+LARGEST_BUDGET = 0.9
+"""Largest budget as a share of the card's memory: what is declared and what a driver finds may differ by the rest."""
 GresType = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 
 
@@ -182,6 +184,11 @@ class Platform(Model):
     """Device that cells run on; ``cpu`` is this machine, without GPUs."""
     gpu: GpuFacts
     """Facts of one GPU."""
+    memory_budget_gib: PositiveFloat | None = None
+    """Memory of each GPU in GiB to which every process is held, less than the card has; default: all of it.
+
+    Outcomes and memory of such cells are those of a smaller card, their speeds are those of no card.
+    """
     gpus_per_node: PositiveInt
     """GPUs per node that a cell uses unless the experiment sweeps them; on ``cpu`` processes."""
     nodes: PositiveInt = 1
@@ -228,6 +235,30 @@ class Platform(Model):
         if too_many := [count for count in self.gpu_counts if count > total]:
             raise ValueError(f"'gpu_counts' has {too_many[0]}, but the platform has {total} GPUs")
         return self
+
+    @model_validator(mode="after")
+    def _budget_is_below_the_card(self) -> Self:
+        budget, card = self.memory_budget_gib, self.gpu.memory_gib
+        if budget is not None and self.device == "cpu":
+            raise ValueError("'memory_budget_gib' is for GPUs; on 'cpu' the memory of a process is 'gpu.memory_gib'")
+        if budget is not None and budget > LARGEST_BUDGET * card:
+            most = f"{LARGEST_BUDGET:.0%} of 'gpu.memory_gib' ({card:g})"
+            raise ValueError(f"'memory_budget_gib' is {budget:g}, expected at most {most}")
+        return self
+
+    @property
+    def shown_label(self) -> str:
+        """Name of the platform in tables and figures, with the memory to which it is held."""
+        return self.label + self._held
+
+    @property
+    def shown_gpu_label(self) -> str:
+        """Short name of the GPU in tables, with the memory to which it is held."""
+        return self.gpu.label + self._held
+
+    @property
+    def _held(self) -> str:
+        return f" held to {self.memory_budget_gib:g} GiB" if self.memory_budget_gib else ""
 
     @model_validator(mode="after")
     def _scheduler_kills_last(self) -> Self:

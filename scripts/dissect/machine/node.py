@@ -35,7 +35,8 @@ def look_at_node(hardware: Hardware) -> Node:
     except NoGpus as error:
         return Node(str(error), None if hardware.device == "cpu" else str(error))
     wanted = hardware.n_gpus // hardware.n_nodes
-    return Node(found[:wanted], mismatch(found, hardware.gpu_model, wanted, hardware.device_memory_bytes))
+    memory_bytes = hardware.card_memory_bytes or hardware.device_memory_bytes
+    return Node(found[:wanted], mismatch(found, hardware.gpu_model, wanted, memory_bytes))
 
 
 def too_few_gpus(hardware: Hardware, node: Node) -> str | None:

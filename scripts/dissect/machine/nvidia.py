@@ -186,7 +186,7 @@ class CudaDevice:
         import torch
 
         torch.cuda.set_device(local_rank)
-        self._index = local_rank
+        self._index, self._is_held = local_rank, False
         self._nvml_handle = _nvml_handle(str(torch.cuda.get_device_properties(local_rank).uuid))
 
     @property
@@ -203,14 +203,28 @@ class CudaDevice:
         torch.cuda.synchronize(self._index)
 
     def limit_memory(self, budget_bytes: int) -> None:
-        """Do nothing: the GPU's own memory is the limit."""
+        """Hold the allocator to a budget below the GPU's memory; the GPU's own memory is a limit as it is.
+
+        The CUDA context and NCCL's buffers, which are there already, count.
+        """
+        import torch
+
+        total = torch.cuda.get_device_properties(self._index).total_memory
+        outside = self.driver_memory_bytes() - torch.cuda.memory_reserved(self._index)
+        if (share := allocator_share(budget_bytes, total, outside)) is not None:
+            torch.cuda.set_per_process_memory_fraction(share, self._index)
+            self._is_held = True
 
     def is_full(self) -> bool:
-        """False: there is no limit below the GPU's memory."""
+        """False: no thread needs memory of the GPU."""
         return False
 
     def lift_limit(self) -> None:
-        """Do nothing: no limit was set."""
+        """Let the allocator take all of the GPU's memory again, if it was held to less."""
+        import torch
+
+        if self._is_held:
+            torch.cuda.set_per_process_memory_fraction(1.0, self._index)
 
     def reset_peak_memory(self) -> None:
         """Reset the caching allocator's peak."""
@@ -267,6 +281,17 @@ class CudaDevice:
     def clock(self) -> Clock:
         """A clock that uses CUDA events."""
         return CudaClock()
+
+
+def allocator_share(budget_bytes: int, total_bytes: int, outside_bytes: int) -> float | None:
+    """Share of the GPU's memory that the allocator may take; None where the budget is no less than the GPU has.
+
+    ``outside_bytes`` of the budget are taken by others than the allocator. Declared memory may be up to 10 % below what
+    the driver finds, and is no budget then.
+    """
+    if budget_bytes > 0.9 * total_bytes:
+        return None
+    return max(0.0, (budget_bytes - outside_bytes) / total_bytes)
 
 
 class CudaClock:

@@ -50,9 +50,10 @@ def findings(manifest: Manifest, project: Path) -> list[Finding]:
     """The finding of every claim on every platform that it concerns, in the order of the file."""
     claims = {name: Claim.model_validate(claim) for name, claim in manifest.layout["claims"].items()}
     stand_ins: dict[str, list[str]] = manifest.layout["stand_ins"]
+    held = [name for name, facts in manifest.platforms.items() if facts.memory_is_held]
     rows = _rows_by_view(manifest, project, {claim.view for claim in claims.values()})
     return decide(
-        prepare(name, claim, platform, rows[claim.view], VIEWS[claim.view], stand_ins)
+        prepare(name, claim, platform, rows[claim.view], VIEWS[claim.view], stand_ins, held)
         for name, claim in claims.items()
         for platform in claim.platforms[:1] or manifest.platforms
     )

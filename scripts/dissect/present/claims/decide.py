@@ -1,6 +1,6 @@
 """The verdicts of claims, case by case, from the rows of their cells; the error rate is one of all cases together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dissect.base.outcome import Status
@@ -31,6 +31,8 @@ from dissect.statistics.bounds import Bounded, BoundVerdict, check_all
 from dissect.statistics.numbers import Number, Verdict, together
 
 COUNTED = ("batch", "n_gpus", "seq_len")
+OF_MEMORY = ("batch_measured", "peak_memory_bytes", "peak_memory_gib", "paper_memory_gib")
+"""Quantities that speak for a smaller card where memory is held."""
 OUT_OF_MEMORY = (Status.OOM, Status.SKIPPED_OOM)
 
 
@@ -107,15 +109,27 @@ class OpenFinding:
 
 
 def prepare(
-    claim_id: str, claim: Claim, platform: str, rows: Sequence[Row], view: View, stand_ins: Mapping[str, list[str]]
+    claim_id: str,
+    claim: Claim,
+    platform: str,
+    rows: Sequence[Row],
+    view: View,
+    stand_ins: Mapping[str, list[str]],
+    held: Collection[str] = (),
 ) -> OpenFinding:
-    """Read the numbers of a claim on a platform; ``rows`` are those of the claim's view on all platforms."""
+    """Read the numbers of a claim on a platform; ``rows`` are those of the claim's view on all platforms.
+
+    Platforms of ``held`` memory decide what fits, and no speed.
+    """
     cases = []
     varied = [axis for axis, value in claim.where.items() if isinstance(value, list)]
     for where in claim.cases:
         sides = [side_of(rows, claim, {**where, **side}, platform, stand_ins) for side in claim.check.sides.values()]
         shown: Where = {axis: where[axis] for axis in varied}
-        cases.append(_case(claim, shown, sides, view, rows))
+        gap = _of_no_card(claim, sides, held)
+        cases.append(
+            CheckedCase(shown, Verdict.NOT_MEASURED, gap=gap) if gap else _case(claim, shown, sides, view, rows)
+        )
     return OpenFinding(claim_id, claim, ", ".join(claim.platforms) or platform, cases)
 
 
@@ -171,6 +185,14 @@ def _on_device(
     numbers = [number for side in sides if (number := measure.read(side.rows))]
     pools = pool_classes((row[START_CLASS], device_values(row, check.quantity)) for row in rows)
     return _OpenCase(where, check, sides, numbers, measure.unit, pools) if len(numbers) == len(sides) else None
+
+
+def _of_no_card(claim: Claim, sides: Sequence[ClaimSide], held: Collection[str]) -> Gap | None:
+    """Why cells of held memory decide nothing here: the claim is on more than what fits."""
+    if isinstance(claim.check, OutcomeCheck) or claim.check.quantity in OF_MEMORY:
+        return None
+    ids = dict.fromkeys(cell_id(row) for side in sides for row in side.rows if row["platform"] in held)
+    return Gap("memory is held, so the speed is that of no card", tuple(ids)) if ids else None
 
 
 def _closed(case: _OpenCase, answer: BoundVerdict | None) -> CheckedCase:

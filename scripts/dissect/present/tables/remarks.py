@@ -23,6 +23,7 @@ def remarks(
     columns = [f"{q.header}: {q.meaning}." for q in quantities]
     return [
         _setting(manifest, rows, shown),
+        *_held(manifest, rows),
         *columns,
         *(interval_remarks(rows) if any(q.has_interval for q in quantities) else []),
         *_method_notes(manifest, rows),
@@ -38,6 +39,15 @@ def _setting(manifest: Manifest, rows: Sequence[Row], shown: Sequence[Axis]) -> 
     constant = [axis for axis in _SETTING_AXES if axis not in shown and len(order[axis]) == 1]
     labels = [axis_label(manifest, axis, order[axis][0]) for axis in constant if order[axis][0] not in (None, NO_NAME)]
     return "; ".join(["Setting: " + ", ".join(machines), *labels]) + "."
+
+
+def _held(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
+    """What the numbers of platforms with held memory are good for."""
+    labels = [manifest.platforms[platform].label for platform in axis_order(rows)["platform"]
+              if manifest.platforms[platform].memory_is_held]  # fmt: skip
+    if not labels:
+        return []
+    return [f"{', '.join(labels)}: outcomes and memory are those of a smaller card, speeds are those of no card."]
 
 
 def _machine(manifest: Manifest, platform: str, rows: Sequence[Row], shown: Sequence[Axis]) -> str:
