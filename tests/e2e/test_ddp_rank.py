@@ -88,6 +88,18 @@ def test_losses_with_bf16_states_are_those_of_deepspeed() -> None:
         assert report.losses[:5] == pytest.approx(theirs, rel=1e-3)
 
 
+@pytest.mark.slow
+def test_compiled_layers_train_the_same_model_and_compile_before_the_warm_up() -> None:
+    spec = tiny_spec(compile_layers=True)
+    ending = run_ranks(ddp, spec, ddp.run_rank, budget_s=500.0)  # type: ignore[arg-type]
+    assert ending.status is Status.OK, ending.reason
+    for report, plain in zip(ending.reports, measured("Naive", "fp32").reports, strict=True):
+        assert report.losses[:5] == pytest.approx(plain.losses[:5], rel=1e-4)
+        assert 0 < report.compile_s < report.built_at - report.ready_at
+        assert max(report.warmup_step_times_s) < report.compile_s
+        assert plain.compile_s == 0
+
+
 @pytest.mark.parametrize("optimizer", ADAMW)
 def test_implementations_of_adamw_take_the_same_steps(optimizer: str) -> None:
     found, first = run(tiny_spec(optimizer=optimizer)), measured("Naive", "fp32")

@@ -110,8 +110,8 @@ SPLIT_SIZES = ("num_attention_heads", "num_key_value_heads", "intermediate_size"
 KNOBS = {
     "deepspeed": {"stage3_sizes", "zero_stage", "offload_optimizer", "offload_parameters", "quantization", "adapter"},
     "megatron": {"tensor_parallel", "pipeline_parallel", "sequence_parallel", "distributed_optimizer"},
-    "ddp": {"gradient_bucket_view"},
-    "fsdp": {"cpu_offload", "quantization", "adapter"},
+    "ddp": {"gradient_bucket_view", "compile_layers"},
+    "fsdp": {"cpu_offload", "compile_layers", "quantization", "adapter"},
 }
 """Framework -> what its letters may turn besides attention and recomputation."""
 
@@ -208,7 +208,11 @@ def method(framework: str, knobs: Yaml, platform: Yaml, count: int, nodes: int) 
         "states": knobs.get("states") or STATES[framework][0],
     }
     if framework == "ddp":
-        return common | {"bucket_view": bool(knobs.get("gradient_bucket_view")), "optimizer": "torch_adamw"}
+        return common | {
+            "bucket_view": bool(knobs.get("gradient_bucket_view")),
+            "optimizer": "torch_adamw",
+            "compiled": bool(knobs.get("compile_layers")),
+        }
     if framework == "megatron":
         stages = knobs.get("pipeline_parallel", 1)
         return common | {
@@ -221,6 +225,7 @@ def method(framework: str, knobs: Yaml, platform: Yaml, count: int, nodes: int) 
     if framework == "fsdp":
         return common | {
             "offload": bool(knobs.get("cpu_offload")),
+            "compiled": bool(knobs.get("compile_layers")),
             "quantization": knobs.get("quantization") or "none",
             "optimizer": "torch_adamw",
             "adapter": knobs.get("adapter"),
@@ -241,6 +246,8 @@ def cannot_split(method: Yaml, architecture: Yaml, count: int, seq_len: int, dev
     """Why Megatron-LM cannot share or compute the model like this, or FSDP2 the adapter."""
     if "offload" in method and (method.get("adapter") or {}).get("virtual_tokens"):
         return "a prompt in no layer"
+    if method.get("compiled") and method.get("quantization", "none") != "none":
+        return "4 bits compiled"
     if "tensor" not in method:
         return None
     tensor, pipeline, local = method["tensor"], method["pipeline"], method["layers"] == "local"

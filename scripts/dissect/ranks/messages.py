@@ -47,6 +47,8 @@ class RankReport(Model):
     ready_at: float = 0.0
     """Time at which the process group was ready."""
     built_at: float = 0.0
+    compile_s: float = 0.0
+    """Seconds before ``built_at`` in which the framework compiled the model."""
     window_start: float = 0.0
     window_end: float = 0.0
     traced_at: float = 0.0

@@ -22,6 +22,7 @@ def durations(reports: Sequence[RankReport], launched_at: float, before: Duratio
         update={
             "launch_s": max(0.0, ready - launched_at),
             "build_s": max(0.0, built - ready),
+            "compile_s": max(report.compile_s for report in reports),
             "warmup_s": max(0.0, start - built),
             "window_s": end - start,
             "trace_s": max(0.0, traced - end),

@@ -40,6 +40,8 @@ class Durations(Model):
     """From the start of the processes to a working process group."""
     build_s: NonNegativeFloat = 0.0
     """Building model, optimizer and engine."""
+    compile_s: NonNegativeFloat = added(0.0)
+    """The part of it in which ``torch.compile`` compiled the model; no warm-up step does."""
     warmup_s: NonNegativeFloat = 0.0
     window_s: NonNegativeFloat = 0.0
     """The timed steps."""

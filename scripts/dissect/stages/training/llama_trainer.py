@@ -31,6 +31,8 @@ class LlamaTrainer(ABC):
         self.optimizer, self._shards = optimizer, shards
         self.attention_kernel: str | None = None
         """The kernel that ran in the first step; None before it."""
+        self.compile_s = 0.0
+        """Seconds of compilation before the first step."""
 
     @property
     def share(self) -> Share:

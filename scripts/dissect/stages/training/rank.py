@@ -96,7 +96,7 @@ def _train(
     batch, seed = spec.workload.batch * trainer.share.gpus, spec.workload.seed + trainer.share.replica
     tokens = synthetic_tokens(spec.model, batch, spec.workload.seq_len, device.torch_device, seed)
     device.synchronize()
-    known["built_at"] = time.monotonic()
+    known["built_at"], known["compile_s"] = time.monotonic(), getattr(trainer, "compile_s", 0.0)
     loop = StepLoop(trainer, tokens, context, device)
     if context.probe_steps is not None:
         return loop.probe(context.probe_steps) | {"attention_kernel": trainer.attention_kernel}

@@ -1,12 +1,16 @@
 """A training step of PyTorch alone, for every way in which PyTorch spreads a model over ranks."""
 
+import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from dissect.cells.spec import TrainingSpec
 from dissect.config.kinds import TorchOptimizer
+from dissect.machine.device import Device
 from dissect.stages.training.llama_trainer import LlamaTrainer
 from dissect.workloads.dtypes import torch_dtype
+from dissect.workloads.llama import synthetic_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +36,12 @@ def build_adamw(
     return torch.optim.AdamW(parameters, lr=learning_rate, **_IMPLEMENTATIONS[kind])
 
 
+def compile_layers(layers: "Iterable[torch.nn.Module]") -> None:
+    """Have each decoder layer compiled when it first runs; equal layers share what is compiled."""
+    for layer in layers:
+        layer.compile()
+
+
 class TorchTrainer(LlamaTrainer):
     """A model that PyTorch trains."""
 
@@ -44,6 +54,25 @@ class TorchTrainer(LlamaTrainer):
             return super()._forward(tokens)
         with torch.autocast(tokens.device.type, dtype):
             return super()._forward(tokens)
+
+    def warm_compiler(self, device: Device) -> None:
+        """Run forward and backward once for what they compile, so that no warm-up step does; no parameter changes."""
+        workload = self._spec.workload
+        if not isinstance(workload.batch, int):
+            raise ValueError(f"a rank compiles for a number of sequences, not batch {workload.batch!r}")
+        start, where = time.monotonic(), device.torch_device
+        tokens = synthetic_tokens(self._spec.model, workload.batch, workload.seq_len, where, workload.seed)
+        self._forward(tokens).backward()
+        self.optimizer.zero_grad()
+        device.synchronize()
+        self.compile_s = time.monotonic() - start
+
+    def _observed_forward(self, tokens: "torch.Tensor") -> "torch.Tensor":
+        """The loss, after a check that the expected kernel ran; compiled code has its own names, so it is left out."""
+        import torch
+
+        with torch.compiler.set_stance("force_eager") if self.compile_s else nullcontext():
+            return super()._observed_forward(tokens)
 
     def _backward(self, loss: "torch.Tensor") -> None:
         loss.backward()

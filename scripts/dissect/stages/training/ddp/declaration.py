@@ -12,7 +12,11 @@ from dissect.stages.training.ddp.spec import DdpMethod, DdpPretrainSpec, DdpProf
 
 def _method(knobs: DdpKnobs, _: Platform, __: Hardware) -> dict[str, Any]:
     """The method's choices; without letters, those of the authors' code but for AdamW, whose implementation is gone."""
-    return {"gradient_bucket_view": bool(knobs.gradient_bucket_view), "optimizer": "torch_adamw"}
+    return {
+        "gradient_bucket_view": bool(knobs.gradient_bucket_view),
+        "optimizer": "torch_adamw",
+        "compile_layers": bool(knobs.compile_layers),
+    }
 
 
 FRAMEWORK = Framework(

@@ -8,6 +8,8 @@ class DdpKnobs(Knobs):
 
     gradient_bucket_view: bool | None = None
     """PyTorch DDP: gradients are views of the communication buckets, in place of copies beside them."""
+    compile_layers: bool | None = None
+    """PyTorch: compile every decoder layer with ``torch.compile``."""
 
 
 KNOBS = DdpKnobs

@@ -4,7 +4,7 @@ from dissect.machine.device import Device
 from dissect.ranks.messages import RankContext, RankReport
 from dissect.stages.training.ddp.spec import DdpSpec
 from dissect.stages.training.rank import run_training_rank
-from dissect.stages.training.torch_trainer import TorchTrainer, build_adamw
+from dissect.stages.training.torch_trainer import TorchTrainer, build_adamw, compile_layers
 from dissect.stages.training.torch_trainer import import_libraries as import_libraries
 from dissect.workloads.llama import build_llama, llama_config
 
@@ -32,5 +32,11 @@ def build_trainer(spec: DdpSpec, device: Device) -> TorchTrainer:
     model = build_llama(llama, spec.weights_dtype, device.torch_device, spec.workload.seed)
     if spec.method.recompute:
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    if spec.method.compile_layers:
+        compile_layers(model.model.layers)
     parallel = DistributedDataParallel(model, gradient_as_bucket_view=spec.method.gradient_bucket_view)
-    return TorchTrainer(spec, model, parallel, build_adamw(spec.method.optimizer, model.parameters(), LEARNING_RATE))
+    optimizer = build_adamw(spec.method.optimizer, model.parameters(), LEARNING_RATE)
+    trainer = TorchTrainer(spec, model, parallel, optimizer)
+    if spec.method.compile_layers:
+        trainer.warm_compiler(device)
+    return trainer

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from dissect.base.model import added
 from dissect.cells.spec import ProfileWorkload, TrainingMethod, TrainingSpec
 from dissect.config.kinds import DType, TorchOptimizer
 
@@ -12,6 +13,8 @@ class DdpMethod(TrainingMethod):
     gradient_bucket_view: bool
     """Whether gradients are views of the communication buckets (``gradient_as_bucket_view``)."""
     optimizer: TorchOptimizer
+    compile_layers: bool = added(False)
+    """Whether every decoder layer is compiled with ``torch.compile``, before the warm-up."""
 
 
 class DdpSpec(TrainingSpec):

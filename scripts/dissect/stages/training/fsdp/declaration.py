@@ -23,6 +23,7 @@ def _method(knobs: FsdpKnobs, _: Platform, __: Hardware) -> dict[str, Any]:
         "cpu_offload": bool(knobs.cpu_offload),
         "quantization": knobs.quantization or "none",
         "optimizer": "torch_adamw",
+        "compile_layers": bool(knobs.compile_layers),
         **adapter,
     }
 
@@ -30,6 +31,8 @@ def _method(knobs: FsdpKnobs, _: Platform, __: Hardware) -> dict[str, Any]:
 def constraint(spec: FsdpSpec) -> str | None:
     """Why the cell is unsupported, or None: the model is built and sharded layer by layer, with the adapter inside."""
     adapter = spec.method.trained_adapter
+    if spec.method.compile_layers and spec.method.is_quantized:
+        return "torch.compile is tested without 4-bit products only"
     return "FSDP2 shards layer by layer, and a trained prompt is in none" if adapter and adapter.positions else None
 
 

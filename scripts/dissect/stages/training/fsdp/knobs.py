@@ -11,6 +11,8 @@ class FsdpKnobs(AdapterKnobs):
     """PyTorch FSDP2: keep parameters, gradients and optimizer states in host memory and step there."""
     quantization: Quantization | None = None
     """``nf4``: 4-bit base with double quantisation."""
+    compile_layers: bool | None = None
+    """PyTorch: compile every decoder layer with ``torch.compile``."""
 
 
 KNOBS = FsdpKnobs

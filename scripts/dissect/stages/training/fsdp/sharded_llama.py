@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dissect.config.adapters.adapter import Adapter
 from dissect.machine.device import Device
 from dissect.stages.training.fsdp.spec import FsdpSpec
+from dissect.stages.training.torch_trainer import compile_layers
 from dissect.workloads.dtypes import default_dtype, torch_dtype
 from dissect.workloads.llama import llama_config, quantize_linear_layers
 
@@ -92,7 +93,7 @@ class _AdapterSeeds:
 
 
 def _change_layer(spec: FsdpSpec, layer: Any, here: "torch.device", adapters: _AdapterSeeds) -> None:
-    """Quantise a layer whose weights are there, and add the adapter.
+    """Quantise a layer whose weights are there, add the adapter, and have it compiled.
 
     The packed weights are stored in the cell's dtype, since FSDP gathers a group in one dtype and casts any other.
     """
@@ -102,3 +103,5 @@ def _change_layer(spec: FsdpSpec, layer: Any, here: "torch.device", adapters: _A
         layer.requires_grad_(False)
         layer.is_loaded_in_4bit = spec.method.is_quantized  # by this PEFT knows which layers of its own to take
         adapters.add(layer, adapter)
+    if spec.method.compile_layers:
+        compile_layers([layer])

@@ -39,7 +39,10 @@ def build_trainer(spec: FsdpSpec, device: Device, learning_rate: float) -> "Fsdp
     if spec.method.recompute:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return FsdpTrainer(spec, model, model, build_adamw(spec.method.optimizer, trained, learning_rate))
+    trainer = FsdpTrainer(spec, model, model, build_adamw(spec.method.optimizer, trained, learning_rate))
+    if spec.method.compile_layers:
+        trainer.warm_compiler(device)
+    return trainer
 
 
 class FsdpTrainer(TorchTrainer):

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from dissect.base.model import added
 from dissect.cells.spec import TrainingMethod, TrainingSpec
 from dissect.config.adapters import AnyAdapter
 from dissect.config.adapters.adapter import Adapter
@@ -16,6 +17,8 @@ class FsdpMethod(TrainingMethod):
     quantization: Quantization
     """``nf4``: bitsandbytes NF4 with double quantisation of every linear layer but the head, sharded as packed."""
     optimizer: TorchOptimizer
+    compile_layers: bool = added(False)
+    """Whether every decoder layer is compiled with ``torch.compile``, before the warm-up."""
 
     @property
     def is_quantized(self) -> bool:
