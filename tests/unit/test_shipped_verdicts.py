@@ -57,9 +57,9 @@ def repeated(shipped: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, every run three times to the byte of its numbers, in shared rounds: nothing varies at all."""
     folder = tmp_path_factory.mktemp("repeated")
     shutil.copytree(shipped, folder, dirs_exist_ok=True)
-    for shared in read_set(folder / SETS_DIR / SET).values():
-        runs = [run.model_dump_json().encode() for run in make.in_rounds(shared.runs.runs * 3)]
-        path = folder / SETS_DIR / SET / shared.id / f"{shared.runs.key}.json"
+    known = read_set(folder / SETS_DIR / SET)
+    for path in [*(folder / SETS_DIR / SET).rglob("*.json")]:
+        runs = [run.model_dump_json().encode() for run in make.in_rounds(known[path.stem].runs.runs * 3)]
         path.write_bytes(published((run_id(data), data) for data in runs))
         path.with_suffix(".tar.gz").unlink(missing_ok=True)
     publish_references(folder)
@@ -139,7 +139,7 @@ def test_13b_and_7b_with_adapters_were_measured_on_other_starts(shipped: Path) -
 def test_flash_attention_with_z3_is_not_called_different_from_z3(shipped: Path, model: str) -> None:
     """Of both numbers that tell speed, by themselves and in the family of all settings, whatever is asked for."""
     known = cells_of(shipped)
-    ids = [f"pretrain/{CELL.format(model, method)}" for method in ("Z3", "F+Z3")]
+    ids = [f"pretrain/{CELL.format(model, method)}" for method in ("Z3+ZD", "F+Z3+ZD")]
     sides = [Side(cell_id, {ids[0]: known[cell_id]}) for cell_id in ids]
     assert {line.verdict for line in compare(*sides, margin=0.05).lines} == {PairVerdict.UNCLEAR}
     study = study_of(shipped)
@@ -150,7 +150,7 @@ def test_flash_attention_with_z3_is_not_called_different_from_z3(shipped: Path, 
         assert not [told for *pair, told in verdicts.pairs() if {*pair} == numbers and told.standing in TOLD]
 
 
-@pytest.mark.parametrize("method", ["Z2", "Z3", "F+Z2", "F+Z3"])
+@pytest.mark.parametrize("method", ["Z2", "Z3+ZD", "F+Z2", "F+Z3+ZD"])
 def test_a_profile_s_unprofiled_steps_are_not_called_different_from_its_twin(shipped: Path, method: str) -> None:
     known = cells_of(shipped)
     twin, profile = (f"{stage}/{CELL.format('7b', method)}" for stage in ("pretrain", "profile"))
