@@ -103,6 +103,19 @@ def test_three_engines_of_the_paper_by_the_platform_file_alone(project: Path) ->
     assert spec_of(found["llama2-7b", "tgi", "tuned"]).software.image == "sha256:ab"
 
 
+def test_sglang_stands_beside_the_engines_of_the_paper_and_decides_no_claim(project: Path) -> None:
+    made = study(project, platforms=["h200"], select="serve/h200/llama2-7b/sglang/*/*")
+    shown = ("fig_6", "latency", "table_serving", "table_serving_latency", "table_small_burst", "table_arrival")
+    assert all(cells(made, name, framework="sglang") for name in shown)
+    assert {cell.framework for cell in made.selected} == {"sglang"}
+    add(project, A800, "sglang: {interpreter: /opt/sglang/bin/python, versions: {sglang: 0.5.5}}")
+    here = study(project, platforms=["a800"])
+    ready = {cell.framework for cell in cells(here, "fig_6").values() if cell.canonical}
+    assert "sglang" in ready
+    decided = {cell.framework for cell in here.claims.cells if cell.stage == "serve"}
+    assert decided == {"vllm", "lightllm", "tgi"}
+
+
 def test_where_things_lie_is_no_part_of_a_key(project: Path) -> None:
     before = cells(study(project, platforms=["h200"]), "fig_6")["llama2-7b", "vllm", "aligned"]
     path = project / "config/platforms/h200.yaml"
