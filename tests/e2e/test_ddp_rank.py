@@ -19,6 +19,7 @@ from dissect.stages.training.ddp import pretrain as ddp  # noqa: E402
 from dissect.stages.training.ddp.spec import DdpPretrainSpec  # noqa: E402
 from dissect.stages.training.deepspeed import pretrain as deepspeed  # noqa: E402
 from dissect.workloads import arithmetic  # noqa: E402
+from dissect.workloads.attention_kernels import WrongKernelError, observe_kernel  # noqa: E402
 from dissect.workloads.dtypes import BYTES  # noqa: E402
 from factories import ddp_spec, hardware, pretrain_spec  # noqa: E402
 from forked_ranks import TINY, run_ranks, shortened  # noqa: E402
@@ -89,15 +90,32 @@ def test_losses_with_bf16_states_are_those_of_deepspeed() -> None:
 
 
 @pytest.mark.slow
-def test_compiled_layers_train_the_same_model_and_compile_before_the_warm_up() -> None:
-    spec = tiny_spec(compile_layers=True)
+@pytest.mark.parametrize("method", ["Naive", "F"])
+def test_compiled_layers_train_the_same_model_and_compile_before_the_warm_up(method: str) -> None:
+    spec = tiny_spec(compile_layers=True, **METHODS[method])
     ending = run_ranks(ddp, spec, ddp.run_rank, budget_s=500.0)  # type: ignore[arg-type]
     assert ending.status is Status.OK, ending.reason
-    for report, plain in zip(ending.reports, measured("Naive", "fp32").reports, strict=True):
+    for report, plain in zip(ending.reports, measured(method, "fp32").reports, strict=True):
+        assert report.attention_kernel == spec.method.attention
         assert report.losses[:5] == pytest.approx(plain.losses[:5], rel=1e-4)
         assert 0 < report.compile_s < report.built_at - report.ready_at
         assert max(report.warmup_step_times_s) < report.compile_s
         assert plain.compile_s == 0
+
+
+def attend(fused: bool) -> Any:
+    from torch.nn.functional import scaled_dot_product_attention
+
+    heads = torch.ones(1, 2, 8, 4)
+    return scaled_dot_product_attention(heads, heads, heads) if fused else heads @ heads.transpose(2, 3)
+
+
+@pytest.mark.parametrize(("expected", "fused"), [("eager", True), ("sdpa_flash", False)])
+def test_a_compiler_must_keep_the_attention_kernel(expected: str, fused: bool) -> None:
+    with pytest.raises(WrongKernelError, match=f"expected {expected}"):
+        observe_kernel(lambda: attend(fused), expected, compiled=True)
+    other = {"eager": "sdpa_flash", "sdpa_flash": "eager"}[expected]
+    assert observe_kernel(lambda: attend(fused), other, compiled=True) is not None
 
 
 @pytest.mark.parametrize("optimizer", ADAMW)

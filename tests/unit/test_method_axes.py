@@ -63,3 +63,10 @@ def test_methods_of_other_frameworks_are_an_error(project: Path, table: str, old
     file.write_text(re.sub(r"(method: \{gemm: \[.*\])", r"\1}", text))
     with pytest.raises(ConfigError, match=re.escape(reason)):
         load_study(project, {})
+
+
+def test_compiled_layers_cannot_be_taken_apart(project: Path) -> None:
+    table = project / "config/experiments/table_V.yaml"
+    table.write_text(table.read_text().replace("{ddp: [Naive]}", "{ddp: [Naive, C]}"))
+    reasons = {cell.method: cell.unsupported for cell in load_study(project, {}).experiments["table_V"]}
+    assert reasons == {"Naive": None, "C": "a profile takes a step apart by module, which compiled layers have not"}

@@ -78,7 +78,7 @@ class LlamaTrainer(ABC):
     def _observed_forward(self, tokens: "torch.Tensor") -> "torch.Tensor":
         """The loss, after a check that the expected attention kernel ran."""
         expected = self._spec.method.attention
-        loss = observe_kernel(lambda: self._forward(tokens), expected)
+        loss = observe_kernel(lambda: self._forward(tokens), expected, compiled=self.compile_s > 0)
         self.attention_kernel = expected
         return loss
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from dissect.cells.spec import TrainingSpec
@@ -66,13 +65,6 @@ class TorchTrainer(LlamaTrainer):
         self.optimizer.zero_grad()
         device.synchronize()
         self.compile_s = time.monotonic() - start
-
-    def _observed_forward(self, tokens: "torch.Tensor") -> "torch.Tensor":
-        """The loss, after a check that the expected kernel ran; compiled code has its own names, so it is left out."""
-        import torch
-
-        with torch.compiler.set_stance("force_eager") if self.compile_s else nullcontext():
-            return super()._observed_forward(tokens)
 
     def _backward(self, loss: "torch.Tensor") -> None:
         loss.backward()

@@ -7,7 +7,7 @@ from dissect.cells.spec import Hardware, ProfileWorkload
 from dissect.config.platform import Platform
 from dissect.stages.training.ddp.knobs import DdpKnobs
 from dissect.stages.training.ddp.memory import state_bytes
-from dissect.stages.training.ddp.spec import DdpMethod, DdpPretrainSpec, DdpProfileSpec
+from dissect.stages.training.ddp.spec import DdpMethod, DdpPretrainSpec, DdpProfileSpec, DdpSpec
 
 
 def _method(knobs: DdpKnobs, _: Platform, __: Hardware) -> dict[str, Any]:
@@ -17,6 +17,13 @@ def _method(knobs: DdpKnobs, _: Platform, __: Hardware) -> dict[str, Any]:
         "optimizer": "torch_adamw",
         "compile_layers": bool(knobs.compile_layers),
     }
+
+
+def constraint(spec: DdpSpec) -> str | None:
+    """Why the cell is unsupported, or None: a profile puts ranges around modules, which compiled code merges."""
+    if spec.method.compile_layers and spec.stage == "profile":
+        return "a profile takes a step apart by module, which compiled layers have not"
+    return None
 
 
 FRAMEWORK = Framework(
@@ -40,5 +47,6 @@ FRAMEWORK = Framework(
         ),
     },
     state_bytes=state_bytes,
+    constraint=constraint,
     states=("bf16", "fp32_master"),
 )
