@@ -144,6 +144,35 @@ def watched(monkeypatch: pytest.MonkeyPatch, folder: Path, spec: FsdpSpec) -> li
     return [json.loads((folder / str(rank)).read_text()) for rank in range(spec.hardware.n_gpus)]
 
 
+class Clipped(sharded_trainer.FsdpTrainer):
+    """Writes down the norm of the whole gradients before and after they are clipped."""
+
+    folder: Path
+
+    def _clip(self, clipping: float) -> None:
+        norms = [self.norm()]
+        super()._clip(clipping)
+        (self.folder / str(torch.distributed.get_rank())).write_text(json.dumps([*norms, self.norm()]))
+
+    def norm(self) -> float:
+        whole = [parameter.grad.full_tensor() for parameter in self.model.parameters() if parameter.requires_grad]
+        return float(torch.nn.utils.get_total_norm(whole))
+
+
+@pytest.mark.parametrize("method", ["Naive", "CO", "L"])
+def test_gradients_are_clipped_by_their_norm_over_all_ranks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: str
+) -> None:
+    # AdamW takes the same first steps however its gradients are scaled, so no loss tells.
+    monkeypatch.setattr(Clipped, "folder", tmp_path, raising=False)
+    monkeypatch.setattr(sharded_trainer, "FsdpTrainer", Clipped)
+    spec = tiny_spec(method, "fp32")
+    assert run(spec, probe_steps=2).status is Status.OK
+    for rank in ("0", "1"):
+        before, after = json.loads((tmp_path / rank).read_text())
+        assert after == pytest.approx(min(before, spec.workload.gradient_clipping), rel=1e-4)
+
+
 @pytest.mark.parametrize("method", ["Naive", "R", "L", "L+R"])
 def test_flops_of_a_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: str) -> None:
     spec = tiny_spec(method, "bf16")
