@@ -36,6 +36,23 @@ def test_the_fastest_and_what_noise_cannot_tell_from_it(tmp_path: Path) -> None:
     )
 
 
+def test_what_is_held_to_less_memory_tells_no_speed(tmp_path: Path) -> None:
+    records = [training(tmp_path, "L", 900.0), training(tmp_path, "QL", 1000.0, platform="h100-24g")]
+    assert standings(ask(records)) == {"L": Standing.BEST, "QL": Standing.UNKNOWN}
+    [held] = ask(records).unknown
+    assert held.reason == "it runs, but memory is held, so that the speed is that of no card"
+    assert held.row["tokens_per_s_per_gpu"] is None
+
+
+def test_bf16_states_are_marked(tmp_path: Path, project: Path) -> None:
+    records = [training(tmp_path, "L", 900.0), training(tmp_path, "BS", 1000.0, knobs={"states": "bf16"})]
+    text = answer_text(ask(records), load_catalog(project, {})).splitlines()
+    marked = [line for line in text if "bf16 states" in line]
+    assert [line.split()[0] for line in marked] == ["best", "bf16"]
+    assert ", BS, " in marked[0]
+    assert marked[1].endswith("without the fp32 master weights of the others.")
+
+
 def test_one_run_is_neither_best_nor_behind(tmp_path: Path) -> None:
     once = (1.0,)
     records = [training(tmp_path, "QL", 2000.0, once), training(tmp_path, "L", 1000.0, once)]

@@ -169,8 +169,10 @@ def _place(row: Row, column: str, limits: Sequence[Limit]) -> Standings:
 
 
 def ended_of(row: Row) -> tuple[Standing, str] | None:
-    """Standing and reason of a cell without numbers; None for one that ended ``ok``."""
+    """Standing and reason of a cell without numbers; None for one with."""
     match row["status"]:
+        case Status.OK if row["memory_is_held"]:
+            return Standing.UNKNOWN, "it runs, but memory is held, so that the speed is that of no card"
         case Status.OK:
             return None
         case status if status in OUT_OF_MEMORY:

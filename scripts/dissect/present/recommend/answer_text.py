@@ -38,6 +38,7 @@ MARKS = {
     Standing.UNTOLD: "cannot tell",
     Standing.OVER: "beyond a limit",
 }
+BF16_STATES = "bf16 states"
 NEAR_LIMIT = "within noise of its limit"
 NO_INTERVAL = "has no interval to hold against its limit"
 SHOWN = 10
@@ -175,9 +176,11 @@ def _cell_marks(cell: Standings) -> Iterator[str]:
 
 
 def own_marks(row: Mapping[str, Any]) -> Iterator[str]:
-    """Where a reference result comes from, and the flags of a cell."""
+    """Where a reference result comes from, states other than most have, and the flags of a cell."""
     if row["reference"]:
         yield f"reference {row['reference']}"
+    if row["states"] == "bf16":
+        yield BF16_STATES
     yield from str(row["flags"] or "").split(";") if row["flags"] else ()
 
 
@@ -243,6 +246,8 @@ def _remarks(answer: Answer, catalog: Catalog) -> list[str]:
         for ranking in answer.rankings
         if ranking.stand_in
     ]
+    if any(cell.row["states"] == "bf16" for cell in shown):
+        lines.append(f"{BF16_STATES}: gradients and moments are bf16, without the fp32 master weights of the others.")
     flags = dict.fromkeys(name for cell in shown for name in str(cell.row["flags"] or "").split(";") if name)
     lines += [f"{name}: {Flag(name).meaning}." for name in flags]
     lines += [_origin(cell.row) for cell in shown if cell.row["reference"]]

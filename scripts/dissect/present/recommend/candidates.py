@@ -38,7 +38,8 @@ LARGEST = ("memory_gib",)
 """Columns that hold the largest run, which no interval of a mean belongs to."""
 COLUMNS = (
     "stage", "platform", "platform_label", "model", "stand_in", "framework", "method", "workload", "n_gpus", "batch",
-    "device", "work", "status", "reason", *(number + end for number in NUMBERS for end in ENDS), *LARGEST,
+    "device", "work", "states", "memory_is_held", "status", "reason",
+    *(number + end for number in NUMBERS for end in ENDS), *LARGEST,
     "memory_source", "price_per_gpu_hour", "currency", "reference", "flags", "runs", "starts", "measured_at",
     "machine", "git_commit", "key",
 )  # fmt: skip
@@ -55,6 +56,7 @@ def candidates(
 ) -> list[dict[str, Any]]:
     """One row per cell of the stages that can be asked about, with ``COLUMNS``; a cell of several tables counts once.
 
+    Cells of held memory have none to rank by, since their speed is that of no card.
     A platform without terms has no price and runs no stand-in. Throughput is that of the view: tokens of training
     steps, or generated tokens of a server. ``failures`` has the last failure of cells without a result, by key. Cells
     that calibrate the load generator are left out: they repeat the load of another cell.
@@ -77,11 +79,13 @@ def _row(record: Record, row: Mapping[str, Any], terms: Terms, failures: Mapping
         failed = failures.get(cell.key or "")
         status, reason = (Status.FAILED.value, failed) if failed else (NOT_MEASURED, "")
     numbers: dict[str, Any] = {RUN_VALUES: {}, DEVICE_VALUES: {}}
-    if status == Status.OK:
+    held = record.platform.memory_is_held
+    if status == Status.OK and not held:
         numbers = _numbers(row, cell.n_gpus, terms.price, serves)
     return {
         **shared, **numbers, "platform": without_set(cell.platform), "platform_label": record.platform.label,
-        "stand_in": cell.model in terms.stand_ins, "work": work_of(record),
+        "stand_in": cell.model in terms.stand_ins, "work": work_of(record), "states": _states(record),
+        "memory_is_held": held,
         "batch": row.get("batch_measured") or cell.batch, "status": status, "reason": reason,
         "price_per_gpu_hour": terms.price.per_gpu_hour if terms.price else None,
         "currency": terms.price.currency if terms.price else None,
@@ -150,6 +154,12 @@ def work_of(record: Record) -> str:
         return cell.workload.rsplit("-n", 1)[0]
     batch = "the largest batch of each setting" if cell.batch == "max" else f"batch {cell.batch}"
     return f"sequences of {cell.seq_len} tokens, {batch} per GPU, {_trained(record)}"
+
+
+def _states(record: Record) -> str | None:
+    """What stands beside bf16 weights in a training cell with a run."""
+    spec = record.spec
+    return spec.method.states if isinstance(spec, TrainingSpec) and spec.workload.dtype == "bf16" else None
 
 
 def _trained(record: Record) -> str:
