@@ -1,11 +1,12 @@
 """Run benchmarks by name."""
 
 import argparse
+import json
 from collections.abc import Callable
 
 import pandas as pd
 
-from bench import duty_cycle, isolation, no_op, planning, repeatability, report
+from bench import duty_cycle, forks, isolation, no_op, planning, repeatability, report
 from bench.projects import PROJECT
 
 CELL = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
@@ -13,7 +14,7 @@ NEIGHBOUR = "pretrain/cpu/llama-tiny/deepspeed/Q/s128-b1-n2"
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], pd.DataFrame]] = {
     module.__name__.rpartition(".")[2]: module.measure
-    for module in (planning, no_op, duty_cycle, isolation, repeatability, report)
+    for module in (planning, no_op, duty_cycle, isolation, repeatability, forks, report)
 }
 
 
@@ -24,10 +25,11 @@ def main() -> None:
     parser.add_argument("--cell", default=CELL, help=f"what duty_cycle and isolation measure anew; default: {CELL}")
     parser.add_argument("--neighbour", default=NEIGHBOUR, help=f"what isolation measures between; default: {NEIGHBOUR}")
     parser.add_argument(
-        "--cells", default=f"{CELL},{NEIGHBOUR}", help="what repeatability measures, with commas between"
+        "--cells", default=f"{CELL},{NEIGHBOUR}", help="what repeatability and forks measure, with commas between"
     )
-    parser.add_argument("--runs", default=10, type=int, help="runs that repeatability adds to each cell; default: 10")
+    parser.add_argument("--runs", default=10, type=int, help="runs, or pairs, that they add to each cell; default: 10")
     parser.add_argument("--set", help="set of reference results that repeatability reads, in place of measuring")
+    parser.add_argument("--config", default={}, type=json.loads, help="keys of config.yaml to replace, as JSON")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")

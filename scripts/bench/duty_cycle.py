@@ -14,7 +14,7 @@ from dissect.results.store import STORE_DIR, Store
 
 def measure(arguments: argparse.Namespace) -> pd.DataFrame:
     """Duty cycle: shares of a cell's time; for one cell measured anew, and for all finished and reference cells."""
-    cells = planned_cells()
+    cells = planned_cells(arguments.config)
     rows = []
     for run in range(RUNS):
         result, wall_s = measured_anew(the_cell(cells, arguments.cell))

@@ -12,7 +12,7 @@ from dissect.results.result import Result
 
 def measure(arguments: argparse.Namespace) -> pd.DataFrame:
     """Isolation: median step of one cell measured first, after another cell, and after itself; seconds and ratio."""
-    cells = planned_cells()
+    cells = planned_cells(arguments.config)
     cell, neighbour = the_cell(cells, arguments.cell), the_cell(cells, arguments.neighbour)
     first, _, after, again = [measured_anew(each)[0] for each in (cell, neighbour, cell, cell)]
     steps = {"first": first, f"after {neighbour.id}": after, "after itself": again}

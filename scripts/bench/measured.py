@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bench.projects import PROJECT
 from dissect.cells.cell import Cell
@@ -14,15 +15,15 @@ from dissect.results.cell_runs import read_runs
 from dissect.results.result import Result
 
 
-def planned_cells() -> dict[str, Cell]:
-    """Id -> cell of config/config.yaml."""
-    return {cell.id: cell for cell in load_study(PROJECT, {}).by_path.values()}
+def planned_cells(replaced: Mapping[str, Any]) -> dict[str, Cell]:
+    """Id -> cell of config/config.yaml with these of its keys replaced."""
+    return {cell.id: cell for cell in load_study(PROJECT, replaced).by_path.values()}
 
 
 def the_cell(cells: Mapping[str, Cell], name: str) -> Cell:
     """A planned cell; exits with a sentence if no cell of this name can be measured."""
     if name not in cells:
-        sys.exit(f"bench: {name}: config/config.yaml plans no such cell; `snakemake plan` lists them")
+        sys.exit(f"bench: {name}: the configuration plans no such cell; `snakemake plan` lists them")
     return cells[name]
 
 

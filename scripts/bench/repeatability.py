@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.measured import planned_cells, the_cell
 from bench.projects import PROJECT
+from dissect.cells.cell import Cell
 from dissect.cells.references import SETS_DIR, sets_of
 from dissect.measure.rounds import measure_in_rounds
 from dissect.measure.run_process import RunProcess
@@ -29,7 +30,7 @@ def measure(arguments: argparse.Namespace) -> pd.DataFrame:
     if arguments.set:
         known = [(cell.id, cell.runs) for cell in reference_set(PROJECT, arguments.set).values()]
     else:
-        known = measured_in_rounds(arguments.cells.split(","), arguments.runs)
+        known = measured_in_rounds(planned_cells(arguments.config), arguments.cells.split(","), arguments.runs)
     numbers = repeated_of(known)
     if not numbers:
         sys.exit("bench: no cell has two runs that ended ok, so nothing tells how runs differ")
@@ -47,9 +48,9 @@ def reference_set(project: Path, name: str) -> Mapping[str, Shared]:
     return read_set(sets[name])
 
 
-def measured_in_rounds(names: Sequence[str], more: int) -> list[tuple[str, CellRuns]]:
+def measured_in_rounds(cells: Mapping[str, Cell], names: Sequence[str], more: int) -> list[tuple[str, CellRuns]]:
     """Measure so many runs more of each cell, in rounds, in results/bench/store; returns all runs there, by cell."""
-    cells, store = planned_cells(), Store(PROJECT / "results/bench/store")
+    store = Store(PROJECT / "results/bench/store")
     wanted = [the_cell(cells, name) for name in names]
     counts = {cell.key: store.entry(cell.key or "").count() for cell in wanted}
     asked = [replace(cell, runs=counts[cell.key] + more) for cell in wanted]

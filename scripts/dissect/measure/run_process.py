@@ -44,9 +44,6 @@ class RunProcess:
         self._losses = Counter[Kind]()
         self._process: subprocess.Popen[bytes] | None = None
         self._asked: int | None = None
-        for number in ENDING:
-            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-                signal.signal(number, self._hand_on)
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +65,9 @@ class RunProcess:
     def run(self, program: Sequence[str], spec: Spec, arguments: Sequence[str]) -> int:
         """Exit status of the measuring program with these arguments, for one run. Exits if a signal asked to."""
         arguments = [*arguments, "--once"]
+        for number in ENDING:
+            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                signal.signal(number, self._hand_on)
         imports = imports_of(spec) if self._fork else None
         status = self._forked((*program, *imports), program, arguments) if imports else None
         return self._fresh(program, arguments) if status is None else status

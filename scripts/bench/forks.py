@@ -1,24 +1,19 @@
-"""Compare runs that are forked with runs in new processes: cells are measured both ways in pairs, in random order.
-
-The ratio of their step times comes with its 95 % interval over pairs. The runs stay in results/bench/new and
-results/bench/forked, so that another call adds pairs; ``--pairs 0`` only prints the table.
-"""
+"""Whether runs that are forked from a process with the libraries take as long as runs in new processes."""
 
 import argparse
-import json
 import random
 import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
+from bench.measured import planned_cells, the_cell
+from bench.projects import PROJECT
 from dissect.base.outcome import Status
 from dissect.cells.cell import Cell
-from dissect.cells.study import load_study
 from dissect.measure.run_process import RunProcess
 from dissect.metrics.training import TrainingMetrics
 from dissect.results.result import Result, Round
@@ -27,33 +22,20 @@ from dissect.statistics.between_starts import variance_within
 from dissect.statistics.contrast import contrast
 from dissect.statistics.run_values import RunValue, by_start
 
-PROJECT = Path(__file__).parent.parent
-BENCH = Path("results/bench")
+BENCH = PROJECT / "results/bench"
 WAYS = ("new", "forked")
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The parsed command line; exits with status 2 if it is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cells", nargs="+", metavar="cell", help="id of a training cell")
-    parser.add_argument("--pairs", default=5, type=int, help="pairs to add to each cell; default: 5")
-    parser.add_argument("--config", default={}, type=json.loads, help="keys of config.yaml to replace, as JSON")
-    return parser.parse_args()
+def measure(arguments: argparse.Namespace) -> pd.DataFrame:
+    """Forks: step times of forked runs ÷ runs in new processes, in pairs in random order, with the 95 % interval.
 
-
-def main() -> None:
-    """Measure the pairs; print the table and write it to results/bench/forks.csv."""
-    arguments = parse_arguments()
-    planned = {cell.id: cell for cell in load_study(PROJECT, arguments.config).by_path.values()}
-    if unknown := set(arguments.cells) - planned.keys():
-        sys.exit(f"bench_forks.py: {', '.join(sorted(unknown))}: the configuration plans no such cell")
-    cells = [planned[name] for name in arguments.cells]
+    The runs stay in results/bench/new and results/bench/forked, so that another call adds pairs.
+    """
+    known = planned_cells(arguments.config)
+    cells = [the_cell(known, name) for name in arguments.cells.split(",")]
     stores = {way: Store(BENCH / way) for way in WAYS}
-    seconds = pd.DataFrame(measure_pairs(cells, stores, arguments.pairs), columns=["cell", "way", "seconds"])
-    table = pd.DataFrame([row(cell, stores, seconds) for cell in cells])
-    BENCH.mkdir(parents=True, exist_ok=True)
-    table.to_csv(BENCH / "forks.csv", index=False)
-    print(f"\n{table.to_string(index=False, float_format='%.3f')}", flush=True)
+    seconds = pd.DataFrame(measure_pairs(cells, stores, arguments.runs), columns=["cell", "way", "seconds"])
+    return pd.DataFrame([row(cell, stores, seconds) for cell in cells])
 
 
 def measure_pairs(
@@ -100,11 +82,7 @@ def row(cell: Cell, stores: Mapping[str, Store], seconds: pd.DataFrame) -> dict[
 def value_of(run: Result) -> RunValue:
     """The median step of a run in seconds; exits with a sentence if the cell trains nothing."""
     if not isinstance(run.metrics, TrainingMetrics):
-        sys.exit(f"bench_forks.py: cell {run.key} has no steps; name cells that train")
+        sys.exit(f"bench: cell {run.key} ended {run.status} and has no steps; forks needs cells that train")
     start = run.provenance and run.provenance.start
     round_ = f"{run.round.id}/{run.round.number}" if run.round else None
     return RunValue(run.metrics.step_time_s.median, start.id if start else None, round_)
-
-
-if __name__ == "__main__":
-    main()
