@@ -53,6 +53,14 @@ def test_references_of_zero_3_are_shown_as_what_they_were() -> None:
     assert shown["table_sharding"] == {"Z3+ZD", "F+Z3+ZD", "R+Z3+ZD", "F+R+Z3+ZD"}
 
 
+def test_every_reference_has_a_table() -> None:
+    catalog, sets = load_study(ROOT, {}).catalog, read_sets(ROOT)
+    found = [each for name in catalog.experiments for each in references_of(name, catalog, sets)]
+    assert {(each.set_name, each.cell.id) for each in found} == {
+        (name, cell_id) for name, cells in sets.items() for cell_id in cells.values()
+    }
+
+
 def test_copies_and_sets_move_to_the_name_of_today(tmp_path: Path) -> None:
     old, [text] = tmp_path / SETS_DIR / "lab" / Z3, (ROOT / SETS_DIR / "h200" / Z3).glob("*.json")
     shutil.copytree(text.parent, old)
