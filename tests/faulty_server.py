@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,9 +15,11 @@ from pathlib import Path
 
 FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
-    "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "slow", "offspring", "raises_and_stays",
+    "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "slow", "offspring", "raises_and_stays", "late",
 )  # fmt: skip
 TOKEN_S = 0.002
+LATE_S = 2.0
+"""Seconds that loading a model takes before the port is opened."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -25,6 +28,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     fault = "none"
     record: str | None = None
+    shard: "Shard | None" = None
     streamed = 0
     answered = 0
 
@@ -47,6 +51,8 @@ class Handler(BaseHTTPRequestHandler):
         self.note(body)
         if self.fault == "deaf":
             return self.reply(503, b"not yet")
+        if self.shard and not self.shard.found():
+            return self.reply(500, b"transport error")
         if body.get("stream"):
             return self.stream(body)
         return self.reply(200, json.dumps(self.answer(body, " ".join(["w1"] * body["max_tokens"]))).encode())
@@ -105,6 +111,22 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+class Shard:
+    """What TGI has beside its web server: a socket at a given path, and a tokenizer in its working folder."""
+
+    def __init__(self, path: Path) -> None:
+        path.unlink(missing_ok=True)  # as TGI does, whose ever it is
+        self.path, self.socket = path, socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(path))
+        self.inode = path.stat().st_ino
+        (out := Path("out")).mkdir()
+        (out / "tokenizer.json").write_text("{}")
+
+    def found(self) -> bool:
+        """Whether the path still leads to this socket."""
+        return self.path.exists() and self.path.stat().st_ino == self.inode
+
+
 class Server(ThreadingHTTPServer):
     """Takes a port for itself alone, as engines do."""
 
@@ -117,6 +139,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fault", choices=FAULTS, default="none")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--prometheus-port", type=int, help="a second port that it takes")
+    parser.add_argument("--shard-uds-path", type=Path, help="a socket that it takes")
     parser.add_argument("--record", help="file to which every request is added")
     arguments, _ = parser.parse_known_args()
     Handler.fault, Handler.record = arguments.fault, arguments.record
@@ -137,10 +161,16 @@ def main() -> None:
         # Out of its group and session, and deaf to SIGTERM.
         code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"
         subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    if arguments.fault == "late":
+        time.sleep(LATE_S)
     try:
         server = Server(("127.0.0.1", arguments.port), Handler)
+        metrics = arguments.prometheus_port and Server(("127.0.0.1", arguments.prometheus_port), Handler)
     except OSError as error:
         sys.exit(str(error))
+    print("listening on", arguments.port, metrics and arguments.prometheus_port, flush=True)
+    if arguments.shard_uds_path:
+        Handler.shard = Shard(arguments.shard_uds_path)
     server.serve_forever()
 
 

@@ -8,7 +8,9 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import psutil
 import pytest
@@ -22,13 +24,15 @@ from dissect.stages.serving import startup
 from dissect.stages.serving.engine import load_engine
 from dissect.stages.serving.server import GRACE_S, HOST, Server, free_ports
 from dissect.stages.serving.watch import Ended, Watch, death
+from faulty_server import LATE_S
 
 pytestmark = pytest.mark.e2e
 FAULTY = Path(__file__).parents[1] / "faulty_server.py"
 
 
-def spec_of(ready_s: float = 60.0, budget_s: float = 120.0) -> ServeSpec:
-    spec = make.serve_spec(make.hardware(n_gpus=1, device="cpu"), requests=4, input_tokens=8, output_tokens=4)
+def spec_of(ready_s: float = 60.0, budget_s: float = 120.0, engine: str = "vllm") -> ServeSpec:
+    cpu = make.hardware(n_gpus=1, device="cpu")
+    spec = make.serve_spec(cpu, engine=engine, requests=4, input_tokens=8, output_tokens=4)
     sampling = spec.sampling.model_copy(update={"ready_s": ready_s, "budget_s": budget_s})
     return spec.model_copy(update={"sampling": sampling})
 
@@ -40,12 +44,12 @@ class Bench:
         self.folder = folder
         self.log = folder / "server.log"
 
-    def started(self, fault: str, spec: ServeSpec | None = None):
+    def started(self, fault: str, spec: ServeSpec | None = None, log: str = "server.log"):
         spec = spec or spec_of()
         command = f"env PYTHONPATH={FAULTY.parent} {sys.executable} -m faulty_server --fault {fault}"
         site = ServingSite(checkpoints="c", keep_checkpoints=True, command=command)
         watch = Watch(spec, Node("none", None), time.monotonic() + spec.sampling.budget_s)
-        return startup.started(spec, load_engine(spec), site, self.folder, self.log, watch)
+        return startup.started(spec, load_engine(spec), site, self.folder, self.folder / log, watch)
 
     def left(self) -> list[psutil.Process]:
         return [p for p in psutil.process_iter(["cmdline"]) if str(self.folder) in " ".join(p.info["cmdline"] or [])]
@@ -77,11 +81,59 @@ def test_a_port_that_somebody_took_meanwhile_is_left_to_him(bench, monkeypatch):
         other.bind((HOST, 0))
         other.listen()
         taken = other.getsockname()[1]
-        ports = iter([[taken, 1], free_ports(2)])
+        ports = iter([[taken, 1, 2], free_ports(3)])
         monkeypatch.setattr(startup, "free_ports", lambda _: next(ports))
         with bench.started("none", spec_of(ready_s=10.0)) as (server, _):  # for so long the other keeps it waiting
             assert server.url != f"http://{HOST}:{taken}"
             assert "already in use" not in server.said()
+
+
+def test_another_server_at_the_port_is_not_taken_for_ones_own(bench, monkeypatch):
+    """It answers long before this one has loaded its model and finds the port taken."""
+    with bench.started("none") as (other, _):
+        taken = int(other.url.rsplit(":", 1)[1])
+        ports = iter([[taken, 1, 2], free_ports(3)])
+        monkeypatch.setattr(startup, "free_ports", lambda _: next(ports))
+        with bench.started("late", log="second.log") as (server, ready_s):
+            assert server.url != other.url
+            assert ready_s > LATE_S
+            assert server.has_its_port()
+            assert other.has_its_port()
+
+
+@pytest.mark.parametrize("_", range(3))
+def test_two_cells_start_the_same_engine_at_the_same_moment(bench, monkeypatch, _):
+    """Both choose the same ports first; TGI has fixed places for its socket, its metrics and its tokenizer."""
+    same, both = free_ports(3), Barrier(2)
+    chosen = iter([same, same])
+    monkeypatch.setattr(startup, "free_ports", lambda count: next(chosen, None) or free_ports(count))
+
+    def cell(number: int) -> str:
+        with bench.started("none", spec_of(engine="tgi"), f"{number}.log") as (server, _):
+            both.wait(60)
+            answers = [startup.complete(server.url, {"prompt": "w1", "max_tokens": 3}, 10) for _ in range(5)]
+            assert {answer["usage"]["completion_tokens"] for answer in answers} == {3}
+            assert server.has_its_port()
+            assert {path.name for path in server.folder.iterdir()} == {"out", "shard"}
+            both.wait(60)
+        assert not server.folder.exists()
+        return server.url
+
+    with ThreadPoolExecutor(2) as pool:
+        urls = list(pool.map(cell, range(2)))
+    assert len(set(urls)) == 2
+    assert f"http://{HOST}:{same[0]}" in urls
+
+
+def test_a_server_inherits_no_variable_that_could_be_an_option(bench, monkeypatch):
+    for name in ("QUANTIZE", "MASTER_ADDR", "CUDA_GRAPHS", "PYTHONPATH", "PORT"):
+        monkeypatch.setenv(name, "anything")
+    monkeypatch.setenv("HF_HOME", "/models")
+    with bench.started("none", spec_of(engine="tgi")) as (server, _):
+        found = [psutil.Process(pid).environ() for pid in server.pids()[1:]]
+    assert all(each["HF_HOME"] == "/models" and each["PREFILL_CHUNKING"] == "0" for each in found)
+    assert {each["CUDA_GRAPHS"] for each in found} == {"0"}
+    assert not {"QUANTIZE", "MASTER_ADDR", "PORT"} & {name for each in found for name in each}
 
 
 def ended(bench: Bench, fault: str, spec: ServeSpec | None = None) -> Ended:

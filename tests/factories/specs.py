@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dissect.cells.engines import engine_facts
 from dissect.cells.spec import (
     EngineSettings,
     Hardware,
@@ -166,7 +167,8 @@ def serve_spec(
     **load: Any,
 ) -> ServeSpec:
     """A serving cell; keywords that are not named are fields of the load."""
-    settings = {"max_sequences": 256, "memory_share": 0.9, "chunked_prefill": True} if aligned else {}
+    terms = {"max_sequences": 256, "memory_share": 0.9, "chunked_prefill": True}
+    settings = {name: value for name, value in terms.items() if aligned and name in engine_facts(engine).adjustable}
     knobs: dict[str, Any] = dict.fromkeys(("max_sequences", "memory_share", "chunked_prefill"))
     return ServeSpec.model_validate(
         {

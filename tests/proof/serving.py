@@ -9,7 +9,9 @@ POLICIES = ("tuned", "aligned")
 BURST = [{"kind": "burst"}]
 ALIGNED = {"max_sequences": 256, "memory_share": 0.9, "chunked_prefill": True}
 """What the policy ``aligned`` sets unless the platform says otherwise."""
-TOLD = {engine: set(ALIGNED) for engine in ENGINES} | {"transformers": {"memory_share"}}
+TOLD = {engine: set(ALIGNED) for engine in ENGINES} | {
+    "transformers": {"memory_share"}, "tgi": {"max_sequences", "memory_share"},
+}  # fmt: skip
 """Engine -> which of these it has a switch for."""
 SAMPLING = {"budget_s": 3600, "ready_s": 900}
 LOAD = {
@@ -48,13 +50,14 @@ def load_name(load: Yaml, arrival: Yaml, count: int) -> str:
 
 def cannot_serve(engine: str, platform: Yaml, environment: Yaml | None, load: Yaml, count: int) -> str | None:
     """Why the platform does not have the engine, or the engine not what is asked of it."""
-    if platform["device"] == "cpu" and engine != "transformers":
+    if platform["device"] == "cpu" and engine not in ("transformers", "tgi"):
         return f"{engine} without a GPU"
     if environment is None:
         return f"nothing to start {engine}"
     python = starts_python(environment)
     reasons = {
         "tgi as a Python package": engine == "tgi" and python,
+        "a data type that tgi lacks": engine == "tgi" and load["dtype"] == "fp32",
         "transformers on several": engine == "transformers" and count > 1,
         "nothing to calibrate with": load["calibrate"] and not (engine == "vllm" and python),
     }

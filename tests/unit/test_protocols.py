@@ -28,7 +28,7 @@ from dissect.stages.training.deepspeed.trainer import deepspeed_config
 from protocols import FOLDER, beyond, check_protocol, command_lines, golden_of, read_protocol, shown
 
 ENGINE_FILES = str(Path(engines.__file__).parent)
-PLACE = Place(Path("/checkpoints/llama"), 8000, 8001)
+PLACE = Place(Path("/checkpoints/llama"), 8000, (8001, 8002), Path("/own"))
 OFFLOAD = {"offload_optimizer": True, "optimizer": "deepspeed_cpu_adam"}
 METHODS: dict[str, dict[str, Any]] = {
     "Naive": {},

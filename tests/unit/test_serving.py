@@ -12,13 +12,13 @@ import pytest
 
 import factories as make
 from dissect.base.outcome import Phase
-from dissect.cells.spec import ServeSpec
+from dissect.cells.spec import ServeSpec, Software
 from dissect.config.registered import Engine as EngineName
 from dissect.machine.clientload import ClientLoad
 from dissect.machine.gpus import GpuInfo
 from dissect.machine.idle import wait_until_idle
 from dissect.stages.serving import contract, engines
-from dissect.stages.serving.burst import pooled_gap, samples_of
+from dissect.stages.serving.burst import other_version, pooled_gap, samples_of
 from dissect.stages.serving.calibration import calibration_of
 from dissect.stages.serving.checkpoint import checkpoint_id, shards_of, tensor_shapes
 from dissect.stages.serving.engine import (
@@ -42,7 +42,8 @@ from yaml_models import architecture
 DATA = Path(__file__).parents[1] / "data/serving"
 ENGINES: tuple[EngineName, ...] = ("vllm", "lightllm", "tgi", "transformers", "sglang")
 ENGINE_FILES = Path(engines.__file__).parent
-PLACE = Place(Path("/checkpoints/llama"), 8000, 8001)
+ENGINE_OF_TGI = load_engine(make.serve_spec(engine="tgi"))
+PLACE = Place(Path("/checkpoints/llama"), 8000, (8001, 8002), Path("/own"))
 
 
 def record(number: int = 0, **changes: Any) -> RequestRecord:
@@ -199,6 +200,47 @@ def test_every_engine_is_told_where_to_listen_and_what_to_load(name: EngineName)
     assert str(PLACE.checkpoint) in arguments
 
 
+def told(**settings: Any) -> ServeSpec:
+    spec = make.serve_spec(engine="tgi")
+    return spec.model_copy(update={"settings": spec.settings.model_copy(update=settings)})
+
+
+@pytest.mark.parametrize(("share", "room", "fraction"), [(0.9, 0.9, 1.0), (0.45, 0.9, 0.5), (0.95, 0.95, 1.0)])
+def test_tgi_plans_with_a_part_of_its_memory_fraction(share: float, room: float, fraction: float) -> None:
+    spec = told(memory_share=share)
+    arguments = ENGINE_OF_TGI.arguments(spec, PLACE)
+    assert float(arguments[arguments.index("--cuda-memory-fraction") + 1]) == pytest.approx(fraction)
+    assert float(ENGINE_OF_TGI.environment(spec)["TGI_WIGGLE_ROOM"]) == room
+
+
+def test_tgi_with_a_limit_prefills_whole_prompts() -> None:
+    spec = told(max_sequences=64)
+    spec = spec.model_copy(update={"workload": spec.workload.model_copy(update={"input_tokens": 8000})})
+    arguments = ENGINE_OF_TGI.arguments(spec, PLACE)
+    prefill, prompt = (arguments[arguments.index(f"--max-{name}-tokens") + 1] for name in ("batch-prefill", "input"))
+    assert prefill == prompt == "8001"
+    assert ENGINE_OF_TGI.environment(spec)["PREFILL_CHUNKING"] == "0"
+    assert "PREFILL_CHUNKING" not in ENGINE_OF_TGI.environment(told(max_sequences=None))
+    assert ENGINE_OF_TGI.environment(told(max_sequences=None, chunked_prefill=True))["PREFILL_CHUNKING"] == "1"
+    with pytest.raises(ValueError, match="TGI ignores max_sequences with chunked_prefill"):
+        ENGINE_OF_TGI.environment(told(chunked_prefill=True))
+
+
+@pytest.mark.parametrize(
+    ("declared", "reported", "differs"),
+    [
+        ("3.3.7", "3.3.6-dev0", False),  # as the tag v3.3.7 reports
+        ("3.3.7", "3.3.7", False),
+        ("v3.3.5", "3.3.5", False),
+        ("3.3.5", "3.3.6-dev0", True),
+        ("3.3.7", None, False),
+    ],
+)
+def test_a_version_may_report_another_than_its_own(declared: str, reported: str | None, differs: bool) -> None:
+    spec = make.serve_spec(engine="tgi").model_copy(update={"software": Software(versions={"tgi": declared})})
+    assert (other_version(spec, ENGINE_OF_TGI, reported) is not None) == differs
+
+
 VLLM_UP = "Loading weights took 2.1 seconds\nGPU KV cache size: 212,336 tokens\nApplication startup complete.\n"
 
 
@@ -214,6 +256,7 @@ VLLM_UP = "Loading weights took 2.1 seconds\nGPU KV cache size: 212,336 tokens\n
         ("vllm", "To serve, 2 GiB KV cache is needed, which is larger than the available", Phase.KV_CACHE),
         ("tgi", "Warming up model\nNot enough memory to handle 4096 prefill tokens", Phase.KV_CACHE),
         ("tgi", "torch.OutOfMemoryError: CUDA out of memory", Phase.LOAD),
+        ("tgi", "Warming up model\nError: Backend(NotEnoughMemory(641))", Phase.KV_CACHE),
         ("lightllm", "210000 is the profiled max_total_token_num with\nCUDA out of memory", Phase.GRAPH_CAPTURE),
         ("sglang", "Load weight end.\nNot enough memory. Please try to increase --mem", Phase.KV_CACHE),
         ("sglang", "Capture cuda graph begin.\nCUDA out of memory", Phase.GRAPH_CAPTURE),

@@ -94,6 +94,19 @@ def test_tgi_needs_more_than_a_python(project: Path) -> None:
     )
 
 
+def test_tgi_has_neither_chunks_beside_a_limit_nor_fp32(project: Path) -> None:
+    add(project, A800, "tgi: {command: tgi, versions: {tgi: 3.3.7}}")
+    found = cells(study(project, platforms=["a800"]), "fig_6")
+    told = spec_of(found["llama2-7b", "tgi", "aligned"]).settings
+    assert (told.max_sequences, told.memory_share, told.chunked_prefill) == (256, 0.9, None)
+    path = project / "config/config.yaml"
+    text = 'overrides: {"serve/*/*/tgi/*/*": {workload: {dtype: fp32}}}'
+    path.write_text(path.read_text().replace("overrides: {}", text))
+    found = cells(study(project, platforms=["a800"]), "fig_6")
+    assert found["llama2-7b", "tgi", "tuned"].unsupported == "TGI does not support fp32"
+    assert found["llama2-7b", "vllm", "tuned"].unsupported is None
+
+
 def test_three_engines_of_the_paper_by_the_platform_file_alone(project: Path) -> None:
     add(project, A800, "tgi: {container: {runtime: apptainer, image: /images/tgi.sif}, image: 'sha256:ab'}")
     add(project, A800, "lightllm: {interpreter: /opt/lightllm/bin/python, versions: {torch: 2.11.0}}")

@@ -53,6 +53,8 @@ def engine_constraint(
         return f"{engine.label} cannot be held to less memory than a GPU has"
     if not engine.splits_models and n_gpus > 1:
         return f"{engine.label} does not support tensor parallelism"
+    if workload.dtype not in engine.dtypes:
+        return f"{engine.label} does not support {workload.dtype}"
     if workload.calibrate and not (engine.calibrates and environment.starts_python):
         return "calibration needs vLLM's load generator, which this environment lacks"
     return None

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import cast
 
 from dissect.base.registry import ENGINES
+from dissect.config.kinds import DType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,8 @@ class EngineFacts:
     """Settings of the policy ``aligned`` that the engine's command line supports."""
     devices: tuple[str, ...] = ("cuda",)
     """Devices that the engine supports."""
+    dtypes: tuple[DType, ...] = ("bf16", "fp32")
+    """Data types of weights that the engine supports."""
     splits_models: bool = True
     """Whether the engine supports tensor parallelism over several GPUs."""
     python_package: bool = True

@@ -141,7 +141,7 @@ def conclude(
     hits = total(after, engine.prefix_hits)
     version = version_of(engine, server)
     broken = next(filter(None, (contract.violation(spec, b.load.records, b.client_cpu, hits) for b in bursts)), None)
-    if broken := broken or _other_version(spec, engine, version):
+    if broken := broken or other_version(spec, engine, version):
         status = Status.OOM if contract.ran_out_of_memory(records) else Status.INVALID
         return {"status": status, "phase": Phase.SERVE, "reason": broken, "files": files, "flags": ()}
     tokens = kv_cache_tokens(server.said(), engine)
@@ -209,9 +209,12 @@ def samples_of(spec: ServeSpec, records: Sequence[RequestRecord]) -> RequestSamp
     )
 
 
-def _other_version(spec: ServeSpec, engine: Engine, version: str | None) -> str | None:
+def other_version(spec: ServeSpec, engine: Engine, version: str | None) -> str | None:
     """How the running engine's version differs from the declared one, where only the server can be asked, or None."""
     declared = next((spec.software.versions[n] for n in engine.distributions if n in spec.software.versions), None)
-    if declared is None or version is None or version.removeprefix("v") == declared.removeprefix("v"):
+    if declared is None or version is None:
+        return None
+    reported = declared.removeprefix("v")
+    if version.removeprefix("v") in (reported, engine.misreported.get(reported)):
         return None
     return f"version {declared} of the engine is declared, {version} runs"

@@ -29,12 +29,14 @@ PORT_TAKEN = re.compile(r"[Aa]ddress already in use|EADDRINUSE|port \d+ is alrea
 
 @dataclass(frozen=True)
 class Place:
-    """Where a server finds its checkpoint and listens."""
+    """Where a server finds its checkpoint, listens and works."""
 
     checkpoint: Path
     port: int
-    spare_port: int
-    """Port for an engine that needs a second one."""
+    spare_ports: tuple[int, ...]
+    """Two more ports, for an engine that needs them."""
+    folder: Path
+    """Its own empty folder, in which it runs: for sockets, and for what it writes beside itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,8 @@ class Engine(EngineFacts):
     """Pattern of ``/metrics`` with an upper bound of gaps between tokens and how many were no longer."""
     version: tuple[str, str] | None = None
     """Path and key of its own report of its version."""
+    misreported: Mapping[str, str] = field(default_factory=dict)
+    """Version as it is published -> what that version reports instead."""
     distributions: Sequence[str] = field(default_factory=tuple)
     """Names under which a platform may declare that version."""
 

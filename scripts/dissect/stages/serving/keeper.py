@@ -105,8 +105,8 @@ def main() -> int:
         keeper.watch()
     finally:
         keeper.end(options["grace_s"])
-        if options["farewell"]:
-            subprocess.run(options["farewell"], check=False, stdin=subprocess.DEVNULL)
+        for command in options["farewell"]:
+            subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
     code = keeper.status or 0
     return code if code >= 0 else 128 - code
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -27,6 +29,11 @@ GRACE_S = 15.0
 _KEEPER_S = 60.0
 """Further seconds for its keeper, since the kernel has much memory to free."""
 _TAIL_LINES = 15
+_FOLDERS = re.compile(
+    r"PATH|\w+_PATH|CPATH|HOME|\w+_HOME|TMPDIR|XDG_\w+|\w+_CACHE(_DIR|_ROOT)?|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ"
+    r"|(APPTAINER|SINGULARITY|DOCKER)_\w+"
+)
+"""Variables by which programs find programs, folders and the user: all that a server inherits."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -58,7 +65,7 @@ def command_of(spec: ServeSpec, engine: Engine, site: ServingSite, place: Place,
     image, seen = site.container.image, [str(path) for path in (place.checkpoint, *engine.files)]
     gpus = vendor_of(spec.hardware).container_options.get(site.container.runtime, ())
     if site.container.runtime == "apptainer":
-        binds = [part for path in seen for part in ("--bind", path)]
+        binds = [part for path in (*seen, str(place.folder)) for part in ("--bind", path)]
         return ["apptainer", "exec", *gpus, *binds, image, engine.program, *inside]
     volumes = [part for path in seen for part in ("-v", f"{path}:{path}:ro")]
     variables = [part for pair in own_environment(spec, engine).items() for part in ("-e", "=".join(pair))]
@@ -80,6 +87,15 @@ def tail(log: Path, lines: int = _TAIL_LINES) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
 
 
+def _from_anywhere(command: Sequence[str]) -> list[str]:
+    """A command whose files are found from any working folder; a program without a path is one of the PATH."""
+    return [
+        # Path.is_file raises on a word that is longer than a file's name may be.
+        str(Path(word).absolute()) if os.path.isfile(word) and (number or os.sep in word) else word  # noqa: PTH113
+        for number, word in enumerate(command)
+    ]
+
+
 @dataclass
 class Kept:
     """A program whose every process ends with the ``with`` block, or with this process, however that ends."""
@@ -87,19 +103,22 @@ class Kept:
     command: Sequence[str]
     environment: Mapping[str, str]
     log: Path
-    farewell: Sequence[str] = ()
-    """Command to run once it has ended, such as the removal of a container."""
+    farewell: Sequence[Sequence[str]] = ()
+    """Commands to run once it has ended, such as the removal of a container."""
     folder: Path | None = None
     """Folder in which it runs; None for this process's own."""
+    inherits: re.Pattern[str] = re.compile(".*")
+    """Names of the variables that it gets from this process."""
     _keeper: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
 
     def __enter__(self) -> Self:
-        options = json.dumps({"grace_s": GRACE_S, "farewell": list(self.farewell)})
+        options = json.dumps({"grace_s": GRACE_S, "farewell": list(map(list, self.farewell))})
+        inherited = {name: value for name, value in os.environ.items() if self.inherits.fullmatch(name)}
         with self.log.open("ab") as log:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-P", keeper.__file__, options, *self.command],
+                [sys.executable, "-P", keeper.__file__, options, *_from_anywhere(self.command)],
                 stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=self.folder,
-                env={**os.environ, **self.environment},
+                env={**inherited, **self.environment},
             )  # fmt: skip
         return self
 
@@ -146,11 +165,32 @@ class Server(Kept):
     """The server of one cell."""
 
     url: str = ""
+    inherits: re.Pattern[str] = _FOLDERS
+    in_sight: bool = True
+    """Whether its processes descend from this one; not those of Docker."""
+
+    def has_its_port(self) -> bool:
+        """Whether one of its own processes listens where it is asked; also where nothing shows who listens there."""
+        if not self.in_sight:
+            return True
+        port = urlsplit(self.url).port
+        for pid in self.pids():
+            try:
+                found = psutil.Process(pid).net_connections("tcp")
+            except psutil.NoSuchProcess:
+                continue
+            except psutil.AccessDenied:
+                return True
+            if any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in found):
+                return True
+        return False
 
 
 @dataclass
 class RunningServer(Server):
     """A server behind a URL that this project neither starts nor stops."""
+
+    in_sight: bool = False
 
     def __enter__(self) -> Self:
         return self

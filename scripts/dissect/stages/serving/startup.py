@@ -5,6 +5,7 @@ import logging
 import os
 import shlex
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ from dissect.base.outcome import Status
 from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
 from dissect.machine.node import Node
-from dissect.machine.vendor import shown_gpus
+from dissect.machine.vendor import shown_gpus, vendor_of
 from dissect.results.installed import installed_in, software_mismatch
 from dissect.stages.serving.engine import HOST, PORT_TAKEN, UNCAUGHT, Engine, Place, memory_phase, phase_of
 from dissect.stages.serving.server import RunningServer, Server, command_of, complete, free_ports, get, own_environment
@@ -60,21 +61,29 @@ def started(
                 return
             if attempt == TRIES or not PORT_TAKEN.search(server.said()):
                 raise death(engine, server)
-            _LOG.info("the port of %s was taken, trying another", server.url)
+            _LOG.info("a port of %s was taken, trying others", server.url)
 
 
 def _server(spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, log: Path, node: Node) -> Server:
     if site.url is not None:
         return RunningServer([], {}, log, url=site.url.rstrip("/"))
-    place = Place(checkpoint, *free_ports(2))
-    name = f"llm-dissect-{os.getpid()}-{place.port}"
+    environment = {
+        **vendor_of(spec.hardware).environment, **own_environment(spec, engine), **_path(site),
+        **shown_gpus(spec.hardware, node.indices),
+    }  # fmt: skip
     docker = site.container is not None and site.container.runtime == "docker"
+    port, *spare_ports = free_ports(3)
+    folder = Path(tempfile.mkdtemp(prefix="llm-dissect-"))
+    place = Place(checkpoint, port, tuple(spare_ports), Path("/tmp") if docker else folder)
+    name = f"llm-dissect-{os.getpid()}-{port}"
     return Server(
         command=command_of(spec, engine, site, place, name),
-        environment={**own_environment(spec, engine), **_path(site), **shown_gpus(spec.hardware, node.indices)},
+        environment=environment,
         log=log,
-        url=f"http://{HOST}:{place.port}",
-        farewell=["docker", "rm", "--force", name] if docker else [],
+        folder=folder,
+        farewell=[*([["docker", "rm", "--force", name]] if docker else []), ["rm", "-r", "--force", str(folder)]],
+        url=f"http://{HOST}:{port}",
+        in_sight=not docker,
     )
 
 
@@ -93,7 +102,7 @@ def request_body(engine: Engine, checkpoint: Path, prompt: str, tokens: int) -> 
 
 
 def _wait_until_ready(spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, watch: Watch) -> bool:
-    """True once a completion came back, False once the server has ended.
+    """True once a completion came back, False once the server has ended; another process at its port is not asked.
 
     Raises:
         Ended: a limit of time or memory is passed, or the server failed and some of its processes still run.
@@ -105,10 +114,11 @@ def _wait_until_ready(spec: ServeSpec, engine: Engine, checkpoint: Path, server:
     with _asking(1, server) as pool:
         asked: Future[dict[str, Any]] | None = None
         while server.exit_code is None:
-            asked = asked or pool.submit(complete, server.url, body, min(_ANSWER_S, spec.sampling.ready_s))
+            if asked is None and server.has_its_port():
+                asked = pool.submit(complete, server.url, body, min(_ANSWER_S, spec.sampling.ready_s))
             phase = phase_of(server.said(), engine)
             watch.pause(server, [], phase)
-            if asked.done():
+            if asked is not None and asked.done():
                 error = asked.exception()
                 if error is None:
                     return True

@@ -16,7 +16,7 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
     whole_prompts = ["--disable_chunked_prefill"] if spec.settings.chunked_prefill is False else []
     return [
         "--model_dir", str(place.checkpoint), "--host", HOST, "--port", str(place.port),
-        "--nccl_port", str(place.spare_port), "--data_type", TORCH_NAMES[spec.workload.dtype],
+        "--nccl_port", str(place.spare_ports[0]), "--data_type", TORCH_NAMES[spec.workload.dtype],
         "--tp", str(spec.hardware.n_gpus), "--tokenizer_mode", "fast",
         "--max_req_total_len", str(spec.model.max_position_embeddings), "--disable_dynamic_prompt_cache",
         "--hypercorn_config", str(_WEB_SERVER),

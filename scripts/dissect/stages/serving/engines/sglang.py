@@ -13,7 +13,7 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
     whole_prompts = ["--chunked-prefill-size", "-1"] if spec.settings.chunked_prefill is False else []
     return [
         "--model-path", str(place.checkpoint), "--host", HOST, "--port", str(place.port),
-        "--nccl-port", str(place.spare_port), "--dtype", TORCH_NAMES[spec.workload.dtype],
+        "--nccl-port", str(place.spare_ports[0]), "--dtype", TORCH_NAMES[spec.workload.dtype],
         "--tp-size", str(spec.hardware.n_gpus), "--random-seed", str(spec.workload.seed), "--disable-radix-cache",
         *option("max-running-requests", spec.settings.max_sequences),
         *option("mem-fraction-static", spec.settings.memory_share), *whole_prompts,

@@ -9,6 +9,12 @@ from dissect.workloads.dtypes import TORCH_NAMES
 
 SPECIAL_TOKENS = 1
 """Number of special tokens that it may put in front."""
+WIGGLE_ROOM = 0.9
+"""Share of what ``--cuda-memory-fraction`` grants that it plans with (``TGI_WIGGLE_ROOM``, models/globals.py)."""
+PREFILL_TOKENS = 4096
+"""Default of ``--max-batch-prefill-tokens`` where it does not know the GPU (launcher/src/main.rs)."""
+_ON_CPUS = {"ATTENTION": "flashdecoding-ipex", "CUDA_GRAPHS": "0"}
+"""As its own image for CPUs sets them (Dockerfile_intel)."""
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
@@ -17,29 +23,57 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
     ``--max-concurrent-requests`` does not queue but refuses: beyond it requests get status 429. The environment
     turns the prefix cache off.
     """
-    load = spec.workload
+    load, limit = spec.workload, spec.settings.max_sequences
     prompt = load.input_tokens + SPECIAL_TOKENS
+    _, fraction = _memory(spec)
+    master_port, prometheus_port = map(str, place.spare_ports)
     return [
         "--model-id", str(place.checkpoint), "--hostname", HOST, "--port", str(place.port),
-        "--master-port", str(place.spare_port), "--dtype", TORCH_NAMES[load.dtype],
+        "--master-port", master_port, "--prometheus-port", prometheus_port,
+        "--shard-uds-path", str(place.folder / "shard"), "--dtype", TORCH_NAMES[load.dtype],
         "--num-shard", str(spec.hardware.n_gpus), "--max-concurrent-requests", str(2 * max(load.requests, 128)),
         "--max-input-tokens", str(prompt), "--max-total-tokens", str(prompt + load.output_tokens),
         "--usage-stats", "off",
-        *option("max-batch-size", spec.settings.max_sequences),
-        *option("cuda-memory-fraction", spec.settings.memory_share),
+        *option("max-batch-size", limit), *option("cuda-memory-fraction", fraction),
+        # Without chunks it must be no less than --max-input-tokens.
+        *option("max-batch-prefill-tokens", max(prompt, PREFILL_TOKENS) if limit else None),
         *spec.settings.arguments,
     ]  # fmt: skip
 
 
 def environment(spec: ServeSpec) -> dict[str, str]:
-    """Environment that turns the prefix cache off."""
-    chunked = spec.settings.chunked_prefill
-    return {"PREFIX_CACHING": "0"} | ({} if chunked is None else {"PREFILL_CHUNKING": str(int(chunked))})
+    """Environment that turns the prefix cache off, and with a limit of admission the chunks that would ignore it.
+
+    Raises:
+        ValueError: the settings ask for both a limit and chunks.
+    """
+    chunked, limit = spec.settings.chunked_prefill, spec.settings.max_sequences
+    if chunked and limit:
+        raise ValueError("TGI ignores max_sequences with chunked_prefill: set one of the two to null")
+    wiggle_room, _ = _memory(spec)
+    return {
+        "PREFIX_CACHING": "0",
+        **({} if chunked is None and limit is None else {"PREFILL_CHUNKING": str(int(bool(chunked)))}),
+        **({} if wiggle_room is None else {"TGI_WIGGLE_ROOM": str(wiggle_room)}),
+        **(_ON_CPUS if spec.hardware.device == "cpu" else {}),
+    }
+
+
+def _memory(spec: ServeSpec) -> tuple[float | None, float | None]:
+    """(Wiggle room, memory fraction) whose product is the share of memory; both None where the engine decides."""
+    share = spec.settings.memory_share
+    if share is None:
+        return None, None
+    room = max(share, WIGGLE_ROOM)
+    return room, share / room
 
 
 ENGINE = Engine(
     label="TGI",
-    protocol=1,
+    protocol=2,
+    adjustable=frozenset({"max_sequences", "memory_share"}),
+    devices=("cpu", "cuda"),
+    dtypes=("bf16",),
     python_package=False,
     start=(),
     program="text-generation-launcher",
@@ -51,10 +85,15 @@ ENGINE = Engine(
         (re.compile(r"Cuda Graphs are enabled"), Phase.GRAPH_CAPTURE),
         (re.compile(r"\bConnected\b"), Phase.SERVE),
     ),
-    out_of_memory=((re.compile(r"Not enough memory to handle|must be <= `?max.batch.total.tokens"), Phase.KV_CACHE),),
+    out_of_memory=(
+        (re.compile(r"Not enough memory to handle|NotEnoughMemory\("), Phase.KV_CACHE),
+        (re.compile(r"must be <= `?max.batch.total.tokens"), Phase.KV_CACHE),
+    ),
     # Every other name is taken for that of an adapter.
     served_model="tgi",
     kv_tokens=re.compile(r"Setting max batch total tokens to (\d+)"),
     version=("/info", "version"),
+    # The tags' own Cargo.toml.
+    misreported={"3.3.6": "3.3.6-dev0", "3.3.7": "3.3.6-dev0"},
     distributions=("text-generation-inference", "tgi"),
 )
