@@ -67,6 +67,7 @@ MEGATRON: dict[str, dict[str, Any]] = {
     "R+TP2+SP": {"tensor_parallel": 2, "sequence_parallel": True, "recompute": True},
     "PP2": {"pipeline_parallel": 2},
     "TP1+DO": {"distributed_optimizer": True},
+    "TP1+DO+OV": {"distributed_optimizer": True, "overlap_communication": True},
 }
 OF_DEEPSPEED = (
     "transformers.LlamaConfig.__init__", "transformers.LlamaForCausalLM.__init__",

@@ -71,7 +71,8 @@ def selections(claim: Yaml) -> Iterator[Yaml]:
     for values in product(*(value if isinstance(value, list) else [value] for value in where.values())):
         case = dict(zip(where, values, strict=True))
         check = claim["check"]
-        yield from (case | check[side] for side in SIDES[check["kind"]] or ())
+        for side in SIDES[check["kind"]]:
+            yield from (case | cell for cell in (check[side], *check.get("best", {}).get(side, [])))
         if not SIDES[check["kind"]]:
             yield case
 
@@ -80,6 +81,8 @@ def spelt(claim: Yaml, config: Yaml) -> Yaml:
     """With defaults, and methods in their one spelling."""
     check = dict.fromkeys(ENDS) | claim["check"]
     check |= {side: one_spelling(check[side], claim, config) for side in SIDES[check["kind"]]}
+    if best := check.get("best"):
+        check["best"] = {side: [one_spelling(each, claim, config) for each in cells] for side, cells in best.items()}
     where = one_spelling(claim.get("where", {}), claim, config)
     return {"view": "training"} | claim | {"where": where, "check": check}
 

@@ -109,7 +109,14 @@ SPLIT_SIZES = ("num_attention_heads", "num_key_value_heads", "intermediate_size"
 """Of the model: what tensor parallel splits, without padding."""
 KNOBS = {
     "deepspeed": {"stage3_sizes", "zero_stage", "offload_optimizer", "offload_parameters", "quantization", "adapter"},
-    "megatron": {"tensor_parallel", "pipeline_parallel", "sequence_parallel", "distributed_optimizer"},
+    "megatron": {
+        "tensor_parallel",
+        "pipeline_parallel",
+        "sequence_parallel",
+        "distributed_optimizer",
+        "overlap_communication",
+        "fused_kernels",
+    },
     "ddp": {"gradient_bucket_view", "compile_layers"},
     "fsdp": {"cpu_offload", "compile_layers", "quantization", "adapter"},
 }
@@ -220,6 +227,8 @@ def method(framework: str, knobs: Yaml, platform: Yaml, count: int, nodes: int) 
             "pipeline": stages,
             "sequence": bool(knobs.get("sequence_parallel")),
             "distributed": bool(knobs.get("distributed_optimizer")),
+            "overlaps": bool(knobs.get("overlap_communication")),
+            "fuses": bool(knobs.get("fused_kernels")),
             "layers": platform.get("kernels", {}).get("layer_spec", "local"),
         }
     if framework == "fsdp":
@@ -258,6 +267,7 @@ def cannot_split(method: Yaml, architecture: Yaml, count: int, seq_len: int, dev
         f"{architecture['num_hidden_layers']} layers in {pipeline}": architecture["num_hidden_layers"] % pipeline,
         "sequence parallel alone": method["sequence"] and tensor == 1,
         "nothing to distribute over": method["distributed"] and count == tensor * pipeline,
+        "nothing to overlap with": method["overlaps"] and count == tensor * pipeline,
         "no fused attention in local layers": local and method["attention"] != "eager",
         "Transformer Engine without a GPU": not local and device == "cpu",
         "Transformer Engine with another kernel": not local and method["attention"] == "sdpa_flash",

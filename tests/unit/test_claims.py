@@ -129,6 +129,17 @@ def test_compute_share_without_exposed_communication() -> None:
     assert read(communication_exposed_s=0.01) is None
 
 
+def test_the_best_of_several_settings_is_compared_and_named(tmp_path: Path) -> None:
+    asked = {"kind": "ordering", "quantity": "tokens_per_s", "more": {"method": "Naive"}, "less": {"method": "Z2"}}
+    asked["best"] = {"more": [{"method": "Q"}, {"method": "R"}]}
+    cells = [cell(tmp_path, "Naive", 0.3), cell(tmp_path, "Z2", 0.2), cell(tmp_path, "Q", 0.1)]
+    found = only(tmp_path, manifest(cells, claim(asked)))
+    assert (found.verdict, [case.label for case in found.cases]) == (HOLDS, ["Q"])
+    assert {*found.cases[0].keys} == {cells[1].key, cells[2].key}
+    assert only(tmp_path, manifest(cells[:2], claim(asked))).verdict is FAILS
+    assert only(tmp_path, manifest(cells[1:2], claim(asked))).verdict is NOT_MEASURED
+
+
 def test_the_table_says_it_all(tmp_path: Path) -> None:
     cells = [cell(tmp_path, "Z2", 0.1, flags=[Flag.THROTTLED]), cell(tmp_path, "Naive", 0.2)]
     between = claim(FASTER | {"more": {"platform": "h200"}, "less": {"platform": "a800"}}, where={"method": "Z2"})

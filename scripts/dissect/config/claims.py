@@ -95,6 +95,8 @@ class OrderCheck(Model):
     """Selection of the cell with the larger number, in addition to that of both."""
     less: Where
     """Selection of the cell with the smaller number, in addition to that of both."""
+    best: dict[Literal["more", "less"], list[Where]] = {}
+    """Further cells of a side: of all the one with the largest number counts, and the verdict names it."""
 
     @property
     def sides(self) -> dict[str, Where]:
@@ -169,14 +171,23 @@ class Claim(Model):
     def normalised(self, normal: Callable[[str], str]) -> Self:
         """This claim with methods as ``normal`` spells them, and axes in one order."""
         sides = {name: _spelt(side, normal) for name, side in self.check.sides.items() if side}
-        check = self.check.model_copy(update=sides)
+        best = {name: [_spelt(each, normal) for each in cells] for name, cells in self._best.items()}
+        check = self.check.model_copy(update=sides | ({"best": best} if best else {}))
         return self.model_copy(update={"where": _spelt(self.where, normal), "check": check})
 
     def selections(self) -> Iterator[Where]:
         """Selections of all cells that the claim reads."""
         for case in self.cases:
-            for side in self.check.sides.values():
-                yield {**case, **side}
+            for name in self.check.sides:
+                yield from ({**case, **cell} for cell in self.choices(name))
+
+    def choices(self, side: str) -> list[Where]:
+        """Selections of the cells of a side, of which the best counts; a single one unless the check names more."""
+        return [self.check.sides[side], *self._best.get(side, [])]
+
+    @property
+    def _best(self) -> Mapping[Any, list[Where]]:
+        return self.check.best if isinstance(self.check, OrderCheck) else {}
 
 
 class Claims(Model):

@@ -16,6 +16,7 @@ from dissect.present.claims.select import (
     cell_id,
     doubts,
     ending,
+    largest,
     measure_of,
     no_cell,
     number_of,
@@ -124,8 +125,13 @@ def prepare(
     cases = []
     varied = [axis for axis, value in claim.where.items() if isinstance(value, list)]
     for where in claim.cases:
-        sides = [side_of(rows, claim, {**where, **side}, platform, stand_ins) for side in claim.check.sides.values()]
         shown: Where = {axis: where[axis] for axis in varied}
+        sides = []
+        for choices in map(claim.choices, claim.check.sides):
+            of = [side_of(rows, claim, {**where, **each}, platform, stand_ins) for each in choices]
+            chosen = largest(of, getattr(claim.check, "quantity", ""))
+            sides.append(of[chosen])
+            shown |= choices[chosen] if len(choices) > 1 and of[chosen].rows else {}
         gap = _of_no_card(claim, sides, held)
         cases.append(
             CheckedCase(shown, Verdict.NOT_MEASURED, gap=gap) if gap else _case(claim, shown, sides, view, rows)

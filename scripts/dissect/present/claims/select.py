@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import inf
 from statistics import fmean
 from typing import Any
 
@@ -108,6 +109,16 @@ def side_of(
     run = stand_ins.get(str(named or platform), [])
     model: Where = {"model": run[0] if len(run) == 1 else "*"} if run else {}
     return ClaimSide(tuple(found), _pattern(claim.stage, platform, {**wanted, **model}))
+
+
+def largest(sides: Sequence[ClaimSide], quantity: str) -> int:
+    """Index of the side with the largest number; the first if none has one."""
+
+    def number(side: ClaimSide) -> float:
+        numbers = [row.get(quantity) for row in side.rows if row["status"] == Status.OK]
+        return max((each for each in numbers if each is not None), default=-inf)
+
+    return max(range(len(sides)), key=lambda index: number(sides[index]))
 
 
 def no_cell(side: ClaimSide) -> Gap:

@@ -19,6 +19,8 @@ def _method(knobs: MegatronKnobs, platform: Platform, hardware: Hardware) -> dic
         "sequence_parallel": bool(knobs.sequence_parallel),
         "distributed_optimizer": bool(knobs.distributed_optimizer),
         "layer_spec": platform.kernels.layer_spec,
+        "overlap_communication": bool(knobs.overlap_communication),
+        "fused_kernels": bool(knobs.fused_kernels),
     }
 
 
@@ -46,8 +48,15 @@ def _split_constraint(spec: MegatronSpec) -> str | None:
         return f"{model.num_hidden_layers} layers cannot be split into {pipeline} stages"
     if method.sequence_parallel and tensor == 1:
         return "sequence parallel needs tensor parallel above 1"
-    if method.distributed_optimizer and n_gpus == tensor * pipeline:
+    return _replica_constraint(method, n_gpus // (tensor * pipeline))
+
+
+def _replica_constraint(method: MegatronMethod, replicas: int) -> str | None:
+    """Why what replicas do together is unsupported, or None."""
+    if method.distributed_optimizer and replicas == 1:
         return "the distributed optimizer needs data parallel above 1"
+    if method.overlap_communication and replicas == 1:
+        return "gradients that are reduced during the backward pass need data parallel above 1"
     return None
 
 

@@ -25,13 +25,16 @@ def check_layers(layer_spec: LayerSpec) -> None:
 
 
 def transformer_config(spec: MegatronSpec) -> Any:
-    """Megatron's ``TransformerConfig``: no dropout, no bias, no fusion that megatron-core does not make unasked."""
+    """Megatron's ``TransformerConfig``: no dropout, no bias, and only those fusions that the spec asks for."""
     from megatron.core.transformer import TransformerConfig
     from megatron.core.transformer.enums import AttnBackend
     from torch.nn.functional import silu
 
     arch, method, dtype = spec.model, spec.method, torch_dtype(spec.workload.dtype)
     recompute = {"granularity": "full", "method": "uniform", "num_layers": 1} if method.recompute else {}
+    fusions = ["bias_activation_fusion", "bias_dropout_fusion", "cross_entropy_loss_fusion"]
+    if method.layer_spec == "transformer_engine":
+        fusions.append("apply_rope_fusion")
     return TransformerConfig(
         num_layers=arch.num_hidden_layers,
         hidden_size=arch.hidden_size,
@@ -54,6 +57,7 @@ def transformer_config(spec: MegatronSpec) -> Any:
         params_dtype=dtype,
         pipeline_dtype=dtype,
         **{f"recompute_{name}": value for name, value in recompute.items()},
+        **dict.fromkeys(fusions if method.fused_kernels else [], True),
     )
 
 

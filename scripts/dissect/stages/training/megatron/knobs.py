@@ -6,7 +6,7 @@ from dissect.config.knobs import Knobs
 
 
 class MegatronKnobs(Knobs):
-    """How the model is split over the GPUs."""
+    """How the model is split over the GPUs, and what Megatron-LM overlaps and fuses."""
 
     tensor_parallel: PositiveInt | None = None
     """Megatron-LM: GPUs that share each layer; default: all of a node."""
@@ -16,6 +16,10 @@ class MegatronKnobs(Knobs):
     """Megatron-LM: split the norms' activations over the tensor-parallel GPUs as well."""
     distributed_optimizer: bool | None = None
     """Megatron-LM: shard optimizer states over the data-parallel GPUs."""
+    overlap_communication: bool | None = None
+    """Megatron-LM: reduce gradients during the backward pass, and gather parameters during the forward pass."""
+    fused_kernels: bool | None = None
+    """Megatron-LM: fuse what megatron-core fuses by itself: SwiGLU, residuals and cross-entropy; with TE also RoPE."""
 
 
 KNOBS = MegatronKnobs

@@ -72,9 +72,10 @@ def build_trainer(spec: MegatronSpec, device: Device) -> "MegatronTrainer":
     from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
 
     config = transformer_config(spec)
-    shards = spec.method.distributed_optimizer
-    # Gradients in fp32, as Megatron-LM has them whenever it trains in bf16.
-    buffers = DistributedDataParallelConfig(grad_reduce_in_fp32=True, use_distributed_optimizer=shards)
+    shards, overlaps = spec.method.distributed_optimizer, spec.method.overlap_communication
+    overlap = {"overlap_grad_reduce": True, "overlap_param_gather": shards} if overlaps else {}
+    # Gradients in fp32, as Megatron-LM has them whenever it trains in bf16; its clipping takes no others.
+    buffers = DistributedDataParallelConfig(grad_reduce_in_fp32=True, use_distributed_optimizer=shards, **overlap)
     model = DistributedDataParallel(config, buffers, build_model(spec, config, device))
     optimizer_config = OptimizerConfig(
         optimizer="adam",
@@ -83,10 +84,13 @@ def build_trainer(spec: MegatronSpec, device: Device) -> "MegatronTrainer":
         params_dtype=config.params_dtype,
         clip_grad=spec.workload.gradient_clipping,
         use_distributed_optimizer=shards,
+        **({"overlap_param_gather": shards} if overlaps else {}),
     )
     optimizer = get_megatron_optimizer(optimizer_config, [model], use_gloo_process_groups=False)
     config.grad_scale_func = optimizer.scale_loss
     config.finalize_model_grads_func = finalize_model_grads
+    if overlaps:
+        config.no_sync_func = model.no_sync
     return MegatronTrainer(spec, model, optimizer)
 
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
+from dissect.base.model import added
 from dissect.cells.spec import TrainingMethod, TrainingSpec
 from dissect.config.kinds import LayerSpec
 
@@ -18,6 +19,10 @@ class MegatronMethod(TrainingMethod):
     distributed_optimizer: bool
     """Shard optimizer states over the data-parallel ranks."""
     layer_spec: LayerSpec
+    overlap_communication: bool = added(False)
+    """Reduce gradients during the backward pass; DO then gathers parameters during the forward pass."""
+    fused_kernels: bool = added(False)
+    """SwiGLU, residuals and cross-entropy through ``torch.compile``; with Transformer Engine's layers RoPE too."""
 
     @property
     def recomputes_whole_layers(self) -> bool:
