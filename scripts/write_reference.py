@@ -161,8 +161,9 @@ def _title(facts: dict[str, Any]) -> str:
 
 
 def _kinds_of(model: dict[str, Any]) -> str:
-    """Values of ``kind`` that select a section."""
-    kind = model["properties"]["kind"]
+    """Values of ``kind`` that select a section; nothing of a section that its notation selects."""
+    if (kind := model["properties"].get("kind")) is None:
+        return ""
     kinds = kind.get("enum") or [kind["const"]]
     return f", kind {kinds[0]}" + (" and others" if len(kinds) > 1 else "")
 

@@ -57,6 +57,15 @@ def override(name: str, text: str, *says: str) -> Bad:
 
 
 BAD = [
+    # A mistake in one of several notations is reported of the one that is meant.
+    edit("framework of methods", TABLE_III, "    ddp: [Naive", "    dpd: [Naive",
+         "axes.method.dpd", "did you mean 'ddp'"),
+    edit("methods of a framework", TABLE_III, "ddp: [Naive, F, R, F+R]", "ddp: Naive",
+         "axes.method.ddp: found 'Naive'", "valid list"),
+    edit("misspelt cross", TABLE_III, "{cross:", "{crosss:", "axes.method.deepspeed.crosss", "(known: cross)"),
+    edit("size of ZeRO-3", METHODS, "{stage3_sizes: deepspeed}",
+         "{stage3_sizes: {reduce_bucket: 1, prefetch: 0, persistence: 1}}", "stage3_sizes.prefetch: found 0"),
+    edit("sizes of ZeRO-3", METHODS, "{stage3_sizes: deepspeed}", "{stage3_sizes: author}", "did you mean 'authors'"),
     # Unknown names, with the nearest known one.
     root("unknown platform", "platforms: [cpu]", "platforms: [h20]",
          "platforms: unknown platform 'h20'; did you mean 'h200'? (known: a800, cpu, "),

@@ -8,7 +8,7 @@ from typing import Any
 from dissect.config.architecture import ModelFile
 from dissect.config.claims import CLAIMS, Claims
 from dissect.config.errors import ConfigError, unknown
-from dissect.config.experiment import Axes, Experiment, MethodAxis, MethodCross, MethodsOf
+from dissect.config.experiment import Axes, Experiment, MethodAxis, MethodCross, MethodsOfAxis
 from dissect.config.files import M, read_yaml, typed, validate
 from dissect.config.kinds import LETTER_STAGES, OPERATORS, Suite
 from dissect.config.methods import NAIVE, Methods
@@ -190,12 +190,12 @@ def _check_claims(catalog: Catalog) -> None:
                 catalog.methods.parse(str(value), f"{CLAIMS_FILE}: claims.{name}")
 
 
-def _methods_of(experiment: Experiment) -> list[tuple[str, MethodAxis | MethodsOf]]:
+def _methods_of(experiment: Experiment) -> list[tuple[str, MethodsOfAxis]]:
     suites = [(f"suites.{suite}.method", axes.method) for suite, axes in experiment.suites.items()]
     return [("axes.method", experiment.axes.method), *((path, method) for path, method in suites if method)]
 
 
-def methods_of(experiment: Experiment, method: MethodAxis | MethodsOf, methods: Methods, where: str) -> list[str]:
+def methods_of(experiment: Experiment, method: MethodsOfAxis, methods: Methods, where: str) -> list[str]:
     """Methods of an axis, of all its frameworks, in their normal spelling; names of operators are left unchanged.
 
     There are no duplicates.

@@ -75,7 +75,7 @@ def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     candidates: list[Any] = [model]
     for part in loc[:-1]:
         candidates = [inner for candidate in candidates for inner in _descend(candidate, part)]
-    return [name for candidate in candidates if _is_model(candidate) for name in candidate.model_fields]
+    return list(dict.fromkeys(name for each in candidates if _is_model(each) for name in each.model_fields))
 
 
 def _descend(kind: Any, part: int | str) -> list[Any]:

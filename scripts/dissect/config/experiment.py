@@ -1,8 +1,8 @@
 """config/experiments/*.yaml: a table or figure with its axes, sampling and layout."""
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Discriminator, Field, PositiveInt, Tag, model_validator
 
 from dissect.base.model import Model
 from dissect.base.registry import ENGINES
@@ -36,10 +36,23 @@ class MethodCross(Model):
     """Lists of methods to combine; ``Naive`` adds no letter."""
 
 
-MethodAxis = list[str] | MethodCross
-"""Methods of an axis."""
-MethodsOf = dict[Framework, MethodAxis]
-"""Methods of each framework of an axis."""
+def _of_one(methods: Any) -> str:
+    """Which notation is meant, as errors are about no other; its name in parentheses stays out of their paths."""
+    return "(cross)" if isinstance(methods, (dict, MethodCross)) else "(list)"
+
+
+def _of_several(methods: Any) -> str:
+    """The same of methods that may differ by framework."""
+    return "(by framework)" if isinstance(methods, dict) and "cross" not in methods else _of_one(methods)
+
+
+_MethodList = Annotated[list[str], Tag("(list)")]
+_Crossed = Annotated[MethodCross, Tag("(cross)")]
+MethodAxis = Annotated[_MethodList | _Crossed, Discriminator(_of_one)]
+"""Methods of one framework, or of all alike."""
+_ByFramework = Annotated[dict[Framework, MethodAxis], Tag("(by framework)")]
+MethodsOfAxis = Annotated[_MethodList | _Crossed | _ByFramework, Discriminator(_of_several)]
+"""Methods of an axis, or of each of its frameworks."""
 
 
 class Axes(Model):
@@ -51,7 +64,7 @@ class Axes(Model):
     """Training frameworks, serving engines or families of operators."""
     model: Names | Literal["configured", "none"] = "configured"
     """Models of config.yaml that the experiment covers: ``configured`` for all, ``none`` where no model is involved."""
-    method: MethodAxis | MethodsOf = ["Naive"]
+    method: MethodsOfAxis = ["Naive"]
     """Methods as letters joined by +, or a cross product of them; operators by name, or policies of servers.
 
     Methods that differ by training framework stand below its name.
@@ -74,7 +87,7 @@ class Axes(Model):
 class SuiteAxes(Model):
     """Axes that a suite replaces by shorter ones."""
 
-    method: MethodAxis | MethodsOf | None = None
+    method: MethodsOfAxis | None = None
     """Methods in place of the experiment's."""
     batch: Annotated[list[Batch], AfterValidator(_check_batches)] | None = None
     """Batches in place of the experiment's."""
@@ -130,7 +143,7 @@ class Experiment(Model):
         return self
 
     @property
-    def method_axes(self) -> list[MethodAxis | MethodsOf]:
+    def method_axes(self) -> list[MethodsOfAxis]:
         """The methods of the axes and of each suite that replaces them."""
         return [self.axes.method, *(axes.method for axes in self.suites.values() if axes.method)]
 

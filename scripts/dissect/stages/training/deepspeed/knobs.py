@@ -1,8 +1,8 @@
 """What letters turn in DeepSpeed."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import PositiveInt
+from pydantic import Discriminator, PositiveInt, Tag
 
 from dissect.base.model import Model
 from dissect.config.kinds import Quantization, ZeroStage
@@ -20,7 +20,15 @@ class Stage3Sizes(Model):
     """Parameters of a tensor below which it stays whole on every GPU (``stage3_param_persistence_threshold``)."""
 
 
-Stage3Choice = Literal["deepspeed", "authors"] | Stage3Sizes
+def _notation(choice: Any) -> str:
+    """Which notation is meant, as errors are about no other; its name in parentheses stays out of their paths."""
+    return "(sizes)" if isinstance(choice, (dict, Stage3Sizes)) else "(name)"
+
+
+Stage3Choice = Annotated[
+    Annotated[Literal["deepspeed", "authors"], Tag("(name)")] | Annotated[Stage3Sizes, Tag("(sizes)")],
+    Discriminator(_notation),
+]
 """DeepSpeed's defaults, those of the paper's authors (transformers' ``auto`` values), or sizes of one's own."""
 
 
