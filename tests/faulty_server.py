@@ -16,6 +16,7 @@ from pathlib import Path
 FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
     "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "slow", "offspring", "raises_and_stays", "late",
+    "hangs",
 )  # fmt: skip
 TOKEN_S = 0.002
 LATE_S = 2.0
@@ -89,6 +90,8 @@ class Handler(BaseHTTPRequestHandler):
             if self.fault == "oom_in_answers" and Handler.streamed > 3:
                 self.event({"error": "CUDA out of memory. Tried to allocate 1.31 GiB."})
                 break
+            if self.fault == "hangs" and Handler.streamed > 5:
+                threading.Event().wait()
             if self.fault == "cut" and number == tokens // 2:
                 self.close_connection = True
                 return None

@@ -197,6 +197,12 @@ def test_a_server_that_stays_but_runs_out_of_memory_is_out_of_memory(bench):
     assert "CUDA out of memory" in result.reason
 
 
+def test_a_server_that_hangs_in_the_load_ends_with_the_budget(bench):
+    result = bench.measure(bench.spec("lightllm", budget_s=60.0), "hangs")
+    assert (result.status, result.phase) == (Status.TIMEOUT, Phase.SERVE)
+    assert "the budget was spent" in result.reason
+
+
 @pytest.mark.parametrize(("fault", "status"), [("dies_in_load", Status.FAILED), ("oom_in_load", Status.OOM)])
 def test_a_server_that_dies_in_the_load_keeps_what_there_was(bench, fault, status):
     spec = bench.spec("lightllm")
