@@ -70,7 +70,11 @@ def serving_spec(engine: str, **changes: Any) -> ServeSpec:
 def sites(engine: str) -> dict[str, ServingSite]:
     """Every way in which a platform may have the engine started."""
     here: dict[str, dict[str, Any]] = {
-        runtime: {"container": Container.model_validate({"runtime": runtime, "image": "/images/engine"})}
+        runtime: {
+            "container": Container.model_validate(
+                {"runtime": runtime, "image": "/images/engine", "options": ["--site"]}
+            )
+        }
         for runtime in ("apptainer", "docker")
     } | {"command": {"command": "another 'launcher of the site'"}}
     if engine_facts(engine).python_package:

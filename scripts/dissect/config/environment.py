@@ -18,6 +18,8 @@ class Container(Model):
     """Container runtime: ``apptainer`` takes a file or an image reference, ``docker`` an image reference."""
     image: str
     """Path or reference of the image; the ``image`` key beside this section holds its digest."""
+    options: list[str] = []
+    """Further options of the runtime, such as ``--userns``."""
 
 
 class Environment(Model):

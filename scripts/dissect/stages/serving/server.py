@@ -63,16 +63,16 @@ def command_of(spec: ServeSpec, engine: Engine, site: ServingSite, place: Place,
         raise ValueError("the platform names neither a Python nor a command nor a container for this engine")
     inside = [*engine.start, *arguments]
     image, seen = site.container.image, [str(path) for path in (place.checkpoint, *engine.files)]
-    gpus = vendor_of(spec.hardware).container_options.get(site.container.runtime, ())
+    options = [*vendor_of(spec.hardware).container_options.get(site.container.runtime, ()), *site.container.options]
     if site.container.runtime == "apptainer":
         binds = [part for path in (*seen, str(place.folder)) for part in ("--bind", path)]
-        return ["apptainer", "exec", *gpus, *binds, image, engine.program, *inside]
+        return ["apptainer", "exec", *options, *binds, image, engine.program, *inside]
     volumes = [part for path in seen for part in ("-v", f"{path}:{path}:ro")]
     variables = [part for pair in own_environment(spec, engine).items() for part in ("-e", "=".join(pair))]
     # With the values that docker itself is given.
     visible = [part for name in shown_gpus(spec.hardware, []) for part in ("-e", name)]
     return [
-        "docker", "run", "--rm", "--name", name, *gpus, "--network", "host", "--ipc", "host",
+        "docker", "run", "--rm", "--name", name, *options, "--network", "host", "--ipc", "host",
         *volumes, *variables, *visible, "--entrypoint", engine.program, image, *inside,
     ]  # fmt: skip
 
