@@ -7,7 +7,7 @@ from typing import Any
 import factories as make
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.manifest import Manifest
-from dissect.cells.spec import Hardware, ModelArchitecture
+from dissect.cells.spec import Hardware, ModelArchitecture, TrainingSpec
 from dissect.config.kinds import OPERATORS
 
 Outcome = tuple[Status, Phase | None, str]
@@ -299,10 +299,16 @@ def profiled(project: Path, name: str, methods: Mapping[str, float | Outcome], *
     """Profiles of these methods on a GPU, with so many seconds of forward kernels; one on a CPU, one unsupported."""
     cells = []
     for method, outcome in methods.items():
-        knobs = {"attention": "flash_attention_2"} if "F" in method.split("+") else {}
+        knobs: dict[str, Any] = {"attention": "flash_attention_2"} if "F" in method.split("+") else {}
         batch = 32 if "R" in method.split("+") else 1
-        stage = 2 if "Z2" in method else 0
-        spec = make.profile_spec(batch=batch, recompute="R" in method.split("+"), zero_stage=stage, **knobs)
+        knobs |= {"batch": batch, "recompute": "R" in method.split("+")}
+        spec: TrainingSpec = (
+            make.profile_spec(zero_stage=2 if "Z2" in method else 0, **knobs)
+            if "Z" in method
+            else make.ddp_profile_spec(**knobs)
+        )
+        if "attention" in knobs:  # flash-attn is in an environment of its own
+            spec = spec.model_copy(update={"software": spec.software.model_copy(update={"lock_sha256": "1" * 64})})
         if isinstance(outcome, tuple):
             result = make.ended_result(spec, *outcome)
         else:

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dissect.cells.spec import canonical_spec, spec_key
+from dissect.cells.spec import TrainingSpec, canonical_json
 from dissect.metrics.profile import ProfileMetrics
 from dissect.present.tables.columns import Quantity, Record, Scalar, metrics_of
 from dissect.present.tables.over_runs import ratio_of, values_of
 from dissect.present.tables.profile_views import MODULE_TIME, ORIGIN, ModuleRow, modules_of
 from dissect.present.tables.view import View
 from dissect.results.result import Result
-from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
 
 _TIME = "module_time_s"
 _SHOWN = ("attention", "attention_core")
@@ -22,21 +21,27 @@ def _points(_: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], Modu
         yield from ((axes, module) for axes, module in modules_of(metrics) if axes["module"] in _SHOWN)
 
 
-def _eager_key(record: Record) -> str | None:
-    """Key of the cell that differs only in its attention, which is ``eager``; possibly the cell's own key."""
-    spec = record.spec
-    if not isinstance(spec, DeepSpeedSpec):
+def _but_attention(record: Record) -> str | None:
+    """What a cell has in common with its counterpart without FlashAttention, which needs other software."""
+    if not isinstance(record.spec, TrainingSpec):
         return None
-    method = spec.method.model_copy(update={"attention": "eager"})
-    return spec_key(canonical_spec(spec.model_copy(update={"method": method})))
+    spec = record.spec.model_dump(mode="json", exclude={"software": True, "method": {"attention"}})
+    return canonical_json({"platform": record.cell.platform, **spec})
 
 
 def _improve(rows: Sequence[tuple[Record, dict[str, Any]]]) -> None:
     """Fill in the share of time that each cell saves against its counterpart without FlashAttention."""
-    by_place = {(row["key"], row["module"], row["direction"]): row for _, row in rows}
-    for record, row in rows:
-        eager = by_place.get((_eager_key(record), row["module"], row["direction"]))
-        saved = ratio_of(values_of(eager, _TIME), values_of(row, _TIME)) if eager else None
+    distinct = {(record.cell.platform, record.cell.key): record for record, _ in rows}
+    alike = {cell: _but_attention(record) for cell, record in distinct.items()}
+    places = [(alike[r.cell.platform, r.cell.key], row["module"], row["direction"]) for r, row in rows]
+    eager = {
+        place: row
+        for place, (record, row) in zip(places, rows, strict=True)
+        if isinstance(record.spec, TrainingSpec) and record.spec.method.attention == "eager"
+    }
+    for place, (_, row) in zip(places, rows, strict=True):
+        other = eager.get(place)
+        saved = ratio_of(values_of(other, _TIME), values_of(row, _TIME)) if other else None
         if saved:
             row["improvement"] = 1 - saved.ratio
             # A ratio without an interval leaves these empty.
