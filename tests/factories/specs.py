@@ -158,6 +158,12 @@ def inspect_spec(on: Hardware | None = None) -> InspectSpec:
     return InspectSpec(framework="system", hardware=on or hardware(), software=Software(python="3.12"), protocol=1)
 
 
+ALIGNED = {
+    "max_sequences": 256, "memory_share": 0.9, "chunked_prefill": True, "cache_reserve_gib": 3.0,
+    "prefill_tokens": 8192, "graph_sequences": 256,
+}  # fmt: skip
+
+
 def serve_spec(
     on: Hardware | None = None,
     *,
@@ -167,8 +173,7 @@ def serve_spec(
     **load: Any,
 ) -> ServeSpec:
     """A serving cell; keywords that are not named are fields of the load."""
-    terms = {"max_sequences": 256, "memory_share": 0.9, "chunked_prefill": True}
-    settings = {name: value for name, value in terms.items() if aligned and name in engine_facts(engine).adjustable}
+    settings = {name: value for name, value in ALIGNED.items() if aligned and name in engine_facts(engine).adjustable}
     knobs: dict[str, Any] = dict.fromkeys(("max_sequences", "memory_share", "chunked_prefill"))
     return ServeSpec.model_validate(
         {

@@ -7,10 +7,14 @@ from proof.reading import Refused, Yaml
 ENGINES = ("vllm", "lightllm", "tgi", "transformers", "sglang")
 POLICIES = ("tuned", "aligned")
 BURST = [{"kind": "burst"}]
-ALIGNED = {"max_sequences": 256, "memory_share": 0.9, "chunked_prefill": True}
+ALIGNED = {
+    "max_sequences": 256, "memory_share": 0.9, "chunked_prefill": True, "cache_reserve_gib": 3.0,
+    "prefill_tokens": 8192,
+}  # fmt: skip
 """What the policy ``aligned`` sets unless the platform says otherwise."""
-TOLD = {engine: set(ALIGNED) for engine in ENGINES} | {
-    "transformers": {"memory_share"}, "tgi": {"max_sequences", "memory_share"},
+OF_GPUS = {"memory_share", "cache_reserve_gib", "prefill_tokens", "graph_sequences"}
+TOLD = {engine: {*ALIGNED, "graph_sequences"} for engine in ENGINES} | {
+    "transformers": {"memory_share", "cache_reserve_gib", "prefill_tokens"}, "tgi": {*OF_GPUS, "max_sequences"},
 }  # fmt: skip
 """Engine -> which of these it has a switch for."""
 SAMPLING = {"budget_s": 3600, "ready_s": 900}
@@ -27,8 +31,9 @@ PYTHONS = ("train", "client")
 def settings(engine: str, policy: str, platform: Yaml) -> Yaml:
     """What the server is told; what it is not told counts alike under both policies."""
     serving = platform.get("serving", {})
-    told = TOLD[engine] - ({"memory_share"} if platform["device"] == "cpu" else set())
+    told = TOLD[engine] - (OF_GPUS if platform["device"] == "cpu" else set())
     aligned = ALIGNED | serving.get("aligned", {})
+    aligned |= {"graph_sequences": aligned["max_sequences"]}
     budget = platform.get("memory_budget_gib")
     share = {"memory_share": aligned["memory_share"] * budget / platform["gpu"]["memory_gib"]} if budget else {}
     return {

@@ -17,7 +17,9 @@ class EngineFacts:
     """Name of the engine in tables and figures."""
     protocol: int
     """Protocol number, part of every key; raised by hand when the engine is started or used in another way."""
-    adjustable: frozenset[str] = frozenset({"max_sequences", "memory_share", "chunked_prefill"})
+    adjustable: frozenset[str] = frozenset(
+        {"max_sequences", "memory_share", "chunked_prefill", "cache_reserve_gib", "prefill_tokens", "graph_sequences"}
+    )
     """Settings of the policy ``aligned`` that the engine's command line supports."""
     devices: tuple[str, ...] = ("cuda",)
     """Devices that the engine supports."""

@@ -16,6 +16,9 @@ from dissect.config.catalog import Catalog
 from dissect.config.overrides import given
 from dissect.config.platform import Platform
 
+_OF_GPUS = {"memory_share", "cache_reserve_gib", "prefill_tokens", "graph_sequences"}
+"""Settings about GPUs and their memory; a platform without GPUs sizes its servers by arguments."""
+
 
 def serving_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override]) -> Cell:
     """The cell at a point of the axes; its method is the policy.
@@ -87,9 +90,11 @@ def _settings(point: AxesPoint, platform: Platform) -> dict[str, Any]:
     Policies with equal settings share one measurement.
     """
     settings: dict[str, Any] = dict.fromkeys(("max_sequences", "memory_share", "chunked_prefill"))
-    told = engine_facts(point.framework).adjustable - ({"memory_share"} if platform.device == "cpu" else set())
+    told = engine_facts(point.framework).adjustable - (_OF_GPUS if platform.device == "cpu" else set())
     if point.method == "aligned":
-        settings |= {name: value for name, value in platform.serving.aligned.model_dump().items() if name in told}
+        aligned = platform.serving.aligned
+        asked = aligned.model_dump() | {"graph_sequences": aligned.max_sequences}
+        settings |= {name: value for name, value in asked.items() if name in told}
     if platform.memory_budget_gib:
         # Engines count in shares of the card, so that without one they would take what they are held from.
         held = platform.memory_budget_gib / platform.gpu.memory_gib

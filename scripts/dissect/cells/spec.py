@@ -206,6 +206,12 @@ class EngineSettings(Model):
     """Prefix cache, always off: random prompts share no prefix, and a repeated burst must not profit from it."""
     chunked_prefill: bool | None
     """Whether the engine splits the prefill of long prompts."""
+    cache_reserve_gib: PositiveFloat | None = added(None)
+    """GiB per GPU of the memory share that are neither weights nor key-value cache; the cache takes all the rest."""
+    prefill_tokens: PositiveInt | None = added(None)
+    """Most tokens of prompts that the engine processes in one step."""
+    graph_sequences: PositiveInt | None = added(None)
+    """Largest number of requests for which the engine captures a CUDA graph of its decoding step."""
     arguments: list[str] = []
     """Further arguments of the engine's command line."""
 

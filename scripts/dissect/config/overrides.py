@@ -88,6 +88,12 @@ class SettingsOverride(Model):
     """Share of each GPU's memory that the engine may take."""
     chunked_prefill: bool | None = None
     """Whether the engine splits the prefill of long prompts."""
+    cache_reserve_gib: PositiveFloat | None = None
+    """GiB per GPU of the memory share that are neither weights nor key-value cache; the cache takes all the rest."""
+    prefill_tokens: PositiveInt | None = None
+    """Most tokens of prompts that the engine processes in one step."""
+    graph_sequences: PositiveInt | None = None
+    """Largest number of requests for which the engine captures a CUDA graph of its decoding step."""
     arguments: list[str] | None = None
     """Further arguments of the engine's command line, in place of the platform's."""
 

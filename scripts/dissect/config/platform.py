@@ -109,6 +109,10 @@ class AlignedSettings(Model):
     """Share of each GPU's memory that an engine may take."""
     chunked_prefill: bool = True
     """Whether engines split the prefill of long prompts."""
+    cache_reserve_gib: PositiveFloat = 3.0
+    """GiB per GPU of that share for all but weights and key-value cache; the cache takes the rest in every engine."""
+    prefill_tokens: PositiveInt = 8192
+    """Most tokens of prompts that an engine processes in one step."""
 
 
 class Serving(Model):

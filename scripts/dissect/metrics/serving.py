@@ -31,6 +31,25 @@ class GapHistogram(Model):
     """Number of gaps of each class; the last, beyond all bounds, has none."""
 
 
+class EngineTerms(Model):
+    """Terms under which an engine served, as the running engine reported them; None where it does not."""
+
+    max_sequences: PositiveInt | None = None
+    """Most requests that it processes at the same time."""
+    most_running: PositiveInt | None = None
+    """Most requests that it reported to be running at one moment."""
+    cache_tokens: PositiveInt | None = None
+    """Room of the key-value cache in tokens over all requests."""
+    cache_bytes: PositiveInt | None = None
+    """Room of the key-value cache in bytes over all GPUs."""
+    prefill_tokens: PositiveInt | None = None
+    """Most tokens of prompts in one step."""
+    graph_sequences: NonNegativeInt | None = None
+    """Largest number of requests with a CUDA graph of the decoding step; 0 without graphs."""
+    prefix_cache: bool | None = None
+    """Whether the prefix cache is on."""
+
+
 class Calibration(Model):
     """Numbers of the same load, sent once more to the same server by another load generator."""
 
@@ -85,6 +104,8 @@ class ServingMetrics(Model):
     """Distribution of single gaps on the server's side; None where the engine does not report it."""
     preemptions: NonNegativeInt | None = None
     """How often the engine stopped a request for lack of cache, to compute it again; None where it does not say."""
+    terms: EngineTerms | None = None
+    """Terms that the engine reported; None in results that do not have them."""
     engine_version: str | None
     """Version that the running engine reports."""
     calibration: Calibration | None = None

@@ -8,8 +8,17 @@ from statistics import fmean
 from dissect.base.units import GIB
 from dissect.cells.spec import ServeSpec
 from dissect.config.layout import ServingQuantity, Slo
-from dissect.metrics.serving import RequestSamples, ServingMetrics
-from dissect.present.tables.columns import Column, Combination, Quantity, Record, Scalar, metrics_of, over_runs
+from dissect.metrics.serving import EngineTerms, RequestSamples, ServingMetrics
+from dissect.present.tables.columns import (
+    Column,
+    Combination,
+    Quantity,
+    Record,
+    Scalar,
+    listed_once,
+    metrics_of,
+    over_runs,
+)
 from dissect.present.tables.view import View
 from dissect.results.result import Result
 from dissect.statistics.quantiles import quantile
@@ -111,6 +120,27 @@ _NAMES: tuple[ServingQuantity, ...] = (
     "latency_mean_s", "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
 )  # fmt: skip
 
+
+def _terms() -> Iterator[Quantity]:
+    """Quantities for the terms that an engine reports."""
+    said: Sequence[tuple[ServingQuantity, str, str, str, Callable[[EngineTerms], int | None]]] = (
+        ("max_sequences", "Limit", "requests", "most requests that it processes at once", lambda t: t.max_sequences),
+        ("most_running", "Running", "requests", "most requests that ran at once", lambda t: t.most_running),
+        ("prefill_budget_tokens", "Prefill", "tokens", "most tokens of prompts in a step", lambda t: t.prefill_tokens),
+        ("graph_sequences", "CUDA graphs", "requests", "largest batch with a CUDA graph", lambda t: t.graph_sequences),
+    )
+    for name, header, unit, meaning, value in said:
+        combination = Combination.LARGEST if name == "most_running" else Combination.COMMON
+        yield Quantity(
+            name, header, unit, f"{meaning}, as the engine reports it", partial(_reported, value), combination,
+            decimals=0, absent="the engine does not report it, or an earlier result",
+        )  # fmt: skip
+
+
+def _reported(value: Callable[[EngineTerms], int | None], measured: MeasuredServing) -> int | None:
+    return value(measured.metrics.terms) if measured.metrics.terms else None
+
+
 _QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "output_tokens_per_s", "Output throughput", "tokens/s",
@@ -161,6 +191,7 @@ _QUANTITIES: tuple[Quantity, ...] = (
         "kv_cache_tokens", "KV cache", "tokens", "room of the key-value cache, as the engine reports it",
         lambda m: m.metrics.kv_cache_tokens, Combination.COMMON, decimals=0, absent="the engine does not report it",
     ),
+    *_terms(),
     Quantity(
         "tokens_per_joule_served", "Tokens per joule", "tokens/J", "generated tokens over the energy of all GPUs",
         lambda m: m.metrics.completion_tokens / m.metrics.energy_j if m.metrics.energy_j else None,
@@ -190,6 +221,11 @@ def _metric(record: Record, name: str) -> Scalar:
     return over_runs(record, lambda run: getattr(metrics_of(run, ServingMetrics), name, None))
 
 
+def _prefix_cache(record: Record) -> Scalar:
+    terms = (getattr(metrics_of(run, ServingMetrics), "terms", None) for run in record.results)
+    return listed_once(each.prefix_cache for each in terms if each)
+
+
 def _workload(record: Record, name: str) -> Scalar:
     value: Scalar = getattr(record.spec.workload, name) if isinstance(record.spec, ServeSpec) else None
     return value
@@ -202,6 +238,7 @@ _ORIGIN = (
     Column("stream", "whether answers came token by token", lambda r: _workload(r, "stream")),
     Column("engine_version", "as the running engine reports it", lambda r: _metric(r, "engine_version")),
     Column("loads", "how often the load was sent", lambda r: _metric(r, "loads")),
+    Column("prefix_cache", "whether the engine reports that it is on", _prefix_cache),
     Column("prefix_cache_hits", "tokens found in a prefix cache", lambda r: _metric(r, "prefix_cache_hits")),
     Column("server_memory_source", "nvml or rss", lambda r: _metric(r, "server_memory_source")),
 )

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +17,8 @@ from dissect.machine.vendor import hidden_gpus
 from dissect.metrics.serving import RequestSamples, ServingMetrics
 from dissect.results.atomic import write_atomically
 from dissect.stages.serving import contract, load
-from dissect.stages.serving.engine import Engine, gap_histogram, kv_cache_bytes, kv_cache_tokens, preemptions, total
+from dissect.stages.serving.engine import Engine, gap_histogram, preemptions, total
+from dissect.stages.serving.engine_terms import cache_bytes_of, contradiction, read_terms
 from dissect.stages.serving.load import Load, RequestRecord, Target
 from dissect.stages.serving.server import Kept, Server, get, tail
 from dissect.stages.serving.startup import version_of
@@ -29,6 +31,8 @@ CLIENT_LOG = "guidellm.log"
 PARTIAL = "requests.partial.jsonl.gz"
 """Name of the file with the records that exist when the server dies; for diagnosis only."""
 MOST_LOADS = 2
+_TERMS_S = 120.0
+"""Seconds for an engine to report its terms: vLLM looks at the whole machine for its answer."""
 _CLIENT_LEAVES_S = 60.0
 """Seconds for the load generator to write its records once the server is gone."""
 _LOG = logging.getLogger(__name__)
@@ -141,10 +145,11 @@ def conclude(
     hits = total(after, engine.prefix_hits)
     version = version_of(engine, server)
     broken = next(filter(None, (contract.violation(spec, b.load.records, b.client_cpu, hits) for b in bursts)), None)
-    if broken := broken or other_version(spec, engine, version):
+    terms = read_terms(engine.terms, server.said(), partial(get, server.url, timeout_s=_TERMS_S), spec.hardware.n_gpus)
+    if broken := broken or other_version(spec, engine, version) or contradiction(spec, terms):
         status = Status.OOM if contract.ran_out_of_memory(records) else Status.INVALID
         return {"status": status, "phase": Phase.SERVE, "reason": broken, "files": files, "flags": ()}
-    tokens = kv_cache_tokens(server.said(), engine)
+    tokens = terms.cache_tokens
     peak, source = watch.peak_bytes()
     metrics = ServingMetrics(
         requests=len(records),
@@ -160,12 +165,13 @@ def conclude(
         server_memory_bytes=peak,
         server_memory_source=source,
         kv_cache_tokens=tokens,
-        kv_cache_bytes=kv_cache_bytes(spec, tokens) if tokens else None,
+        kv_cache_bytes=cache_bytes_of(spec, tokens) if tokens else None,
         prefix_cache_hits=hits,
         energy_j=_energy(bursts, watch),
         inter_token_pooled_s=pooled_gap(spec, records),
         inter_token_gaps=gap_histogram(before, after, engine),
         preemptions=preemptions(before, after, server.said(), engine),
+        terms=terms,
         engine_version=version,
     )
     return {"metrics": metrics, "files": files}

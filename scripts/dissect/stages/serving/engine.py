@@ -14,7 +14,7 @@ from dissect.cells.engines import EngineFacts
 from dissect.cells.spec import ServeSpec
 from dissect.machine.out_of_memory import IN_A_LOG
 from dissect.metrics.serving import GapHistogram
-from dissect.workloads.dtypes import BYTES
+from dissect.stages.serving.engine_terms import Report
 
 HOST = "127.0.0.1"
 
@@ -60,14 +60,17 @@ class Engine(EngineFacts):
     """Files of this project that its arguments name."""
     served_model: str | None = None
     """Name that requests must use; None for the checkpoint's."""
-    kv_tokens: re.Pattern[str] | None = None
-    """Pattern of its log with the capacity of the key-value cache, in tokens over all requests."""
+    terms: Mapping[str, Sequence[Report]] = field(default_factory=dict)
+    """Field of ``EngineTerms`` -> where it reports it, the most exact place first."""
     prefix_hits: re.Pattern[str] | None = None
     """Pattern of ``/metrics`` with the tokens found in a prefix cache."""
     preempted: re.Pattern[str] | None = None
     """Pattern of ``/metrics`` with the number of preemptions."""
     preempted_in_log: re.Pattern[str] | None = None
-    """Pattern of its log with the number of requests that it preempts at once, where ``/metrics`` has none."""
+    """Pattern of its log with the number of requests that it preempts at once, where ``/metrics`` has none.
+
+    Without a group each line is one.
+    """
     gaps: re.Pattern[str] | None = None
     """Pattern of ``/metrics`` with an upper bound of gaps between tokens and how many were no longer."""
     version: tuple[str, str] | None = None
@@ -102,20 +105,6 @@ def memory_phase(log: str, engine: Engine) -> Phase | None:
     return phase_of(log[: found.start()], engine) if found else None
 
 
-def kv_cache_tokens(log: str, engine: Engine) -> int | None:
-    """Capacity of the key-value cache in tokens, as the log reports it last."""
-    found = engine.kv_tokens.findall(log) if engine.kv_tokens else []
-    return int(re.sub(r"\D", "", found[-1])) if found else None
-
-
-def kv_cache_bytes(spec: ServeSpec, tokens: int) -> int:
-    """Bytes of keys and values of ``tokens`` in all layers over all GPUs; replicated heads count once per replica."""
-    model = spec.model
-    heads = max(model.num_key_value_heads, spec.hardware.n_gpus)
-    size = BYTES[spec.workload.dtype]
-    return 2 * model.num_hidden_layers * heads * model.head_size * size * tokens
-
-
 def total(text: str, pattern: re.Pattern[str] | None) -> int | None:
     """Sum of the numbers in all lines that a pattern finds; None where it finds none."""
     found = pattern.findall(text) if pattern else []
@@ -124,8 +113,8 @@ def total(text: str, pattern: re.Pattern[str] | None) -> int | None:
 
 def preemptions(before: str, after: str, log: str, engine: Engine) -> int | None:
     """How often the engine preempted a request between two answers of ``/metrics``, or since its start by its log."""
-    if engine.preempted_in_log:
-        return total(log, engine.preempted_in_log) or 0
+    if words := engine.preempted_in_log:
+        return (total(log, words) or 0) if words.groups else len(words.findall(log))
     ended = total(after, engine.preempted)
     return None if ended is None else ended - (total(before, engine.preempted) or 0)
 

@@ -22,6 +22,7 @@ from dissect.stages.serving import burst, startup
 from dissect.stages.serving.calibration import calibrate
 from dissect.stages.serving.checkpoint import NoSpace, checkpoint, checkpoint_bytes
 from dissect.stages.serving.engine import Engine, load_engine
+from dissect.stages.serving.engine_terms import asked_cache_tokens
 from dissect.stages.serving.prompts import check_prompts, make_prompts, write_prompts
 from dissect.stages.serving.server import Server
 from dissect.stages.serving.watch import Ended, Watch
@@ -74,7 +75,10 @@ class ServingCell:
                     self._calibrate(folder, server, measured)
         measured["files"] |= self._log()
         self._took(window_s=sum(sent.load.end_s for sent in bursts))
-        return replace(self._seen((bursts[0].window[0], bursts[-1].window[1])), **measured)
+        seen = self._seen((bursts[0].window[0], bursts[-1].window[1]))
+        if measured.get("metrics") and measured["metrics"].preemptions:
+            measured["flags"] = [flag for flag in Flag if flag in {*seen.flags, Flag.PREEMPTED}]
+        return replace(seen, **measured)
 
     def _calibrate(self, folder: Path, server: Server, measured: dict[str, Any]) -> None:
         """Add the numbers of the second load generator."""
@@ -166,6 +170,9 @@ def cannot_fit(spec: ServeSpec) -> str | None:
     """Why the weights alone exceed the GPUs' memory, in one sentence, or None."""
     needed = checkpoint_bytes(spec.model, spec.workload.dtype) / spec.hardware.n_gpus
     there = spec.hardware.device_memory_bytes
+    tokens, request = asked_cache_tokens(spec), spec.workload.input_tokens + spec.workload.output_tokens
+    if needed <= there and tokens is not None and tokens < request:
+        return f"the terms leave a key-value cache of {max(tokens, 0)} tokens, one request takes {request}"
     if needed <= there:
         return None
     return f"the weights alone take {needed / GIB:.2f} GiB per GPU, {there / GIB:.2f} GiB are available"

@@ -6,14 +6,17 @@ from pathlib import Path
 from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
 from dissect.stages.serving.engine import HOST, Engine, Place, option
+from dissect.stages.serving.engine_terms import LOG, Report, asked_cache_tokens
 from dissect.workloads.dtypes import TORCH_NAMES
 
+_SETTINGS = "/get_server_info"
 _WEB_SERVER = Path(__file__).with_name("lightllm_hypercorn.toml")
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
     """Arguments: ``--running_max_req_size`` limits admission, ``--mem_fraction`` memory; the prefix cache is off."""
     whole_prompts = ["--disable_chunked_prefill"] if spec.settings.chunked_prefill is False else []
+    chunks = [] if whole_prompts else option("chunked_prefill_size", spec.settings.prefill_tokens)
     return [
         "--model_dir", str(place.checkpoint), "--host", HOST, "--port", str(place.port),
         "--nccl_port", str(place.spare_ports[0]), "--data_type", TORCH_NAMES[spec.workload.dtype],
@@ -22,6 +25,9 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
         "--hypercorn_config", str(_WEB_SERVER),
         *option("running_max_req_size", spec.settings.max_sequences),
         *option("mem_fraction", spec.settings.memory_share), *whole_prompts,
+        *option("max_total_token_num", asked_cache_tokens(spec)),
+        *option("batch_max_tokens", spec.settings.prefill_tokens), *chunks,
+        *option("graph_max_batch_size", spec.settings.graph_sequences),
         *spec.settings.arguments,
     ]  # fmt: skip
 
@@ -40,6 +46,18 @@ ENGINE = Engine(
     ),
     out_of_memory=((re.compile(r"max_total_token_num.*(too small|not enough)"), Phase.KV_CACHE),),
     files=(_WEB_SERVER,),
-    kv_tokens=re.compile(r"(\d+) is the profiled max_total_token_num"),
+    terms={
+        "max_sequences": (Report(_SETTINGS, r'"running_max_req_size":\s*(\d+)'),),
+        "most_running": (Report(LOG, r"current batch size: (\d+)"),),
+        "cache_tokens": (
+            Report(LOG, r"set shm_max_total_token_num value to (\d+)"),
+            Report(LOG, r"(\d+) is the profiled max_total_token_num"),
+        ),
+        "prefill_tokens": (Report(_SETTINGS, r'"batch_max_tokens":\s*(\d+)'),),
+        "graph_sequences": (Report(LOG, r"cuda graph batch_sizes: \[([\d, ]*)\]"),),
+        "prefix_cache": (Report(_SETTINGS, r'"disable_dynamic_prompt_cache":\s*(?:(false)|true)'),),
+    },
+    # One line for each request that it pauses to free its cache, in the log only.
+    preempted_in_log=re.compile(r"infer paused req id \d+"),
     distributions=("lightllm",),
 )

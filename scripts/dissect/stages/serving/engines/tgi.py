@@ -5,6 +5,7 @@ import re
 from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
 from dissect.stages.serving.engine import HOST, Engine, Place, option
+from dissect.stages.serving.engine_terms import LOG, Report
 from dissect.workloads.dtypes import TORCH_NAMES
 
 SPECIAL_TOKENS = 1
@@ -25,6 +26,7 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
     """
     load, limit = spec.workload, spec.settings.max_sequences
     prompt = load.input_tokens + SPECIAL_TOKENS
+    prefill = spec.settings.prefill_tokens or (PREFILL_TOKENS if limit else None)
     _, fraction = _memory(spec)
     master_port, prometheus_port = map(str, place.spare_ports)
     return [
@@ -36,9 +38,18 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
         "--usage-stats", "off",
         *option("max-batch-size", limit), *option("cuda-memory-fraction", fraction),
         # Without chunks it must be no less than --max-input-tokens.
-        *option("max-batch-prefill-tokens", max(prompt, PREFILL_TOKENS) if limit else None),
+        *option("max-batch-prefill-tokens", prefill and max(prompt, prefill)),
+        *_graphs(spec.settings.graph_sequences),
         *spec.settings.arguments,
     ]  # fmt: skip
+
+
+def _graphs(largest: int | None) -> list[str]:
+    """CUDA graphs up to this number of requests: powers of two, as its default of 1 to 32."""
+    if largest is None:
+        return []
+    sizes = {2**power for power in range(largest.bit_length())} | {largest}
+    return ["--cuda-graphs", ",".join(map(str, sorted(sizes)))]
 
 
 def environment(spec: ServeSpec) -> dict[str, str]:
@@ -71,7 +82,8 @@ def _memory(spec: ServeSpec) -> tuple[float | None, float | None]:
 ENGINE = Engine(
     label="TGI",
     protocol=2,
-    adjustable=frozenset({"max_sequences", "memory_share"}),
+    # The share of memory decides the room of its cache.
+    adjustable=frozenset({"max_sequences", "memory_share", "cache_reserve_gib", "prefill_tokens", "graph_sequences"}),
     devices=("cpu", "cuda"),
     dtypes=("bf16",),
     python_package=False,
@@ -91,7 +103,17 @@ ENGINE = Engine(
     ),
     # Every other name is taken for that of an adapter.
     served_model="tgi",
-    kv_tokens=re.compile(r"Setting max batch total tokens to (\d+)"),
+    terms={
+        # It ignores the limit where it splits prompts.
+        "max_sequences": (Report(LOG, r"max_batch_size: Some\(\s*(\d+)(?=(?:.|\n)*Using prefill chunking = False)"),),
+        "cache_tokens": (Report(LOG, r"Setting max batch total tokens to (\d+)"),),
+        "prefill_tokens": (
+            Report(LOG, r"Default `max_batch_prefill_tokens` to (\d+)"),
+            Report(LOG, r"max_batch_prefill_tokens: Some\(\s*(\d+)"),
+        ),
+        "graph_sequences": (Report(LOG, r"Cuda Graphs are (?:enabled for sizes \[([\d, ]*)\]|disabled)"),),
+        "prefix_cache": (Report(LOG, r"Using prefix caching = (?:(True|1)|\S+)"),),
+    },
     version=("/info", "version"),
     # The tags' own Cargo.toml.
     misreported={"3.3.6": "3.3.6-dev0", "3.3.7": "3.3.6-dev0"},

@@ -6,16 +6,25 @@ from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
 from dissect.machine.vendor import vendor_of
 from dissect.stages.serving.engine import HOST, Engine, Place, option
+from dissect.stages.serving.engine_terms import LOG, Report, asked_cache_tokens
 from dissect.workloads.dtypes import TORCH_NAMES
+
+_BLOCK = 256
+"""Tokens of one block of the cache."""
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
     """Arguments: ``--cb-max-memory-percent`` limits memory; admission has no limit, random prompts share no prefix."""
+    tokens = asked_cache_tokens(spec)
     return [
         "serve", str(place.checkpoint), "--host", HOST, "--port", str(place.port),
         "--device", vendor_of(spec.hardware).torch_type,
         "--dtype", TORCH_NAMES[spec.workload.dtype], "--default-seed", str(spec.workload.seed),
+        # Its report of the cache has this level.
+        "--log-level", "info",
         "--continuous-batching", *option("cb-max-memory-percent", spec.settings.memory_share),
+        *option("cb-max-batch-tokens", spec.settings.prefill_tokens),
+        *([] if tokens is None else ["--cb-block-size", str(_BLOCK), "--cb-num-blocks", str(tokens // _BLOCK)]),
         *spec.settings.arguments,
     ]  # fmt: skip
 
@@ -23,7 +32,7 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
 ENGINE = Engine(
     label="transformers serve",
     protocol=1,
-    adjustable=frozenset({"memory_share"}),
+    adjustable=frozenset({"memory_share", "cache_reserve_gib", "prefill_tokens"}),
     devices=("cpu", "cuda"),
     splits_models=False,
     start=("-m", "transformers.cli.transformers"),
@@ -37,5 +46,9 @@ ENGINE = Engine(
         (re.compile(r"Application startup complete"), Phase.KV_CACHE),
         (re.compile(r'POST /v1/completions HTTP/1.1" 200'), Phase.SERVE),
     ),
+    terms={
+        "cache_tokens": (Report(LOG, r"self\.num_blocks = (\d+), self\.block_size = (\d+)"),),
+        "prefill_tokens": (Report(LOG, r"Paged cache initialized: self\.max_batch_tokens = (\d+)"),),
+    },
     distributions=("transformers",),
 )

@@ -5,7 +5,11 @@ import re
 from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
 from dissect.stages.serving.engine import HOST, Engine, Place, option, switch
+from dissect.stages.serving.engine_terms import LOG, Report, asked_cache_bytes_per_gpu
 from dissect.workloads.dtypes import TORCH_NAMES
+
+CONFIGURATION = "/server_info?config_format=json"
+"""The engine's own settings, as it resolved them; answered in ``VLLM_SERVER_DEV_MODE`` only."""
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
@@ -17,13 +21,16 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
         *option("max-num-seqs", spec.settings.max_sequences),
         *option("gpu-memory-utilization", spec.settings.memory_share),
         *switch("enable-chunked-prefill", spec.settings.chunked_prefill),
+        *option("kv-cache-memory-bytes", asked_cache_bytes_per_gpu(spec)),
+        *option("max-num-batched-tokens", spec.settings.prefill_tokens),
+        *option("max-cudagraph-capture-size", spec.settings.graph_sequences),
         *spec.settings.arguments,
     ]  # fmt: skip
 
 
 def environment(_: ServeSpec) -> dict[str, str]:
-    """Environment that turns its usage reports off."""
-    return {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+    """Environment that turns its usage reports off, and the report of its settings on."""
+    return {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_SERVER_DEV_MODE": "1"}
 
 
 ENGINE = Engine(
@@ -45,7 +52,29 @@ ENGINE = Engine(
         (re.compile(r"KV cache is needed, which is larger than|that can be stored in KV cache"), Phase.KV_CACHE),
         (re.compile(r"out of memory occurred when warming up sampler"), Phase.GRAPH_CAPTURE),
     ),
-    kv_tokens=re.compile(r"GPU KV cache size: ([\d,]+) tokens"),
+    terms={
+        "max_sequences": (Report(CONFIGURATION, r'"max_num_seqs":\s*(\d+)'),),
+        "most_running": (Report(LOG, r"Running: (\d+) reqs"),),
+        "cache_tokens": (
+            Report(LOG, r"GPU KV cache size: ([\d,]+) tokens"),
+            Report("/metrics", r'^vllm:cache_config_info.*[{,]block_size="(\d+)".*num_gpu_blocks="(\d+)"'),
+        ),
+        "cache_bytes": (
+            Report(LOG, r"Available KV cache memory: ([\d.]+) GiB|reserved ([\d.]+) GiB memory for KV Cache"),
+        ),
+        "prefill_tokens": (
+            Report(CONFIGURATION, r'"max_num_batched_tokens":\s*(\d+)'),
+            Report(LOG, r"enabled with max_num_batched_tokens=(\d+)"),
+        ),
+        "graph_sequences": (
+            Report(CONFIGURATION, r'"cudagraph_capture_sizes":\s*\[([\d,\s]*)\]'),
+            Report(LOG, r"'cudagraph_capture_sizes': \[([\d, ]*)\]"),
+        ),
+        "prefix_cache": (
+            Report("/metrics", r'^vllm:cache_config_info.*enable_prefix_caching="(?:(True)|False)"'),
+            Report(LOG, r"enable_prefix_caching=(?:(True)|False)"),
+        ),
+    },
     preempted=re.compile(r"^vllm:num_preemptions(?:_total)?(?:\{[^}]*\})? ([\d.e+]+)", re.MULTILINE),
     gaps=re.compile(r'^vllm:inter_token_latency_seconds_bucket\{[^}]*\ble="([^"]+)"[^}]*\} ([\d.e+]+)', re.MULTILINE),
     prefix_hits=re.compile(r"^vllm:prefix_cache_hits(?:_total)?(?:\{[^}]*\})? ([\d.e+]+)", re.MULTILINE),

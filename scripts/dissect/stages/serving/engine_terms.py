@@ -1,0 +1,146 @@
+"""Terms under which an engine serves: what the spec asks for, what the running engine reports, how they differ."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from dissect.base.units import GIB
+from dissect.cells.spec import ServeSpec
+from dissect.metrics.serving import EngineTerms
+from dissect.stages.serving.checkpoint import checkpoint_bytes
+from dissect.workloads.dtypes import BYTES
+
+LOG = "log"
+MOST_DEVIATION = 0.05
+"""Share by which a reported key-value cache may differ from the terms: TGI sizes it itself, from a share of memory."""
+_PAGE = 256
+"""Tokens: a multiple of the pages of all engines."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a running engine reports one of its terms."""
+
+    source: str
+    """Path that it answers, or ``LOG``."""
+    words: str
+    """Regular expression; its groups hold the value, and ``^`` is the start of a line."""
+
+
+def cache_bytes_of(spec: ServeSpec, tokens: int) -> int:
+    """Bytes of keys and values of ``tokens`` in all layers over all GPUs; replicated heads count once per replica."""
+    model = spec.model
+    heads = max(model.num_key_value_heads, spec.hardware.n_gpus)
+    size = BYTES[spec.workload.dtype]
+    return 2 * model.num_hidden_layers * heads * model.head_size * size * tokens
+
+
+def asked_cache_tokens(spec: ServeSpec) -> int | None:
+    """Room of the key-value cache that the spec asks for, in tokens over all requests; None leaves it to the engine.
+
+    The memory share of every GPU, less weights and reserve; not positive where these leave nothing.
+    """
+    told, hardware = spec.settings, spec.hardware
+    if told.cache_reserve_gib is None or told.memory_share is None:
+        return None
+    card = hardware.card_memory_bytes or hardware.device_memory_bytes
+    weights = checkpoint_bytes(spec.model, spec.workload.dtype) / hardware.n_gpus
+    room = card * told.memory_share - weights - told.cache_reserve_gib * GIB
+    return int(room * hardware.n_gpus // cache_bytes_of(spec, _PAGE)) * _PAGE
+
+
+def asked_cache_bytes_per_gpu(spec: ServeSpec) -> int | None:
+    """The same in bytes per GPU."""
+    tokens = asked_cache_tokens(spec)
+    return None if tokens is None else cache_bytes_of(spec, tokens) // spec.hardware.n_gpus
+
+
+def read_terms(
+    reports: Mapping[str, Sequence[Report]], log: str, ask: Callable[[str], str | None], n_gpus: int
+) -> EngineTerms:
+    """What the running engine reports: each term from the first of its reports that is found.
+
+    ``ask`` answers a path of the server, or None.
+    """
+    sources = {report.source for of_term in reports.values() for report in of_term} - {LOG}
+    texts = {source: ask(source) or "" for source in sources} | {LOG: log}
+    found: dict[str, Any] = {}
+    for term, of_term in reports.items():
+        for report in of_term:
+            matches = list(re.finditer(report.words, texts[report.source], re.MULTILINE))
+            if matches:
+                found[term] = _READERS[term]([match.groups() for match in matches])
+                break
+    if "cache_bytes" in found:
+        found["cache_bytes"] *= n_gpus
+    return EngineTerms.model_validate(found)
+
+
+def contradiction(spec: ServeSpec, terms: EngineTerms) -> str | None:
+    """How the reported terms differ from those that the spec asks for, in one sentence, or None."""
+    told, tokens = spec.settings, asked_cache_tokens(spec)
+    running, graphs = terms.most_running, terms.graph_sequences
+    if terms.prefix_cache:
+        return "the engine reports that its prefix cache is on"
+    for asked, reported, what in (
+        (told.max_sequences, terms.max_sequences, "requests at once"),
+        (told.prefill_tokens, terms.prefill_tokens, "tokens of prompts in a step"),
+    ):
+        if None not in (asked, reported) and asked != reported:
+            return f"the engine reports {reported} {what}, the terms are {asked}"
+    if told.max_sequences and running and running > told.max_sequences:
+        return f"the engine reports that {running} requests ran at once, the terms are at most {told.max_sequences}"
+    if told.graph_sequences and graphs is not None and graphs < told.graph_sequences:
+        return f"the engine reports CUDA graphs up to {graphs} requests, the terms are {told.graph_sequences}"
+    if tokens and terms.cache_tokens and abs(terms.cache_tokens / tokens - 1) > MOST_DEVIATION:
+        return f"the engine reports a key-value cache of {terms.cache_tokens} tokens, the terms are {tokens}"
+    return _other_size(spec, terms)
+
+
+def _other_size(spec: ServeSpec, terms: EngineTerms) -> str | None:
+    """How the reported bytes differ from those of the reported tokens: another data type, or another layout."""
+    if terms.cache_bytes is None or terms.cache_tokens is None:
+        return None
+    expected = cache_bytes_of(spec, terms.cache_tokens)
+    if abs(terms.cache_bytes / expected - 1) <= MOST_DEVIATION:
+        return None
+    sizes = f"{terms.cache_bytes / GIB:.2f} GiB for {terms.cache_tokens} tokens, the model's sizes give"
+    return f"the engine reports a key-value cache of {sizes} {expected / GIB:.2f} GiB"
+
+
+Groups = Sequence[tuple[str | None, ...]]
+
+
+def _numbers(groups: Sequence[str | None]) -> list[float]:
+    """All numbers in groups of a match, without separators of thousands."""
+    return [float(each.replace(",", "")) for group in groups for each in re.findall(r"\d[\d,]*(?:\.\d+)?", group or "")]
+
+
+def _product(matches: Groups) -> int:
+    """The last match, such as blocks and their size."""
+    return int(prod(_numbers(matches[-1])))
+
+
+def _largest_of_list(matches: Groups) -> int:
+    """The largest size of the last list; 0 for an empty one."""
+    sizes = re.findall(r"\d+", matches[-1][0] or "")
+    return max(map(int, sizes), default=0)
+
+
+def _gib(matches: Groups) -> int:
+    """Bytes of the last match, whose parts are in GiB."""
+    return round(sum(_numbers(matches[-1])) * GIB)
+
+
+_READERS: Mapping[str, Callable[[Groups], int | bool]] = {
+    "max_sequences": _product,
+    "most_running": lambda matches: max(_product([match]) for match in matches),
+    "cache_tokens": _product,
+    "cache_bytes": _gib,
+    "prefill_tokens": _product,
+    "graph_sequences": _largest_of_list,
+    # The group holds something where the cache is on.
+    "prefix_cache": lambda matches: bool(matches[-1][0]),
+}
