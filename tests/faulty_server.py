@@ -16,7 +16,7 @@ from pathlib import Path
 FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
     "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "slow", "offspring", "raises_and_stays", "late",
-    "hangs",
+    "hangs", "pauses",
 )  # fmt: skip
 TOKEN_S = 0.002
 LATE_S = 2.0
@@ -80,6 +80,8 @@ class Handler(BaseHTTPRequestHandler):
                 print("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", flush=True)
             print("the engine is gone", flush=True)
             os._exit(3)
+        if self.fault == "pauses":
+            print(f"DEBUG [infer_batch.py:332] infer paused req id {Handler.streamed}", flush=True)
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")

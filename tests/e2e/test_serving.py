@@ -17,14 +17,15 @@ import psutil
 import pytest
 
 import factories as make
-from dissect.base.outcome import Phase, Status
+from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.site import VARIABLE, ServingSite
 from dissect.cells.software import workflow_python
 from dissect.cells.spec import ServeSpec, Software, canonical_spec, spec_key
-from dissect.metrics.serving import ServingMetrics
+from dissect.metrics.serving import EngineTerms, ServingMetrics
 from dissect.results.agreement import check_samples
 from dissect.results.cell_runs import read_runs
 from dissect.results.result import Result
+from dissect.stages.serving.engine_terms import asked_cache_tokens, cache_bytes_of
 from dissect.stages.serving.load import RequestRecord
 from dissect.stages.serving.server import free_ports
 from yaml_models import architecture
@@ -100,7 +101,9 @@ def test_transformers_serve_answers_a_real_burst(bench):
     assert (metrics.requests, metrics.prompt_tokens, metrics.completion_tokens) == (10, 320, 80)
     assert 0 < max(metrics.samples.ttft_s) < max(metrics.samples.latency_s) <= metrics.duration_s
     assert metrics.server_memory_bytes > 10**8
-    assert (metrics.server_memory_source, metrics.kv_cache_bytes, metrics.energy_j) == ("rss", None, None)
+    assert (metrics.server_memory_source, metrics.energy_j) == ("rss", None)
+    assert metrics.terms == EngineTerms(cache_tokens=metrics.kv_cache_tokens, prefill_tokens=512)
+    assert metrics.kv_cache_tokens % 64 == 0
     assert result.durations.launch_s > 0
     assert result.provenance.versions["guidellm"] == "0.8.1"
     assert len(bench.records(spec)) == 10
@@ -111,6 +114,40 @@ def test_transformers_serve_answers_a_real_burst(bench):
     assert gzip.decompress((run / "server.log.gz").read_bytes()) == (bench.entry(spec) / "server.log").read_bytes()
     (folder,) = bench.folder.glob("llama-*")
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
+
+
+def asked(bench: Bench, *arguments: str) -> ServeSpec:
+    """Terms for half of 512 MiB, with arguments of the platform behind them."""
+    spec = bench.spec("transformers")
+    terms = {"memory_share": 0.5, "cache_reserve_gib": 0.125, "prefill_tokens": 512, "arguments": list(arguments)}
+    return spec.model_copy(
+        update={
+            "hardware": spec.hardware.model_copy(update={"device_memory_bytes": 2**29}),
+            "settings": spec.settings.model_copy(update=terms),
+        }
+    )
+
+
+def test_a_real_engine_reports_the_terms_that_it_was_asked_for(bench):
+    result = bench.measure(spec := asked(bench))
+    assert (result.status, result.reason) == (Status.OK, None)
+    metrics, tokens = result.metrics, asked_cache_tokens(spec)
+    assert tokens > 10_000
+    assert metrics.terms == EngineTerms(cache_tokens=tokens, prefill_tokens=512)
+    assert (metrics.kv_cache_tokens, metrics.kv_cache_bytes) == (tokens, cache_bytes_of(spec, tokens))
+
+
+def test_a_real_engine_that_reports_other_terms_is_invalid(bench):
+    result = bench.measure(asked(bench, "--cb-max-batch-tokens", "256"))
+    assert (result.status, result.phase) == (Status.INVALID, Phase.SERVE)
+    assert result.reason == "the engine reports 256 tokens of prompts in a step, the terms are 512"
+
+
+def test_requests_that_are_stopped_for_lack_of_cache_are_counted_and_flagged(bench):
+    result = bench.measure(bench.spec("lightllm"), "pauses")
+    assert result.status is Status.OK, result.reason
+    assert result.metrics.preemptions == 10
+    assert Flag.PREEMPTED in result.flags
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +213,8 @@ def test_bursts_to_one_server_count_alike(bench):
     assert len(metrics.burst_durations_s) == 2
     assert metrics.duration_s == pytest.approx(sum(metrics.burst_durations_s))
     assert 0 < metrics.inter_token_pooled_s <= max(metrics.samples.inter_token_s)
-    assert (metrics.preemptions, metrics.inter_token_gaps, metrics.energy_j) == (None, None, None)
+    assert (metrics.preemptions, metrics.inter_token_gaps, metrics.energy_j) == (0, None, None)
+    assert Flag.PREEMPTED not in result.flags
 
 
 def test_an_engine_finds_the_programs_of_its_own_environment(bench):

@@ -24,7 +24,7 @@ from dissect.stages.serving.engine_terms import (
 from dissect.stages.serving.measure import cannot_fit
 
 GIB = 2**30
-PLACE = Place(Path("/checkpoints/llama"), 8000, 8001)
+PLACE = Place(Path("/checkpoints/llama"), 8000, (8001, 8002), Path("/tmp/server"))
 GRAPHS = ", ".join(map(str, [1, 2, 4, *range(8, 257, 8)]))
 VLLM_LOG = f"""\
 INFO [scheduler.py:239] Chunked prefill is enabled with max_num_batched_tokens=8192.
@@ -86,7 +86,7 @@ INFO text_generation_launcher: Cuda Graphs are enabled for sizes [256, 128, 64, 
 INFO text_generation_router_v3: backends/v3/src/lib.rs:137: Setting max batch total tokens to 226001
 """
 TRANSFORMERS_LOG = """\
-[transformers] Paged cache initialized: self.max_batch_tokens = 8192, self.num_blocks = 872, self.block_size = 256
+INFO:ContinuousBatchingLogger:Paged cache initialized: self.max_batch_tokens = 8192, self.num_blocks = 872, self.block_size = 256
 """
 REPORTS: dict[str, tuple[str, dict[str, str]]] = {
     "vllm": (VLLM_LOG, {"/server_info?config_format=json": VLLM_CONFIGURATION, "/metrics": VLLM_METRICS}),

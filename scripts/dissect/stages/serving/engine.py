@@ -14,7 +14,7 @@ from dissect.cells.engines import EngineFacts
 from dissect.cells.spec import ServeSpec
 from dissect.machine.out_of_memory import IN_A_LOG
 from dissect.metrics.serving import GapHistogram
-from dissect.stages.serving.engine_terms import Report
+from dissect.stages.serving.engine_terms import TermReport
 
 HOST = "127.0.0.1"
 
@@ -60,7 +60,7 @@ class Engine(EngineFacts):
     """Files of this project that its arguments name."""
     served_model: str | None = None
     """Name that requests must use; None for the checkpoint's."""
-    terms: Mapping[str, Sequence[Report]] = field(default_factory=dict)
+    terms: Mapping[str, Sequence[TermReport]] = field(default_factory=dict)
     """Field of ``EngineTerms`` -> where it reports it, the most exact place first."""
     prefix_hits: re.Pattern[str] | None = None
     """Pattern of ``/metrics`` with the tokens found in a prefix cache."""

@@ -20,7 +20,7 @@ _PAGE = 256
 
 
 @dataclass(frozen=True)
-class Report:
+class TermReport:
     """Where a running engine reports one of its terms."""
 
     source: str
@@ -58,7 +58,7 @@ def asked_cache_bytes_per_gpu(spec: ServeSpec) -> int | None:
 
 
 def read_terms(
-    reports: Mapping[str, Sequence[Report]], log: str, ask: Callable[[str], str | None], n_gpus: int
+    reports: Mapping[str, Sequence[TermReport]], log: str, ask: Callable[[str], str | None], n_gpus: int
 ) -> EngineTerms:
     """What the running engine reports: each term from the first of its reports that is found.
 

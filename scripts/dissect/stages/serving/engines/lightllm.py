@@ -6,7 +6,7 @@ from pathlib import Path
 from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
 from dissect.stages.serving.engine import HOST, Engine, Place, option
-from dissect.stages.serving.engine_terms import LOG, Report, asked_cache_tokens
+from dissect.stages.serving.engine_terms import LOG, TermReport, asked_cache_tokens
 from dissect.workloads.dtypes import TORCH_NAMES
 
 _SETTINGS = "/get_server_info"
@@ -47,15 +47,15 @@ ENGINE = Engine(
     out_of_memory=((re.compile(r"max_total_token_num.*(too small|not enough)"), Phase.KV_CACHE),),
     files=(_WEB_SERVER,),
     terms={
-        "max_sequences": (Report(_SETTINGS, r'"running_max_req_size":\s*(\d+)'),),
-        "most_running": (Report(LOG, r"current batch size: (\d+)"),),
+        "max_sequences": (TermReport(_SETTINGS, r'"running_max_req_size":\s*(\d+)'),),
+        "most_running": (TermReport(LOG, r"current batch size: (\d+)"),),
         "cache_tokens": (
-            Report(LOG, r"set shm_max_total_token_num value to (\d+)"),
-            Report(LOG, r"(\d+) is the profiled max_total_token_num"),
+            TermReport(LOG, r"set shm_max_total_token_num value to (\d+)"),
+            TermReport(LOG, r"(\d+) is the profiled max_total_token_num"),
         ),
-        "prefill_tokens": (Report(_SETTINGS, r'"batch_max_tokens":\s*(\d+)'),),
-        "graph_sequences": (Report(LOG, r"cuda graph batch_sizes: \[([\d, ]*)\]"),),
-        "prefix_cache": (Report(_SETTINGS, r'"disable_dynamic_prompt_cache":\s*(?:(false)|true)'),),
+        "prefill_tokens": (TermReport(_SETTINGS, r'"batch_max_tokens":\s*(\d+)'),),
+        "graph_sequences": (TermReport(LOG, r"cuda graph batch_sizes: \[([\d, ]*)\]"),),
+        "prefix_cache": (TermReport(_SETTINGS, r'"disable_dynamic_prompt_cache":\s*(?:(false)|true)'),),
     },
     # One line for each request that it pauses to free its cache, in the log only.
     preempted_in_log=re.compile(r"infer paused req id \d+"),

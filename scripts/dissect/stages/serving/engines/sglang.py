@@ -5,7 +5,7 @@ import re
 from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
 from dissect.stages.serving.engine import HOST, Engine, Place, option
-from dissect.stages.serving.engine_terms import LOG, Report, asked_cache_tokens
+from dissect.stages.serving.engine_terms import LOG, TermReport, asked_cache_tokens
 from dissect.workloads.dtypes import TORCH_NAMES
 
 _SETTINGS = "/get_server_info"
@@ -43,19 +43,19 @@ ENGINE = Engine(
     ),
     out_of_memory=((re.compile(r"Not enough memory. Please try to increase"), Phase.KV_CACHE),),
     terms={
-        "max_sequences": (Report(LOG, r"max_running_requests=(\d+), context_len"),),
-        "most_running": (Report(LOG, r"#running-req: (\d+)"),),
+        "max_sequences": (TermReport(LOG, r"max_running_requests=(\d+), context_len"),),
+        "most_running": (TermReport(LOG, r"#running-req: (\d+)"),),
         "cache_tokens": (
-            Report(LOG, r"max_total_num_tokens=(\d+)"),
-            Report(_SETTINGS, r'"max_total_num_tokens":\s*(\d+)'),
+            TermReport(LOG, r"max_total_num_tokens=(\d+)"),
+            TermReport(_SETTINGS, r'"max_total_num_tokens":\s*(\d+)'),
         ),
-        "cache_bytes": (Report(LOG, r"#tokens: \d+, KV? size: ([\d.]+) GB(?:, V size: ([\d.]+) GB)?"),),
+        "cache_bytes": (TermReport(LOG, r"#tokens: \d+, KV? size: ([\d.]+) GB(?:, V size: ([\d.]+) GB)?"),),
         "prefill_tokens": (
-            Report(LOG, r"chunked_prefill_size=(\d+), max_prefill"),
-            Report(LOG, r"max_prefill_tokens=(\d+), max_running"),
+            TermReport(LOG, r"chunked_prefill_size=(\d+), max_prefill"),
+            TermReport(LOG, r"max_prefill_tokens=(\d+), max_running"),
         ),
-        "graph_sequences": (Report(LOG, r"Capture cuda graph bs \[([\d, ]*)\]"),),
-        "prefix_cache": (Report(_SETTINGS, r'"disable_radix_cache":\s*(?:(false)|true)'),),
+        "graph_sequences": (TermReport(LOG, r"Capture cuda graph bs \[([\d, ]*)\]"),),
+        "prefix_cache": (TermReport(_SETTINGS, r'"disable_radix_cache":\s*(?:(false)|true)'),),
     },
     # Without --enable-metrics it counts nothing but what it logs.
     preempted_in_log=re.compile(r"#retracted_reqs: (\d+)"),

@@ -5,7 +5,7 @@ import re
 from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
 from dissect.stages.serving.engine import HOST, Engine, Place, option
-from dissect.stages.serving.engine_terms import LOG, Report
+from dissect.stages.serving.engine_terms import LOG, TermReport
 from dissect.workloads.dtypes import TORCH_NAMES
 
 SPECIAL_TOKENS = 1
@@ -105,14 +105,16 @@ ENGINE = Engine(
     served_model="tgi",
     terms={
         # It ignores the limit where it splits prompts.
-        "max_sequences": (Report(LOG, r"max_batch_size: Some\(\s*(\d+)(?=(?:.|\n)*Using prefill chunking = False)"),),
-        "cache_tokens": (Report(LOG, r"Setting max batch total tokens to (\d+)"),),
-        "prefill_tokens": (
-            Report(LOG, r"Default `max_batch_prefill_tokens` to (\d+)"),
-            Report(LOG, r"max_batch_prefill_tokens: Some\(\s*(\d+)"),
+        "max_sequences": (
+            TermReport(LOG, r"max_batch_size: Some\(\s*(\d+)(?=(?:.|\n)*Using prefill chunking = False)"),
         ),
-        "graph_sequences": (Report(LOG, r"Cuda Graphs are (?:enabled for sizes \[([\d, ]*)\]|disabled)"),),
-        "prefix_cache": (Report(LOG, r"Using prefix caching = (?:(True|1)|\S+)"),),
+        "cache_tokens": (TermReport(LOG, r"Setting max batch total tokens to (\d+)"),),
+        "prefill_tokens": (
+            TermReport(LOG, r"Default `max_batch_prefill_tokens` to (\d+)"),
+            TermReport(LOG, r"max_batch_prefill_tokens: Some\(\s*(\d+)"),
+        ),
+        "graph_sequences": (TermReport(LOG, r"Cuda Graphs are (?:enabled for sizes \[([\d, ]*)\]|disabled)"),),
+        "prefix_cache": (TermReport(LOG, r"Using prefix caching = (?:(True|1)|\S+)"),),
     },
     version=("/info", "version"),
     # The tags' own Cargo.toml.

@@ -6,11 +6,16 @@ from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
 from dissect.machine.vendor import vendor_of
 from dissect.stages.serving.engine import HOST, Engine, Place, option
-from dissect.stages.serving.engine_terms import LOG, Report, asked_cache_tokens
+from dissect.stages.serving.engine_terms import LOG, TermReport, asked_cache_tokens
 from dissect.workloads.dtypes import TORCH_NAMES
 
 _BLOCK = 256
 """Tokens of one block of the cache."""
+_PROGRAM = (
+    "import logging, runpy; logging.basicConfig(); logging.getLogger('ContinuousBatchingLogger').setLevel('INFO'); "
+    "runpy.run_module('transformers.cli.transformers', run_name='__main__', alter_sys=True)"
+)
+"""The server, with the log that names the sizes of its cache: no option and no variable turns it on."""
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
@@ -20,8 +25,6 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
         "serve", str(place.checkpoint), "--host", HOST, "--port", str(place.port),
         "--device", vendor_of(spec.hardware).torch_type,
         "--dtype", TORCH_NAMES[spec.workload.dtype], "--default-seed", str(spec.workload.seed),
-        # Its report of the cache has this level.
-        "--log-level", "info",
         "--continuous-batching", *option("cb-max-memory-percent", spec.settings.memory_share),
         *option("cb-max-batch-tokens", spec.settings.prefill_tokens),
         *([] if tokens is None else ["--cb-block-size", str(_BLOCK), "--cb-num-blocks", str(tokens // _BLOCK)]),
@@ -35,7 +38,7 @@ ENGINE = Engine(
     adjustable=frozenset({"memory_share", "cache_reserve_gib", "prefill_tokens"}),
     devices=("cpu", "cuda"),
     splits_models=False,
-    start=("-m", "transformers.cli.transformers"),
+    start=("-c", _PROGRAM),
     program="python3",
     arguments=arguments,
     environment=lambda _: {},
@@ -47,8 +50,8 @@ ENGINE = Engine(
         (re.compile(r'POST /v1/completions HTTP/1.1" 200'), Phase.SERVE),
     ),
     terms={
-        "cache_tokens": (Report(LOG, r"self\.num_blocks = (\d+), self\.block_size = (\d+)"),),
-        "prefill_tokens": (Report(LOG, r"Paged cache initialized: self\.max_batch_tokens = (\d+)"),),
+        "cache_tokens": (TermReport(LOG, r"self\.num_blocks = (\d+), self\.block_size = (\d+)"),),
+        "prefill_tokens": (TermReport(LOG, r"Paged cache initialized: self\.max_batch_tokens = (\d+)"),),
     },
     distributions=("transformers",),
 )

@@ -5,7 +5,7 @@ import re
 from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
 from dissect.stages.serving.engine import HOST, Engine, Place, option, switch
-from dissect.stages.serving.engine_terms import LOG, Report, asked_cache_bytes_per_gpu
+from dissect.stages.serving.engine_terms import LOG, TermReport, asked_cache_bytes_per_gpu
 from dissect.workloads.dtypes import TORCH_NAMES
 
 CONFIGURATION = "/server_info?config_format=json"
@@ -53,26 +53,26 @@ ENGINE = Engine(
         (re.compile(r"out of memory occurred when warming up sampler"), Phase.GRAPH_CAPTURE),
     ),
     terms={
-        "max_sequences": (Report(CONFIGURATION, r'"max_num_seqs":\s*(\d+)'),),
-        "most_running": (Report(LOG, r"Running: (\d+) reqs"),),
+        "max_sequences": (TermReport(CONFIGURATION, r'"max_num_seqs":\s*(\d+)'),),
+        "most_running": (TermReport(LOG, r"Running: (\d+) reqs"),),
         "cache_tokens": (
-            Report(LOG, r"GPU KV cache size: ([\d,]+) tokens"),
-            Report("/metrics", r'^vllm:cache_config_info.*[{,]block_size="(\d+)".*num_gpu_blocks="(\d+)"'),
+            TermReport(LOG, r"GPU KV cache size: ([\d,]+) tokens"),
+            TermReport("/metrics", r'^vllm:cache_config_info.*[{,]block_size="(\d+)".*num_gpu_blocks="(\d+)"'),
         ),
         "cache_bytes": (
-            Report(LOG, r"Available KV cache memory: ([\d.]+) GiB|reserved ([\d.]+) GiB memory for KV Cache"),
+            TermReport(LOG, r"Available KV cache memory: ([\d.]+) GiB|reserved ([\d.]+) GiB memory for KV Cache"),
         ),
         "prefill_tokens": (
-            Report(CONFIGURATION, r'"max_num_batched_tokens":\s*(\d+)'),
-            Report(LOG, r"enabled with max_num_batched_tokens=(\d+)"),
+            TermReport(CONFIGURATION, r'"max_num_batched_tokens":\s*(\d+)'),
+            TermReport(LOG, r"enabled with max_num_batched_tokens=(\d+)"),
         ),
         "graph_sequences": (
-            Report(CONFIGURATION, r'"cudagraph_capture_sizes":\s*\[([\d,\s]*)\]'),
-            Report(LOG, r"'cudagraph_capture_sizes': \[([\d, ]*)\]"),
+            TermReport(CONFIGURATION, r'"cudagraph_capture_sizes":\s*\[([\d,\s]*)\]'),
+            TermReport(LOG, r"'cudagraph_capture_sizes': \[([\d, ]*)\]"),
         ),
         "prefix_cache": (
-            Report("/metrics", r'^vllm:cache_config_info.*enable_prefix_caching="(?:(True)|False)"'),
-            Report(LOG, r"enable_prefix_caching=(?:(True)|False)"),
+            TermReport("/metrics", r'^vllm:cache_config_info.*enable_prefix_caching="(?:(True)|False)"'),
+            TermReport(LOG, r"enable_prefix_caching=(?:(True)|False)"),
         ),
     },
     preempted=re.compile(r"^vllm:num_preemptions(?:_total)?(?:\{[^}]*\})? ([\d.e+]+)", re.MULTILINE),
