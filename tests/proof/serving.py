@@ -36,10 +36,12 @@ def settings(engine: str, policy: str, platform: Yaml) -> Yaml:
     aligned |= {"graph_sequences": aligned["max_sequences"]}
     budget = platform.get("memory_budget_gib")
     share = {"memory_share": aligned["memory_share"] * budget / platform["gpu"]["memory_gib"]} if budget else {}
+    tuned = serving.get("tuned", {}).get(engine, {}) if policy == "tuned" else {}
     return {
         **{name: value if policy == "aligned" and name in told else None for name, value in aligned.items()},
         **share,
         "arguments": serving.get("arguments", {}).get(engine, []),
+        **tuned,
     }
 
 

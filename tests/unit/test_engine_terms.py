@@ -86,7 +86,8 @@ INFO text_generation_launcher: Cuda Graphs are enabled for sizes [256, 128, 64, 
 INFO text_generation_router_v3: backends/v3/src/lib.rs:137: Setting max batch total tokens to 226001
 """
 TRANSFORMERS_LOG = """\
-INFO:ContinuousBatchingLogger:Paged cache initialized: self.max_batch_tokens = 8192, self.num_blocks = 872, self.block_size = 256
+INFO:ContinuousBatchingLogger:Paged cache initialized: self.max_batch_tokens = 8192, \
+self.num_blocks = 872, self.block_size = 256
 """
 REPORTS: dict[str, tuple[str, dict[str, str]]] = {
     "vllm": (VLLM_LOG, {"/server_info?config_format=json": VLLM_CONFIGURATION, "/metrics": VLLM_METRICS}),

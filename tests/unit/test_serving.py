@@ -213,10 +213,10 @@ def test_tgi_plans_with_a_part_of_its_memory_fraction(share: float, room: float,
 
 def test_tgi_with_a_limit_prefills_whole_prompts() -> None:
     spec = told(max_sequences=64)
-    spec = spec.model_copy(update={"workload": spec.workload.model_copy(update={"input_tokens": 8000})})
+    spec = spec.model_copy(update={"workload": spec.workload.model_copy(update={"input_tokens": 9000})})
     arguments = ENGINE_OF_TGI.arguments(spec, PLACE)
     prefill, prompt = (arguments[arguments.index(f"--max-{name}-tokens") + 1] for name in ("batch-prefill", "input"))
-    assert prefill == prompt == "8001"
+    assert prefill == prompt == "9001"
     assert ENGINE_OF_TGI.environment(spec)["PREFILL_CHUNKING"] == "0"
     assert "PREFILL_CHUNKING" not in ENGINE_OF_TGI.environment(told(max_sequences=None))
     assert ENGINE_OF_TGI.environment(told(max_sequences=None, chunked_prefill=True))["PREFILL_CHUNKING"] == "1"

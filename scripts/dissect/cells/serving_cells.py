@@ -85,7 +85,7 @@ def _workload(point: AxesPoint, platform: Platform, overrides: list[Override]) -
 
 
 def _settings(point: AxesPoint, platform: Platform) -> dict[str, Any]:
-    """Settings of the engine: its defaults for ``tuned``; for ``aligned`` the platform's, where the engine has them.
+    """Settings of the engine: for ``tuned`` the platform's for it, else its defaults; for ``aligned`` those of all.
 
     Policies with equal settings share one measurement.
     """
@@ -99,7 +99,9 @@ def _settings(point: AxesPoint, platform: Platform) -> dict[str, Any]:
         # Engines count in shares of the card, so that without one they would take what they are held from.
         held = platform.memory_budget_gib / platform.gpu.memory_gib
         settings["memory_share"] = platform.serving.aligned.memory_share * held
-    return {**settings, "arguments": platform.serving.arguments.get(point.framework, [])}
+    settings["arguments"] = platform.serving.arguments.get(point.framework, [])
+    tuned = platform.serving.tuned.get(point.framework)
+    return settings | (given(tuned) if tuned and point.method == "tuned" else {})
 
 
 def _sampling(point: AxesPoint, platform: Platform) -> dict[str, Any]:

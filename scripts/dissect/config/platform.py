@@ -10,7 +10,7 @@ from dissect.base.registry import FRAMEWORKS
 from dissect.config.environment import Environment, default_environments
 from dissect.config.kinds import DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily, Pinning
 from dissect.config.names import Name, Names
-from dissect.config.overrides import SamplingOverride, StepSampling
+from dissect.config.overrides import SamplingOverride, SettingsOverride, StepSampling
 from dissect.config.registered import Device, Engine, EnvironmentName
 
 LARGEST_BUDGET = 0.9
@@ -128,6 +128,8 @@ class Serving(Model):
     """Environment variables of servers, in addition to those of every launch."""
     aligned: AlignedSettings = AlignedSettings()
     """Settings that the policy ``aligned`` gives to every engine."""
+    tuned: dict[Engine, SettingsOverride] = {}
+    """Settings of the policy ``tuned`` by engine, as its documentation recommends for throughput on this GPU."""
     arguments: dict[Engine, list[str]] = {}
     """Arguments that an engine needs on this platform, under every policy."""
 
