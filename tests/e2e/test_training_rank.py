@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 METHODS: dict[str, dict[str, Any]] = {
     "Naive": {},
     "Z2": {"zero_stage": 2},
+    "Z2+ZD": {"zero_stage": 2, "stage2_settings": "deepspeed"},
     "Z3": {"zero_stage": 3},
     "Z3, authors": {"zero_stage": 3, "stage3_sizes": "authors"},
     "F": {"attention": "sdpa_flash"},
@@ -115,7 +116,7 @@ def test_dtype_of_what_the_optimizer_holds(monkeypatch: pytest.MonkeyPatch, meth
     assert ending.status is Status.OK, ending.reason
 
 
-@pytest.mark.parametrize("method", ["Z2", "Z3", "Z3, authors", "F", "R", "F+R+Z3"])
+@pytest.mark.parametrize("method", ["Z2", "Z2+ZD", "Z3", "Z3, authors", "F", "R", "F+R+Z3"])
 def test_methods_train_the_same_model(method: str) -> None:
     naive, other = measured("Naive", "fp32").reports, measured(method, "fp32").reports
     for rank in (0, 1):

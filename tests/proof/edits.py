@@ -30,7 +30,8 @@ SIDES = ("where", "of", "to", "more", "less")
 KNOBS: list[dict[str, Any]] = [
     {"zero_stage": 1}, {"recompute": False}, {"quantization": "nf4"}, {}, {"adapter": {"kind": "lora", "rank": 8}},
     {"adapter": {"kind": "lora", "dropout": 0, "rank": 64}}, {"adapter": {"kind": "prompt_tuning"}},
-    {"zero_stage": 3, "stage3_sizes": "deepspeed"}, {"states": "bf16"}, {"states": "fp32_master", "zero_stage": 2},
+    {"zero_stage": 3, "stage3_sizes": "deepspeed"}, {"zero_stage": 2, "stage2_settings": "deepspeed"},
+    {"states": "bf16"}, {"states": "fp32_master", "zero_stage": 2},
     {"stage3_sizes": {"reduce_bucket": 7, "prefetch": 8, "persistence": 9}}, {"gradient_bucket_view": True},
     {"cpu_offload": True},
     {"tensor_parallel": 1}, {"tensor_parallel": 1, "sequence_parallel": True}, {"pipeline_parallel": 2},

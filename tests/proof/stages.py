@@ -109,7 +109,15 @@ OPERATOR = {"batch": 1, "dtype": "bf16", "seed": 42}
 SPLIT_SIZES = ("num_attention_heads", "num_key_value_heads", "intermediate_size", "vocab_size")
 """Of the model: what tensor parallel splits, without padding."""
 KNOBS = {
-    "deepspeed": {"stage3_sizes", "zero_stage", "offload_optimizer", "offload_parameters", "quantization", "adapter"},
+    "deepspeed": {
+        "stage3_sizes",
+        "stage2_settings",
+        "zero_stage",
+        "offload_optimizer",
+        "offload_parameters",
+        "quantization",
+        "adapter",
+    },
     "megatron": {
         "tensor_parallel",
         "pipeline_parallel",
@@ -243,6 +251,7 @@ def method(framework: str, knobs: Yaml, platform: Yaml, count: int, nodes: int) 
     offload = bool(knobs.get("offload_optimizer"))
     return common | {
         "zero": int(knobs.get("zero_stage") or 0),
+        "settings": knobs.get("stage2_settings", "authors") if knobs.get("zero_stage") == 2 else None,
         "sizes": knobs.get("stage3_sizes", "authors") if knobs.get("zero_stage") == 3 else None,
         "offload_optimizer": offload,
         "offload_parameters": bool(knobs.get("offload_parameters")),

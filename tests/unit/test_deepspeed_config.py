@@ -33,6 +33,12 @@ def test_stage_2_has_the_published_buckets() -> None:
     assert "offload_optimizer" not in section
 
 
+def test_stage_2_with_the_defaults_of_deepspeed_is_as_if_nothing_were_said() -> None:
+    section = zero(zero_stage=2, stage2_settings="deepspeed")
+    assert section["reduce_bucket_size"] == section["allgather_bucket_size"] == 500_000_000
+    assert section["overlap_comm"] is False
+
+
 def test_stage_3_has_the_published_limits() -> None:
     section = zero(zero_stage=3)
     assert section["sub_group_size"] == section["stage3_max_live_parameters"] == 1_000_000_000

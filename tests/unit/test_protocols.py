@@ -36,6 +36,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "Z2+O": {"zero_stage": 2, **OFFLOAD},
     "BS": {"states": "bf16"},
     "Z2+BS": {"zero_stage": 2, "states": "bf16"},
+    "Z2, defaults": {"zero_stage": 2, "stage2_settings": "deepspeed"},
     "Z3": {"zero_stage": 3},
     "Z3, authors": {"zero_stage": 3, "stage3_sizes": "authors"},
     "Z3, own": {"zero_stage": 3, "stage3_sizes": {"reduce_bucket": 7, "prefetch": 8, "persistence": 9}},

@@ -22,7 +22,14 @@ def then(method: str, **fields: str) -> str:
 
 @pytest.mark.parametrize(
     ("method", "name"),
-    [("Z3", "Z3+ZD"), ("F+R+Z3+O", "F+R+Z3+O+ZD"), ("L+Z3", "L+Z3+ZD"), ("Z2+O", "Z2+O"), ("Z3+ZD", "Z3+ZD")],
+    [
+        ("Z2", "Z2"),
+        ("Z3", "Z3+ZD"),
+        ("F+R+Z3+O", "F+R+Z3+O+ZD"),
+        ("L+Z3", "L+Z3+ZD"),
+        ("Z2+O", "Z2+O"),
+        ("Z3+ZD", "Z3+ZD"),
+    ],
 )
 def test_zero_3_without_sizes_had_those_of_deepspeed(method: str, name: str) -> None:
     assert then(method) == name
@@ -50,7 +57,9 @@ def test_references_of_zero_3_are_shown_as_what_they_were() -> None:
     catalog, sets = load_study(ROOT, {}).catalog, read_sets(ROOT)
     shown = {name: {found.cell.method for found in references_of(name, catalog, sets)} for name in catalog.experiments}
     assert not [method for method in shown["table_III"] if "Z3" in method]
-    assert shown["table_sharding"] == {"Z3+ZD", "F+Z3+ZD", "R+Z3+ZD", "F+R+Z3+ZD"}
+    assert {method for method in shown["table_sharding"] if "Z3" in method} == {
+        "Z3+ZD", "F+Z3+ZD", "R+Z3+ZD", "F+R+Z3+ZD"
+    }  # fmt: skip
 
 
 def test_every_reference_has_a_table() -> None:

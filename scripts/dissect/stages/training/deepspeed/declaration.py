@@ -21,6 +21,7 @@ def _method(knobs: DeepSpeedKnobs, platform: Platform, _: Hardware) -> dict[str,
     return {
         "zero_stage": knobs.zero_stage or 0,
         "stage3_sizes": (knobs.stage3_sizes or "authors") if knobs.zero_stage == 3 else "deepspeed",
+        "stage2_settings": (knobs.stage2_settings or "authors") if knobs.zero_stage == 2 else "authors",
         "offload_optimizer": offload_optimizer,
         "offload_parameters": bool(knobs.offload_parameters),
         "quantization": knobs.quantization or "none",

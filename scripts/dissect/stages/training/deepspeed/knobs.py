@@ -32,6 +32,10 @@ Stage3Choice = Annotated[
 """DeepSpeed's defaults, those of the paper's authors (transformers' ``auto`` values), or sizes of one's own."""
 
 
+Stage2Choice = Literal["deepspeed", "authors"]
+"""DeepSpeed's defaults, which overlap nothing, or those of the paper's authors."""
+
+
 class DeepSpeedKnobs(AdapterKnobs):
     """ZeRO, offloading and the 4-bit base."""
 
@@ -43,6 +47,8 @@ class DeepSpeedKnobs(AdapterKnobs):
     """Keep parameters in host memory."""
     stage3_sizes: Stage3Choice | None = None
     """Sizes of ZeRO-3: the paper's ``authors``', ``deepspeed``'s defaults, or a mapping; default: ``authors``."""
+    stage2_settings: Stage2Choice | None = None
+    """Buckets and overlap of ZeRO-2: the paper's ``authors``' or ``deepspeed``'s defaults; default: ``authors``."""
     quantization: Quantization | None = None
     """``nf4``: 4-bit base with double quantisation."""
 

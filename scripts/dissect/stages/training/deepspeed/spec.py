@@ -7,7 +7,7 @@ from dissect.cells.spec import ProfileWorkload, TrainingMethod, TrainingSpec
 from dissect.config.adapters import AnyAdapter
 from dissect.config.adapters.adapter import Adapter
 from dissect.config.kinds import Optimizer, Quantization, ZeroStage
-from dissect.stages.training.deepspeed.knobs import Stage3Choice
+from dissect.stages.training.deepspeed.knobs import Stage2Choice, Stage3Choice
 
 
 class DeepSpeedMethod(TrainingMethod):
@@ -21,6 +21,8 @@ class DeepSpeedMethod(TrainingMethod):
     optimizer: Optimizer
     stage3_sizes: Stage3Choice = added("deepspeed")
     """Sizes of ZeRO-3; the other stages do not use them."""
+    stage2_settings: Stage2Choice = added("authors")
+    """Buckets and overlap of ZeRO-2; the other stages do not use them."""
 
     @property
     def is_quantized(self) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 _STAGE_2_BUCKET = 200_000_000
-_STAGE_3_BUCKET = 500_000_000
+_DEFAULT_BUCKET = 500_000_000
 _STAGE_3_LIMIT = 1_000_000_000
 _OPERATORS = {"deepspeed_fused_adam": "FusedAdamBuilder", "deepspeed_cpu_adam": "CPUAdamBuilder"}
 """Optimizer -> DeepSpeed's builder of the extension that the optimizer needs."""
@@ -131,9 +131,10 @@ def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
     config: dict[str, Any] = {"stage": method.zero_stage}
     if method.zero_stage == 0:
         return config
-    config |= {"overlap_comm": True, "contiguous_gradients": True}
+    by_default = method.zero_stage < 3 and method.stage2_settings == "deepspeed"
+    config |= {"overlap_comm": not by_default, "contiguous_gradients": True}
     if method.zero_stage < 3:
-        bucket = min(_STAGE_2_BUCKET, gradients)
+        bucket = min(_DEFAULT_BUCKET if by_default else _STAGE_2_BUCKET, gradients)
         config |= {"reduce_scatter": True, "reduce_bucket_size": bucket, "allgather_bucket_size": bucket}
     else:
         config |= _stage3_sizes(spec) | {
@@ -157,7 +158,7 @@ def _stage3_sizes(spec: DeepSpeedSpec) -> dict[str, int]:
     hidden = spec.model.hidden_size
     match spec.method.stage3_sizes:
         case "deepspeed":
-            return {"reduce_bucket_size": min(_STAGE_3_BUCKET, count_trainable(spec))}
+            return {"reduce_bucket_size": min(_DEFAULT_BUCKET, count_trainable(spec))}
         case "authors":
             sizes = Stage3Sizes(reduce_bucket=hidden**2, prefetch=int(0.9 * hidden**2), persistence=10 * hidden)
         case Stage3Sizes() as sizes:
