@@ -62,8 +62,11 @@ def comparable(result: Result) -> tuple[PretrainSpec, TrainingMetrics]:
     if not isinstance(spec, PretrainSpec) or not isinstance(metrics, TrainingMetrics):
         sys.exit(f"plain_loop.py: cell {result.key} is no measured cell of pre-training with DeepSpeed")
     method, n_gpus = spec.method, spec.hardware.n_gpus
-    if method.zero_stage == 0 or method.offload_optimizer or method.recompute:
-        sys.exit(f"plain_loop.py: cell {result.key} must have ZeRO-2 or 3, no offloading and no recomputation")
+    if method.zero_stage == 0 or method.offload_optimizer or method.recompute or method.states != "fp32_master":
+        sys.exit(
+            f"plain_loop.py: cell {result.key} must have ZeRO-2 or 3, fp32 master weights, no offloading and no "
+            "recomputation"
+        )
     if os.environ.get("WORLD_SIZE") != str(n_gpus):
         sys.exit(
             f"plain_loop.py: cell {result.key} ran on {n_gpus} GPUs: start this with torchrun --nproc-per-node {n_gpus}"
