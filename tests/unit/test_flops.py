@@ -15,7 +15,17 @@ from dissect.workloads.arithmetic import (
     hardware_flops,
     model_flops,
 )
-from factories import LLAMA_7B, LLAMA_13B, LLAMA_70B, finetune_spec, hardware, megatron_spec, pretrain_spec
+from factories import (
+    LLAMA_7B,
+    LLAMA_13B,
+    LLAMA_70B,
+    ddp_spec,
+    finetune_spec,
+    fsdp_finetune_spec,
+    hardware,
+    megatron_spec,
+    pretrain_spec,
+)
 
 SIZES = {LLAMA_7B: 6_738_415_616, LLAMA_13B: 13_015_864_320, LLAMA_70B: 68_976_648_192}
 P = SIZES[LLAMA_7B]
@@ -60,6 +70,18 @@ def test_megatron_needs_what_deepspeed_needs_and_recomputes_whole_layers() -> No
     assert model_flops(recomputed, 3) == model_flops(pretrain_spec(), 3)
     layers = 2 * 350 * (P - UNQUANTIZED) + 4 * 350 * 350 * 4096 * 32
     assert hardware_flops(recomputed, 3) - model_flops(recomputed, 3) == 3 * 4 * layers
+
+
+def test_compiled_layers_are_recomputed_whole() -> None:
+    plain, compiled = (ddp_spec(recompute=True, compile_layers=compiles) for compiles in (False, True))
+    down = 2 * 350 * 32 * 4096 * 11008
+    assert hardware_flops(compiled, 3) - hardware_flops(plain, 3) == 3 * 4 * down
+    lora = Lora(kind="lora", rank=8)
+    plain, compiled = (
+        fsdp_finetune_spec(adapter=lora, recompute=True, compile_layers=compiles) for compiles in (False, True)
+    )
+    last = 2 * 350 * 32 * 8 * 4096  # of the adapter beside the down projection
+    assert hardware_flops(compiled, 3) - hardware_flops(plain, 3) == 3 * 4 * last
 
 
 NORMS = 65 * 4096

@@ -82,9 +82,9 @@ def model_flops(spec: TrainingSpec, batch: int) -> int:
 def hardware_flops(spec: TrainingSpec, batch: int) -> int:
     """FLOPs of one optimizer step over all GPUs, recomputation included: the numerator of HFU.
 
-    Recomputation runs the forward pass of the decoder layers once more: whole with Megatron-LM, else but for the last
-    product of each, the down projection, since ``torch.utils.checkpoint`` stops once everything that the backward pass
-    needs is there.
+    Recomputation runs the forward pass of the decoder layers once more: whole with Megatron-LM and where they are
+    compiled, else but for the last product of each, the down projection, since ``torch.utils.checkpoint`` stops once
+    everything that the backward pass needs is there.
     """
     if not spec.method.recompute:
         return model_flops(spec, batch)

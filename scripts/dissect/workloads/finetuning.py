@@ -18,7 +18,7 @@ def model_flops(spec: TrainingSpec, adapter: Adapter) -> int:
 
 
 def recomputing_flops(spec: TrainingSpec, adapter: Adapter) -> int:
-    """FLOPs of one sequence with recomputation: every decoder layer runs once more, except for its last product.
+    """FLOPs of one sequence with recomputation: every decoder layer runs once more, whole or without its last product.
 
     With recomputation transformers computes the gradient of the first layer's input too, even if nothing before trains.
     """
@@ -42,7 +42,7 @@ class _Layer:
 
     def __init__(self, spec: TrainingSpec, adapter: Adapter, *, reached: bool) -> None:
         self._positions, self._sizes = _positions(spec, adapter), linear_sizes(spec.model)
-        self._trained = adapter.products(spec.model)
+        self._trained, self._recomputes_whole = adapter.products(spec.model), spec.method.recomputes_whole_layers
         self._forward = self._backward = self._last = 0
         query, key, value = (self._linear(name, reached) for name in ("q_proj", "k_proj", "v_proj"))
         attention = 2 * self._positions**2 * spec.model.hidden_size
@@ -59,8 +59,8 @@ class _Layer:
 
     @property
     def recomputed(self) -> int:
-        """FLOPs of the forward pass without its last product."""
-        return self._forward - self._last
+        """FLOPs of the forward pass, without its last product unless the layer is recomputed whole."""
+        return self._forward - (0 if self._recomputes_whole else self._last)
 
     def _linear(self, name: LinearLayer, needs_gradient: bool) -> bool:
         """Add a frozen linear layer and the adapter beside it; returns whether the output needs a gradient."""

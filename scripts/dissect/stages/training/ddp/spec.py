@@ -16,6 +16,11 @@ class DdpMethod(TrainingMethod):
     compile_layers: bool = added(False)
     """Whether every decoder layer is compiled with ``torch.compile``, before the warm-up."""
 
+    @property
+    def recomputes_whole_layers(self) -> bool:
+        """Whether the layers are compiled: what ``torch.utils.checkpoint`` could stop at is inside one operator."""
+        return self.compile_layers
+
 
 class DdpSpec(TrainingSpec):
     """A cell that PyTorch DDP trains."""

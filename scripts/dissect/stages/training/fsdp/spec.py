@@ -25,6 +25,11 @@ class FsdpMethod(TrainingMethod):
         """Whether the linear layers of the decoder are in 4 bits."""
         return self.quantization != "none"
 
+    @property
+    def recomputes_whole_layers(self) -> bool:
+        """Whether the layers are compiled: what ``torch.utils.checkpoint`` could stop at is inside one operator."""
+        return self.compile_layers
+
 
 class FsdpFinetuneMethod(FsdpMethod):
     """The choices of a fine-tuning cell: an adapter trains on a frozen base."""
