@@ -73,7 +73,8 @@ docs-links: docs-env ## Ask every address that the docs name whether it still an
 venv: .venv/.complete ## Build .venv alone: enough to plan, and to draw what is measured
 
 envs: .venv/.complete train-env client-env ## Build the environments ahead, for nodes without a network
-	@if command -v nvidia-smi >/dev/null; then envs/run --build train-flash@3.12 && envs/run --build vllm; fi
+	@if command -v nvidia-smi >/dev/null; then \
+	    envs/run --build train@3.12 && envs/run --build train-flash@3.12 && envs/run --build vllm; fi
 
 train-env: .venv/.complete
 	@envs/run --build train
