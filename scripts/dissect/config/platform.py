@@ -212,7 +212,7 @@ class Platform(Model):
     pinning: Pinning = "none"
     """Cores that a rank of training and operators runs on: any, or those next to its GPU (``gpu``)."""
     optimizer: DeviceOptimizer = "deepspeed_fused_adam"
-    """Implementation of AdamW where nothing is offloaded."""
+    """DeepSpeed's implementation of AdamW where nothing is offloaded; PyTorch DDP and FSDP2 use PyTorch's own."""
     output_tokens: PositiveInt = 128
     """Tokens per answer of a server."""
     workload: StandIn = StandIn()
