@@ -7,7 +7,7 @@ import pytest
 
 from claim_cases import DROP, FAILS, FASTER, HOLDS, NOT_MEASURED, SLOWER, UNCLEAR, cell, claim, manifest, only
 from dissect.base.outcome import Flag
-from dissect.present.claims.claims_table import build_claims, findings
+from dissect.present.claims.claims_table import build_claims, check_text, findings
 from dissect.present.claims.select import measure_of
 from dissect.present.tables.over_runs import RUN_VALUES, ValueOfRun
 from dissect.present.tables.views import VIEWS
@@ -134,6 +134,7 @@ def test_the_best_of_several_settings_is_compared_and_named(tmp_path: Path) -> N
     asked["best"] = {"more": [{"method": "Q"}, {"method": "R"}]}
     cells = [cell(tmp_path, "Naive", 0.3), cell(tmp_path, "Z2", 0.2), cell(tmp_path, "Q", 0.1)]
     found = only(tmp_path, manifest(cells, claim(asked)))
+    assert check_text(found.claim) == "Throughput (tokens/s): Naive or Q or R above Z2"
     assert (found.verdict, [case.label for case in found.cases]) == (HOLDS, ["Q"])
     assert {*found.cases[0].keys} == {cells[1].key, cells[2].key}
     assert only(tmp_path, manifest(cells[:2], claim(asked))).verdict is FAILS

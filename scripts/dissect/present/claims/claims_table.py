@@ -66,7 +66,8 @@ def check_text(claim: Claim) -> str:
         return "runs out of memory" if check.outcome == "oom" else "runs"
     name = DERIVED_HEADERS.get(check.quantity) or _header(claim.view, check.quantity)
     if isinstance(check, OrderCheck):
-        return f"{name}: {_side(check.more)} above {_side(check.less)}"
+        more, less = (" or ".join(map(_side, claim.choices(side))) for side in check.sides)
+        return f"{name}: {more} above {less}"
     what = PAIRS[check.kind].format(of=_side(check.of), to=_side(check.to)) if isinstance(check, PairCheck) else ""
     return f"{name}{what}: {_expectation(check)}"
 
