@@ -1,6 +1,8 @@
 """Real PEFT, bitsandbytes and DeepSpeed on two forked ranks over gloo, and the arithmetic against the real model."""
 
+import gc
 import hashlib
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -15,7 +17,7 @@ torch = pytest.importorskip("torch")
 
 from torch.distributed._tools.mem_tracker import MemTracker  # noqa: E402
 
-from dissect.base.outcome import Phase, Status  # noqa: E402
+from dissect.base.outcome import Status  # noqa: E402
 from dissect.cells.spec import ModelArchitecture  # noqa: E402
 from dissect.config.adapters import Adapter  # noqa: E402
 from dissect.config.adapters.lora import Lora  # noqa: E402
@@ -25,6 +27,7 @@ from dissect.ranks.messages import RankContext, RankReport  # noqa: E402
 from dissect.ranks.supervise import Ending  # noqa: E402
 from dissect.stages.training.deepspeed import finetune as runner  # noqa: E402
 from dissect.stages.training.deepspeed import trainer as training  # noqa: E402
+from dissect.stages.training.deepspeed.knobs import Stage3Sizes  # noqa: E402
 from dissect.stages.training.deepspeed.spec import FinetuneSpec  # noqa: E402
 from dissect.stages.training.first_step import GradientWatch, check_states  # noqa: E402
 from dissect.stages.training.rank import run_training_rank  # noqa: E402
@@ -43,6 +46,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 
 CPU = torch.device("cpu")
 LORA, PROMPT = Lora(kind="lora", rank=8, alpha=16), PromptTuning(kind="prompt_tuning", virtual_tokens=5)
+SHARDING = {"zero_stage": 3, "stage3_sizes": Stage3Sizes(reduce_bucket=1 << 16, prefetch=1 << 10, persistence=1)}
+"""ZeRO-3 that shards even the smallest tensor."""
 ALL_ONCE = {"attention": "sdpa_flash", "recompute": True}
 METHODS: dict[str, dict[str, Any]] = {
     "L": {},
@@ -53,6 +58,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "QL": {"quantization": "nf4"},
     "QL+Z2": {"quantization": "nf4", "zero_stage": 2},
     "QL+F+R": {"quantization": "nf4", **ALL_ONCE},
+    "QL+Z3": {"quantization": "nf4", **SHARDING},
+    "QL+F+R+Z3": {"quantization": "nf4", **SHARDING, **ALL_ONCE},
     "PT": {"adapter": PROMPT},
     "PT+R": {"adapter": PROMPT, "recompute": True},
     "PT+Z3": {"adapter": PROMPT, "zero_stage": 3},
@@ -60,6 +67,13 @@ METHODS: dict[str, dict[str, Any]] = {
 OFFLOADING: dict[str, dict[str, Any]] = {
     "L+Z3+O": {"zero_stage": 3, "offload_optimizer": True, "offload_parameters": True},
     "QL+Z2+O": {"quantization": "nf4", "zero_stage": 2, "offload_optimizer": True},
+    "QL+F+R+Z3+O": {
+        "quantization": "nf4",
+        **SHARDING,
+        "offload_optimizer": True,
+        "offload_parameters": True,
+        **ALL_ONCE,
+    },
 }
 
 
@@ -144,7 +158,7 @@ def test_method(method: str) -> None:
     assert measured(method, "fp32").reports[0].findings["changed"] == (1 if "PT" in method else 2 * 2 * 7)
 
 
-@pytest.mark.parametrize("method", ["L", "L+Z2", "L+Z3", "QL"])
+@pytest.mark.parametrize("method", ["L", "L+Z2", "L+Z3", "QL", "QL+Z3"])
 def test_method_in_bf16(method: str) -> None:
     check_method(method, "bf16")
 
@@ -159,6 +173,7 @@ def test_offloading(method: str) -> None:
 @pytest.mark.parametrize(
     ("method", "other"),
     [("L", "L+R"), ("L", "L+Z2"), ("L", "L+Z3"), ("L", "L+F+R+Z3"), ("QL", "QL+Z2"), ("QL", "QL+F+R"),
+     ("QL", "QL+Z3"), ("QL", "QL+F+R+Z3"),
      ("PT", "PT+R"), ("PT", "PT+Z3")],
 )  # fmt: skip
 def test_methods_train_the_same_adapter(method: str, other: str) -> None:
@@ -167,25 +182,67 @@ def test_methods_train_the_same_adapter(method: str, other: str) -> None:
         assert two.losses[:5] == pytest.approx(one.losses[:5], rel=tolerance)
 
 
-def test_a_4_bit_base_is_not_sharded() -> None:
-    ending = run_ranks(runner, tiny_spec(quantization="nf4", zero_stage=3), runner.run_rank)
-    assert (ending.status, ending.phase) == (Status.FAILED, Phase.BUILD)
-    assert "nothing would stay sharded" in str(ending.reason)
+class Holding(training.DeepSpeedTrainer):
+    """Writes down the bytes of this rank's shards, and of 4-bit weights that are whole after the first forward pass."""
+
+    folder: Path
+
+    def _forward(self, tokens: Any) -> Any:
+        loss = super()._forward(tokens)
+        file = self.folder / str(torch.distributed.get_rank())
+        if not file.exists():
+            shards = [parameter.ds_tensor for parameter in self.model.parameters()]
+            own = {shard.untyped_storage().data_ptr() for shard in shards}
+            storages = [each.untyped_storage() for each in gc.get_objects() if holds_weight(each)]
+            whole = {storage.data_ptr(): storage.nbytes() for storage in storages if storage.data_ptr() not in own}
+            sharded = sum(shard.numel() * shard.element_size() for shard in shards)
+            file.write_text(json.dumps({"sharded": sharded, "whole": sum(whole.values())}))
+        return loss
 
 
-def test_why_a_4_bit_base_is_not_sharded() -> None:
-    def gradient(*, freed: bool) -> Any:
-        base = build_nf4_llama(llama_config(TINY, "eager"), "fp32", CPU, 0)
-        projection = base.model.layers[0].self_attn.q_proj
-        inputs = torch.ones(1, 64, requires_grad=True)
-        output = projection(inputs).sum()
-        if freed:  # as ZeRO-3 frees what it gathered
-            projection.weight.data = torch.empty(0, dtype=torch.uint8)
-        output.backward()
-        return inputs.grad
+PACKED = TINY.hidden_size * TINY.intermediate_size // 4
+"""Elements of bf16 that hold a packed weight of the MLP; no activation has so many."""
 
-    # The backward pass does not miss the freed weight: somebody kept it.
-    assert in_fork(lambda: bool(torch.equal(gradient(freed=True), gradient(freed=False))))
+
+def holds_weight(thing: Any) -> bool:
+    """Whether it is a tensor as of a whole packed weight of the MLP."""
+    return isinstance(thing, torch.Tensor) and thing.dtype == torch.bfloat16 and thing.numel() == PACKED
+
+
+def held(monkeypatch: pytest.MonkeyPatch, folder: Path, n_gpus: int = 2) -> list[dict[str, int]]:
+    monkeypatch.setattr(Holding, "folder", folder, raising=False)
+    monkeypatch.setattr(training, "DeepSpeedTrainer", Holding)
+    spec = tiny_spec("bf16", **METHODS["QL+Z3"])
+    spec = spec.model_copy(update={"hardware": spec.hardware.model_copy(update={"n_gpus": n_gpus})})
+    ending = run_ranks(runner, spec, runner.run_rank, probe_steps=2)
+    assert ending.status is Status.OK, ending.reason
+    return [json.loads((folder / str(rank)).read_text()) for rank in range(n_gpus)]
+
+
+@pytest.mark.parametrize("n_gpus", [1, 2, 4])
+def test_bytes_of_a_4_bit_base_fall_with_the_number_of_ranks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n_gpus: int
+) -> None:
+    groups = arithmetic.parameter_groups(TINY)
+    whole = groups.decoder_linear // 2 + 2 * (groups.unquantized + LORA.parameters(TINY))
+    for rank in held(monkeypatch, tmp_path, n_gpus):
+        assert rank["sharded"] == pytest.approx(whole / n_gpus, rel=2e-3)  # shares are padded
+
+
+def test_no_rank_keeps_4_bit_weights_until_the_backward_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert {rank["whole"] for rank in held(monkeypatch, tmp_path)} == {0}
+
+
+def test_with_the_product_of_bitsandbytes_every_rank_keeps_all_of_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from bitsandbytes.nn import Linear4bit
+
+    from dissect.stages.training.deepspeed import sharded_nf4
+
+    monkeypatch.setattr(sharded_nf4, "_forward", Linear4bit.forward)
+    packed = TINY.num_hidden_layers * 3 * 2 * PACKED
+    assert min(rank["whole"] for rank in held(monkeypatch, tmp_path)) >= packed
 
 
 def test_qlora_is_never_whole_in_bf16() -> None:

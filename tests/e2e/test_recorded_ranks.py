@@ -60,6 +60,7 @@ FINETUNING: dict[str, dict[str, Any]] = {
     "L": {"adapter": Lora(kind="lora")},
     "L+R+Z3": {"adapter": Lora(kind="lora", rank=8, alpha=16), "recompute": True, "zero_stage": 3},
     "QL": {"adapter": Lora(kind="lora"), "quantization": "nf4"},
+    "QL+Z3": {"adapter": Lora(kind="lora"), "quantization": "nf4", "zero_stage": 3},
     "P": {"adapter": PromptTuning(kind="prompt_tuning")},
 }
 MEGATRON: dict[str, dict[str, Any]] = {

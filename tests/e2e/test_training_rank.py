@@ -32,6 +32,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "F+R+Z3": {"attention": "sdpa_flash", "recompute": True, "zero_stage": 3},
     "Q": {"quantization": "nf4"},
     "Q+R": {"quantization": "nf4", "recompute": True},
+    "Q+Z3": {"quantization": "nf4", "zero_stage": 3},
     "BS": {"states": "bf16"},
     "Z1+BS": {"zero_stage": 1, "states": "bf16"},
     "Z2+BS": {"zero_stage": 2, "states": "bf16"},
@@ -121,6 +122,11 @@ def test_methods_train_the_same_model(method: str) -> None:
     naive, other = measured("Naive", "fp32").reports, measured(method, "fp32").reports
     for rank in (0, 1):
         assert other[rank].losses[:5] == pytest.approx(naive[rank].losses[:5], rel=1e-4)
+
+
+def test_a_sharded_4_bit_base_trains_the_same_model() -> None:
+    for whole, sharded in zip(measured("Q", "fp32").reports, measured("Q+Z3", "fp32").reports, strict=True):
+        assert sharded.losses[:5] == pytest.approx(whole.losses[:5], rel=5e-3)  # 4-bit products are computed in bf16
 
 
 def test_another_kernel_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Llamas with random weights and synthetic batches, built on the device that uses them; nothing is downloaded."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dissect.config.architecture import ModelArchitecture
@@ -45,10 +46,19 @@ def build_llama(config: "LlamaConfig", dtype: DType, device: "torch.device", see
     return model
 
 
-def build_nf4_llama(config: "LlamaConfig", dtype: DType, device: "torch.device", seed: int) -> "LlamaForCausalLM":
+def build_nf4_llama(
+    config: "LlamaConfig",
+    dtype: DType,
+    device: "torch.device",
+    seed: int,
+    storage: "torch.dtype | None" = None,
+    built: "Callable[[torch.nn.Module], object]" = lambda _: None,
+) -> "LlamaForCausalLM":
     """A model as of ``build_llama``, with the linear layers of the decoder frozen in 4 bits (NF4).
 
-    Each layer is quantised as soon as it is built, so that at most one exists in ``dtype`` at a time.
+    Each layer is quantised as soon as it is built, so that at most one exists in ``dtype`` at a time. ``built`` is
+    called with the model without its layers, and with each layer before the next is built; ``storage`` is the dtype of
+    the tensors that hold the packed weights, by default bytes.
     """
     import torch
     from transformers.models.llama.modeling_llama import LlamaDecoderLayer
@@ -56,11 +66,13 @@ def build_nf4_llama(config: "LlamaConfig", dtype: DType, device: "torch.device",
     n_layers, config.num_hidden_layers = config.num_hidden_layers, 0
     model = build_llama(config, dtype, device, seed)
     config.num_hidden_layers = n_layers
+    built(model)
     for index in range(n_layers):
         with torch.device(device), default_dtype(dtype), torch.no_grad():
             layer = LlamaDecoderLayer(config, index)
             layer.apply(model._init_weights)
-        quantize_linear_layers(layer, device)
+        quantize_linear_layers(layer, device, storage)
+        built(layer)
         model.model.layers.append(layer)
     return model
 
@@ -113,6 +125,6 @@ def quantize_linear_layers(
 
 def _logical_size(parameter: "torch.nn.Parameter", packed: Any) -> int:
     """Number of elements of a parameter, before it was sharded, or packed as bitsandbytes' ``packed`` state tells."""
-    if hasattr(parameter, "ds_numel"):
-        return int(parameter.ds_numel)
-    return int(packed.shape.numel() if packed is not None else parameter.numel())
+    if packed is not None:
+        return int(packed.shape.numel())
+    return int(getattr(parameter, "ds_numel", parameter.numel()))

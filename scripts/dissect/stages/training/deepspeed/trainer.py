@@ -5,6 +5,7 @@ import os
 import sysconfig
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from dissect.stages.training.deepspeed.knobs import Stage3Sizes
 from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
 from dissect.stages.training.llama_trainer import LlamaTrainer
 from dissect.workloads.arithmetic import count_trainable
+from dissect.workloads.dtypes import torch_dtype
 from dissect.workloads.llama import build_llama, build_nf4_llama, llama_config
 
 if TYPE_CHECKING:
@@ -212,18 +214,20 @@ def start_engine(spec: DeepSpeedSpec, model: Any, learning_rate: float) -> DeepS
 
 
 def build_model(spec: DeepSpeedSpec, device: Device) -> Any:
-    """The model on the device: whole, in 4 bits, or (ZeRO-3) sharded while built. Equal seeds give equal weights.
-
-    Raises:
-        ValueError: the spec asks for 4 bits under ZeRO-3.
-    """
+    """The model on the device: whole, in 4 bits, or (ZeRO-3) sharded while built. Equal seeds give equal weights."""
     llama, workload = llama_config(spec.model, spec.method.attention), spec.workload
-    if spec.method.zero_stage == 3:
-        if spec.method.quantization != "none":
-            raise ValueError("bitsandbytes keeps 4-bit weights that ZeRO-3 gathers, so nothing would stay sharded")
-        return _build_sharded_llama(llama, deepspeed_config(spec), workload.seed)
-    build = build_llama if spec.method.quantization == "none" else build_nf4_llama
-    return build(llama, workload.dtype, device.torch_device, workload.seed)
+    sharded = spec.method.zero_stage == 3
+    if not spec.method.is_quantized:
+        if sharded:
+            return _build_sharded_llama(llama, deepspeed_config(spec), workload.seed)
+        return build_llama(llama, workload.dtype, device.torch_device, workload.seed)
+    build = partial(build_nf4_llama, llama, workload.dtype, device.torch_device, workload.seed)
+    if not sharded:
+        return build()
+    from dissect.stages.training.deepspeed.sharded_nf4 import shard_nf4
+
+    # ZeRO-3 gathers in one dtype, so the packed weights are stored in that of the others.
+    return build(storage=torch_dtype(workload.dtype), built=partial(shard_nf4, deepspeed_config(spec)))
 
 
 def _build_sharded_llama(llama: Any, config: dict[str, Any], seed: int) -> Any:
