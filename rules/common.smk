@@ -97,7 +97,7 @@ def request_of(wildcards):
 
 def threads_of(wildcards):
     shared = workflow.global_resources.get("gpu")
-    return share_of_cores(request_of(wildcards), ALL_CORES, shared and shared.value)
+    return share_of_cores(cell_of(wildcards), request_of(wildcards), ALL_CORES, shared and shared.value)
 
 
 def requests(request):

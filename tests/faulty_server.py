@@ -16,7 +16,6 @@ from pathlib import Path
 FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
     "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "slow", "offspring", "raises_and_stays", "late",
-    "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "slow", "offspring", "raises_and_stays", "late",
     "hangs", "pauses",
 )  # fmt: skip
 TOKEN_S = 0.002

@@ -13,6 +13,7 @@ import pytest
 import factories as make
 from dissect.cells.spec import ServeSpec
 from dissect.metrics.serving import EngineTerms
+from dissect.present.tables.serving_views import MeasuredServing
 from dissect.stages.serving.engine import Place, load_engine, preemptions
 from dissect.stages.serving.engine_terms import (
     asked_cache_bytes_per_gpu,
@@ -271,3 +272,17 @@ def words(engine: str) -> Sequence[str]:
 def test_only_known_terms_are_named(name: str) -> None:
     assert set(load_engine(make.serve_spec(engine=name)).terms) <= set(EngineTerms.model_fields)
     assert all(re.compile(each).groups for each in words(name))
+
+
+def test_rates_are_those_of_the_median_burst() -> None:
+    spec = make.serve_spec(requests=10)
+    one = make.serving_metrics(spec, 12.0)
+    several = one.model_copy(
+        update={
+            "requests": 30, "completion_tokens": 3 * one.completion_tokens, "duration_s": 72.0,
+            "burst_durations_s": [10.0, 12.0, 50.0],
+        }
+    )  # fmt: skip
+    single, measured = (MeasuredServing(spec, metrics, None) for metrics in (one, several))
+    assert single.per_second(one.completion_tokens) == measured.per_second(several.completion_tokens)
+    assert measured.burst_s == 12.0

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from dissect.machine import lease
-from dissect.machine.lease import Neighbours, leased, own_gpus
+from dissect.machine.lease import Neighbours, leased, own_gpus, own_host
 from factories import hardware
 
 NAMES = ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
@@ -93,6 +95,73 @@ def test_they_come_back_once_every_rank_is_gone(tmp_path: Path) -> None:
     for mark in (tmp_path / "in_use").iterdir():
         mark.unlink()
     assert waiting.wait(60) == 0
+
+
+HOST = """
+import sys, time
+from pathlib import Path
+from dissect.machine.lease import host_lock
+folder, alone, seconds = Path(sys.argv[1]), sys.argv[2] == "alone", float(sys.argv[3])
+with host_lock(folder / "host", alone):
+    mark = folder / ("server" if alone else "cells")
+    mark.mkdir(exist_ok=not alone)  # fails where a second server is there
+    assert not alone or not (folder / "cells").exists(), "a server beside another cell"
+    assert alone or not (folder / "server").exists(), "another cell beside a server"
+    print("here", flush=True)
+    time.sleep(seconds)
+    if alone:
+        mark.rmdir()
+"""
+
+
+def on_host(folder: Path, how: str, seconds: float) -> "subprocess.Popen[str]":
+    environment = {**os.environ, "PYTHONPATH": str(Path(lease.__file__).parents[2])}
+    command = [sys.executable, "-c", HOST, str(folder), how, str(seconds)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_servers_take_turns_on_a_host(tmp_path: Path) -> None:
+    servers = [on_host(tmp_path, "alone", 0.2) for _ in range(4)]
+    assert [server.wait(60) for server in servers] == [0] * 4
+
+
+def test_a_server_waits_for_other_cells_and_they_for_it(tmp_path: Path) -> None:
+    first, second = (on_host(tmp_path, "beside", 300) for _ in range(2))
+    assert [cell.stdout.readline() for cell in (first, second) if cell.stdout] == ["here\n"] * 2, "side by side"
+    server = on_host(tmp_path, "alone", 300)
+    time.sleep(1)
+    assert server.poll() is None
+    for cell in (first, second):
+        cell.kill()
+        cell.wait()
+    (tmp_path / "cells").rmdir()
+    assert server.stdout
+    assert server.stdout.readline() == "here\n"
+    third = on_host(tmp_path, "beside", 0.0)
+    time.sleep(1)
+    assert third.poll() is None
+    server.kill()
+    server.wait()
+    (tmp_path / "server").rmdir()
+    assert third.wait(60) == 0
+
+
+def test_only_cells_that_may_use_all_cores_of_gpus_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[str, bool]] = []
+
+    @contextmanager
+    def note(path: Path, alone: bool) -> Iterator[None]:
+        taken.append((path.name, alone))
+        yield
+
+    monkeypatch.setattr(lease, "host_lock", note)
+    monkeypatch.setattr(lease, "FOLDER", tmp_path / "gpus")
+    cores = len(os.sched_getaffinity(0))
+    for device, machine in (("cuda", cores), ("cpu", cores), ("cuda", cores + 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda machine=machine: machine)
+        with own_host(device, alone=True):
+            pass
+    assert taken == [("gpus-host", True)]
 
 
 def test_a_cell_on_the_cpu_takes_none(monkeypatch: pytest.MonkeyPatch) -> None:

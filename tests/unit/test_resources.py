@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dissect.cells.cell import Cell
 from dissect.cells.packs import pack_platforms, pack_request
 from dissect.cells.preflight import sbatch_options
 from dissect.cells.resources import NAMES, Request, resources_of, share_of_cores
@@ -133,4 +134,6 @@ def test_a_job_has_time_for_all_runs(project: Path) -> None:
     [(None, None, 16), (2, None, 16), (None, 4, 16), (1, 4, 4), (2, 4, 8), (4, 4, 16), (8, 4, 16), (1, 64, 1)],
 )
 def test_cells_run_side_by_side_only_where_gpus_are_shared_out(gpu: int | None, shared: int | None, cores: int) -> None:
-    assert share_of_cores({"gpu": gpu}, 16, shared) == cores
+    of = {stage: Cell(stage, "h200", "m", "f", "-", "w", 1, None, None, "python") for stage in ("pretrain", "serve")}
+    assert share_of_cores(of["pretrain"], {"gpu": gpu}, 16, shared) == cores
+    assert share_of_cores(of["serve"], {"gpu": gpu}, 16, shared) == 16, "a server has the host alone"

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from dissect.base.registry import ENGINES
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.spec import Spec
 from dissect.measure.rounds import ATTEMPTS, measure_in_rounds
 from dissect.results.result import Round
 from dissect.results.store import Store
-from factories import measured_at, ok_result, pretrain_spec
+from factories import measured_at, ok_result, pretrain_spec, serve_spec, serving_metrics
 
 SPECS = {batch: pretrain_spec(batch=batch) for batch in range(1, 6)}
 
@@ -60,6 +61,29 @@ def test_each_round_takes_what_lacks_a_run(store: Store) -> None:
     assert rounds(bench, [cell(1, 3), cell(2, 1), cell(3, 2)]) == [[1, 2, 3], [1, 3], [1]]
     again = Bench(store)
     assert rounds(again, [cell(1, 3), cell(2, 1), cell(3, 2), cell(4, 2)]) == [[4], [4]], "a cell that is new, alone"
+
+
+def test_fresh_servers_of_all_engines_take_turns(store: Store) -> None:
+    cells = []
+    for engine in ENGINES:
+        canonical, key = spec_and_key(serve_spec(engine=engine))
+        bare = Cell(
+            "serve", "h200", "llama2-7b", engine, "aligned", "r40", 1, None, None, f"python of {engine}", runs=3
+        )
+        cells.append(replace(bare, canonical=canonical, key=key))
+    order: list[tuple[int, str]] = []
+
+    def measure(cell: Cell, of: Round) -> bool:
+        order.append((of.number, cell.framework))
+        spec = serve_spec(engine=cell.framework)
+        entry = store.entry(cell.key or "")
+        entry.folder.mkdir(parents=True, exist_ok=True)
+        entry.write_run(measured_at(ok_result(spec, serving_metrics(spec)), entry.count()), [])
+        return True
+
+    list(measure_in_rounds(cells, store, measure))
+    assert [number for number, _ in order] == sorted([1, 2, 3] * len(ENGINES))
+    assert all({engine for each, engine in order if each == number} == {*ENGINES} for number in (1, 2, 3))
 
 
 def test_cells_of_one_key_are_measured_once(store: Store) -> None:

@@ -31,7 +31,7 @@ from dissect.stages.serving.engine import (
 )
 from dissect.stages.serving.load import RequestRecord, normalise, to_jsonl_gz, workers
 from dissect.stages.serving.measure import cannot_fit
-from dissect.stages.serving.prompts import make_prompts
+from dissect.stages.serving.prompts import make_prompts, shared_out
 from dissect.stages.serving.watch import Ended
 from dissect.statistics.quantiles import quantile, quantile_interval
 from dissect.statistics.step_times import interval_rank
@@ -329,6 +329,15 @@ def test_weights_beyond_the_memory_are_not_even_tried() -> None:
     assert "the weights alone take" in (cannot_fit(make.serve_spec(model=large)) or "")
     assert cannot_fit(make.serve_spec(make.hardware(n_gpus=4), model=large)) is None
     assert cannot_fit(make.serve_spec()) is None
+
+
+def test_no_burst_has_a_prompt_of_another_one() -> None:
+    prompts = make_prompts(3 * 4 + 2, 8, 100, 1)
+    shared = shared_out(prompts, 4, 2)
+    assert [*shared.of_burst[0], *shared.warmup, *shared.of_burst[1], *shared.of_burst[2]] == prompts
+    assert [len(burst) for burst in shared.of_burst] == [4, 4, 4]
+    alone = shared_out(prompts[:6], 4, 2)
+    assert (alone.of_burst, alone.warmup) == ([prompts[:4]], prompts[4:6])
 
 
 def test_no_two_prompts_begin_alike_and_the_same_seed_makes_the_same() -> None:

@@ -61,13 +61,15 @@ def _placement(nodes: int, gpus: int | None, gpu_model: str | None) -> Request:
     return {"nodes": nodes, "gres": gres, "tasks": nodes, "tasks_per_gpu": 0, "mpi": "srun"}
 
 
-def share_of_cores(request: Request, cores: int, gpus: int | None) -> int:
+def share_of_cores(cell: Cell, request: Request, cores: int, gpus: int | None) -> int:
     """Number of cores of this machine for one cell: all, so that cells run one after the other.
 
     With a pool of ``gpus`` (``--resources gpu=4``) it is the share that matches the cell's GPUs, so that cells run side
-    by side.
+    by side. A server always has all cores: servers share a host equally, or not at all.
     """
     taken = request["gpu"]
+    if cell.stage == "serve":
+        return cores
     return max(1, cores * taken // gpus) if gpus and isinstance(taken, int) and taken < gpus else cores
 
 

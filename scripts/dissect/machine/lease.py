@@ -35,6 +35,37 @@ def own_gpus(hardware: Hardware) -> Iterator[list[str]]:
 
 
 @contextmanager
+def own_host(device: str, alone: bool) -> Iterator[None]:
+    """Share this host with the other cells of GPUs, or have it ``alone``; waits for those that are in the way.
+
+    A server needs cores as much as GPUs, so none shares them with another cell: all servers have the same. A process
+    that may use only some of the cores, as in a job of a batch system, has its share already and waits for nobody.
+    """
+    if device == "cpu" or len(os.sched_getaffinity(0)) < (os.cpu_count() or 1):
+        yield
+        return
+    with host_lock(FOLDER.with_name(f"{FOLDER.name}-host"), alone):
+        yield
+
+
+@contextmanager
+def host_lock(path: Path, alone: bool) -> Iterator[None]:
+    """The lock of a host, together with others or ``alone``; the kernel gives it back however its holder ends."""
+    with path.open("ab") as file:
+        waited = False
+        while True:
+            try:
+                fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not waited:
+                    _LOG.info("waiting for other cells on this host: a server has it alone")
+                waited = True
+                time.sleep(_LOOK_S)
+        yield
+
+
+@contextmanager
 def leased(names: Sequence[str], count: int, folder: Path = FOLDER) -> Iterator[list[int]]:
     """Places in ``names`` of the first ``count`` that nobody holds, or of all where there are fewer; waits for them.
 

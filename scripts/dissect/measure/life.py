@@ -174,7 +174,7 @@ def _measure(spec: Spec, store: Store, entry: Entry, attempt: int, launcher: str
 
 def _decide_or_run(spec: Spec, store: Store, entry: Entry, launcher: str) -> "Measurement":
     """What can be known without running, else what running it shows."""
-    from dissect.machine.lease import own_gpus
+    from dissect.machine.lease import own_gpus, own_host
     from dissect.machine.node import look_at_node
     from dissect.measure.preload import set_environment
     from dissect.ranks.measurement import Measurement
@@ -192,7 +192,8 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, launcher: str) -> "Me
     set_environment(spec)
     if isinstance(spec, InspectSpec):
         return load_inspector(spec).inspect(look_at_node(spec.hardware))
-    with own_gpus(spec.hardware) as machine_gpus:
+    alone = isinstance(spec, ServeSpec)
+    with own_host(spec.hardware.device, alone), own_gpus(spec.hardware) as machine_gpus:
         measurement = _run(spec, store, entry, look_at_node(spec.hardware), launcher)
         return replace(measurement, machine_gpus=machine_gpus)
 

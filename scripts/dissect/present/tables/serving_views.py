@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from statistics import fmean
+from statistics import fmean, median
 
 from dissect.base.units import GIB
 from dissect.cells.spec import ServeSpec
@@ -40,9 +40,14 @@ class MeasuredServing:
         named = {name: getattr(self.metrics.samples, name) for name in RequestSamples.model_fields}
         return {name: sorted(values) for name, values in named.items() if values}
 
+    @cached_property
+    def burst_s(self) -> float:
+        """Seconds from the first send of a burst to its last answer, the median over the bursts of the server."""
+        return median(self.metrics.burst_durations_s or [self.metrics.duration_s])
+
     def per_second(self, count: float) -> float:
-        """Rate of a count over the time from the first send to the last answer."""
-        return count / self.metrics.duration_s
+        """Rate of a count over all bursts in the time of the median burst."""
+        return count / len(self.metrics.burst_durations_s or [0]) / self.burst_s
 
     @property
     def goodput(self) -> float | None:
@@ -161,7 +166,7 @@ _QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "load_duration_s", "Duration", "s", "from the first send to the end of the last answer",
-        lambda m: m.metrics.duration_s,
+        lambda m: m.burst_s,
     ),
     *_distribution("ttft"),
     *_distribution("tpot"),

@@ -3,7 +3,7 @@
 import gzip
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from dissect.stages.serving.calibration import calibrate
 from dissect.stages.serving.checkpoint import NoSpace, checkpoint, checkpoint_bytes
 from dissect.stages.serving.engine import Engine, load_engine
 from dissect.stages.serving.engine_terms import asked_cache_tokens
-from dissect.stages.serving.prompts import check_prompts, make_prompts, write_prompts
+from dissect.stages.serving.prompts import Prompts, check_prompts, make_prompts, shared_out, write_prompts
 from dissect.stages.serving.server import Server
 from dissect.stages.serving.watch import Ended, Watch
 
@@ -63,13 +63,10 @@ class ServingCell:
             with self._server(folder) as (server, ready_s):
                 self._took(launch_s=ready_s)
                 warmup = time.monotonic()
-                startup.warm_up(self.spec, self.engine, folder, server, prompts[load.requests :], self.watch)
+                startup.warm_up(self.spec, self.engine, folder, server, prompts.warmup, self.watch)
                 self._took(warmup_s=time.monotonic() - warmup)
                 before = burst.counters(server)
-                bursts = [
-                    burst.send(self.spec, self.engine, folder, server, self.folder, self.watch)
-                    for _ in range(load.bursts)
-                ]
+                bursts = [self._burst(folder, server, prompts.of_burst[n]) for n in range(load.bursts)]
                 measured = burst.conclude(self.spec, self.engine, server, bursts, before, self.watch, ready_s)
                 if load.calibrate and measured.get("metrics"):
                     self._calibrate(folder, server, measured)
@@ -95,14 +92,18 @@ class ServingCell:
         log = self.folder / SERVER_LOG
         return {KEPT_LOG: gzip.compress(log.read_bytes(), mtime=0)} if log.exists() else {}
 
-    def _prompts(self, folder: Path) -> list[str]:
-        """The prompts of the load, which are also written to a file, followed by those of the warm-up."""
+    def _prompts(self, folder: Path) -> Prompts:
+        """The prompts of warm-up and bursts, all checked."""
         load = self.spec.workload
-        count = load.requests + load.warmup_requests
+        count = load.requests * load.bursts + load.warmup_requests
         prompts = make_prompts(count, load.input_tokens, self.spec.model.vocab_size, load.seed)
         check_prompts(prompts, load.input_tokens, folder / "tokenizer.json")
-        write_prompts(self.folder / burst.PROMPTS, prompts[: load.requests])
-        return prompts
+        return shared_out(prompts, load.requests, load.warmup_requests)
+
+    def _burst(self, folder: Path, server: Server, prompts: Sequence[str]) -> burst.Sent:
+        """One burst, of prompts that the server has not seen."""
+        write_prompts(self.folder / burst.PROMPTS, prompts)
+        return burst.send(self.spec, self.engine, folder, server, self.folder, self.watch)
 
     @contextmanager
     def _server(self, folder: Path) -> Iterator[tuple[Server, float]]:

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from dissect.results.atomic import write_atomically
@@ -10,6 +11,14 @@ from dissect.stages.serving.checkpoint import word
 
 PREFIX_TOKENS = 1
 """Number of tokens within which all prompts differ, so that no cache of any block size can share anything."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts of one server; it sees none twice, so that no burst profits from an earlier one."""
+
+    warmup: Sequence[str]
+    of_burst: Sequence[Sequence[str]]
 
 
 def make_prompts(count: int, tokens: int, vocab_size: int, seed: int) -> list[str]:
@@ -26,6 +35,13 @@ def make_prompts(count: int, tokens: int, vocab_size: int, seed: int) -> list[st
         " ".join(map(word, [first, *(generator.randrange(1, vocab_size) for _ in range(tokens - 1))]))
         for first in firsts
     ]
+
+
+def shared_out(prompts: Sequence[str], requests: int, warmup: int) -> Prompts:
+    """Prompts of a first burst, of the warm-up and of further bursts, in this order."""
+    first, later = prompts[:requests], prompts[requests + warmup :]
+    further = [later[start : start + requests] for start in range(0, len(later), requests)]
+    return Prompts(prompts[requests : requests + warmup], [first, *further])
 
 
 def write_prompts(path: Path, prompts: Sequence[str]) -> None:
