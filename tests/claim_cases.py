@@ -16,7 +16,7 @@ HOLDS, FAILS, UNCLEAR, NOT_MEASURED = Verdict.HOLDS, Verdict.FAILS, Verdict.UNCL
 FASTER = {"kind": "ordering", "quantity": "tokens_per_s", "more": {"method": "Z2"}, "less": {"method": "Naive"}}
 SLOWER = {"kind": "ratio", "quantity": "tokens_per_s", "of": {"method": "Naive"}, "to": {"method": "Z2"}}
 DROP = {"kind": "change", "quantity": "step_time_s", "of": {"method": "Z2"}, "to": {"method": "Naive"}}
-OOM = {"kind": "outcome", "outcome": "oom"}
+OOM = {"kind": "outcome", "outcome": "oom", "memory_gib": 141}
 
 
 def claim(check: dict[str, Any], **changes: Any) -> Claim:

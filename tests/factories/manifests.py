@@ -53,8 +53,8 @@ def platform_facts(label: str, gpu_label: str, **changes: Any) -> PlatformFacts:
 
 
 PLATFORMS = {
-    "h200": platform_facts("H200", "H200-141G"),
-    "h100-24g": platform_facts("H100 held to 24 GiB", "H100-80G held to 24 GiB", memory_is_held=True),
+    "h200": platform_facts("H200", "H200-141G", memory_gib=141),
+    "h100-24g": platform_facts("H100 held to 24 GiB", "H100-80G held to 24 GiB", memory_is_held=True, memory_gib=24),
     "a800": platform_facts("A800", "A800-80G", peak_flops={"bf16": 312e12}),
     "rtx4090": platform_facts("RTX4090", "RTX4090-24G", peak_flops={"bf16": 165.2e12}),
     "rtx3090": platform_facts("RTX3090", "RTX3090-24G", peak_flops={"bf16": 71e12}),

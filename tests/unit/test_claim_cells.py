@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import factories as make
-from claim_cases import FAILS, FASTER, HOLDS, NOT_MEASURED, OOM, cell, claim, ended, manifest, only
+from claim_cases import FAILS, FASTER, HOLDS, NOT_MEASURED, OOM, UNCLEAR, cell, claim, ended, manifest, only
 from dissect.base.outcome import Phase, Status
 from dissect.present.claims.claims_table import findings
 from dissect.present.claims.select import MORE_GPUS, OTHER_GPUS
@@ -58,6 +58,21 @@ def test_running_out_of_memory_is_decided_from_outcomes(
     assert (found.verdict, found.cases[0].text) == (verdict, text)
     opposite = only(tmp_path, manifest([one], claim(OOM | {"outcome": "ok"})))
     assert opposite.verdict is {HOLDS: FAILS, FAILS: HOLDS}.get(verdict, verdict)
+
+
+@pytest.mark.parametrize(
+    ("memory_gib", "status", "verdict"),
+    [(24, Status.OOM, HOLDS), (24, Status.OK, UNCLEAR), (200, Status.OOM, UNCLEAR), (200, Status.OK, FAILS)],
+)
+def test_only_memory_that_tells_decides_whether_it_suffices(
+    tmp_path: Path, memory_gib: int, status: Status, verdict: Verdict
+) -> None:
+    one = cell(tmp_path, "Naive") if status is Status.OK else ended(tmp_path, "Naive", status, Phase.BACKWARD)
+    check = OOM | {"memory_gib": memory_gib}
+    for outcome, expected in (("oom", verdict), ("ok", {HOLDS: FAILS, FAILS: HOLDS}.get(verdict, verdict))):
+        found = only(tmp_path, manifest([one], claim(check | {"outcome": outcome})))
+        assert found.verdict is expected
+        assert ("141 GiB, which does not tell" in found.cases[0].text) is (verdict is UNCLEAR)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

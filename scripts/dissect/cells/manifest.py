@@ -32,6 +32,8 @@ class PlatformFacts(Model):
     """Short name of the GPU, for tables of cells."""
     memory_is_held: bool = False
     """Whether processes are held to less memory than the cards have, so that speeds are those of no card."""
+    memory_gib: PositiveFloat | None = None
+    """Memory that a process has on one GPU in GiB, for claims; None for others."""
     declared: dict[str, str] = {}
     """Declared facts for Table I: ``Fact`` -> value with unit."""
     peak_flops: dict[str, PositiveFloat] = {}

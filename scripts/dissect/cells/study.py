@@ -242,6 +242,7 @@ def _platform_facts(platform: Platform, layout: str) -> PlatformFacts:
         label=platform.shown_label,
         gpu_label=platform.shown_gpu_label,
         memory_is_held=platform.memory_budget_gib is not None,
+        memory_gib=(platform.memory_budget_gib or gpu.memory_gib) if layout == "claims" else None,
         peak_flops=peaks,
         memory_bytes_per_s=bandwidth * 1e9 if bandwidth else None,
     )

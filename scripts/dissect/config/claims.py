@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from dissect.base.model import Model
 from dissect.config.kinds import Stage
@@ -111,6 +111,8 @@ class OutcomeCheck(Model):
     """Kind of check: an outcome in place of a number."""
     outcome: Literal["oom", "ok"]
     """Outcome that is expected: ``oom`` is out of memory, measured or predicted; ``ok`` is a cell with numbers."""
+    memory_gib: PositiveFloat
+    """Memory of the GPUs that the statement is on in GiB. What fits less holds, and what does not fit more fails."""
 
     @property
     def sides(self) -> dict[str, Where]:

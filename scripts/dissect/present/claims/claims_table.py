@@ -50,10 +50,9 @@ def findings(manifest: Manifest, project: Path) -> list[Finding]:
     """The finding of every claim on every platform that it concerns, in the order of the file."""
     claims = {name: Claim.model_validate(claim) for name, claim in manifest.layout["claims"].items()}
     stand_ins: dict[str, list[str]] = manifest.layout["stand_ins"]
-    held = [name for name, facts in manifest.platforms.items() if facts.memory_is_held]
     rows = _rows_by_view(manifest, project, {claim.view for claim in claims.values()})
     return decide(
-        prepare(name, claim, platform, rows[claim.view], VIEWS[claim.view], stand_ins, held)
+        prepare(name, claim, platform, rows[claim.view], VIEWS[claim.view], stand_ins, manifest.platforms)
         for name, claim in claims.items()
         for platform in claim.platforms[:1] or manifest.platforms
     )
@@ -63,7 +62,7 @@ def check_text(claim: Claim) -> str:
     """Short text of how a claim is checked."""
     check = claim.check
     if isinstance(check, OutcomeCheck):
-        return "runs out of memory" if check.outcome == "oom" else "runs"
+        return f"{'runs out of' if check.outcome == 'oom' else 'runs in'} {check.memory_gib:g} GiB per GPU"
     name = DERIVED_HEADERS.get(check.quantity) or _header(claim.view, check.quantity)
     if isinstance(check, OrderCheck):
         more, less = (" or ".join(map(_side, claim.choices(side))) for side in check.sides)

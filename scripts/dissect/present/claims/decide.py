@@ -1,10 +1,11 @@
 """The verdicts of claims, case by case, from the rows of their cells; the error rate is one of all cases together."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dissect.base.outcome import Status
 from dissect.cells.cell_id import without_set
+from dissect.cells.manifest import PlatformFacts
 from dissect.config.claims import Claim, OrderCheck, OutcomeCheck, Where
 from dissect.present.claims.evidence import Evidence, NumberCheck, evidence_of, question_of
 from dissect.present.claims.select import (
@@ -116,11 +117,11 @@ def prepare(
     rows: Sequence[Row],
     view: View,
     stand_ins: Mapping[str, list[str]],
-    held: Collection[str] = (),
+    platforms: Mapping[str, PlatformFacts],
 ) -> OpenFinding:
     """Read the numbers of a claim on a platform; ``rows`` are those of the claim's view on all platforms.
 
-    Platforms of ``held`` memory decide what fits, and no speed.
+    Platforms whose memory is held decide what fits, and no speed.
     """
     cases = []
     varied = [axis for axis, value in claim.where.items() if isinstance(value, list)]
@@ -132,9 +133,11 @@ def prepare(
             chosen = largest(of, getattr(claim.check, "quantity", ""))
             sides.append(of[chosen])
             shown |= choices[chosen] if len(choices) > 1 and of[chosen].rows else {}
-        gap = _of_no_card(claim, sides, held)
+        gap = _of_no_card(claim, sides, platforms)
         cases.append(
-            CheckedCase(shown, Verdict.NOT_MEASURED, gap=gap) if gap else _case(claim, shown, sides, view, rows)
+            CheckedCase(shown, Verdict.NOT_MEASURED, gap=gap)
+            if gap
+            else _case(claim, shown, sides, view, rows, platforms)
         )
     return OpenFinding(claim_id, claim, ", ".join(claim.platforms) or platform, cases)
 
@@ -161,11 +164,16 @@ def decide(prepared: Iterable[OpenFinding]) -> list[Finding]:
 
 
 def _case(
-    claim: Claim, where: Where, sides: list[ClaimSide], view: View, rows: Sequence[Row]
+    claim: Claim,
+    where: Where,
+    sides: list[ClaimSide],
+    view: View,
+    rows: Sequence[Row],
+    platforms: Mapping[str, PlatformFacts],
 ) -> CheckedCase | _OpenCase:
     check = claim.check
     if isinstance(check, OutcomeCheck):
-        return _outcome(where, check.outcome, sides[0])
+        return _outcome(where, check, sides[0], platforms)
     measure = measure_of(check.quantity, view)
     numbers = [number_of(side, measure) for side in sides]
     gaps = [number for number in numbers if isinstance(number, Gap)]
@@ -193,11 +201,13 @@ def _on_device(
     return _OpenCase(where, check, sides, numbers, measure.unit, pools) if len(numbers) == len(sides) else None
 
 
-def _of_no_card(claim: Claim, sides: Sequence[ClaimSide], held: Collection[str]) -> Gap | None:
+def _of_no_card(claim: Claim, sides: Sequence[ClaimSide], platforms: Mapping[str, PlatformFacts]) -> Gap | None:
     """Why cells of held memory decide nothing here: the claim is on more than what fits."""
     if isinstance(claim.check, OutcomeCheck) or claim.check.quantity in OF_MEMORY:
         return None
-    ids = dict.fromkeys(cell_id(row) for side in sides for row in side.rows if row["platform"] in held)
+    ids = dict.fromkeys(
+        cell_id(row) for side in sides for row in side.rows if platforms[row["platform"]].memory_is_held
+    )
     return Gap("memory is held, so the speed is that of no card", tuple(ids)) if ids else None
 
 
@@ -252,8 +262,11 @@ def _unit(check: NumberCheck, unit: str) -> str:
     return unit
 
 
-def _outcome(where: Where, wanted: str, side: ClaimSide) -> CheckedCase:
-    """Check the outcomes of a side's cells; cells without an outcome, or with another one, decide nothing."""
+def _outcome(where: Where, check: OutcomeCheck, side: ClaimSide, platforms: Mapping[str, PlatformFacts]) -> CheckedCase:
+    """Check the outcomes of a side's cells; cells without an outcome, or with another one, decide nothing.
+
+    Nor does what fits more memory than the statement's GPUs have, or does not fit less.
+    """
     rows = side.rows
     if not rows:
         return CheckedCase(where, Verdict.NOT_MEASURED, gap=no_cell(side))
@@ -262,6 +275,12 @@ def _outcome(where: Where, wanted: str, side: ClaimSide) -> CheckedCase:
         reasons = "; ".join(dict.fromkeys(map(ending, others)))
         return CheckedCase(where, Verdict.NOT_MEASURED, gap=Gap(reasons, tuple(map(cell_id, others))), keys=keys)
     out = [row["status"] in OUT_OF_MEMORY for row in rows]
-    holds = all(out) if wanted == "oom" else not any(out)
+    holds = all(out) if check.outcome == "oom" else not any(out)
     text = ", ".join(dict.fromkeys(ending(row) if row["status"] != Status.OK else "it runs" for row in rows))
-    return CheckedCase(where, Verdict.HOLDS if holds else Verdict.FAILS, text, keys=keys)
+    verdict = Verdict.HOLDS if holds else Verdict.FAILS
+    there = [platforms[row["platform"]].memory_gib or check.memory_gib for row in rows]
+    if any(
+        size < check.memory_gib if is_out else size > check.memory_gib for is_out, size in zip(out, there, strict=True)
+    ):
+        verdict, text = Verdict.UNCLEAR, f"{text} in {there[0]:g} GiB, which does not tell for {check.memory_gib:g} GiB"
+    return CheckedCase(where, verdict, text, keys=keys)
