@@ -95,13 +95,14 @@ def _settings(point: AxesPoint, platform: Platform) -> dict[str, Any]:
         aligned = platform.serving.aligned
         asked = aligned.model_dump() | {"graph_sequences": aligned.max_sequences}
         settings |= {name: value for name, value in asked.items() if name in told}
-    if platform.memory_budget_gib:
-        # Engines count in shares of the card, so that without one they would take what they are held from.
-        held = platform.memory_budget_gib / platform.gpu.memory_gib
-        settings["memory_share"] = platform.serving.aligned.memory_share * held
     settings["arguments"] = platform.serving.arguments.get(point.framework, [])
     tuned = platform.serving.tuned.get(point.framework)
-    return settings | (given(tuned) if tuned and point.method == "tuned" else {})
+    settings |= given(tuned) if tuned and point.method == "tuned" else {}
+    if platform.memory_budget_gib:
+        # Engines count in shares of the card, so that without one they would take what they are held from.
+        share = settings["memory_share"] or platform.serving.aligned.memory_share
+        settings["memory_share"] = share * platform.memory_budget_gib / platform.gpu.memory_gib
+    return settings
 
 
 def _sampling(point: AxesPoint, platform: Platform) -> dict[str, Any]:
