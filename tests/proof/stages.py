@@ -48,6 +48,7 @@ SERVING = View((), (
       for which in ("mean", "p50", "p90", "p95", "p99")),
     "inter_token_pooled_s", "preemptions", "server_memory_gib", "kv_cache_gib", "kv_cache_tokens",
     "max_sequences", "most_running", "prefill_budget_tokens", "graph_sequences",
+    "most_answering",
     "tokens_per_joule_served", "ready_time_s", "send_spread_s", "client_cpu", "calibration_difference",
 ))  # fmt: skip
 VIEWS: dict[str, dict[str, View]] = {

@@ -132,6 +132,23 @@ def test_what_concerns_the_whole_load_is_named_too() -> None:
     assert contract.violation(small(stream=False), whole, 0.5, None) is None
 
 
+def test_more_answers_at_once_than_were_to_be_admitted_break_the_contract() -> None:
+    spec = small(requests=24)
+    limited = spec.model_copy(update={"settings": spec.settings.model_copy(update={"max_sequences": 4})})
+    together = [record(n, t_send_s=0.0, t_first_token_s=0.5 + 0.001 * n) for n in range(24)]
+    assert contract.most_answering(together) == 24
+    assert contract.violation(limited, together, 0.5, None) == (
+        "24 requests were answered at once, the terms are at most 4"
+    )
+    waves = [
+        record(n, t_send_s=0.0, t_first_token_s=3 * (n // 4) + 0.5, t_last_token_s=3 * (n // 4) + 3, t_end_s=50.0)
+        for n in range(24)
+    ]
+    assert contract.most_answering(waves) == 4
+    assert contract.violation(limited, waves, 0.5, None) is None
+    assert contract.most_answering([record(0, t_first_token_s=None, t_last_token_s=None)]) is None
+
+
 def test_latencies_are_differences_of_the_recorded_times() -> None:
     samples = samples_of(small(), [record(0), record(10)])
     assert samples.latency_s == [2.0, 1.9]

@@ -80,6 +80,7 @@ ServingQuantity = Literal[
     "most_running",
     "prefill_budget_tokens",
     "graph_sequences",
+    "most_answering",
     "tokens_per_joule_served",
     "ready_time_s",
     "send_spread_s",

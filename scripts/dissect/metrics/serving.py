@@ -104,6 +104,8 @@ class ServingMetrics(Model):
     """Distribution of single gaps on the server's side; None where the engine does not report it."""
     preemptions: NonNegativeInt | None = None
     """How often the engine stopped a request for lack of cache, to compute it again; None where it does not say."""
+    most_answering: PositiveInt | None = None
+    """Most requests whose answers were under way at one moment, by the client's clock; None without streaming."""
     terms: EngineTerms | None = None
     """Terms that the engine reported; None in results that do not have them."""
     engine_version: str | None

@@ -198,6 +198,11 @@ _QUANTITIES: tuple[Quantity, ...] = (
     ),
     *_terms(),
     Quantity(
+        "most_answering", "Answering", "requests", "most requests whose answers were under way at one moment",
+        lambda m: m.metrics.most_answering, Combination.LARGEST, decimals=0,
+        absent="answers are not streamed, or an earlier result",
+    ),
+    Quantity(
         "tokens_per_joule_served", "Tokens per joule", "tokens/J", "generated tokens over the energy of all GPUs",
         lambda m: m.metrics.completion_tokens / m.metrics.energy_j if m.metrics.energy_j else None,
         absent="no energy counter on this machine, or bursts below 10 s",

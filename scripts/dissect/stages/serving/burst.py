@@ -171,6 +171,7 @@ def conclude(
         inter_token_pooled_s=pooled_gap(spec, records),
         inter_token_gaps=gap_histogram(before, after, engine),
         preemptions=preemptions(before, after, server.said(), engine),
+        most_answering=max(filter(None, (contract.most_answering(b.load.records) for b in bursts)), default=None),
         terms=terms,
         engine_version=version,
     )

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 
 from dissect.cells.spec import ServeSpec, ServeWorkload
 from dissect.machine.out_of_memory import IN_A_LOG
@@ -9,6 +10,8 @@ from dissect.stages.serving.load import RequestRecord
 
 MOST_CLIENT_CPU = 0.9
 """Share of a core that a process of the load generator may use before it slows what it measures."""
+MOST_BEYOND_LIMIT = 1.1
+"""Requests that may seem to be answered at once, per admitted one: last pieces may come after the next first ones."""
 SPECIAL_TOKENS = 1
 """Number of special tokens that an engine may put in front of each prompt."""
 
@@ -24,6 +27,7 @@ def violation(
         or _cached(records, prefix_hits)
         or _order(spec.workload, records)
         or _saturated(client_cpu)
+        or _beyond_limit(spec, records)
     )
 
 
@@ -83,6 +87,25 @@ def _order(load: ServeWorkload, records: Sequence[RequestRecord]) -> str | None:
         if known != sorted(known) or known[-1] <= known[0]:
             return f"the times of request {record.request_id} are out of order"
     return None
+
+
+def most_answering(records: Sequence[RequestRecord]) -> int | None:
+    """Most requests between the first and the last piece of their answers at one moment; None without streaming."""
+    changes = [
+        change
+        for record in records
+        if record.t_first_token_s is not None and record.t_last_token_s is not None
+        for change in ((record.t_first_token_s, 1), (record.t_last_token_s, -1))
+    ]
+    return max(accumulate(by for _, by in sorted(changes)), default=None) or None
+
+
+def _beyond_limit(spec: ServeSpec, records: Sequence[RequestRecord]) -> str | None:
+    """How many more requests were answered at once than the engine was to admit, whatever it reports of itself."""
+    limit, seen = spec.settings.max_sequences, most_answering(records)
+    if limit is None or seen is None or seen <= limit * MOST_BEYOND_LIMIT:
+        return None
+    return f"{seen} requests were answered at once, the terms are at most {limit}"
 
 
 def _saturated(client_cpu: float) -> str | None:
