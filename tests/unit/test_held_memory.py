@@ -96,8 +96,8 @@ def test_a_remark_says_what_the_numbers_are_good_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("check", "status", "verdict"),
     [
-        ({"kind": "outcome", "outcome": "oom"}, Status.OOM, Verdict.HOLDS),
-        ({"kind": "outcome", "outcome": "ok"}, Status.OK, Verdict.HOLDS),
+        ({"kind": "outcome", "outcome": "oom", "memory_gib": 24}, Status.OOM, Verdict.HOLDS),
+        ({"kind": "outcome", "outcome": "ok", "memory_gib": 24}, Status.OK, Verdict.HOLDS),
         ({"kind": "value", "quantity": "paper_memory_gib", "low": 1}, Status.OK, Verdict.HOLDS),
         ({"kind": "value", "quantity": "tokens_per_s", "low": 1}, Status.OK, Verdict.NOT_MEASURED),
     ],
