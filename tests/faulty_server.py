@@ -15,9 +15,11 @@ from pathlib import Path
 
 FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
-    "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "slow", "offspring", "raises_and_stays", "late",
-    "hangs", "pauses",
+    "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "dies_in_second_probe", "slow", "offspring",
+    "raises_and_stays", "late", "hangs", "pauses",
 )  # fmt: skip
+LAST_ANSWER = {"dies_in_load": 5, "oom_in_load": 5, "dies_in_second_probe": 6}
+"""Fault -> number of the last streamed request before it dies; a probe of a search has six."""
 TOKEN_S = 0.002
 LATE_S = 2.0
 """Seconds that loading a model takes before the port is opened."""
@@ -72,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
         Handler.streamed += 1
         if self.fault == "overloaded" and Handler.streamed % 2:
             return self.reply(429, b'{"error": "Model is overloaded"}')
-        if self.fault in ("dies_in_load", "oom_in_load") and Handler.streamed > 5:
+        if Handler.streamed > LAST_ANSWER.get(self.fault, Handler.streamed):
             while not Handler.answered:  # so that there is something to keep
                 time.sleep(TOKEN_S)
             time.sleep(0.1)  # for the client to read it

@@ -21,7 +21,7 @@ from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.site import VARIABLE, ServingSite
 from dissect.cells.software import workflow_python
 from dissect.cells.spec import ServeSpec, Software, canonical_spec, spec_key
-from dissect.metrics.serving import EngineTerms, ServingMetrics
+from dissect.metrics.serving import EngineTerms, RateProbe, ServingMetrics
 from dissect.results.agreement import check_samples
 from dissect.results.cell_runs import read_runs
 from dissect.results.result import Result
@@ -56,9 +56,16 @@ class Bench:
         return self.folder / "store" / spec_key(canonical_spec(spec))
 
     def start(
-        self, spec: ServeSpec, fault: str | None = None, url: str | None = None, python: str | None = None
+        self,
+        spec: ServeSpec,
+        fault: str | None = None,
+        url: str | None = None,
+        python: str | None = None,
+        command: str | None = None,
     ) -> subprocess.Popen[str]:
         how = {"url": url} if url else {"python": python or " ".join(CLIENT)}
+        if command:
+            how = {"command": command}
         if fault:
             how = {"command": f"{sys.executable} {ROOT}/tests/faulty_server.py --fault {fault}"}
         site = ServingSite.model_validate({"checkpoints": str(self.folder), "keep_checkpoints": True, **how})
@@ -215,6 +222,78 @@ def test_bursts_to_one_server_count_alike(bench):
     assert 0 < metrics.inter_token_pooled_s <= max(metrics.samples.inter_token_s)
     assert (metrics.preemptions, metrics.inter_token_gaps, metrics.energy_j) == (0, None, None)
     assert Flag.PREEMPTED not in result.flags
+
+
+def searching(bench: Bench, engine: str = "lightllm", **search: Any) -> ServeSpec:
+    """A search of a few short probes; one word is one token, also to guidellm's own server."""
+    arrival = {"kind": "poisson", "search": {"lowest": 5.0, "highest": 20.0, "probe_s": 0.5, "probes": 1, **search}}
+    return bench.spec(engine, requests=6, input_tokens=1, output_tokens=8, arrival=arrival)
+
+
+@pytest.mark.parametrize(("ttft_s", "tpot_s", "holds"), [(1.0, 0.1, True), (0.02, 0.1, False)])
+def test_a_rate_holds_where_the_latency_is_known_to_be_within_the_objective(bench, ttft_s, tpot_s, holds):
+    """guidellm's server takes 30 ms to the first token and 3 ms per token after it, whatever the rate."""
+    spec = searching(bench, ttft_s=ttft_s, tpot_s=tpot_s)
+    result = bench.measure(spec, command=f"{' '.join(CLIENT)} {ROOT}/tests/mock_engine.py")
+    assert (result.status, result.reason) == (Status.OK, None)
+    (probe,) = result.metrics.probes
+    assert 7 < probe.rate < 14.2
+    assert (probe.kept, probe.holds(0.99)) == (probe.requests if holds else 0, holds)
+    assert min(probe.ttft_s) > 0.03
+    assert all(0.002 < tpot < 0.1 for tpot in probe.tpot_s)
+    records = bench.records(spec)
+    assert {record.probe for record in records} == {1}
+    sends = [record.t_send_s for record in records]
+    assert len(sends) == probe.requests >= 6
+    assert sends[-1] - sends[0] == pytest.approx(0.5, abs=0.4), "at random over the time of a probe, not at once"
+
+
+def test_the_rate_that_transformers_serve_holds_is_found_by_probes_on_one_server(bench):
+    search = {"lowest": 2.0, "highest": 200.0, "probes": 2, "ttft_s": 1.0, "tpot_s": 0.5}
+    spec = searching(bench, "transformers", **search)
+    result = bench.measure(spec)
+    assert (result.status, result.reason) == (Status.OK, None)
+    metrics = result.metrics
+    first, second = metrics.probes
+    assert first.rate == pytest.approx(20, rel=4.7 / 2)
+    assert (second.rate > first.rate) is first.holds(0.99)
+    held = [probe for probe in metrics.probes if probe.holds(0.99)]
+    told = max(held, key=rate_of) if held else min(metrics.probes, key=rate_of)
+    assert (metrics.requests, metrics.completion_tokens) == (len(told.ttft_s), 8 * len(told.ttft_s))
+    assert metrics.search_ended_by == "probes"
+    records = bench.records(spec)
+    assert [sum(r.probe == n for r in records) for n in (1, 2)] == [first.requests, second.requests]
+    (run,) = (bench.entry(spec) / "runs").iterdir()
+    check_samples(result, {"requests.jsonl.gz": (run / "requests.jsonl.gz").read_bytes()})
+    assert (bench.entry(spec) / "server.log").read_text().count("Application startup complete") == 1
+
+
+def rate_of(probe: RateProbe) -> float:
+    return probe.rate
+
+
+def test_a_server_that_refuses_under_load_does_not_hold_that_rate(bench):
+    result = bench.measure(spec := searching(bench), "overloaded")
+    assert (result.status, result.reason) == (Status.OK, None)
+    (probe,) = result.metrics.probes
+    assert probe.kept == len(probe.ttft_s) == probe.requests // 2
+    assert {record.status for record in bench.records(spec)} == {"ok", "error"}
+
+
+def test_a_server_that_does_other_work_is_invalid_at_any_rate(bench):
+    result = bench.measure(searching(bench), "short")
+    assert (result.status, result.phase) == (Status.INVALID, Phase.SERVE)
+    assert "answers do not have 8 tokens but 7" in result.reason
+
+
+def test_a_server_that_dies_at_a_rate_fails_and_the_probes_before_are_kept(bench):
+    spec = searching(bench, probes=3, probe_s=0.1)
+    out, err = (process := bench.start(spec, "dies_in_second_probe")).communicate(timeout=500)
+    assert process.returncode == 1
+    assert "the engine is gone" in out + err
+    kept = bench.records(spec, "probes.partial.jsonl.gz")
+    assert {(record.status, record.probe) for record in kept} == {("ok", 1)}
+    assert not list(bench.entry(spec).rglob("requests.jsonl.gz"))
 
 
 def test_an_engine_finds_the_programs_of_its_own_environment(bench):

@@ -6,6 +6,7 @@ from factories.metrics import (
     operator_metrics,
     profile_metrics,
     sample_lines_of,
+    search_metrics,
     serving_metrics,
     training_metrics,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "provenance",
     "published_cell",
     "sample_lines_of",
+    "search_metrics",
     "serve_spec",
     "serving_metrics",
     "serving_runs",

@@ -15,8 +15,9 @@ from dissect.metrics.operators import (
     Timing,
 )
 from dissect.metrics.profile import Dissection, PartTime, PhaseTimes, ProfileMetrics
-from dissect.metrics.serving import RequestSamples, ServingMetrics
+from dissect.metrics.serving import RateBracket, RateProbe, RequestSamples, ServingMetrics
 from dissect.metrics.training import TrainingMetrics
+from dissect.stages.serving.bisection import Bisection
 from dissect.stages.training.deepspeed.spec import ProfileSpec
 from dissect.statistics.estimate import Estimate
 from dissect.workloads.operator_arithmetic import layer_gemms, square_gemm
@@ -43,6 +44,33 @@ def serving_metrics(spec: ServeSpec, seconds: float = 12.0, **changes: Any) -> S
         "energy_j": 7000.0 if cuda else None, "engine_version": "1.0",
     }  # fmt: skip
     return ServingMetrics.model_validate(fields | changes)
+
+
+def search_metrics(spec: ServeSpec, capacity: float, **changes: Any) -> ServingMetrics:
+    """A search at a server that answers in time up to so many requests per second, and half of them beyond."""
+    search = spec.workload.arrival.search
+    assert search
+    probes: list[RateProbe] = []
+    bracket, bisection = RateBracket(None, None), Bisection(search)
+    while (rate := bisection.next_rate(bracket, len(probes))) is not None:
+        probes.append(rate_probe(spec, rate, rate <= capacity))
+        bracket = RateBracket.of(probes, search.share)
+    told = next(probe for probe in probes if probe.rate == (bracket.held or bracket.failed))
+    found = {"probes": probes, "search_ended_by": "probes" if len(probes) == search.probes else "bracket"}
+    alone = spec.model_copy(update={"workload": spec.workload.model_copy(update={"requests": told.requests})})
+    return serving_metrics(alone, told.duration_s, **(found | changes))
+
+
+def rate_probe(spec: ServeSpec, rate: float, holds: bool) -> RateProbe:
+    """A probe of the spec's number of requests, all or half of which are answered in time."""
+    search, count = spec.workload.arrival.search, spec.workload.requests
+    assert search
+    late = 0 if holds else count - count // 2
+    ttft = [0.5 * search.ttft_s] * (count - late) + [4 * search.ttft_s] * late
+    return RateProbe(
+        rate=rate, requests=count, kept=count - late, duration_s=count / rate, loads=1, client_cpu=0.3,
+        ttft_s=ttft, tpot_s=[0.5 * search.tpot_s] * count,
+    )  # fmt: skip
 
 
 Lost = tuple[Status, Phase | None, str]

@@ -155,13 +155,15 @@ def serve_cell(
     platform, architecture = config["platforms"][name], config["models"][model]["architecture"]
     site, stand_in = platform.get("serving", {}), platform.get("workload", {})
     declared = {"output_tokens": platform.get("output_tokens", 128)} | given(experiment.get("workload"))
-    declared |= given(stand_in.get("serving"))
+    declared |= {key: value for key, value in given(stand_in.get("serving")).items() if key != "search"}
+    arrival = serving.arrival_of(arrival, platform)
     if experiment["axes"].get("gpus", "all") == "all":
         count = site.get("gpus", {}).get(model, count)
     stem = f"serve/{name}/{model}/{engine}/{policy}"
     asked = serving.load_name(stages.over(serving.LOAD, declared), arrival, count)
     over = overrides_for(config, f"{stem}/{asked}", "method")
     load = stages.over(serving.LOAD, declared | over["workload"])
+    serving.check_load(load, arrival)
     count = over["hardware"].get("n_gpus", count)
     budgets = {k: v for k, v in (given(experiment.get("sampling")) | given(stand_in.get("sampling"))).items()
                if k in serving.SAMPLING}  # fmt: skip

@@ -22,6 +22,11 @@ LOAD = {
     "requests": 1000, "bursts": 1, "input_tokens": 512, "output_tokens": 128, "warmup_requests": 16, "stream": True,
     "calibrate": False, "dtype": "bf16", "seed": 42,
 }  # fmt: skip
+SEARCH = {
+    "ttft_s": 2.0, "tpot_s": 0.2, "share": 0.99, "lowest": 1.0, "highest": 64.0, "within": 0.1, "probes": 6,
+    "probe_s": 60.0,
+}  # fmt: skip
+"""What a search for the rate that holds has unless it is told."""
 ENVIRONMENT = ("lock", "interpreter", "command", "container", "url")
 """The ways to name a software environment, one of which it must have."""
 PYTHONS = ("train", "client")
@@ -49,7 +54,11 @@ def load_name(load: Yaml, arrival: Yaml, count: int) -> str:
     """The last part of a cell's id."""
     rate = arrival.get("rate")
     parts = [f"r{load['requests']}", f"i{load['input_tokens']}", f"o{load['output_tokens']}"]
-    parts += [arrival["kind"] if rate is None else f"{arrival['kind']}{rate:g}"]
+    search = arrival.get("search")
+    kind = arrival["kind"]
+    if search is not None:
+        kind = f"holds{100 * search['share']:g}-ttft{search['ttft_s']:g}-tpot{search['tpot_s']:g}"
+    parts += [kind if rate is None else f"{kind}{rate:g}"]
     parts += ["whole"] * (not load["stream"]) + ["calibrated"] * load["calibrate"]
     parts += [f"x{load['bursts']}"] * (load["bursts"] > 1)
     return "-".join([*parts, f"n{count}"])
@@ -98,11 +107,42 @@ def check_environment(name: str, environment: Yaml) -> None:
         raise Refused(f"{name} is no Python")
 
 
+def arrival_of(declared: Yaml, platform: Yaml) -> Yaml:
+    """How requests arrive; a search has the platform's ends."""
+    if declared.get("search") is None:
+        return declared
+    stand_in = platform.get("workload", {}).get("serving", {}).get("search") or {}
+    changed = {key: value for key, value in stand_in.items() if value is not None}
+    return declared | {"search": SEARCH | declared["search"] | changed}
+
+
+def check_load(load: Yaml, arrival: Yaml) -> None:
+    """A search must see tokens, and is one load; its ends are apart."""
+    search = arrival.get("search")
+    if search is None:
+        return
+    if not load["stream"] or load["calibrate"] or load["bursts"] > 1:
+        raise Refused("a search of what it cannot see")
+    check_search(search)
+
+
+def check_search(search: Yaml) -> None:
+    """The ends are apart."""
+    if search["lowest"] >= search["highest"]:
+        raise Refused("a search without room")
+
+
 def check_arrivals(arrivals: list[Yaml] | None) -> None:
     """A rate, or all at once."""
     if arrivals == []:
         raise Refused("no arrival")
     for arrival in arrivals or []:
+        search = arrival.get("search")
+        if search is not None:
+            if arrival.get("kind") != "poisson" or arrival.get("rate") is not None:
+                raise Refused("a search of no Poisson process")
+            check_search(SEARCH | search)
+            continue
         if "kind" not in arrival or (arrival.get("rate") is None) != (arrival["kind"] == "burst"):
             raise Refused("an arrival of no kind, or its rate")
 

@@ -70,7 +70,16 @@ VIEWS: dict[str, dict[str, View]] = {
         "collectives": View(("size_bytes",), ("algorithm_gb_per_s", "bus_gb_per_s", *CALL, "message_bytes")),
         "attention_kernels": View(("sequence", "direction"), ("tflops", "peak_share", *CALL, "flops")),
     },
-    "serve": {"serving": SERVING, "requests": View(("run", "request"), ("latency_s", "ttft_s", "tpot_s", "sent_s"))},
+    "serve": {
+        "serving": SERVING, "requests": View(("run", "request"), ("latency_s", "ttft_s", "tpot_s", "sent_s")),
+        "rates": View((), (
+            "held_rate_per_s", "failed_rate_per_s", "kept_share", "probes_tried", "goodput_tokens_per_s",
+        )),
+        "probes": View(("run", "probe"), (
+            "offered_rate_per_s", "ttft_p99_s", "tpot_p99_s", "kept_share", "output_tokens_per_s",
+            "goodput_tokens_per_s",
+        )),
+    },
 }  # fmt: skip
 """Stage -> the views of its cells."""
 OPERATORS = {
@@ -90,9 +99,9 @@ FRAMEWORKS = ("system", "deepspeed", "megatron", "ddp", "fsdp", "gemm", "memcpy"
 CELL_AXES = ("platform", "model", "framework", "method", "workload", "n_gpus", "seq_len", "batch")
 
 VALUES = ["tokens_per_s", "device_tokens_per_s", "peak_memory_gib", "paper_tokens_per_s", "paper_memory_gib"]
-FIGURES = {"scaling", "phases", "curve", "roofline", "throughput", "distribution"}
+FIGURES = {"scaling", "phases", "curve", "roofline", "throughput", "distribution", "rate"}
 """Kinds of layout that are drawn."""
-VIEW_OF_FIGURE = {"scaling": "training", "roofline": "gemm"}
+VIEW_OF_FIGURE = {"scaling": "training", "roofline": "gemm", "rate": "probes"}
 """The others draw what they are told."""
 
 ADAPTERS: dict[str, Yaml] = {

@@ -114,12 +114,17 @@ def test_what_a_server_is_asked(name: str) -> None:
         return command_lines(command(spec, target, Path("prompts.jsonl"), Path("guidellm.json"))[1:])
 
     poisson = sent(serving_spec(name, arrival={"kind": "poisson", "rate": 4.0}))
+    searching = sent(serving_spec(name, arrival={"kind": "poisson", "search": {}}))
     first = make_prompts(2, 8, burst.model.vocab_size, burst.workload.seed)
     found: dict[str, Any] = {
         "checkpoint of 7B": checkpoint_id(burst.model, burst.workload.dtype, burst.workload.seed),
         "prompts": first,
         "warm-up": request_body(engine, PLACE.checkpoint, first[0], burst.workload.output_tokens),
-        "load": {"burst": sent(burst), "poisson, beyond burst": [part for part in poisson if part not in sent(burst)]},
+        "load": {
+            "burst": sent(burst),
+            "poisson, beyond burst": [part for part in poisson if part not in sent(burst)],
+            "search, beyond burst": [part for part in searching if part not in sent(burst)],
+        },
     }
     if engine.calibrates:
         bench = bench_command(burst, engine, sites(name)["python"], PLACE.checkpoint, target.url, Path("/cell"))

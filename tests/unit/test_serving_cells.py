@@ -152,10 +152,43 @@ def test_arrivals_are_an_axis(project: Path) -> None:
     assert {spec.workload.arrival.rate for spec in found.values()} == {2.0, 8.0}
 
 
+def test_a_search_for_a_rate_is_an_arrival(project: Path) -> None:
+    full = study(project, platforms=["a800"], models=["llama2-7b"])
+    for name in ("table_rate", "fig_rate"):
+        spec = spec_of(cells(full, name)["llama2-7b", "vllm", "tuned"])
+        search = spec.workload.arrival.search
+        assert search
+        assert (search.ttft_s, search.tpot_s, search.share, search.within) == (2.0, 0.2, 0.99, 0.1)
+        assert (search.probes, search.probe_s, spec.workload.requests) == (6, 60.0, 1000)
+    assert {cell.workload for cell in full.experiments["table_rate"]} == {"r1000-i512-o128-holds99-ttft2-tpot0.2-n1"}
+    smoke = spec_of(cells(study(project, suite="smoke"), "table_rate")["llama-tiny", "transformers", "tuned"])
+    search = smoke.workload.arrival.search
+    assert search
+    # Ends and seconds are the platform's, the number of tries the suite's.
+    assert (search.lowest, search.highest, search.probes, search.probe_s) == (4, 256, 3, 2)
+    assert "search" not in (cells(full, "fig_6")["llama2-7b", "vllm", "tuned"].canonical or "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ("{workload: {stream: false}}", "a search for a rate needs 'stream'"),
+        ("{workload: {bursts: 2}}", "with one of 'bursts'"),
+        ("{workload: {calibrate: true}}", "without 'calibrate'"),
+    ],
+)
+def test_a_search_needs_streams_of_one_load(project: Path, changes: str, says: str) -> None:
+    config = project / "config/config.yaml"
+    text = f'"serve/a800/llama2-7b/vllm/*/*-holds*": {changes}'
+    config.write_text(config.read_text().replace("overrides: {}", f"overrides: {{{text}}}"))
+    with pytest.raises(ConfigError, match=says):
+        study(project, platforms=["a800"])
+
+
 def test_a_figure_of_one_platform_is_left_out_where_that_is_not_configured(project: Path) -> None:
     here = study(project)
     served = [name for name in here.wanted("figure") if here.catalog.experiments[name].stage == "serve"]
-    assert served == ["fig_6", "latency"]
+    assert served == ["fig_6", "fig_rate", "latency"]
     wanted = study(project, platforms=["a800", "rtx3090"]).wanted("figure")
     assert {"fig_7", "fig_10", "latency"} <= set(wanted)
     assert not {"fig_8", "fig_9"} & set(wanted)
@@ -180,6 +213,9 @@ def test_overrides_reach_servers(project: Path) -> None:
         ("experiments/fig_9", "platform: [rtx4090]", "platform: [rtx5090]", "did you mean 'rtx4090'?"),
         ("experiments/table_arrival", "rate: 2.0", "rate: -1.0", "greater than 0"),
         ("experiments/table_arrival", "{kind: poisson, rate: 2.0}", "{kind: poisson}", "'rate' is required"),
+        ("experiments/table_rate", "kind: poisson, search", "kind: constant, search", "'search' is for 'poisson'"),
+        ("experiments/table_rate", "kind: poisson, search", "kind: poisson, rate: 2.0, search", "without a 'rate'"),
+        ("experiments/table_rate", "tpot_s: 0.2}", "tpot_s: 0.2, lowest: 70.0}", "'lowest' is not below 'highest'"),
         ("platforms/a800", "serving: {gpus: {llama2-7b: 1", "serving: {gpus: {llama3: 1", "unknown model 'llama3'"),
         (
             "platforms/a800",

@@ -72,8 +72,8 @@ def _workload(point: AxesPoint, platform: Platform, overrides: list[Override]) -
     declared = {
         "output_tokens": platform.output_tokens,
         **given(point.experiment.workload),
-        **given(platform.workload.serving),
-        "arrival": point.arrival.model_dump(),
+        **_stand_in(platform),
+        "arrival": _arrival(point, platform),
     }
     where = f"config/experiments/{point.name}.yaml: workload"
     whole = point.experiment.axes.gpus == "all"
@@ -82,6 +82,19 @@ def _workload(point: AxesPoint, platform: Platform, overrides: list[Override]) -
     changes = overrides_for(cell_id, overrides, "settings")
     workload = built(ServeWorkload, declared | changes["workload"], where)
     return workload, changes["hardware"].pop("n_gpus", n_gpus), changes
+
+
+def _stand_in(platform: Platform) -> dict[str, Any]:
+    """The platform's load in place of the experiment's, without what concerns searches only."""
+    return {name: value for name, value in given(platform.workload.serving).items() if name != "search"}
+
+
+def _arrival(point: AxesPoint, platform: Platform) -> dict[str, Any]:
+    """The arrival process, with the platform's ends of a search."""
+    declared = point.arrival.model_dump()
+    if point.arrival.search:
+        declared["search"] = point.arrival.search.model_dump() | given(platform.workload.serving.search)
+    return declared
 
 
 def _settings(point: AxesPoint, platform: Platform) -> dict[str, Any]:

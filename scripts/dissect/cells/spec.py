@@ -220,6 +220,7 @@ class ServeWorkload(Model):
     """Load that the load generator sends to the server."""
 
     requests: PositiveInt = 1000
+    """Number of requests; of a search for a rate the least number of each probe."""
     input_tokens: PositiveInt = 512
     """Tokens per prompt."""
     output_tokens: PositiveInt = 128
@@ -236,6 +237,12 @@ class ServeWorkload(Model):
     """Whether the load is sent once more with ``vllm bench serve``, to compare the two load generators."""
     dtype: DType = "bf16"
     seed: int = 42
+
+    @model_validator(mode="after")
+    def _a_search_sees_tokens(self) -> Self:
+        if self.arrival.search and (not self.stream or self.calibrate or self.bursts > 1):
+            raise ValueError("a search for a rate needs 'stream', without 'calibrate' and with one of 'bursts'")
+        return self
 
 
 class ServeSampling(Model):

@@ -13,7 +13,7 @@ CellAxis = Literal["platform", "model", "framework", "method", "workload", "n_gp
 """Axes that distinguish the cells of a table: the ids and sizes in its manifest."""
 OperatorAxis = Literal["product", "rows", "size_bytes", "sequence"]
 """Axes that distinguish the sizes of one operator."""
-Axis = Literal[CellAxis, "step_phase", "module", "direction", "run", "request", OperatorAxis]
+Axis = Literal[CellAxis, "step_phase", "module", "direction", "run", "request", "probe", OperatorAxis]
 """Axes that distinguish cells, and the numbers of one cell."""
 
 TrainingQuantity = Literal[
@@ -87,6 +87,10 @@ ServingQuantity = Literal[
     "client_cpu",
     "calibration_difference",
 ]
+RateQuantity = Literal["held_rate_per_s", "failed_rate_per_s", "kept_share", "probes_tried", "goodput_tokens_per_s"]
+ProbeQuantity = Literal[
+    "offered_rate_per_s", "ttft_p99_s", "tpot_p99_s", "kept_share", "output_tokens_per_s", "goodput_tokens_per_s"
+]
 RequestQuantity = Literal["latency_s", "ttft_s", "tpot_s", "sent_s"]
 GemmQuantity = Literal[
     "tflops",
@@ -121,6 +125,8 @@ QuantityName = Literal[
     TrainingQuantity,
     ServingQuantity,
     RequestQuantity,
+    RateQuantity,
+    ProbeQuantity,
     PhaseQuantity,
     ModuleQuantity,
     AttentionQuantity,
@@ -132,7 +138,7 @@ QuantityName = Literal[
 """Quantities that a table can show; the view's module in ``dissect.present.tables`` has formulas and units."""
 
 OperatorView = Literal["gemm", "memcpy", "collectives", "attention_kernels"]
-ViewName = Literal["training", "phases", "modules", "attention", "serving", "requests", OperatorView]
+ViewName = Literal["training", "phases", "modules", "attention", "serving", "requests", "rates", "probes", OperatorView]
 VIEW_OF_FAMILY: dict[OperatorFamily, OperatorView] = {
     "gemm": "gemm",
     "memcpy": "memcpy",
@@ -151,6 +157,8 @@ VIEW_QUANTITIES: dict[ViewName, tuple[str, ...]] = {
     "attention": get_args(AttentionQuantity),
     "serving": get_args(ServingQuantity),
     "requests": get_args(RequestQuantity),
+    "rates": get_args(RateQuantity),
+    "probes": get_args(ProbeQuantity),
 }
 """View -> its quantities, in the order of its CSV columns."""
 VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {
@@ -164,12 +172,14 @@ VIEW_AXES: dict[ViewName, tuple[Axis, ...]] = {
     "attention": ("module", "direction"),
     "serving": (),
     "requests": ("run", "request"),
+    "rates": (),
+    "probes": ("run", "probe"),
 }
 """View -> its axes within one cell."""
 VIEW_OF_STAGE: dict[str, tuple[ViewName, ...]] = {
     "pretrain": ("training",),
     "finetune": ("training",),
-    "serve": ("serving", "requests"),
+    "serve": ("serving", "requests", "rates", "probes"),
     "operators": get_args(OperatorView),
     "profile": ("phases", "modules", "attention"),
 }
@@ -253,10 +263,10 @@ class PlatformTableLayout(Model):
 class FigureLayout(Model):
     """A figure and the table behind it."""
 
-    kind: Literal["scaling", "phases", "curve", "roofline", "throughput", "distribution"]
+    kind: Literal["scaling", "phases", "curve", "roofline", "throughput", "distribution", "rate"]
     """Kind of figure: ``scaling`` is efficiency over the number of GPUs, ``phases`` busy and idle share of each phase
     of a step, ``curve`` a quantity over a size, ``roofline`` throughput over arithmetic intensity, ``throughput`` bars,
-    ``distribution`` cumulative shares of requests."""
+    ``distribution`` cumulative shares of requests, ``rate`` latencies over the offered rate."""
     view: ViewName = "training"
     """View of the figure's CSV."""
     draws: QuantityName | None = None
@@ -281,7 +291,7 @@ class FigureLayout(Model):
         check_unique([*self.panels, *self.series, *self.x])
         check_view(self.view, axes, [self.draws] if self.draws else [])
         check_view(self.table_view or self.view, axes, self.values)
-        view = {"scaling": "training", "roofline": "gemm"}.get(self.kind, self.view)
+        view = {"scaling": "training", "roofline": "gemm", "rate": "probes"}.get(self.kind, self.view)
         if view != self.view or (self.kind in ("curve", "throughput") and not self.x):
             raise ValueError(f"the layout '{self.kind}' needs the view '{view}'" + " and an axis 'x'" * (not self.x))
         return self

@@ -72,6 +72,19 @@ class Kernels(Model):
     """Implementation of Megatron-LM's layers: its own, or Transformer Engine's where that is installed."""
 
 
+class SearchStandIn(Model):
+    """Search for the rate that holds, for machines that are faster or slower than those it is made for."""
+
+    lowest: PositiveFloat | None = None
+    """Lower end of the search, in requests per second."""
+    highest: PositiveFloat | None = None
+    """Upper end of the search, in requests per second."""
+    probes: PositiveInt | None = None
+    """Most rates that are tried."""
+    probe_s: PositiveFloat | None = None
+    """Shortest time over which the requests of one rate arrive, in seconds."""
+
+
 class ServingStandIn(Model):
     """Serving load for machines that are too small for the paper's."""
 
@@ -81,6 +94,8 @@ class ServingStandIn(Model):
     """Tokens per prompt."""
     warmup_requests: PositiveInt | None = None
     """Number of warm-up requests before the measured ones."""
+    search: SearchStandIn = SearchStandIn()
+    """Search for the rate that holds, in place of the experiment's."""
 
 
 class StandIn(Model):

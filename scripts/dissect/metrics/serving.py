@@ -1,6 +1,7 @@
 """Numbers of a serving cell."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, NamedTuple, Self
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -60,6 +61,47 @@ class Calibration(Model):
     median_ttft_s: PositiveFloat
 
 
+class RateProbe(Model):
+    """One rate of a search for the rate that holds."""
+
+    rate: PositiveFloat
+    """Mean rate of arrival in requests per second."""
+    requests: PositiveInt
+    """Requests that were sent; one that failed or left no record did not keep the objective."""
+    kept: NonNegativeInt
+    """Requests that kept the objective."""
+    duration_s: PositiveFloat
+    """Seconds from the first send to the end of the last answer."""
+    loads: PositiveInt
+    """Number of times that the load was sent: more than one where the load generator lost a record."""
+    client_cpu: NonNegativeFloat
+    """CPU seconds per second of the load generator's busiest process."""
+    ttft_s: list[PositiveFloat]
+    """Seconds from the send to the first token of each answered request, in the order of sending."""
+    tpot_s: list[NonNegativeFloat]
+    """Seconds per token after the first of the same requests."""
+
+    def holds(self, share: float) -> bool:
+        """Whether at least this share of the requests kept the objective; counted, without an interval."""
+        return self.kept >= share * self.requests - 1e-9
+
+
+class RateBracket(NamedTuple):
+    """What probes tell of the rate that holds."""
+
+    held: float | None
+    """Highest rate that held; None where none did."""
+    failed: float | None
+    """Lowest rate that did not hold; None where all did."""
+
+    @classmethod
+    def of(cls, probes: Iterable[RateProbe], share: float) -> Self:
+        """The bracket of these probes."""
+        found = [(probe.rate, probe.holds(share)) for probe in probes]
+        held, failed = ([rate for rate, holds in found if holds is wanted] for wanted in (True, False))
+        return cls(max(held, default=None), min(failed, default=None))
+
+
 class ServingMetrics(Model):
     """Numbers of one serving cell; docs/metrics.md has the formulas."""
 
@@ -111,3 +153,10 @@ class ServingMetrics(Model):
     engine_version: str | None
     """Version that the running engine reports."""
     calibration: Calibration | None = None
+    probes: list[RateProbe] | None = None
+    """All rates of a search, in the order of trying; None for other loads.
+
+    The other numbers are then those of the highest rate that held, or of the lowest rate where none did.
+    """
+    search_ended_by: Literal["bracket", "probes", "budget"] | None = None
+    """What ended a search: a narrow bracket, the number of probes, or the time budget."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeFloat, NonNe
 
 from dissect.metrics.operators import AttentionMetrics, CollectiveMetrics, GemmMetrics, MemcpyMetrics, OperatorMetrics
 from dissect.metrics.profile import ProfileMetrics
-from dissect.metrics.serving import ServingMetrics
+from dissect.metrics.serving import RateProbe, ServingMetrics
 from dissect.metrics.training import TrainingMetrics
 from dissect.results.archives import unpacked
 from dissect.results.result import Result
@@ -43,8 +43,11 @@ class RequestLine(BaseModel):
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
+    status: str = "ok"
     t_send_s: NonNegativeFloat | None
+    t_first_token_s: NonNegativeFloat | None = None
     t_end_s: NonNegativeFloat | None = None
+    probe: NonNegativeInt | None = None
     prompt_tokens: NonNegativeInt | None = None
     completion_tokens: NonNegativeInt | None = None
 
@@ -145,6 +148,9 @@ def _check_requests(result: Result, data: bytes) -> None:
     lines, metrics = _lines(unpacked(data, LARGEST_BYTES), RequestLine), result.metrics
     if not isinstance(metrics, ServingMetrics):
         return
+    if metrics.probes is not None:
+        _check_probes(metrics.probes, lines)
+        return
     counts = {
         "requests": (len(lines), metrics.requests),
         "prompt tokens": (sum(line.prompt_tokens or 0 for line in lines), metrics.prompt_tokens),
@@ -157,6 +163,22 @@ def _check_requests(result: Result, data: bytes) -> None:
     ours, wanted = median(latencies), median(metrics.samples.latency_s)
     if not math.isclose(ours, wanted, rel_tol=TOLERANCE, abs_tol=1e-5):
         raise ValueError(f"the median latency of its requests is {ours:.6g} s, that of the result {wanted:.6g} s")
+
+
+def _check_probes(probes: Sequence[RateProbe], lines: Iterable[RequestLine]) -> None:
+    """Check the times to the first token of every probe of a search; its objective follows from these."""
+    answered: dict[int | None, list[float]] = {}
+    for line in lines:
+        if line.status == "ok":
+            answered.setdefault(line.probe, []).append((line.t_first_token_s or 0.0) - (line.t_send_s or 0.0))
+    for number, probe in enumerate(probes, start=1):
+        found = answered.pop(number, [])
+        if len(found) != len(probe.ttft_s):
+            raise ValueError(f"has {len(found)} answers of probe {number}, the result has {len(probe.ttft_s)}")
+        if not math.isclose(sum(found), sum(probe.ttft_s), rel_tol=TOLERANCE, abs_tol=1e-5 * len(found)):
+            raise ValueError(f"the times to the first token of probe {number} are not those of the result")
+    if answered:
+        raise ValueError(f"has answers of probe {next(iter(answered))}, which the result does not have")
 
 
 def _check_kernels(_: Result, data: bytes) -> None:

@@ -45,7 +45,7 @@ def share_of(trials: Sequence[StartTrial], together: bool = False) -> ShareOfTri
     for trial in trials:
         by_start.setdefault(trial.start, []).append(trial.success)
     groups, successes = list(by_start.values()), sum(trial.success for trial in trials)
-    low, high = _ends(successes / len(trials), _effective(groups, together))
+    low, high = binomial_ends(successes / len(trials), _effective(groups, together))
     return ShareOfTrials(successes, len(trials), len(groups), low, high)
 
 
@@ -65,7 +65,7 @@ def _effective(groups: Sequence[Sequence[bool]], together: bool) -> float:
     return float(max(starts, independent * few**2))
 
 
-def _ends(share: float, n: float) -> tuple[float, float]:
+def binomial_ends(share: float, n: float) -> tuple[float, float]:
     """Clopper and Pearson's interval, by the quantiles of the beta distribution, for any positive number of trials."""
     successes, failures = share * n, (1 - share) * n
     low = special.betaincinv(successes, failures + 1, LEVEL / 2) if share > 0 else 0.0

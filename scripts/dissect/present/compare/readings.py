@@ -9,6 +9,7 @@ from dissect.cells.manifest import ManifestCell, PlatformFacts
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, QuantityName, ViewName
 from dissect.present.tables.columns import Record
 from dissect.present.tables.over_runs import mean_of_runs, values_of
+from dissect.present.tables.rate_views import search_of
 from dissect.present.tables.start_classes import START_CLASS
 from dissect.present.tables.views import VIEWS
 from dissect.results.cell_runs import CellRuns
@@ -28,6 +29,7 @@ _COMPARED: dict[ViewName, dict[QuantityName, Better]] = {
         "latency_p50_s": "lower", "latency_p99_s": "lower", "server_memory_gib": "lower",
         "tokens_per_joule_served": "higher",
     },
+    "rates": {"held_rate_per_s": "higher"},
     **dict.fromkeys(VIEW_OF_FAMILY.values(), _OF_OPERATORS),
 }  # fmt: skip
 """View -> its quantities that are compared."""
@@ -55,7 +57,7 @@ def readings_of(cell_id: str, runs: CellRuns) -> Mapping[tuple[str, str], CellNu
 
 
 def _readings(record: Record) -> Iterator[CellNumber]:
-    for name in _views(record.cell):
+    for name in _views(record):
         for row in VIEWS[name].rows_of(record):
             point = " ".join(f"{axis}={row[axis]}" for axis in VIEWS[name].axes)
             for quantity, better in _COMPARED[name].items():
@@ -63,7 +65,11 @@ def _readings(record: Record) -> Iterator[CellNumber]:
                     yield CellNumber(quantity, better, mean_of_runs(runs), runs, point, row[START_CLASS])
 
 
-def _views(cell: ManifestCell) -> list[ViewName]:
+def _views(record: Record) -> list[ViewName]:
+    cell = record.cell
+    if cell.stage == "serve":
+        # Latencies at rates that differ do not compare.
+        return ["rates" if any(map(search_of, record.results)) else "serving"]
     if cell.stage == "operators":
         return [view for family, view in VIEW_OF_FAMILY.items() if family == cell.framework]
     return [view for view in VIEW_OF_STAGE.get(cell.stage, ()) if view in _COMPARED]

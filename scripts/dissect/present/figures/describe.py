@@ -13,6 +13,7 @@ from dissect.present.figures.distribution import distribution
 from dissect.present.figures.layers import Described, words_only
 from dissect.present.figures.lines import curve, scaling
 from dissect.present.figures.memory import memory
+from dissect.present.figures.rate import rate
 from dissect.present.figures.roofline import roofline
 from dissect.present.figures.subject import Row, Subject
 from dissect.present.tables.columns import Combination, Quantity
@@ -28,6 +29,7 @@ KINDS: dict[str, Kind] = {
     "curve": curve,
     "roofline": roofline,
     "phases": phases,
+    "rate": rate,
 }
 """``layout.kind`` -> what describes it."""
 _NEEDS: Mapping[Kind, Sequence[QuantityName]] = {
@@ -37,6 +39,7 @@ _NEEDS: Mapping[Kind, Sequence[QuantityName]] = {
     memory: ["peak_memory_gib", "tokens_per_s"],
     modules: ["module_time_s"],
     distribution: [],
+    rate: ["offered_rate_per_s", "ttft_p99_s", "tpot_p99_s"],
 }
 """What describes a figure -> quantities without which it has no place for a row; default: the one that it draws."""
 

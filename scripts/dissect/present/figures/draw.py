@@ -14,7 +14,7 @@ _TEXT = (
     "platform", "model", "framework", "method", "workload", "batch", "status", "phase", "reason", "device", "dtype",
     "product", "direction", "key", "reference", "flags",
 )  # fmt: skip
-_WHOLE = ("rows", "size_bytes", "sequence")
+_WHOLE = ("rows", "size_bytes", "sequence", "probe")
 _PNG_PPI = 300
 
 

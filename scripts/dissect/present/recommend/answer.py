@@ -188,7 +188,8 @@ def why_without(column: str) -> str:
     if column == "cost_per_million_tokens":
         reason = "its platform has no price"
     else:
-        reason = "no energy counter on this machine" if column == "joules_per_token" else "answers are not streamed"
+        energy = column == "joules_per_token"
+        reason = "no energy counter on this machine" if energy else "answers are not streamed, or no tried rate holds"
     return f"has no {column}: {reason}"
 
 

@@ -74,6 +74,8 @@ class Combination(StrEnum):
     """Arithmetic mean without an interval; for numbers that may be zero or negative."""
     LARGEST = "largest"
     """Largest of all runs, without an interval; for peak memory, which must fit in every run."""
+    SHARE = "share"
+    """Share of all ``trials`` of all runs, with its binomial interval."""
     COMMON = "common"
     """The value that all runs have, for counts and settings; none if they differ."""
 
@@ -97,13 +99,17 @@ class Quantity:
     """Digits after the decimal point as shown; None for four significant digits."""
     absent: str = "the machine cannot measure it"
     """Reason why a cell that ended ``ok`` may lack the number."""
+    trials: Callable[[Any], int] | None = None
+    """Number of trials of one run, of which the number is a share."""
+    instead: str | None = None
+    """Column whose text stands in place of the number where a run has none; the cell has none then."""
     optional: bool = False
     """Whether a table has no such column where no cell has the number."""
 
     @property
     def has_interval(self) -> bool:
         """Whether the CSV has the ends of its interval."""
-        return self.combination is Combination.TYPICAL
+        return self.combination in (Combination.TYPICAL, Combination.SHARE)
 
     @property
     def title(self) -> str:

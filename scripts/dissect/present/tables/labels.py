@@ -54,6 +54,7 @@ _ROW_HEADERS: dict[Axis, str] = {
     "batch": "Batch per GPU",
     "run": "Run",
     "request": "Request",
+    "probe": "Probe",
     "product": "Product",
     "rows": "Rows",
     "size_bytes": "Size",

@@ -10,6 +10,7 @@ from dissect.results.result import Result
 from dissect.statistics.judge import Judgement, judge
 from dissect.statistics.numbers import Number
 from dissect.statistics.run_values import RunValue
+from dissect.statistics.shares import binomial_ends
 from dissect.statistics.summarise import summarise
 
 RUN_VALUES = "run_values"
@@ -62,7 +63,11 @@ def numbers_of(quantities: Sequence[Quantity], points: Sequence[PointOfRun]) -> 
             for measured, start, of_round in origins
             if (value := quantity.value(measured)) is not None
         ]
+        if quantity.instead and len(found) < len(origins):
+            found = []
         numbers |= _combined(quantity, found)
+        if found and quantity.combination is Combination.SHARE:
+            numbers |= _share(quantity, [measured for measured, _, _ in origins])
         if found and (quantity.combination is not Combination.COMMON or numbers[quantity.name] is None):
             values[quantity.name] = found
     return {**numbers, RUN_VALUES: values}
@@ -136,6 +141,14 @@ def _combined(quantity: Quantity, values: Sequence[ValueOfRun]) -> dict[str, flo
     if not quantity.has_interval:
         return {quantity.name: value}
     return dict(zip((quantity.name + end for end in ("", "_low", "_high")), (value, *ends), strict=True))
+
+
+def _share(quantity: Quantity, measured: Sequence[Any]) -> dict[str, float | None]:
+    """A share of all trials of all runs with the ends of its binomial interval, as columns of the CSV."""
+    trials = [quantity.trials(each) if quantity.trials else 0 for each in measured]
+    share = sum(quantity.value(each) * n for each, n in zip(measured, trials, strict=True)) / sum(trials)  # type: ignore[operator,misc]  # Shares are numbers.
+    low, high = binomial_ends(share, sum(trials))
+    return {quantity.name: share, f"{quantity.name}_low": low, f"{quantity.name}_high": high}
 
 
 def _round_of(run: Result) -> str | None:

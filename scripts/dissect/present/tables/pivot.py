@@ -10,7 +10,7 @@ from dissect.config.layout import VIEW_AXES, Axis, TableLayout
 from dissect.present.tables.columns import Quantity
 from dissect.present.tables.grid import Grid, GridEntry, Origin
 from dissect.present.tables.labels import axis_label, axis_order, row_header
-from dissect.present.tables.marks import NOT_AVAILABLE, absent, flag_notes, mark, short_mark
+from dissect.present.tables.marks import BOUND_NOTE, NOT_AVAILABLE, absent, flag_notes, mark, short_mark
 from dissect.present.tables.over_runs import only_some_runs, why_absent
 from dissect.present.tables.remarks import remarks
 from dissect.present.tables.views import VIEWS
@@ -127,6 +127,8 @@ def _entries(row: Row, quantities: Sequence[Quantity]) -> list[GridEntry]:
 
 def _number(row: Row, quantity: Quantity) -> GridEntry:
     if row[quantity.name] is None:
+        if quantity.instead and row[quantity.instead]:
+            return GridEntry(str(row[quantity.instead]).replace(";", "; "), (BOUND_NOTE,))
         return GridEntry(NOT_AVAILABLE, (f"{NOT_AVAILABLE}: {why_absent(row, quantity)}",))
     ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.has_interval else []
     some = only_some_runs(row, quantity.name)

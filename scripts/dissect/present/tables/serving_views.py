@@ -19,6 +19,7 @@ from dissect.present.tables.columns import (
     metrics_of,
     over_runs,
 )
+from dissect.present.tables.rate_views import search_of
 from dissect.present.tables.view import View
 from dissect.results.result import Result
 from dissect.statistics.quantiles import quantile
@@ -66,7 +67,9 @@ class MeasuredServing:
 
 
 def _points(record: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], MeasuredServing]]:
-    metrics = metrics_of(run, ServingMetrics)
+    metrics, search = metrics_of(run, ServingMetrics), search_of(run)
+    if search and search.bracket.held is None:
+        return
     if metrics and isinstance(run.spec, ServeSpec):
         yield {}, MeasuredServing(run.spec, metrics, record.slo)
 

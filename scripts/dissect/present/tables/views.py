@@ -4,6 +4,7 @@ from dissect.config.layout import VIEW_AXES, VIEW_QUANTITIES, ViewName
 from dissect.present.tables.attention_view import ATTENTION
 from dissect.present.tables.operator_views import OPERATOR_VIEWS
 from dissect.present.tables.profile_views import MODULES, PHASES
+from dissect.present.tables.rate_views import PROBES, RATES
 from dissect.present.tables.serving_views import REQUESTS, SERVING
 from dissect.present.tables.training_view import TRAINING
 from dissect.present.tables.view import View
@@ -15,6 +16,8 @@ VIEWS: dict[ViewName, View] = {
     "attention": ATTENTION,
     "serving": SERVING,
     "requests": REQUESTS,
+    "rates": RATES,
+    "probes": PROBES,
     **OPERATOR_VIEWS,
 }
 

@@ -139,8 +139,7 @@ def conclude(
     ``before`` is what the server had counted before the first.
     """
     records = [record for sent in bursts for record in sent.load.records]
-    raw = b"\n".join(sent.raw for sent in bursts)
-    files = {REQUESTS: load.to_jsonl_gz(records), RAW: gzip.compress(raw, mtime=0)}
+    files = {REQUESTS: load.to_jsonl_gz(records), RAW: raw_of(bursts)}
     after = counters(server)
     hits = total(after, engine.prefix_hits)
     version = version_of(engine, server)
@@ -176,6 +175,11 @@ def conclude(
         engine_version=version,
     )
     return {"metrics": metrics, "files": files}
+
+
+def raw_of(bursts: Sequence[Sent]) -> bytes:
+    """The load generator's own records of all bursts, one JSON object per line, compressed."""
+    return gzip.compress(b"\n".join(sent.raw for sent in bursts), mtime=0)
 
 
 def _energy(bursts: Sequence[Sent], watch: Watch) -> float | None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from dissect.base.model import Model
+from dissect.base.model import Model, added
 from dissect.cells.spec import ServeSpec
 
 CONNECT_S = 60.0
@@ -42,6 +42,8 @@ class RequestRecord(Model):
     cached_tokens: NonNegativeInt | None = None
     """Tokens of the prompt found in a prefix cache; None where the server does not report them."""
     error: str | None = None
+    probe: PositiveInt | None = added(None)
+    """Number of the probe of a search, from 1."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,9 @@ def command(spec: ServeSpec, target: Target, prompts: Path, output: Path) -> lis
     profile: dict[str, Any] = {"kind": "throughput", "max_concurrency": load.requests}
     if load.arrival.rate is not None:
         profile = {"kind": load.arrival.kind, "rate": [load.arrival.rate]}
+    if load.arrival.search:
+        # Not its Poisson profile, whose processes all draw the same gaps: with several, every gap comes several times.
+        profile = {"kind": "replay", "schedule_turn": "timestamp"}
     options = {
         "backend": backend,
         "profile": profile,

@@ -18,7 +18,7 @@ from dissect.machine.node import Node, too_few_gpus
 from dissect.machine.vendor import vendor_of
 from dissect.ranks.measurement import Measurement
 from dissect.results.result import Durations
-from dissect.stages.serving import burst, startup
+from dissect.stages.serving import burst, rate_probes, startup
 from dissect.stages.serving.calibration import calibrate
 from dissect.stages.serving.checkpoint import NoSpace, checkpoint, checkpoint_bytes
 from dissect.stages.serving.engine import Engine, load_engine
@@ -66,8 +66,13 @@ class ServingCell:
                 startup.warm_up(self.spec, self.engine, folder, server, prompts.warmup, self.watch)
                 self._took(warmup_s=time.monotonic() - warmup)
                 before = burst.counters(server)
-                bursts = [self._burst(folder, server, prompts.of_burst[n]) for n in range(load.bursts)]
-                measured = burst.conclude(self.spec, self.engine, server, bursts, before, self.watch, ready_s)
+                if load.arrival.search:
+                    found = self._search(folder, server, prompts.of_burst[0])
+                    bursts = [each.sent for each in found.probed]
+                    measured = rate_probes.conclude(found, self.engine, server, before, self.watch, ready_s)
+                else:
+                    bursts = [self._burst(folder, server, prompts.of_burst[n]) for n in range(load.bursts)]
+                    measured = burst.conclude(self.spec, self.engine, server, bursts, before, self.watch, ready_s)
                 if load.calibrate and measured.get("metrics"):
                     self._calibrate(folder, server, measured)
         measured["files"] |= self._log()
@@ -95,15 +100,20 @@ class ServingCell:
     def _prompts(self, folder: Path) -> Prompts:
         """The prompts of warm-up and bursts, all checked."""
         load = self.spec.workload
-        count = load.requests * load.bursts + load.warmup_requests
+        one = rate_probes.most_requests(self.spec)
+        count = one * load.bursts + load.warmup_requests
         prompts = make_prompts(count, load.input_tokens, self.spec.model.vocab_size, load.seed)
         check_prompts(prompts, load.input_tokens, folder / "tokenizer.json")
-        return shared_out(prompts, load.requests, load.warmup_requests)
+        return shared_out(prompts, one, load.warmup_requests)
 
     def _burst(self, folder: Path, server: Server, prompts: Sequence[str]) -> burst.Sent:
         """One burst, of prompts that the server has not seen."""
         write_prompts(self.folder / burst.PROMPTS, prompts)
         return burst.send(self.spec, self.engine, folder, server, self.folder, self.watch)
+
+    def _search(self, folder: Path, server: Server, prompts: Sequence[str]) -> rate_probes.Found:
+        """The rate that holds, by probes of prompts that the server has not seen."""
+        return rate_probes.find_rate(self.spec, self.engine, folder, server, self.folder, self.watch, prompts)
 
     @contextmanager
     def _server(self, folder: Path) -> Iterator[tuple[Server, float]]:

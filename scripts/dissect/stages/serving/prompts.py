@@ -44,9 +44,15 @@ def shared_out(prompts: Sequence[str], requests: int, warmup: int) -> Prompts:
     return Prompts(prompts[requests : requests + warmup], [first, *further])
 
 
-def write_prompts(path: Path, prompts: Sequence[str]) -> None:
-    """Write one JSON object per line, the form that every load generator reads."""
-    write_atomically(path, "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts).encode())
+def write_prompts(path: Path, prompts: Sequence[str], sends: Sequence[float] | None = None) -> None:
+    """Write one JSON object per line, the form that every load generator reads.
+
+    ``sends`` are the times of sending in seconds, for a load that has them.
+    """
+    rows: list[dict[str, object]] = [{"prompt": prompt} for prompt in prompts]
+    if sends is not None:
+        rows = [{**row, "relative_timestamp": at} for row, at in zip(rows, sends, strict=True)]
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def check_prompts(prompts: Sequence[str], tokens: int, tokenizer_file: Path) -> None:

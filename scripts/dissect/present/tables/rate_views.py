@@ -1,0 +1,202 @@
+"""Views of searches for the rate that holds: one row per cell, and one row per probe for the figure."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from dissect.cells.spec import ServeSpec
+from dissect.config.arrival import RateSearch
+from dissect.metrics.serving import RateBracket, RateProbe, ServingMetrics
+from dissect.present.tables.columns import (
+    Column,
+    Combination,
+    Quantity,
+    Record,
+    Scalar,
+    listed_once,
+    metrics_of,
+    over_runs,
+)
+from dissect.present.tables.view import View
+from dissect.results.result import Result
+from dissect.statistics.quantiles import quantile
+
+BOUND = "rate_bound"
+"""Column with what a search tells where no rate held, or all did."""
+_UNTRIED = "no rate of the search failed"
+
+
+@dataclass(frozen=True)
+class MeasuredProbe:
+    """One probe with the tokens of each answer."""
+
+    probe: RateProbe
+    output_tokens: int
+
+    @property
+    def share(self) -> float:
+        """Share of the requests that kept the objective."""
+        return self.probe.kept / self.probe.requests
+
+    def tokens_per_s(self, requests: int) -> float:
+        """Generated tokens of so many requests over the time from the first send to the last answer."""
+        return requests * self.output_tokens / self.probe.duration_s
+
+
+@dataclass(frozen=True)
+class MeasuredSearch:
+    """A search that ended ``ok``, the input of the formulas."""
+
+    search: RateSearch
+    probes: list[RateProbe]
+    output_tokens: int
+
+    @cached_property
+    def bracket(self) -> RateBracket:
+        """Highest rate that held, and lowest that did not."""
+        return RateBracket.of(self.probes, self.search.share)
+
+    @property
+    def rate(self) -> float | None:
+        """Highest rate that held; None where that is only a bound."""
+        return self.bracket.held if self.bracket.failed else None
+
+    @property
+    def bound(self) -> str | None:
+        """What is known where the search found no rate with one above it that failed."""
+        held, failed = self.bracket
+        if held is None:
+            return f"< {failed:.4g}"
+        return None if failed else f"≥ {held:.4g}"
+
+    @property
+    def told(self) -> MeasuredProbe:
+        """The probe at the highest rate that held, or at the lowest rate where none did."""
+        wanted = self.bracket.held or self.bracket.failed
+        return MeasuredProbe(next(p for p in self.probes if p.rate == wanted), self.output_tokens)
+
+
+def search_of(run: Result) -> MeasuredSearch | None:
+    """The search of a run that ended ``ok``; None for any other cell."""
+    metrics, spec = metrics_of(run, ServingMetrics), run.spec
+    if metrics is None or not metrics.probes or not isinstance(spec, ServeSpec) or not spec.workload.arrival.search:
+        return None
+    return MeasuredSearch(spec.workload.arrival.search, metrics.probes, spec.workload.output_tokens)
+
+
+def _searches(_: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], MeasuredSearch]]:
+    if found := search_of(run):
+        yield {}, found
+
+
+def _probes(record: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], MeasuredProbe]]:
+    found = search_of(run)
+    if found is None:
+        return
+    number = next(number for number, each in enumerate(record.results, start=1) if each is run)
+    for place, probe in enumerate(found.probes, start=1):
+        yield {"run": number, "probe": place}, MeasuredProbe(probe, found.output_tokens)
+
+
+def _bounds(record: Record) -> Scalar:
+    """Bounds of the runs; where only some have one, the rates of the others among them."""
+    found = [search for run in record.results if (search := search_of(run))]
+    if not any(search.bound for search in found):
+        return None
+    return listed_once(search.bound or f"{search.rate:.4g}" for search in found)
+
+
+def _asked(name: str) -> Callable[[Record], Scalar]:
+    def value(record: Record) -> Scalar:
+        search = record.spec.workload.arrival.search if isinstance(record.spec, ServeSpec) else None
+        return getattr(search, name, None)
+
+    return value
+
+
+def _ended_by(record: Record) -> Scalar:
+    return over_runs(record, lambda run: getattr(metrics_of(run, ServingMetrics), "search_ended_by", None))
+
+
+_OBJECTIVE = (
+    Column("objective_ttft_s", "longest time to the first token of the objective", _asked("ttft_s")),
+    Column("objective_tpot_s", "longest time per output token of the objective", _asked("tpot_s")),
+    Column("objective_share", "share of the requests that must keep the objective", _asked("share")),
+)
+
+RATES = View(
+    points=_searches,
+    quantities=(
+        Quantity(
+            "held_rate_per_s", "Rate that holds", "requests/s",
+            "largest rate that was tried at which the objective held", lambda m: m.rate, instead=BOUND,
+        ),
+        Quantity(
+            "failed_rate_per_s", "Next rate, which does not", "requests/s",
+            "smallest rate that was tried at which it did not hold", lambda m: m.bracket.failed, absent=_UNTRIED,
+        ),
+        Quantity(
+            "kept_share", "Within the objective", "%",
+            "share of the requests at that rate, or at the lowest where none held; in brackets the 95 % interval of "
+            "Clopper and Pearson (1934) over the requests of all runs, as if these were independent",
+            lambda m: m.told.share, Combination.SHARE, scale=1e2, decimals=2, trials=lambda m: m.told.probe.requests,
+        ),
+        Quantity(
+            "probes_tried", "Rates tried", "", "number of rates that were tried", lambda m: len(m.probes),
+            Combination.LARGEST, decimals=0,
+        ),
+        Quantity(
+            "goodput_tokens_per_s", "Goodput", "tokens/s",
+            "generated tokens of the requests within the objective, over the time from the first send to the end",
+            lambda m: m.told.tokens_per_s(m.told.probe.kept),
+        ),
+    ),
+    origin=(
+        Column(BOUND, "what is known where no rate held, or all did", _bounds),
+        Column("search_ended_by", "bracket, probes or budget", _ended_by),
+        *_OBJECTIVE,
+    ),
+)  # fmt: skip
+"""View for tables of rates that hold."""
+
+
+def _percentile(samples: list[float]) -> float | None:
+    return quantile(sorted(samples), 0.99) if samples else None
+
+
+PROBES = View(
+    points=_probes,
+    quantities=(
+        Quantity(
+            "offered_rate_per_s", "Offered rate", "requests/s", "mean rate of arrival", lambda m: m.probe.rate,
+            Combination.COMMON,
+        ),
+        Quantity(
+            "ttft_p99_s", "TTFT p99", "s", "time to the first token that 99 % of the answered requests do not exceed",
+            lambda m: _percentile(m.probe.ttft_s), Combination.COMMON,
+        ),
+        Quantity(
+            "tpot_p99_s", "TPOT p99", "ms", "time per output token that 99 % of the answered requests do not exceed",
+            lambda m: _percentile(m.probe.tpot_s), Combination.COMMON, scale=1e3,
+        ),
+        Quantity(
+            "kept_share", "Within the objective", "%", "share of the requests of this rate; failed ones are not",
+            lambda m: m.share, Combination.SHARE, scale=1e2, decimals=2, trials=lambda m: m.probe.requests,
+        ),
+        Quantity(
+            "output_tokens_per_s", "Output throughput", "tokens/s",
+            "generated tokens over the time from the first send to the last answer",
+            lambda m: m.tokens_per_s(len(m.probe.ttft_s)), Combination.COMMON,
+        ),
+        Quantity(
+            "goodput_tokens_per_s", "Goodput", "tokens/s", "the same of the requests within the objective",
+            lambda m: m.tokens_per_s(m.probe.kept), Combination.COMMON,
+        ),
+    ),
+    axes={
+        "run": "number of the cell's run, in the order of measuring",
+        "probe": "number of the rate, in the order of trying",
+    },
+    origin=_OBJECTIVE,
+)  # fmt: skip
+"""View for figures of latency over the offered rate: every probe of every run."""

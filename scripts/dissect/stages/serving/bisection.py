@@ -1,0 +1,51 @@
+"""Bisection for the largest rate that holds, on the log scale; pure, without a server."""
+
+import random
+from dataclasses import dataclass
+
+from dissect.config.arrival import RateSearch
+from dissect.metrics.serving import RateBracket
+
+
+@dataclass(frozen=True)
+class Bisection:
+    """Which rates a search tries.
+
+    All rates that it can ever try lie on one grid between its ends. ``offset`` moves the grid by a share of its step,
+    between -0.5 and 0.5. Drawn anew for every run, it makes runs differ by what the grid cannot tell; otherwise two
+    engines between the same points of it would look equal.
+    """
+
+    search: RateSearch
+    offset: float = 0.0
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lower and upper end in requests per second."""
+        search = self.search
+        factor = (search.highest / search.lowest) ** (self.offset * 2.0**-search.probes)
+        return search.lowest * factor, search.highest * factor
+
+    def next_rate(self, bracket: RateBracket, tried: int) -> float | None:
+        """The geometric middle of what is left; None once the search has ended.
+
+        A rate that holds makes all lower ones count as holding, and one that does not all higher ones as not holding.
+        """
+        lowest, highest = self.ends
+        low, high = bracket.held or lowest, bracket.failed or highest
+        ended = tried >= self.search.probes or high <= low * (1 + self.search.within)
+        return None if ended else float(f"{(low * high) ** 0.5:.5g}")
+
+
+def sends_of(rate: float, requests: int, seconds: float, seed: int) -> list[float]:
+    """Times of sending of a Poisson process in seconds: as many as asked for, and over as long as asked for.
+
+    The gaps are those of the seed over the rate, so all engines and runs have the same at equal rates.
+    """
+    gaps = random.Random(seed)
+    at = 0.0
+    sends: list[float] = []
+    while len(sends) < requests or sends[-1] < seconds:
+        sends.append(round(at, 6))
+        at += gaps.expovariate(1.0) / rate
+    return sends

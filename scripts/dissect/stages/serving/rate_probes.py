@@ -1,0 +1,179 @@
+"""The search for the rate that holds: probes on one warm server, each a load of its own."""
+
+import logging
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from dissect.base.outcome import Phase, Status
+from dissect.cells.spec import ServeSpec
+from dissect.config.arrival import RateSearch
+from dissect.metrics.serving import RateBracket, RateProbe, ServingMetrics
+from dissect.results.atomic import write_atomically
+from dissect.stages.serving import burst, contract, load
+from dissect.stages.serving.bisection import Bisection, sends_of
+from dissect.stages.serving.burst import Sent
+from dissect.stages.serving.engine import Engine
+from dissect.stages.serving.load import RequestRecord
+from dissect.stages.serving.prompts import write_prompts
+from dissect.stages.serving.server import Server
+from dissect.stages.serving.watch import Ended, Watch
+
+SO_FAR = "probes.partial.jsonl.gz"
+"""Name of the file with the requests of all probes that are complete, while a search goes on or after it was killed."""
+LEAD_S = 3.0
+"""Seconds before the first request, in which the load generator's processes start; what is due earlier comes late."""
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """One probe with its requests."""
+
+    probe: RateProbe
+    sent: Sent
+    answered: Sent
+    """The same with the requests that were answered alone."""
+    spec: ServeSpec
+    """Load of the answered requests."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """All probes of a search."""
+
+    search: RateSearch
+    probed: Sequence[Probed]
+    ended_by: Literal["bracket", "probes", "budget"]
+
+    @property
+    def told(self) -> Probed:
+        """The probe at the highest rate that held, or at the lowest rate where none did."""
+        held = [each for each in self.probed if each.probe.holds(self.search.share)]
+        return max(held, key=_rate) if held else min(self.probed, key=_rate)
+
+
+def _rate(probed: Probed) -> float:
+    return probed.probe.rate
+
+
+def most_requests(spec: ServeSpec) -> int:
+    """Number of requests of a burst, or the largest that all probes of a search can have together."""
+    search = spec.workload.arrival.search
+    if search is None:
+        return spec.workload.requests
+    bisection, rates = Bisection(search, 0.5), list[float]()
+    # Most if every rate holds: the next one is higher then.
+    while (rate := bisection.next_rate(RateBracket(max(rates, default=None), None), len(rates))) is not None:
+        rates.append(rate)
+    return sum(len(_sends(spec, search, rate)) for rate in rates)
+
+
+def _sends(spec: ServeSpec, search: RateSearch, rate: float) -> list[float]:
+    return sends_of(rate, spec.workload.requests, search.probe_s, spec.workload.seed)
+
+
+def find_rate(
+    spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, folder: Path, watch: Watch,
+    prompts: Sequence[str],
+) -> Found:  # fmt: skip
+    """Bisect until the bracket is narrow, the probes are spent, or the time budget is; at least one probe is complete.
+
+    Raises:
+        Ended: the server or the load generator ended, the budget was spent in the first probe, or no request of a
+            probe was answered.
+    """
+    search = spec.workload.arrival.search
+    if search is None:
+        raise ValueError("the load has no search")
+    bisection = Bisection(search, random.random() - 0.5)
+    unseen = iter(prompts)
+    (folder / SO_FAR).unlink(missing_ok=True)
+    found: list[Probed] = []
+    bracket = RateBracket(None, None)
+    while (rate := bisection.next_rate(bracket, len(found))) is not None:
+        sends = _sends(spec, search, rate)
+        write_prompts(folder / burst.PROMPTS, [*islice(unseen, len(sends))], [LEAD_S + at for at in sends])
+        try:
+            sent = burst.send(_with_requests(spec, len(sends)), engine, checkpoint, server, folder, watch)
+        except Ended as how:
+            if how.status is not Status.TIMEOUT or not found:
+                raise
+            _LOG.info("the probe at %g/s does not count: %s", rate, how.reason)
+            return Found(search, found, "budget")
+        found.append(_judged(spec, search, rate, len(sends), sent))
+        write_atomically(folder / SO_FAR, load.to_jsonl_gz(_numbered(found)))
+        bracket = RateBracket.of((each.probe for each in found), search.share)
+        probe = found[-1].probe
+        _LOG.info("at %g/s %d of %d requests kept the objective", rate, probe.kept, probe.requests)
+    return Found(search, found, "bracket" if len(found) < search.probes else "probes")
+
+
+def _with_requests(spec: ServeSpec, requests: int) -> ServeSpec:
+    return spec.model_copy(update={"workload": spec.workload.model_copy(update={"requests": requests})})
+
+
+def _numbered(found: Iterable[Probed]) -> list[RequestRecord]:
+    return [
+        record.model_copy(update={"probe": number})
+        for number, each in enumerate(found, start=1)
+        for record in each.sent.load.records
+    ]
+
+
+def _judged(spec: ServeSpec, search: RateSearch, rate: float, requests: int, sent: Sent) -> Probed:
+    """The probe that a load was.
+
+    Raises:
+        Ended: none of its requests was answered, which no rate explains.
+    """
+    records = sent.load.records
+    answered = [record for record in records if record.status == "ok"]
+    if not answered:
+        error = next((" ".join((record.error or record.status).split()) for record in records), "no record")
+        raise Ended(Status.INVALID, Phase.SERVE, f"no request at {rate:g}/s was answered: {error[:300]}")
+    alone = _with_requests(spec, len(answered))
+    samples = burst.samples_of(alone, answered)
+    ttft = samples.ttft_s or []
+    tpot = samples.tpot_s or [0.0] * len(ttft)
+    probe = RateProbe(
+        rate=rate,
+        requests=requests,
+        kept=sum(first <= search.ttft_s and each <= search.tpot_s for first, each in zip(ttft, tpot, strict=True)),
+        duration_s=sent.load.end_s,
+        loads=sent.loads,
+        client_cpu=sent.client_cpu,
+        ttft_s=ttft,
+        tpot_s=tpot,
+    )
+    return Probed(probe, sent, replace(sent, load=replace(sent.load, records=answered)), alone)
+
+
+def conclude(found: Found, engine: Engine, server: Server, before: str, watch: Watch, ready_s: float) -> dict[str, Any]:
+    """Fields of a ``Measurement`` from all probes; without numbers where one did other work than the spec asks for.
+
+    Requests that failed are no such work: an overloaded server may refuse, and whoever is refused was not served in
+    time. What an engine counts is of all probes. ``before`` is what it had counted before the first.
+    """
+    told = found.told
+    fields = burst.conclude(told.spec, engine, server, [told.answered], before, watch, ready_s)
+    files = {
+        burst.REQUESTS: load.to_jsonl_gz(_numbered(found.probed)),
+        burst.RAW: burst.raw_of([each.sent for each in found.probed]),
+    }
+    metrics = fields.get("metrics")
+    if not isinstance(metrics, ServingMetrics):
+        return fields | {"files": files}
+    for each in found.probed:
+        broken = contract.violation(each.spec, each.answered.load.records, each.probe.client_cpu, None)
+        if contract.ran_out_of_memory(each.sent.load.records):
+            reason = "the server answered a request that it was out of memory"
+            return {"status": Status.OOM, "phase": Phase.SERVE, "reason": reason, "files": files, "flags": ()}
+        if broken:
+            reason = f"at {each.probe.rate:g}/s: {broken}"
+            return {"status": Status.INVALID, "phase": Phase.SERVE, "reason": reason, "files": files, "flags": ()}
+    told_of = {"probes": [each.probe for each in found.probed], "search_ended_by": found.ended_by}
+    return {"metrics": metrics.model_copy(update=told_of), "files": files}

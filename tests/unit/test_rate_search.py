@@ -1,0 +1,280 @@
+"""The search for the rate that holds: bisection, arrivals, what a probe counts, and what tables and figures show."""
+
+import gzip
+from itertools import pairwise
+from pathlib import Path
+from statistics import mean, pstdev
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import drawn
+import factories as make
+from dissect.base.outcome import Phase, Status
+from dissect.cells.spec import ServeSpec
+from dissect.config.arrival import RateSearch
+from dissect.config.layout import FigureLayout
+from dissect.metrics.serving import RateBracket, RateProbe
+from dissect.present.compare.readings import readings_of
+from dissect.present.figures.describe import describe
+from dissect.present.tables.table import lay_out
+from dissect.present.tables.tidy import plain_rows, read_records
+from dissect.results.agreement import check_samples
+from dissect.stages.serving import burst, rate_probes
+from dissect.stages.serving.bisection import Bisection, sends_of
+from dissect.stages.serving.burst import Sent
+from dissect.stages.serving.load import Load, RequestRecord, to_jsonl_gz
+from dissect.stages.serving.watch import Ended
+from dissect.statistics.shares import binomial_ends
+
+OFFSETS = st.floats(-0.5, 0.5)
+
+
+def probe(rate: float, kept: int, requests: int = 100) -> RateProbe:
+    return RateProbe(
+        rate=rate, requests=requests, kept=kept, duration_s=1.0, loads=1, client_cpu=0.1, ttft_s=[0.1], tpot_s=[0.1]
+    )
+
+
+def searched(search: RateSearch, capacity: float, offset: float = 0.0) -> list[RateProbe]:
+    """Probes at a server that keeps up to a rate."""
+    probes: list[RateProbe] = []
+    bisection = Bisection(search, offset)
+    while (rate := bisection.next_rate(RateBracket.of(probes, search.share), len(probes))) is not None:
+        probes.append(probe(rate, 100 if rate <= capacity else 0))
+    return probes
+
+
+@given(st.floats(1.2, 55.0), OFFSETS)
+def test_six_probes_enclose_any_rate_within_ten_percent(capacity: float, offset: float) -> None:
+    probes = searched(RateSearch(), capacity, offset)
+    held, failed = RateBracket.of(probes, 0.99)
+    assert held is not None
+    assert failed is not None
+    assert held <= capacity < failed <= 1.1 * held
+    assert len(probes) <= 6
+
+
+@given(st.floats(0.01, 1000.0), st.integers(1, 8), OFFSETS)
+def test_a_search_tries_a_rate_once_and_stays_between_its_ends(capacity: float, most: int, offset: float) -> None:
+    search = RateSearch(lowest=0.5, highest=20.0, probes=most)
+    rates = [each.rate for each in searched(search, capacity, offset)]
+    low, high = Bisection(search, offset).ends
+    assert 1 <= len(rates) <= most
+    assert len(set(rates)) == len(rates)
+    assert all(low < rate < high for rate in rates)
+    assert (low, high) == pytest.approx((0.5, 20.0), rel=20.0**0.5 if most == 1 else 0.6)
+
+
+def test_it_says_below_or_at_least_beyond_its_ends() -> None:
+    assert RateBracket.of(searched(RateSearch(), 0.5), 0.99) == (None, pytest.approx(1.0, rel=0.1))
+    assert RateBracket.of(searched(RateSearch(), 500.0), 0.99) == (pytest.approx(64.0, rel=0.1), None)
+
+
+def test_a_narrow_search_ends_before_its_probes_are_spent() -> None:
+    assert len(searched(RateSearch(lowest=10, highest=12), 11.0)) == 1
+
+
+def test_the_share_itself_decides_not_its_interval() -> None:
+    assert probe(1.0, 99).holds(0.99)
+    assert not probe(1.0, 98).holds(0.99)
+    assert probe(1.0, 990, 1000).holds(0.99)
+    low, high = binomial_ends(0.99, 1000)
+    # 95 % interval of 990 of 1000, by Clopper and Pearson.
+    assert (low, high) == pytest.approx((0.98169, 0.99519), abs=1e-4)
+
+
+def test_runs_do_not_share_the_points_between_which_they_cannot_tell() -> None:
+    held = {RateBracket.of(searched(RateSearch(), 20.0, offset / 10 - 0.5), 0.99).held for offset in range(10)}
+    assert len(held) == 10
+
+
+def test_requests_arrive_at_random_for_as_long_and_as_many_as_asked() -> None:
+    sends = sends_of(50.0, 1000, 60.0, 42)
+    assert sends[0] == 0
+    assert 60 <= sends[-1] < 60.5
+    assert len(sends) == pytest.approx(3000, rel=0.1)
+    gaps = [later - earlier for earlier, later in pairwise(sends)]
+    assert mean(gaps) == pytest.approx(1 / 50, rel=0.05)
+    assert pstdev(gaps) == pytest.approx(mean(gaps), rel=0.1), "exponential gaps"
+    assert len(set(gaps)) > 0.95 * len(gaps), "none comes twice, as with several processes of guidellm"
+    few = sends_of(5.0, 1000, 60.0, 42)
+    assert len(few) == 1000
+    assert [10 * at for at in sends[:50]] == pytest.approx(few[:50], abs=1e-4)
+
+
+def spec_of(**search: Any) -> ServeSpec:
+    arrival = {"kind": "poisson", "search": {"ttft_s": 1.0, "tpot_s": 0.1, **search}}
+    return make.serve_spec(requests=20, input_tokens=64, output_tokens=16, arrival=arrival)
+
+
+def record(number: int, ttft_s: float = 0.5, tpot_s: float = 0.05, **changes: Any) -> RequestRecord:
+    sent = 0.1 * number
+    first = sent + ttft_s
+    last = first + 15 * tpot_s
+    fields: dict[str, Any] = {
+        "request_id": f"r{number}", "status": "ok", "t_send_s": sent, "t_first_token_s": first, "t_last_token_s": last,
+        "t_end_s": last, "pieces": 16, "prompt_tokens": 64, "completion_tokens": 16,
+    }  # fmt: skip
+    return RequestRecord.model_validate(fields | changes)
+
+
+def sent(records: list[RequestRecord]) -> Sent:
+    return Sent(Load(records, 0.0), b"{}", 1, (0.0, 1.0), 0.2)
+
+
+def judged(records: list[RequestRecord], asked: int = 20) -> RateProbe:
+    search = spec_of().workload.arrival.search
+    assert search
+    return rate_probes._judged(spec_of(), search, 5.0, asked, sent(records)).probe
+
+
+def test_a_request_keeps_the_objective_by_both_of_its_times() -> None:
+    late = [record(17, ttft_s=1.01), record(18, tpot_s=0.11), record(19, ttft_s=1.0)]
+    records = [record(n) for n in range(17)] + late
+    assert (judged(records).kept, judged(records).requests) == (18, 20)
+
+
+def test_what_is_refused_or_lost_did_not_keep_it() -> None:
+    refused = record(19, status="error", error="429", t_first_token_s=None, t_last_token_s=None)
+    assert judged([*(record(n) for n in range(19)), refused]).kept == 19
+    assert judged([record(n) for n in range(18)]).kept == 18
+    assert judged([record(n) for n in range(18)]).requests == 20
+    with pytest.raises(Ended, match="no request at 5/s was answered: 429") as caught:
+        judged([refused])
+    assert caught.value.status is Status.INVALID
+
+
+def found_by(monkeypatch: pytest.MonkeyPatch, folder: Path, ends: list[Any], **search: Any) -> rate_probes.Found:
+    """A search whose probes end like this: records, or how the cell ended."""
+    outcomes = iter(ends)
+
+    def send(spec: ServeSpec, *_: Any) -> Sent:
+        outcome = next(outcomes)
+        if isinstance(outcome, Ended):
+            raise outcome
+        return sent([record(n, ttft_s=outcome) for n in range(spec.workload.requests)])
+
+    monkeypatch.setattr(burst, "send", send)
+    spec = spec_of(probe_s=1.0, lowest=1.0, highest=64.0, **search)
+    prompts = [f"w{n}" for n in range(rate_probes.most_requests(spec))]
+    nothing: Any = None
+    return rate_probes.find_rate(spec, nothing, folder, nothing, folder, nothing, prompts)
+
+
+def test_a_spent_budget_ends_the_search_with_what_it_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spent = Ended(Status.TIMEOUT, Phase.SERVE, "the budget was spent")
+    found = found_by(monkeypatch, tmp_path, [0.5, 3.0, spent])
+    assert (len(found.probed), found.ended_by) == (2, "budget")
+    assert found.told.probe.rate == pytest.approx(8.0, rel=0.05)
+    with pytest.raises(Ended):
+        found_by(monkeypatch, tmp_path, [spent])
+
+
+def test_a_server_that_dies_ends_the_cell_but_loses_no_probe_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    died = Ended(Status.FAILED, Phase.SERVE, "the server ended")
+    with pytest.raises(Ended, match="the server ended"):
+        found_by(monkeypatch, tmp_path, [0.5, 0.5, died])
+    lines = gzip.decompress((tmp_path / rate_probes.SO_FAR).read_bytes()).splitlines()
+    kept = [RequestRecord.model_validate_json(line) for line in lines]
+    assert {each.probe for each in kept} == {1, 2}
+    assert len(kept) > 40
+
+
+def test_the_numbers_are_those_of_the_highest_rate_that_held_or_the_lowest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = found_by(monkeypatch, tmp_path, [0.5, 3.0, 0.5, 3.0], probes=4)
+    rates = [each.probe.rate for each in found.probed]
+    assert found.told.probe.rate == rates[2] == max(r for r, p in zip(rates, found.probed, strict=True) if p.probe.kept)
+    assert found.ended_by == "probes"
+    assert found_by(monkeypatch, tmp_path, [3.0, 3.0], probes=2).told.probe.rate < rates[0]
+
+
+def test_samples_of_every_probe_must_agree_with_the_result() -> None:
+    spec = spec_of()
+    records = [[record(n).model_copy(update={"probe": p}) for n in range(20)] for p in (1, 2)]
+    probes = [replace_times(probe(rate, 20, 20), 0.5) for rate in (4.0, 8.0)]
+    result = make.ok_result(spec, make.search_metrics(spec, 5.0, probes=probes))
+    lost = record(20, status="error", error="429").model_copy(update={"probe": 2})
+    check_samples(result, {"requests.jsonl.gz": to_jsonl_gz([*records[0], *records[1], lost])})
+    with pytest.raises(ValueError, match="has 0 answers of probe 2, the result has 20"):
+        check_samples(result, {"requests.jsonl.gz": to_jsonl_gz(records[0])})
+    slower = [record(n, ttft_s=0.6).model_copy(update={"probe": 1}) for n in range(20)]
+    with pytest.raises(ValueError, match="the times to the first token of probe 1 are not those"):
+        check_samples(result, {"requests.jsonl.gz": to_jsonl_gz([*slower, *records[1]])})
+
+
+def replace_times(found: RateProbe, ttft_s: float) -> RateProbe:
+    return found.model_copy(update={"ttft_s": [ttft_s] * found.requests})
+
+
+# Tables, figure and answers
+
+
+def cells_of(project: Path, capacities: dict[str, tuple[float, ...]]) -> list[Any]:
+    """Engines that keep up to these rates, one per run."""
+    cells = []
+    for engine, runs in capacities.items():
+        arrival = {"kind": "poisson", "search": {"ttft_s": 2.0, "tpot_s": 0.2}}
+        spec = make.serve_spec(engine=engine, requests=200, arrival=arrival)
+        results = make.in_rounds(make.ok_result(spec, make.search_metrics(spec, capacity)) for capacity in runs)
+        cells.append(make.published_cell(project, *results, platform="h200", method="tuned"))
+    return cells
+
+
+CAPACITIES = {"vllm": (20.0, 23.0), "lightllm": (19.0,), "tgi": (0.5,), "sglang": (200.0,)}
+RATES = {
+    "kind": "pivot", "view": "rates", "rows": ["framework", "method"],
+    "values": ["held_rate_per_s", "failed_rate_per_s", "kept_share", "probes_tried", "goodput_tokens_per_s"],
+}  # fmt: skip
+
+
+def test_a_table_has_the_rate_or_a_bound_the_share_with_its_interval_and_the_tries(tmp_path: Path) -> None:
+    manifest = make.manifest("table_rate", cells_of(tmp_path, CAPACITIES), RATES)
+    frame, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
+    rows = {row["framework"]: row for row in plain_rows(frame)}
+    shown = {name[0]: [entry.text for entry in line] for name, line in zip(grid.rows, grid.entries, strict=True)}
+    assert rows["vllm"]["held_rate_per_s_low"] < rows["vllm"]["held_rate_per_s"] < rows["vllm"]["held_rate_per_s_high"]
+    assert rows["lightllm"]["held_rate_per_s"] <= 19.0 < rows["lightllm"]["failed_rate_per_s"]
+    assert shown["LightLLM"][2] == "100.00 [98.17–100.00]"
+    assert rows["vllm"]["kept_share_low"] > rows["lightllm"]["kept_share_low"], "twice as many requests"
+    assert shown["TGI"][0] == "< 1.067"
+    assert shown["SGLang"][:2] == ["≥ 59.97", "n/a"]
+    assert rows["tgi"]["kept_share"] == 0.5
+    assert rows["vllm"]["probes_tried"] == 6
+    assert rows["lightllm"]["goodput_tokens_per_s"] == pytest.approx(128 * rows["lightllm"]["held_rate_per_s"])
+
+
+def test_runs_of_which_one_found_a_bound_have_no_number(tmp_path: Path) -> None:
+    manifest = make.manifest("table_rate", cells_of(tmp_path, {"vllm": (20.0, 200.0)}), RATES)
+    frame, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
+    (row,) = plain_rows(frame)
+    assert row["held_rate_per_s"] is None
+    assert grid.entries[0][0].text == "19.87; ≥ 59.97"
+
+
+def test_only_rates_that_hold_are_compared(tmp_path: Path) -> None:
+    (cell,) = cells_of(tmp_path, {"vllm": (20.0, 23.0)})
+    record = read_records(make.manifest("t", [cell], RATES), tmp_path)[0]
+    assert record.runs
+    assert {name for _, name in readings_of(cell.id, record.runs)} == {"held_rate_per_s"}
+
+
+def test_the_figure_has_every_probe_in_both_panels_and_the_limits(tmp_path: Path) -> None:
+    layout = {
+        "kind": "rate", "view": "probes", "panels": ["platform"], "series": ["framework"], "x": ["run", "probe"],
+        "values": ["offered_rate_per_s", "ttft_p99_s", "tpot_p99_s"],
+    }  # fmt: skip
+    manifest = make.manifest("fig_rate", cells_of(tmp_path, CAPACITIES), layout, kind="figure")
+    frame, _ = lay_out(manifest, read_records(manifest, tmp_path))
+    figure = describe(manifest, FigureLayout.model_validate(layout), plain_rows(frame))
+    said = drawn.texts(figure)
+    assert {"TTFT p99 (s)", "TPOT p99 (ms)", "Offered rate (requests/s)"} <= set(said)
+    points = drawn.marks(figure, "symbol")
+    assert len([point for point in points if "series" in str(point)]) >= 2 * len(frame)
+    assert len(frame) == 5 * 6
