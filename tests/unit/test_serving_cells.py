@@ -56,6 +56,36 @@ def test_tuned_leaves_everything_to_the_engine_and_aligned_nothing(project: Path
     assert spec_of(found["llama2-7b", "transformers", "aligned"]).settings.max_sequences is None
 
 
+def test_tuned_is_what_the_platform_cites_for_each_engine(project: Path) -> None:
+    add(project, "config/platforms/h200.yaml", "sglang: {interpreter: python3, versions: {sglang: 0.5.5}}")
+    found = {
+        (platform, policy, engine): spec_of(cell).settings.model_dump(exclude_none=True, exclude={"prefix_cache"})
+        for platform in ("h100", "h200")
+        for (_, engine, policy), cell in cells(study(project, platforms=[platform]), "fig_6", model="llama2-7b").items()
+        if cell.canonical
+    }
+    assert found["h200", "tuned", "vllm"] == {"prefill_tokens": 16384, "arguments": []}
+    told = found["h200", "tuned", "lightllm"]
+    assert (told["memory_share"], told["max_sequences"], told["graph_sequences"]) == (0.9, 1000, 512)
+    assert "fa3" in told["arguments"], "the platform's own arguments stay"
+    assert found["h100", "tuned", "sglang"] == {"memory_share": 0.9, "graph_sequences": 512, "arguments": []}
+    terms = {name: value for name, value in found["h200", "aligned", "vllm"].items() if name != "arguments"}
+    assert terms == {
+        "max_sequences": 256, "memory_share": 0.9, "chunked_prefill": True, "cache_reserve_gib": 3.0,
+        "prefill_tokens": 8192, "graph_sequences": 256,
+    }  # fmt: skip
+    assert found["h200", "aligned", "transformers"] == {
+        "memory_share": 0.9, "cache_reserve_gib": 3.0, "prefill_tokens": 8192, "arguments": [],
+    }  # fmt: skip
+
+
+def test_graphs_cover_the_batch_whatever_the_platform_admits(project: Path) -> None:
+    path = project / "config/platforms/h200.yaml"
+    path.write_text(path.read_text().replace("serving:\n", "serving:\n  aligned: {max_sequences: 64}\n", 1))
+    told = spec_of(cells(study(project, platforms=["h200"]), "fig_6")["llama2-7b", "vllm", "aligned"]).settings
+    assert (told.max_sequences, told.graph_sequences) == (64, 64)
+
+
 def test_policies_that_come_out_the_same_are_one_measurement(project: Path) -> None:
     found = cells(study(project), "fig_6", framework="transformers")
     assert {method for _, _, method in found} == {"tuned", "aligned"}
