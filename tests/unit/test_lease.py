@@ -11,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from dissect.base.outcome import Status
+from dissect.cells.spec import Software
 from dissect.machine import lease
 from dissect.machine.lease import Neighbours, leased, own_gpus, own_host
-from factories import hardware
+from dissect.measure import life, preload
+from dissect.ranks.measurement import Measurement
+from dissect.results.store import Store
+from factories import hardware, operator_spec, serve_spec
 
 NAMES = ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
 HOLDER = """
@@ -162,6 +167,24 @@ def test_only_cells_that_may_use_all_cores_of_gpus_wait(tmp_path: Path, monkeypa
         with own_host(device, alone=True):
             pass
     assert taken == [("gpus-host", True)]
+
+
+def test_servers_are_the_cells_that_have_a_host_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[str, bool]] = []
+
+    @contextmanager
+    def note(device: str, alone: bool) -> Iterator[None]:
+        taken.append((device, alone))
+        yield
+
+    monkeypatch.setattr(lease, "own_host", note)
+    monkeypatch.setattr(preload, "set_environment", lambda _: None)
+    monkeypatch.setattr(life, "_run", lambda *_: Measurement(Status.OK))
+    store = Store(tmp_path)
+    server, matrix = serve_spec().model_copy(update={"client": Software()}), operator_spec("square")
+    for spec in (server, matrix.model_copy(update={"software": Software()})):
+        life._decide_or_run(spec, store, store.entry("0" * 12), "python")
+    assert taken == [("cuda", True), ("cuda", False)]
 
 
 def test_a_cell_on_the_cpu_takes_none(monkeypatch: pytest.MonkeyPatch) -> None:
