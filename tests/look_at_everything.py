@@ -9,7 +9,7 @@ from dissect.present.claims.claims_table import build_claims
 from dissect.present.tables.table import Table, build_table
 from dissect.results.cell_runs import read_runs
 
-WHOLE_STUDY = {"suite": "full", "tables": "all", "figures": "all", "platforms": ["cpu", "a800", "h200"]}
+WHOLE_STUDY = {"suite": "full", "tables": "all", "figures": "all", "platforms": ["cpu", "a800", "h200-x4"]}
 
 
 def look(project: Path) -> dict[str, Any]:

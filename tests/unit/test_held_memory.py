@@ -25,7 +25,9 @@ from dissect.stages.training.siblings import certain_oom
 from dissect.statistics.numbers import Verdict
 from factories import GIB
 
-HELD = {"h100-24g": "h100", "h100-x2-24g": "h100-x2", "h100-x4-24g": "h100-x4", "h200-24g": "h200"}
+HELD = {
+    "h100-24g": "h100", "h100-x2-24g": "h100-x2", "h100-x4-24g": "h100-x4", "h200-24g": "h200", "h200-x4-24g": "h200-x4"
+}  # fmt: skip
 
 
 def study(project: Path, *platforms: str) -> Study:

@@ -187,7 +187,7 @@ def test_a_point_has_a_timing_or_a_reason() -> None:
 
 
 def test_every_operator_of_the_configuration_is_known_and_of_a_family(project: Path) -> None:
-    made = load_study(project, {"suite": "full", "platforms": ["h200"]})
+    made = load_study(project, {"suite": "full", "platforms": ["h200-x4"]})
     cells = [cell for name, cells in made.experiments.items() if name.startswith("operators_") for cell in cells]
     assert {(cell.framework, cell.method) for cell in cells} == {
         (family, operator) for family, operators in OPERATORS.items() for operator in operators
@@ -196,7 +196,7 @@ def test_every_operator_of_the_configuration_is_known_and_of_a_family(project: P
 
 
 def test_what_has_no_model_is_measured_once_for_all(project: Path) -> None:
-    cells = load_study(project, {"platforms": ["h200"]}).experiments["operators_gemm"]
+    cells = load_study(project, {"platforms": ["h200-x4"]}).experiments["operators_gemm"]
     assert [(cell.model, cell.method) for cell in cells] == [
         ("llama2-7b", "layers"), ("-", "square"), ("llama2-13b", "layers"), ("llama2-70b", "layers"),
     ]  # fmt: skip
@@ -212,6 +212,6 @@ def test_on_a_cpu_the_machine_has_its_own_reasons(project: Path) -> None:
 
 
 def test_nvlink_off_is_a_platform(project: Path) -> None:
-    cells = load_study(project, {"platforms": ["h200", "h200-no-nvlink"]}).experiments["operators_collectives"]
+    cells = load_study(project, {"platforms": ["h200-x4", "h200-no-nvlink"]}).experiments["operators_collectives"]
     keys = {(cell.platform, cell.method, cell.n_gpus): cell.key for cell in cells}
-    assert keys["h200", "all_reduce", 4] != keys["h200-no-nvlink", "all_reduce", 4]
+    assert keys["h200-x4", "all_reduce", 4] != keys["h200-no-nvlink", "all_reduce", 4]

@@ -23,7 +23,7 @@ from factories import cell_of, ended_result, measured_at, ok_result, pretrain_sp
 
 ROOT = Path(__file__).parents[2]
 EXPORT_V1 = ROOT / "tests/data/export_v1/export.tar.gz"
-BURST = "serve/h200/llama2-7b/lightllm/tuned/r1000-i512-o128-burst-n1"
+BURST = "serve/h200-x2/llama2-7b/lightllm/tuned/r1000-i512-o128-burst-n1"
 RUNS = [measured_at(ok_result(pretrain_spec()), minute) for minute in (1, 2)]
 FULL = ended_result(pretrain_spec(batch=2), Status.OOM, Phase.BACKWARD, "out of memory")
 CELL = cell_of(RUNS[0])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dissect.base.units import GIB
 from dissect.cells.references import REFERENCES_DIR, SETS_DIR, ids_of_today, read_sets, references_of
 from dissect.cells.renamed import today
 from dissect.cells.study import load_study
@@ -16,7 +17,7 @@ Z3 = "pretrain/h200-x2/llama2-7b/deepspeed/Z3/s350-b1-n2"
 
 def then(method: str, **fields: str) -> str:
     """Today's name of a method of DeepSpeed whose spec had these fields."""
-    cell_id = f"pretrain/h200/llama2-7b/deepspeed/{method}/s350-b1-n2"
+    cell_id = f"pretrain/h200-x2/llama2-7b/deepspeed/{method}/s350-b1-n2"
     return today(cell_id, lambda: {"method": {"zero_stage": 3, **fields}}).split("/")[4]
 
 
@@ -49,8 +50,25 @@ def test_other_frameworks_and_stages_are_not_asked_for_their_spec() -> None:
     def spec() -> dict[str, object]:
         raise AssertionError("the id alone tells")
 
-    for cell_id in ("serve/h200/llama2-7b/vllm/tuned/r100-n1", "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"):
+    for cell_id in ("serve/h200-x2/llama2-7b/vllm/tuned/r100-n1", "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"):
         assert today(cell_id, spec) == cell_id
+
+
+@pytest.mark.parametrize(
+    ("platform", "host_gib", "name"),
+    [("h200", 512, "h200-x4"), ("h200", 128, "h200"), ("h200-24g", 512, "h200-x4-24g"), ("h200-x2", 512, "h200-x2")],
+)
+def test_h200_was_four_gpus(platform: str, host_gib: int, name: str) -> None:
+    cell_id = f"serve/{platform}/llama2-7b/vllm/tuned/r100-n1"
+    memory = {"card_memory_bytes": int(140.4 * GIB)} if "24g" in platform else {}
+    device = 24 * GIB if memory else int(140.4 * GIB)
+    hardware = memory | {"device_memory_bytes": device, "host_memory_bytes": host_gib * GIB}
+    assert today(cell_id, lambda: {"hardware": hardware}) == cell_id.replace(platform, name)
+
+
+def test_references_of_h200_are_shown_under_its_name_of_today() -> None:
+    platforms = {cell_id.split("/")[1] for cell_id in read_sets(ROOT)["h200"].values()}
+    assert platforms == {"h200-x4", "h200-x2", "h200-no-nvlink"}
 
 
 def test_references_of_zero_3_are_shown_as_what_they_were() -> None:

@@ -38,7 +38,7 @@ EVERYTHING = (
 
 
 def test_requests_of_the_shipped_platforms(project: Path) -> None:
-    every = study(project, platforms=["cpu", "a800", "rtx4090", "rtx3090", "h200"], models=["llama2-7b"])
+    every = study(project, platforms=["cpu", "a800", "rtx4090", "rtx3090", "h200-x4"], models=["llama2-7b"])
     shown = [cell for cell in every.by_path.values() if cell.method in ("-", "Naive")]
     requests = {cell.id: dict(resources_of(cell, every.catalog.platforms[cell.platform])) for cell in shown}
     check_golden("requests.json", json.dumps(requests, indent=1, sort_keys=True) + "\n")

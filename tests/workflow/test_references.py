@@ -35,7 +35,7 @@ def test_a_reference_is_shown_with_its_origin_and_satisfies_no_cell(clone: Clone
     rows = (clone.folder / TABLE.replace(".md", ".csv")).read_text().splitlines()
     assert sum("h200@lab" in row for row in rows) == 1
     clone.snakemake("cells", "--config", f"select={CELLS}")
-    assert clone.measured() == ["pretrain/h200/llama2-7b/deepspeed/Z2/s350-b1-n4"]
+    assert clone.measured() == ["pretrain/h200/llama2-7b/deepspeed/Z2/s350-b1-n1"]
 
 
 def test_a_set_that_goes_draws_its_tables_again_and_nothing_else(clone: Clone) -> None:

@@ -106,15 +106,18 @@ def _newest(folder: Path) -> dict[str, str]:
         keys.setdefault(cell_id, []).append(key)
 
     def protocol(key: str) -> int:
-        return int(_spec(folder, stored[key], key)["protocol"])
+        return int(_spec(folder, stored[key], key).get("protocol", 0))
 
     return {max(same, key=protocol) if len(same) > 1 else same[0]: cell_id for cell_id, same in keys.items()}
 
 
 def _spec(folder: Path, cell_id: str, key: str) -> dict[str, Any]:
-    """The spec of a cell of a set, as it was measured."""
-    document = json.loads(reference_text(folder, cell_id, key).read_bytes())
-    spec: dict[str, Any] = document.get("runs", [document])[0]["spec"]
+    """The spec of a cell of a set, as it was measured; empty if its text cannot be read, which is told later."""
+    try:
+        document = json.loads(reference_text(folder, cell_id, key).read_bytes())
+        spec: dict[str, Any] = document.get("runs", [document])[0]["spec"]
+    except (OSError, ValueError, LookupError):
+        return {}
     return spec
 
 
