@@ -30,7 +30,7 @@ _KEEPER_S = 60.0
 """Further seconds for its keeper, since the kernel has much memory to free."""
 _TAIL_LINES = 15
 _FOLDERS = re.compile(
-    r"PATH|\w+_PATH|CPATH|HOME|\w+_HOME|TMPDIR|XDG_\w+|\w+_CACHE(_DIR|_ROOT)?|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ"
+    r"PATH|CPATH|HOME|TMPDIR|\w+_(PATH|HOME|DIR|ROOT|CACHE)|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ"
     r"|(APPTAINER|SINGULARITY|DOCKER)_\w+"
 )
 """Variables by which programs find programs, folders and the user: all that a server inherits."""
