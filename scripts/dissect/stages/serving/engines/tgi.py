@@ -14,8 +14,8 @@ WIGGLE_ROOM = 0.9
 """Share of what ``--cuda-memory-fraction`` grants that it plans with (``TGI_WIGGLE_ROOM``, models/globals.py)."""
 PREFILL_TOKENS = 4096
 """Default of ``--max-batch-prefill-tokens`` where it does not know the GPU (launcher/src/main.rs)."""
-_ON_CPUS = {"ATTENTION": "flashdecoding-ipex", "CUDA_GRAPHS": "0"}
-"""As its own image for CPUs sets them (Dockerfile_intel)."""
+_ATTENTION_ON_CPUS = "flashdecoding-ipex"
+"""As its own image for CPUs sets it (Dockerfile_intel)."""
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
@@ -39,13 +39,13 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
         *option("max-batch-size", limit), *option("cuda-memory-fraction", fraction),
         # Without chunks it must be no less than --max-input-tokens.
         *option("max-batch-prefill-tokens", prefill and max(prompt, prefill)),
-        *_graphs(spec.settings.graph_sequences),
+        *_graphs(0 if spec.hardware.device == "cpu" else spec.settings.graph_sequences),
         *spec.settings.arguments,
     ]  # fmt: skip
 
 
 def _graphs(largest: int | None) -> list[str]:
-    """CUDA graphs up to this number of requests: powers of two, as its default of 1 to 32."""
+    """CUDA graphs up to this number of requests, 0 for none: powers of two, as its default of 1 to 32."""
     if largest is None:
         return []
     sizes = {2**power for power in range(largest.bit_length())} | {largest}
@@ -66,7 +66,7 @@ def environment(spec: ServeSpec) -> dict[str, str]:
         "PREFIX_CACHING": "0",
         **({} if chunked is None and limit is None else {"PREFILL_CHUNKING": str(int(bool(chunked)))}),
         **({} if wiggle_room is None else {"TGI_WIGGLE_ROOM": str(wiggle_room)}),
-        **(_ON_CPUS if spec.hardware.device == "cpu" else {}),
+        **({"ATTENTION": _ATTENTION_ON_CPUS} if spec.hardware.device == "cpu" else {}),
     }
 
 
