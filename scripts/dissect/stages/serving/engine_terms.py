@@ -65,7 +65,7 @@ def read_terms(
     ``ask`` answers a path of the server, or None.
     """
     sources = {report.source for of_term in reports.values() for report in of_term} - {LOG}
-    texts = {source: ask(source) or "" for source in sources} | {LOG: log}
+    texts = {source: ask(source) or "" for source in sorted(sources)} | {LOG: log}
     found: dict[str, Any] = {}
     for term, of_term in reports.items():
         for report in of_term:
