@@ -58,7 +58,13 @@ def search_metrics(spec: ServeSpec, capacity: float, **changes: Any) -> ServingM
     told = next(probe for probe in probes if probe.rate == (bracket.held or bracket.failed))
     found = {"probes": probes, "search_ended_by": "probes" if len(probes) == search.probes else "bracket"}
     alone = spec.model_copy(update={"workload": spec.workload.model_copy(update={"requests": told.requests})})
-    return serving_metrics(alone, told.duration_s, **(found | changes))
+    later = spec.workload.output_tokens - 1
+    whole = [first + later * each for first, each in zip(told.ttft_s, told.tpot_s, strict=True)]
+    samples = RequestSamples(
+        sent_s=[number / told.rate for number in range(told.requests)], latency_s=whole, ttft_s=told.ttft_s,
+        tpot_s=told.tpot_s, inter_token_s=told.tpot_s,
+    )  # fmt: skip
+    return serving_metrics(alone, told.duration_s, **(found | {"samples": samples} | changes))
 
 
 def rate_probe(spec: ServeSpec, rate: float, holds: bool) -> RateProbe:

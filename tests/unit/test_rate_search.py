@@ -19,6 +19,8 @@ from dissect.config.layout import FigureLayout
 from dissect.metrics.serving import RateBracket, RateProbe
 from dissect.present.compare.readings import readings_of
 from dissect.present.figures.describe import describe
+from dissect.present.recommend.standing import Standing
+from dissect.present.report import cell_page
 from dissect.present.tables.table import lay_out
 from dissect.present.tables.tidy import plain_rows, read_records
 from dissect.results.agreement import check_samples
@@ -28,6 +30,7 @@ from dissect.stages.serving.burst import Sent
 from dissect.stages.serving.load import Load, RequestRecord, to_jsonl_gz
 from dissect.stages.serving.watch import Ended
 from dissect.statistics.shares import binomial_ends
+from recommend_cases import ask
 
 OFFSETS = st.floats(-0.5, 0.5)
 
@@ -256,6 +259,26 @@ def test_runs_of_which_one_found_a_bound_have_no_number(tmp_path: Path) -> None:
     (row,) = plain_rows(frame)
     assert row["held_rate_per_s"] is None
     assert grid.entries[0][0].text == "19.87; ≥ 59.97"
+
+
+def test_the_page_of_a_cell_has_the_bound_in_place_of_the_rate(tmp_path: Path) -> None:
+    (cell,) = cells_of(tmp_path, {"sglang": (200.0, 200.0)})
+    (record,) = read_records(make.manifest("t", [cell], RATES), tmp_path)
+    numbers = {shown.title: shown for shown in cell_page._numbers(record)}
+    assert ("Rate that holds (requests/s)", "≥ 59.97") in [tuple(line[:2]) for line in numbers["rates"].lines]
+    assert len(numbers["probes"].lines) == 2 * 6
+
+
+def test_which_engine_under_two_seconds_is_answered_at_the_rates_that_hold(tmp_path: Path) -> None:
+    cells = cells_of(tmp_path, {"vllm": (20.0, 20.5), "sglang": (40.0, 41.0), "tgi": (0.5, 0.5)})
+    records = read_records(make.manifest("t", cells, RATES), tmp_path)
+    found = ask(records, stage="serve", max_ttft_s=2.0, maximise="throughput")
+    (ranking,) = found.rankings
+    assert [each.row["framework"] for each in ranking.found] == ["sglang", "vllm"]
+    assert [each.standing for each in ranking.found] == [Standing.BEST, Standing.BEHIND]
+    assert ranking.found[0].row["tokens_per_s"] == pytest.approx(128 * 38.9, rel=0.05)
+    (unknown,) = found.unknown
+    assert (unknown.row["framework"], unknown.reason[-19:]) == ("tgi", "no tried rate holds")
 
 
 def test_only_rates_that_hold_are_compared(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_a_search_for_a_rate_is_an_arrival(project: Path) -> None:
     search = smoke.workload.arrival.search
     assert search
     # Ends and seconds are the platform's, the number of tries the suite's.
-    assert (search.lowest, search.highest, search.probes, search.probe_s) == (4, 256, 3, 2)
+    assert (search.lowest, search.highest, search.probes, search.probe_s) == (4, 256, 2, 2)
     assert "search" not in (cells(full, "fig_6")["llama2-7b", "vllm", "tuned"].canonical or "")
 
 

@@ -12,7 +12,7 @@ from dissect.cells.cell_id import without_set
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, ViewName
 from dissect.present.report.page import CellEntry, Item
 from dissect.present.report.samples import samples_svg
-from dissect.present.tables.columns import OUTCOME, PROVENANCE, Quantity, Record, start_of
+from dissect.present.tables.columns import OUTCOME, PROVENANCE, Combination, Quantity, Record, start_of
 from dissect.present.tables.further_runs import FURTHER_RUNS, further_runs
 from dissect.present.tables.labels import axis_label, row_header
 from dissect.present.tables.over_runs import only_some_runs, values_of
@@ -199,7 +199,7 @@ def _views(record: Record) -> Sequence[ViewName]:
 
 
 def _single(name: str, view: View, row: Mapping[str, Any]) -> Numbers:
-    having = [q for q in view.quantities if row[q.name] is not None]
+    having = [q for q in view.quantities if row[q.name] is not None or (q.instead and row[q.instead])]
     further = {q.name: further_runs(summarise(runs), q.show) for q in having if (runs := _predicted(q, row))}
     columns = {
         "Quantity": [q.title for q in having],
@@ -213,7 +213,7 @@ def _single(name: str, view: View, row: Mapping[str, Any]) -> Numbers:
 
 def _predicted(quantity: Quantity, row: Mapping[str, Any]) -> Sequence[RunValue]:
     """The runs that further ones are predicted from; none for what has no interval of its own."""
-    return values_of(row, quantity.name) if quantity.has_interval else ()
+    return values_of(row, quantity.name) if quantity.combination is Combination.TYPICAL else ()
 
 
 def _points(name: str, view: View, rows: Sequence[Mapping[str, Any]]) -> Numbers:
@@ -226,7 +226,7 @@ def _points(name: str, view: View, rows: Sequence[Mapping[str, Any]]) -> Numbers
 def _shown(quantity: Quantity, row: Mapping[str, Any]) -> str:
     value = row[quantity.name]
     if value is None:
-        return "n/a"
+        return str(row[quantity.instead]) if quantity.instead and row[quantity.instead] else "n/a"
     ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.has_interval else []
     some = only_some_runs(row, quantity.name)
     return quantity.show(value, *ends) + (f" ({some})" if some else "")
