@@ -195,6 +195,7 @@ def test_the_numbers_are_those_of_the_highest_rate_that_held_or_the_lowest(
     rates = [each.probe.rate for each in found.probed]
     assert found.told.probe.rate == rates[2] == max(r for r, p in zip(rates, found.probed, strict=True) if p.probe.kept)
     assert found.ended_by == "probes"
+    assert found_by(monkeypatch, tmp_path, [0.5, 3.0, 0.5, 3.0, 0.5, 3.0]).ended_by == "bracket"
     assert found_by(monkeypatch, tmp_path, [3.0, 3.0], probes=2).told.probe.rate < rates[0]
 
 

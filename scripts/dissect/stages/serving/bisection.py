@@ -31,10 +31,18 @@ class Bisection:
 
         A rate that holds makes all lower ones count as holding, and one that does not all higher ones as not holding.
         """
-        lowest, highest = self.ends
-        low, high = bracket.held or lowest, bracket.failed or highest
-        ended = tried >= self.search.probes or high <= low * (1 + self.search.within)
+        low, high = self._left(bracket)
+        ended = tried >= self.search.probes or self.is_narrow(bracket)
         return None if ended else float(f"{(low * high) ** 0.5:.5g}")
+
+    def is_narrow(self, bracket: RateBracket) -> bool:
+        """Whether the rates that are left differ by no more than is asked for."""
+        low, high = self._left(bracket)
+        return high <= low * (1 + self.search.within)
+
+    def _left(self, bracket: RateBracket) -> tuple[float, float]:
+        lowest, highest = self.ends
+        return bracket.held or lowest, bracket.failed or highest
 
 
 def sends_of(rate: float, requests: int, seconds: float, seed: int) -> list[float]:

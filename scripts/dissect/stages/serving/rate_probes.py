@@ -109,7 +109,7 @@ def find_rate(
         bracket = RateBracket.of((each.probe for each in found), search.share)
         probe = found[-1].probe
         _LOG.info("at %g/s %d of %d requests kept the objective", rate, probe.kept, probe.requests)
-    return Found(search, found, "bracket" if len(found) < search.probes else "probes")
+    return Found(search, found, "bracket" if bisection.is_narrow(bracket) else "probes")
 
 
 def _with_requests(spec: ServeSpec, requests: int) -> ServeSpec:
