@@ -162,4 +162,4 @@ def test_runs_of_unknown_starts_say_nothing_of_starts() -> None:
 def test_what_has_an_interval_has_its_columns(view: Any) -> None:
     names = view.column_names()
     for quantity in view.quantities:
-        assert (f"{quantity.name}_low" in names) is (quantity.combination is Combination.TYPICAL)
+        assert (f"{quantity.name}_low" in names) is (quantity.combination in (Combination.TYPICAL, Combination.SHARE))
