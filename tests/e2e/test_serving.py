@@ -27,6 +27,7 @@ from dissect.results.cell_runs import read_runs
 from dissect.results.result import Result
 from dissect.stages.serving.engine_terms import asked_cache_tokens, cache_bytes_of
 from dissect.stages.serving.load import RequestRecord
+from dissect.stages.serving.send_times import poisson_sends
 from dissect.stages.serving.server import free_ports
 from yaml_models import architecture
 
@@ -208,6 +209,13 @@ def test_one_that_does_what_it_should_is_ok_at_a_rate_too(bench):
     assert result.status is Status.OK, result.reason
     assert result.metrics.samples.ttft_s is None
     assert 0.5 < result.metrics.send_spread_s < 3
+
+
+def test_requests_arrive_at_the_times_of_a_poisson_process(bench):
+    result = bench.measure(bench.spec("lightllm", arrival={"kind": "poisson", "rate": 4.0}), "none")
+    assert result.status is Status.OK, result.reason
+    asked = poisson_sends(4.0, 10, result.spec.workload.seed)
+    assert result.metrics.samples.sent_s == pytest.approx([at - asked[0] for at in asked], abs=0.5)
 
 
 def test_bursts_to_one_server_count_alike(bench):

@@ -25,9 +25,10 @@ from dissect.present.tables.table import lay_out
 from dissect.present.tables.tidy import plain_rows, read_records
 from dissect.results.agreement import check_samples
 from dissect.stages.serving import burst, rate_probes
-from dissect.stages.serving.bisection import Bisection, sends_of
+from dissect.stages.serving.bisection import Bisection
 from dissect.stages.serving.burst import Sent
 from dissect.stages.serving.load import Load, RequestRecord, to_jsonl_gz
+from dissect.stages.serving.send_times import LEAD_S, poisson_sends
 from dissect.stages.serving.watch import Ended
 from dissect.statistics.shares import binomial_ends
 from recommend_cases import ask
@@ -95,7 +96,7 @@ def test_runs_do_not_share_the_points_between_which_they_cannot_tell() -> None:
 
 
 def test_requests_arrive_at_random_for_as_long_and_as_many_as_asked() -> None:
-    sends = sends_of(50.0, 1000, 60.0, 42)
+    sends = [at - LEAD_S for at in poisson_sends(50.0, 1000, 42, 60.0)]
     assert sends[0] == 0
     assert 60 <= sends[-1] < 60.5
     assert len(sends) == pytest.approx(3000, rel=0.1)
@@ -103,7 +104,7 @@ def test_requests_arrive_at_random_for_as_long_and_as_many_as_asked() -> None:
     assert mean(gaps) == pytest.approx(1 / 50, rel=0.05)
     assert pstdev(gaps) == pytest.approx(mean(gaps), rel=0.1), "exponential gaps"
     assert len(set(gaps)) > 0.95 * len(gaps), "none comes twice, as with several processes of guidellm"
-    few = sends_of(5.0, 1000, 60.0, 42)
+    few = [at - LEAD_S for at in poisson_sends(5.0, 1000, 42, 60.0)]
     assert len(few) == 1000
     assert [10 * at for at in sends[:50]] == pytest.approx(few[:50], abs=1e-4)
 

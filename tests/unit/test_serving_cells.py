@@ -180,6 +180,8 @@ def test_arrivals_are_an_axis(project: Path) -> None:
     found = {cell.workload: spec_of(cell) for cell in made.experiments["table_arrival"] if cell.framework == "vllm"}
     assert {name.split("-")[3] for name in found} == {"poisson2", "poisson8", "constant8"}
     assert {spec.workload.arrival.rate for spec in found.values()} == {2.0, 8.0}
+    protocols = {spec.workload.arrival.label: spec.protocol for spec in found.values()}
+    assert protocols["poisson2"] == protocols["poisson8"] == protocols["constant8"] + 1
 
 
 def test_a_search_for_a_rate_is_an_arrival(project: Path) -> None:

@@ -58,13 +58,19 @@ def serving_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override]) 
         settings=settings,
         workload=workload,
         sampling=sampling,
-        protocol=engine_facts(point.framework).protocol,
+        protocol=_protocol(point.framework, workload),
     )
     client = launcher_of(environment_of(platform, "serve", point.framework))
     canonical, key = spec_and_key(spec)
     return replace(
         cell, canonical=canonical, key=key, launcher=ServingSite.of(platform.serving, engine).launcher(client)
     )
+
+
+def _protocol(framework: str, workload: ServeWorkload) -> int:
+    """That of the engine, or the next one for Poisson arrivals at a given rate: they had other gaps before."""
+    arrival = workload.arrival
+    return engine_facts(framework).protocol + (arrival.kind == "poisson" and arrival.rate is not None)
 
 
 def _workload(point: AxesPoint, platform: Platform, overrides: list[Override]) -> tuple[ServeWorkload, int, Sections]:

@@ -62,7 +62,7 @@ def check_text(claim: Claim) -> str:
     """Short text of how a claim is checked."""
     check = claim.check
     if isinstance(check, OutcomeCheck):
-        return f"{'runs out of' if check.outcome == 'oom' else 'runs in'} {check.memory_gib:g} GiB per GPU"
+        return "runs out of memory" if check.outcome == "oom" else "runs"
     name = DERIVED_HEADERS.get(check.quantity) or _header(claim.view, check.quantity)
     if isinstance(check, OrderCheck):
         more, less = (" or ".join(map(_side, claim.choices(side))) for side in check.sides)

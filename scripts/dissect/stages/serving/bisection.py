@@ -1,6 +1,5 @@
 """Bisection for the largest rate that holds, on the log scale; pure, without a server."""
 
-import random
 from dataclasses import dataclass
 
 from dissect.config.arrival import RateSearch
@@ -43,17 +42,3 @@ class Bisection:
     def _left(self, bracket: RateBracket) -> tuple[float, float]:
         lowest, highest = self.ends
         return bracket.held or lowest, bracket.failed or highest
-
-
-def sends_of(rate: float, requests: int, seconds: float, seed: int) -> list[float]:
-    """Times of sending of a Poisson process in seconds: as many as asked for, and over as long as asked for.
-
-    The gaps are those of the seed over the rate, so all engines and runs have the same at equal rates.
-    """
-    gaps = random.Random(seed)
-    at = 0.0
-    sends: list[float] = []
-    while len(sends) < requests or sends[-1] < seconds:
-        sends.append(round(at, 6))
-        at += gaps.expovariate(1.0) / rate
-    return sends

@@ -84,9 +84,9 @@ def command(spec: ServeSpec, target: Target, prompts: Path, output: Path) -> lis
         "timeout": spec.sampling.budget_s, "timeout_connect": CONNECT_S, "extras": {"body": target.body},
     }  # fmt: skip
     profile: dict[str, Any] = {"kind": "throughput", "max_concurrency": load.requests}
-    if load.arrival.rate is not None:
-        profile = {"kind": load.arrival.kind, "rate": [load.arrival.rate]}
-    if load.arrival.search:
+    if load.arrival.kind == "constant":
+        profile = {"kind": "constant", "rate": [load.arrival.rate]}
+    if load.arrival.kind == "poisson":
         # Not its Poisson profile, whose processes all draw the same gaps: with several, every gap comes several times.
         profile = {"kind": "replay", "schedule_turn": "timestamp"}
     options = {

@@ -24,6 +24,7 @@ from dissect.stages.serving.checkpoint import NoSpace, checkpoint, checkpoint_by
 from dissect.stages.serving.engine import Engine, load_engine
 from dissect.stages.serving.engine_terms import asked_cache_tokens
 from dissect.stages.serving.prompts import Prompts, check_prompts, make_prompts, shared_out, write_prompts
+from dissect.stages.serving.send_times import poisson_sends
 from dissect.stages.serving.server import Server
 from dissect.stages.serving.watch import Ended, Watch
 
@@ -108,7 +109,9 @@ class ServingCell:
 
     def _burst(self, folder: Path, server: Server, prompts: Sequence[str]) -> burst.Sent:
         """One burst, of prompts that the server has not seen."""
-        write_prompts(self.folder / burst.PROMPTS, prompts)
+        arrival, seed = self.spec.workload.arrival, self.spec.workload.seed
+        sends = poisson_sends(arrival.rate, len(prompts), seed) if arrival.kind == "poisson" and arrival.rate else None
+        write_prompts(self.folder / burst.PROMPTS, prompts, sends)
         return burst.send(self.spec, self.engine, folder, server, self.folder, self.watch)
 
     def _search(self, folder: Path, server: Server, prompts: Sequence[str]) -> rate_probes.Found:

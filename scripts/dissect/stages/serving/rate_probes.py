@@ -14,18 +14,17 @@ from dissect.config.arrival import RateSearch
 from dissect.metrics.serving import RateBracket, RateProbe, ServingMetrics
 from dissect.results.atomic import write_atomically
 from dissect.stages.serving import burst, contract, load
-from dissect.stages.serving.bisection import Bisection, sends_of
+from dissect.stages.serving.bisection import Bisection
 from dissect.stages.serving.burst import Sent
 from dissect.stages.serving.engine import Engine
 from dissect.stages.serving.load import RequestRecord
 from dissect.stages.serving.prompts import write_prompts
+from dissect.stages.serving.send_times import poisson_sends
 from dissect.stages.serving.server import Server
 from dissect.stages.serving.watch import Ended, Watch
 
 SO_FAR = "probes.partial.jsonl.gz"
 """Name of the file with the requests of all probes that are complete, while a search goes on or after it was killed."""
-LEAD_S = 3.0
-"""Seconds before the first request, in which the load generator's processes start; what is due earlier comes late."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -73,7 +72,7 @@ def most_requests(spec: ServeSpec) -> int:
 
 
 def _sends(spec: ServeSpec, search: RateSearch, rate: float) -> list[float]:
-    return sends_of(rate, spec.workload.requests, search.probe_s, spec.workload.seed)
+    return poisson_sends(rate, spec.workload.requests, spec.workload.seed, search.probe_s)
 
 
 def find_rate(
@@ -96,7 +95,7 @@ def find_rate(
     bracket = RateBracket(None, None)
     while (rate := bisection.next_rate(bracket, len(found))) is not None:
         sends = _sends(spec, search, rate)
-        write_prompts(folder / burst.PROMPTS, [*islice(unseen, len(sends))], [LEAD_S + at for at in sends])
+        write_prompts(folder / burst.PROMPTS, [*islice(unseen, len(sends))], sends)
         try:
             sent = burst.send(_with_requests(spec, len(sends)), engine, checkpoint, server, folder, watch)
         except Ended as how:
