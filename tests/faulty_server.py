@@ -12,6 +12,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
@@ -19,7 +20,7 @@ FAULTS = (
     "raises_and_stays", "late", "hangs", "pauses",
 )  # fmt: skip
 LAST_ANSWER = {"dies_in_load": 5, "oom_in_load": 5, "dies_in_second_probe": 6}
-"""Fault -> number of the last streamed request before it dies; a probe of a search has six."""
+"""Fault -> number of prompts that it streams answers to before it dies; a probe of a search has six."""
 TOKEN_S = 0.002
 LATE_S = 2.0
 """Seconds that loading a model takes before the port is opened."""
@@ -33,6 +34,7 @@ class Handler(BaseHTTPRequestHandler):
     record: str | None = None
     shard: "Shard | None" = None
     streamed = 0
+    prompts: ClassVar[set[str]] = set()
     answered = 0
 
     def log_message(self, *_: object) -> None:
@@ -72,9 +74,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def stream(self, body: dict) -> None:
         Handler.streamed += 1
+        Handler.prompts.add(body["prompt"])  # a load whose records are lost is sent again
         if self.fault == "overloaded" and Handler.streamed % 2:
             return self.reply(429, b'{"error": "Model is overloaded"}')
-        if Handler.streamed > LAST_ANSWER.get(self.fault, Handler.streamed):
+        if len(Handler.prompts) > LAST_ANSWER.get(self.fault, len(Handler.prompts)):
             while not Handler.answered:  # so that there is something to keep
                 time.sleep(TOKEN_S)
             time.sleep(0.1)  # for the client to read it

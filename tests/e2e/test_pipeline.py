@@ -19,7 +19,8 @@ from dissect.results.cell_runs import read_runs
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 QUICK = "{'pretrain/cpu/*/*/*/*': {sampling: {min_steps: 6, max_steps: 6, warmup_max_steps: 4, budget_s: 200}}}"
-CELLS = ["cells", "--config", "select=pretrain/cpu/*/deepspeed/[NZ]*/s128-b1-n2", f"overrides={QUICK}"]
+BOTH = ",".join(f"pretrain/cpu/*/{method}/s128-b1-n2" for method in ("ddp/Naive", "deepspeed/Z2"))
+CELLS = ["cells", "--config", f"select=[{BOTH}]", f"overrides={QUICK}"]
 
 
 @pytest.fixture
@@ -27,7 +28,11 @@ def clone(tmp_path: Path) -> Clone:
     if not list(ROOT.glob(".envs/train-*/.complete")):
         pytest.skip("the train environment is not built: `make envs`")
     made = new_clone(tmp_path / "clone")
-    made.edit("config/experiments/table_III.yaml", "[Naive, F+R, Z2, Z2+O, Z3+O, Q]", "[Naive, Z2]")
+    made.edit(
+        "config/experiments/table_III.yaml",
+        "ddp: [Naive, F+R], deepspeed: [Z2, Z2+O, Z3+O, Q]",
+        "ddp: [Naive], deepspeed: [Z2]",
+    )
     for shared in (".envs", ".cache", ".venv"):
         (ROOT / shared).mkdir(exist_ok=True)
         (made.folder / shared).symlink_to(ROOT / shared)

@@ -58,7 +58,7 @@ def test_remeasure_is_one_command(clone: Clone, profile: str | None) -> None:
 
 def test_two_sides_are_measured_in_shared_rounds(clone: Clone) -> None:
     """The command that tells two cells apart; with ``fresh`` earlier runs are set aside."""
-    sides = [f"pretrain/cpu/llama-tiny/deepspeed/{method}/s128-b1-n2" for method in ("Naive", "Z2")]
+    sides = [f"pretrain/cpu/llama-tiny/deepspeed/{method}/s128-b1-n2" for method in ("Q", "Z2")]
     globs = f"select=[{','.join(sides)}]"
     clone.snakemake("remeasure", "--config", globs, "more=2")
     assert clone.measured() == [sides[0]] * 2 + [sides[1]] * 2
@@ -82,7 +82,7 @@ def test_forcing_a_job_measures_nothing(clone: Clone) -> None:
 
 @pytest.mark.parametrize("profile", [None, "cpu"])
 def test_plan_says_what_would_run(clone: Clone, profile: str | None) -> None:
-    clone.edit("config/config.yaml", "platforms: [cpu]", "platforms: [cpu, h200]")
+    clone.edit("config/config.yaml", "platforms: [cpu]", "platforms: [cpu, h200-x4]")
     clone.edit("config/platforms/cpu.yaml", "kernels: {flash_attention: sdpa_flash}", "kernels: {}")
     run = clone.snakemake("plan", profile=profile)
     with (clone.folder / "results/plan.csv").open() as file:
@@ -90,7 +90,7 @@ def test_plan_says_what_would_run(clone: Clone, profile: str | None) -> None:
     by_status = {status: [row for row in rows if row["status"] == status] for status in {r["status"] for r in rows}}
     assert {row["platform"] for row in by_status["cached"]} == {"cpu"}
     assert {row["reason"] for row in by_status["unsupported"]} == {"the platform declares no FlashAttention kernel"}
-    assert "h200" in {row["platform"] for row in by_status["to run"]}
+    assert "h200-x4" in {row["platform"] for row in by_status["to run"]}
     asked = next(row for row in by_status["to run"] if row["workload"].endswith("-n4"))
     assert (asked["gpus"], asked["nodes"]) == ("4", "1")
     assert int(asked["memory_mb"]) > 512 * 1024
