@@ -31,7 +31,7 @@ check: lint ## Check style, types and what starts no pipeline: within 3 minutes 
 	@echo "Testing modules"
 	@pytest $(PARALLEL) tests/unit
 
-test: check train-env client-env ## Run every test that this machine can run, but the longest: within 20 minutes on two cores
+test: check train-env client-env ## Run every test that this machine can run, but the longest: within 35 minutes on two cores
 	@echo "Testing what needs torch, in the train environment"
 	@envs/run train -- python tests/in_train.py --dist worksteal -m torch
 	@echo "Testing the pipeline"
