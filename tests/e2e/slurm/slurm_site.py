@@ -74,11 +74,10 @@ class Site:
             },
         }  # fmt: skip
         self._write("config/config.yaml", config)
-        table = self.folder / "config/experiments/table_III.yaml"
-        self._write(table, {**yaml.safe_load(table.read_text()), "suites": {"smoke": {"method": methods}}})
-        table = self.folder / "config/experiments/table_IV.yaml"
-        axes = {"framework": ["deepspeed"], "method": ["Naive"], "batch": [1]}
-        self._write(table, {**yaml.safe_load(table.read_text()), "axes": axes, "suites": {}})
+        for name, axes in (("table_III", {"method": methods}), ("table_IV", {"method": ["Naive"], "batch": [1]})):
+            table = self.folder / f"config/experiments/{name}.yaml"
+            changes = {"axes": {"framework": ["deepspeed"], **axes}, "suites": {}}
+            self._write(table, {**yaml.safe_load(table.read_text()), **changes})
 
     def platform(self, name: str, facts: dict[str, Any] | None = None, **scheduler: Any) -> None:
         """A platform of that name on the partition of that name; ``facts`` are keys of its file."""
