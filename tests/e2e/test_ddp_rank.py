@@ -1,7 +1,6 @@
 """Real PyTorch DDP on two forked ranks over gloo, held against DeepSpeed on the same weights and tokens."""
 
 import json
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from dissect.base.outcome import Phase, Status  # noqa: E402
 from dissect.cells.frameworks import state_bytes  # noqa: E402
 from dissect.cells.spec import TrainingSpec  # noqa: E402
 from dissect.ranks.supervise import Ending  # noqa: E402
-from dissect.stages.training import torch_trainer  # noqa: E402
 from dissect.stages.training.ddp import pretrain as ddp  # noqa: E402
 from dissect.stages.training.ddp.spec import DdpPretrainSpec  # noqa: E402
 from dissect.stages.training.deepspeed import pretrain as deepspeed  # noqa: E402
@@ -23,6 +21,7 @@ from dissect.workloads.attention_kernels import WrongKernelError, observe_kernel
 from dissect.workloads.dtypes import BYTES  # noqa: E402
 from factories import ddp_spec, hardware, pretrain_spec  # noqa: E402
 from forked_ranks import TINY, run_ranks, shortened  # noqa: E402
+from watched_trainer import WatchedTrainer  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 
@@ -135,28 +134,11 @@ def test_out_of_memory(batch: int, phase: Phase) -> None:
 # --- the arithmetic against what a rank really does and holds -------------------------------------
 
 
-class Watched(torch_trainer.TorchTrainer):
-    """Writes down what its latest step did, and what it holds in the midst of it."""
-
-    folder: Path
-
-    def train_step(self, tokens: Any, enter: Callable[[Phase], None]) -> Any:
-        from torch.utils.flop_counter import FlopCounterMode
-
-        held: list[int] = []
-        self.optimizer.register_step_post_hook(lambda *_: held.append(self.held_bytes()))
-        with FlopCounterMode(display=False) as counter:
-            loss = super().train_step(tokens, enter)
-        # The angles of the rotary embedding come of an outer product, which nobody counts as work of the model.
-        angles = TINY.hidden_size // TINY.num_attention_heads * tokens.shape[1]
-        seen = {"flops": counter.get_total_flops() - angles, "held": held[-1]}
-        (self.folder / str(torch.distributed.get_rank())).write_text(json.dumps(seen))
-        return loss
-
+class Watched(WatchedTrainer):
     def held_bytes(self) -> int:
         """Of parameters, gradients and moments, each memory counted once; DDP's own buckets cannot be asked for."""
         tensors = [*self.model.parameters(), *(parameter.grad for parameter in self.model.parameters())]
-        tensors += [state[name] for state in self.optimizer.state.values() for name in ("exp_avg", "exp_avg_sq")]
+        tensors += self.moments()
         storages = [tensor.untyped_storage() for tensor in tensors]
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 

@@ -1,7 +1,6 @@
 """Real PyTorch FSDP2 on two forked ranks over gloo, held against DDP and DeepSpeed on the same weights and tokens."""
 
 import json
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from dissect.base.outcome import Phase, Status  # noqa: E402
+from dissect.base.outcome import Status  # noqa: E402
 from dissect.cells.frameworks import state_bytes  # noqa: E402
 from dissect.cells.spec import TrainingSpec  # noqa: E402
 from dissect.config.adapters.lora import Lora  # noqa: E402
@@ -21,6 +20,7 @@ from dissect.stages.training.fsdp.spec import FsdpSpec  # noqa: E402
 from dissect.workloads import arithmetic  # noqa: E402
 from factories import ddp_spec, finetune_spec, fsdp_finetune_spec, fsdp_spec, hardware  # noqa: E402
 from forked_ranks import TINY, run_ranks, shortened  # noqa: E402
+from watched_trainer import WatchedTrainer  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 
@@ -111,28 +111,12 @@ def test_losses_are_those_of_other_frameworks(method: str) -> None:
         assert report.losses[:5] == pytest.approx(theirs, rel=tolerance)
 
 
-class Watched(sharded_trainer.FsdpTrainer):
-    """Writes down what its latest step did, and what it holds in the midst of it."""
-
-    folder: Path
-
-    def train_step(self, tokens: Any, enter: Callable[[Phase], None]) -> Any:
-        from torch.utils.flop_counter import FlopCounterMode
-
-        held: list[int] = []
-        self.optimizer.register_step_post_hook(lambda *_: held.append(self.held_bytes()))
-        with FlopCounterMode(display=False) as counter:
-            loss = super().train_step(tokens, enter)
-        angles = TINY.hidden_size // TINY.num_attention_heads * tokens.shape[1]
-        seen = {"flops": counter.get_total_flops() - angles, "held": held[-1]}
-        (self.folder / str(torch.distributed.get_rank())).write_text(json.dumps(seen))
-        return loss
-
+class Watched(WatchedTrainer, sharded_trainer.FsdpTrainer):
     def held_bytes(self) -> int:
         """Of the shards of parameters, of their gradients and moments."""
         parameters = list(self.model.parameters())
         tensors = [*parameters, *(each.grad for each in parameters if each.grad is not None)]
-        tensors += [state[name] for state in self.optimizer.state.values() for name in ("exp_avg", "exp_avg_sq")]
+        tensors += self.moments()
         return sum(each.to_local().numel() * each.element_size() for each in tensors)
 
 
