@@ -24,6 +24,7 @@ from dissect.base.units import GIB
 from dissect.machine.device import Device
 from dissect.machine.vendor import vendor_of
 from dissect.metrics.training import TrainingMetrics
+from dissect.ranks.group import leave_process_group
 from dissect.results.cell_runs import read_runs
 from dissect.results.result import Result, ResultError
 from dissect.stages.training.deepspeed.spec import PretrainSpec
@@ -53,7 +54,9 @@ def main() -> None:
         times = [timed(step, device) for _ in range(WARMUP_STEPS + metrics.step_time_s.n)][WARMUP_STEPS:]
     if distributed.get_rank() == 0:
         print(json.dumps(comparison(result.key, metrics, times, device.peak_memory_bytes())))
-    distributed.destroy_process_group()
+    leave_process_group()
+    sys.stdout.flush()
+    os._exit(0)  # gloo's threads still hold tensors; one that asks a finalizing interpreter for its lock aborts it
 
 
 def comparable(result: Result) -> tuple[PretrainSpec, TrainingMetrics]:
