@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from dissect.cells.study import load_study
-from dissect.results.exchange import DEFAULT_FILE, ExchangeError, export_cells
+from dissect.results.exchange import DEFAULT_FILE, ExchangeError, check_replaceable, export_cells
 from dissect.results.store import STORE_DIR, Store
 
 
@@ -17,6 +17,8 @@ def main() -> None:
     study = load_study(Path.cwd(), parser.parse_args().config)
     path = Path(study.catalog.root.file or DEFAULT_FILE)
     try:
+        if not study.catalog.root.force:
+            check_replaceable(path)
         cells, runs, missing = export_cells(study.selected, Store(STORE_DIR), path)
     except ExchangeError as error:
         sys.exit(f"llm-dissect: {error}")

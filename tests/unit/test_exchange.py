@@ -15,7 +15,14 @@ from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import canonical_spec
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import read_runs, run_id
-from dissect.results.exchange import ExchangeError, Merged, export_cells, import_cells, read_export
+from dissect.results.exchange import (
+    ExchangeError,
+    Merged,
+    check_replaceable,
+    export_cells,
+    import_cells,
+    read_export,
+)
 from dissect.results.result import Result
 from dissect.results.store import Store
 from factories import (
@@ -311,3 +318,12 @@ def test_what_was_cut_off_is_healed_by_the_next_import(
     assert len(list((tmp_path / "ours").rglob("result.json"))) == 1
     assert import_cells(read_export(export), ours, {}) == Merged(2, 1)
     assert content_of(tmp_path / "ours") == content_of(tmp_path / "theirs")
+
+
+def test_only_an_export_is_replaced(export: Path, tmp_path: Path) -> None:
+    check_replaceable(tmp_path / "missing.tar.gz")
+    check_replaceable(export)
+    foreign = tmp_path / "README.md"
+    foreign.write_text("Not an export.")
+    with pytest.raises(ExchangeError, match=r"README\.md: is no export, so none replaces it; .*force=true"):
+        check_replaceable(foreign)

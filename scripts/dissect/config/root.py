@@ -50,6 +50,8 @@ class Run(Model):
     """Interval in seconds at which ``progress`` repeats; default: it runs once."""
     file: str | None = None
     """Path of the file that ``export`` writes, and ``import`` and ``references`` read."""
+    force: bool = False
+    """Whether ``export`` replaces a file that is no export."""
 
 
 class RootConfig(Question, Comparison, Upkeep, Run):

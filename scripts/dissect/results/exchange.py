@@ -10,6 +10,7 @@ of schema version 1 has one run per cell, without a folder: cells/<key>/result.j
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +93,20 @@ def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> tuple[int, 
         raise ExchangeError(f"{path}: would be larger than {LARGEST_EXPORT_BYTES // MIB} MiB; export {_PARTS}")
     write_atomically(path, compress(content))
     return len(found), runs, len(wanted) - len(found)
+
+
+def check_replaceable(path: Path) -> None:
+    """Check that no file is there, or an export.
+
+    Raises:
+        ExchangeError: an export would replace something else.
+    """
+    if not path.exists():
+        return
+    with suppress(ExchangeError, OSError):
+        if MANIFEST in _members(path):
+            return
+    raise ExchangeError(f"{path}: is no export, so none replaces it; name another file, or add force=true")
 
 
 def read_export(path: Path) -> dict[str, Shared]:
