@@ -12,8 +12,10 @@ sys.path.insert(0, str(PROJECT / "scripts"))
 from dissect.cells.packs import pack_platforms, pack_request
 from dissect.cells.resources import NAMES, resources_of, share_of_cores
 from dissect.cells.manifest_files import CODE_FILE, write_manifests
-from dissect.cells.study import load_study
-from dissect.config.errors import ConfigError
+from dissect.cells.study import load_study, refuse_empty_globs
+from dissect.config.claims import CLAIMS
+from dissect.config.errors import ConfigError, unknown
+from dissect.config.targets import refuse_unread
 from dissect.cells.preflight import refuse_what_cannot_run
 from dissect.present.progress import show_progress
 from dissect.results.folder_lock import keep_locks_of_others, planning
@@ -50,11 +52,18 @@ MEASURE = "{resources.launcher} scripts/measure.py --launcher {resources.launche
 BESIDE_OTHERS = {"plan", "recommend", "compare", "references", "export", "import", "prune"}
 IS_RUN = BESIDE_OTHERS.isdisjoint(sys.argv) and not workflow.output_settings.dryrun
 
+# Targets whose `select` selects cells that the configuration describes; those of others may have other names.
+SELECT_OF_CONFIGURATION = {"cells", "packs", "remeasure", "progress", "export"}
+
 # Notices if another run is active in this folder; its manifests are then not written.
 BESIDE_ANOTHER = []
 
 try:
+    if workflow.is_main_process:
+        refuse_unread(config, sys.argv)
     STUDY = load_study(PROJECT, config)
+    if workflow.is_main_process and not SELECT_OF_CONFIGURATION.isdisjoint(sys.argv):
+        refuse_empty_globs(STUDY, PROJECT, config)
     MEASURE += " --fork" if STUDY.catalog.root.fork else ""
     if workflow.is_main_process and not ONLY_LOOKS:
         keep_locks_of_others()
@@ -72,6 +81,12 @@ def cell_of(wildcards):
     if path not in STUDY.by_path:
         sys.exit(f"llm-dissect: {path}: unknown cell; `snakemake plan` lists the cells of this configuration")
     return STUDY.by_path[path]
+
+
+def known_name(wildcards):
+    """The table or figure of a target, which must be known."""
+    name, known = wildcards.experiment, [*STUDY.experiments, CLAIMS]
+    return name if name in known else sys.exit(f"llm-dissect: {unknown('results', 'table or figure', name, known)}")
 
 
 def spec_of(wildcards):
@@ -138,6 +153,8 @@ def remeasuring(wildcards):
 
 def remeasured(wildcards):
     """An output per selected cell, named for the number of runs that the cell will have."""
+    if STUDY.catalog.root.select is None:
+        sys.exit("llm-dissect: --config select: missing; remeasure adds runs to what it selects, and '*/*/*/*/*/*' is all")
     root, cells = STUDY.catalog.root, [STUDY.by_path[path] for path in STUDY.selected_targets]
     runs = {c.key: c.runs if root.fresh else Store(STORE_DIR).entry(c.key).count() + root.more for c in cells}
     return [REMEASURED.format(run=RUN, runs=runs[cell.key], cell=cell.id, key=cell.key) for cell in cells]

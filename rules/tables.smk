@@ -2,8 +2,8 @@ rule write_table:
     input:
         manifest=MANIFEST,
         code=CODE_FILE,
-        cells=lambda wildcards: STUDY.paths_of(wildcards.experiment),
-        references=lambda wildcards: STUDY.reference_paths(wildcards.experiment),
+        cells=lambda wildcards: STUDY.paths_of(known_name(wildcards)),
+        references=lambda wildcards: STUDY.reference_paths(known_name(wildcards)),
     output:
         csv=TABLE.replace("{format}", "csv"),
         md=TABLE.replace("{format}", "md"),

@@ -12,7 +12,7 @@ from dissect.cells.cell import Cell, published_id
 from dissect.cells.frameworks import framework
 from dissect.cells.runners import runners
 from dissect.cells.spec import TrainingSpec
-from dissect.cells.study import Study, load_study
+from dissect.cells.study import Study, load_study, refuse_empty_globs
 from dissect.config.adapters.lora import Lora
 from dissect.config.adapters.prompt_tuning import PromptTuning
 from dissect.config.errors import ConfigError
@@ -335,10 +335,18 @@ def test_select_reaches_every_known_platform_and_no_manifest(project: Path) -> N
     assert made.targets == plain.targets
 
 
-def test_select_of_nothing_enabled_is_a_notice(project: Path) -> None:
-    made = study(project, select="pretrain/cpu/*/ddp/R/*")
-    assert made.selected == []
-    assert "matches no cell of the suite 'smoke'" in made.notices[0]
+@pytest.mark.parametrize(
+    ("glob", "suite", "hint"),
+    [("pretrain/cpu/*/ddp/R/*", "smoke", "; suite=full has "), ("pretrain/cpu/*/*/*/no-such-workload", "full", None)],
+)
+def test_select_of_nothing_is_refused(project: Path, glob: str, suite: str, hint: str | None) -> None:
+    given = {"select": ["*/*/*/*/*/*", glob], "suite": suite}
+    made = study(project, **given)
+    assert made.unmatched == [glob]
+    sentence = re.escape(f"--config select: '{glob}' matches no cell of the suite '{suite}'{hint or ''}")
+    with pytest.raises(ConfigError, match=sentence if hint else sentence + "$"):
+        refuse_empty_globs(made, project, given)
+    refuse_empty_globs(study(project, select="*/*/*/*/*/*"), project, {})
 
 
 def test_a_collision_of_keys_is_an_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,18 @@ def test_remeasure_is_one_command(clone: Clone, profile: str | None) -> None:
     assert clone.measured() == []
 
 
+def test_remeasure_asks_for_a_selection(clone: Clone) -> None:
+    assert "--config select: missing; remeasure adds runs" in clone.snakemake("remeasure", expect=1).output
+    assert clone.measured() == []
+
+
+@pytest.mark.parametrize("target", ["cells", "remeasure", "export"])
+def test_a_selection_of_nothing_is_refused(clone: Clone, target: str) -> None:
+    run = clone.snakemake(target, "--config", "select=pretrain/cpu/*/ddp/R/*", expect=1)
+    last = run.output.splitlines()[-1]
+    assert "'pretrain/cpu/*/ddp/R/*' matches no cell of the suite 'smoke'; suite=full has " in last
+
+
 def test_two_sides_are_measured_in_shared_rounds(clone: Clone) -> None:
     """The command that tells two cells apart; with ``fresh`` earlier runs are set aside."""
     sides = [f"pretrain/cpu/llama-tiny/deepspeed/{method}/s128-b1-n2" for method in ("Q", "Z2")]
@@ -145,7 +157,16 @@ def test_a_name_of_no_cell_is_one_sentence(clone: Clone) -> None:
 
 
 def test_an_unknown_table_is_refused(clone: Clone) -> None:
-    assert "table_XX" in clone.snakemake("results/tables/table_XX.csv", expect=1).output
+    output = clone.snakemake("results/tables/table_XX.csv", expect=1).output
+    assert "results: unknown table or figure 'table_XX'; did you mean 'table_IX'?" in output
+    assert "Traceback" not in output
+
+
+def test_a_key_that_the_target_does_not_read_is_refused(clone: Clone) -> None:
+    run = clone.snakemake("plan", "--config", "platform=h200", expect=1)
+    assert run.output.splitlines()[-1] == (
+        "llm-dissect: --config platform: not read by plan, only by recommend; did you mean 'platforms'?"
+    )
 
 
 @pytest.mark.parametrize(("shared", "at_once"), [((), "1"), (("--resources", "gpu=2"), "2")], ids=["alone", "shared"])

@@ -49,7 +49,9 @@ class Study:
     selected: list[Cell]
     """Cells of the targets ``cells`` and ``remeasure``."""
     notices: list[str] = field(default_factory=list)
-    """Notices for the user about globs that match no cell."""
+    """Notices for the user about globs of ``overrides`` that match no cell."""
+    unmatched: list[str] = field(default_factory=list)
+    """Globs of ``select`` that match no cell."""
     references: Mapping[str, list[Reference]] = field(default_factory=dict)
     """Table or figure -> its reference results."""
 
@@ -187,16 +189,26 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
     sets = read_sets(project)
     references = {name: references_of(name, catalog, sets) for name in catalog.experiments} if sets else {}
     if catalog.root.select is None:
-        return Study(catalog, experiments, enabled, notices, references)
+        return Study(catalog, experiments, enabled, notices, references=references)
     every = [c for name in catalog.wanted_experiments for c in expand(name, catalog, [*catalog.platforms], overrides)]
     selection = selection_of(catalog)
-    notices += [
-        f"--config select: '{glob.text}' matches no cell of the suite '{catalog.root.suite}'"
-        for glob in selection.globs
-        if not any(glob.matches(cell.id) for cell in every)
-    ]
+    unmatched = [glob.text for glob in selection.globs if not any(glob.matches(cell.id) for cell in every)]
     selected = [cell for cell in every if selection.matches(cell.id)]
-    return Study(catalog, experiments, selected, notices, references)
+    return Study(catalog, experiments, selected, notices, unmatched, references)
+
+
+def refuse_empty_globs(study: Study, project: Path, command_line: Mapping[str, Any]) -> None:
+    """Check that each glob of ``select`` matches a cell.
+
+    Raises:
+        ConfigError: one matches none; the error tells whether the other suite has such a cell.
+    """
+    if study.unmatched:
+        text, suite = study.unmatched[0], study.catalog.root.suite
+        (other,) = set(get_args(Suite)) - {suite}
+        there = load_study(project, {**command_line, "select": text, "suite": other})
+        hint = "" if there.unmatched else f"; suite={other} has {len(there.selected)}"
+        raise ConfigError(f"--config select: '{text}' matches no cell of the suite '{suite}'{hint}")
 
 
 def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str, list[str]]:

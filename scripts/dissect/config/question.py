@@ -1,4 +1,4 @@
-"""Keys of ``--config`` for ``recommend`` and ``compare``, which query finished cells. No other target reads them.
+"""Keys of ``--config`` for ``recommend`` and ``compare``, which query finished cells.
 
 The names in them are checked where the query runs, so that a wrong name cannot stop another target.
 """

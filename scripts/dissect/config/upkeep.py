@@ -1,4 +1,4 @@
-"""Keys of ``--config`` for ``prune`` and ``references``, which tend what was measured. No other target reads them."""
+"""Keys of ``--config`` for ``prune`` and ``references``, which tend what was measured."""
 
 from pydantic import NonNegativeFloat, PositiveInt
 

@@ -1,0 +1,63 @@
+"""Keys of --config that no target of a command reads are refused; those of the docs are read."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dissect.config.errors import ConfigError
+from dissect.config.root import RootConfig
+from dissect.config.targets import OWN_KEYS, refuse_unread
+
+PROJECT = Path(__file__).parents[2]
+SOURCES = [PROJECT / "Snakefile", *PROJECT.glob("rules/*.smk")]
+RULES = {name for path in SOURCES for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)}
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "says"),
+    [
+        ("plan", "platform", "not read by plan, only by recommend; did you mean 'platforms'?"),
+        ("plan", "model", "not read by plan, only by recommend; did you mean 'models'?"),
+        ("all", "select", "not read by all, only by cells, "),
+        ("results/tables/table_II.csv", "more", "not read by all, only by remeasure"),
+        ("recommend", "left", "not read by recommend, only by compare"),
+        ("cells prune", "file", "not read by cells, prune, only by export, import, references"),
+    ],
+)
+def test_a_key_that_no_target_reads_is_refused(command, key, says):
+    with pytest.raises(ConfigError, match=re.escape(f"--config {key}: {says}")):
+        refuse_unread([key], ["snakemake", *command.split(), "--config", f"{key}=x"])
+
+
+@pytest.mark.parametrize("command", ["", "all", "cells", "export cells", "progress"])
+def test_what_describes_the_study_is_read_by_every_target(command):
+    refuse_unread(["platforms", "models", "suite", "runs", "tables", "figures", "overrides", "fork"], command.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "keys"),
+    [("all export", ["select", "file"]), ("remeasure", ["select", "more"]), ("compare", ["margin"])],
+)
+def test_one_target_that_reads_a_key_is_enough(command, keys):
+    refuse_unread(keys, command.split())
+
+
+def test_every_target_and_key_is_one():
+    assert OWN_KEYS.keys() <= RULES
+    assert set().union(*OWN_KEYS.values()) <= RootConfig.model_fields.keys()
+
+
+def test_commands_of_the_docs_use_keys_that_their_targets_read():
+    commands = [
+        (path.name, line)
+        for path in (PROJECT / "README.md", *PROJECT.glob("docs/*.md"))
+        for line in re.findall(r"snakemake [^`#\n]*--config [^`#\n]*", path.read_text())
+    ]
+    assert len(commands) > 30
+    for name, line in commands:
+        words, _, settings = line.partition("--config ")
+        try:
+            refuse_unread(re.findall(r"(?:^| )(\w+)=", settings), words.split())
+        except ConfigError as error:
+            pytest.fail(f"{name}: {line}: {error}")
