@@ -6,6 +6,8 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
+from dissect.present.sources import SUFFIXES, code_digest
+
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "scripts/dissect"
 
@@ -50,3 +52,14 @@ def test_a_name_of_a_class_means_one_thing() -> None:
     trees = [ast.parse(path.read_text()) for path in LIBRARY.rglob("*.py")]
     names = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     assert [name for name, times in names.items() if times > 1] == []
+
+
+def test_only_code_draws_tables_again(tmp_path: Path) -> None:
+    files = [path for path in (ROOT / "scripts").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {path.suffix for path in files} == SUFFIXES
+    (tmp_path / "table.py").write_text("1")
+    before = code_digest(tmp_path)
+    (tmp_path / "notes.txt").write_text("stray")
+    assert code_digest(tmp_path) == before
+    (tmp_path / "table.py").write_text("2")
+    assert code_digest(tmp_path) != before

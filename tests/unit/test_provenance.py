@@ -15,14 +15,24 @@ def git(folder: Path, *arguments: str) -> None:
 def test_git_commit_and_dirtiness(tmp_path):
     assert provenance.git_state(tmp_path) == (None, None)
     git(tmp_path, "init")
-    (tmp_path / "a").write_text("a")
-    git(tmp_path, "add", "a")
+    code = tmp_path / "scripts/a.py"
+    code.parent.mkdir()
+    code.write_text("a")
+    git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "first")
     commit, dirty = provenance.git_state(tmp_path)
     assert commit is not None
     assert len(commit) == 40
     assert dirty is False
-    (tmp_path / "a").write_text("b")
+    for name in ("ours.tar.gz", "report.html"):
+        (tmp_path / name).touch()
+    assert provenance.git_state(tmp_path) == (commit, False)
+    new = tmp_path / "config/platforms/lab.yaml"
+    new.parent.mkdir(parents=True)
+    new.touch()
+    assert provenance.git_state(tmp_path) == (commit, True)
+    new.unlink()
+    code.write_text("b")
     assert provenance.git_state(tmp_path) == (commit, True)
 
 

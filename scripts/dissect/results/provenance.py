@@ -12,6 +12,8 @@ from dissect.results.installed import installed
 from dissect.results.result import Anchor, Gpu, Provenance, Start
 
 _PROJECT = Path(__file__).resolve().parents[3]
+_MEASURING = ("Snakefile", "config", "envs", "profiles", "rules", "scripts")
+"""What a measurement depends on; docs, tests and what users keep beside them do not count."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PREFIXES = ("GLOO_", "OMP_", "KMP_", "MKL_", "TORCH_", "PYTORCH_", "DS_", "SLURM_")
 _SECRET_WORDS = ("TOKEN", "JWT", "KEY", "SECRET", "PASS", "CREDENTIAL")
@@ -76,10 +78,10 @@ def start(machine_gpus: Sequence[str]) -> Start | None:
 
 
 def git_state(project: Path) -> tuple[str | None, bool | None]:
-    """Commit of the project and whether files differ from it; (None, None) outside a git repository."""
+    """Commit of the project and whether what measures differs from it; (None, None) outside a git repository."""
     try:
         commit = _git(project, "rev-parse", "HEAD")
-        return commit.strip(), bool(_git(project, "status", "--porcelain"))
+        return commit.strip(), bool(_git(project, "status", "--porcelain", "--", *_MEASURING))
     except (OSError, subprocess.SubprocessError):
         return None, None
 

@@ -117,6 +117,7 @@ class Provenance(Model):
     """UTC, ISO 8601."""
     git_commit: str | None
     git_dirty: bool | None
+    """Whether configuration or code differed from the commit."""
     host: str
     kernel: str
     cpu_model: str

@@ -226,6 +226,6 @@ PROVENANCE = (
     Column("machine", "processor and GPUs that were found", lambda r: over_runs(r, _machine)),
     Column("gpus", "UUIDs of the GPUs, separated by ;", lambda r: _uuids(r)),
     Column("git_commit", "commit of this project at the measurement", lambda r: _provenance(r, "git_commit")),
-    Column("git_dirty", "whether files differed from that commit", lambda r: _provenance(r, "git_dirty")),
+    Column("git_dirty", "whether configuration or code differed from it", lambda r: _provenance(r, "git_dirty")),
 )
 """Fields that differ between runs list each value once, separated by ``;``."""
