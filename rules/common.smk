@@ -23,6 +23,7 @@ from dissect.results.publish import publish_stored
 from dissect.results.reference_sets import publish_references
 from dissect.present.sources import code_digest
 from dissect.results.store import STORE_DIR, Store
+from dissect.results.unwritable import remedy
 from dissect.present.run_summary import say, summarise
 
 CELL = "results/cells/{cell}/{key}.json"
@@ -74,6 +75,10 @@ try:
         say(*STUDY.notices, *BESIDE_ANOTHER, *published.notices)
 except ConfigError as error:
     sys.exit(f"llm-dissect: {error}")
+except OSError as error:
+    if (sentence := remedy(error)) is None:
+        raise
+    sys.exit(f"llm-dissect: {sentence}")
 
 
 def cell_of(wildcards):

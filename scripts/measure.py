@@ -18,6 +18,7 @@ from dissect.measure.child import end
 from dissect.measure.life import Asked, CellFailed, Interrupted, measure_cell
 from dissect.results.result import ResultError, Round
 from dissect.results.store import STORE_DIR, KeyCollision, Store
+from dissect.results.unwritable import remedy
 
 
 def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -63,7 +64,8 @@ def measure(arguments: argparse.Namespace, store: Store, forked: bool = False) -
         cell = measure_cell(arguments.spec, store, arguments.publish, asked, arguments.launcher)
     except (CellFailed, KeyCollision, ResultError, Interrupted, OSError) as error:
         key = arguments.publish.stem
-        print(f"{key}: failed: {error}; log: {store.entry(key).log_path}", file=sys.stderr)
+        reason = (remedy(error) if isinstance(error, OSError) else None) or error
+        print(f"{key}: failed: {reason}; log: {store.entry(key).log_path}", file=sys.stderr)
         return 128 + error.number if isinstance(error, Interrupted) else 1
     runs = f", {len(cell.runs)} runs" if len(cell.runs) > 1 else ""
     print(f"{cell.key}: {cell.status}{f' ({cell.reason})' if cell.reason else ''}{runs}")

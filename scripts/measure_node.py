@@ -9,7 +9,7 @@ from measure import keep_byte_code
 
 if __name__ == "__main__":
     keep_byte_code()
-    passed = follow(Order.model_validate_json(sys.argv[1]))
+    status = follow(Order.model_validate_json(sys.argv[1]))
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0 if passed else 1)
+    os._exit(status)

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from dissect.base.outcome import Phase, Status
@@ -37,7 +38,9 @@ def run_rank(spec: TrainingSpec, context: RankContext) -> RankReport:
     if spec.workload.batch > int(os.environ.get("TINY_LIMIT", "1000000")):
         return RankReport(rank=rank, status=Status.OOM, phase=Phase.FORWARD, reason="the tiny memory is full")
     fault = _fault_of_today()
-    if fault and last:
+    if fault == "disk":
+        _fill_disk(context.workdir / f"{rank}")
+    elif fault and last:
         _break(fault)
     elif fault:
         time.sleep(60)  # hangs, as in a collective whose peer is gone
@@ -52,6 +55,12 @@ def run_rank(spec: TrainingSpec, context: RankContext) -> RankReport:
         trainable_parameters=1, attention_kernel="eager", ready_at=ready, built_at=ready, window_start=ready,
         window_end=time.monotonic(), anchor=Anchor(launches_per_s=1 + rank, matmul_tflops=1),
     )  # fmt: skip
+
+
+def _fill_disk(path: Path) -> None:
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
 
 
 def _fault_of_today() -> str | None:

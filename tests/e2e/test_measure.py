@@ -26,6 +26,7 @@ from dissect.results.store import Failure
 from dissect.stages.training.deepspeed.spec import PretrainSpec
 from dissect.stages.training.siblings import with_batch
 from factories import GIB, hardware, pretrain_spec
+from small_disk import small_disk
 
 pytestmark = pytest.mark.e2e
 TESTS = Path(__file__).parents[1]
@@ -272,7 +273,18 @@ def _files_of_four_kilobytes() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
 
+def test_a_disk_that_fills_while_ranks_run_is_named(bench):
+    """Then neither the ranks' reports nor the record of the failure can be written any more."""
+    spec = bench.spec(TINY_FAULT="disk")
+    with small_disk(bench.folder / "store"):
+        code, _, err = bench.measure(spec)
+        assert code == 1
+        assert re.search(r": failed: rank [01]: its report could not be written: No space left on device: rank-", err)
+        assert not list(bench.entry(spec).rglob("rank-*"))
+
+
 def test_full_disk_fails_clearly_and_the_next_run_finishes(bench):
+    bench.measure(bench.spec())  # with all byte code written, which would be cut as well
     spec = bench.spec(TINY_STEPS="100")
     code, _, err = bench.measure(spec, preexec_fn=_files_of_four_kilobytes)
     assert code == 1

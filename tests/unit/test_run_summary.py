@@ -20,7 +20,7 @@ def cell_of(study: Study, method: str) -> Cell:
 
 
 def lines(study: Study, folder: Path) -> list[str]:
-    return list(summary_lines(study, Store(folder / "store"), folder / "logs"))
+    return list(summary_lines(study, Store(folder / "store"), folder / "logs", folder / "job_logs"))
 
 
 def slurm_log(folder: Path, cell: Cell, job: int) -> Path:
@@ -58,3 +58,15 @@ def test_a_killed_job_has_only_slurm_s_log(project: Path, tmp_path: Path) -> Non
     first, second = lines(study, tmp_path)
     assert first == (f"failed: {cell.id}: its job was killed, by the scheduler or with its node; Slurm's log: {log}")
     assert second == f"not built: table_III needs {cell.id}"
+
+
+def test_a_job_that_could_record_nothing_is_quoted(project: Path, tmp_path: Path) -> None:
+    study = load_study(project, {})
+    cell = cell_of(study, "Z2")
+    slurm_log(tmp_path, cell, 7)
+    log = tmp_path / "job_logs" / cell.id / f"{cell.key}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(f"{cell.key}: measuring\n{cell.key}: failed: No space left on device; log: store/log.txt\n")
+    assert lines(study, tmp_path)[0].startswith(
+        f"failed: {cell.id}: No space left on device; log: store/log.txt; Slurm's log: "
+    )

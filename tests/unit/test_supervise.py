@@ -44,6 +44,11 @@ def end(rank: int, status: Status | None, exit_code: int | None = 0, phase: Phas
             Status.FAILED,
             r"rank 1 exited without a report \(exit code 3\) in phase build",
         ),
+        (
+            [end(0, Status.FAILED, 1), end(1, None, 128)],
+            Status.FAILED,
+            r"rank 1: its report could not be written: No space left on device: rank-1\.json",
+        ),
         ([end(0, Status.OK), end(1, None, None)], Status.FAILED, "rank 1 exited without a report"),
     ],
 )

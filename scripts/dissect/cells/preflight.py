@@ -5,21 +5,25 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dissect.cells.resources import NAMES
 
 _OPTIONS = {
-    "slurm_partition": "--partition={}", "slurm_account": "--account={}", "qos": "--qos={}",
-    "constraint": "--constraint={}", "slurm_extra": "{}", "runtime": "--time={}", "mem_mb": "--mem={}",
+    "clusters": "--clusters={}", "slurm_partition": "--partition={}", "slurm_account": "--account={}",
+    "qos": "--qos={}", "constraint": "--constraint={}", "runtime": "--time={}", "mem_mb": "--mem={}",
     "nodes": "--nodes={}", "tasks": "--ntasks={}", "gres": "--gres={}",
 }  # fmt: skip
 _HOPELESS = re.compile(
     "(BadConstraints|PartitionConfig|PartitionNodeLimit|PartitionTimeLimit|InvalidAccount|InvalidQOS"
-    "|AccountNotAllowed|QOSNotAllowed)$|.* so it can't use this partition"
+    "|AccountNotAllowed|QOSNotAllowed|(QOS|Assoc)Max[A-Za-z]+Per(Job|Node)(Limit)?|QOSMin[A-Za-z]+)$"
+    "|.* (so it can't|not permitted to) use this partition"
 )
-"""Reasons of squeue for a pending job that will never start."""
+"""Reasons of squeue for a pending job that will never start: limits of one job, not those of all jobs of a user."""
+_REASON_S = 3.0
+"""How long a new job may have no reason yet."""
 
 
 def refuse_what_cannot_run(requests: Iterable[Mapping[str, Any]]) -> None:
@@ -43,29 +47,37 @@ def sbatch_options(request: Mapping[str, Any]) -> tuple[str, ...]:
     if request.get("gpu"):
         model = request.get("gpu_model")
         options.append(f"--gpus={f'{model}:' if model else ''}{request['gpu']}")
-    return tuple(options)
+    return (*options, *shlex.split(request.get("slurm_extra") or ""))
 
 
 def _refusal(options: tuple[str, ...]) -> str | None:
     """Reason why the batch system would never run a job with these options, or None.
 
-    ``--test-only`` also fails while all suitable nodes are down, when a job may well wait for them; a real job which
-    does nothing tells the two apart. Some jobs that can never run are accepted all the same, and the test also accepts
-    accounts and QOS that a partition does not allow.
+    A real job which does nothing tells it. ``--test-only`` also fails while all suitable nodes are down, when a job may
+    well wait for them, and accepts accounts and QOS that a partition does not allow, the user's default ones too.
     """
     account = next((option.split("=", 1)[1] for option in options if option.startswith("--account=")), None)
     if account and (sentence := _account_refusal(account)):
         return sentence
-    by_name = any(option.startswith(("--account=", "--qos=")) for option in options)
-    if _sbatch("--test-only", *options).returncode == 0 and not by_name:
-        return None
-    real = _sbatch("--parsable", "--output=/dev/null", *options)
-    if real.returncode != 0:
-        return " ".join(real.stderr.split())
-    job = real.stdout.strip().split(";")[0]
-    reason = _run("squeue", "--noheader", f"--jobs={job}", "--format=%r").stdout.strip()
-    _run("scancel", job)
+    submitted = _run("sbatch", "--parsable", "--output=/dev/null", *options, "--wrap=true")
+    if submitted.returncode != 0:
+        return " ".join(submitted.stderr.split())
+    job, *cluster = submitted.stdout.strip().split(";")
+    where = [f"--clusters={name}" for name in cluster]
+    reason = _reason(job, where)
+    _run("scancel", *where, job)
     return f"the job would never start, its pending reason is {reason}" if _HOPELESS.match(reason) else None
+
+
+def _reason(job: str, where: Sequence[str]) -> str:
+    """Why a new job is pending, in Slurm's words; empty if it is not."""
+    end = time.monotonic() + _REASON_S
+    while True:
+        shown = _run("squeue", "--noheader", *where, f"--jobs={job}", "--states=PENDING", "--format=%r").stdout
+        reason = shown.strip().rpartition("\n")[2]
+        if reason != "None" or time.monotonic() > end:
+            return reason
+        time.sleep(0.25)
 
 
 def _account_refusal(account: str) -> str | None:
@@ -78,10 +90,6 @@ def _account_refusal(account: str) -> str | None:
     except WorkflowError as error:
         return " ".join(str(error).split())
     return None
-
-
-def _sbatch(*options: str) -> subprocess.CompletedProcess[str]:
-    return _run("sbatch", *options, "--wrap=true")
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:

@@ -29,7 +29,7 @@ from pydantic import PositiveInt, ValidationError
 from dissect.base.outcome import Phase, Status
 from dissect.ranks.bound import die_with
 from dissect.ranks.messages import PHASES, RankContext, RankEntry, RankReport, describe
-from dissect.results.atomic import write_atomically
+from dissect.results.atomic import exit_code_of, write_atomically
 
 _FORK = multiprocessing.get_context("fork")
 _TEARDOWN_S = 0.1
@@ -164,7 +164,12 @@ def _run_rank(entry: RankEntry, context: RankContext, environment: Mapping[str, 
     except BaseException as error:
         traceback.print_exc()
         report = RankReport(rank=rank, status=Status.FAILED, phase=context.current, reason=describe(error))
-    write_atomically(_report_path(context.workdir, rank), report.model_dump_json().encode())
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0 if report.status is Status.OK else 1)
+    code = 0 if report.status is Status.OK else 1
+    try:
+        write_atomically(_report_path(context.workdir, rank), report.model_dump_json().encode())
+    except OSError as error:
+        code = exit_code_of(error)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the log may lie on the same full disk
+            stream.flush()
+    os._exit(code)

@@ -32,7 +32,7 @@ from dissect.ranks.launch import Launch, Rendezvous
 from dissect.ranks.messages import RankEntry
 from dissect.ranks.runner import load_operator_runner, load_runner
 from dissect.ranks.supervise import GRACE_S, Ending, NodeEnd, OtherNodes, RankEnd, conclude, supervise, window_of
-from dissect.results.atomic import write_atomically
+from dissect.results.atomic import exit_code_of, why_unwritten, write_atomically
 from dissect.results.installed import installed, software_mismatch
 
 SRUN: Final = ("srun", "--export=ALL", "--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=none")
@@ -159,14 +159,15 @@ class Followers(OtherNodes):
         try:
             report = Report.model_validate_json(order.report_path.read_bytes())
         except (FileNotFoundError, ValidationError):
-            sentence = f"node {order.node} of the job (from 0) ended without a report, srun with {code}: see the log"
-            return NodeEnd(lost=sentence)
+            name, unwritten = f"node {order.node} of the job (from 0)", why_unwritten(code, order.report_path.name)
+            silent = f"{name} ended without a report, srun with {code}: see the log"
+            return NodeEnd(lost=f"{name}: {unwritten}" if unwritten else silent)
         self.sights.append(report.sight)
         return report.end
 
 
-def follow(order: Order) -> bool:
-    """The life of a follower; whether all its ranks passed."""
+def follow(order: Order) -> int:
+    """The life of a follower; its exit status, 0 if all its ranks passed."""
     _end_with_leader()
     spec, hardware = order.spec, order.spec.hardware
     node = look_at_node(hardware)
@@ -181,8 +182,12 @@ def follow(order: Order) -> bool:
     ending = conclude([end])
     passed = ending.status is Status.OK
     window = window_of(ending.reports) if passed and order.probe_steps is None else (start, time.monotonic())
-    write_atomically(order.report_path, Report(end=end, sight=watch.sight(*window)).model_dump_json().encode())
-    return passed
+    report = Report(end=end, sight=watch.sight(*window))
+    try:
+        write_atomically(order.report_path, report.model_dump_json().encode())
+    except OSError as error:
+        return exit_code_of(error)
+    return 0 if passed else 1
 
 
 def _run_ranks(order: Order, watch: Lookout) -> NodeEnd:

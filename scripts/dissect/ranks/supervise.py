@@ -13,6 +13,7 @@ from dissect.base.outcome import Phase, Status
 from dissect.base.units import GIB
 from dissect.ranks.launch import Launch, RankGroup
 from dissect.ranks.messages import RankReport
+from dissect.results.atomic import why_unwritten
 
 if TYPE_CHECKING:
     import psutil
@@ -180,7 +181,8 @@ def conclude_ranks(ends: Sequence[RankEnd]) -> Ending:
     """One ending out of the ranks', given in the order in which they ended.
 
     Out of memory on any rank explains whatever the others report, then ``invalid``, then ``timeout``; ``ok`` needs
-    all of them. Else it is ``failed``: a signal explains more than an exception, that more than a missing report.
+    all of them. Else it is ``failed``: a signal or a full disk explains more than an exception, that more than a
+    missing report.
     """
     for status in (Status.OOM, Status.INVALID, Status.TIMEOUT):
         for end in ends:
@@ -195,11 +197,15 @@ def conclude_ranks(ends: Sequence[RankEnd]) -> Ending:
 
 def _silence(end: RankEnd) -> int:
     """0 for the rank that tells most about a failure."""
-    if end.exit_code is not None and end.exit_code < 0:
+    if (end.exit_code is not None and end.exit_code < 0) or _unwritten(end):
         return 0
     if end.report is not None:
         return 3 if end.report.status is Status.OK else 1
     return 2
+
+
+def _unwritten(end: RankEnd) -> str | None:
+    return why_unwritten(end.exit_code, f"rank-{end.rank}.json") if end.report is None else None
 
 
 def _why(end: RankEnd) -> str:
@@ -207,6 +213,8 @@ def _why(end: RankEnd) -> str:
         name = signal.Signals(-end.exit_code).name
         hint = ", by the kernel (out of memory?) or another process" if name == "SIGKILL" else ""
         return f"rank {end.rank} was killed by {name}{hint} in phase {end.phase}"
+    if sentence := _unwritten(end):
+        return f"rank {end.rank}: {sentence}"
     if end.report is not None and end.report.reason:
         return f"rank {end.rank}: {end.report.reason}"
     return f"rank {end.rank} exited without a report (exit code {end.exit_code}) in phase {end.phase}"

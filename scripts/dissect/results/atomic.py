@@ -14,6 +14,22 @@ def unfinished(path: Path) -> Path:
     return path.with_name(f".{path.name}.{platform.node()}.tmp")
 
 
+_UNWRITTEN = 100
+"""Exit codes above it say why a process could not write what it had to report: the ``errno`` more."""
+
+
+def exit_code_of(error: OSError) -> int:
+    """Exit code of a process that could not write its report, which then is all that it can say."""
+    return _UNWRITTEN + (error.errno or 0)
+
+
+def why_unwritten(exit_code: int | None, name: str) -> str | None:
+    """Why a process with this exit code could not write its report of that name; None if it did not fail so."""
+    if exit_code is None or exit_code <= _UNWRITTEN:
+        return None
+    return f"its report could not be written: {os.strerror(exit_code - _UNWRITTEN)}: {name}"
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or the next run after a crash, sees all of it or the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from dissect.results.lock_file import lock
+
 LOCK = "results/.active"
 SNAKEMAKE_LOCKS = ".snakemake/locks"
 _LOG = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ def planning(project: Path, stays: bool = False) -> Iterator[bool]:
         alone = _enter(file)
         yield alone and not any((project / SNAKEMAKE_LOCKS).glob("*"))
         if stays:
-            fcntl.flock(file, fcntl.LOCK_SH)
+            lock(file, fcntl.LOCK_SH)
             _STAYING.append(stack.pop_all())
 
 
@@ -41,8 +43,8 @@ def _enter(file: BinaryIO) -> bool:
     told = False
     while True:
         for kind, alone in ((fcntl.LOCK_EX, True), (fcntl.LOCK_SH, False)):
-            with suppress(BlockingIOError, PermissionError):
-                fcntl.flock(file, kind | fcntl.LOCK_NB)
+            with suppress(BlockingIOError, PermissionError):  # some file systems say EACCES
+                lock(file, kind | fcntl.LOCK_NB)
                 return alone
         if not told:
             _LOG.warning("Waiting for another snakemake that plans in this folder")

@@ -8,7 +8,6 @@ It only ever gains runs: merging two stores is a union of their folders. Snakema
 outputs of a job before it runs it again; the store keeps what is done.
 """
 
-import errno
 import fcntl
 import json
 import logging
@@ -24,7 +23,7 @@ from dissect.base.model import Model
 from dissect.base.outcome import Phase
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import CellRuns, in_order, published, published_ids
-from dissect.results.lock_file import is_held
+from dissect.results.lock_file import is_held, lock
 from dissect.results.result import Result, ResultError
 from dissect.results.run_files import (
     RESULT,
@@ -86,12 +85,10 @@ class Entry:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("wb") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                    raise
+                lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
                 _LOG.info("%s: waiting for another process that measures this cell", self.key)
-                fcntl.flock(file, fcntl.LOCK_EX)
+                lock(file, fcntl.LOCK_EX)
             yield
 
     @contextmanager
@@ -99,7 +96,7 @@ class Entry:
         """Hold the lock of an entry that is there, unless a process has it; yields whether it is held."""
         with (self.folder / "lock").open("ab") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 yield False
                 return

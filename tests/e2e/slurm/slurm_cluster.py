@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from slurm_accounting import start_accounting
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 GPUS = 16
 START_S = 30
 _CONF = """\
-ClusterName=dissect
+ClusterName={name}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={port}
 SlurmUser={user}
@@ -47,8 +48,7 @@ BatchStartTimeout=10
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=2
 JobAcctGatherParams=OverMemoryKill
-AccountingStorageType=accounting_storage/none
-JobCompType=jobcomp/none
+{accounting}JobCompType=jobcomp/none
 SlurmdParameters=config_overrides
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.%n.pid
@@ -56,6 +56,14 @@ SlurmdSpoolDir={folder}/spool.%n
 StateSaveLocation={folder}/state
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.%n.log
+"""
+_NO_ACCOUNTING = "AccountingStorageType=accounting_storage/none\n"
+_ACCOUNTING = """\
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=localhost
+AccountingStoragePort={port}
+AccountingStoragePass={folder}/munge.socket
+AccountingStorageEnforce=associations,limits,qos
 """
 _NODE = (
     "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=32 RealMemory=500000 Gres=gpu:n:{gpus}\n"
@@ -79,6 +87,9 @@ class Cluster:
     """Partition -> its nodes."""
     accounts: dict[str, str] = field(default_factory=dict)
     """Partition -> the one account that it is for."""
+    qos: dict[str, str] = field(default_factory=dict)
+    """Partition -> the one QOS that it is for; a cluster that has any has an accounting database."""
+    name: str = "dissect"
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -108,10 +119,22 @@ class Cluster:
     def start_daemon(self, name: str) -> None:
         """Start ``slurmctld``, or the slurmd of a node."""
         own = ["slurmctld", "-D"] if name == "slurmctld" else ["slurmd", "-D", "-N", name]
+        self.start_program(*own, name=name)
+
+    def start_program(self, *command: str, name: str | None = None) -> None:
+        """Start a daemon that stays in the foreground; its output is ``<name>.out``."""
+        name = name or command[0]
         with (self.folder / f"{name}.out").open("ab") as output:
             self.daemons[name] = subprocess.Popen(
-                own, env=self.environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+                command, env=self.environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL
             )
+
+    def answers(self, *command: str) -> bool:
+        """Whether one of Slurm's commands succeeds."""
+        with suppress(subprocess.SubprocessError):
+            self.slurm(*command)
+            return True
+        return False
 
     def kill_daemon(self, name: str) -> None:
         """End it at once; steps that it started live on."""
@@ -156,14 +179,20 @@ def _environment(process: psutil.Process) -> dict[str, str]:
 
 @contextmanager
 def running_cluster(
-    folder: Path, partitions: dict[str, list[str]], accounts: dict[str, str] | None = None
+    folder: Path,
+    partitions: dict[str, list[str]],
+    accounts: dict[str, str] | None = None,
+    qos: dict[str, str] | None = None,
 ) -> Iterator[Cluster]:
     """Bring a cluster up, and take it down with every process that belongs to it."""
-    cluster = Cluster(folder, partitions, accounts or {})
-    _configure(cluster)
+    cluster = Cluster(folder, partitions, accounts or {}, qos or {})
+    accounting_port, storage_port = _free_ports(2)
+    _configure(cluster, accounting_port)
     with ExitStack() as stack:
         stack.callback(_end, cluster)
         _start_munge(cluster)
+        if cluster.qos:
+            start_accounting(cluster, accounting_port, storage_port)
         for name in ("slurmctld", *cluster.nodes):
             cluster.start_daemon(name)
         cluster.wait_until("slurmctld answers", lambda: _answers(cluster))
@@ -171,20 +200,24 @@ def running_cluster(
         yield cluster
 
 
-def _configure(cluster: Cluster) -> None:
+def _configure(cluster: Cluster, accounting_port: int) -> None:
     folder, host = cluster.folder, socket.gethostname().split(".")[0]
     folder.chmod(0o755)
     (folder / "state").mkdir()
     _wrap_srun(folder)
     gres = ""
     ports = _free_ports(1 + len(cluster.nodes))
-    conf = _CONF.format(folder=folder, host=host, port=ports.pop(), user="root")
+    accounting = _ACCOUNTING.format(port=accounting_port, folder=folder) if cluster.qos else _NO_ACCOUNTING
+    conf = _CONF.format(
+        folder=folder, host=host, port=ports.pop(), user="root", name=cluster.name, accounting=accounting
+    )
     for name in cluster.nodes:
         (folder / f"spool.{name}").mkdir()
         conf += _NODE.format(name=name, host=host, port=ports.pop(), gpus=GPUS)
         gres += f"NodeName={name} Name=gpu Type=n File={folder}/gpu[0-{GPUS - 1}]\n"
     for name, nodes in cluster.partitions.items():
         allowed = f" AllowAccounts={cluster.accounts[name]}" if name in cluster.accounts else ""
+        allowed += f" AllowQos={cluster.qos[name]}" if name in cluster.qos else ""
         conf += f"PartitionName={name} Nodes={','.join(nodes)} MaxTime=1-00:00:00 State=UP{allowed}\n"
     for number in range(GPUS):
         os.mknod(folder / f"gpu{number}", 0o20666, os.makedev(1, 3))  # a second /dev/null passes for a GPU
@@ -216,10 +249,7 @@ def _start_munge(cluster: Cluster) -> None:
     key.chmod(0o600)
     command = ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket", f"--key-file={key}"]
     command += [f"--{kind}-file={folder}/munge.{kind}" for kind in ("pid", "log", "seed")]
-    with (folder / "munge.out").open("wb") as output:
-        cluster.daemons["munged"] = subprocess.Popen(
-            command, env=cluster.environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL
-        )
+    cluster.start_program(*command)
     cluster.wait_until("munge answers", (folder / "munge.socket").exists)
 
 

@@ -3,8 +3,7 @@
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from slurm_site import Run, Site, environment, interrupt, new_site
 
 from dissect.cells.preflight import refusals
 from dissect.results.activity import slurm_jobs
+from small_disk import small_disk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.slurm]
 
@@ -94,19 +94,6 @@ def test_two_clones_with_one_results_folder(site_of: Callable[..., Site], tmp_pa
     assert [run.end() for run in runs] == [0, 0], runs[0].output + runs[1].output
     assert [sites[0].attempts(f"/{method}/") for method in ("Naive", "Z2", "Q")] == [1, 1, 1]
     assert sites[0].table("table_III").exists()
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A folder with room for 256 KiB."""
-    folder.mkdir(parents=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def test_a_full_disk_leaves_nothing_half_and_the_next_run_heals(site_of: Callable[..., Site]) -> None:
