@@ -10,6 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import dissect.base.needs  # noqa: F401  # ends here where this Python lacks a library
+
+# isort: split
 from pydantic import ValidationError
 
 from dissect.cells.any_spec import parse_spec

@@ -4,6 +4,9 @@
 import os
 import sys
 
+import dissect.base.needs  # noqa: F401  # ends here where this Python lacks a library
+
+# isort: split
 from dissect.ranks.nodes import Order, follow
 from measure import keep_byte_code
 

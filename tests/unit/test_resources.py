@@ -32,8 +32,9 @@ def schedule(project: Path, platform: str, text: str) -> None:
 
 Z2 = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
 EVERYTHING = (
-    "{partition: gpu, account: lab, qos: high, constraint: nvlink, exclusive: true, cpus: 8, memory_gib: 64,"
-    " gpus: true, gpu_model: tiny, margin_s: 60, pack_h: 1.5}"
+    "{cluster: big, partition: gpu, account: lab, qos: high, constraint: nvlink, exclusive: true, cpus: 8,"
+    " memory_gib: 64, gpus: true, gpu_model: tiny, margin_s: 60, pack_h: 1.5,"
+    " options: [--reservation=lab, '--exclude=n[1-3]']}"
 )
 
 
@@ -48,15 +49,55 @@ def test_every_field_of_the_section_is_asked_for(project: Path) -> None:
     schedule(project, "cpu", EVERYTHING)
     request = request_of(study(project), Z2)
     assert dict(request) == {
-        "slurm_partition": "gpu", "slurm_account": "lab", "qos": "high", "constraint": "nvlink",
-        "slurm_extra": "--exclusive", "runtime": 6, "mem_mb": 65536, "cpus_per_task": 8, "gpu": 2, "gpu_model": "tiny",
-        "nodes": 1, "gres": None, "tasks": None, "tasks_per_gpu": None, "mpi": None,
+        "clusters": "big", "slurm_partition": "gpu", "slurm_account": "lab", "qos": "high",
+        "constraint": "nvlink", "slurm_extra": "--exclusive --reservation=lab '--exclude=n[1-3]'", "runtime": 6,
+        "mem_mb": 65536, "cpus_per_task": 8, "gpu": 2, "gpu_model": "tiny", "nodes": 1, "gres": None, "tasks": None,
+        "tasks_per_gpu": None, "mpi": None,
     }  # fmt: skip
     assert set(request) == set(NAMES)
     assert sbatch_options(request) == (
-        "--partition=gpu", "--account=lab", "--qos=high", "--constraint=nvlink", "--exclusive", "--time=6",
-        "--mem=65536", "--nodes=1", "--cpus-per-task=8", "--gpus=tiny:2",
+        "--clusters=big", "--partition=gpu", "--account=lab", "--qos=high", "--constraint=nvlink", "--time=6",
+        "--mem=65536", "--nodes=1", "--cpus-per-task=8", "--gpus=tiny:2", "--exclusive", "--reservation=lab",
+        "--exclude=n[1-3]",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("platform", "section", "extra"),
+    [
+        ("a800", "{partition: gpu}", "--exclusive"),
+        ("a800", "{exclusive: false}", None),
+        ("cpu", "{gpus: true}", None),
+        ("cpu", "{exclusive: true, options: [--switches=1]}", "--exclusive --switches=1"),
+    ],
+)
+def test_nodes_with_gpus_are_exclusive_unless_they_are_shared(
+    project: Path, platform: str, section: str, extra: str | None
+) -> None:
+    schedule(project, platform, section)
+    found = study(project, platforms=[platform], select=f"pretrain/{platform}/*/*/Naive/*")
+    assert resources_of(found.selected[0], found.catalog.platforms[platform])["slurm_extra"] == extra
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("--partition=gpu", "'--partition' is set by 'partition'"),
+        ("--part=gpu", "'--part' is set by 'partition'"),
+        ("--mem=9G", "'--mem' is set by 'memory_gib'"),
+        ("--time=9", "'--time' is set by 'margin_s' and the 'budget_s' of a cell"),
+        ("--clusters=big", "'--clusters' is set by 'cluster'"),
+        ("--no-requeue", "'--no-requeue' is set by the keys 'slurm-requeue' and 'slurm-no-requeue' of the profile"),
+        ("--export=NONE", "'--export' is set by the pipeline"),
+        ("-w node7", "scheduler.options"),
+        ("--nodelist node7", "scheduler.options"),
+    ],
+)
+def test_options_that_the_pipeline_sets_are_refused(project: Path, option: str, says: str) -> None:
+    schedule(project, "cpu", f"{{options: ['{option}']}}")
+    with pytest.raises(ConfigError, match=r"config/platforms/cpu\.yaml") as raised:
+        study(project)
+    assert says in str(raised.value)
 
 
 def test_several_nodes_get_a_task_each_and_gpus_per_node(project: Path) -> None:
@@ -67,7 +108,7 @@ def test_several_nodes_get_a_task_each_and_gpus_per_node(project: Path) -> None:
     asked = {"gpu": None, "gpu_model": None, "gres": "gpu:tiny:1", "nodes": 2, "tasks": 2, "tasks_per_gpu": 0}
     assert asked.items() <= request_of(found, Z2).items()
     assert asked.items() <= pack_request(found, "cpu").items()
-    assert sbatch_options(request_of(found, Z2))[-4:] == (
+    assert sbatch_options(request_of(found, Z2))[-7:-3] == (
         "--nodes=2", "--ntasks=2", "--gres=gpu:tiny:1", "--cpus-per-task=8",
     )  # fmt: skip
     inspection = request_of(found, "inspect/cpu/-/system/-/n2")

@@ -1,18 +1,20 @@
 """Resources requested from a batch system, from a cell and its platform's scheduler section; not part of a key."""
 
 import math
+import shlex
 from collections.abc import Iterable, Mapping
 
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
 from dissect.cells.spec import InspectSpec
 from dissect.config.platform import Platform
+from dissect.config.scheduler import Scheduler
 
 Request = Mapping[str, int | str | None]
 """Resource of Snakemake's Slurm executor -> value; None requests nothing."""
 
 NAMES = (
-    "slurm_partition", "slurm_account", "qos", "constraint", "slurm_extra",
+    "clusters", "slurm_partition", "slurm_account", "qos", "constraint", "slurm_extra",
     "runtime", "mem_mb", "cpus_per_task", "gpu", "gpu_model", "gres", "nodes", "tasks", "tasks_per_gpu", "mpi",
 )  # fmt: skip
 INSPECT_S = 300.0
@@ -36,17 +38,24 @@ def resources_of(cell: Cell, platform: Platform) -> Request:
     nodes = 1 if isinstance(spec, InspectSpec) else hardware.n_nodes
     return {
         **dict.fromkeys(NAMES),
+        "clusters": scheduler.cluster,
         "slurm_partition": scheduler.partition,
         "slurm_account": scheduler.account,
         "qos": scheduler.qos,
         "constraint": scheduler.constraint,
-        "slurm_extra": "--exclusive" if scheduler.exclusive else None,
+        "slurm_extra": _extra(scheduler, hardware.device),
         "runtime": math.ceil((budget_s * cell.runs + scheduler.margin_s) / 60),
         "mem_mb": _memory_mb(scheduler.memory_gib, hardware.host_memory_bytes),
         # Below zero the executor asks for none; left out, it would ask for the cores of the submitting machine.
         "cpus_per_task": scheduler.cpus or -1,
         **_placement(nodes, gpus, scheduler.gpu_model),
     }
+
+
+def _extra(scheduler: Scheduler, device: str) -> str | None:
+    """Options that no resource of the executor stands for, as a shell reads them; None without any."""
+    exclusive = device != "cpu" if scheduler.exclusive is None else scheduler.exclusive
+    return shlex.join([*(["--exclusive"] if exclusive else []), *scheduler.options]) or None
 
 
 def _placement(nodes: int, gpus: int | None, gpu_model: str | None) -> Request:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
@@ -30,13 +31,29 @@ def lock_identity(lock: str, python: str) -> str:
 def software_of(environment: Environment, locks: Mapping[str, str]) -> Software:
     """Identity of an environment, as a spec contains it."""
     if environment.lock is None:
-        return Software(python=environment.python, image=environment.image, versions=environment.versions)
+        return Software(
+            python=environment.python,
+            image=environment.image,
+            versions=environment.versions,
+            modules=environment.modules,
+        )
     python = environment.python or workflow_python()
-    return Software(python=python, lock_sha256=lock_identity(locks[environment.lock], python))
+    return Software(
+        python=python, lock_sha256=lock_identity(locks[environment.lock], python), modules=environment.modules
+    )
 
 
 def launcher_of(environment: Environment) -> str:
     """Command that starts the environment's Python; its path is not part of a cell's identity."""
+    modules = f"envs/with-modules {shlex.join(environment.modules)} -- " if environment.modules else ""
+    return modules + _python_of(environment)
+
+
+def _python_of(environment: Environment) -> str:
+    container = environment.container
+    if container is not None:
+        inside = [container.runtime, container.image, *container.options, "--", *shlex.split(container.python)]
+        return f"envs/in-container {shlex.join(inside)}"
     if environment.interpreter is not None:
         return environment.interpreter
     return f"envs/run {environment.lock}@{environment.python or workflow_python()} -- python"

@@ -51,6 +51,8 @@ class Software(Model):
     image: str | None = None
     versions: dict[str, str] = {}
     """Versions that the site declares and the runner checks: distribution name -> version."""
+    modules: list[str] = added([])
+    """Environment modules that are loaded first, in order: libraries and compilers that no distribution names."""
 
 
 class TrainingMethod(Model):

@@ -6,16 +6,16 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from dissect.base.model import Model
-from dissect.base.registry import FRAMEWORKS
+from dissect.base.registry import ENGINES, FRAMEWORKS
 from dissect.config.environment import Environment, default_environments
 from dissect.config.kinds import DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily, Pinning
 from dissect.config.names import Name, Names
 from dissect.config.overrides import SamplingOverride, SettingsOverride, StepSampling
 from dissect.config.registered import Device, Engine, EnvironmentName
+from dissect.config.scheduler import Scheduler
 
 LARGEST_BUDGET = 0.9
 """Largest budget as a share of the card's memory: what is declared and what a driver finds may differ by the rest."""
-GresType = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 
 
 class GpuFacts(Model):
@@ -149,33 +149,6 @@ class Serving(Model):
     """Arguments that an engine needs on this platform, under every policy."""
 
 
-class Scheduler(Model):
-    """Resources requested from a batch system; not part of a cell's identity."""
-
-    partition: str | None = None
-    """Slurm partition; default: the cluster's."""
-    account: str | None = None
-    """Slurm account that jobs are charged to."""
-    qos: str | None = None
-    """Slurm quality of service (QOS) of jobs."""
-    constraint: str | None = None
-    """Slurm node feature that nodes must have (``--constraint``)."""
-    exclusive: bool = False
-    """Whether a cell gets its nodes exclusively."""
-    cpus: PositiveInt | None = None
-    """CPU cores per node; default: the cluster's."""
-    memory_gib: PositiveFloat | None = None
-    """Host memory per node in GiB, more than ``host.memory_gib``; default: 2 % and 1 GiB more."""
-    gpus: bool | None = None
-    """Whether jobs request GPUs; default: on every device but ``cpu``."""
-    gpu_model: GresType | None = None
-    """Type of the GPUs in the cluster's gres.conf, such as ``a800``; default: any."""
-    margin_s: PositiveFloat = 600
-    """Seconds requested beyond a cell's budget, for the first start of the environment and for publishing."""
-    pack_h: PositiveFloat | None = None
-    """Hours of an allocation that measures this platform's cells one after the other (the target ``packs``)."""
-
-
 def _day(value: object) -> object:
     """The text of a day, which YAML reads as a date unless it is quoted."""
     return value.isoformat() if isinstance(value, date) else value
@@ -248,8 +221,18 @@ class Platform(Model):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         for name in ("train", "train-flash", "client", *FRAMEWORKS):
-            if name in self.environments and not self.environments[name].starts_python:
-                raise ValueError(f"the environment '{name}' needs a 'lock' or an 'interpreter'")
+            if name in self.environments and not self.environments[name].measures:
+                raise ValueError(
+                    f"the environment '{name}' needs a 'lock', an 'interpreter' or a 'container' (not by docker)"
+                )
+        for name, environment in self.environments.items():
+            container = environment.container
+            if (
+                name in ENGINES
+                and container
+                and (container.runtime not in ("apptainer", "docker") or environment.modules)
+            ):
+                raise ValueError(f"the engine '{name}' runs in 'apptainer' or 'docker', without 'modules'")
         total = self.gpus_per_node * self.nodes
         if len(set(self.gpu_counts)) != len(self.gpu_counts):
             raise ValueError("duplicate in 'gpu_counts'")

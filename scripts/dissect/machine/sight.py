@@ -10,6 +10,7 @@ from dissect.base.outcome import Flag
 from dissect.cells.spec import Hardware
 from dissect.machine.gpus import GpuLoad, power_capped, throttled
 from dissect.machine.hostload import HostLoad
+from dissect.machine.jobs_beside import jobs_beside
 from dissect.machine.lease import Neighbours
 from dissect.machine.node import Node
 from dissect.machine.vendor import vendor_of
@@ -30,6 +31,8 @@ class Sight(Model):
     """Whether the load of others is high enough for a flag."""
     neighbours: int
     """GPUs of the host that other cells had meanwhile."""
+    jobs: list[str] = []
+    """Ids of the other Slurm jobs that ran on the node meanwhile."""
     mismatch: str | None
     """How the node differs from what the platform declares."""
 
@@ -40,7 +43,7 @@ class Sight(Model):
             Flag.THROTTLED: throttled(gpus),
             Flag.POWER_CAPPED: power_capped(gpus),
             Flag.OTHER_PROCESSES: self.disturbed,
-            Flag.NEIGHBOURS: self.neighbours > 0,
+            Flag.NEIGHBOURS: self.neighbours > 0 or bool(self.jobs),
             Flag.HARDWARE_MISMATCH: self.mismatch is not None,
         }
 
@@ -63,14 +66,17 @@ class Lookout:
         """What they saw between two moments, CLOCK_MONOTONIC."""
         load = self.gpu or self.host
         others, disturbed = load.others(start, end) if load else (f"not seen: {self.node.gpus}", False)
-        neighbours = self.neighbours.most(start, end)
+        neighbours, jobs = self.neighbours.most(start, end), jobs_beside(start, end)
+        beside = [f"other cells had {neighbours} GPUs of this host"] if neighbours else []
+        beside += [f"Slurm ran {len(jobs)} other jobs on this node"] if jobs else []
         return Sight(
             name=os.environ.get("SLURMD_NODENAME") or platform.node(),
             gpus=self.gpu.gpus(start, end) if self.gpu else str(self.node.gpus),
             peak_memory_bytes=self.gpu.peak_bytes(end) if self.gpu else None,
-            other_processes=others + (f"; other cells had {neighbours} GPUs of this host" if neighbours else ""),
+            other_processes="; ".join([others, *beside]),
             disturbed=disturbed,
             neighbours=neighbours,
+            jobs=jobs,
             mismatch=self.node.mismatch,
         )
 
