@@ -12,6 +12,7 @@ sys.path.insert(0, str(PROJECT / "scripts"))
 from dissect.cells.packs import pack_platforms, pack_request
 from dissect.cells.resources import NAMES, resources_of, share_of_cores
 from dissect.cells.manifest_files import CODE_FILE, write_manifests
+from dissect.cells.slurm_cluster_choice import use_one_cluster
 from dissect.cells.study import load_study, refuse_empty_globs
 from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError, unknown

@@ -1,7 +1,9 @@
 # Checks before the first job, and a summary after the last.
 onstart:
     if not workflow.local_exec:
-        refuse_what_cannot_run(job.resources for job in workflow.dag.needrun_jobs() if not job.is_local)
+        submitted = [job.resources for job in workflow.dag.needrun_jobs() if not job.is_local]
+        use_one_cluster(submitted)
+        refuse_what_cannot_run(submitted)
 
 
 # Snakemake keeps temporary inputs of a target that runs nothing.

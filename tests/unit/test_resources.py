@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import snakemake_executor_plugin_slurm as executor
 
 from dissect.cells.cell import Cell
 from dissect.cells.packs import pack_platforms, pack_request
 from dissect.cells.preflight import sbatch_options
 from dissect.cells.resources import NAMES, Request, resources_of, share_of_cores
+from dissect.cells.slurm_cluster_choice import use_one_cluster
 from dissect.cells.study import Study, load_study
 from dissect.config.errors import ConfigError
 from goldens import check_golden
@@ -77,6 +79,17 @@ def test_nodes_with_gpus_are_exclusive_unless_they_are_shared(
     schedule(project, platform, section)
     found = study(project, platforms=[platform], select=f"pretrain/{platform}/*/*/Naive/*")
     assert resources_of(found.selected[0], found.catalog.platforms[platform])["slurm_extra"] == extra
+
+
+def test_a_run_uses_one_cluster() -> None:
+    use_one_cluster([{"clusters": None}, {"clusters": None}])
+    with pytest.raises(SystemExit, match=r"several Slurm clusters \(far, that of this host\)"):
+        use_one_cluster([{"clusters": None}, {"clusters": "far"}])
+
+
+def test_the_executor_still_asks_the_own_cluster_alone() -> None:
+    query = executor.query_job_status_squeue("run")
+    assert "--clusters" not in query, "it no longer does: slurm_cluster_choice need not change its query"
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ def why_no_accounting(path: str) -> str | None:
     return f"Slurm's accounting is not installed: no {', '.join(missing)}" if missing else None
 
 
-def start_accounting(cluster: "Cluster", port: int, storage: int) -> None:
-    """Start both on a cluster that has munge and no slurmctld yet, and register the cluster."""
+def start_accounting(cluster: "Cluster", storage: int) -> None:
+    """Start both on a cluster that has munge and no slurmctld yet."""
     folder, data = cluster.folder, cluster.folder / "mariadb"
     data.mkdir()
     server = ["mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", "--innodb-flush-log-at-trx-commit=0"]
@@ -44,14 +44,18 @@ def start_accounting(cluster: "Cluster", port: int, storage: int) -> None:
     cluster.start_program(*server, *where, "--skip-grant-tables")
     cluster.wait_until("MariaDB answers", lambda: "ready for connections" in (folder / "mariadbd.out").read_text())
     conf = folder / "slurmdbd.conf"
-    conf.write_text(_CONF.format(folder=folder, port=port, storage=storage))
+    conf.write_text(_CONF.format(folder=folder, port=cluster.accounting_port, storage=storage))
     conf.chmod(0o600)
     cluster.start_program("slurmdbd", "-D")
     cluster.wait_until("slurmdbd answers", lambda: cluster.answers("sacctmgr", "-n", "list", "cluster"))
+
+
+def register(cluster: "Cluster") -> None:
+    """Register a cluster, its QOS, and its user in the account ``lab`` with the QOS ``normal`` and ``brief``."""
     cluster.slurm("sacctmgr", "-i", "add", "cluster", cluster.name)
     cluster.slurm("sacctmgr", "-i", "add", "account", "lab", f"cluster={cluster.name}")
     cluster.slurm("sacctmgr", "-i", "add", "user", "root", "account=lab", f"cluster={cluster.name}")
-    for name in sorted({*cluster.qos.values(), "brief"}):
+    for name in [] if cluster.sister else sorted({*cluster.qos.values(), "brief"}):
         cluster.slurm("sacctmgr", "-i", "add", "qos", name)
     cluster.slurm("sacctmgr", "-i", "modify", "qos", "brief", "set", "MaxWall=00:00:30")
     cluster.slurm("sacctmgr", "-i", "modify", "user", "root", "set", "qos+=brief")

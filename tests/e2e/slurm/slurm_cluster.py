@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from slurm_accounting import start_accounting
+from slurm_accounting import register, start_accounting
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "srun")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
@@ -29,7 +29,7 @@ SlurmctldPort={port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={munge}
 CredType=cred/munge
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
@@ -62,7 +62,7 @@ _ACCOUNTING = """\
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=localhost
 AccountingStoragePort={port}
-AccountingStoragePass={folder}/munge.socket
+AccountingStoragePass={munge}
 AccountingStorageEnforce=associations,limits,qos
 """
 _NODE = (
@@ -90,7 +90,15 @@ class Cluster:
     qos: dict[str, str] = field(default_factory=dict)
     """Partition -> the one QOS that it is for; a cluster that has any has an accounting database."""
     name: str = "dissect"
+    sister: "Cluster | None" = None
+    """An earlier cluster with an accounting database, which this one shares with munge."""
+    accounting_port: int = 0
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def munge(self) -> Path:
+        """The socket of munge."""
+        return (self.sister or self).folder / "munge.socket"
 
     @property
     def nodes(self) -> list[str]:
@@ -183,16 +191,21 @@ def running_cluster(
     partitions: dict[str, list[str]],
     accounts: dict[str, str] | None = None,
     qos: dict[str, str] | None = None,
+    name: str = "dissect",
+    sister: Cluster | None = None,
 ) -> Iterator[Cluster]:
     """Bring a cluster up, and take it down with every process that belongs to it."""
-    cluster = Cluster(folder, partitions, accounts or {}, qos or {})
-    accounting_port, storage_port = _free_ports(2)
-    _configure(cluster, accounting_port)
+    accounting_port, storage_port = (sister.accounting_port, 0) if sister else _free_ports(2)
+    cluster = Cluster(folder, partitions, accounts or {}, qos or {}, name, sister, accounting_port)
+    _configure(cluster)
     with ExitStack() as stack:
         stack.callback(_end, cluster)
-        _start_munge(cluster)
+        if sister is None:
+            _start_munge(cluster)
         if cluster.qos:
-            start_accounting(cluster, accounting_port, storage_port)
+            start_accounting(cluster, storage_port)
+        if cluster.qos or sister:
+            register(cluster)
         for name in ("slurmctld", *cluster.nodes):
             cluster.start_daemon(name)
         cluster.wait_until("slurmctld answers", lambda: _answers(cluster))
@@ -200,17 +213,19 @@ def running_cluster(
         yield cluster
 
 
-def _configure(cluster: Cluster, accounting_port: int) -> None:
+def _configure(cluster: Cluster) -> None:
     folder, host = cluster.folder, socket.gethostname().split(".")[0]
+    (folder / "state").mkdir(parents=True)
     folder.chmod(0o755)
-    (folder / "state").mkdir()
     _wrap_srun(folder)
     gres = ""
     ports = _free_ports(1 + len(cluster.nodes))
-    accounting = _ACCOUNTING.format(port=accounting_port, folder=folder) if cluster.qos else _NO_ACCOUNTING
+    accounted = cluster.qos or cluster.sister
+    accounting = _ACCOUNTING.format(port=cluster.accounting_port, munge=cluster.munge) if accounted else _NO_ACCOUNTING
     conf = _CONF.format(
-        folder=folder, host=host, port=ports.pop(), user="root", name=cluster.name, accounting=accounting
-    )
+        folder=folder, host=host, port=ports.pop(), user="root", name=cluster.name, munge=cluster.munge,
+        accounting=accounting,
+    )  # fmt: skip
     for name in cluster.nodes:
         (folder / f"spool.{name}").mkdir()
         conf += _NODE.format(name=name, host=host, port=ports.pop(), gpus=GPUS)
@@ -227,10 +242,16 @@ def _configure(cluster: Cluster, accounting_port: int) -> None:
 
 
 def _wrap_srun(folder: Path) -> None:
-    """Inside a job, Snakemake's executor takes SLURM_CONF away from srun; on a site it lies where Slurm looks."""
+    """Inside a job, Snakemake's executor takes SLURM_CONF away from srun; on a site it lies where Slurm looks.
+
+    A sister's lies in the folder of its name.
+    """
     wrapper = folder / "bin" / "srun"
     wrapper.parent.mkdir()
-    wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec "{shutil.which("srun", path=PATH)}" "$@"\n')
+    wrapper.write_text(
+        f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf\nsister="{folder}/$SLURM_CLUSTER_NAME/slurm.conf"\n'
+        f'[ -e "$sister" ] && SLURM_CONF=$sister\nexport SLURM_CONF\nexec "{shutil.which("srun", path=PATH)}" "$@"\n'
+    )
     wrapper.chmod(0o755)
 
 

@@ -1,10 +1,12 @@
-"""Accounts and QOS of a cluster with an accounting database: what it would never run is refused before the run."""
+"""Clusters with an accounting database: what their accounts and QOS never let start, and jobs on another one."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from slurm_accounting import why_no_accounting
 from slurm_cluster import PATH, Cluster, running_cluster, why_not
+from slurm_site import new_site
 
 from dissect.cells.preflight import refusals
 
@@ -43,3 +45,22 @@ def test_what_a_policy_never_lets_start_is_refused(
     assert len(found) == (1 if says else 0), found
     assert says is None or says in found[0]
     assert accounted.jobs(states="PD") == []
+
+
+def test_cells_are_measured_on_another_cluster(accounted: Cluster, tmp_path: Path) -> None:
+    """It is submitted to from here; a run whose cells need both is refused."""
+    site = new_site(tmp_path / "clone", accounted)
+    with running_cluster(accounted.folder / "far", {"remote": ["f1"]}, name="far", sister=accounted):
+        site.platform("remote", cluster="far")
+        site.configure(["Naive"], ["remote", "open"])
+        refused = site.start("all")
+        assert refused.end() == 1
+        assert "cells for several Slurm clusters (far, that of this host)" in refused.output
+        assert "Traceback" not in refused.output
+        site.configure(["Naive"], ["remote"])
+        run = site.start("all")
+        assert run.end() == 0, run.output
+    result = site.result("/Naive/")
+    assert (result.status, result.attempts) == ("ok", 1)
+    assert result.provenance
+    assert result.provenance.environment["SLURM_CLUSTER_NAME"] == "far"

@@ -10,6 +10,7 @@ import pytest
 from slurm_cluster import Cluster
 from slurm_site import Run, Site, environment, new_site
 
+from dissect.base.outcome import Flag
 from dissect.results.store import Failure
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.slurm]
@@ -103,6 +104,14 @@ def test_a_restarted_slurmctld_disturbs_nobody(faulty: tuple[Site, Run]) -> None
     assert site.attempts("/Z3+O/") == 1
 
 
+def test_a_cell_that_shares_its_node_is_flagged(faulty: tuple[Site, Run]) -> None:
+    site, _ = faulty
+    result = site.result("/Z3+O/")
+    assert Flag.NEIGHBOURS in result.flags
+    assert result.provenance
+    assert re.search(r"; Slurm ran \d+ other jobs on this node$", result.provenance.other_processes)
+
+
 def test_every_other_cell_was_measured_once(faulty: tuple[Site, Run]) -> None:
     site, _ = faulty
     assert site.result("/Naive/").status == "ok"
@@ -155,6 +164,7 @@ def test_nodes_fail_and_memory_runs_out(cluster: Cluster, site_of: Callable[...,
     assert site.attempts("/down/") == 2
     assert site.result("/pair/").status == "ok"
     assert site.attempts("/pair/") == 1, "the step lived on, and the retry waited for it"
+    assert Flag.NEIGHBOURS not in site.result("/pair/").flags, "it had its node alone"
     oom = site.result("/small/")
     assert (oom.status, oom.phase) == ("oom", "host")
     assert site.attempts("/small/") == 1

@@ -152,11 +152,18 @@ def test_a_name_that_slurm_takes_is_not_refused(cluster: Cluster, monkeypatch: p
 
 
 def test_a_request_that_must_wait_for_a_node_is_not_refused(cluster: Cluster, site_of: Callable[..., Site]) -> None:
+    """It also has options of the site."""
     site = site_of()
+    site.platform("small", options=["--nice=7", "--exclude=n[1-2]"])
     site.configure(["Naive"], ["small"])
     cluster.slurm("scontrol", "update", "nodename=n5", "state=drain", "reason=maintenance")
     run = site.start("all")
-    cluster.wait_until("the job waits", lambda: not idle(cluster, "small"))
+    queue = ("squeue", "-h", "-p", "small", "-o", "%i %k")
+    # The job that tries the request has no comment.
+    cluster.wait_until("the cell's job waits", lambda: "measure_pretrain" in cluster.slurm(*queue))
+    shown = cluster.slurm("scontrol", "show", "job", cluster.slurm(*queue).split()[0])
+    assert "Nice=7" in shown
+    assert "ExcNodeList=n[1-2]" in shown
     cluster.slurm("scontrol", "update", "nodename=n5", "state=resume")
     assert run.end() == 0, run.output
     assert site.result("/Naive/").status == "ok"
