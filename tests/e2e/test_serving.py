@@ -186,6 +186,13 @@ def test_guidellms_mock_server_understands_the_requests_of_each_engine(bench, mo
     assert (result.status, result.reason) == (Status.INVALID, "the server counted 63 tokens in prompts of 32")
 
 
+def test_of_a_server_of_somebody_else_neither_memory_nor_preemptions_are_known(bench, mock_server):
+    """Its processes and its log are not here; to guidellm's server a prompt of one word is one token."""
+    result = bench.measure(bench.spec("lightllm", input_tokens=1), url=mock_server)
+    assert (result.status, result.reason) == (Status.OK, None)
+    assert (result.metrics.server_memory_bytes, result.metrics.preemptions) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [

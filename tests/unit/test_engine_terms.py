@@ -249,6 +249,7 @@ def test_lightllm_pauses_are_preemptions() -> None:
     engine = load_engine(make.serve_spec(engine="lightllm"))
     assert preemptions("", "", LIGHTLLM_LOG, engine) == 2
     assert preemptions("", "", "", engine) == 0
+    assert preemptions("", "", None, engine) is None, "a server of somebody else has no log here"
 
 
 def spec_told(**settings: Any) -> ServeSpec:

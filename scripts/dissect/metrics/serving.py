@@ -125,8 +125,11 @@ class ServingMetrics(Model):
     """Number of times that the load was sent: more than the bursts where the load generator lost a record."""
     client_cpu: NonNegativeFloat
     """CPU seconds per second of the load generator's busiest process, between the first send and the last answer."""
-    server_memory_bytes: PositiveInt
-    """Peak memory of the server: of one GPU as its driver reports it, on ``cpu`` the resident sets of its processes."""
+    server_memory_bytes: PositiveInt | None
+    """Peak memory of the server: of one GPU as its driver reports it, on ``cpu`` the resident sets of its processes.
+
+    None on ``cpu`` for a server that this project did not start.
+    """
     server_memory_source: str
     """Source of the peak memory: ``nvml`` or another driver's name, or ``rss``."""
     kv_cache_tokens: PositiveInt | None

@@ -187,7 +187,8 @@ _QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "server_memory_gib", "Server's memory", "GiB",
         "most that the server held: of one GPU as NVML saw it; on cpu the resident sets of its processes",
-        lambda m: m.metrics.server_memory_bytes / GIB, Combination.LARGEST, decimals=2,
+        lambda m: m.metrics.server_memory_bytes / GIB if m.metrics.server_memory_bytes else None,
+        Combination.LARGEST, decimals=2, absent="its processes are not known here",
     ),
     Quantity(
         "kv_cache_gib", "KV cache", "GiB", "room of the key-value cache over all GPUs, as the engine reports it",

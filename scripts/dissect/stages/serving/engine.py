@@ -111,9 +111,14 @@ def total(text: str, pattern: re.Pattern[str] | None) -> int | None:
     return round(sum(float(number) for number in found)) if found else None
 
 
-def preemptions(before: str, after: str, log: str, engine: Engine) -> int | None:
-    """How often the engine preempted a request between two answers of ``/metrics``, or since its start by its log."""
+def preemptions(before: str, after: str, log: str | None, engine: Engine) -> int | None:
+    """How often the engine preempted a request between two answers of ``/metrics``, or in its log; None if unknown.
+
+    The log is None for a server of somebody else, which has none here.
+    """
     if words := engine.preempted_in_log:
+        if log is None:
+            return None
         return (total(log, words) or 0) if words.groups else len(words.findall(log))
     ended = total(after, engine.preempted)
     return None if ended is None else ended - (total(before, engine.preempted) or 0)
