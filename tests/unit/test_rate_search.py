@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 import drawn
 import factories as make
@@ -93,6 +94,27 @@ def test_the_share_itself_decides_not_its_interval() -> None:
 def test_runs_do_not_share_the_points_between_which_they_cannot_tell() -> None:
     held = {RateBracket.of(searched(RateSearch(), 20.0, offset / 10 - 0.5), 0.99).held for offset in range(10)}
     assert len(held) == 10
+
+
+@pytest.mark.parametrize(
+    ("highest", "within", "most", "tried"),
+    [(64.0, 0.1, 6, 6), (64.0, 0.1, 2, 2), (64.0, 0.5, 6, 4), (2.0, 0.1, 6, 3), (1.2, 0.1, 6, 1)],
+)
+def test_the_grid_moves_by_up_to_half_of_the_step_that_the_search_ends_with(
+    highest: float, within: float, most: int, tried: int
+) -> None:
+    """Also where it is narrow enough before its probes are spent."""
+    search = RateSearch(highest=highest, within=within, probes=most)
+    probes = searched(search, 1e-3)
+    step = probes[-1].rate / Bisection(search).ends[0]
+    lower, upper = (Bisection(search, offset).ends[0] for offset in (-0.5, 0.5))
+    assert len(probes) == Bisection(search).depth == tried
+    assert upper / lower == pytest.approx(step, rel=1e-3)
+
+
+def test_a_search_has_something_to_search() -> None:
+    with pytest.raises(ValidationError, match="nothing to search"):
+        RateSearch(lowest=10.0, highest=10.5)
 
 
 def test_requests_arrive_at_random_for_as_long_and_as_many_as_asked() -> None:

@@ -259,7 +259,7 @@ def test_several_bursts_to_each_server_as_the_docs_ask_for_them(project: Path) -
         ("experiments/table_arrival", "{kind: poisson, rate: 2.0}", "{kind: poisson}", "'rate' is required"),
         ("experiments/table_rate", "kind: poisson, search", "kind: constant, search", "'search' is for 'poisson'"),
         ("experiments/table_rate", "kind: poisson, search", "kind: poisson, rate: 2.0, search", "without a 'rate'"),
-        ("experiments/table_rate", "tpot_s: 0.2}", "tpot_s: 0.2, lowest: 70.0}", "'lowest' is not below 'highest'"),
+        ("experiments/table_rate", "tpot_s: 0.2}", "tpot_s: 0.2, lowest: 70.0}", "'highest' is not above 'lowest'"),
         ("platforms/a800", "serving: {gpus: {llama2-7b: 1", "serving: {gpus: {llama3: 1", "unknown model 'llama3'"),
         (
             "platforms/a800",

@@ -28,9 +28,9 @@ class RateSearch(Model):
     """Shortest time over which the requests of one rate arrive, in seconds; ``requests`` is their least number."""
 
     @model_validator(mode="after")
-    def _ends_are_ordered(self) -> Self:
-        if self.lowest >= self.highest:
-            raise ValueError("'lowest' is not below 'highest'")
+    def _ends_are_apart(self) -> Self:
+        if self.highest <= self.lowest * (1 + self.within):
+            raise ValueError("'highest' is not above 'lowest' by more than 'within', so there is nothing to search")
         return self
 
 

@@ -1,6 +1,7 @@
 """Bisection for the largest rate that holds, on the log scale; pure, without a server."""
 
 from dataclasses import dataclass
+from math import ceil, log, log1p, log2
 
 from dissect.config.arrival import RateSearch
 from dissect.metrics.serving import RateBracket
@@ -22,8 +23,16 @@ class Bisection:
     def ends(self) -> tuple[float, float]:
         """Lower and upper end in requests per second."""
         search = self.search
-        factor = (search.highest / search.lowest) ** (self.offset * 2.0**-search.probes)
+        factor = (search.highest / search.lowest) ** (self.offset * 2.0**-self.depth)
         return search.lowest * factor, search.highest * factor
+
+    @property
+    def depth(self) -> int:
+        """Number of rates that a search tries unless its budget ends it: each halves what is left, on the log scale."""
+        search = self.search
+        halvings = log2(log(search.highest / search.lowest) / log1p(search.within))
+        # Rates are rounded, so a bracket that is hardly too wide may be narrow enough.
+        return min(search.probes, max(1, ceil(halvings - 0.01)))
 
     def next_rate(self, bracket: RateBracket, tried: int) -> float | None:
         """The geometric middle of what is left; None once the search has ended.
