@@ -302,7 +302,33 @@ def test_which_engine_under_two_seconds_is_answered_at_the_rates_that_hold(tmp_p
     assert [each.standing for each in ranking.found] == [Standing.BEST, Standing.BEHIND]
     assert ranking.found[0].row["tokens_per_s"] == pytest.approx(128 * 38.9, rel=0.05)
     (unknown,) = found.unknown
-    assert (unknown.row["framework"], unknown.reason[-19:]) == ("tgi", "no tried rate holds")
+    assert (unknown.row["framework"], unknown.reason[-37:]) == ("tgi", "a search for a rate found only bounds")
+
+
+@pytest.mark.parametrize("capacities", [(20.0, 0.5), (20.0, 200.0)])
+def test_a_run_that_found_a_bound_leaves_its_cell_without_numbers_to_rank_by(
+    tmp_path: Path, capacities: tuple[float, float]
+) -> None:
+    """The other runs alone would be those in which the engine did well."""
+    records = read_records(make.manifest("t", cells_of(tmp_path, {"vllm": capacities}), RATES), tmp_path)
+    found = ask(records, stage="serve", max_ttft_s=2.0, maximise="throughput")
+    assert [each.row["framework"] for each in found.unknown] == ["vllm"]
+
+
+def test_a_search_that_ended_with_a_wide_bracket_has_no_rate(tmp_path: Path) -> None:
+    """Its highest rate that held says how long it searched, not how fast the engine is."""
+    arrival = {"kind": "poisson", "search": {"ttft_s": 2.0, "tpot_s": 0.2, "probes": 3}}
+    spec = make.serve_spec(engine="vllm", requests=200, arrival=arrival)
+    runs = make.in_rounds(make.ok_result(spec, make.search_metrics(spec, 20.0, ready_s=n)) for n in (55.0, 56.0))
+    cell = make.published_cell(tmp_path, *runs, platform="h200", method="tuned")
+    manifest = make.manifest("table_rate", [cell], RATES)
+    frame, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
+    (row,) = plain_rows(frame)
+    assert (row["held_rate_per_s"], row["rate_bound"]) == (None, "13.45 to 22.63")
+    assert grid.entries[0][0].text == "13.45 to 22.63"
+    (record,) = read_records(manifest, tmp_path)
+    assert record.runs
+    assert not readings_of(cell.id, record.runs)
 
 
 def test_only_rates_that_hold_are_compared(tmp_path: Path) -> None:

@@ -101,6 +101,10 @@ class RateBracket(NamedTuple):
         held, failed = ([rate for rate, holds in found if holds is wanted] for wanted in (True, False))
         return cls(max(held, default=None), min(failed, default=None))
 
+    def is_narrow(self, within: float) -> bool:
+        """Whether a rate held, one did not, and the two differ by no more than this share."""
+        return self.held is not None and self.failed is not None and self.failed <= self.held * (1 + within)
+
 
 class ServingMetrics(Model):
     """Numbers of one serving cell; docs/metrics.md has the formulas."""

@@ -185,11 +185,11 @@ def ended_of(row: Row) -> tuple[Standing, str] | None:
 
 def why_without(column: str) -> str:
     """Why a measured cell may lack the number of a column."""
+    reason = "answers are not streamed, or a search for a rate found only bounds"
     if column == "cost_per_million_tokens":
         reason = "its platform has no price"
-    else:
-        energy = column == "joules_per_token"
-        reason = "no energy counter on this machine" if energy else "answers are not streamed, or no tried rate holds"
+    elif column == "joules_per_token":
+        reason = "no energy counter on this machine"
     return f"has no {column}: {reason}"
 
 

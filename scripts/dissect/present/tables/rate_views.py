@@ -22,7 +22,7 @@ from dissect.results.result import Result
 from dissect.statistics.quantiles import quantile
 
 BOUND = "rate_bound"
-"""Column with what a search tells where no rate held, or all did."""
+"""Column with what a search tells where it found no rate with one closely above it that failed."""
 _UNTRIED = "no rate of the search failed"
 
 
@@ -58,16 +58,18 @@ class MeasuredSearch:
 
     @property
     def rate(self) -> float | None:
-        """Highest rate that held; None where that is only a bound."""
-        return self.bracket.held if self.bracket.failed else None
+        """Highest rate that held; None where that is only a bound, as of a search that ended with a wide bracket."""
+        return self.bracket.held if self.bracket.is_narrow(self.search.within) else None
 
     @property
     def bound(self) -> str | None:
-        """What is known where the search found no rate with one above it that failed."""
+        """What is known where the search found no rate."""
         held, failed = self.bracket
         if held is None:
             return f"< {failed:.4g}"
-        return None if failed else f"≥ {held:.4g}"
+        if failed is None:
+            return f"≥ {held:.4g}"
+        return None if self.rate else f"{held:.4g} to {failed:.4g}"
 
     @property
     def told(self) -> MeasuredProbe:
@@ -129,7 +131,8 @@ RATES = View(
     quantities=(
         Quantity(
             "held_rate_per_s", "Rate that holds", "requests/s",
-            "largest rate that was tried at which the objective held", lambda m: m.rate, instead=BOUND,
+            "largest rate that was tried at which the objective held; bounds where the search found no rate closely "
+            "above it at which it did not", lambda m: m.rate, instead=BOUND,
         ),
         Quantity(
             "failed_rate_per_s", "Next rate, which does not", "requests/s",
@@ -152,7 +155,7 @@ RATES = View(
         ),
     ),
     origin=(
-        Column(BOUND, "what is known where no rate held, or all did", _bounds),
+        Column(BOUND, "what is known where no rate held, all did, or the bracket stayed wide", _bounds),
         Column("search_ended_by", "bracket, probes or budget", _ended_by),
         *_OBJECTIVE,
     ),

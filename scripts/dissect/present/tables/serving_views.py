@@ -66,12 +66,11 @@ class MeasuredServing:
         return other.output_tokens_per_s / self.per_second(metrics.completion_tokens) - 1 if other else None
 
 
-def _points(record: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], MeasuredServing]]:
+def _points(record: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], MeasuredServing | None]]:
     metrics, search = metrics_of(run, ServingMetrics), search_of(run)
-    if search and search.bracket.held is None:
-        return
     if metrics and isinstance(run.spec, ServeSpec):
-        yield {}, MeasuredServing(run.spec, metrics, record.slo)
+        # Numbers at a bound would pass for those of the rate that holds. One such run leaves the cell without numbers.
+        yield {}, None if search and search.rate is None else MeasuredServing(run.spec, metrics, record.slo)
 
 
 def _requests(record: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], Mapping[str, float]]]:

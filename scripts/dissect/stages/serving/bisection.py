@@ -45,8 +45,7 @@ class Bisection:
 
     def is_narrow(self, bracket: RateBracket) -> bool:
         """Whether the rates that are left differ by no more than is asked for."""
-        low, high = self._left(bracket)
-        return high <= low * (1 + self.search.within)
+        return RateBracket(*self._left(bracket)).is_narrow(self.search.within)
 
     def _left(self, bracket: RateBracket) -> tuple[float, float]:
         lowest, highest = self.ends
