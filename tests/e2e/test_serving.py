@@ -296,9 +296,10 @@ def test_a_server_that_refuses_under_load_does_not_hold_that_rate(bench):
 
 
 def test_a_server_that_does_other_work_is_invalid_at_any_rate(bench):
-    result = bench.measure(searching(bench), "short")
+    result = bench.measure(spec := searching(bench), "short")
     assert (result.status, result.phase) == (Status.INVALID, Phase.SERVE)
     assert "answers do not have 8 tokens but 7" in result.reason
+    assert bench.records(spec, "probes.partial.jsonl.gz")
 
 
 def test_a_server_that_dies_at_a_rate_fails_and_the_probes_before_are_kept(bench):

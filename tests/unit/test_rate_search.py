@@ -173,6 +173,30 @@ def test_what_is_refused_or_lost_did_not_keep_it() -> None:
     assert caught.value.status is Status.INVALID
 
 
+@pytest.mark.parametrize(
+    ("changes", "status", "reason"),
+    [
+        ({"t_first_token_s": None}, Status.INVALID, "at 5/s: request r19 has no time of its tokens"),
+        ({"completion_tokens": 7}, Status.INVALID, "at 5/s: 1 answers do not have 16 tokens but 7"),
+        ({"status": "error", "error": "CUDA out of memory"}, Status.OOM, "at 5/s the server answered a request that"),
+    ],
+)
+def test_other_work_ends_a_search_at_once(changes: dict[str, Any], status: Status, reason: str) -> None:
+    with pytest.raises(Ended, match=reason) as caught:
+        judged([*(record(n) for n in range(19)), record(19, **changes)])
+    assert caught.value.status is status
+
+
+def test_an_answer_that_was_cut_off_did_not_keep_it() -> None:
+    """guidellm takes it for answered, and it may have no token at all."""
+    cut = [record(18, completion_tokens=None), record(19, completion_tokens=None, t_first_token_s=None)]
+    told = rate_probes._told_cut(sent([*(record(n) for n in range(18)), *cut])).load.records
+    assert [each.status for each in told] == ["ok"] * 18 + ["incomplete"] * 2
+    assert (judged(told).kept, judged(told).requests) == (18, 20)
+    with pytest.raises(Ended, match="no request at 5/s was answered: incomplete"):
+        judged(told[18:])
+
+
 def found_by(monkeypatch: pytest.MonkeyPatch, folder: Path, ends: list[Any], **search: Any) -> rate_probes.Found:
     """A search whose probes end like this: records, or how the cell ended."""
     outcomes = iter(ends)

@@ -24,7 +24,7 @@ from dissect.stages.serving.server import Server
 from dissect.stages.serving.watch import Ended, Watch
 
 SO_FAR = "probes.partial.jsonl.gz"
-"""Name of the file with the requests of all probes that are complete, while a search goes on or after it was killed."""
+"""Name of the file with the requests of all complete probes, while a search goes on or after it ended early."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -82,8 +82,8 @@ def find_rate(
     """Bisect until the bracket is narrow, the probes are spent, or the time budget is; at least one probe is complete.
 
     Raises:
-        Ended: the server or the load generator ended, the budget was spent in the first probe, or no request of a
-            probe was answered.
+        Ended: the server or the load generator ended, the budget was spent in the first probe, or a probe did other
+            work than the spec asks for.
     """
     search = spec.workload.arrival.search
     if search is None:
@@ -97,14 +97,14 @@ def find_rate(
         sends = _sends(spec, search, rate)
         write_prompts(folder / burst.PROMPTS, [*islice(unseen, len(sends))], sends)
         try:
-            sent = burst.send(_with_requests(spec, len(sends)), engine, checkpoint, server, folder, watch)
+            sent = _told_cut(burst.send(_with_requests(spec, len(sends)), engine, checkpoint, server, folder, watch))
         except Ended as how:
             if how.status is not Status.TIMEOUT or not found:
                 raise
             _LOG.info("the probe at %g/s does not count: %s", rate, how.reason)
             return Found(search, found, "budget")
+        write_atomically(folder / SO_FAR, load.to_jsonl_gz(_numbered([*(each.sent for each in found), sent])))
         found.append(_judged(spec, search, rate, len(sends), sent))
-        write_atomically(folder / SO_FAR, load.to_jsonl_gz(_numbered(found)))
         bracket = RateBracket.of((each.probe for each in found), search.share)
         probe = found[-1].probe
         _LOG.info("at %g/s %d of %d requests kept the objective", rate, probe.kept, probe.requests)
@@ -115,26 +115,45 @@ def _with_requests(spec: ServeSpec, requests: int) -> ServeSpec:
     return spec.model_copy(update={"workload": spec.workload.model_copy(update={"requests": requests})})
 
 
-def _numbered(found: Iterable[Probed]) -> list[RequestRecord]:
+def _numbered(probes: Iterable[Sent]) -> list[RequestRecord]:
     return [
         record.model_copy(update={"probe": number})
-        for number, each in enumerate(found, start=1)
-        for record in each.sent.load.records
+        for number, sent in enumerate(probes, start=1)
+        for record in sent.load.records
     ]
+
+
+def _told_cut(sent: Sent) -> Sent:
+    """The same, with answers that ended before the server's count of their tokens as ``incomplete``.
+
+    To the load generator they are answered. Where a server never counts, none is left, and the probe does not pass.
+    """
+    records = [
+        record.model_copy(update={"status": "incomplete"})
+        if record.status == "ok" and record.completion_tokens is None
+        else record
+        for record in sent.load.records
+    ]
+    return replace(sent, load=replace(sent.load, records=records))
 
 
 def _judged(spec: ServeSpec, search: RateSearch, rate: float, requests: int, sent: Sent) -> Probed:
     """The probe that a load was.
 
     Raises:
-        Ended: none of its requests was answered, which no rate explains.
+        Ended: none of its requests was answered, or those that were are other work than the spec asks for, which no
+            rate explains; or the server was out of memory.
     """
     records = sent.load.records
+    if contract.ran_out_of_memory(records):
+        raise Ended(Status.OOM, Phase.SERVE, f"at {rate:g}/s the server answered a request that it was out of memory")
     answered = [record for record in records if record.status == "ok"]
     if not answered:
         error = next((" ".join((record.error or record.status).split()) for record in records), "no record")
         raise Ended(Status.INVALID, Phase.SERVE, f"no request at {rate:g}/s was answered: {error[:300]}")
     alone = _with_requests(spec, len(answered))
+    if broken := contract.violation(alone, answered, sent.client_cpu, None):
+        raise Ended(Status.INVALID, Phase.SERVE, f"at {rate:g}/s: {broken}")
     samples = burst.samples_of(alone, answered)
     ttft = samples.ttft_s or []
     tpot = samples.tpot_s or [0.0] * len(ttft)
@@ -152,27 +171,18 @@ def _judged(spec: ServeSpec, search: RateSearch, rate: float, requests: int, sen
 
 
 def conclude(found: Found, engine: Engine, server: Server, before: str, watch: Watch, ready_s: float) -> dict[str, Any]:
-    """Fields of a ``Measurement`` from all probes; without numbers where one did other work than the spec asks for.
+    """Fields of a ``Measurement`` from all probes; without numbers where the engine served on other terms.
 
-    Requests that failed are no such work: an overloaded server may refuse, and whoever is refused was not served in
-    time. What an engine counts is of all probes. ``before`` is what it had counted before the first.
+    What an engine counts is of all probes. ``before`` is what it had counted before the first.
     """
     told = found.told
     fields = burst.conclude(told.spec, engine, server, [told.answered], before, watch, ready_s)
     files = {
-        burst.REQUESTS: load.to_jsonl_gz(_numbered(found.probed)),
+        burst.REQUESTS: load.to_jsonl_gz(_numbered(each.sent for each in found.probed)),
         burst.RAW: burst.raw_of([each.sent for each in found.probed]),
     }
     metrics = fields.get("metrics")
     if not isinstance(metrics, ServingMetrics):
         return fields | {"files": files}
-    for each in found.probed:
-        broken = contract.violation(each.spec, each.answered.load.records, each.probe.client_cpu, None)
-        if contract.ran_out_of_memory(each.sent.load.records):
-            reason = "the server answered a request that it was out of memory"
-            return {"status": Status.OOM, "phase": Phase.SERVE, "reason": reason, "files": files, "flags": ()}
-        if broken:
-            reason = f"at {each.probe.rate:g}/s: {broken}"
-            return {"status": Status.INVALID, "phase": Phase.SERVE, "reason": reason, "files": files, "flags": ()}
     told_of = {"probes": [each.probe for each in found.probed], "search_ended_by": found.ended_by}
     return {"metrics": metrics.model_copy(update=told_of), "files": files}
