@@ -295,6 +295,16 @@ def test_a_server_that_refuses_under_load_does_not_hold_that_rate(bench):
     assert {record.status for record in bench.records(spec)} == {"ok", "error"}
 
 
+def test_preemptions_of_a_search_are_those_of_the_rate_that_its_numbers_are_of(bench):
+    """Beyond the rate that holds an engine may well preempt, which is no reason to doubt what it does at that rate."""
+    result = bench.measure(searching(bench, probes=2), "pauses")
+    assert result.status is Status.OK, result.reason
+    told = max(result.metrics.probes, key=rate_of)
+    assert told.holds(0.99), "as all do"
+    assert result.metrics.preemptions == told.loads * told.requests
+    assert Flag.PREEMPTED in result.flags
+
+
 def test_a_server_that_does_other_work_is_invalid_at_any_rate(bench):
     result = bench.measure(spec := searching(bench), "short")
     assert (result.status, result.phase) == (Status.INVALID, Phase.SERVE)

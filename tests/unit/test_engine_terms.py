@@ -14,7 +14,7 @@ import factories as make
 from dissect.cells.spec import ServeSpec
 from dissect.metrics.serving import EngineTerms
 from dissect.present.tables.serving_views import MeasuredServing
-from dissect.stages.serving.engine import Place, load_engine, preemptions
+from dissect.stages.serving.engine import Place, ServerReport, load_engine, preemptions
 from dissect.stages.serving.engine_terms import (
     asked_cache_bytes_per_gpu,
     asked_cache_tokens,
@@ -247,9 +247,10 @@ def test_bytes_of_the_cache() -> None:
 
 def test_lightllm_pauses_are_preemptions() -> None:
     engine = load_engine(make.serve_spec(engine="lightllm"))
-    assert preemptions("", "", LIGHTLLM_LOG, engine) == 2
-    assert preemptions("", "", "", engine) == 0
-    assert preemptions("", "", None, engine) is None, "a server of somebody else has no log here"
+    silent, elsewhere = ServerReport("", ""), ServerReport("", None)
+    assert preemptions(silent, ServerReport("", LIGHTLLM_LOG), engine) == 2
+    assert preemptions(silent, silent, engine) == 0
+    assert preemptions(elsewhere, elsewhere, engine) is None, "a server of somebody else has no log here"
 
 
 def spec_told(**settings: Any) -> ServeSpec:

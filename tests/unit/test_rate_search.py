@@ -1,7 +1,7 @@
 """The search for the rate that holds: bisection, arrivals, what a probe counts, and what tables and figures show."""
 
 import gzip
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
@@ -28,6 +28,7 @@ from dissect.results.agreement import check_samples
 from dissect.stages.serving import burst, rate_probes
 from dissect.stages.serving.bisection import Bisection
 from dissect.stages.serving.burst import Sent
+from dissect.stages.serving.engine import ServerReport
 from dissect.stages.serving.load import Load, RequestRecord, to_jsonl_gz
 from dissect.stages.serving.send_times import LEAD_S, poisson_sends
 from dissect.stages.serving.watch import Ended
@@ -154,7 +155,9 @@ def sent(records: list[RequestRecord]) -> Sent:
 def judged(records: list[RequestRecord], asked: int = 20) -> RateProbe:
     search = spec_of().workload.arrival.search
     assert search
-    return rate_probes._judged(spec_of(), search, 5.0, asked, sent(records)).probe
+    return rate_probes._judged(
+        spec_of(), search, 5.0, asked, sent(records), (ServerReport("", ""), ServerReport("", ""))
+    ).probe
 
 
 def test_a_request_keeps_the_objective_by_both_of_its_times() -> None:
@@ -207,7 +210,9 @@ def found_by(monkeypatch: pytest.MonkeyPatch, folder: Path, ends: list[Any], **s
             raise outcome
         return sent([record(n, ttft_s=outcome) for n in range(spec.workload.requests)])
 
+    moments = count()
     monkeypatch.setattr(burst, "send", send)
+    monkeypatch.setattr(burst, "told_by", lambda _: ServerReport(f"moment {next(moments)}", ""))
     spec = spec_of(probe_s=1.0, lowest=1.0, highest=64.0, **search)
     prompts = [f"w{n}" for n in range(rate_probes.most_requests(spec))]
     nothing: Any = None
@@ -241,6 +246,7 @@ def test_the_numbers_are_those_of_the_highest_rate_that_held_or_the_lowest(
     found = found_by(monkeypatch, tmp_path, [0.5, 3.0, 0.5, 3.0], probes=4)
     rates = [each.probe.rate for each in found.probed]
     assert found.told.probe.rate == rates[2] == max(r for r, p in zip(rates, found.probed, strict=True) if p.probe.kept)
+    assert [told.counters for told in found.told.told] == ["moment 2", "moment 3"], "what the engine counted, too"
     assert found.ended_by == "probes"
     assert found_by(monkeypatch, tmp_path, [0.5, 3.0, 0.5, 3.0, 0.5, 3.0]).ended_by == "bracket"
     assert found_by(monkeypatch, tmp_path, [3.0, 3.0], probes=2).told.probe.rate < rates[0]

@@ -23,6 +23,7 @@ from dissect.stages.serving.calibration import calibration_of
 from dissect.stages.serving.checkpoint import checkpoint_id, shards_of, tensor_shapes
 from dissect.stages.serving.engine import (
     Place,
+    ServerReport,
     gap_histogram,
     load_engine,
     memory_phase,
@@ -291,16 +292,20 @@ def test_prefix_hits_are_read_from_metrics() -> None:
     assert total("# nothing", engine.prefix_hits) is None
 
 
+def counted(metrics: str) -> ServerReport:
+    return ServerReport(metrics, "")
+
+
 def test_preemptions_are_those_of_the_load() -> None:
     vllm, sglang = (load_engine(make.serve_spec(engine=name)) for name in ("vllm", "sglang"))
     before, after = (f'vllm:num_preemptions_total{{engine="0",model_name="m"}} {n}.0\n' for n in (3, 74))
-    assert preemptions(before, after, "", vllm) == 71
-    assert preemptions("", after, "", vllm) == 74
-    assert preemptions("", "# nothing", "", vllm) is None
+    assert preemptions(counted(before), counted(after), vllm) == 71
+    assert preemptions(counted(""), counted(after), vllm) == 74
+    assert preemptions(counted(""), counted("# nothing"), vllm) is None
     log = "KV cache pool is full. Retract requests. #retracted_reqs: 2, #new_tokens_gained: 646\n"
-    assert preemptions("", "", 2 * log, sglang) == 4
-    assert preemptions("", "", "The server is fired up", sglang) == 0
-    assert preemptions(before, after, log, load_engine(make.serve_spec(engine="tgi"))) is None
+    assert preemptions(ServerReport("", log), ServerReport("", 3 * log), sglang) == 4
+    assert preemptions(ServerReport("", ""), ServerReport("", "The server is fired up"), sglang) == 0
+    assert preemptions(counted(before), ServerReport(after, log), load_engine(make.serve_spec(engine="tgi"))) is None
 
 
 def test_a_stall_shows_among_the_gaps_that_the_engine_counts() -> None:
@@ -311,10 +316,10 @@ def test_a_stall_shows_among_the_gaps_that_the_engine_counts() -> None:
         name = "vllm:inter_token_latency_seconds_bucket"
         return "".join(f'{name}{{engine="0",le="{b}"}} {n}.0\n' for b, n in zip(bounds, upto, strict=True))
 
-    found = gap_histogram(metrics(5, 6, 6), metrics(95, 106, 107), engine)
+    found = gap_histogram(counted(metrics(5, 6, 6)), counted(metrics(95, 106, 107)), engine)
     assert found is not None
     assert (found.upper_s, found.counts) == ([0.01, 0.5], [90, 10, 1])
-    assert gap_histogram("", "# nothing", engine) is None
+    assert gap_histogram(counted(""), counted("# nothing"), engine) is None
 
 
 def test_a_request_counts_by_its_number_of_gaps() -> None:

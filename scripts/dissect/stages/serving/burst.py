@@ -17,7 +17,7 @@ from dissect.machine.vendor import hidden_gpus
 from dissect.metrics.serving import RequestSamples, ServingMetrics
 from dissect.results.atomic import write_atomically
 from dissect.stages.serving import contract, load
-from dissect.stages.serving.engine import Engine, gap_histogram, preemptions, total
+from dissect.stages.serving.engine import Engine, ServerReport, gap_histogram, preemptions, total
 from dissect.stages.serving.engine_terms import cache_bytes_of, contradiction, read_terms
 from dissect.stages.serving.load import Load, RequestRecord, Target
 from dissect.stages.serving.server import Kept, Server, get, tail
@@ -126,22 +126,24 @@ def _keep_partial(output: Path) -> None:
     output.unlink()
 
 
-def counters(server: Server) -> str:
-    """What the server counts, as text; empty where it does not say."""
-    return get(server.url, "/metrics") or ""
+def told_by(server: Server) -> ServerReport:
+    """What the server has told so far."""
+    return ServerReport(get(server.url, "/metrics") or "", server.said() if server.log.exists() else None)
 
 
 def conclude(
-    spec: ServeSpec, engine: Engine, server: Server, bursts: Sequence[Sent], before: str, watch: Watch, ready_s: float
-) -> dict[str, Any]:
+    spec: ServeSpec, engine: Engine, server: Server, bursts: Sequence[Sent], before: ServerReport, watch: Watch,
+    ready_s: float, after: ServerReport | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Fields of a ``Measurement`` from all bursts; without numbers where one broke the contract.
 
-    ``before`` is what the server had counted before the first.
+    ``before`` is what the server had told before the first, ``after`` what after the last, if it had other loads since.
     """
     records = [record for sent in bursts for record in sent.load.records]
     files = {REQUESTS: load.to_jsonl_gz(records), RAW: raw_of(bursts)}
-    after = counters(server)
-    hits = total(after, engine.prefix_hits)
+    end = told_by(server)
+    after = after or end
+    hits = total(end.counters, engine.prefix_hits)
     version = version_of(engine, server)
     broken = next(filter(None, (contract.violation(spec, b.load.records, b.client_cpu, hits) for b in bursts)), None)
     terms = read_terms(engine.terms, server.said(), partial(get, server.url, timeout_s=_TERMS_S), spec.hardware.n_gpus)
@@ -169,7 +171,7 @@ def conclude(
         energy_j=_energy(bursts, watch),
         inter_token_pooled_s=pooled_gap(spec, records),
         inter_token_gaps=gap_histogram(before, after, engine),
-        preemptions=preemptions(before, after, server.said() if server.log.exists() else None, engine),
+        preemptions=preemptions(before, after, engine),
         most_answering=max(filter(None, (contract.most_answering(b.load.records) for b in bursts)), default=None),
         terms=terms,
         engine_version=version,

@@ -39,6 +39,16 @@ class Place:
     """Its own empty folder, in which it runs: for sockets, and for what it writes beside itself."""
 
 
+@dataclass(frozen=True)
+class ServerReport:
+    """What a server has told of itself up to a moment."""
+
+    counters: str
+    """Its answer to ``/metrics``; empty where it has none."""
+    log: str | None
+    """Its log; None for a server of somebody else, whose log is elsewhere."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Engine(EngineFacts):
     """One serving engine: its declaration for planning, and how to start, drive and read it."""
@@ -111,22 +121,22 @@ def total(text: str, pattern: re.Pattern[str] | None) -> int | None:
     return round(sum(float(number) for number in found)) if found else None
 
 
-def preemptions(before: str, after: str, log: str | None, engine: Engine) -> int | None:
-    """How often the engine preempted a request between two answers of ``/metrics``, or in its log; None if unknown.
-
-    The log is None for a server of somebody else, which has none here.
-    """
-    if words := engine.preempted_in_log:
-        if log is None:
-            return None
-        return (total(log, words) or 0) if words.groups else len(words.findall(log))
-    ended = total(after, engine.preempted)
-    return None if ended is None else ended - (total(before, engine.preempted) or 0)
+def preemptions(before: ServerReport, after: ServerReport, engine: Engine) -> int | None:
+    """How often the engine preempted a request between two moments; None where it does not say."""
+    ended = _preempted(after, engine)
+    return None if ended is None else ended - (_preempted(before, engine) or 0)
 
 
-def gap_histogram(before: str, after: str, engine: Engine) -> GapHistogram | None:
-    """The gaps between tokens that an engine counted between two answers of ``/metrics``; None where it counts none."""
-    begun, ended = (_cumulative(text, engine) for text in (before, after))
+def _preempted(told: ServerReport, engine: Engine) -> int | None:
+    words = engine.preempted_in_log
+    if words is None or told.log is None:
+        return total(told.counters, engine.preempted)
+    return (total(told.log, words) or 0) if words.groups else len(words.findall(told.log))
+
+
+def gap_histogram(before: ServerReport, after: ServerReport, engine: Engine) -> GapHistogram | None:
+    """The gaps between tokens that an engine counted between two moments; None where it counts none."""
+    begun, ended = (_cumulative(told.counters, engine) for told in (before, after))
     if not ended:
         return None
     upto = [round(ended[bound] - begun.get(bound, 0.0)) for bound in sorted(ended)]

@@ -66,12 +66,12 @@ class ServingCell:
                 warmup = time.monotonic()
                 startup.warm_up(self.spec, self.engine, folder, server, prompts.warmup, self.watch)
                 self._took(warmup_s=time.monotonic() - warmup)
-                before = burst.counters(server)
                 if load.arrival.search:
                     found = self._search(folder, server, prompts.of_burst[0])
                     bursts = [each.sent for each in found.probed]
-                    measured = rate_probes.conclude(found, self.engine, server, before, self.watch, ready_s)
+                    measured = rate_probes.conclude(found, self.engine, server, self.watch, ready_s)
                 else:
+                    before = burst.told_by(server)
                     bursts = [self._burst(folder, server, prompts.of_burst[n]) for n in range(load.bursts)]
                     measured = burst.conclude(self.spec, self.engine, server, bursts, before, self.watch, ready_s)
                 if load.calibrate and measured.get("metrics"):

@@ -16,7 +16,7 @@ from dissect.results.atomic import write_atomically
 from dissect.stages.serving import burst, contract, load
 from dissect.stages.serving.bisection import Bisection
 from dissect.stages.serving.burst import Sent
-from dissect.stages.serving.engine import Engine
+from dissect.stages.serving.engine import Engine, ServerReport
 from dissect.stages.serving.load import RequestRecord
 from dissect.stages.serving.prompts import write_prompts
 from dissect.stages.serving.send_times import poisson_sends
@@ -38,6 +38,8 @@ class Probed:
     """The same with the requests that were answered alone."""
     spec: ServeSpec
     """Load of the answered requests."""
+    told: tuple[ServerReport, ServerReport]
+    """What the server had told before the probe, and after it."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def find_rate(
     unseen = iter(prompts)
     (folder / SO_FAR).unlink(missing_ok=True)
     found: list[Probed] = []
-    bracket = RateBracket(None, None)
+    bracket, before = RateBracket(None, None), burst.told_by(server)
     while (rate := bisection.next_rate(bracket, len(found))) is not None:
         sends = _sends(spec, search, rate)
         write_prompts(folder / burst.PROMPTS, [*islice(unseen, len(sends))], sends)
@@ -104,7 +106,9 @@ def find_rate(
             _LOG.info("the probe at %g/s does not count: %s", rate, how.reason)
             return Found(search, found, "budget")
         write_atomically(folder / SO_FAR, load.to_jsonl_gz(_numbered([*(each.sent for each in found), sent])))
-        found.append(_judged(spec, search, rate, len(sends), sent))
+        told = before, burst.told_by(server)
+        found.append(_judged(spec, search, rate, len(sends), sent, told))
+        before = told[1]
         bracket = RateBracket.of((each.probe for each in found), search.share)
         probe = found[-1].probe
         _LOG.info("at %g/s %d of %d requests kept the objective", rate, probe.kept, probe.requests)
@@ -137,7 +141,9 @@ def _told_cut(sent: Sent) -> Sent:
     return replace(sent, load=replace(sent.load, records=records))
 
 
-def _judged(spec: ServeSpec, search: RateSearch, rate: float, requests: int, sent: Sent) -> Probed:
+def _judged(
+    spec: ServeSpec, search: RateSearch, rate: float, requests: int, sent: Sent, told: tuple[ServerReport, ServerReport]
+) -> Probed:
     """The probe that a load was.
 
     Raises:
@@ -167,16 +173,14 @@ def _judged(spec: ServeSpec, search: RateSearch, rate: float, requests: int, sen
         ttft_s=ttft,
         tpot_s=tpot,
     )
-    return Probed(probe, sent, replace(sent, load=replace(sent.load, records=answered)), alone)
+    return Probed(probe, sent, replace(sent, load=replace(sent.load, records=answered)), alone, told)
 
 
-def conclude(found: Found, engine: Engine, server: Server, before: str, watch: Watch, ready_s: float) -> dict[str, Any]:
-    """Fields of a ``Measurement`` from all probes; without numbers where the engine served on other terms.
-
-    What an engine counts is of all probes. ``before`` is what it had counted before the first.
-    """
+def conclude(found: Found, engine: Engine, server: Server, watch: Watch, ready_s: float) -> dict[str, Any]:
+    """Fields of a ``Measurement`` from all probes; without numbers where the engine served on other terms."""
     told = found.told
-    fields = burst.conclude(told.spec, engine, server, [told.answered], before, watch, ready_s)
+    before, after = told.told
+    fields = burst.conclude(told.spec, engine, server, [told.answered], before, watch, ready_s, after)
     files = {
         burst.REQUESTS: load.to_jsonl_gz(_numbered(each.sent for each in found.probed)),
         burst.RAW: burst.raw_of([each.sent for each in found.probed]),
