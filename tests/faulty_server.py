@@ -17,7 +17,7 @@ from typing import ClassVar
 FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
     "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "dies_in_second_probe", "slow", "offspring",
-    "raises_and_stays", "late", "hangs", "pauses",
+    "raises_and_stays", "late", "hangs", "pauses", "workers_stay",
 )  # fmt: skip
 LAST_ANSWER = {"dies_in_load": 5, "oom_in_load": 5, "dies_in_second_probe": 6}
 """Fault -> number of prompts that it streams answers to before it dies; a probe of a search has six."""
@@ -145,6 +145,30 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
 
+def misbehave(fault: str) -> None:
+    """What goes wrong before the port is opened."""
+    if fault == "dies_at_start":
+        print("ValueError: no such model", flush=True)
+        sys.exit(2)
+    if fault.startswith("oom_") and not fault.startswith("oom_in_"):
+        print("Model loading took 12 GiB\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate", flush=True)
+        if fault == "oom_lingers":
+            threading.Event().wait()
+        sys.exit(1)
+    if fault in ("raises_and_stays", "workers_stay"):
+        multiprocessing.Process(target=time.sleep, args=(600,)).start()
+    if fault == "raises_and_stays":
+        raise FileNotFoundError("no program hypercorn")
+    if fault == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if fault == "offspring":
+        # Out of its group and session, and deaf to SIGTERM.
+        code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"
+        subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    if fault == "late":
+        time.sleep(LATE_S)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fault", choices=FAULTS, default="none")
@@ -154,29 +178,13 @@ def main() -> None:
     parser.add_argument("--record", help="file to which every request is added")
     arguments, _ = parser.parse_known_args()
     Handler.fault, Handler.record = arguments.fault, arguments.record
-    if arguments.fault == "dies_at_start":
-        print("ValueError: no such model", flush=True)
-        sys.exit(2)
-    if arguments.fault.startswith("oom_") and not arguments.fault.startswith("oom_in_"):
-        print("Model loading took 12 GiB\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate", flush=True)
-        if arguments.fault == "oom_lingers":
-            threading.Event().wait()
-        sys.exit(1)
-    if arguments.fault == "raises_and_stays":
-        multiprocessing.Process(target=time.sleep, args=(600,)).start()
-        raise FileNotFoundError("no program hypercorn")
-    if arguments.fault == "stubborn":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if arguments.fault == "offspring":
-        # Out of its group and session, and deaf to SIGTERM.
-        code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"
-        subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-    if arguments.fault == "late":
-        time.sleep(LATE_S)
+    misbehave(arguments.fault)
     try:
         server = Server(("127.0.0.1", arguments.port), Handler)
         metrics = arguments.prometheus_port and Server(("127.0.0.1", arguments.prometheus_port), Handler)
     except OSError as error:
+        if arguments.fault == "workers_stay":
+            raise
         sys.exit(str(error))
     print("listening on", arguments.port, metrics and arguments.prometheus_port, flush=True)
     if arguments.shard_uds_path:

@@ -88,6 +88,18 @@ def test_a_port_that_somebody_took_meanwhile_is_left_to_him(bench, monkeypatch):
             assert "already in use" not in server.said()
 
 
+def test_a_port_that_somebody_took_is_left_to_him_though_workers_stay(bench, monkeypatch):
+    """The program of the server fails at the port, and its interpreter waits for the processes that it started."""
+    monkeypatch.setattr(startup, "_LINGERS_S", 1.0)
+    with socket.socket() as other:
+        other.bind((HOST, 0))
+        other.listen()
+        ports = iter([[other.getsockname()[1], 1, 2], free_ports(3)])
+        monkeypatch.setattr(startup, "free_ports", lambda _: next(ports))
+        with bench.started("workers_stay", spec_of(ready_s=10.0)) as (server, _):
+            assert server.url != f"http://{HOST}:{other.getsockname()[1]}"
+
+
 def test_another_server_at_the_port_is_not_taken_for_ones_own(bench, monkeypatch):
     """It answers long before this one has loaded its model and finds the port taken."""
     with bench.started("none") as (other, _):

@@ -102,10 +102,12 @@ def request_body(engine: Engine, checkpoint: Path, prompt: str, tokens: int) -> 
 
 
 def _wait_until_ready(spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, watch: Watch) -> bool:
-    """True once a completion came back, False once the server has ended; another process at its port is not asked.
+    """True once a completion came back; another process at the server's port is not asked.
+
+    False once the server has ended, or has failed while some of its processes still run.
 
     Raises:
-        Ended: a limit of time or memory is passed, or the server failed and some of its processes still run.
+        Ended: a limit of time or memory is passed.
     """
     limit = time.monotonic() + spec.sampling.ready_s
     body = request_body(engine, checkpoint, "w1 w2 w3", min(_FIRST_TOKENS, spec.workload.output_tokens))
@@ -128,7 +130,9 @@ def _wait_until_ready(spec: ServeSpec, engine: Engine, checkpoint: Path, server:
             if memory_phase(said, engine) or UNCAUGHT.search(said):
                 hopeless_since = hopeless_since or now
                 if now > hopeless_since + _LINGERS_S:
-                    raise death(engine, server)
+                    if asked is not None:
+                        server.stop()  # the thread that asks would wait for an answer
+                    return False
             if now > limit:
                 reason = f"the server was not ready within {spec.sampling.ready_s:g} s; {answer}"
                 raise Ended(Status.TIMEOUT, phase, reason)
