@@ -20,6 +20,7 @@ from dissect.stages.serving import contract, load
 from dissect.stages.serving.engine import Engine, ServerReport, gap_histogram, preemptions, total
 from dissect.stages.serving.engine_terms import cache_bytes_of, contradiction, read_terms
 from dissect.stages.serving.load import Load, RequestRecord, Target
+from dissect.stages.serving.prompts import turn_prompts
 from dissect.stages.serving.server import Kept, Server, get, tail
 from dissect.stages.serving.startup import version_of
 from dissect.stages.serving.watch import Ended, Watch, death
@@ -52,13 +53,15 @@ class Sent:
 
 
 def send(spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, folder: Path, watch: Watch) -> Sent:
-    """Send the load; send it once more if the load generator loses a record.
+    """Send the load; send it once more, with other prompts, if the load generator loses a record.
 
     Raises:
         Ended: the server or the load generator ended before the load was complete.
     """
     target = Target(server.url, engine.model_name(checkpoint), checkpoint, dict(engine.body))
     for loads in range(1, MOST_LOADS + 1):
+        if loads > 1:
+            turn_prompts(folder / PROMPTS)
         raw = _run(spec, engine, target, server, folder, watch)
         records = load.normalise(raw)
         lost = contract.lost_records(spec, records.records)

@@ -52,6 +52,19 @@ def write_prompts(path: Path, prompts: Sequence[str], sends: Sequence[float] | N
     rows: list[dict[str, object]] = [{"prompt": prompt} for prompt in prompts]
     if sends is not None:
         rows = [{**row, "relative_timestamp": at} for row, at in zip(rows, sends, strict=True)]
+    _write_rows(path, rows)
+
+
+def turn_prompts(path: Path) -> None:
+    """Rewrite a file of prompts with the words of each in reverse order, and all else as it was.
+
+    A server that has seen them has not seen these, whose beginnings are as random.
+    """
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    _write_rows(path, [{**row, "prompt": " ".join(reversed(row["prompt"].split()))} for row in rows])
+
+
+def _write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
     write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
