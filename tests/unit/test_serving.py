@@ -6,7 +6,6 @@ import math
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from dissect.config.registered import Engine as EngineName
 from dissect.machine.clientload import ClientLoad
 from dissect.machine.gpus import GpuInfo
 from dissect.machine.idle import wait_until_idle
-from dissect.stages.serving import burst, contract, engines
+from dissect.stages.serving import contract, engines
 from dissect.stages.serving.burst import other_version, pooled_gap, samples_of
 from dissect.stages.serving.calibration import calibration_of
 from dissect.stages.serving.checkpoint import checkpoint_id, shards_of, tensor_shapes
@@ -33,7 +32,7 @@ from dissect.stages.serving.engine import (
 )
 from dissect.stages.serving.load import RequestRecord, normalise, to_jsonl_gz, workers
 from dissect.stages.serving.measure import cannot_fit
-from dissect.stages.serving.prompts import make_prompts, shared_out, write_prompts
+from dissect.stages.serving.prompts import make_prompts, shared_out
 from dissect.stages.serving.watch import Ended
 from dissect.statistics.quantiles import quantile, quantile_interval
 from dissect.statistics.step_times import interval_rank
@@ -71,34 +70,6 @@ def test_what_guidellm_really_wrote_becomes_records() -> None:
     assert all(before <= after for before, after in pairwise(sends))
     lines = gzip.decompress(to_jsonl_gz(load.records)).splitlines()
     assert [RequestRecord.model_validate_json(line) for line in lines] == load.records
-
-
-def test_requests_that_guidellm_lost_are_counted() -> None:
-    load = normalise((DATA / "guidellm-0.8.1.json").read_bytes())
-    assert contract.lost_records(small(requests=8), load.records) == 2
-    assert contract.lost_records(small(requests=6), load.records) == 0
-
-
-def test_a_load_is_sent_again_with_prompts_that_the_server_has_not_seen(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Prompts of the load whose records were lost may be in a prefix cache that no switch turns off."""
-    seen: list[list[dict[str, Any]]] = []
-
-    def run(*_: Any) -> bytes:
-        seen.append([json.loads(line) for line in (tmp_path / burst.PROMPTS).read_text().splitlines()])
-        return (DATA / "guidellm-0.8.1.json").read_bytes()
-
-    monkeypatch.setattr(burst, "_run", run)
-    write_prompts(tmp_path / burst.PROMPTS, make_prompts(8, 64, 32000, 42), [float(n) for n in range(8)])
-    nothing: Any = SimpleNamespace(url="", client=ClientLoad())
-    sent = burst.send(small(requests=8), load_engine(small()), tmp_path, nothing, tmp_path, nothing)
-    first, second = seen
-    assert sent.loads == 2
-    assert [row["relative_timestamp"] for row in second] == [row["relative_timestamp"] for row in first]
-    assert {len(row["prompt"].split()) for row in second} == {64}
-    beginnings = [{" ".join(row["prompt"].split()[:16]) for row in rows} for rows in seen]
-    assert len(beginnings[0] | beginnings[1]) == 16
 
 
 def test_an_errored_request_keeps_its_error() -> None:

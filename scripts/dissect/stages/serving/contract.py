@@ -12,6 +12,10 @@ MOST_CLIENT_CPU = 0.9
 """Share of a core that a process of the load generator may use before it slows what it measures."""
 MOST_BEYOND_LIMIT = 1.1
 """Requests that may seem to be answered at once, per admitted one: last pieces may come after the next first ones."""
+LATE_S = 0.5
+"""Seconds after which a request that was due is sent too late: more than a loaded machine is late by now and then."""
+MOST_LATE = 0.05
+"""Share of the requests that may be sent too late; a load generator that falls behind is late with ever more."""
 SPECIAL_TOKENS = 1
 """Number of special tokens that an engine may put in front of each prompt."""
 
@@ -27,6 +31,7 @@ def violation(
         or _cached(records, prefix_hits)
         or _order(spec.workload, records)
         or _saturated(client_cpu)
+        or _late(spec.workload, records)
         or _beyond_limit(spec, records)
     )
 
@@ -106,6 +111,14 @@ def _beyond_limit(spec: ServeSpec, records: Sequence[RequestRecord]) -> str | No
     if limit is None or seen is None or seen <= limit * MOST_BEYOND_LIMIT:
         return None
     return f"{seen} requests were answered at once, the terms are at most {limit}"
+
+
+def _late(load: ServeWorkload, records: Sequence[RequestRecord]) -> str | None:
+    """Whether a load generator that could not keep up made arrivals slower than asked, which no latency shows."""
+    late = sum((record.late_s or 0.0) > LATE_S for record in records)
+    if load.arrival.kind == "burst" or late <= MOST_LATE * len(records):
+        return None
+    return f"{late} of {len(records)} requests were sent more than {LATE_S:g} s late, so they did not arrive as asked"
 
 
 def _saturated(client_cpu: float) -> str | None:

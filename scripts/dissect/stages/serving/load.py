@@ -29,6 +29,8 @@ class RequestRecord(Model):
     request_id: str
     status: Ending
     t_send_s: NonNegativeFloat | None
+    late_s: NonNegativeFloat | None = added(None)
+    """Seconds by which it was sent later than it was due; None where the load generator does not say."""
     t_first_token_s: NonNegativeFloat | None = None
     """Time of the first piece of the answer that has text; None for an answer that is not streamed."""
     t_last_token_s: NonNegativeFloat | None = None
@@ -140,6 +142,7 @@ def _record(status: Ending, request: dict[str, Any], start: float) -> RequestRec
         request_id=request["request_id"],
         status=status,
         t_send_s=after_start("request_start"),
+        late_s=_lateness(timings),
         t_first_token_s=after_start("first_token_iteration"),
         t_last_token_s=after_start("last_token_iteration"),
         t_end_s=after_start("request_end"),
@@ -150,6 +153,11 @@ def _record(status: Ending, request: dict[str, Any], start: float) -> RequestRec
         cached_tokens=request.get("cached_tokens") if answered else None,
         error=request["info"]["error"],
     )
+
+
+def _lateness(timings: dict[str, Any]) -> float | None:
+    sent, due = timings["request_start"], timings.get("targeted_start")
+    return None if None in (sent, due) else round(max(0.0, sent - due), 6)
 
 
 def to_jsonl_gz(records: Iterable[RequestRecord]) -> bytes:
