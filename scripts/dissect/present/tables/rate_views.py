@@ -24,6 +24,10 @@ from dissect.statistics.quantiles import quantile
 BOUND = "rate_bound"
 """Column with what a search tells where it found no rate with one closely above it that failed."""
 _UNTRIED = "no rate of the search failed"
+_IN_BRACKETS = (
+    "in brackets the 95 % interval of Clopper and Pearson (1934) over the requests of all runs, as if these were "
+    "independent, though requests that wait for each other tell less"
+)
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,7 @@ RATES = View(
         ),
         Quantity(
             "kept_share", "Within the objective", "%",
-            "share of the requests at that rate, or at the lowest where none held; in brackets the 95 % interval of "
-            "Clopper and Pearson (1934) over the requests of all runs, as if these were independent",
+            f"share of the requests at that rate, or at the lowest where none held; {_IN_BRACKETS}",
             lambda m: m.told.share, Combination.SHARE, scale=1e2, decimals=2, trials=lambda m: m.told.probe.requests,
         ),
         Quantity(
@@ -183,7 +186,8 @@ PROBES = View(
             lambda m: _percentile(m.probe.tpot_s), Combination.COMMON, scale=1e3,
         ),
         Quantity(
-            "kept_share", "Within the objective", "%", "share of the requests of this rate; failed ones are not",
+            "kept_share", "Within the objective", "%",
+            f"share of the requests of this rate; failed ones are not; {_IN_BRACKETS}",
             lambda m: m.share, Combination.SHARE, scale=1e2, decimals=2, trials=lambda m: m.probe.requests,
         ),
         Quantity(
