@@ -17,6 +17,7 @@ from dissect.present.tables.columns import (
     metrics_of,
     over_runs,
 )
+from dissect.present.tables.policies import POLICY
 from dissect.present.tables.view import View
 from dissect.results.result import Result
 from dissect.statistics.quantiles import quantile
@@ -159,6 +160,7 @@ RATES = View(
     ),
     origin=(
         Column(BOUND, "what is known where no rate held, all did, or the bracket stayed wide", _bounds),
+        POLICY,
         Column("search_ended_by", "bracket, probes or budget", _ended_by),
         *_OBJECTIVE,
     ),

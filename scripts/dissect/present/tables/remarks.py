@@ -9,6 +9,7 @@ from dissect.cells.manifest import Manifest
 from dissect.config.layout import Axis
 from dissect.present.tables.columns import Quantity
 from dissect.present.tables.labels import axis_label, axis_order
+from dissect.present.tables.policies import policy_remarks
 from dissect.statistics.between_starts import MIN_STARTS
 
 Row = Mapping[str, Any]
@@ -29,6 +30,7 @@ def remarks(
         *_method_notes(manifest, rows),
         *_dates(rows),
         *_references(manifest, rows),
+        *policy_remarks(rows),
     ]
 
 

@@ -19,6 +19,7 @@ from dissect.present.tables.columns import (
     metrics_of,
     over_runs,
 )
+from dissect.present.tables.policies import POLICY
 from dissect.present.tables.rate_views import search_of
 from dissect.present.tables.view import View
 from dissect.results.result import Result
@@ -245,6 +246,7 @@ def _workload(record: Record, name: str) -> Scalar:
 
 
 _ORIGIN = (
+    POLICY,
     Column("input_tokens", "of every prompt", lambda r: _workload(r, "input_tokens")),
     Column("output_tokens", "of every answer", lambda r: _workload(r, "output_tokens")),
     Column("requests", "number of requests", lambda r: _workload(r, "requests")),
