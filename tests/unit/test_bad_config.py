@@ -56,6 +56,8 @@ def override(name: str, text: str, *says: str) -> Bad:
     return root(name, "overrides: {}", f"overrides: {{{text}}}", *says)
 
 
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(9))
+
 BAD = [
     # A mistake in one of several notations is reported of the one that is meant.
     edit("framework of methods", TABLE_III, "    ddp: [Naive", "    dpd: [Naive",
@@ -155,6 +157,10 @@ BAD = [
     whole("Python tag", ROOT, "platforms: !!python/object/apply:os.system ['true']\n", "only plain YAML is read"),
     whole("unclosed bracket", ROOT, "platforms: [cpu\n", "line"),
     whole("no text", ROOT, "platforms: \x00\n", "invalid YAML"),
+    whole("aliases that multiply", ROOT, BOMB, "more than 100000 values"),
+    whole("an alias within itself", ROOT, "platforms: &all [*all]\n", "nested deeper than 50 levels"),
+    whole("deep nesting", ROOT, f"platforms: {'[' * 2000}{']' * 2000}\n", "nested deeper than 50 levels"),
+    edit("absurd memory", CPU, "memory_gib: 4}", "memory_gib: 1e300}", "memory_gib: found 1e+300", "at most 1e+15"),
 ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Reading and validating YAML 1.2 files; every problem becomes a ConfigError."""
 
-import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +11,13 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from dissect.config.errors import ConfigError, validation_sentence
 
 M = TypeVar("M", bound=BaseModel)
+
+DEEPEST = 50
+"""Most levels of nesting in a file."""
+LARGEST = 100_000
+"""Most values in a file; what an alias stands for counts as often as it is used."""
+GREATEST = 1e15
+"""Largest number that a key may have."""
 
 
 def read_yaml(path: Path, shown: str) -> dict[str, Any]:
@@ -31,6 +38,9 @@ def read_yaml(path: Path, shown: str) -> dict[str, Any]:
         raise ConfigError(f"{shown}: {_yaml_sentence(error)}") from None
     except (YAMLError, ValueError) as error:
         raise ConfigError(f"{shown}: invalid YAML: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise _too_deep(shown) from None
+    _check_size(data, shown)
     if data is None:
         raise ConfigError(f"{shown}: the file is empty, expected a mapping of keys to values")
     if not isinstance(data, dict):
@@ -61,20 +71,41 @@ def validate(model: type[M], data: dict[str, Any], shown: str) -> M:
     Raises:
         ConfigError: a key is unknown, missing or has an invalid value.
     """
-    _check_finite(data, shown)
+    _check_numbers(data, shown)
     try:
         return model.model_validate(data)
     except ValidationError as error:
         raise ConfigError(validation_sentence(shown, error, model)) from None
 
 
-def _check_finite(value: Any, where: str) -> None:
-    """Refuse infinity and not-a-number, which YAML has but JSON, and therefore a spec, has not."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{where}: found {value}, expected a finite number")
+def _check_size(data: Any, shown: str) -> None:
+    """Refuse what aliases blow up, or make contain itself, before anything walks through it."""
+    seen, level = 0, [data]
+    for _ in range(DEEPEST):
+        seen += len(level)
+        if seen > LARGEST:
+            raise ConfigError(f"{shown}: has more than {LARGEST} values, aliases counted as often as they are used")
+        level = [inner for value in level for inner in _inner(value)]
+        if not level:
+            return
+    raise _too_deep(shown)
+
+
+def _too_deep(shown: str) -> ConfigError:
+    return ConfigError(f"{shown}: is nested deeper than {DEEPEST} levels")
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _check_numbers(value: Any, where: str) -> None:
+    """Refuse infinity and not-a-number, which YAML has but JSON, and therefore a spec, has not; and absurd sizes."""
+    if isinstance(value, (int, float)) and not abs(value) <= GREATEST:  # not-a-number is no smaller either
+        raise ConfigError(f"{where}: found {value:g}, expected a finite number of at most {GREATEST:g}")
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
-        _check_finite(inner, f"{where}{'.' if '.yaml: ' in where else ': '}{key}")
+        _check_numbers(inner, f"{where}{'.' if '.yaml: ' in where else ': '}{key}")
 
 
 def _yaml_sentence(error: MarkedYAMLError) -> str:
