@@ -1,5 +1,6 @@
 """How the outcome of a cell follows from its ranks, with real forked processes where processes matter."""
 
+import errno
 import os
 import time
 from functools import partial
@@ -14,6 +15,7 @@ from dissect.machine.hostload import Busy, HostLoad, others_share
 from dissect.ranks.launch import Launch
 from dissect.ranks.messages import RankContext, RankReport
 from dissect.ranks.supervise import Ending, NodeEnd, RankEnd, conclude, supervise
+from dissect.results.atomic import exit_code_of
 from factories import hardware, pretrain_spec
 
 GIB = 2**30
@@ -45,10 +47,12 @@ def end(rank: int, status: Status | None, exit_code: int | None = 0, phase: Phas
             r"rank 1 exited without a report \(exit code 3\) in phase build",
         ),
         (
-            [end(0, Status.FAILED, 1), end(1, None, 128)],
+            [end(0, Status.FAILED, 1), end(1, None, exit_code_of(OSError(errno.ENOSPC, "")))],
             Status.FAILED,
             r"rank 1: its report could not be written: No space left on device: rank-1\.json",
         ),
+        # A shell's and srun's code for SIGINT; errno 30 stands for something else.
+        ([end(0, Status.OK), end(1, None, 130)], Status.FAILED, r"rank 1 exited without a report \(exit code 130\)"),
         ([end(0, Status.OK), end(1, None, None)], Status.FAILED, "rank 1 exited without a report"),
     ],
 )

@@ -1,5 +1,6 @@
 """Files that are there as a whole or not at all."""
 
+import errno
 import os
 import platform
 from pathlib import Path
@@ -14,20 +15,22 @@ def unfinished(path: Path) -> Path:
     return path.with_name(f".{path.name}.{platform.node()}.tmp")
 
 
-_UNWRITTEN = 100
-"""Exit codes above it say why a process could not write what it had to report: the ``errno`` more."""
+_UNWRITTEN = {
+    200 + n: name for n, name in enumerate((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO))
+}
+"""Exit codes of processes that could not write what they had to report, beyond those that tell a signal or a shell."""
 
 
 def exit_code_of(error: OSError) -> int:
     """Exit code of a process that could not write its report, which then is all that it can say."""
-    return _UNWRITTEN + (error.errno or 0)
+    return next((code for code, number in _UNWRITTEN.items() if number == error.errno), 1)
 
 
 def why_unwritten(exit_code: int | None, name: str) -> str | None:
     """Why a process with this exit code could not write its report of that name; None if it did not fail so."""
-    if exit_code is None or exit_code <= _UNWRITTEN:
+    if exit_code not in _UNWRITTEN:
         return None
-    return f"its report could not be written: {os.strerror(exit_code - _UNWRITTEN)}: {name}"
+    return f"its report could not be written: {os.strerror(_UNWRITTEN[exit_code])}: {name}"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
