@@ -37,6 +37,9 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--again", action="store_true", help="measure also a cell whose outcome is not ok")
     parser.add_argument("--fork", action="store_true", help="fork several runs from one process with the libraries")
     parser.add_argument("--fresh", help="name under which earlier runs are set aside first")
+    parser.add_argument(
+        "--late-s", default=0.0, type=float, help="seconds by which files of an earlier try may lag behind"
+    )
     arguments = parser.parse_args(words)
     try:
         arguments.spec = parse_spec(arguments.spec)
@@ -62,7 +65,7 @@ def keep_byte_code() -> None:
 
 def measure(arguments: argparse.Namespace, store: Store, forked: bool = False) -> int:
     """Measure one run if the cell lacks any, print the outcome in one line, and return the exit status."""
-    asked = Asked(arguments.runs, arguments.round, arguments.again, arguments.fresh, forked)
+    asked = Asked(arguments.runs, arguments.round, arguments.again, arguments.fresh, forked, arguments.late_s)
     try:
         cell = measure_cell(arguments.spec, store, arguments.publish, asked, arguments.launcher)
     except (CellFailed, KeyCollision, ResultError, Interrupted, OSError) as error:

@@ -1,8 +1,9 @@
 """A runner without torch, for tests of what surrounds a runner: each rank holds memory and 'trains' by sleeping.
 
 Knobs come from environment variables that a spec's hardware may declare:
-TINY_STEPS measured steps of TINY_STEP_S seconds, TINY_LIMIT is the largest batch that fits, TINY_FAULT is what goes
-wrong on the last rank: always, or until the file TINY_ONCE exists, which the fault itself leaves.
+TINY_PREPARE_S seconds of preparation, TINY_STEPS measured steps of TINY_STEP_S seconds, TINY_LIMIT is the largest batch
+that fits, TINY_UNTIL a file that the first step waits for, TINY_FAULT is what goes wrong on the last rank: always, or
+until the file TINY_ONCE exists, which the fault itself leaves.
 """
 
 import os
@@ -27,6 +28,7 @@ def import_libraries(_: TrainingSpec) -> None:
 def prepare(_: TrainingSpec) -> None:
     if marks := os.environ.get("TINY_MARKS"):  # counts measurements across processes
         (Path(marks) / f"{os.getpid()}").touch()
+    time.sleep(float(os.environ.get("TINY_PREPARE_S", "0")))
 
 
 def run_rank(spec: TrainingSpec, context: RankContext) -> RankReport:
@@ -44,6 +46,8 @@ def run_rank(spec: TrainingSpec, context: RankContext) -> RankReport:
         _break(fault)
     elif fault:
         time.sleep(60)  # hangs, as in a collective whose peer is gone
+    while (until := os.environ.get("TINY_UNTIL")) and not Path(until).exists():
+        time.sleep(0.1)
     ready, step_s = time.monotonic(), float(os.environ.get("TINY_STEP_S", "0.01"))
     steps = int(os.environ.get("TINY_STEPS", "5"))
     for _ in range(3 + steps):

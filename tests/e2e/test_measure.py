@@ -175,8 +175,64 @@ def test_parent_killed_half_way_leaves_nothing_and_the_next_run_finishes(bench):
     assert bench.runs(spec) == []
     assert not bench.output(spec).exists()
     assert bench.measure(spec)[0] == 0
-    assert bench.result(spec).attempts == 1, "nobody was left to count the killed attempt"
+    assert bench.result(spec).attempts == 2, "the killed attempt counts"
     assert not (bench.entry(spec) / "ranks").exists()
+
+
+def test_a_cell_that_is_killed_in_each_requeued_job_is_given_up_in_that_job(bench, monkeypatch):
+    spec = bench.spec(TINY_STEP_S="0.5")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    for attempt in (1, 2):
+        process = bench.start(spec)
+        ranks = wait_for_ranks(bench, spec, process, attempts=attempt)
+        process.kill()
+        process.communicate()
+        wait_until_gone(ranks)
+    code, _, err = bench.measure(spec)
+    assert code == 1
+    assert "2 attempts in a row were killed" in err
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
+    assert bench.measure(spec)[0] == 0
+    assert bench.result(spec).attempts == 4
+
+
+@pytest.mark.parametrize(("late_s", "measured"), [(3, 1), (60, 2)], ids=["in time", "too late"])
+def test_a_retry_waits_for_files_that_appear_late(bench, late_s, measured):
+    spec = bench.spec()
+    bench.measure(spec)
+    bench.output(spec).unlink()
+    runs, unseen = bench.entry(spec) / "runs", bench.folder / "unseen"
+    runs.rename(unseen)
+    process = bench.start(spec, "--late-s", "6")
+    if late_s < 6:
+        time.sleep(late_s)
+        unseen.rename(runs)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "waiting 6 s for late files" in err
+    assert bench.measured() == measured
+    assert bench.result(spec).attempts == 1
+
+
+def test_the_budget_starts_after_the_preparation(bench):
+    spec = bench.spec(budget_s=3.0, TINY_PREPARE_S="4")
+    assert bench.measure(spec)[0] == 0
+    assert bench.result(spec).status == "ok"
+
+
+def test_a_suspension_costs_no_budget_and_is_a_flag(bench):
+    spec = bench.spec(budget_s=6.0, TINY_STEPS="8", TINY_STEP_S="0.3")
+    process = bench.start(spec)
+    job = [psutil.Process(process.pid), *wait_for_ranks(bench, spec, process)]
+    for each in job:
+        each.suspend()
+    time.sleep(7)
+    for each in job:
+        each.resume()
+    process.communicate(timeout=60)
+    result = bench.result(spec)
+    assert result.status == "ok", result.reason
+    assert "suspended" in result.flags
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

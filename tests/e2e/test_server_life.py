@@ -48,7 +48,8 @@ class Bench:
         spec = spec or spec_of()
         command = f"env PYTHONPATH={FAULTY.parent} {sys.executable} -m faulty_server --fault {fault}"
         site = ServingSite(checkpoints="c", keep_checkpoints=True, command=command)
-        watch = Watch(spec, Node("none", None), time.monotonic() + spec.sampling.budget_s)
+        watch = Watch(spec, Node("none", None))
+        watch.start_budget()
         return startup.started(spec, load_engine(spec), site, self.folder, self.folder / log, watch)
 
     def left(self) -> list[psutil.Process]:

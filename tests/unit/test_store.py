@@ -17,6 +17,7 @@ import pytest
 
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import canonical_spec
+from dissect.results.activity import next_attempt
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import CellRuns, read_runs, run_id
 from dissect.results.result import Result, ResultError, Round, Start, parse_result
@@ -295,12 +296,12 @@ def test_another_spec_under_the_same_key_raises(entry):
 
 
 def test_attempts_count_failures_since_the_last_result(entry):
-    assert entry.next_attempt() == 1
+    assert next_attempt(entry) == 1
     failure = Failure(attempt=2, phase=Phase.BUILD, reason="r", log="l", failed_at="2026-01-01T00:00:00+00:00")
     entry.write_failure(failure)
-    assert entry.next_attempt() == 3
+    assert next_attempt(entry) == 3
     entry.write_run(RESULT, [])
-    assert entry.next_attempt() == 1
+    assert next_attempt(entry) == 1
 
 
 @pytest.mark.parametrize("status", [Status.OOM, Status.SKIPPED_OOM, Status.INVALID, Status.TIMEOUT])

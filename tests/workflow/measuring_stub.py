@@ -17,7 +17,7 @@ from pathlib import Path
 from dissect.base.outcome import Phase
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.spec import canonical_spec, spec_key
-from dissect.results.activity import announced
+from dissect.results.activity import announced, next_attempt
 from dissect.results.result import Round
 from dissect.results.store import STORE_DIR, Failure, Store
 from factories import measured_at, ok_result, sample_lines_of
@@ -47,6 +47,7 @@ def measure(words: Sequence[str]) -> int:
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--fork", action="store_true")
     parser.add_argument("--fresh")
+    parser.add_argument("--late-s", type=float)
     arguments = parser.parse_args(words)
     spec = parse_spec(arguments.spec)
     key = spec_key(canonical_spec(spec))
@@ -59,7 +60,7 @@ def measure(words: Sequence[str]) -> int:
         while entry.lacks_runs(arguments.runs, arguments.again):
             with MEASURED.open("a") as file:
                 file.write(f"{key}\n")
-            with announced(entry, arguments.publish, entry.next_attempt()):
+            with announced(entry, arguments.publish, next_attempt(entry)):
                 while SLOW.exists() and key in SLOW.read_text():
                     time.sleep(0.05)
             if FAILING.exists() and key in FAILING.read_text():

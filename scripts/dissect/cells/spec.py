@@ -128,7 +128,7 @@ class Sampling(Model):
     window_s: PositiveFloat = 4
     """Longest measuring time in seconds once ``min_steps`` are done, however wide the interval."""
     budget_s: PositiveFloat = 900
-    """Longest wall time of the cell in seconds; past it the outcome is ``timeout``."""
+    """Longest wall time of the cell in seconds once it is prepared; past it the outcome is ``timeout``."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Self:
@@ -251,7 +251,7 @@ class ServeSampling(Model):
     """Time limits of a serving cell."""
 
     budget_s: PositiveFloat = 3600
-    """Longest wall time of the cell in seconds; past it the outcome is ``timeout``."""
+    """Longest wall time of the cell in seconds once it is prepared; past it the outcome is ``timeout``."""
     ready_s: PositiveFloat = 900
     """Longest time from the server's start to its first answer in seconds, as part of the budget."""
 

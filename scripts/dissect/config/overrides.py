@@ -27,7 +27,7 @@ class StepSampling(Model):
     window_s: PositiveFloat | None = None
     """Longest measuring time in seconds once ``min_steps`` are done, however wide the interval."""
     budget_s: PositiveFloat | None = None
-    """Longest wall time of a cell in seconds; past it the outcome is ``timeout``."""
+    """Longest wall time of a cell in seconds once it is prepared; past it the outcome is ``timeout``."""
 
 
 class SamplingOverride(StepSampling):

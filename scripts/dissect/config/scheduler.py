@@ -48,7 +48,7 @@ class Scheduler(Model):
     gpu_model: GresType | None = None
     """Type of the GPUs in the cluster's gres.conf, such as ``a800``; default: any."""
     margin_s: PositiveFloat = 600
-    """Seconds requested beyond a cell's budget, for the first start of the environment and for publishing."""
+    """Seconds requested beyond a cell's budget, for imports and compilation before it and for publishing after it."""
     pack_h: PositiveFloat | None = None
     """Hours of an allocation that measures this platform's cells one after the other (the target ``packs``)."""
     options: list[Option] = []

@@ -13,6 +13,7 @@ from dissect.machine.hostload import HostLoad
 from dissect.machine.jobs_beside import jobs_beside
 from dissect.machine.lease import Neighbours
 from dissect.machine.node import Node
+from dissect.machine.suspension import Interval, overlaps
 from dissect.machine.vendor import vendor_of
 from dissect.results.result import Gpu
 
@@ -35,6 +36,8 @@ class Sight(Model):
     """Ids of the other Slurm jobs that ran on the node meanwhile."""
     mismatch: str | None
     """How the node differs from what the platform declares."""
+    suspended: bool = False
+    """Whether the measuring process was suspended in the window."""
 
     def doubts(self) -> dict[Flag, bool]:
         """Flag -> whether the machine raises it."""
@@ -44,6 +47,7 @@ class Sight(Model):
             Flag.POWER_CAPPED: power_capped(gpus),
             Flag.OTHER_PROCESSES: self.disturbed,
             Flag.NEIGHBOURS: self.neighbours > 0 or bool(self.jobs),
+            Flag.SUSPENDED: self.suspended,
             Flag.HARDWARE_MISMATCH: self.mismatch is not None,
         }
 
@@ -62,8 +66,8 @@ class Lookout:
         """The watchers that this node has."""
         return [load for load in (self.gpu, self.host, self.neighbours) if load is not None]
 
-    def sight(self, start: float, end: float) -> Sight:
-        """What they saw between two moments, CLOCK_MONOTONIC."""
+    def sight(self, start: float, end: float, suspensions: list[Interval]) -> Sight:
+        """What they saw between two moments, CLOCK_MONOTONIC; ``suspensions`` are those of the measuring process."""
         load = self.gpu or self.host
         others, disturbed = load.others(start, end) if load else (f"not seen: {self.node.gpus}", False)
         neighbours, jobs = self.neighbours.most(start, end), jobs_beside(start, end)
@@ -78,6 +82,7 @@ class Lookout:
             neighbours=neighbours,
             jobs=jobs,
             mismatch=self.node.mismatch,
+            suspended=overlaps(suspensions, start, end),
         )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Never
 
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import InspectSpec, OperatorSpec, ServeSpec, Spec, TrainingSpec, canonical_spec, spec_key
-from dissect.results.activity import announced
+from dissect.results.activity import activity_of, announced, killed_attempts, next_attempt
 from dissect.results.cell_runs import CellRuns
 from dissect.results.result import Result, ResultError, Round, parse_result
 from dissect.results.store import Entry, Failure, Store
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from dissect.ranks.measurement import Measurement
 
 _LOG = logging.getLogger(__name__)
+LATE_LOOK_S = 1.0
+KILLED_LIMIT = 2
+"""Attempts that may be killed in a row in one job: Slurm requeues a job without end when its nodes go down."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Asked:
     """Name under which earlier runs are set aside first, once; None: they count."""
     forked: bool = False
     """Whether this process was forked from one that had imported the libraries."""
+    late_s: float = 0.0
+    """Seconds by which files of an earlier try may appear late, as on NFS; 0 in the first try."""
 
 
 class CellFailed(RuntimeError):
@@ -77,15 +82,28 @@ def measure_cell(spec: Spec, store: Store, output: Path, asked: Asked, launcher:
         entry.claim(canonical)
         if asked.fresh:
             entry.set_aside_runs(asked.fresh)
+        _wait_for_late_files(entry, asked)
         _check(entry)
         if entry.lacks_runs(asked.runs, asked.again):
-            with announced(entry, output, entry.next_attempt()):
-                _measure_and_store(spec, store, entry, asked, launcher)
+            attempt = next_attempt(entry)
+            _refuse_if_it_kills(entry, attempt)
+            with announced(entry, output, attempt):
+                _measure_and_store(spec, store, entry, asked, attempt, launcher)
         if not entry.lacks_runs(asked.runs, asked.again):
             entry.publish(output)
         known = entry.peek()
     assert known is not None, "a run was measured, or one was there"
     return known
+
+
+def _wait_for_late_files(entry: Entry, asked: Asked) -> None:
+    """Wait until the store shows the run of an earlier try, or why there is none; measuring twice costs more."""
+    until, said = time.monotonic() + asked.late_s, False
+    while time.monotonic() < until and entry.lacks_runs(asked.runs, asked.again) and next_attempt(entry) == 1:
+        if not said:
+            _LOG.info("%s: waiting %g s for late files: no trace of an earlier try", entry.key, asked.late_s)
+        said = True
+        time.sleep(LATE_LOOK_S)
 
 
 def _check(entry: Entry) -> None:
@@ -97,8 +115,21 @@ def _check(entry: Entry) -> None:
     try:
         entry.runs()
     except ResultError as error:
-        entry.write_failure(_failed(entry, entry.next_attempt(), str(error), None))
+        entry.write_failure(_failed(entry, next_attempt(entry), str(error), None))
         raise
+
+
+def _refuse_if_it_kills(entry: Entry, attempt: int) -> None:
+    """Fail in a job that Slurm requeues again and again because each node goes down under the cell.
+
+    Raises:
+        CellFailed: too many attempts were killed in a row, the last of them in this job.
+    """
+    killed, last = killed_attempts(entry), activity_of(entry)
+    if killed >= KILLED_LIMIT and last and last.slurm_job and last.slurm_job == os.environ.get("SLURM_JOB_ID"):
+        reason = f"{killed} attempts in a row were killed before they could record why: does the cell take nodes down?"
+        entry.write_failure(_failed(entry, attempt, reason, None))
+        raise CellFailed(reason)
 
 
 def _failed(entry: Entry, attempt: int, reason: str, phase: Phase | None) -> Failure:
@@ -111,8 +142,7 @@ def _failed(entry: Entry, attempt: int, reason: str, phase: Phase | None) -> Fai
     )
 
 
-def _measure_and_store(spec: Spec, store: Store, entry: Entry, asked: Asked, launcher: str) -> None:
-    attempt = entry.next_attempt()
+def _measure_and_store(spec: Spec, store: Store, entry: Entry, asked: Asked, attempt: int, launcher: str) -> None:
     _LOG.info("%s: measuring, attempt %d; log: %s", entry.key, attempt, entry.log_path)
     try:
         with _interruptible():
@@ -202,18 +232,18 @@ def _run(
     spec: TrainingSpec | ServeSpec | OperatorSpec, store: Store, entry: Entry, node: "Node", launcher: str
 ) -> "Measurement":
     """Measure, each kind of cell in its way. Imports the heavy libraries at the very end."""
-    workdir, deadline = entry.folder / "ranks", time.monotonic() + spec.sampling.budget_s
+    workdir = entry.folder / "ranks"
     if isinstance(spec, ServeSpec):
         from dissect.stages.serving.measure import measure_server
 
-        return measure_server(spec, node, entry.folder, deadline)
+        return measure_server(spec, node, entry.folder)
     if isinstance(spec, TrainingSpec):
         from dissect.stages.training.measure import measure_training
 
-        return measure_training(spec, node, store, workdir, deadline, launcher)
+        return measure_training(spec, node, store, workdir, launcher)
     from dissect.stages.operators.measure import measure_operator
 
-    return measure_operator(spec, node, workdir, deadline, launcher)
+    return measure_operator(spec, node, workdir, launcher)
 
 
 @contextmanager

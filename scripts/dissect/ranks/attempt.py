@@ -1,6 +1,7 @@
 """One launch of the ranks of a cell, and what was seen of the machine meanwhile."""
 
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class Attempt:
     """Reports of this node's ranks, whose times are of its clock."""
     sights: list[Sight]
     """What was seen of each node, this one first."""
+    uncounted_s: float
+    """Seconds that do not count to the budget: other nodes prepared, or the job was suspended."""
     files: Mapping[str, bytes]
     """What the ranks of this node kept, by name."""
 
@@ -68,21 +71,30 @@ def run_attempt(
     launcher: str,
     probe_steps: int | None = None,
 ) -> Attempt:
-    """Start fresh ranks on all nodes and watch them to their end; ``workdir`` is for reports and is removed."""
+    """Start fresh ranks on all nodes and watch them to their end; ``workdir`` is for reports and is removed.
+
+    Each attempt has a folder of its own in it: a shared file system may show and keep those of another node for a
+    while after they were removed.
+    """
     shutil.rmtree(workdir, ignore_errors=True)
-    workdir.mkdir(parents=True)
+    workdir.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=workdir, prefix="attempt-"))
     hardware = spec.hardware
     watch, meeting, count = lookout(node, hardware), meet_here(hardware.n_gpus), ranks_per_node(hardware)
-    launch = Launch(entry, count, workdir, deadline, probe_steps, meeting)
-    start = time.monotonic()
-    with Followers(orders(spec, launch, meeting), launcher) as others:
+    with Followers(orders(spec, folder, probe_steps, meeting), launcher) as others:
+        waited_s = others.wait_until_ready()
+        launch = Launch(entry, count, folder, deadline + waited_s, probe_steps, meeting)
+        others.release(launch.deadline)
+        start = time.monotonic()
         here = supervise(launch, hardware.host_memory_bytes, watch.watchers, others)
         ending = conclude([here, *others.ends()])
     timed = ending.status is Status.OK and probe_steps is None
     window = window_of(ending.reports[:count]) if timed else (start, time.monotonic())
-    files = {path.name: path.read_bytes() for path in (workdir / KEPT).glob("*")}
-    shutil.rmtree(workdir)
-    return Attempt(ending, start, ending.reports[:count], [watch.sight(*window), *others.sights], files)
+    files = {path.name: path.read_bytes() for path in (folder / KEPT).glob("*")}
+    shutil.rmtree(workdir, ignore_errors=True)
+    sights = [watch.sight(*window, here.suspensions), *others.sights]
+    uncounted_s = waited_s + sum(until - since for since, until in here.suspensions)
+    return Attempt(ending, start, ending.reports[:count], sights, uncounted_s, files)
 
 
 def unfit(hardware: Hardware, node: Node) -> str | None:

@@ -69,6 +69,11 @@ class RankGroup:
     launch: Launch
     processes: list[ForkProcess] = field(default_factory=list)
     phases: "list[Synchronized[int]]" = field(default_factory=list)
+    deadline: "Synchronized[float]" = field(init=False)
+    """Time at which the budget is spent, CLOCK_MONOTONIC, as the ranks see it as well."""
+
+    def __post_init__(self) -> None:
+        self.deadline = _FORK.Value("d", self.launch.deadline)
 
     def __enter__(self) -> Self:
         meeting = self.launch.rendezvous or meet_here(self.launch.n_ranks)
@@ -80,7 +85,7 @@ class RankGroup:
         }
         for local_rank, rank in enumerate(self.ranks):
             phase = _FORK.Value("i", PHASES.index(Phase.BUILD))
-            context = RankContext(self.launch.workdir, phase, self.launch.deadline, self.launch.probe_steps)
+            context = RankContext(self.launch.workdir, phase, self.deadline, self.launch.probe_steps)
             environment |= {"RANK": str(rank), "LOCAL_RANK": str(local_rank)}
             process = _FORK.Process(
                 target=_run_rank, args=(self.launch.entry, context, dict(environment), os.getpid()), name=f"rank-{rank}"

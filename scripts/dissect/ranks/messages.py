@@ -67,8 +67,8 @@ class RankContext:
     workdir: Path
     phase: "Synchronized[int]"
     """Index into ``PHASES`` of what this rank does now: the parent reads it when it has to end the rank."""
-    deadline: float
-    """CLOCK_MONOTONIC time at which the cell's budget is spent."""
+    deadline: "Synchronized[float]"
+    """CLOCK_MONOTONIC time at which the cell's budget is spent; the parent moves it on after a suspension."""
     probe_steps: PositiveInt | None = None
     """Set in the trials of a ``max`` search: run so many steps, report memory, measure nothing."""
 
@@ -89,7 +89,7 @@ class RankContext:
 
     def seconds_left(self) -> float:
         """Seconds left of the budget; negative once it is spent."""
-        return self.deadline - time.monotonic()
+        return self.deadline.value - time.monotonic()
 
 
 RankEntry = Callable[[RankContext], RankReport]

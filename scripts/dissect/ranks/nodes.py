@@ -1,14 +1,19 @@
 """A cell of several nodes: on each of the others srun starts a follower, a parent that forks the ranks of its node.
 
 The parent on the first node of the job leads: it holds the cell's lock and publishes, and it starts the followers anew
-for each attempt. A follower's standard input tells it that its leader lives; when that closes, for whatever reason, it
-ends with all its ranks. What became of them it leaves in the work folder, which all nodes see.
+for each attempt. A follower imports and compiles, says on its standard output that it is ready, waits for the word to
+start, and says in the end what became of its ranks; what else it prints goes to standard error. Its standard input
+brings that word, and tells it that its leader lives: when it closes, for whatever reason, the follower ends with all
+its ranks. No time of a clock passes between nodes, only seconds that are left, and no file.
 """
 
+import math
 import os
 import shlex
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from signal import SIGKILL
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from pydantic import PositiveInt, ValidationError
 
@@ -32,13 +37,17 @@ from dissect.ranks.launch import Launch, Rendezvous
 from dissect.ranks.messages import RankEntry
 from dissect.ranks.runner import load_operator_runner, load_runner
 from dissect.ranks.supervise import GRACE_S, Ending, NodeEnd, OtherNodes, RankEnd, conclude, supervise, window_of
-from dissect.results.atomic import exit_code_of, why_unwritten, write_atomically
 from dissect.results.installed import installed, software_mismatch
 
 SRUN: Final = ("srun", "--export=ALL", "--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=none")
 SCRIPT: Final = "scripts/measure_node.py"
 REPORT_S = 2 * GRACE_S
 """What a follower gets to report once the attempt has ended here: it gives its own ranks ``GRACE_S``."""
+READY_LOOK_S = 0.1
+"""Between two looks at followers that prepare."""
+READY: Final = b"llm-dissect: ready"
+ENDED: Final = b"llm-dissect: ended "
+"""What a follower says on its standard output; its report follows the second."""
 END_S = 10.0
 """What srun gets to end once its follower was told to."""
 
@@ -52,14 +61,8 @@ class Order(Model):
     port: PositiveInt
     """Where the group meets, on the leader's node."""
     workdir: Path
-    deadline: float
-    """Time at which the budget is spent, in seconds since the epoch."""
+    """Folder for the reports of its ranks, which it alone reads."""
     probe_steps: PositiveInt | None
-
-    @property
-    def report_path(self) -> Path:
-        """Path of the follower's report."""
-        return self.workdir / f"node-{self.node}.json"
 
     @property
     def ranks(self) -> range:
@@ -80,16 +83,17 @@ def ranks_per_node(hardware: Hardware) -> int:
     return hardware.n_gpus // hardware.n_nodes
 
 
-def orders(spec: TrainingSpec | OperatorSpec, launch: Launch, meeting: Rendezvous) -> list[Order]:
-    """What the followers do while the leader does ``launch``; none on a single node."""
+def orders(
+    spec: TrainingSpec | OperatorSpec, workdir: Path, probe_steps: int | None, meeting: Rendezvous
+) -> list[Order]:
+    """What the followers do while the leader runs its ranks; none on a single node."""
     return [
         Order(
             spec=parse_spec(canonical_spec(spec)),
             node=node,
             port=meeting.port,
-            workdir=launch.workdir,
-            deadline=time.time() + launch.deadline - time.monotonic(),
-            probe_steps=launch.probe_steps,
+            workdir=workdir / f"node-{node}",
+            probe_steps=probe_steps,
         )
         for node in range(1, spec.hardware.n_nodes)
     ]
@@ -116,12 +120,15 @@ class Followers(OtherNodes):
     sights: list[Sight] = field(default_factory=list)
     """What those saw that reported, once :meth:`ends` was asked."""
     _steps: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _said: list[IO[bytes]] = field(default_factory=list)
+    """What each says on its standard output: files of this node, since a full pipe would block a follower."""
 
     def __enter__(self) -> Self:
         for order in self.orders:
             python = [*shlex.split(self.launcher), SCRIPT, order.model_dump_json()]
             command = [*SRUN, f"--relative={order.node}", *python]
-            self._steps.append(subprocess.Popen(command, stdin=subprocess.PIPE))
+            self._said.append(tempfile.TemporaryFile())
+            self._steps.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self._said[-1]))
         return self
 
     def __exit__(
@@ -136,6 +143,31 @@ class Followers(OtherNodes):
             except subprocess.TimeoutExpired:
                 step.kill()
                 step.wait()
+        for place, file in enumerate(self._said):
+            for line in self._lines(place):
+                if not line.startswith((READY, ENDED)):  # of what starts its Python
+                    print(line.decode(errors="replace"), file=sys.stderr)
+            file.close()
+
+    def wait_until_ready(self) -> float:
+        """Wait until each follower has prepared or ended; returns the seconds that it took."""
+        start = time.monotonic()
+        while any(step.poll() is None and READY not in self._lines(at) for at, step in enumerate(self._steps)):
+            time.sleep(READY_LOOK_S)
+        return time.monotonic() - start if self._steps else 0.0
+
+    def release(self, deadline: float) -> None:
+        """Let the followers start their ranks; ``deadline`` is the time here at which the budget is spent."""
+        for step in self._steps:
+            if step.stdin:
+                with suppress(BrokenPipeError):  # it ended, and is asked why
+                    step.stdin.write(f"{deadline - time.monotonic()}\n".encode())
+                    step.stdin.flush()
+
+    def _lines(self, place: int) -> list[bytes]:
+        """Whole lines that a follower has said so far."""
+        number = self._said[place].fileno()
+        return os.pread(number, os.fstat(number).st_size, 0).split(b"\n")[:-1]
 
     def running(self) -> bool:
         """Whether a follower is still running."""
@@ -151,24 +183,25 @@ class Followers(OtherNodes):
         for step in self._steps:
             with suppress(subprocess.TimeoutExpired):
                 step.wait(max(0.0, deadline - time.monotonic()))
-        return [self._end(order, step.poll()) for order, step in zip(self.orders, self._steps, strict=True)]
+        return [self._end(place, order, self._steps[place].poll()) for place, order in enumerate(self.orders)]
 
-    def _end(self, order: Order, code: int | None) -> NodeEnd:
+    def _end(self, place: int, order: Order, code: int | None) -> NodeEnd:
         if code is None:
-            return NodeEnd([RankEnd(rank, None, None, Phase.BUILD, time.time()) for rank in order.ranks])
+            return NodeEnd([RankEnd(rank, None, None, Phase.BUILD, math.inf) for rank in order.ranks])
         try:
-            report = Report.model_validate_json(order.report_path.read_bytes())
-        except (FileNotFoundError, ValidationError):
-            name, unwritten = f"node {order.node} of the job (from 0)", why_unwritten(code, order.report_path.name)
-            silent = f"{name} ended without a report, srun with {code}: see the log"
-            return NodeEnd(lost=f"{name}: {unwritten}" if unwritten else silent)
+            last = next(line for line in reversed(self._lines(place)) if line.startswith(ENDED))
+            report = Report.model_validate_json(last.removeprefix(ENDED))
+        except (StopIteration, ValidationError):
+            sentence = f"node {order.node} of the job (from 0) ended without a report, srun with {code}: see the log"
+            return NodeEnd(lost=sentence)
         self.sights.append(report.sight)
         return report.end
 
 
 def follow(order: Order) -> int:
     """The life of a follower; its exit status, 0 if all its ranks passed."""
-    _end_with_leader()
+    word, answer = _bound_to_leader(), os.dup(1)
+    os.dup2(2, 1)
     spec, hardware = order.spec, order.spec.hardware
     node = look_at_node(hardware)
     watch = lookout(node, hardware)
@@ -178,25 +211,26 @@ def follow(order: Order) -> int:
     elif sentence := too_few_gpus(hardware, node):
         end = NodeEnd(stopped=Ending(Status.FAILED, None, sentence, []))
     else:
-        end = _run_ranks(order, watch)
+        entry = _entry(spec)
+        os.write(answer, READY + b"\n")
+        end = _run_ranks(order, entry, time.monotonic() + float(word.readline()), watch)
     ending = conclude([end])
     passed = ending.status is Status.OK
     window = window_of(ending.reports) if passed and order.probe_steps is None else (start, time.monotonic())
-    report = Report(end=end, sight=watch.sight(*window))
-    try:
-        write_atomically(order.report_path, report.model_dump_json().encode())
-    except OSError as error:
-        return exit_code_of(error)
+    report = Report(end=end, sight=watch.sight(*window, end.suspensions))
+    with os.fdopen(answer, "wb") as file:
+        file.write(ENDED + report.model_dump_json().encode() + b"\n")
     return 0 if passed else 1
 
 
-def _run_ranks(order: Order, watch: Lookout) -> NodeEnd:
+def _run_ranks(order: Order, entry: RankEntry, deadline: float, watch: Lookout) -> NodeEnd:
     spec = order.spec
+    order.workdir.mkdir(parents=True, exist_ok=True)
     launch = Launch(
-        _entry(spec),
+        entry,
         len(order.ranks),
         order.workdir,
-        time.monotonic() + order.deadline - time.time(),
+        deadline,
         order.probe_steps,
         Rendezvous(spec.hardware.n_gpus, order.ranks[0], os.environ["SLURM_LAUNCH_NODE_IPADDR"], order.port),
     )
@@ -217,12 +251,18 @@ def _entry(spec: Spec) -> RankEntry:
     return partial(runner.run_rank, spec)
 
 
-def _end_with_leader() -> None:
-    """Have this process killed once its leader closes standard input, or dies: a child waits for that."""
+def _bound_to_leader() -> IO[bytes]:
+    """Have this process killed once its leader closes standard input, or dies; returns what the leader sends.
+
+    A child waits for the end and hands on what comes before.
+    """
     follower = os.getpid()
+    word, hand_on = os.pipe()
     if os.fork() == 0:
         die_with(follower)
-        while os.read(0, 4096):
-            pass
+        while sent := os.read(0, 4096):
+            os.write(hand_on, sent)
         os.kill(follower, SIGKILL)
         os._exit(0)
+    os.close(hand_on)
+    return os.fdopen(word, "rb")

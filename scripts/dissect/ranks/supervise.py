@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dissect.base.outcome import Phase, Status
 from dissect.base.units import GIB
+from dissect.machine.suspension import Interval, Suspensions
 from dissect.ranks.launch import Launch, RankGroup
 from dissect.ranks.messages import RankReport
 from dissect.results.atomic import why_unwritten
@@ -53,7 +54,7 @@ class RankEnd:
     """None: it was alive when the supervisor ended the attempt."""
     phase: Phase
     ended_at: float = 0.0
-    """Seconds since the epoch: clocks that are set by the network agree between nodes."""
+    """Seconds since the ranks of its node were started, at the same moment on all nodes: no clock is compared."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class NodeEnd:
     """Set where a limit of the spec ended it."""
     lost: str | None = None
     """Set where nobody was left to tell, in one sentence."""
+    suspensions: list[Interval] = field(default_factory=list)
+    """When its processes were suspended, CLOCK_MONOTONIC of the node."""
 
 
 class OtherNodes:
@@ -91,15 +94,18 @@ def supervise(
 ) -> NodeEnd:
     """Run the ranks to their end, or to the end of the budget or of the host memory that the spec declares.
 
-    Other nodes are waited for; what becomes of them has to be asked there.
+    Other nodes are waited for; what becomes of them has to be asked there. Time in which the job is suspended does not
+    count to the budget.
     """
-    with RankGroup(launch) as group:
+    start = time.monotonic()
+    with RankGroup(launch) as group, Suspensions() as suspensions:
         order: dict[int, float] = {}
         stopped = None
         give_up = float("inf")
         while (group.live() or others.running()) and stopped is None and time.monotonic() < give_up:
             group.wait(INTERVAL_S)
-            if _note_ended(group, order) or others.failed():
+            group.deadline.value += suspensions.look()
+            if _note_ended(group, order, start) or others.failed():
                 give_up = min(give_up, time.monotonic() + GRACE_S)
             live = group.live()
             for watcher in watchers:
@@ -108,23 +114,23 @@ def supervise(
                 stopped = _over_limit(group, live, host_memory_bytes)
         exit_codes = group.exit_codes()
         group.kill()
-        order |= {rank: time.time() for rank in exit_codes if rank not in order}
+        order |= {rank: time.monotonic() - start for rank in exit_codes if rank not in order}
         ends = [RankEnd(rank, group.report(rank), exit_codes[rank], group.phase(rank), order[rank]) for rank in order]
     for watcher in watchers:
         watcher.close()
-    return NodeEnd(ends, stopped)
+    return NodeEnd(ends, stopped, suspensions=suspensions.intervals)
 
 
-def _note_ended(group: RankGroup, order: dict[int, float]) -> bool:
-    """Add the ranks that ended since the last look, with the time; True if one of them ended badly."""
+def _note_ended(group: RankGroup, order: dict[int, float], start: float) -> bool:
+    """Add the ranks that ended since the last look, in seconds since ``start``; True if one of them ended badly."""
     ended = {rank: code for rank, code in group.exit_codes().items() if code is not None and rank not in order}
-    order |= dict.fromkeys(ended, time.time())
+    order |= dict.fromkeys(ended, time.monotonic() - start)
     return any(code != 0 for code in ended.values())
 
 
 def _over_limit(group: RankGroup, live: Mapping[int, int], host_memory_bytes: int) -> Ending | None:
     phase = group.phase(min(live, default=group.ranks[0]))
-    if time.monotonic() > group.launch.deadline:
+    if time.monotonic() > group.deadline.value:
         return Ending(Status.TIMEOUT, phase, f"the budget was spent in phase {phase}", [])
     used = tree_memory(list(live.values()), host_memory_bytes)
     if used > host_memory_bytes:

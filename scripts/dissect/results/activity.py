@@ -66,6 +66,22 @@ def activity_of(entry: Entry) -> Activity | None:
         return None
 
 
+def next_attempt(entry: Entry) -> int:
+    """Number of the next attempt since the last result: 1, or one more than the last that failed or was killed."""
+    return _last_failed(entry) + killed_attempts(entry) + 1
+
+
+def killed_attempts(entry: Entry) -> int:
+    """Attempts in a row whose process was killed before it could record why; the caller holds the lock of the key."""
+    activity = activity_of(entry)
+    return max(0, activity.attempt - _last_failed(entry)) if activity else 0
+
+
+def _last_failed(entry: Entry) -> int:
+    failure = entry.failure()
+    return failure.attempt if failure else 0
+
+
 def is_true(
     activity: Activity, locked: bool, budget_s: float, now: datetime, jobs: Callable[[], Set[str] | None]
 ) -> bool:

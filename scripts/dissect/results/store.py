@@ -265,11 +265,6 @@ class Entry:
         except (FileNotFoundError, ValidationError):
             return None
 
-    def next_attempt(self) -> int:
-        """Number of the next attempt: 1, or one more than the last failed one."""
-        failure = self.failure()
-        return failure.attempt + 1 if failure else 1
-
     def write_failure(self, failure: Failure) -> None:
         """Record a failed attempt as ``failure.json``."""
         write_atomically(self._failure_path, failure.model_dump_json(indent=1).encode() + b"\n")

@@ -17,14 +17,18 @@ from dissect.results.result import Durations
 from dissect.stages.operators.points import doubts, raw_samples
 
 
-def measure_operator(spec: OperatorSpec, node: Node, workdir: Path, deadline: float, launcher: str) -> Measurement:
-    """Measure an operator cell; ``workdir`` holds the reports of its ranks and other nodes, and is removed."""
+def measure_operator(spec: OperatorSpec, node: Node, workdir: Path, launcher: str) -> Measurement:
+    """Measure an operator cell; ``workdir`` holds the reports of its ranks, and is removed.
+
+    The budget starts once the libraries are imported.
+    """
     if sentence := unfit(spec.hardware, node):
         return Measurement(Status.FAILED, reason=sentence)
     start = time.monotonic()
     runner = load_operator_runner(spec)
     runner.import_libraries(spec)
     before = Durations(imports_s=time.monotonic() - start)
+    deadline = time.monotonic() + spec.sampling.budget_s
     attempt = run_attempt(spec, partial(runner.run_rank, spec), node, workdir, deadline, launcher)
     measurement, seen = attempt.measurement(before)
     if measurement.status is not Status.OK:

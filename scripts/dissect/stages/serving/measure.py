@@ -61,6 +61,7 @@ class ServingCell:
         with checkpoint(self.spec.model, load.dtype, load.seed, root, self.site.keep_checkpoints) as folder:
             prompts = self._prompts(folder)
             self._took(prepare_s=time.monotonic() - start)
+            self.watch.start_budget()
             with self._server(folder) as (server, ready_s):
                 self._took(launch_s=ready_s)
                 warmup = time.monotonic()
@@ -136,7 +137,7 @@ class ServingCell:
 
     def _seen(self, window: tuple[float, float]) -> Measurement:
         """What the watchers saw of the machine in the window."""
-        sight = self.watch.machine.sight(*window)
+        sight = self.watch.machine.sight(*window, self.watch.suspensions.intervals)
         return Measurement(
             status=Status.OK,
             flags=[flag for flag in Flag if sight.doubts().get(flag, False)],
@@ -147,8 +148,11 @@ class ServingCell:
         )
 
 
-def measure_server(spec: ServeSpec, node: Node, folder: Path, deadline: float) -> Measurement:
-    """Measure a serving cell; ``folder`` is the cell's folder in the store."""
+def measure_server(spec: ServeSpec, node: Node, folder: Path) -> Measurement:
+    """Measure a serving cell; ``folder`` is the cell's folder in the store.
+
+    The budget starts once checkpoint and prompts are prepared.
+    """
     if sentence := unfit(spec, node):
         return Measurement(Status.FAILED, reason=sentence)
     if sentence := cannot_fit(spec):
@@ -159,10 +163,11 @@ def measure_server(spec: ServeSpec, node: Node, folder: Path, deadline: float) -
     own = node.gpus if isinstance(node.gpus, list) and site.url is None else []
     if own and (busy := wait_until_idle(own, vendor_of(spec.hardware).find_gpus)):
         return Measurement(Status.FAILED, reason=f"the GPUs are in use: {busy}")
-    watch = Watch(spec, node, deadline)
+    watch = Watch(spec, node)
     cell = ServingCell(spec, engine, site, node, folder, watch)
     try:
-        return cell.measure()
+        with watch.suspensions:
+            return cell.measure()
     except Ended as how:
         return cell.ended(how)
     except NoSpace as error:

@@ -109,7 +109,7 @@ def _wait_until_ready(spec: ServeSpec, engine: Engine, checkpoint: Path, server:
     Raises:
         Ended: a limit of time or memory is passed.
     """
-    limit = time.monotonic() + spec.sampling.ready_s
+    limit = time.monotonic() + spec.sampling.ready_s - watch.suspended_s
     body = request_body(engine, checkpoint, "w1 w2 w3", min(_FIRST_TOKENS, spec.workload.output_tokens))
     hopeless_since: float | None = None
     answer = "it never answered"
@@ -133,7 +133,7 @@ def _wait_until_ready(spec: ServeSpec, engine: Engine, checkpoint: Path, server:
                     if asked is not None:
                         server.stop()  # the thread that asks would wait for an answer
                     return False
-            if now > limit:
+            if now > limit + watch.suspended_s:
                 reason = f"the server was not ready within {spec.sampling.ready_s:g} s; {answer}"
                 raise Ended(Status.TIMEOUT, phase, reason)
     return False

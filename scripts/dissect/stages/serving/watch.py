@@ -1,6 +1,7 @@
 """Watches server, load generator and machine from the measuring process, twice a second, and enforces limits."""
 
 import logging
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from dissect.machine.clientload import ClientLoad
 from dissect.machine.node import Node
 from dissect.machine.out_of_memory import IN_A_LOG
 from dissect.machine.sight import Lookout, lookout
+from dissect.machine.suspension import Suspensions
 from dissect.machine.vendor import vendor_of
 from dissect.ranks.supervise import INTERVAL_S, tree_memory
 from dissect.stages.serving.engine import UNCAUGHT, Engine, memory_phase, phase_of
@@ -33,8 +35,12 @@ class Watch:
 
     spec: ServeSpec
     node: Node
-    deadline: float
-    """Time at which the budget is spent, CLOCK_MONOTONIC."""
+    deadline: float = math.inf
+    """Time at which the budget is spent, CLOCK_MONOTONIC; a suspension moves it on."""
+    suspensions: Suspensions = field(default_factory=Suspensions)
+    """Notices them in its ``with`` block."""
+    suspended_s: float = 0.0
+    """Seconds in which the cell was suspended so far."""
     start: float = field(default_factory=time.monotonic)
     client: ClientLoad = field(default_factory=ClientLoad)
     peak_rss_bytes: int = 0
@@ -42,6 +48,11 @@ class Watch:
 
     def __post_init__(self) -> None:
         self.machine = lookout(self.node, self.spec.hardware)
+
+    def start_budget(self) -> None:
+        """Count the cell's budget from here."""
+        self.suspensions.look()
+        self.deadline = time.monotonic() + self.spec.sampling.budget_s
 
     def pause(self, server: Server, client_pids: list[int], phase: Phase) -> None:
         """Sleep until the next look, then look.
@@ -62,6 +73,9 @@ class Watch:
 
     def look(self, server: Server, client_pids: list[int]) -> None:
         """Take a reading of every watcher."""
+        suspended_s = self.suspensions.look()
+        self.deadline += suspended_s
+        self.suspended_s += suspended_s
         pids = [*server.pids(), *client_pids]
         self.client.look(client_pids)
         for watcher in self.machine.watchers:

@@ -46,6 +46,7 @@ class TrainingCell:
         entry = partial(self.runner.run_rank, spec)
         attempt = run_attempt(spec, entry, self.node, self.workdir, self.deadline, self.launcher, probe_steps)
         self.last = attempt.ending
+        self.deadline += attempt.uncounted_s
         return attempt
 
     def try_batch(self, batch: int) -> Trial:
@@ -90,10 +91,11 @@ class TrainingCell:
         )
 
 
-def measure_training(
-    spec: TrainingSpec, node: Node, store: Store, workdir: Path, deadline: float, launcher: str
-) -> Measurement:
-    """Measure a training cell; ``workdir`` holds the reports of its ranks and other nodes, and is removed."""
+def measure_training(spec: TrainingSpec, node: Node, store: Store, workdir: Path, launcher: str) -> Measurement:
+    """Measure a training cell; ``workdir`` holds the reports of its ranks, and is removed.
+
+    The budget starts once the libraries are imported and compiled.
+    """
     if sentence := unfit(spec.hardware, node):
         return Measurement(Status.FAILED, reason=sentence)
     start = time.monotonic()
@@ -102,7 +104,7 @@ def measure_training(
     imported = time.monotonic()
     runner.prepare(spec)
     before = Durations(imports_s=imported - start, prepare_s=time.monotonic() - imported)
-    cell = TrainingCell(spec, runner, workdir, deadline, node, launcher)
+    cell = TrainingCell(spec, runner, workdir, time.monotonic() + spec.sampling.budget_s, node, launcher)
     if spec.workload.batch == "max":
         return cell.search(hint(spec, store), before)
     return cell.measure(spec.workload.batch, before)
