@@ -37,7 +37,7 @@ test: check train-env client-env ## Run every test that this machine can run, bu
 	@echo "Testing the pipeline"
 	@pytest $(PARALLEL) -m "not torch and not slurm" --ignore tests/unit
 
-test-slurm: .venv/.complete train-env ## Test on a real Slurm cluster on this machine (as root, with Debian's packages), for 14 minutes
+test-slurm: .venv/.complete train-env ## Test on a real Slurm cluster on this machine (as root, with Debian's packages), for 17 minutes
 	@pytest -m slurm tests/e2e/slurm
 
 prove-invalidation: .venv/.complete ## Edit the configuration EDITS=1000 times at random, compare plans with what must run

@@ -18,6 +18,7 @@ from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError, unknown
 from dissect.config.targets import refuse_unread
 from dissect.cells.preflight import refuse_what_cannot_run
+from dissect.cells.slurm_executor import install, late_option
 from dissect.present.progress import show_progress
 from dissect.results.folder_lock import keep_locks_of_others, planning
 from dissect.results.publish import publish_stored
@@ -67,7 +68,9 @@ try:
     if workflow.is_main_process and not SELECT_OF_CONFIGURATION.isdisjoint(sys.argv):
         refuse_empty_globs(STUDY, PROJECT, config)
     MEASURE += " --fork" if STUDY.catalog.root.fork else ""
+    MEASURE += late_option(sys.argv)
     if workflow.is_main_process and not ONLY_LOOKS:
+        install()
         keep_locks_of_others()
         publish_references(Path.cwd())
         with planning(Path.cwd(), stays=IS_RUN) as alone:

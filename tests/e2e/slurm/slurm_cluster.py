@@ -29,7 +29,7 @@ SlurmctldPort={port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={munge}
+AuthInfo=socket={munge},cred_expire=5
 CredType=cred/munge
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
@@ -48,6 +48,8 @@ BatchStartTimeout=10
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=2
 JobAcctGatherParams=OverMemoryKill
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 {accounting}JobCompType=jobcomp/none
 SlurmdParameters=config_overrides
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -89,6 +91,8 @@ class Cluster:
     """Partition -> the one account that it is for."""
     qos: dict[str, str] = field(default_factory=dict)
     """Partition -> the one QOS that it is for; a cluster that has any has an accounting database."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Partition -> more of its line in slurm.conf."""
     name: str = "dissect"
     sister: "Cluster | None" = None
     """An earlier cluster with an accounting database, which this one shares with munge."""
@@ -191,12 +195,13 @@ def running_cluster(
     partitions: dict[str, list[str]],
     accounts: dict[str, str] | None = None,
     qos: dict[str, str] | None = None,
+    options: dict[str, str] | None = None,
     name: str = "dissect",
     sister: Cluster | None = None,
 ) -> Iterator[Cluster]:
     """Bring a cluster up, and take it down with every process that belongs to it."""
     accounting_port, storage_port = (sister.accounting_port, 0) if sister else _free_ports(2)
-    cluster = Cluster(folder, partitions, accounts or {}, qos or {}, name, sister, accounting_port)
+    cluster = Cluster(folder, partitions, accounts or {}, qos or {}, options or {}, name, sister, accounting_port)
     _configure(cluster)
     with ExitStack() as stack:
         stack.callback(_end, cluster)
@@ -233,7 +238,8 @@ def _configure(cluster: Cluster) -> None:
     for name, nodes in cluster.partitions.items():
         allowed = f" AllowAccounts={cluster.accounts[name]}" if name in cluster.accounts else ""
         allowed += f" AllowQos={cluster.qos[name]}" if name in cluster.qos else ""
-        conf += f"PartitionName={name} Nodes={','.join(nodes)} MaxTime=1-00:00:00 State=UP{allowed}\n"
+        more = f"{allowed} {cluster.options.get(name, '')}"
+        conf += f"PartitionName={name} Nodes={','.join(nodes)} MaxTime=1-00:00:00 State=UP{more}\n"
     for number in range(GPUS):
         os.mknod(folder / f"gpu{number}", 0o20666, os.makedev(1, 3))  # a second /dev/null passes for a GPU
     (folder / "slurm.conf").write_text(conf)

@@ -94,10 +94,12 @@ class Site:
 
     def slow_start(self, name: str, command: str) -> dict[str, Any]:
         """The environments of a platform whose Python does something else before its first start."""
+        return self.own_python(name, f"[ -e {name}.started ] || {{ touch {name}.started; {command}; }}")
+
+    def own_python(self, name: str, command: str) -> dict[str, Any]:
+        """The environments of a platform whose Python runs a command of the shell before each start."""
         python = self.folder / f"{name}-python"
-        python.write_text(
-            f'#!/bin/sh\n[ -e {name}.started ] || {{ touch {name}.started; {command}; }}\nexec ./tiny-python "$@"\n'
-        )
+        python.write_text(f'#!/bin/sh\n{command}\nexec ./tiny-python "$@"\n')
         python.chmod(0o755)
         return {"environments": {"train": {"interpreter": f"./{python.name}", "versions": self._versions()}}}
 

@@ -34,14 +34,16 @@ def real(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Si
 
 @pytest.fixture(scope="module")
 def faulty(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, Run]:
-    """One run in which each cell meets a fault on its second node, whose rank is the last."""
+    """One run in which each cell meets a fault on its second node, whose rank is the last and whose clock is ahead."""
     folder = tmp_path_factory.mktemp("faulty")
     site = new_site(folder / "clone", cluster)
-    site.platform("nodes", {**TWO_NODES, "host": {"cpu": "a small node", "memory_gib": 0.35}})
+    ahead = site.own_python("nodes", "export TINY_CLOCK_S=200")
+    site.platform("nodes", {**TWO_NODES, "host": {"cpu": "a small node", "memory_gib": 0.35}, **ahead})
     site.configure(
         METHODS,
         ["nodes"],
         **{
+            "Naive": {**environment(TINY_PREPARE_S="11"), "sampling": {"budget_s": 10.0}},
             "R": environment(TINY_FAULT="SIGKILL"),
             "Q": environment(TINY_FAULT="hang", TINY_ONCE=str(folder / "Q")),
             "Z2": environment(TINY_FAULT="memory"),
@@ -129,7 +131,7 @@ def test_each_trial_of_a_search_spans_the_nodes(faulty: tuple[Site, Run]) -> Non
     assert all(log.count(f"rank {rank} runs batch 3") == 1 for rank in (0, 1))
 
 
-def test_every_other_cell_was_measured_once(faulty: tuple[Site, Run]) -> None:
+def test_the_budget_starts_once_all_nodes_are_prepared_and_compares_no_clocks(faulty: tuple[Site, Run]) -> None:
     site, _ = faulty
     assert site.result("/Naive/").status == "ok"
     assert site.attempts("/Naive/") == 1
