@@ -15,7 +15,7 @@ PARALLEL := -n logical --maxprocesses 8 --dist loadgroup
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help smoke check test test-slurm prove-invalidation lint format bench docs docs-links venv envs train-env client-env \
+.PHONY: help smoke check test test-slurm test-kubernetes prove-invalidation lint format bench docs docs-links venv envs train-env client-env \
     docs-env locks screenshot schemas clean
 .DEFAULT_GOAL := help
 
@@ -35,10 +35,16 @@ test: check train-env client-env ## Run every test that this machine can run, bu
 	@echo "Testing what needs torch, in the train environment"
 	@envs/run train -- python tests/in_train.py --dist worksteal -m torch
 	@echo "Testing the pipeline"
-	@pytest $(PARALLEL) -m "not torch and not slurm" --ignore tests/unit
+	@pytest $(PARALLEL) -m "not torch and not slurm and not kubernetes" --ignore tests/unit
 
 test-slurm: .venv/.complete train-env ## Test on a real Slurm cluster on this machine (as root, with Debian's packages), for 17 minutes
 	@pytest -m slurm tests/e2e/slurm
+
+test-kubernetes: .venv/.complete ## Test on a Kubernetes control plane on this machine (with Go and Debian's etcd-server), for 5 minutes
+	@envs/run --build kubernetes
+	@echo "Building Kubernetes; the first time takes half an hour on two cores"
+	@cd tests/e2e/kubernetes && CGO_ENABLED=0 go build -buildvcs=false -o $(CURDIR)/.cache/kubernetes/ tool
+	@pytest -m kubernetes tests/e2e/kubernetes
 
 prove-invalidation: .venv/.complete ## Edit the configuration EDITS=1000 times at random, compare plans with what must run
 	@PYTHONPATH=scripts:tests python -m proof.prove --edits $(EDITS) --runs $(RUNS)
@@ -88,7 +94,7 @@ docs-env: .venv/.complete
 locks: .venv/.complete ## Compile the lock files anew from pyproject.toml and envs/*/requirements.in
 	@echo "Compiling the lock files"
 	@$(LOCK) --all-extras pyproject.toml --output-file envs/workflow/requirements.txt
-	@for name in client docs train train-flash vllm; do \
+	@for name in client docs kubernetes train train-flash vllm; do \
 	    (cd envs/$$name && $(LOCK) requirements.in --output-file requirements.txt) || exit; \
 	done
 

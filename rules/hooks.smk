@@ -1,6 +1,6 @@
 # Checks before the first job, and a summary after the last.
 onstart:
-    if not workflow.local_exec:
+    if "slurm" in workflow.executor_plugin.name:
         submitted = [job.resources for job in workflow.dag.needrun_jobs() if not job.is_local]
         use_one_cluster(submitted)
         refuse_what_cannot_run(submitted)

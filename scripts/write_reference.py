@@ -138,7 +138,8 @@ class Reference:
             return f"list of {self._type(home, facts['items'])}"
         if facts["type"] == "object":
             names = f" of {_values(facts['propertyNames'])}" if "enum" in facts.get("propertyNames", {}) else ""
-            return f"mapping{names} to {self._type(home, facts['additionalProperties'])}"
+            values = facts["additionalProperties"]
+            return f"mapping{names} to {'any value' if values is True else self._type(home, values)}"
         return _scalar(facts)
 
 

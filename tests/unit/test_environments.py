@@ -47,7 +47,8 @@ def asked(folder: Path) -> list[Requirement]:
 
 
 def test_all_environments_are_locked() -> None:
-    assert [lock.parent.name for lock in LOCKS] == ["client", "docs", "train", "train-flash", "vllm", "workflow"]
+    names = ["client", "docs", "kubernetes", "train", "train-flash", "vllm", "workflow"]
+    assert [lock.parent.name for lock in LOCKS] == names
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.parent.name)

@@ -36,7 +36,7 @@ Z2 = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
 EVERYTHING = (
     "{cluster: big, partition: gpu, account: lab, qos: high, constraint: nvlink, exclusive: true, cpus: 8,"
     " memory_gib: 64, gpus: true, gpu_model: tiny, margin_s: 60, pack_h: 1.5,"
-    " options: [--reservation=lab, '--exclude=n[1-3]']}"
+    " options: [--reservation=lab, '--exclude=n[1-3]'], pod_image: 'i:1', pod_spec: {hostIPC: true}}"
 )
 
 
@@ -54,7 +54,7 @@ def test_every_field_of_the_section_is_asked_for(project: Path) -> None:
         "clusters": "big", "slurm_partition": "gpu", "slurm_account": "lab", "qos": "high",
         "constraint": "nvlink", "slurm_extra": "--exclusive --reservation=lab '--exclude=n[1-3]'", "runtime": 6,
         "mem_mb": 65536, "cpus_per_task": 8, "gpu": 2, "gpu_model": "tiny", "nodes": 1, "gres": None, "tasks": None,
-        "tasks_per_gpu": None, "mpi": None,
+        "tasks_per_gpu": None, "mpi": None, "pod_image": "i:1", "pod_spec": '{"hostIPC": true}',
     }  # fmt: skip
     assert set(request) == set(NAMES)
     assert sbatch_options(request) == (

@@ -17,6 +17,8 @@ NOT_HERE = {
     r"cd llm-dissect": "the folder in which these tests run commands",
     r"source \.venv/bin/activate": "the tests run with what .venv has",
     r"make (check|test|lint)": "what runs this test",
+    r"apptainer build .*|sha256sum train\.sif": "needs Apptainer: for real in tests/e2e/test_image.py",
+    r"kubectl .*|profiles/kubernetes/run .*|cd /shared": "needs a cluster: see tests/e2e/kubernetes",
     r"torchrun .*": "needs torch, and two ranks: for real in tests/e2e/test_plain_loop.py",
 }
 """Commands that are not executed here, each with the reason."""

@@ -1,5 +1,6 @@
 """Resources requested from a batch system, from a cell and its platform's scheduler section; not part of a key."""
 
+import json
 import math
 import shlex
 from collections.abc import Iterable, Mapping
@@ -11,11 +12,12 @@ from dissect.config.platform import Platform
 from dissect.config.scheduler import Scheduler
 
 Request = Mapping[str, int | str | None]
-"""Resource of Snakemake's Slurm executor -> value; None requests nothing."""
+"""Resource of a Snakemake executor, for Slurm or Kubernetes -> value; None requests nothing."""
 
 NAMES = (
     "clusters", "slurm_partition", "slurm_account", "qos", "constraint", "slurm_extra",
     "runtime", "mem_mb", "cpus_per_task", "gpu", "gpu_model", "gres", "nodes", "tasks", "tasks_per_gpu", "mpi",
+    "pod_image", "pod_spec",
 )  # fmt: skip
 INSPECT_S = 300.0
 """Budget of an inspection in seconds, which a cold shared file system may need."""
@@ -44,6 +46,9 @@ def resources_of(cell: Cell, platform: Platform) -> Request:
         "qos": scheduler.qos,
         "constraint": scheduler.constraint,
         "slurm_extra": _extra(scheduler, hardware.device),
+        "pod_image": scheduler.pod_image,
+        # A resource is a number or a text.
+        "pod_spec": json.dumps(scheduler.pod_spec) if scheduler.pod_spec else None,
         "runtime": math.ceil((budget_s * cell.runs + scheduler.margin_s) / 60),
         "mem_mb": _memory_mb(scheduler.memory_gib, hardware.host_memory_bytes),
         # Below zero the executor asks for none; left out, it would ask for the cores of the submitting machine.

@@ -1,6 +1,6 @@
 """The section ``scheduler`` of a platform: what its jobs ask a batch system for."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
@@ -53,6 +53,10 @@ class Scheduler(Model):
     """Hours of an allocation that measures this platform's cells one after the other (the target ``packs``)."""
     options: list[Option] = []
     """Further options of sbatch, such as ``--reservation=lab``; none that another key or the pipeline sets."""
+    pod_image: str | None = None
+    """Container image of a cell's pod on Kubernetes; default: ``container-image`` of the profile."""
+    pod_spec: dict[str, Any] = {}
+    """Part of a Kubernetes PodSpec that a cell's pod gets as it is, such as ``nodeSelector`` and ``tolerations``."""
 
     @field_validator("options")
     @classmethod
@@ -65,3 +69,11 @@ class Scheduler(Model):
                 instead = _MANAGED[managed]
                 raise ValueError(f"'--{name}' is set by {instead}" if instead else f"'--{name}' is set by the pipeline")
         return options
+
+    @field_validator("pod_spec")
+    @classmethod
+    def _the_cell_stays(cls, pod_spec: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what says which program runs; Kubernetes checks the rest."""
+        if taken := {"containers", "volumes", "restartPolicy", "activeDeadlineSeconds"} & pod_spec.keys():
+            raise ValueError(f"{', '.join(map(repr, sorted(taken)))} of a cell's pod cannot be set")
+        return pod_spec
