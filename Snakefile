@@ -43,7 +43,7 @@ rule all:
     default_target: True
     input:
         lacking_rounds_of(STUDY.targets),
-        STUDY.targets,
+        lambda _: STUDY.targets,
         expand(TABLE, experiment=STUDY.wanted("table") + STUDY.wanted("figure"), format=TABLE_FORMATS),
         expand(FIGURE, experiment=STUDY.wanted("figure"), format=FIGURE_FORMATS),
         REPORT,
@@ -54,6 +54,6 @@ rule all:
 rule cells:
     input:
         lacking_rounds_of(STUDY.selected_targets),
-        STUDY.selected_targets,
+        lambda _: STUDY.selected_targets,
     message:
         "All selected cells are complete"

@@ -46,6 +46,9 @@ RUN = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
 # --resources gpu=4.
 ALL_CORES = workflow.cores or 1
 
+# Whether jobs go to a batch system, which needs --jobs, or this is one of them, on its node.
+SUBMITS = workflow.nodes is not None or not workflow.is_main_process
+
 # `snakemake progress` writes nothing, because another run may be active in this folder.
 ONLY_LOOKS = "progress" in sys.argv
 
@@ -120,13 +123,20 @@ def request_of(wildcards):
 
 
 def threads_of(wildcards):
-    shared = workflow.global_resources.get("gpu")
-    return share_of_cores(cell_of(wildcards), request_of(wildcards), ALL_CORES, shared and shared.value)
+    shared = workflow.global_resources["gpu"].value
+    return share_of_cores(cell_of(wildcards), request_of(wildcards), ALL_CORES, shared)
+
+
+THREADS = threads_of if "gpu" in workflow.global_resources else ALL_CORES
 
 
 def requests(request):
-    """Requests to a batch system, entry by entry; a local run ignores them."""
-    return {name: lambda wildcards, name=name: request(wildcards)[name] for name in NAMES}
+    """Requests to a batch system, entry by entry; on this machine only those that it limits (--resources gpu=4).
+
+    Snakemake calls each function for each job that it prints.
+    """
+    names = NAMES if SUBMITS else [name for name in NAMES if name in workflow.global_resources]
+    return {name: lambda wildcards, name=name: request(wildcards)[name] for name in names}
 
 
 def measures_here():

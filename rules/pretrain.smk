@@ -5,7 +5,7 @@ rule measure_pretrain:
         CELL_LOG,
     wildcard_constraints:
         cell="pretrain/.+",
-    threads: threads_of
+    threads: THREADS
     resources:
         **requests(request_of),
         launcher=launcher_of,

@@ -20,7 +20,7 @@ rule remeasure_cell:
         temp(touch(REMEASURED)),
     log:
         "results/logs/remeasured/{run}/{runs}/{cell}/{key}.log",
-    threads: threads_of
+    threads: THREADS
     resources:
         **requests(request_of),
         launcher=launcher_of,

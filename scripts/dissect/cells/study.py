@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from dissect.cells.cell import Cell
 from dissect.cells.cell_id import EVERY_CELL, NO_NAME
-from dissect.cells.claimed import claims_manifest
+from dissect.cells.claimed import claims_manifest, reader_of
 from dissect.cells.globs import parse_glob, selection_of
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.overriding import Override
@@ -97,8 +97,7 @@ class Study:
         if name == CLAIMS:
             return self.claims
         experiment = self.catalog.experiments[name]
-        references = self.references.get(name, [])
-        cells = self.experiments[name] + [reference.cell for reference in references]
+        cells = [cell for cell, _ in self._shown(name)]
         methods, letters = self.catalog.methods, experiment.stage in LETTER_STAGES
         return Manifest(
             name=name,
@@ -115,19 +114,22 @@ class Study:
                 for c in cells
                 if c.method != NO_NAME
             },
-            cells=[
-                *(_manifest_cell(cell, cell.platform) for cell in self.experiments[name]),
-                *(_manifest_cell(r.cell, f"{r.cell.platform}@{r.set_name}", r.set_name) for r in references),
-            ],
+            cells=[_manifest_cell(cell, set_name) for cell, set_name in self._shown(name)],
         )
+
+    def _shown(self, name: str) -> list[tuple[Cell, str | None]]:
+        """Cells of a table or figure, each with its set of reference results or None."""
+        others = [(reference.cell, reference.set_name) for reference in self.references.get(name, [])]
+        return [*((cell, None) for cell in self.experiments[name]), *others]
 
     @cached_property
     def claims(self) -> Manifest:
         """The manifest of the table of verdicts, over the paper's tables and figures that config.yaml asks for."""
         wanted = self.catalog.wanted_experiments.items()
         names = [name for name, each in wanted if each.layout.kind != "platforms" and not each.beyond_paper]
-        cells = [cell for name in names for cell in self.manifest(name).cells]
-        return claims_manifest(self.catalog, cells, self._platforms(names, CLAIMS))
+        reads = reader_of(self.catalog)
+        read = [shown for name in names for shown in self._shown(name) if reads(shown[0])]
+        return claims_manifest(self.catalog, [_manifest_cell(*shown) for shown in read], self._platforms(names, CLAIMS))
 
     def heading(self, name: str) -> Heading:
         """Heading of a table or figure in Snakemake's report."""
@@ -157,7 +159,8 @@ class Study:
     def _platforms(self, names: list[str], layout: str) -> dict[str, PlatformFacts]:
         """Facts of the platforms of these tables; reference results have labels of their own."""
         known = self.catalog.platforms
-        own = {c.platform: _platform_facts(known[c.platform], layout) for name in names for c in self.experiments[name]}
+        platforms = dict.fromkeys(cell.platform for name in names for cell in self.experiments[name])
+        own = {platform: _platform_facts(known[platform], layout) for platform in platforms}
         others = {}
         for reference in (reference for name in names for reference in self.references.get(name, [])):
             platform = reference.cell.platform
@@ -235,7 +238,8 @@ def _paths(cells: list[Cell]) -> list[str]:
     return [cell.path for cell in cells if cell.path]
 
 
-def _manifest_cell(cell: Cell, platform: str, reference: str | None = None) -> ManifestCell:
+def _manifest_cell(cell: Cell, reference: str | None) -> ManifestCell:
+    platform = f"{cell.platform}@{reference}" if reference else cell.platform
     return ManifestCell.model_construct(
         stage=cell.stage, platform=platform, model=cell.model, framework=cell.framework, method=cell.method,
         workload=cell.workload, n_gpus=cell.n_gpus, seq_len=cell.seq_len, batch=cell.batch, key=cell.key,
