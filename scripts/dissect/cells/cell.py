@@ -23,8 +23,8 @@ class Cell:
     n_gpus: int
     seq_len: int | None
     batch: int | Literal["max"] | None
-    launcher: str
-    """Command that starts the Python which measures the cell."""
+    launcher: str = ""
+    """Command that starts the Python which measures the cell; empty if unsupported."""
     unsupported: str | None = None
     canonical: str | None = None
     """Canonical JSON of the cell's spec; None if unsupported."""

@@ -1,6 +1,7 @@
 """Python distributions that only some cells use: they choose a cell's environment and the versions that it holds."""
 
 from collections.abc import Collection
+from functools import cache
 
 from packaging.utils import canonicalize_name
 
@@ -30,6 +31,7 @@ def used_by_operator(operator: str) -> frozenset[str]:
     return frozenset({_KERNELS[operator]} if operator in _KERNELS else ())
 
 
+@cache
 def used_by_some() -> frozenset[str]:
     """All that some cell uses and another does not; every cell may use any other distribution."""
     own = (each for name in FRAMEWORKS for each in framework(name).distributions)

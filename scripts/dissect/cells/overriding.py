@@ -1,10 +1,11 @@
 """The overrides of config.yaml that apply to one cell."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from dissect.cells.cell import Cell
 from dissect.cells.globs import CellGlob
 from dissect.config.errors import ConfigError, validation_sentence
 from dissect.config.files import M
@@ -12,6 +13,17 @@ from dissect.config.overrides import CellOverride, given
 
 Sections = dict[str, dict[str, Any]]
 """``hardware``, ``method``, ``settings``, ``workload``, ``sampling`` -> parameter -> value."""
+
+
+class Head(NamedTuple):
+    """What a cell is called, known before its spec."""
+
+    cell: Cell
+    """The cell without its spec, launcher, or reason why it is unsupported."""
+    workload: Any
+    """Workload of its spec; None where a stage has none."""
+    changes: Sections
+    """The other parameters of overrides that apply to it."""
 
 
 @dataclass(frozen=True)

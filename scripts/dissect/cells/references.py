@@ -22,7 +22,7 @@ from dissect.cells.cell import Cell
 from dissect.cells.cell_id import PARTS, CellId
 from dissect.cells.exported import MANIFEST, ExportManifest
 from dissect.cells.renamed import today
-from dissect.cells.resolve import expand
+from dissect.cells.resolve import expand_named
 from dissect.config.catalog import Catalog
 from dissect.config.errors import ConfigError
 
@@ -89,13 +89,12 @@ def references_of(experiment: str, catalog: Catalog, sets: Mapping[str, Mapping[
     found = []
     for name, cells in sets.items():
         keys = {cell_id: key for key, cell_id in cells.items()}
-        # Specs are costly, and most points of a table have no reference.
-        named = {CellId.parse(cell_id)._replace(workload="") for cell_id in keys}
-        platforms = [name for name in catalog.platforms if any(each.platform == name for each in named)]
-        for cell in expand(experiment, every, platforms, [], named):
-            if key := keys.get(cell.id):
-                path = f"{REFERENCES_DIR}/{name}/{cell.id}/{key}.json"
-                found.append(Reference(name, replace(cell, key=key, unsupported=None, reference=path)))
+        having = {CellId.parse(cell_id).platform for cell_id in keys}
+        platforms = [platform for platform in catalog.platforms if platform in having]
+        for cell in expand_named(experiment, every, platforms, keys.keys()):
+            key = keys[cell.id]
+            path = f"{REFERENCES_DIR}/{name}/{cell.id}/{key}.json"
+            found.append(Reference(name, replace(cell, key=key, reference=path)))
     return found
 
 

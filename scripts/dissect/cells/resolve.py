@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from dissect.cells.cell import Cell
 from dissect.cells.cell_id import CellId
-from dissect.cells.inspection_cells import inspect_cell
-from dissect.cells.operator_cells import operator_cell
-from dissect.cells.overriding import Override
+from dissect.cells.inspection_cells import inspect_cell, inspect_head
+from dissect.cells.operator_cells import operator_cell, operator_head
+from dissect.cells.overriding import Head, Override
 from dissect.cells.point import AxesPoint, points_of
-from dissect.cells.serving_cells import serving_cell
-from dissect.cells.training_cells import training_cell
+from dissect.cells.serving_cells import serving_cell, serving_head
+from dissect.cells.training_cells import training_cell, training_head
 from dissect.config.catalog import Catalog
 from dissect.config.kinds import Stage
 
@@ -23,24 +23,39 @@ CELL_OF: dict[Stage, Callable[[AxesPoint, Catalog, list[Override]], Cell]] = {
     "serve": serving_cell,
 }
 """Stage -> function that makes the cell of a point."""
+HEAD_OF: dict[Stage, Callable[[AxesPoint, Catalog, list[Override]], Head]] = {
+    "inspect": inspect_head,
+    "pretrain": training_head,
+    "finetune": training_head,
+    "profile": training_head,
+    "operators": operator_head,
+    "serve": serving_head,
+}
+"""Stage -> function that makes the cell of a point without its spec, at a small part of the cost."""
 
 
-def expand(
-    name: str,
-    catalog: Catalog,
-    platforms: list[str],
-    overrides: list[Override],
-    named: Set[CellId] | None = None,
-) -> Iterator[Cell]:
+def expand(name: str, catalog: Catalog, platforms: list[str], overrides: list[Override]) -> Iterator[Cell]:
     """All cells of an experiment on the given platforms, including unsupported ones, without duplicates.
 
-    A stage does not use every axis, so several points may give the same cell. With ``named`` only cells that have one
-    of these ids, which are without workload.
+    A stage does not use every axis, so several points may give the same cell.
 
     Raises:
         ConfigError: a parameter is out of bounds, or two overrides disagree about a cell.
     """
     experiment = catalog.experiments[name]
     cell_of, runs = CELL_OF[experiment.stage], catalog.runs_of(experiment)
-    points = (p for p in points_of(name, catalog, platforms) if named is None or p.cell_id("") in named)
+    points = points_of(name, catalog, platforms)
     yield from dict.fromkeys(replace(cell_of(point, catalog, overrides), runs=runs) for point in points)
+
+
+def expand_named(name: str, catalog: Catalog, platforms: list[str], ids: Set[str]) -> Iterator[Cell]:
+    """Cells of an experiment that have one of these ids, without their specs and without overrides.
+
+    Raises:
+        ConfigError: a parameter is out of bounds.
+    """
+    head_of = HEAD_OF[catalog.experiments[name].stage]
+    named = {CellId.parse(cell_id)._replace(workload="") for cell_id in ids}
+    points = (point for point in points_of(name, catalog, platforms) if point.cell_id("") in named)
+    heads = dict.fromkeys(head_of(point, catalog, []).cell for point in points)
+    yield from (cell for cell in heads if cell.id in ids)

@@ -6,7 +6,7 @@ from typing import Any
 from dissect.cells import constraints
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.engines import engine_facts
-from dissect.cells.overriding import Override, Sections, built, overrides_for
+from dissect.cells.overriding import Head, Override, built, overrides_for
 from dissect.cells.parts import environment_of, hardware_of, software_for
 from dissect.cells.point import AxesPoint
 from dissect.cells.site import ServingSite
@@ -27,11 +27,8 @@ def serving_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override]) 
         ConfigError: a parameter is out of bounds, or two overrides disagree.
     """
     platform = catalog.platforms[point.platform]
-    workload, n_gpus, changes = _workload(point, platform, overrides)
-    cell = Cell(
-        stage="serve", platform=point.platform, model=point.model, framework=point.framework, method=point.method,
-        workload=_workload_name(workload, n_gpus), n_gpus=n_gpus, seq_len=None, batch=None, launcher="",
-    )  # fmt: skip
+    cell, workload, changes = serving_head(point, catalog, overrides)
+    n_gpus = cell.n_gpus
     where = f"config/experiments/{point.name}.yaml: the cell {cell.id}"
     settings = built(EngineSettings, _settings(point, platform) | changes["settings"], where)
     sampling = built(ServeSampling, _sampling(point, platform) | changes["sampling"], where)
@@ -73,8 +70,13 @@ def _protocol(framework: str, workload: ServeWorkload) -> int:
     return engine_facts(framework).protocol + (arrival.kind == "poisson" and arrival.rate is not None)
 
 
-def _workload(point: AxesPoint, platform: Platform, overrides: list[Override]) -> tuple[ServeWorkload, int, Sections]:
-    """Workload and number of GPUs of the cell, and the other overrides that apply to it."""
+def serving_head(point: AxesPoint, catalog: Catalog, overrides: list[Override]) -> Head:
+    """The cell at a point of the axes without its spec, and its workload.
+
+    Raises:
+        ConfigError: a parameter is out of bounds, or two overrides disagree.
+    """
+    platform = catalog.platforms[point.platform]
     declared = {
         "output_tokens": platform.output_tokens,
         **given(point.experiment.workload),
@@ -87,7 +89,12 @@ def _workload(point: AxesPoint, platform: Platform, overrides: list[Override]) -
     cell_id = point.id_with(_workload_name(built(ServeWorkload, declared, where), n_gpus))
     changes = overrides_for(cell_id, overrides, "settings")
     workload = built(ServeWorkload, declared | changes["workload"], where)
-    return workload, changes["hardware"].pop("n_gpus", n_gpus), changes
+    n_gpus = changes["hardware"].pop("n_gpus", n_gpus)
+    cell = Cell(
+        stage="serve", platform=point.platform, model=point.model, framework=point.framework, method=point.method,
+        workload=_workload_name(workload, n_gpus), n_gpus=n_gpus, seq_len=None, batch=None,
+    )  # fmt: skip
+    return Head(cell, workload, changes)
 
 
 def _stand_in(platform: Platform) -> dict[str, Any]:

@@ -106,13 +106,15 @@ class Study:
             caption=experiment.caption,
             layout=experiment.layout.model_dump(),
             platforms=self._platforms([name], experiment.layout.kind),
-            models={c.model: ModelFacts(label=self.catalog.models[c.model].label) for c in cells if c.model != NO_NAME},
+            models={
+                model: ModelFacts(label=self.catalog.models[model].label)
+                for model in dict.fromkeys(cell.model for cell in cells)
+                if model != NO_NAME
+            },
             methods={
-                c.method: MethodFacts(
-                    label=c.method, note=methods.note(methods.parse(c.method, name)) if letters else None
-                )
-                for c in cells
-                if c.method != NO_NAME
+                method: MethodFacts(label=method, note=methods.note(methods.parse(method, name)) if letters else None)
+                for method in dict.fromkeys(cell.method for cell in cells)
+                if method != NO_NAME
             },
             cells=[_manifest_cell(cell, set_name) for cell, set_name in self._shown(name)],
         )

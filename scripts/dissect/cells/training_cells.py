@@ -6,8 +6,8 @@ from dissect.base.registry import FRAMEWORKS
 from dissect.cells import constraints
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.distributions import used_in_training
-from dissect.cells.frameworks import framework
-from dissect.cells.overriding import Override, Sections, built, overrides_for
+from dissect.cells.frameworks import Framework, framework
+from dissect.cells.overriding import Head, Override, Sections, built, overrides_for
 from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling
 from dissect.cells.point import AxesPoint
 from dissect.cells.software import launcher_of
@@ -25,15 +25,10 @@ def training_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
         ConfigError: a parameter is out of bounds, or two overrides disagree.
     """
     stage, platform = point.experiment.stage, catalog.platforms[point.platform]
-    declared = framework(point.framework) if point.framework in FRAMEWORKS else None
+    declared = _declared(point)
     kind = declared.stages.get(stage) if declared else None
-    workload, changes = _workload(point, platform, overrides, kind.workload if kind else TrainingWorkload)
-    n_gpus = changes["hardware"].pop("n_gpus", point.n_gpus)
-    cell = Cell(
-        stage=stage, platform=point.platform, model=point.model, framework=point.framework, method=point.method,
-        workload=_workload_name(workload, n_gpus), n_gpus=n_gpus, seq_len=workload.seq_len, batch=workload.batch,
-        launcher="",
-    )  # fmt: skip
+    cell, workload, changes = training_head(point, catalog, overrides)
+    n_gpus = cell.n_gpus
     sampling = _sampling(point, platform, cell.id, changes)
     architecture = catalog.models[point.model].architecture
     letters = catalog.methods.parse(point.method, cell.id)
@@ -74,6 +69,29 @@ def training_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
     return replace(cell, canonical=canonical, key=key, launcher=launcher)
 
 
+def training_head(point: AxesPoint, catalog: Catalog, overrides: list[Override]) -> Head:
+    """The cell at a point of the axes without its spec, and its workload.
+
+    Raises:
+        ConfigError: a parameter is out of bounds, or two overrides disagree.
+    """
+    stage, framework_of_point = point.experiment.stage, _declared(point)
+    kind = framework_of_point.stages.get(stage) if framework_of_point else None
+    workload, changes = _workload(
+        point, catalog.platforms[point.platform], overrides, kind.workload if kind else TrainingWorkload
+    )
+    n_gpus = changes["hardware"].pop("n_gpus", point.n_gpus)
+    cell = Cell(
+        stage=stage, platform=point.platform, model=point.model, framework=point.framework, method=point.method,
+        workload=_workload_name(workload, n_gpus), n_gpus=n_gpus, seq_len=workload.seq_len, batch=workload.batch,
+    )  # fmt: skip
+    return Head(cell, workload, changes)
+
+
+def _declared(point: AxesPoint) -> Framework | None:
+    return framework(point.framework) if point.framework in FRAMEWORKS else None
+
+
 def _workload(
     point: AxesPoint, platform: Platform, overrides: list[Override], kind: type[TrainingWorkload]
 ) -> tuple[TrainingWorkload, Sections]:
@@ -85,7 +103,8 @@ def _workload(
     before = built(kind, declared, where)
     cell_id = point.id_with(_workload_name(before, point.n_gpus))
     changes = overrides_for(cell_id, overrides, "method")
-    return built(kind, {**declared, **changes["workload"]}, _where(point, cell_id)), changes
+    changed = changes["workload"]
+    return (built(kind, declared | changed, _where(point, cell_id)) if changed else before), changes
 
 
 def _positions(workload: TrainingWorkload, knobs: Knobs) -> int:
