@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.projects import SIZES, cells_project, cpu_seconds, snakemake
+from bench.projects import SIZES, cells_project, snakemake
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.study import Study, load_study
 from dissect.results.atomic import write_atomically
@@ -20,10 +20,10 @@ def measure(_: argparse.Namespace) -> pd.DataFrame:
     for size in SIZES[:1]:
         with cells_project(size) as folder:
             publish_invented(load_study(folder, {}), folder)
-            cpu_seconds(snakemake("all"), folder)  # draws
+            snakemake(folder, "all")  # draws
             start = time.perf_counter()
-            cpu = cpu_seconds(snakemake("all"), folder)
-            rows.append({"cells": size, "wall_s": time.perf_counter() - start, "cpu_s": cpu})
+            cost = snakemake(folder, "all")
+            rows.append({"cells": size, "wall_s": time.perf_counter() - start, "cpu_s": cost.cpu_s})
     return pd.DataFrame(rows)
 
 

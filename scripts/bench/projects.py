@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 PROJECT = Path(__file__).parents[2]
 RUNS = 3
@@ -36,6 +37,14 @@ rule one:
     shell: "touch {{output}}"
 """
 
+PROGRAM = """\
+import atexit, re, sys
+from snakemake.cli import main
+atexit.register(lambda: print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr))
+main()
+"""
+"""Snakemake's own entry point; prints the peak of its memory in KiB at last, as rusage's begins at its parent's."""
+
 
 @contextmanager
 def cells_project(size: int) -> Iterator[Path]:
@@ -61,14 +70,20 @@ def trivial_project(size: int) -> Iterator[Path]:
         yield Path(folder)
 
 
-def snakemake(*arguments: str) -> list[str]:
-    """Command line of snakemake in this environment."""
-    return [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
+class Cost(NamedTuple):
+    """What a command used."""
+
+    cpu_s: float
+    """User and system CPU seconds."""
+    memory_mib: float
+    """Largest resident memory."""
 
 
-def cpu_seconds(command: list[str], folder: Path) -> float:
-    """User and system CPU seconds of a command."""
+def snakemake(folder: Path, *arguments: str) -> Cost:
+    """Run snakemake of this environment in a folder."""
+    command = [sys.executable, "-c", PROGRAM, "--cores", "1", *arguments]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(cpu_s, int(done.stderr.split()[-1]) / 1024)

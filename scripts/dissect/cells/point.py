@@ -28,13 +28,9 @@ class AxesPoint:
     n_gpus: int
     arrival: Arrival
 
-    def cell_id(self, workload: str) -> CellId:
-        """Id of the cell with this workload."""
-        return CellId.of({**vars(self), "stage": self.experiment.stage, "workload": workload})
-
     def id_with(self, workload: str) -> str:
         """Readable id of the cell with this workload."""
-        return str(self.cell_id(workload))
+        return str(CellId(self.experiment.stage, self.platform, self.model, self.framework, self.method, workload))
 
 
 def points_of(name: str, catalog: Catalog, platforms: list[str]) -> Iterator[AxesPoint]:

@@ -54,8 +54,9 @@ def expand_named(name: str, catalog: Catalog, platforms: list[str], ids: Set[str
     Raises:
         ConfigError: a parameter is out of bounds.
     """
-    head_of = HEAD_OF[catalog.experiments[name].stage]
-    named = {CellId.parse(cell_id)._replace(workload="") for cell_id in ids}
-    points = (point for point in points_of(name, catalog, platforms) if point.cell_id("") in named)
-    heads = dict.fromkeys(head_of(point, catalog, []).cell for point in points)
+    stage = catalog.experiments[name].stage
+    parsed = [CellId.parse(cell_id) for cell_id in ids]
+    named = {(each.platform, each.model, each.framework, each.method) for each in parsed if each.stage == stage}
+    points = (p for p in points_of(name, catalog, platforms) if (p.platform, p.model, p.framework, p.method) in named)
+    heads = dict.fromkeys(HEAD_OF[stage](point, catalog, []).cell for point in points)
     yield from (cell for cell in heads if cell.id in ids)

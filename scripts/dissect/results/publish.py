@@ -55,6 +55,8 @@ def _settle(stored: Entry | None, path: str, runs: int, alone: bool, found: Publ
     withdrawn, exists = withdrawn_copy(published), published.exists()
     if exists and (_is_settled(stored, published, runs) if stored else _has(published, runs)):
         return
+    if not (exists or stored or withdrawn.exists()):
+        return
     known = stored.peek() if stored else None
     if known is None and not (stored and stored.was_set_aside):
         known = _read(published if exists else withdrawn)  # copied without its store

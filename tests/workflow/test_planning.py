@@ -1,0 +1,52 @@
+"""What planning calls for each cell: numbers of calls do not grow with the study. `make bench` measures the time."""
+
+import pstats
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench.projects import METHODS, cells_project
+
+FEW, MANY = 2, 6
+"""Batch sizes of the study, each with every method."""
+
+
+def calls(batches: int, *arguments: str) -> Counter[str]:
+    """Function -> number of its calls in a dry run that plans every cell of a study."""
+    with cells_project(batches * METHODS) as folder:
+        profile = folder / "calls"
+        program = [sys.executable, "-m", "cProfile", "-o", str(profile), "-m", "snakemake", "--cores", "1", "-n"]
+        subprocess.run([*program, *arguments], cwd=folder, check=True, capture_output=True)
+        found: Counter[str] = Counter()
+        for (file, _, name), (_, number, *_) in pstats.Stats(str(profile)).stats.items():  # type: ignore[attr-defined]
+            found[f"{Path(file).stem}.{name}"] += number
+        return found
+
+
+def per_cell(*arguments: str) -> dict[str, float]:
+    """Function -> number of its calls that each further cell adds."""
+    few, many = calls(FEW, *arguments), calls(MANY, *arguments)
+    return {name: (many[name] - few[name]) / (METHODS * (MANY - FEW)) for name in many}
+
+
+@pytest.mark.slow
+def test_each_cell_is_resolved_once_and_asks_no_batch_system() -> None:
+    added = per_cell()
+    assert added["training_cells.training_cell"] == 1, "reference results need no specs"
+    assert added["training_cells.training_head"] < 2
+    assert added["claimed.reads"] == 1
+    assert added["study._manifest_cell"] < 1.5, "once for its table, once more if a claim reads it"
+    assert added["claims.fits"] < 10, "selections of other methods are not looked at"
+    assert added.get("resources.resources_of", 0) == 0
+    asked = {name: number for name, number in added.items() if name.startswith("common.") and number}
+    assert asked == {"common.cell_of": 3, "common.spec_of": 1, "common.launcher_of": 1, "common.runs_of": 1}
+    assert added["resources.evaluate"] == 3 + 1, "those of the rule, their threads and Snakemake's tmpdir"
+
+
+@pytest.mark.slow
+def test_each_request_to_a_batch_system_is_made_once_per_cell() -> None:
+    added = per_cell("--jobs", "1")
+    assert added["resources.resources_of"] == 1
