@@ -148,7 +148,7 @@ def test_nodes_fail_and_memory_runs_out(cluster: Cluster, site_of: Callable[...,
         # The job may take a minute; Slurm looks every half minute which ones took longer.
         late={**environment(TINY_FAULT="hang", TINY_ONCE=str(site.folder / "hung")), "sampling": {"budget_s": 55.0}},
         down=environment(**LONG),
-        pair=environment(TINY_STEPS="110", TINY_STEP_S="0.5"),
+        pair=environment(TINY_STEPS="140", TINY_STEP_S="0.5"),
         small=environment(TINY_FAULT="memory"),
     )
     run = site.start("all")
