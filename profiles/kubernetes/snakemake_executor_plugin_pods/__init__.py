@@ -5,9 +5,11 @@ selector. docs/kubernetes.md lists what differs.
 """
 
 import json
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from kubernetes.client import ApiException, V1Job
@@ -33,6 +35,10 @@ LOGS = Path("results/logs/kubernetes")
 """Folder of what failed pods printed: <job>.log."""
 PATIENCE_S = 30
 """Seconds that the API server has for an answer."""
+RETRY_S = 10
+"""Seconds between two tries to submit a job."""
+EXISTS, TOO_MANY, SERVER_ERROR = 409, 429, 500
+"""Codes of HTTP, the last of them the first of its class."""
 
 
 class Executor(StorageExecutor):
@@ -55,14 +61,27 @@ class Executor(StorageExecutor):
             name, labels, self.format_job_exec(job), str(Path.cwd()), self.container_image, volumes, dict(job.resources)
         )
         info = SubmittedJobInfo(job=job, external_jobid=name)
-        try:
-            self.batchapi.create_namespaced_job(
-                self.namespace, manifest, field_validation="Strict", _request_timeout=PATIENCE_S
-            )
-        except (ApiException, HTTPError) as error:
-            self.report_job_error(info, msg=f"Kubernetes refuses the job: {_said(error)}. ")
-            return
-        self.report_job_submission(info)
+        if refusal := self._create(manifest):
+            self.report_job_error(info, msg=f"Kubernetes refuses the job: {refusal}. ")
+        else:
+            self.report_job_submission(info)
+
+    def _create(self, manifest: dict[str, Any]) -> str | None:
+        """Submit a job, once the API server answers; what it says where it refuses the job."""
+        while True:
+            try:
+                self.batchapi.create_namespaced_job(
+                    self.namespace, manifest, field_validation="Strict", _request_timeout=PATIENCE_S
+                )
+                return None
+            except (ApiException, HTTPError) as error:
+                code, said = getattr(error, "status", None) or TOO_MANY, _said(error)
+            if code == EXISTS:  # an answer was lost on the way
+                return None
+            if (code < SERVER_ERROR and code != TOO_MANY) or not self.wait:
+                return said
+            self.logger.warning(f"Kubernetes does not answer, the next try is in {RETRY_S} s: {said}")
+            time.sleep(RETRY_S)
 
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
         """Report the jobs that ended, yield all others. Without an answer nothing is known, so nothing ends."""
