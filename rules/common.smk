@@ -173,7 +173,9 @@ def remeasuring(wildcards):
 def remeasured(wildcards):
     """An output per selected cell, named for the number of runs that the cell will have."""
     if STUDY.catalog.root.select is None:
-        sys.exit("llm-dissect: --config select: missing; remeasure adds runs to what it selects, and '*/*/*/*/*/*' is all")
+        sys.exit(
+            "llm-dissect: --config select: missing; remeasure adds runs to what it selects, and '*/*/*/*/*/*' is all"
+        )
     root, cells = STUDY.catalog.root, [STUDY.by_path[path] for path in STUDY.selected_targets]
     runs = {c.key: c.runs if root.fresh else Store(STORE_DIR).entry(c.key).count() + root.more for c in cells}
     return [REMEASURED.format(run=RUN, runs=runs[cell.key], cell=cell.id, key=cell.key) for cell in cells]
