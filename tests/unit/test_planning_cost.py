@@ -1,0 +1,25 @@
+"""docs/design.md: what planning costs is what ``make bench BENCH=planning`` measured."""
+
+import csv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_table_is_that_of_the_benchmark() -> None:
+    page = (ROOT / "docs/design.md").read_text()
+    with (ROOT / "tests/data/planning.csv").open() as file:
+        measured = list(csv.DictReader(file))
+    assert len(measured) == 6
+    for row in measured:
+        low, ratio, high, memory = (
+            f"{float(row[name]):.2f}" for name in ("ratio_min", "ratio", "ratio_max", "memory_ratio")
+        )
+        cells = (
+            f"{int(row['jobs']):,}",
+            f"`snakemake {row['command']}`",
+            row["to_do"],
+            f"{ratio} ({low} to {high})",
+            memory,
+        )
+        assert f"| {' | '.join(cells)} |" in page
