@@ -175,8 +175,9 @@ def test_every_flag_is_a_footnote(tmp_path: Path) -> None:
     result = make.ok_result(make.pretrain_spec(), flags=list(Flag))
     cell = make.published_cell(tmp_path, result, platform="h200")
     table = build_table(make.manifest("table_III", [cell], {"kind": "pivot", "rows": ["method"]}), tmp_path)
-    assert "<sup>a,b,c,d,e,f,g,h,i,j,k</sup>" in table.markdown
-    for mark, flag in zip("abcdefghijk", Flag, strict=True):
+    marks = [letter(number) for number in range(len(Flag))]
+    assert f"<sup>{','.join(marks)}</sup>" in table.markdown
+    for mark, flag in zip(marks, Flag, strict=True):
         assert f"- <sup>{mark}</sup> {flag.meaning}" in table.markdown.replace("\\", "")
     assert next(csv.DictReader(io.StringIO(table.csv)))["flags"] == ";".join(Flag)
 
