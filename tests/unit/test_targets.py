@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dissect.cells.study import load_study
 from dissect.config.errors import ConfigError
 from dissect.config.root import RootConfig
 from dissect.config.targets import OWN_KEYS, refuse_unread
@@ -48,12 +49,24 @@ def test_every_target_and_key_is_one():
     assert set().union(*OWN_KEYS.values()) <= RootConfig.model_fields.keys()
 
 
-def test_commands_of_the_docs_use_keys_that_their_targets_read():
-    commands = [
-        (path.name, line)
-        for path in (PROJECT / "README.md", *PROJECT.glob("docs/*.md"))
-        for line in re.findall(r"snakemake [^`#\n]*--config [^`#\n]*", path.read_text())
+def commands_of(path: Path) -> list[str]:
+    return re.findall(r"snakemake [^`#\n]*--config [^`#\n]*", path.read_text())
+
+
+def test_commands_of_the_readme_select_cells():
+    globs = [
+        dict(re.findall(r"(suite|select)='?([^' ]+)", command))
+        for command in commands_of(PROJECT / "README.md")
+        if "select=" in command
     ]
+    assert len(globs) == 3
+    for given in globs:
+        assert load_study(PROJECT, given).unmatched == []
+
+
+def test_commands_of_the_docs_use_keys_that_their_targets_read():
+    pages = (PROJECT / "README.md", *PROJECT.glob("docs/*.md"))
+    commands = [(path.name, line) for path in pages for line in commands_of(path)]
     assert len(commands) > 30
     for name, line in commands:
         words, _, settings = line.partition("--config ")
