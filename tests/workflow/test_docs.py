@@ -99,7 +99,9 @@ def execute(clone: Clone, command: Command) -> str:
         return done.stdout
     if {"import", "compare"} & set(arguments):
         bring(clone, re.findall(r"[\w-]+\.tar\.gz", str(command)))
-    run = clone.snakemake(*dry, *arguments, profile=None, expect=None)
+    # The clone's configuration has tables of pre-training only.
+    every = ["tables=all"] if re.search(r"select=(?!\[?pretrain)", str(command)) else []
+    run = clone.snakemake(*dry, *arguments, *every, profile=None, expect=None)
     assert run.code == 0, f"{command.where}\n{run.output}"
     return run.output
 
