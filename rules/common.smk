@@ -16,7 +16,7 @@ from dissect.cells.slurm_cluster_choice import use_one_cluster
 from dissect.cells.study import load_study, refuse_empty_globs
 from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError, unknown
-from dissect.config.targets import refuse_unread
+from dissect.config.targets import SELECTING, refuse_unread
 from dissect.cells.preflight import refuse_what_cannot_run
 from dissect.cells.slurm_executor import install, late_option
 from dissect.present.progress import show_progress
@@ -58,9 +58,6 @@ MEASURE = "{resources.launcher} scripts/measure.py --launcher {resources.launche
 BESIDE_OTHERS = {"plan", "recommend", "compare", "references", "export", "import", "prune"}
 IS_RUN = BESIDE_OTHERS.isdisjoint(sys.argv) and not workflow.output_settings.dryrun
 
-# Targets whose `select` selects cells that the configuration describes; those of others may have other names.
-SELECT_OF_CONFIGURATION = {"cells", "packs", "remeasure", "progress", "export"}
-
 # Notices if another run is active in this folder; its manifests are then not written.
 BESIDE_ANOTHER = []
 
@@ -68,7 +65,7 @@ try:
     if workflow.is_main_process:
         refuse_unread(config, sys.argv)
     STUDY = load_study(PROJECT, config)
-    if workflow.is_main_process and not SELECT_OF_CONFIGURATION.isdisjoint(sys.argv):
+    if workflow.is_main_process and not SELECTING.isdisjoint(sys.argv):
         refuse_empty_globs(STUDY, PROJECT, config)
     MEASURE += " --fork" if STUDY.catalog.root.fork else ""
     MEASURE += late_option(sys.argv)

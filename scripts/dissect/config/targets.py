@@ -20,6 +20,8 @@ OWN_KEYS: dict[str, set[str]] = {
     "prune": {"select", "older_than", "protocol", "really"},
 }
 """Target -> the keys that it reads, of those that not all read; targets without a name here read none of them."""
+SELECTING = frozenset(("cells", "packs", "remeasure", "progress", "export"))
+"""Targets whose ``select`` must match cells of the configuration; those of others may have other names."""
 
 
 def refuse_unread(given: Iterable[str], words: Collection[str]) -> None:
