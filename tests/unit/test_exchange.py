@@ -231,6 +231,13 @@ WRONG: dict[str, tuple[Callable[[Members], Members], str]] = {
         lambda m: in_first_version(sign(m | {RESULT: re.sub(rb'"low": [0-9.]+', b'"low": 1e999', m[RESULT])})),
         "Input should be a finite number",
     ),
+    "a reason that steers the terminal, signed again": (
+        signed_result(lambda d: d.replace(b'"reason": null', b'"reason": "\\u001b]0;title\\u0007"')),
+        "result.json: has a control character in",
+    ),
+    "an id that turns writing around": (
+        replaced(MANIFEST, b"pretrain/", b"pretrain\\u202e/"), "has a control character"
+    ),
     "a deep manifest": (lambda m: m | {MANIFEST: b"[" * 100_000}, "is not a JSON object"),
     "a run under another id": (other_name, "id mismatch"),
     "no run": (without_runs, "result.json .*: is missing"),

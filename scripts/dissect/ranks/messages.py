@@ -11,6 +11,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from dissect.base.model import Model
 from dissect.base.outcome import Flag, Phase, Status
+from dissect.base.text import without_controls
 from dissect.ranks.device_time import StepTrace
 from dissect.results.result import Anchor
 
@@ -98,5 +99,5 @@ RankEntry = Callable[[RankContext], RankReport]
 
 def describe(error: BaseException) -> str:
     """One line: kind of error and first line of its message; what libraries put below is advice."""
-    lines = str(error).strip().splitlines()
+    lines = without_controls(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__

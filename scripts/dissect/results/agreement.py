@@ -11,6 +11,7 @@ from typing import Annotated, Any, Never, TypeVar
 from annotated_types import MinLen
 from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeFloat, NonNegativeInt, ValidationError
 
+from dissect.base.text import controls, without_controls
 from dissect.metrics.operators import AttentionMetrics, CollectiveMetrics, GemmMetrics, MemcpyMetrics, OperatorMetrics
 from dissect.metrics.profile import ProfileMetrics
 from dissect.metrics.serving import RateProbe, ServingMetrics
@@ -93,6 +94,25 @@ def finite_json(data: bytes | str) -> Any:
         return json.loads(data, parse_constant=refuse)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
+
+
+def plain_json(data: bytes | str) -> Any:
+    """Finite JSON without characters that steer a terminal.
+
+    Raises:
+        ValueError: it is no JSON, or has such a number or character.
+    """
+    value = finite_json(data)
+    _refuse_controls(value)
+    return value
+
+
+def _refuse_controls(value: Any) -> None:
+    if isinstance(value, str) and controls(value):
+        raise ValueError(f"has a control character in {without_controls(value)[:60]!r}")
+    if isinstance(value, dict | list):
+        for inner in [*value, *value.values()] if isinstance(value, dict) else value:
+            _refuse_controls(inner)
 
 
 def _lines(data: bytes, model: type[Line]) -> list[Line]:

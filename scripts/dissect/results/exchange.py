@@ -21,7 +21,7 @@ from dissect.cells.cell import Cell
 from dissect.cells.exported import MANIFEST, SCHEMA_VERSION, ExportedCell, ExportManifest
 from dissect.cells.renamed import today
 from dissect.cells.spec import canonical_json, spec_key
-from dissect.results.agreement import check_samples, finite_json
+from dissect.results.agreement import check_samples, finite_json, plain_json
 from dissect.results.archives import compress, members_of, pack, unpacked
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import CellRuns, in_order, run_id
@@ -186,9 +186,11 @@ def _manifest(path: Path, data: bytes | None) -> ExportManifest:
     if data is None:
         raise ExchangeError(f"{path}: {MANIFEST} is missing: not an export")
     try:
-        version = finite_json(data).get("schema_version")
-    except (AttributeError, ValueError):
+        version = plain_json(data).get("schema_version")
+    except AttributeError:
         raise ExchangeError(f"{path}: {MANIFEST}: is not a JSON object") from None
+    except ValueError as error:
+        raise ExchangeError(f"{path}: {MANIFEST}: is not a JSON object of plain text: {error}") from None
     if version not in range(1, SCHEMA_VERSION + 1):
         raise ExchangeError(
             f"{path}: {MANIFEST}: has schema_version {version!r}, this version of the project reads "
@@ -223,7 +225,7 @@ def _checked(path: Path, key: str, cell: ExportedCell, members: Mapping[str, byt
 def _result(key: str, files: Mapping[str, bytes]) -> Result:
     """The result of a run whose samples agree with it."""
     try:
-        finite_json(files[RESULT])
+        plain_json(files[RESULT])
         result = parse_result(files[RESULT])
         if result.key != key:
             raise ValueError(f"is the result of {result.key}")
@@ -256,7 +258,7 @@ def _by_run(where: str, cell_id: str, files: Mapping[str, bytes]) -> dict[str, d
 def _canonical(where: str, key: str, data: bytes) -> str:
     """The canonical spec of a member; its bytes must be canonical JSON and hash to the key of its folder."""
     try:
-        canonical = canonical_json(finite_json(data))
+        canonical = canonical_json(plain_json(data))
     except ValueError:
         raise ExchangeError(f"{where}: is not JSON") from None
     if spec_key(canonical) != key or canonical.encode() != data:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from dissect.base.text import no_formula
 from dissect.cells.manifest import Manifest, ManifestCell, PlatformFacts
 from dissect.config.layout import Slo
 from dissect.present.tables.columns import Record
@@ -54,8 +55,10 @@ def framed(rows: list[dict[str, Any]], view: View) -> pd.DataFrame:
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """Text of the CSV; equal frames have equal bytes."""
-    return frame.to_csv(index=False, lineterminator="\n")
+    """Text of the CSV, in which no text is a formula; equal frames have equal bytes."""
+    texts = frame.select_dtypes(["object", "str"])
+    plain = {str(name): pd.Series(map(no_formula, column), frame.index, object) for name, column in texts.items()}
+    return frame.assign(**plain).to_csv(index=False, lineterminator="\n")
 
 
 def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
