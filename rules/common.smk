@@ -85,6 +85,11 @@ except OSError as error:
     sys.exit(f"llm-dissect: {sentence}")
 
 
+def given(wildcards):
+    """Settings of --config as JSON; a function, because Snakemake would take braces in a text for wildcards."""
+    return json.dumps(config)
+
+
 def cell_of(wildcards):
     path = CELL.format(cell=wildcards.cell, key=wildcards.key)
     if path not in STUDY.by_path:

@@ -6,7 +6,7 @@ rule export:
     resources:
         launcher=PYTHON,
     params:
-        config=json.dumps(config),
+        config=given,
     message:
         "Export"
     shell:
@@ -20,7 +20,7 @@ rule import:
     resources:
         launcher=PYTHON,
     params:
-        config=json.dumps(config),
+        config=given,
     message:
         "Import"
     shell:

@@ -22,7 +22,7 @@ use rule measure_rounds as measure_pack with:
         **requests(lambda wildcards: pack_request(STUDY, wildcards.platform)),
         launcher=PYTHON,
     params:
-        config=json.dumps(config),
+        config=given,
         options="--complete",
     message:
         "Measure all cells of {wildcards.platform} in one allocation"

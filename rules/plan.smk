@@ -5,7 +5,7 @@ rule plan:
     resources:
         launcher=PYTHON,
     params:
-        config=json.dumps(config),
+        config=given,
     message:
         "Plan"
     shell:

@@ -6,7 +6,7 @@ rule prune:
     resources:
         launcher=PYTHON,
     params:
-        config=json.dumps(config),
+        config=given,
     message:
         "Prune"
     shell:

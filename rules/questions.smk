@@ -6,7 +6,7 @@ rule recommend:
     resources:
         launcher=PYTHON,
     params:
-        config=json.dumps(config),
+        config=given,
     message:
         "Recommend"
     shell:
@@ -21,7 +21,7 @@ rule compare:
     resources:
         launcher=PYTHON,
     params:
-        config=json.dumps(config),
+        config=given,
     message:
         "Compare"
     shell:

@@ -6,7 +6,7 @@ rule references:
     resources:
         launcher=PYTHON,
     params:
-        config=json.dumps(config),
+        config=given,
     message:
         "References"
     shell:

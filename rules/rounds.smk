@@ -18,7 +18,7 @@ rule measure_rounds:
     resources:
         launcher=PYTHON,
     params:
-        config=json.dumps(config),
+        config=given,
         options=lambda wildcards: remeasuring(wildcards) if wildcards.purpose == "more" else "",
     message:
         "Measure the cells of {wildcards.platform} in rounds"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dissect.cells.study import load_study
 from dissect.present.plan import plan_table, plan_text
+from dissect.present.tables.tidy import to_csv
 from dissect.results.store import STORE_DIR, Store
 
 
@@ -17,7 +18,7 @@ def main() -> None:
     arguments = parser.parse_args()
     plan = plan_table(load_study(Path.cwd(), arguments.config), Store(STORE_DIR))
     arguments.csv.parent.mkdir(parents=True, exist_ok=True)
-    plan.to_csv(arguments.csv, index=False)
+    arguments.csv.write_text(to_csv(plan), encoding="utf-8")
     print(plan_text(plan))
 
 

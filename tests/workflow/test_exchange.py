@@ -58,10 +58,11 @@ def test_what_two_clones_measured_of_one_cell_is_all_kept(exports: dict[str, Pat
     run = clone.snakemake("import", "--config", f"file={exports['h200']}")
     assert "2 cells; 0 runs added, 2 were here" in run.output, "the stub's first runs are the same everywhere"
     assert clone.bytes_of("store/*/runs/*/result.json") == before
-    clone.snakemake("export", "--config", "file=both.tar.gz")
+    both = "{both}.tar.gz"  # what Snakemake would take for a wildcard
+    clone.snakemake("export", "--config", f"file=./{both}")
     laptop = cluster(tmp_path / "laptop", "h200")
     run = laptop.snakemake("import", "--config", f"file={exports['h200']}")
-    run = laptop.snakemake("import", "--config", f"file={clone.folder / 'both.tar.gz'}")
+    run = laptop.snakemake("import", "--config", f"file={clone.folder / both}")
     assert "2 cells; 1 runs added, 2 were here" in run.output
     assert laptop.bytes_of("store/*/runs/*/result.json") == before
     assert laptop.snakemake("all").code == 0
