@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dissect.stages.training.deepspeed.trainer import deepspeed_config
+from dissect.stages.training.deepspeed.configuration import deepspeed_config
 from dissect.workloads.attention_kernels import kernel_of
 from factories import hardware, pretrain_spec
 

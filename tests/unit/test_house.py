@@ -34,6 +34,7 @@ def test_a_name_of_a_module_means_one_thing() -> None:
     shared = {
         "__init__",
         "declaration",
+        "demand",
         "finetune",
         "knobs",
         "measure",

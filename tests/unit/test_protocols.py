@@ -24,7 +24,7 @@ from dissect.stages.serving.load import Target, command
 from dissect.stages.serving.prompts import make_prompts
 from dissect.stages.serving.server import command_of, own_environment
 from dissect.stages.serving.startup import request_body
-from dissect.stages.training.deepspeed.trainer import deepspeed_config
+from dissect.stages.training.deepspeed.configuration import deepspeed_config
 from protocols import FOLDER, beyond, check_protocol, command_lines, golden_of, read_protocol, shown
 
 ENGINE_FILES = str(Path(engines.__file__).parent)

@@ -47,6 +47,7 @@ FRAMEWORK = Framework(
         ),
     },
     state_bytes=state_bytes,
+    demand="dissect.stages.training.ddp.demand",
     constraint=constraint,
     states=("bf16", "fp32_master"),
 )

@@ -61,6 +61,7 @@ FRAMEWORK = Framework(
         ),
     },
     state_bytes=state_bytes,
+    demand="dissect.stages.training.deepspeed.demand",
     states=("fp32_master", "bf16"),
     distributions=("deepspeed",),
 )

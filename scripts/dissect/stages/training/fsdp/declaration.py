@@ -56,6 +56,7 @@ FRAMEWORK = Framework(
         ),
     },
     state_bytes=state_bytes,
+    demand="dissect.stages.training.fsdp.demand",
     constraint=constraint,
     states=("fp32_master", "bf16"),
 )

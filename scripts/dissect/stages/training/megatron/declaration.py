@@ -84,6 +84,7 @@ FRAMEWORK = Framework(
         ),
     },
     state_bytes=state_bytes,
+    demand="dissect.stages.training.megatron.demand",
     constraint=constraint,
     distributions=("megatron-core", "transformer-engine"),
 )

@@ -1,0 +1,276 @@
+"""Memory of transformers' Llama in a training step: its operators as they stand in ``modeling_llama.py``.
+
+The names of tensors are those of that file, as far as it has names for them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from dissect.cells.spec import TrainingSpec
+from dissect.config.adapters.adapter import Adapter
+from dissect.config.architecture import LinearLayer, ModelArchitecture, linear_sizes
+from dissect.config.kinds import AttentionKernel, DType
+from dissect.predict.allocator import rounded
+from dissect.predict.passes import Keeps, Passes
+from dissect.predict.tape import Footprint, Op, Tape
+from dissect.workloads.arithmetic import parameter_groups
+from dissect.workloads.dtypes import BYTES
+
+FP32 = 4
+"""Bytes of a number in which norms, softmax and loss are computed."""
+
+
+@dataclass(frozen=True)
+class LlamaCase:
+    """Everything that the memory of a Llama's activations depends on."""
+
+    arch: ModelArchitecture
+    batch: int
+    positions: int
+    """Tokens of a sequence, trained positions in front of them included."""
+    attention: AttentionKernel
+    width: int
+    """Bytes of an activation of the linear layers, of their weights and the weights' gradients."""
+    stream_width: int
+    """Bytes of an activation between layers; 4 where autocast runs over fp32 weights."""
+    gradient_width: int
+    """Bytes of the gradient of a weight."""
+    trains_linear: bool
+    """Whether the linear layers of the decoder train."""
+    trains_rest: bool
+    """Whether embedding, norms and head do."""
+    quantized: bool
+    adapter: Adapter | None
+
+    def __hash__(self) -> int:
+        return hash((self.arch, self.batch, self.positions, self.attention, self.width, self.quantized))
+
+    @property
+    def tokens(self) -> int:
+        """Positions of all sequences."""
+        return self.batch * self.positions
+
+    @property
+    def autocasts(self) -> bool:
+        """Whether products are computed in another type than the weights'."""
+        return self.width != self.stream_width
+
+    @property
+    def stream(self) -> int:
+        """Bytes of the hidden states between two layers."""
+        return self.tokens * self.arch.hidden_size * self.stream_width
+
+
+class _DecoderLayer:
+    """The operators of a decoder layer, written down in the order of its forward pass."""
+
+    def __init__(self, case: LlamaCase) -> None:
+        self._case, self._sizes = case, linear_sizes(case.arch)
+        self._targets = case.adapter.products(case.arch) if case.adapter else {}
+        arch, tokens = case.arch, case.tokens
+        self._hidden, self._inner = tokens * arch.hidden_size, tokens * arch.intermediate_size
+        self._kv = tokens * arch.num_key_value_heads * arch.head_size
+        self._scores = case.batch * arch.num_attention_heads * case.positions**2
+
+    def ops(self) -> Iterator[Op]:
+        """The operators; the tape's input is ``hidden_states``, its last output what the layer returns."""
+        case = self._case
+        yield from norm(case, "hidden_states", "norm1")
+        yield from self._linear("q_proj", "norm1", "query")
+        yield from self._linear("k_proj", "norm1", "key")
+        yield from self._linear("v_proj", "norm1", "value")
+        yield from self._rotated("query", self._hidden)
+        yield from self._rotated("key", self._kv)
+        yield from self._eager() if case.attention == "eager" else self._flash()
+        yield from self._linear("o_proj", "attn_output", "o")
+        yield Op("residual", case.stream, ("hidden_states", "o"))
+        yield from norm(case, "residual", "norm2")
+        yield from self._linear("gate_proj", "norm2", "gate")
+        inner = self._inner * case.width
+        yield Op("act", inner, ("gate",), saves=("gate",))
+        yield from self._linear("up_proj", "norm2", "up")
+        yield Op("product", inner, ("act", "up"), saves=("act", "up"))
+        yield from self._linear("down_proj", "product", "down")
+        yield Op("output", case.stream, ("residual", "down"))
+
+    def _linear(self, name: LinearLayer, inputs: str, output: str) -> Iterator[Op]:
+        """A linear layer, frozen, trained or in 4 bits, and LoRA beside it."""
+        case, (size_in, size_out) = self._case, self._sizes[name]
+        elements, out = size_in * size_out, case.tokens * size_out * case.width
+        if case.autocasts and inputs.startswith("norm"):  # autocast keeps casts of weights, not of activations
+            yield Op(f"cast {name}", case.tokens * size_in * case.width, (inputs,))
+            inputs = f"cast {name}"
+        base = f"base {name}" if name in self._targets else output
+        weights = elements * case.gradient_width if case.trains_linear else 0
+        saves = (inputs,) if weights else ()
+        if case.autocasts:
+            yield Op(f"weight {name}", elements * case.width, ())
+            saves = (*saves, f"weight {name}")
+        unpacked = _unpacked(elements, case.width) if case.quantized else 0
+        yield Op(base, out, (inputs,), saves, forward_extra=unpacked, backward_extra=unpacked, weights=weights)
+        if name not in self._targets:
+            return
+        beside = base
+        if self._targets[name]:
+            first, second = (size * case.gradient_width for size in self._targets[name])
+            rank = case.tokens * self._targets[name][0] // size_in * case.width
+            yield Op(f"a {name}", rank, (inputs,), (inputs,), weights=first)
+            yield Op(f"b {name}", out, (f"a {name}",), (f"a {name}",), weights=second)
+            yield Op(f"scaled {name}", out, (f"b {name}",))
+            beside = f"scaled {name}"
+        yield Op(output, out, (base, beside))
+
+    def _rotated(self, name: str, elements: int) -> Iterator[Op]:
+        """RoPE by transformers: two products, a rotation and a sum, of which nothing is saved."""
+        size = elements * self._case.stream_width
+        yield Op(f"{name} cos", size, (name,))
+        yield Op(f"{name} half", size, (name,), forward_extra=size // 2)
+        yield Op(f"{name} sin", size, (f"{name} half",))
+        yield Op(f"{name} embedded", size, (f"{name} cos", f"{name} sin"))
+
+    def _operand(self, name: str, elements: int) -> Iterator[Op]:
+        """An operand of an attention product: repeated for grouped queries, or laid out anew, and cast by autocast."""
+        case, repeats = self._case, self._hidden != elements and not name.startswith("query")
+        source = name
+        if repeats:
+            width = case.width if name == "value" else case.stream_width
+            yield Op(f"{name} repeated", self._hidden * width, (source,))
+            source = f"{name} repeated"
+        if case.autocasts and name != "value":
+            yield Op(f"{name} cast", self._hidden * case.width, (source,))
+            source = f"{name} cast"
+        copied = case.batch > 1 and not repeats  # heads and sequences do not lie next to each other
+        yield Op(f"{name} operand", self._hidden * case.width if copied else 0, (source,))
+
+    def _eager(self) -> Iterator[Op]:
+        """Transformers' own attention: the scores of all positions, and their softmax in fp32."""
+        case, scores, out = self._case, self._scores * self._case.width, self._hidden * self._case.width
+        yield from self._operand("query embedded", self._hidden)
+        yield from self._operand("key embedded", self._kv)
+        operands = ("query embedded operand", "key embedded operand")
+        yield Op("scores", scores, operands, saves=operands)
+        yield Op("scaled scores", scores, ("scores",))
+        yield Op("masked scores", scores, ("scaled scores",))
+        yield Op("softmax", self._scores * FP32, ("masked scores",), saves=("softmax",))
+        narrowed = self._scores * case.width if case.width != FP32 else 0
+        yield Op("attn_weights", narrowed, ("softmax",))
+        yield from self._operand("value", self._kv)
+        operands = ("attn_weights", "value operand")
+        yield Op("heads", out, operands, saves=operands)
+        yield Op("attn_output", out, ("heads",))
+
+    def _flash(self) -> Iterator[Op]:
+        """A fused kernel: it keeps its operands, its output and one number per row, and sums in fp32 going backward."""
+        case, arch = self._case, self._case.arch
+        operands = ("query embedded", "key embedded", "value")
+        if case.autocasts:
+            for name, elements in (("query embedded", self._hidden), ("key embedded", self._kv)):
+                yield Op(f"{name} cast", elements * case.width, (name,))
+            operands = ("query embedded cast", "key embedded cast", "value")
+        rows = case.tokens * arch.num_attention_heads * FP32
+        yield Op("lse", rows, operands, passes=())
+        yield Op(
+            "attn_output",
+            self._hidden * case.width,
+            (*operands, "lse"),
+            (*operands, "attn_output", "lse"),
+            operands,
+            backward_extra=self._hidden * FP32 + rows,
+        )
+
+
+def norm(case: LlamaCase, inputs: str, output: str) -> Iterator[Op]:
+    """``LlamaRMSNorm``: in fp32, back to the stream's type, times the weight."""
+    hidden = case.tokens * case.arch.hidden_size
+    widened = hidden * FP32 if case.stream_width != FP32 else 0
+    rows = case.tokens * FP32
+    up, var, root = f"{output} fp32", f"{output} variance", f"{output} root"
+    yield Op(up, widened, (inputs,))
+    yield Op(var, rows, (up,), (up,), forward_extra=hidden * FP32, backward_extra=2 * hidden * FP32)
+    yield Op(root, rows, (var,), (root,))
+    yield Op(f"{output} normal", hidden * FP32, (up, root), (up, root), backward_extra=hidden * FP32)
+    yield Op(f"{output} narrow", hidden * case.stream_width if widened else 0, (f"{output} normal",))
+    saves = (f"{output} narrow",) if case.trains_rest else ()
+    weights = case.arch.hidden_size * case.gradient_width if case.trains_rest else 0
+    extra = hidden * case.stream_width if case.trains_rest else 0
+    yield Op(output, hidden * case.stream_width, (f"{output} narrow",), saves, backward_extra=extra, weights=weights)
+
+
+def head_and_loss(case: LlamaCase) -> Iterator[Op]:
+    """Final norm, head and cross entropy; logits and their cast to fp32 (``ForCausalLMLoss``) live until it returns."""
+    arch, logits = case.arch, case.tokens * case.arch.vocab_size
+    yield from norm(case, "hidden_states", "last norm")
+    inputs = "last norm"
+    if case.autocasts:
+        yield Op("last cast", case.tokens * arch.hidden_size * case.width, (inputs,))
+        inputs = "last cast"
+    elements = arch.vocab_size * arch.hidden_size
+    weights = elements * case.gradient_width if case.trains_rest else 0
+    saves = (inputs,) if weights else ()
+    if case.autocasts:
+        yield Op("weight lm_head", elements * case.width, ())
+        saves = (*saves, "weight lm_head")
+    yield Op("logits", logits * case.width, (inputs,), saves, weights=weights)
+    yield Op("logits fp32", logits * FP32 if case.width != FP32 else 0, ("logits",))
+    yield Op("log_softmax", logits * FP32, ("logits fp32",), ("log_softmax",))
+    yield Op("loss", FP32, ("log_softmax", "logits fp32", "logits"), passes=("log_softmax",))
+
+
+def llama_passes(spec: TrainingSpec, batch: int, keeps: Keeps, *, weights: DType | None = None) -> Passes:
+    """The passes of a spec; ``weights`` is the type of the weights where autocast casts them to the spec's."""
+    method, adapter = spec.method, spec.method.trained_adapter
+    width = BYTES[spec.workload.dtype]
+    stored = width if weights is None else BYTES[weights]
+    case = LlamaCase(
+        arch=spec.model,
+        batch=batch,
+        positions=spec.workload.seq_len + (adapter.positions if adapter else 0),
+        attention=method.attention,
+        width=width,
+        stream_width=stored,
+        gradient_width=stored,
+        trains_linear=adapter is None and not method.is_quantized,
+        trains_rest=adapter is None,
+        quantized=method.is_quantized,
+        adapter=adapter,
+    )
+    reached = adapter is None or adapter.positions > 0
+    return Passes(
+        layer=layer_footprint(case),
+        first=layer_footprint(case, reached=reached),
+        end=end_footprint(case),
+        layers=spec.model.num_hidden_layers,
+        stream=rounded(case.stream),
+        embedding=spec.model.vocab_size * spec.model.hidden_size * stored if case.trains_rest else 0,
+        recompute=method.recompute,
+        keeps=keeps,
+    )
+
+
+def layer_footprint(case: LlamaCase, *, reached: bool = True) -> Footprint:
+    """Memory of one decoder layer; ``reached``: its input needs a gradient."""
+    return _footprint(case, "layer" if reached else "first")
+
+
+def end_footprint(case: LlamaCase) -> Footprint:
+    """Memory of what follows the last layer."""
+    return _footprint(case, "end")
+
+
+@lru_cache(maxsize=4096)
+def _footprint(case: LlamaCase, which: str) -> Footprint:
+    ops = head_and_loss(case) if which == "end" else _DecoderLayer(case).ops()
+    wanted = [] if which == "first" else ["hidden_states"]
+    return Tape(ops, {"hidden_states": case.stream}, wanted).footprint
+
+
+def autocast_bytes(arch: ModelArchitecture, width: int) -> int:
+    """Bytes of the casts of all linear layers' weights, which autocast keeps until the forward pass is through."""
+    groups = parameter_groups(arch)
+    return (groups.decoder_linear + groups.head) * width
+
+
+def _unpacked(elements: int, width: int) -> int:
+    """Bytes of a 4-bit weight while it is used, with its fp32 scales: one per 64 elements."""
+    return elements * width + elements // 64 * FP32

@@ -1,0 +1,102 @@
+"""What a prediction of memory says: parts with their origins, the moments of a step, and the largest of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dissect.base.outcome import Phase
+from dissect.predict.allocator import UNSPLIT
+
+Origin = Literal["arithmetic", "library", "measured"]
+"""Where a size comes from: the architecture alone, the code of the library that allocates it, or a measurement."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Memory that one thing takes."""
+
+    name: str
+    size: int
+    """Bytes on one GPU, or on the host by one rank."""
+    origin: Origin = "arithmetic"
+    spread: float = 0.0
+    """Share of the size by which it may be off."""
+    tensors: int = 0
+    """Number of tensors with a block of their own, each of which may be larger than asked for (``UNSPLIT``)."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is in memory at one moment of a step."""
+
+    phase: Phase
+    parts: tuple[Part, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def low(self) -> int:
+        """Least bytes of all parts."""
+        return self.size - self._spread
+
+    @property
+    def high(self) -> int:
+        """Most bytes of all parts."""
+        return self.size + self._spread + UNSPLIT * sum(part.tensors for part in self.parts)
+
+    @property
+    def _spread(self) -> int:
+        return int(sum(part.spread * part.size for part in self.parts))
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a framework says of a spec."""
+
+    moments: tuple[Moment, ...]
+    """The moments of a step at which memory can be largest."""
+    host: tuple[Part, ...] = ()
+    """Host memory of one rank."""
+
+
+@dataclass(frozen=True)
+class MemoryPrediction:
+    """Predicted peak of the allocator on each GPU, and of the host memory of one node."""
+
+    batch: int
+    phase: Phase
+    """Phase in which the peak is."""
+    parts: tuple[Part, ...]
+    """What makes up the peak, largest first."""
+    low_bytes: int
+    high_bytes: int
+    host_parts: tuple[Part, ...]
+    """Host memory of one rank."""
+    host_bytes: int
+    """Host memory of all ranks of a node."""
+
+    @property
+    def peak_bytes(self) -> int:
+        """Predicted peak on each GPU."""
+        return sum(part.size for part in self.parts)
+
+
+def largest(batch: int, demand: Demand, ranks_per_node: int) -> MemoryPrediction:
+    """The prediction that the largest moment makes."""
+    top = max(demand.moments, key=lambda moment: moment.size)
+    return MemoryPrediction(
+        batch=batch,
+        phase=top.phase,
+        parts=_by_size(top.parts),
+        low_bytes=top.low,
+        high_bytes=max(moment.high for moment in demand.moments),
+        host_parts=_by_size(demand.host),
+        host_bytes=ranks_per_node * sum(part.size for part in demand.host),
+    )
+
+
+def _by_size(parts: Sequence[Part]) -> tuple[Part, ...]:
+    return tuple(sorted((part for part in parts if part.size), key=lambda part: -part.size))

@@ -1,0 +1,194 @@
+"""Memory of a Megatron-LM rank: what is there at each moment of a step.
+
+Operators are those of ``GPTModel`` in megatron-core, buffers those of its ``distributed/param_and_grad_buffer.py``.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from dissect.base.outcome import Phase
+from dissect.cells.spec import ModelArchitecture
+from dissect.predict.adamw import step_part
+from dissect.predict.allocator import rounded
+from dissect.predict.device_parts import workspaces
+from dissect.predict.passes import Passes
+from dissect.predict.prediction import Demand, Moment, Part
+from dissect.predict.tape import Footprint, Op, Tape
+from dissect.stages.training.megatron.spec import MegatronMethod, MegatronSpec
+from dissect.workloads.arithmetic import optimizer_state_width, parameter_groups
+from dissect.workloads.dtypes import BYTES
+from dissect.workloads.tensors import layer_tensors
+
+FP32 = 4
+"""Bytes of a number of the gradient buffers, of softmax and of loss."""
+
+
+def demand(spec: MegatronSpec, batch: int) -> Demand:
+    """What is in memory at the moments of a step at which it can be largest, on the fullest pipeline stage."""
+    stages = spec.method.pipeline_parallel
+    ranks = {0, stages - 1}  # the first keeps the most micro-batches, the last has the logits
+    return Demand(tuple(moment for stage in sorted(ranks) for moment in _stage_moments(spec, batch, stage)))
+
+
+def _stage_moments(spec: MegatronSpec, batch: int, stage: int) -> Iterator[Moment]:
+    method, width = spec.method, BYTES[spec.workload.dtype]
+    tensor, stages = method.tensor_parallel, method.pipeline_parallel
+    replicas = spec.hardware.n_gpus // (tensor * stages)
+    is_last = stage == stages - 1
+    sizes = _stage_tensors(spec, stage)
+    parameters, shards = sum(sizes), replicas if method.distributed_optimizer else 1
+    base: tuple[Part, ...] = (
+        workspaces(spec.hardware),
+        Part("weights", parameters * width, tensors=len(sizes)),
+        Part("buffer of gradients", parameters * FP32),
+        Part("optimizer states", parameters * optimizer_state_width(spec) // shards, tensors=3 * len(sizes)),
+    )
+    case = _Case(spec.model, batch * tensor, spec.workload.seq_len, method, width)
+    waiting = stages - 1 - stage  # micro-batches whose activations stay while this one is computed
+    passes = _passes(case, spec.model.num_hidden_layers // stages, is_last)
+    kept = Part("activations of other micro-batches", waiting * passes.left, "library")
+    gradient = Part("gradient of a weight", max(sizes) * width, "library")
+    yield Moment(Phase.FORWARD, (*base, kept, *passes.forward))
+    yield Moment(Phase.BACKWARD, (*base, kept, *passes.loss))
+    yield Moment(Phase.BACKWARD, (*base, kept, *passes.backward(passes.layers - 1)))
+    yield Moment(Phase.BACKWARD, (*base, kept, gradient, *passes.last))
+    if (
+        method.layer_spec == "local"
+    ):  # without Transformer Engine's optimizer AdamW is torch's, over all tensors at once
+        base = (*base, step_part("torch_adamw_foreach", [parameters // shards], FP32))
+    yield Moment(Phase.OPTIMIZER, base)
+
+
+def _stage_tensors(spec: MegatronSpec, stage: int) -> list[int]:
+    """Elements of this rank's tensors; tensor-parallel ranks split all but the norms."""
+    tensor, stages, arch = spec.method.tensor_parallel, spec.method.pipeline_parallel, spec.model
+    *matrices, norm, other = layer_tensors(arch)
+    layer = [*(size // tensor for size in matrices), norm, other]
+    ends = parameter_groups(arch).head // tensor
+    first = [ends] if stage == 0 else []
+    last = [arch.hidden_size, ends] if stage == stages - 1 else []
+    return [*first, *(arch.num_hidden_layers // stages * layer), *last]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """Everything that the memory of a micro-batch depends on."""
+
+    arch: ModelArchitecture
+    batch: int
+    positions: int
+    method: MegatronMethod
+    width: int
+
+    @property
+    def tokens(self) -> int:
+        return self.batch * self.positions
+
+    @property
+    def stream(self) -> int:
+        """Bytes of the hidden states, which sequence parallel splits."""
+        split = self.method.tensor_parallel if self.method.sequence_parallel else 1
+        return self.tokens * self.arch.hidden_size * self.width // split
+
+
+def _passes(case: _Case, layers: int, is_last: bool) -> Passes:
+    layer = _footprint(case, "layer")
+    return Passes(
+        layer=layer,
+        first=layer,
+        end=_footprint(case, "end") if is_last else _footprint(case, "send"),
+        layers=layers,
+        stream=rounded(case.stream),
+        embedding=0,
+        recompute=case.method.recompute,
+        keeps="none",
+    )
+
+
+@lru_cache(maxsize=4096)
+def _footprint(case: _Case, which: str) -> Footprint:
+    ops = {"layer": _layer, "end": _end, "send": _send}[which](case)
+    return Tape(ops, {"hidden_states": case.stream}, ["hidden_states"]).footprint
+
+
+def _norm(case: _Case, inputs: str, output: str) -> Iterator[Op]:
+    """RMSNorm in one kernel, which keeps its input and one number per token."""
+    weights = case.arch.hidden_size * case.width
+    yield Op(f"{output} rstd", case.tokens * FP32, (inputs,), passes=())
+    yield Op(output, case.stream, (inputs, f"{output} rstd"), (inputs, f"{output} rstd"), (inputs,), weights=weights)
+
+
+def _layer(case: _Case) -> Iterator[Op]:
+    """``TransformerLayer``; query, key and value are views of one tensor."""
+    arch, tensor, width = case.arch, case.method.tensor_parallel, case.width
+    hidden = case.tokens * arch.hidden_size // tensor * width
+    kv = case.tokens * arch.num_key_value_heads * arch.head_size // tensor * width
+    matrices = layer_tensors(arch)
+    attention = sum(matrices[:3]) // tensor * width
+    yield from _norm(case, "hidden_states", "norm1")
+    yield Op("qkv", hidden + 2 * kv, ("norm1",), ("norm1",), weights=attention)
+    yield from _rotated("query", "qkv", hidden)
+    yield from _rotated("key", "qkv", kv)
+    yield from _eager(case, hidden, kv) if case.method.attention == "eager" else _flash(case, hidden)
+    yield Op("projected", case.stream, ("context",), ("context",), weights=matrices[3] // tensor * width)
+    yield Op("residual", case.stream, ("hidden_states", "projected"))
+    yield from _norm(case, "residual", "norm2")
+    inner = case.tokens * arch.intermediate_size // tensor * width
+    yield Op("fc1", 2 * inner, ("norm2",), ("norm2",), weights=2 * matrices[4] // tensor * width)
+    if case.method.fused_kernels:
+        yield Op("glu", inner, ("fc1",), ("fc1",))
+    else:  # ``glu`` of ``MLP.forward``: silu(gate) * (up + offset), with an offset of 0
+        yield Op("silu", inner, ("fc1",), ("fc1",))
+        yield Op("up", inner, ("fc1",))
+        yield Op("glu", inner, ("silu", "up"), ("silu", "up"))
+    yield Op("fc2", case.stream, ("glu",), ("glu",), weights=matrices[6] // tensor * width)
+    yield Op("output", case.stream, ("residual", "fc2"))
+
+
+def _rotated(name: str, source: str, size: int) -> Iterator[Op]:
+    """RoPE (``_apply_rotary_pos_emb_bshd``)."""
+    yield Op(f"{name} cos", size, (source,))
+    yield Op(f"{name} half", size, (source,), forward_extra=size // 2)
+    yield Op(f"{name} sin", size, (f"{name} half",))
+    yield Op(f"{name} sum", size, (f"{name} cos", f"{name} sin"))
+    yield Op(name, size, (f"{name} sum",))
+
+
+def _eager(case: _Case, hidden: int, kv: int) -> Iterator[Op]:
+    """``DotProductAttention``: a buffer of its own for the product, softmax in fp32."""
+    scores = case.batch * case.arch.num_attention_heads // case.method.tensor_parallel * case.positions**2
+    key, value = "key", "qkv"
+    if kv != hidden:
+        key, value = "key repeated", "value repeated"
+        yield Op(key, hidden, ("key",))
+        yield Op(value, hidden, ("qkv",))
+    yield Op("scores", scores * case.width, ("query", key), ("query", key))
+    yield Op("scores fp32", scores * FP32 if case.width != FP32 else 0, ("scores",))
+    yield Op("softmax", scores * FP32, ("scores fp32",), ("softmax",))
+    yield Op("probs", scores * case.width if case.width != FP32 else 0, ("softmax",))
+    yield Op("heads", hidden, ("probs", value), ("probs", value))
+    yield Op("context", hidden, ("heads",))
+
+
+def _flash(case: _Case, hidden: int) -> Iterator[Op]:
+    """A fused kernel."""
+    rows = case.tokens * case.arch.num_attention_heads // case.method.tensor_parallel * FP32
+    operands = ("query", "key", "qkv")
+    yield Op("lse", rows, operands, passes=())
+    yield Op("context", hidden, (*operands, "lse"), (*operands, "context", "lse"), operands, backward_extra=2 * hidden)
+
+
+def _end(case: _Case) -> Iterator[Op]:
+    """Final norm, head, and ``VocabParallelCrossEntropy``, which turns the logits into their gradient in place."""
+    arch, tensor = case.arch, case.method.tensor_parallel
+    logits, weights = case.tokens * arch.vocab_size // tensor, arch.vocab_size * arch.hidden_size // tensor
+    yield from _norm(case, "hidden_states", "last norm")
+    yield Op("logits", logits * case.width, ("last norm",), ("last norm",), weights=weights * case.width)
+    yield Op("exp_logits", logits * FP32, ("logits",), passes=())
+    yield Op("loss", case.tokens * FP32, ("logits", "exp_logits"), ("exp_logits",), ("logits",))
+
+
+def _send(case: _Case) -> Iterator[Op]:
+    """The output of a stage, of which the next one gets a copy (``deallocate_pipeline_outputs``)."""
+    yield Op("sent", case.stream, ("hidden_states",))

@@ -1,0 +1,188 @@
+"""Predicted memory of real steps on a CPU, counted operator by operator: transformers' Llama, DDP, FSDP2."""
+
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from counted_memory import CountedMemory  # noqa: E402
+from dissect.base.outcome import Phase, Status  # noqa: E402
+from dissect.cells.spec import ModelArchitecture, TrainingSpec  # noqa: E402
+from dissect.config.adapters.lora import Lora  # noqa: E402
+from dissect.predict.llama_tape import LlamaCase, end_footprint, layer_footprint  # noqa: E402
+from dissect.ranks.runner import load_runner  # noqa: E402
+from dissect.stages.training.ddp import demand as ddp_demand  # noqa: E402
+from dissect.stages.training.ddp import pretrain as ddp  # noqa: E402
+from dissect.stages.training.deepspeed.finetune import add_adapter  # noqa: E402
+from dissect.stages.training.fsdp import demand as fsdp_demand  # noqa: E402
+from dissect.stages.training.fsdp import sharded_trainer  # noqa: E402
+from dissect.stages.training.torch_trainer import TorchTrainer  # noqa: E402
+from dissect.workloads.dtypes import default_dtype, torch_dtype  # noqa: E402
+from dissect.workloads.llama import llama_config, quantize_linear_layers  # noqa: E402
+from factories import ddp_spec, fsdp_finetune_spec, fsdp_spec, hardware  # noqa: E402
+from forked_ranks import in_fork, run_ranks, shortened  # noqa: E402
+
+pytestmark = [pytest.mark.e2e, pytest.mark.torch]
+
+LAYERS, POSITIONS, LORA = 4, 64, Lora(kind="lora", rank=8)
+SMALL = ModelArchitecture(
+    vocab_size=2048, hidden_size=256, intermediate_size=688, num_hidden_layers=LAYERS, num_attention_heads=8,
+    num_key_value_heads=8, max_position_embeddings=256, rms_norm_eps=1e-5, rope_theta=10000.0,
+)  # fmt: skip
+GROUPED = SMALL.model_copy(update={"num_key_value_heads": 2})
+
+
+def case_of(arch: ModelArchitecture, dtype: str, **changes: Any) -> LlamaCase:
+    """A case in ``bf16``, ``fp32``, or ``mixed``: products in bf16 over fp32 weights."""
+    fields: dict[str, Any] = {
+        "arch": arch, "batch": 2, "positions": POSITIONS, "attention": "eager", "adapter": None, "quantized": False,
+        "width": 4 if dtype == "fp32" else 2, "stream_width": 2 if dtype == "bf16" else 4,
+        "gradient_width": 2 if dtype == "bf16" else 4, "trains_linear": True, "trains_rest": True,
+    }  # fmt: skip
+    return LlamaCase(**(fields | changes))
+
+
+CASES = {
+    "eager": case_of(SMALL, "bf16"),
+    "one sequence": case_of(SMALL, "bf16", batch=1),
+    "grouped": case_of(GROUPED, "bf16"),
+    "fused": case_of(SMALL, "bf16", attention="sdpa_flash"),
+    "fused, grouped": case_of(GROUPED, "bf16", attention="sdpa_flash"),
+    "fp32": case_of(SMALL, "fp32"),
+    "mixed": case_of(SMALL, "mixed"),
+    "lora": case_of(SMALL, "bf16", adapter=LORA, trains_linear=False, trains_rest=False),
+    "nf4": case_of(SMALL, "bf16", quantized=True, trains_linear=False),
+    "qlora": case_of(SMALL, "bf16", quantized=True, adapter=LORA, trains_linear=False, trains_rest=False),
+}
+
+
+def build(case: LlamaCase) -> Any:
+    """The model of a case, on the CPU."""
+    from transformers import LlamaForCausalLM
+
+    with default_dtype("bf16" if case.stream_width == 2 else "fp32"):
+        model: Any = LlamaForCausalLM(llama_config(case.arch, case.attention))
+    if case.quantized:
+        for layer in model.model.layers:
+            quantize_linear_layers(layer, torch.device("cpu"))
+    if case.adapter:
+        model.is_loaded_in_4bit = case.quantized
+        model = add_adapter(model, LORA, "bf16", torch.device("cpu"), 1)
+    return model.train()
+
+
+def counted_step(model: Any, case: LlamaCase, layers: int) -> tuple[int, int]:
+    """Bytes above what is there before: left by a forward pass of so many layers, and at the peak of the backward."""
+    config = (model.base_model.model if case.adapter else model).model.config
+    config.num_hidden_layers = layers
+    tokens = torch.randint(case.arch.vocab_size, (case.batch, case.positions))
+    memory = CountedMemory()
+    for tensor in (*model.parameters(), *model.buffers(), tokens):
+        memory.see(tensor)
+    before = memory.now
+    with memory:
+        with torch.autocast("cpu", torch_dtype("bf16")) if case.autocasts else nullcontext():
+            loss = model(input_ids=tokens, labels=tokens).loss
+        left = memory.now - before
+        memory.reset()
+        loss.backward()
+    model.zero_grad()
+    return left, memory.peak - before
+
+
+def counted(case: LlamaCase) -> list[tuple[int, int]]:
+    model = build(case)
+    counted_step(model, case, 1)  # what is made once and kept
+    return [counted_step(model, case, layers) for layers in range(1, LAYERS + 1)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_layer_leaves_what_the_tape_says(name: str) -> None:
+    case = CASES[name]
+    steps = in_fork(lambda: counted(case))
+    for (fewer, _), (more, _) in pairwise(steps[1:]):  # of LoRA the first layer is another
+        assert more - fewer == layer_footprint(case).saved
+    assert steps[-1][1] == pytest.approx(peak_of_backward(case), rel=0.05)
+
+
+def peak_of_backward(case: LlamaCase) -> int:
+    """The predicted peak of the backward pass of all layers."""
+    layer, end = layer_footprint(case), end_footprint(case)
+    first = layer_footprint(case, reached=case.adapter is None)
+    left = first.saved + (LAYERS - 1) * layer.saved
+    in_layers = left - layer.saved + end.weights + layer.backward, first.saved + end.weights + LAYERS * layer.weights
+    return max(left + case.stream + end.backward, *in_layers)
+
+
+STEPS: dict[str, tuple[Callable[..., TrainingSpec], dict[str, Any]]] = {
+    "DDP": (ddp_spec, {}),
+    "DDP, views": (ddp_spec, {"gradient_bucket_view": True}),
+    "DDP, recomputed": (ddp_spec, {"recompute": True}),
+    "DDP, mixed": (ddp_spec, {"states": "fp32_master"}),
+    "DDP, foreach": (ddp_spec, {"optimizer": "torch_adamw_foreach", "gradient_bucket_view": True}),
+    "FSDP2": (fsdp_spec, {}),
+    "FSDP2, bf16 states": (fsdp_spec, {"states": "bf16"}),
+    "FSDP2, recomputed": (fsdp_spec, {"recompute": True, "attention": "sdpa_flash"}),
+    "FSDP2, LoRA": (fsdp_finetune_spec, {"adapter": LORA}),
+}
+
+
+def counting(base: type[TorchTrainer], folder: Path) -> type[TorchTrainer]:
+    """The trainer, which writes down the peak of each phase of its fourth step."""
+
+    class Counting(base):  # type: ignore[misc, valid-type]
+        steps = 0
+
+        def train_step(self, tokens: Any, enter: Callable[[Phase], None]) -> Any:
+            Counting.steps += 1
+            if Counting.steps != 4:
+                return super().train_step(tokens, enter)
+            memory, peaks, phases = CountedMemory(), {}, [Phase.BUILD]
+            states = [value for state in self.optimizer.state.values() for value in state.values()]
+            for tensor in (*self.model.parameters(), *states):
+                memory.see(getattr(tensor, "_local_tensor", tensor))
+
+            def entered(phase: Phase) -> None:
+                memory.reset() if phase is Phase.FORWARD else peaks.update({phases[-1]: memory.peak})
+                memory.reset()
+                phases.append(phase)
+                enter(phase)
+
+            with memory:
+                loss = super().train_step(tokens, entered)
+            peaks[phases[-1]] = memory.peak
+            (folder / str(torch.distributed.get_rank())).write_text(json.dumps(peaks))
+            return loss
+
+    return Counting
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_of_two_ranks(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, knobs = STEPS[name]
+    on = hardware(n_gpus=2, device="cpu").model_copy(update={"device_memory_bytes": 4 << 30})
+    spec = shortened(make(on, batch=8, seq_len=POSITIONS, model=SMALL, **knobs), "bf16")
+    monkeypatch.setattr(ddp, "TorchTrainer", counting(TorchTrainer, tmp_path))
+    monkeypatch.setattr(sharded_trainer, "FsdpTrainer", counting(sharded_trainer.FsdpTrainer, tmp_path))
+    runner = load_runner(spec)
+    ending = run_ranks(runner, spec, runner.run_rank)
+    assert ending.status is Status.OK, ending.reason
+    demand: Any = (ddp_demand if spec.framework == "ddp" else fsdp_demand).demand(spec, 8)
+    expected = {
+        phase: max(moment.size for moment in demand.moments if moment.phase is phase)
+        for phase in (Phase.FORWARD, Phase.BACKWARD, Phase.OPTIMIZER)
+    }
+    workspaces = next(part.size for part in demand.moments[0].parts if part.name == "cuBLAS workspaces")
+    # C++ makes DDP's buckets, which nobody sees before the backward pass writes to them.
+    unseen = sum(part.size for part in demand.moments[0].parts if part.name == "buckets of gradients")
+    peaks = json.loads((tmp_path / "0").read_text())
+    assert peaks[Phase.FORWARD] + unseen == pytest.approx(expected[Phase.FORWARD] - workspaces, rel=0.02)
+    assert peaks[Phase.OPTIMIZER] == pytest.approx(expected[Phase.OPTIMIZER] - workspaces, rel=0.02)
+    most = expected[Phase.BACKWARD] - workspaces
+    assert most - unseen < 1.02 * peaks[Phase.BACKWARD] < 1.04 * most
