@@ -14,6 +14,7 @@ from dissect.cells.resources import NAMES, resources_of, share_of_cores
 from dissect.cells.manifest_files import CODE_FILE, write_manifests
 from dissect.cells.slurm_cluster_choice import use_one_cluster
 from dissect.cells.study import load_study, refuse_empty_globs
+from dissect.config.catalog import PREDICTION
 from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError, unknown
 from dissect.config.targets import SELECTING, refuse_unread
@@ -99,7 +100,7 @@ def cell_of(wildcards):
 
 def known_name(wildcards):
     """The table or figure of a target, which must be known."""
-    name, known = wildcards.experiment, [*STUDY.experiments, CLAIMS]
+    name, known = wildcards.experiment, [*STUDY.experiments, PREDICTION, CLAIMS]
     return name if name in known else sys.exit(f"llm-dissect: {unknown('results', 'table or figure', name, known)}")
 
 

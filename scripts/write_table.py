@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 from dissect.cells.manifest import read_manifest
+from dissect.config.catalog import PREDICTION
 from dissect.config.claims import CLAIMS
 from dissect.present.claims.claims_table import build_claims
 from dissect.present.tables.pivot import LayoutError
+from dissect.present.tables.predicted_memory import build_prediction
 from dissect.present.tables.table import build_table
 
 
@@ -21,7 +23,8 @@ def main() -> None:
     parser.add_argument("--html", type=Path)
     arguments = parser.parse_args()
     manifest = read_manifest(arguments.manifest)
-    build = build_claims if manifest.layout["kind"] == CLAIMS else build_table
+    derived = {CLAIMS: build_claims, PREDICTION: build_prediction}
+    build = derived.get(manifest.layout["kind"], build_table)
     try:
         table = build(manifest, Path())
     except LayoutError as error:

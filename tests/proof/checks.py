@@ -153,7 +153,8 @@ def check_names(config: Yaml) -> None:
     known(root["models"], config["models"])
     for kind, key in (("table", "tables"), ("figure", "figures")):
         names = [name for name, experiment in experiments.items() if experiment["kind"] == kind]
-        known([] if root[key] == "all" else root[key], [*names, "claims"] if kind == "table" else names)
+        names += ["claims", "table_prediction"] if kind == "table" else []
+        known([] if root[key] == "all" else root[key], names)
     for platform in config["platforms"].values():
         total = platform["gpus_per_node"] * platform.get("nodes", 1)
         if any(count > total for count in platform["gpu_counts"]):

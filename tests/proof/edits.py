@@ -78,7 +78,7 @@ def text_for(project: Path, path: schema.Path) -> st.SearchStrategy[str]:
         "platforms": stems["platforms"], "models": stems["models"],
         "extends": [*stems["platforms"], *stems["experiments"]],
         "model": stems["models"] if {"axes", *SIDES} & {*path} else ["GPU one", "GPU two"], "method": methods,
-        "tables": ["claims", *(name for name, kind in kinds.items() if kind == "table")],
+        "tables": ["claims", "table_prediction", *(name for name, kind in kinds.items() if kind == "table")],
         "platform": stems["platforms"], "framework": ["deepspeed", "megatron", "ddp", "fsdp"], "batch": ["max"],
         "figures": [name for name, kind in kinds.items() if kind == "figure"],
         "currency": ["EUR", "euro"], "date": ["2026-03", "2026-03-31", "March"], "lock": LOCKS,

@@ -17,6 +17,9 @@ from proof.reading import LETTERED, Yaml, read_config
 from proof.stages import numbers
 
 CLAIMS, REPORT = ("write_table", "claims"), ("write_report", "")
+PREDICTION = ("write_table", "table_prediction")
+DERIVED = (CLAIMS, PREDICTION)
+"""Tables that read the cells of others."""
 STAGES = ["inspect", "pretrain", "profile", "finetune", "serve", "operators"]
 """As the report page has them."""
 
@@ -66,7 +69,12 @@ def expected(project: Path, measured: Mapping[str, int]) -> Expected:
     of_paper = [name for name, each in asked.items() if each["stage"] != "inspect" and not each.get("beyond_paper")]
     read = list(dict.fromkeys(cell for name in of_paper for cell in every[name]))
     drawn[CLAIMS] = content(claims_content(config, read), claimed(config, read))
+    trained = list(dict.fromkeys(cell for name, each in asked.items() if each["stage"] in LETTERED
+                                 for cell in every[name] if is_predicted(config, cell)))  # fmt: skip
+    drawn[PREDICTION] = content(prediction_content(config, trained), trained)
     wanted = {job for name, experiment in asked.items() for job in jobs_of(name, experiment)}
+    if trained and (config["root"]["tables"] == "all" or PREDICTION[1] in config["root"]["tables"]):
+        wanted.add(PREDICTION)
     if config["root"]["tables"] == "all" or "claims" in config["root"]["tables"]:
         wanted.add(CLAIMS)
     on_page = {cell.id.split("/")[1] for name in asked for cell in every[name]}
@@ -142,12 +150,26 @@ def claimed(config: Yaml, cells: list[Cell]) -> list[Cell]:
     return [cell for cell in cells if any(is_about(claim, cell.id, config) for claim in claims)]
 
 
+def is_predicted(config: Yaml, cell: Cell) -> bool:
+    """Whether the table of predicted memory has a cell: one that can be measured, on a GPU."""
+    return bool(cell.fingerprint) and config["platforms"][cell.id.split("/")[1]]["device"] != "cpu"
+
+
+def prediction_content(config: Yaml, cells: list[Cell]) -> Json:
+    """Everything that the table of predicted memory shows."""
+    platforms = dict.fromkeys(cell.id.split("/")[1] for cell in cells)
+    return [
+        {name: [config["platforms"][name]["label"], held(config["platforms"][name])] for name in platforms},
+        [[cell.id, cell.fingerprint] for cell in cells],
+    ]
+
+
 def report_content(config: Yaml, drawn: dict[tuple[str, str], Json], platforms: set[str]) -> Json:
     """Everything that the report shows: all tables and figures in their order, and what its form answers from."""
-    experiments = {job: config["experiments"][job[1]] for job in drawn if job != CLAIMS}
+    experiments = {job: config["experiments"][job[1]] for job in drawn if job not in DERIVED}
     in_order = sorted(experiments, key=lambda job: place(job, config))
     return [
-        drawn.get(CLAIMS), [[job, experiments[job]["stage"], drawn[job]] for job in in_order],
+        *map(drawn.get, DERIVED), [[job, experiments[job]["stage"], drawn[job]] for job in in_order],
         {name: [config["platforms"][name].get("price"), config["platforms"][name].get("workload", {}).get("models")]
          for name in platforms},
     ]  # fmt: skip

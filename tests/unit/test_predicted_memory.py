@@ -15,6 +15,7 @@ from dissect.metrics.profile import ProfileMetrics
 from dissect.metrics.training import TrainingMetrics
 from dissect.predict.allocator import pinned, segment
 from dissect.predict.memory import predict_memory
+from dissect.predict.outlook import OUTSIDE_BYTES, Outlook, fits, largest_batch, outlook
 from dissect.predict.prediction import MemoryPrediction
 from dissect.results.cell_runs import read_runs
 from factories import (
@@ -150,6 +151,38 @@ def test_shipped_measurements() -> None:
     assert max(errors) < 0.01
     assert len(out) >= 7
     assert all(out)
+
+
+def test_the_largest_batch_is_the_last_that_fits() -> None:
+    spec = pretrain_spec(hardware(n_gpus=8), batch="max", zero_stage=3)
+    found = largest_batch(spec)
+    assert found is not None
+    assert found > 1
+    fitting = [fits(predicted(spec, batch), spec.hardware) for batch in (found, found + 1)]
+    assert fitting == [True, False]
+    assert largest_batch(pretrain_spec(batch="max", model=LLAMA_13B)) == 0
+    assert largest_batch(pretrain_spec(hardware(device="cpu"), batch="max")) is None
+
+
+def test_the_outlook_leaves_room_for_what_is_not_known() -> None:
+    spec = ddp_spec(batch=1)
+    peak = predicted(spec).peak_bytes
+
+    def on(memory: float, **changes: Any) -> Outlook:
+        card = spec.hardware.model_copy(update={"device_memory_bytes": int(memory), **changes})
+        return outlook(predicted(spec), card)
+
+    assert on(1.2 * peak + OUTSIDE_BYTES) is Outlook.FITS
+    assert on(1.09 * peak + OUTSIDE_BYTES) is Outlook.CLOSE
+    assert on(1.05 * peak + OUTSIDE_BYTES) is Outlook.RUNS_OUT
+    assert on(1.09 * peak + OUTSIDE_BYTES, card_memory_bytes=2 * peak) is Outlook.FITS  # a limit on the allocator alone
+
+
+def test_too_little_memory_of_the_host_shows() -> None:
+    spec = pretrain_spec(zero_stage=2, offload_optimizer=True)
+    host = predicted(spec).host_bytes
+    at = [spec.hardware.model_copy(update={"host_memory_bytes": int(share * host)}) for share in (1.01, 0.9, 0.4)]
+    assert [outlook(predicted(spec), hardware) for hardware in at] == [Outlook.FITS, Outlook.CLOSE, Outlook.RUNS_OUT]
 
 
 def test_equal_parts_of_specs_are_computed_once() -> None:

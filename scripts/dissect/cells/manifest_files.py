@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dissect.cells.study import Study
-from dissect.config.catalog import REPORT
+from dissect.config.catalog import PREDICTION, REPORT
 from dissect.config.claims import CLAIMS
 
 FOLDER = "results/manifests"
@@ -44,7 +44,7 @@ def rewritten(study: Study, project: Path) -> str | None:
 
 def _differing(study: Study, project: Path) -> Iterator[tuple[Path, str]]:
     """Path and expected text of each manifest that is missing or has another content."""
-    texts = {name: study.manifest(name).to_json() for name in (*study.experiments, CLAIMS)}
+    texts = {name: study.manifest(name).to_json() for name in (*study.experiments, PREDICTION, CLAIMS)}
     for name, text in (texts | {REPORT: study.report.to_json()}).items():
         path = project / FOLDER / f"{name}.json"
         if _differs(path, text):

@@ -12,10 +12,11 @@ from dissect.cells.claimed import claims_manifest, reader_of
 from dissect.cells.globs import parse_glob, selection_of
 from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.overriding import Override
+from dissect.cells.predicted import CAPTION, TITLE, prediction_manifest
 from dissect.cells.references import Reference, read_sets, references_of
 from dissect.cells.reported import ReportManifest, report_manifest
 from dissect.cells.resolve import expand
-from dissect.config.catalog import ROOT_FILE, Catalog, load_catalog
+from dissect.config.catalog import PREDICTION, ROOT_FILE, Catalog, load_catalog
 from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError
 from dissect.config.kinds import LETTER_STAGES, STAGE_TITLES, Suite
@@ -83,19 +84,21 @@ class Study:
 
     def paths_of(self, experiment: str) -> list[str]:
         """Published paths of the cells of a table or figure."""
-        if experiment == CLAIMS:
-            return [cell.path for cell in self.claims.cells if cell.path and not cell.reference]
+        if derived := self._derived(experiment):
+            return [cell.path for cell in derived.cells if cell.path and not cell.reference]
         return list(dict.fromkeys(_paths(self.experiments[experiment])))
 
     def wanted(self, kind: str) -> list[str]:
         """Names of the tables or figures that config.yaml asks for."""
         names = [name for name, experiment in self.catalog.wanted_experiments.items() if experiment.kind == kind]
+        if kind == "table" and self.catalog.wants_prediction and self.prediction.cells:
+            names.append(PREDICTION)
         return [*names, CLAIMS] if kind == "table" and self.catalog.wants_claims else names
 
     def manifest(self, name: str) -> Manifest:
         """The manifest of a table or figure."""
-        if name == CLAIMS:
-            return self.claims
+        if derived := self._derived(name):
+            return derived
         experiment = self.catalog.experiments[name]
         cells = [cell for cell, _ in self._shown(name)]
         methods, letters = self.catalog.methods, experiment.stage in LETTER_STAGES
@@ -119,6 +122,12 @@ class Study:
             cells=[_manifest_cell(cell, set_name) for cell, set_name in self._shown(name)],
         )
 
+    def _derived(self, name: str) -> Manifest | None:
+        """The manifest of a table that reads cells of others; None of an experiment."""
+        if name == PREDICTION:
+            return self.prediction
+        return self.claims if name == CLAIMS else None
+
     def _shown(self, name: str) -> list[tuple[Cell, str | None]]:
         """Cells of a table or figure, each with its set of reference results or None."""
         others = [(reference.cell, reference.set_name) for reference in self.references.get(name, [])]
@@ -133,8 +142,20 @@ class Study:
         read = [shown for name in names for shown in self._shown(name) if reads(shown[0])]
         return claims_manifest(self.catalog, [_manifest_cell(*shown) for shown in read], self._platforms(names, CLAIMS))
 
+    @cached_property
+    def prediction(self) -> Manifest:
+        """The manifest of the table of predicted memory: training cells on GPUs of what config.yaml asks for."""
+        names = [name for name, each in self.catalog.wanted_experiments.items() if each.stage in LETTER_STAGES]
+        known = self.catalog.platforms
+        shown = [each for name in names for each in self._shown(name) if known[each[0].platform].device != "cpu"]
+        cells = [_manifest_cell(*each) for each in shown if each[0].path]
+        facts = self._platforms(names, PREDICTION)
+        return prediction_manifest(cells, {cell.platform: facts[cell.platform] for cell in cells})
+
     def heading(self, name: str) -> Heading:
         """Heading of a table or figure in Snakemake's report."""
+        if name == PREDICTION:
+            return Heading(TITLE, CAPTION, "Predictions", self._labels(list(self.catalog.wanted_experiments)))
         if name == CLAIMS:
             known, category, names = self.catalog.claims, "Claims of the paper", list(self.catalog.wanted_experiments)
             return Heading(known.title, known.caption, category, self._labels(names))
@@ -154,8 +175,8 @@ class Study:
 
     def reference_paths(self, name: str) -> list[str]:
         """Paths of the reference results of a table or figure."""
-        if name == CLAIMS:
-            return [cell.path for cell in self.claims.cells if cell.path and cell.reference]
+        if derived := self._derived(name):
+            return [cell.path for cell in derived.cells if cell.path and cell.reference]
         return list(dict.fromkeys(_paths([reference.cell for reference in self.references.get(name, [])])))
 
     def _platforms(self, names: list[str], layout: str) -> dict[str, PlatformFacts]:
@@ -252,6 +273,8 @@ def _manifest_cell(cell: Cell, reference: str | None) -> ManifestCell:
 def _platform_facts(platform: Platform, layout: str) -> PlatformFacts:
     """Facts of a platform that this kind of table shows, and no others: a change of those must not draw it again."""
     gpu = platform.gpu
+    if layout == PREDICTION:
+        return PlatformFacts(label=platform.shown_label)
     if layout == "platforms":
         return PlatformFacts(label=platform.shown_label, declared=_declared(platform), peak_source=gpu.source)
     peaks: dict[str, float] = {dtype: tflops * 1e12 for dtype, tflops in sorted(gpu.peak_tflops.items())}

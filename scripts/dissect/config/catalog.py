@@ -21,6 +21,8 @@ ROOT_FILE = "config/config.yaml"
 CLAIMS_FILE = "config/references/paper.yaml"
 REPORT = "report"
 """Name of the report page's manifest; no table or figure may have it."""
+PREDICTION = "table_prediction"
+"""Name of the table of predicted against measured memory, which reads the cells of other tables."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Catalog:
     def wants_claims(self) -> bool:
         """Whether config.yaml asks for the table of verdicts on the paper's claims."""
         return _wanted(CLAIMS, self.root.tables)
+
+    @property
+    def wants_prediction(self) -> bool:
+        """Whether config.yaml asks for the table of predicted against measured memory."""
+        return _wanted(PREDICTION, self.root.tables)
 
     @property
     def wanted_experiments(self) -> dict[str, Experiment]:
@@ -151,7 +158,7 @@ def _check_references(catalog: Catalog) -> None:
     _check_known(ROOT_FILE, "models", "model", root.models, catalog.models)
     for kind, key, names in (("table", "tables", root.tables), ("figure", "figures", root.figures)):
         known = [name for name, experiment in catalog.experiments.items() if experiment.kind == kind]
-        known += [CLAIMS] if kind == "table" else []
+        known += [CLAIMS, PREDICTION] if kind == "table" else []
         _check_known(ROOT_FILE, key, kind, [] if names == "all" else names, known)
     for name, platform in catalog.platforms.items():
         file = f"config/platforms/{name}.yaml"
@@ -169,7 +176,12 @@ def _check_references(catalog: Catalog) -> None:
         _check_known(file, "axes.model", "model", models if isinstance(models, list) else [], catalog.models)
         for path, method in _methods_of(experiment):
             methods_of(experiment, method, catalog.methods, f"{file}: {path}")
-    for name, owner in ((CLAIMS, f"the table of {CLAIMS_FILE}"), (REPORT, "the report page")):
+    owners = {
+        CLAIMS: f"the table of {CLAIMS_FILE}",
+        PREDICTION: "the table of predicted memory",
+        REPORT: "the report page",
+    }
+    for name, owner in owners.items():
         if name in catalog.experiments:
             raise ConfigError(f"config/experiments/{name}.yaml: the name '{name}' is reserved for {owner}")
     _check_claims(catalog)

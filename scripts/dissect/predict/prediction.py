@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dissect.base.outcome import Phase
-from dissect.predict.allocator import UNSPLIT
+from dissect.predict.allocator import UNSPLIT, pinned
 
 Origin = Literal["arithmetic", "library", "measured"]
 """Where a size comes from: the architecture alone, the code of the library that allocates it, or a measurement."""
@@ -19,8 +19,8 @@ class Part:
     size: int
     """Bytes on one GPU, or on the host by one rank."""
     origin: Origin = "arithmetic"
-    spread: float = 0.0
-    """Share of the size by which it may be off."""
+    spread: float = 0.002
+    """Share of the size by which it may be off; at least padding and tensors too small to count."""
     tensors: int = 0
     """Number of tensors with a block of their own, each of which may be larger than asked for (``UNSPLIT``)."""
 
@@ -76,7 +76,9 @@ class MemoryPrediction:
     host_parts: tuple[Part, ...]
     """Host memory of one rank."""
     host_bytes: int
-    """Host memory of all ranks of a node."""
+    """Host memory of all ranks of a node, without the processes themselves."""
+    host_low_bytes: int
+    """The least of it."""
 
     @property
     def peak_bytes(self) -> int:
@@ -86,6 +88,7 @@ class MemoryPrediction:
 
 def largest(batch: int, demand: Demand, ranks_per_node: int) -> MemoryPrediction:
     """The prediction that the largest moment makes."""
+    host = Moment(Phase.HOST, demand.host)
     top = max(demand.moments, key=lambda moment: moment.size)
     return MemoryPrediction(
         batch=batch,
@@ -94,9 +97,16 @@ def largest(batch: int, demand: Demand, ranks_per_node: int) -> MemoryPrediction
         low_bytes=top.low,
         high_bytes=max(moment.high for moment in demand.moments),
         host_parts=_by_size(demand.host),
-        host_bytes=ranks_per_node * sum(part.size for part in demand.host),
+        host_bytes=ranks_per_node * host.size,
+        host_low_bytes=ranks_per_node * host.low,
     )
 
 
 def _by_size(parts: Sequence[Part]) -> tuple[Part, ...]:
     return tuple(sorted((part for part in parts if part.size), key=lambda part: -part.size))
+
+
+def pinned_part(name: str, size: int) -> Part:
+    """A pinned buffer on the host; versions of PyTorch differ in whether large ones are rounded up."""
+    block = pinned(size)
+    return Part(name, block, "library", spread=1 - size / block if block else 0.0)

@@ -12,15 +12,22 @@ from dissect.cells.frameworks import state_bytes
 from dissect.cells.resources import resources_of
 from dissect.cells.spec import TrainingSpec
 from dissect.cells.study import Study
+from dissect.config.kinds import LETTER_STAGES
 from dissect.config.platform import Platform
+from dissect.predict.memory import predict_memory
+from dissect.predict.outlook import Outlook, largest_batch, outlook
 from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.results.result import ResultError
 from dissect.results.store import Store
 
 REQUESTS = {"gpus": "gpu", "nodes": "nodes", "runtime_min": "runtime", "memory_mb": "mem_mb"}
 """Column -> resource requested from the batch system, per node (``cells/resources.py``)."""
-COLUMNS = [*PARTS, "status", "reason", "wall_s", *REQUESTS, "key"]
+PREDICTED = ["memory_gib", "memory_low_gib", "memory_high_gib", "host_memory_gib", "expected_batch", "outlook"]
+"""Predicted peak per GPU with its interval, host memory per node, the batch of these, and what they say."""
+COLUMNS = [*PARTS, "status", "reason", "wall_s", *REQUESTS, *PREDICTED, "key"]
 TO_RUN = "to run"
+NAMED = 4
+"""Cells that a line of the summary names; the CSV has all."""
 
 
 def plan_table(study: Study, store: Store) -> pd.DataFrame:
@@ -33,12 +40,28 @@ def plan_table(study: Study, store: Store) -> pd.DataFrame:
 
 
 def plan_text(plan: pd.DataFrame) -> str:
-    """Counts by stage, platform and status, estimates of the remaining time, and reasons."""
+    """Counts by stage, platform and status, estimates of the remaining time, reasons, and cells that may not fit."""
     counts = plan.groupby(["stage", "platform", "status"], sort=True).size().unstack(fill_value=0)
     waiting = plan[plan["status"] == TO_RUN]
     reasons = plan.loc[plan["reason"] != "", "status"] + ": " + plan["reason"]
     lines = [f"{count} x {reason}" for reason, count in reasons.value_counts(sort=False).items()]
-    return "\n".join([counts.to_string(), "", f"{len(plan)} cells, {len(waiting)} to run", *_times(plan), *lines])
+    head = [counts.to_string(), "", f"{len(plan)} cells, {len(waiting)} to run"]
+    return "\n".join([*head, *_times(plan), *lines, *_doubts(waiting)])
+
+
+def _doubts(waiting: pd.DataFrame) -> list[str]:
+    """Cells that are not expected to fit, by platform and framework; they run all the same, since this is predicted."""
+    doubtful = waiting[waiting["outlook"].isin([Outlook.RUNS_OUT, Outlook.CLOSE])]
+    return [
+        f"{len(cells)} x {outlook} (predicted): {framework} on {platform}, {', '.join(_methods(cells))}"
+        for (outlook, platform, framework), cells in doubtful.groupby(["outlook", "platform", "framework"], sort=True)
+    ]
+
+
+def _methods(cells: pd.DataFrame) -> list[str]:
+    """Some of the cells, with the memory that they are predicted to need."""
+    named = [f"{row.model} {row.method} {row.workload} {row.memory_gib:.0f} GiB" for row in cells.itertuples()]
+    return [*named[:NAMED], *([f"and {len(named) - NAMED} more"] if len(named) > NAMED else [])]
 
 
 def _times(plan: pd.DataFrame) -> list[str]:
@@ -58,7 +81,23 @@ def _row(cell: Cell, store: Store, platform: Platform) -> dict[str, object]:
     ids = {name: getattr(cell, name) for name in PARTS}
     asked = resources_of(cell, platform) if cell.canonical else {}
     requests = {column: asked.get(name) for column, name in REQUESTS.items()}
-    return {**ids, "status": status, "reason": reason, "wall_s": wall_s, **requests, "key": cell.key or ""}
+    numbers = _predicted(cell) if cell.path else {}
+    return {**ids, "status": status, "reason": reason, "wall_s": wall_s, **requests, **numbers, "key": cell.key or ""}
+
+
+def _predicted(cell: Cell) -> dict[str, object]:
+    """Predicted memory of a training cell; of the batch ``max`` that of the largest batch that is expected to fit."""
+    if cell.stage not in LETTER_STAGES or not isinstance(spec := parse_spec(cell.canonical or ""), TrainingSpec):
+        return {}
+    searched = largest_batch(spec) if spec.workload.batch == "max" else None
+    batch = spec.workload.batch if searched is None else max(1, searched)
+    found = predict_memory(spec, batch) if isinstance(batch, int) else None
+    if found is None:
+        return {}
+    sizes = (found.peak_bytes, found.low_bytes, found.high_bytes, found.host_bytes)
+    gib = dict(zip(PREDICTED, (round(size / GIB, 3) for size in sizes), strict=False))
+    said = outlook(found, spec.hardware) if searched is None else Outlook.FITS if searched else Outlook.RUNS_OUT
+    return gib | {"expected_batch": batch if searched is None else searched, "outlook": said}
 
 
 def _status(cell: Cell, store: Store) -> tuple[str, str, float | None]:

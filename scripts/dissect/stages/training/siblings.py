@@ -7,6 +7,7 @@ from dissect.base.units import GIB
 from dissect.cells.frameworks import state_bytes
 from dissect.cells.spec import TrainingSpec, canonical_spec, spec_key
 from dissect.metrics.training import TrainingMetrics
+from dissect.predict.outlook import largest_batch
 from dissect.results.result import Result
 from dissect.results.store import Store
 from dissect.stages.training.search import bracket
@@ -53,7 +54,12 @@ def _smallest_oom(result: Result) -> int | None:
 
 
 def hint(spec: TrainingSpec, store: Store) -> int | None:
-    """Largest batch of the most similar ``max`` cell in the store, on the same hardware with the same model."""
+    """Where a search for the largest batch starts: at the predicted one.
+
+    Without a prediction, at that of the most similar ``max`` cell in the store, of the same hardware and model.
+    """
+    if predicted := largest_batch(spec):
+        return predicted
     wanted = spec.model_dump(mode="json")
     known = [(_likeness(wanted, other), entry) for entry, other in store.specs() if _is_comparable(wanted, other)]
     for _, entry in sorted(known, key=lambda pair: -pair[0]):

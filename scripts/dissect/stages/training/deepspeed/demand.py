@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 from dissect.base.outcome import Phase
-from dissect.predict.allocator import pinned, segment
+from dissect.predict.allocator import segment
 from dissect.predict.device_parts import workspaces
 from dissect.predict.llama_tape import llama_passes
 from dissect.predict.passes import Passes
-from dissect.predict.prediction import Demand, Moment, Part
+from dissect.predict.prediction import Demand, Moment, Part, pinned_part
 from dissect.stages.training.deepspeed.configuration import deepspeed_config
 from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
 from dissect.workloads.dtypes import BYTES
@@ -68,9 +68,10 @@ def _without_zero(rank: _Rank) -> Demand:
     """Plain data parallel: with fp32 master weights ``FP16_Optimizer``, else the optimizer steps on the weights."""
     trained, passes, own_weights = rank.trained, rank.passes, rank.master == rank.width
     states = (0 if own_weights else rank.master) + 2 * rank.moment
+    own = len(rank.sizes) if own_weights else 0  # else all are parts of flat ones
     base = (
-        Part("weights", trained * rank.width),
-        Part("optimizer states", trained * states),
+        Part("weights", trained * rank.width, tensors=own),
+        Part("optimizer states", trained * states, tensors=2 * own),
     )
     bucket = _filled(rank.sizes, ALLREDUCE_ELEMENTS) * rank.width
     gradients = Part("gradients", passes.gradients)
@@ -122,11 +123,11 @@ def _stage_2(rank: _Rank) -> Demand:
 def _stage_2_host(rank: _Rank) -> tuple[Part, ...]:
     share = rank.share
     return (
-        Part("master weights, pinned", pinned(share * rank.master), "library"),
-        Part("their gradients, pinned", pinned(share * rank.master), "library"),
+        pinned_part("master weights, pinned", share * rank.master),
+        pinned_part("their gradients, pinned", share * rank.master),
         Part("moments", 2 * share * rank.moment),
-        Part("new weights, pinned", pinned(share * rank.width), "library"),
-        Part("gradient on its way, pinned", pinned(max(rank.sizes) * rank.width), "library"),
+        pinned_part("new weights, pinned", share * rank.width),
+        pinned_part("gradient on its way, pinned", max(rank.sizes) * rank.width),
     )
 
 
@@ -163,11 +164,11 @@ def _stage_3_host(rank: _Rank) -> tuple[Part, ...]:
     share = rank.share
     weights = rank.frozen_bytes + share * rank.width if rank.spec.method.offload_parameters else 0
     return (
-        Part("shards of weights, pinned", pinned(weights), "library"),
+        pinned_part("shards of weights, pinned", weights),
         Part("master weights", share * rank.master),
-        Part("their gradients, pinned", pinned(share * rank.master), "library"),
+        pinned_part("their gradients, pinned", share * rank.master),
         Part("moments", 2 * share * rank.moment),
-        Part("shards of gradients, pinned", pinned(share * rank.width), "library"),
+        pinned_part("shards of gradients, pinned", share * rank.width),
     )
 
 

@@ -60,11 +60,14 @@ def _step(spec: FsdpSpec, shards: int, group: "_Groups") -> Part:
 
 def _host(group: "_Groups") -> tuple[Part, ...]:
     """Shards are pinned tensor by tensor, and so are the gradients that come from the GPU."""
-    each = sum(pinned(size * group.trained_width) for size in group.trained)
+    trained, frozen = group.trained_shard, group.shard - group.trained_shard
+    spread = 1 - trained / sum(pinned(size * group.trained_width) for size in group.trained)
+    each = int(trained / (1 - spread))
     return (
-        Part("shards of weights, pinned", each + group.shard - group.trained_shard, "library"),
-        Part("shards of gradients, pinned", each, "library"),
-        Part("moments", 2 * group.trained_shard),
+        Part("shards of weights, pinned", each, "library", spread),
+        Part("shards of frozen weights, pinned", frozen, "library"),
+        Part("shards of gradients, pinned", each, "library", spread),
+        Part("moments", 2 * trained),
     )
 
 

@@ -1,0 +1,172 @@
+"""The table of predicted against measured peak memory: how wrong the predictions are, by framework and method."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from dissect.base.outcome import Status
+from dissect.base.units import GIB
+from dissect.cells.manifest import Manifest
+from dissect.cells.spec import TrainingSpec
+from dissect.config.kinds import STAGE_TITLES
+from dissect.metrics.profile import ProfileMetrics
+from dissect.metrics.training import TrainingMetrics
+from dissect.predict.memory import predict_memory
+from dissect.predict.outlook import fits, outlook
+from dissect.predict.prediction import MemoryPrediction
+from dissect.present.tables.columns import Record
+from dissect.present.tables.grid import Grid, GridEntry
+from dissect.present.tables.labels import framework_labels
+from dissect.present.tables.marks import NOT_AVAILABLE
+from dissect.present.tables.render import html, latex, markdown
+from dissect.present.tables.table import Table
+from dissect.present.tables.tidy import read_records, to_csv
+
+COLUMNS = {
+    "stage": "pretrain, finetune or profile",
+    "platform": "id of the platform file",
+    "model": "id of the model file",
+    "framework": "framework that ran the cell",
+    "method": "the paper's letters",
+    "workload": "readable id of the workload",
+    "batch": "sequences per GPU; of max the largest that passed",
+    "status": "outcome of the cell",
+    "phase": "phase in which it ran out of memory",
+    "measured_bytes": "largest peak of the allocator over GPUs and runs; empty where it ran out",
+    "predicted_bytes": "predicted peak of the allocator",
+    "predicted_low": "lower end of the interval",
+    "predicted_high": "upper end of the interval",
+    "error": "predicted / measured - 1",
+    "covered": "whether the interval has the measured peak",
+    "predicted_phase": "phase of the step in which the peak is predicted",
+    "device_memory_bytes": "memory of one GPU that processes may use",
+    "outlook": "what is said of such a cell before it runs",
+    "fits": "whether it did not run out of memory",
+    "call": "right or wrong: whether fitting was predicted",
+    "host_bytes": "predicted host memory of a node, without the processes themselves",
+    "parts": "what makes up the predicted peak: name, bytes and origin, separated by ;",
+    "reference": "set of reference results; empty for this clone's own",
+    "key": "key of the cell in the store",
+}
+"""Column of the CSV -> its meaning."""
+OUTCOMES = (Status.OK, Status.OOM, Status.SKIPPED_OOM)
+COLUMN_HEADERS = ("Cells", "Median error (%)", "Largest error (%)", "In the interval", "Fits: right", "Fits: wrong")
+RULES = (
+    "Errors are predicted / measured - 1, without sign. Right and wrong count cells that ran, and cells that ran out "
+    "of memory, by whether that was predicted; how much of the memory fragments was measured in one of them "
+    "(docs/prediction.md). Cells on cpu and compiled layers have no prediction."
+)
+
+
+@dataclass(frozen=True)
+class ComparedMemory:
+    """A measured cell beside its prediction."""
+
+    record: Record
+    spec: TrainingSpec
+    prediction: MemoryPrediction
+    measured: int | None
+    """Peak memory in bytes; None where the cell ran out of memory."""
+
+    @property
+    def error(self) -> float | None:
+        """Relative error; None where the cell ran out of memory."""
+        return self.prediction.peak_bytes / self.measured - 1 if self.measured else None
+
+    @property
+    def covered(self) -> bool | None:
+        """Whether the interval has the measured peak; None where the cell ran out of memory."""
+        if self.measured is None:
+            return None
+        return self.prediction.low_bytes <= self.measured <= self.prediction.high_bytes
+
+    @property
+    def is_right(self) -> bool:
+        """Whether fitting was predicted as it came."""
+        return fits(self.prediction, self.spec.hardware) == (self.measured is not None)
+
+
+def build_prediction(manifest: Manifest, project: Path) -> Table:
+    """Compare the prediction of every cell of the manifest that ran, or ran out of memory."""
+    compared = list(compare(read_records(manifest, project)))
+    grids = [_grid(manifest, compared)] if compared else []
+    frame = pd.DataFrame([_row(each) for each in compared], columns=list(COLUMNS), dtype=object)
+    return Table(to_csv(frame), markdown(grids), latex(grids), html(grids))
+
+
+def compare(records: Sequence[Record]) -> Iterator[ComparedMemory]:
+    """Each cell with an outcome, beside its prediction; those without a prediction are left out."""
+    for record in records:
+        spec = record.spec
+        if not isinstance(spec, TrainingSpec) or record.runs is None or record.runs.status not in OUTCOMES:
+            continue
+        of_runs = [_training(run.metrics) for run in record.results]
+        found = [metrics for metrics in of_runs if metrics is not None]
+        prediction = predict_memory(spec, found[0].batch if found else None)
+        if prediction is not None:
+            measured = max((metrics.peak_memory_bytes for metrics in found), default=None)
+            yield ComparedMemory(record, spec, prediction, measured)
+
+
+def _training(metrics: Any) -> TrainingMetrics | None:
+    if isinstance(metrics, ProfileMetrics):
+        return metrics.training
+    return metrics if isinstance(metrics, TrainingMetrics) else None
+
+
+def _row(each: ComparedMemory) -> dict[str, Any]:
+    cell, found = each.record.cell, each.prediction
+    ids = {name: getattr(cell, name) for name in ("stage", "platform", "model", "framework", "method", "workload")}
+    parts = ";".join(f"{part.name}: {part.size} ({part.origin})" for part in found.parts)
+    return ids | {
+        "batch": found.batch, "status": each.record.runs and each.record.runs.status.value, "phase": each.record.phase,
+        "measured_bytes": each.measured, "predicted_bytes": found.peak_bytes, "predicted_low": found.low_bytes,
+        "predicted_high": found.high_bytes, "error": each.error, "covered": each.covered,
+        "predicted_phase": found.phase.value, "device_memory_bytes": each.spec.hardware.device_memory_bytes,
+        "outlook": outlook(found, each.spec.hardware).value, "fits": each.measured is not None,
+        "call": "right" if each.is_right else "wrong", "host_bytes": found.host_bytes or None, "parts": parts,
+        "reference": cell.reference, "key": cell.key,
+    }  # fmt: skip
+
+
+def _grid(manifest: Manifest, compared: Sequence[ComparedMemory]) -> Grid:
+    """One row over all cells, and one per platform, stage, framework and method."""
+    groups: dict[tuple[str, ...], list[ComparedMemory]] = {}
+    labels, titles = framework_labels(), {str(stage): title for stage, title in STAGE_TITLES.items()}
+    for each in compared:
+        cell = each.record.cell
+        place = (manifest.platforms[cell.platform].label, titles[cell.stage], labels[cell.framework], cell.method)
+        groups.setdefault(place, []).append(each)
+    groups = {("all", "", "", ""): list(compared), **dict(sorted(groups.items()))}
+    return Grid(
+        name=manifest.name,
+        title=manifest.title,
+        caption=manifest.caption,
+        row_names=("Platform", "Stage", "Framework", "Method"),
+        rows=list(groups),
+        columns=[(header,) for header in COLUMN_HEADERS],
+        entries=[_entries(group) for group in groups.values()],
+        remarks=[RULES, _misses(compared)],
+    )
+
+
+def _entries(group: Sequence[ComparedMemory]) -> list[GridEntry]:
+    errors = [abs(each.error) for each in group if each.error is not None]
+    covered, right = sum(bool(each.covered) for each in group), sum(each.is_right for each in group)
+    numbers = [f"{100 * number:.2f}" for number in (median(errors), max(errors))] if errors else [NOT_AVAILABLE] * 2
+    texts = [str(len(group)), *numbers, f"{covered} of {len(errors)}", str(right), str(len(group) - right)]
+    return [GridEntry(text) for text in texts]
+
+
+def _misses(compared: Sequence[ComparedMemory]) -> str:
+    """The largest errors in words, so that one can look for their cause."""
+    wrong = sorted((each for each in compared if each.error), key=lambda each: -abs(each.error or 0))[:3]
+    cells = (
+        f"{each.record.cell.id} ({each.prediction.peak_bytes / GIB:.2f} GiB for {(each.measured or 0) / GIB:.2f} GiB)"
+        for each in wrong
+    )
+    return f"The largest errors: {', '.join(cells)}." if wrong else "No cell fitted."

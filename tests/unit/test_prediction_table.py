@@ -1,0 +1,98 @@
+"""The table of predicted against measured memory, and what the plan says of cells that were not run."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dissect.base.outcome import Phase, Status
+from dissect.cells.study import Study, load_study
+from dissect.config.catalog import PREDICTION
+from dissect.predict.memory import predict_memory
+from dissect.present.plan import plan_table, plan_text
+from dissect.present.tables.predicted_memory import COLUMNS, build_prediction
+from dissect.results.store import Store
+from factories import ended_result, hardware, manifest, ok_result, pretrain_spec, published_cell, training_metrics
+
+H200 = hardware(n_gpus=2)
+
+
+def measured(spec: Any, off: float) -> Any:
+    """A result whose peak is off the predicted one by a share."""
+    found = predict_memory(spec)
+    assert found is not None
+    return ok_result(spec, training_metrics(spec, peak_memory_bytes=int(found.peak_bytes / (1 + off))))
+
+
+def ran_out(spec: Any) -> Any:
+    return ended_result(spec, Status.OOM, Phase.OPTIMIZER, "out of memory")
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_errors_coverage_and_calls(tmp_path: Path) -> None:
+    zero, zero3 = (pretrain_spec(H200, zero_stage=stage) for stage in (2, 3))
+    out = pretrain_spec(H200)
+    cells = [
+        published_cell(tmp_path, measured(zero, 0.001), platform="h200", method="Z2"),
+        published_cell(tmp_path, measured(zero3, -0.25), platform="h200", method="Z3"),
+        published_cell(tmp_path, ran_out(out), platform="h200"),
+        published_cell(tmp_path, ran_out(pretrain_spec(hardware(device="cpu"))), platform="cpu"),
+    ]
+    table = build_prediction(manifest(PREDICTION, cells, {"kind": PREDICTION}), tmp_path)
+    rows = {row["method"]: row for row in rows_of(table.csv)}
+    assert list(rows) == ["Z2", "Z3", "Naive"]  # none of the CPU, whose memory is not predicted
+    assert list(rows["Z2"]) == list(COLUMNS)
+    assert float(rows["Z2"]["error"]) == pytest.approx(0.001, rel=1e-3)
+    assert [rows[method]["covered"] for method in ("Z2", "Z3", "Naive")] == ["True", "False", ""]
+    assert [rows[method]["call"] for method in ("Z2", "Z3", "Naive")] == ["right", "right", "right"]
+    assert rows["Naive"]["outlook"] == "expected to run out of memory"
+    assert "gradients in fp32, one by one and flat" in rows["Naive"]["parts"]
+    text = " ".join(table.markdown.split())
+    assert "| all | | | | 3 | 12.55 | 25.00 | 1 of 2 | 3 | 0 |" in text
+    assert "The largest errors: pretrain/h200/llama2-7b/deepspeed/Z3" in text
+
+
+def test_a_wrong_call_counts(tmp_path: Path) -> None:
+    fits = published_cell(tmp_path, ran_out(pretrain_spec(H200, zero_stage=3)), platform="h200")
+    table = build_prediction(manifest(PREDICTION, [fits], {"kind": PREDICTION}), tmp_path)
+    assert [row["call"] for row in rows_of(table.csv)] == ["wrong"]
+    assert "| n/a | n/a | 0 of 0 | 0 | 1 |" in " ".join(table.markdown.split())
+
+
+def study(project: Path, **command_line: Any) -> Study:
+    return load_study(project, {"suite": "full", **command_line})
+
+
+def test_the_table_has_the_training_cells_on_gpus(project: Path) -> None:
+    with_gpus = study(project, platforms=["cpu", "a800"])
+    cells = with_gpus.manifest(PREDICTION).cells
+    assert {cell.platform for cell in cells} == {"a800"}
+    assert {cell.stage for cell in cells} == {"pretrain", "finetune", "profile"}
+    assert set(with_gpus.paths_of(PREDICTION)) <= set(with_gpus.targets)
+    assert PREDICTION in with_gpus.wanted("table")
+    assert PREDICTION not in study(project, platforms=["cpu"]).wanted("table")
+    assert PREDICTION not in study(project, platforms=["a800"], tables=["table_II"]).wanted("table")
+
+
+def test_the_plan_says_what_is_expected(project: Path) -> None:
+    asked = {
+        "platforms": ["a800"],
+        "models": ["llama2-7b"],
+        "tables": ["table_II", "table_III", "table_IV"],
+        "figures": [],
+    }
+    planned = plan_table(study(project, **asked), Store(project / "results/store"))
+    trained = planned[planned["framework"] == "deepspeed"]
+    row = trained[(trained["method"] == "Z3") & (trained["workload"] == "s350-b1-n8")].iloc[0]
+    assert (row["status"], row["outlook"], row["expected_batch"]) == ("to run", "expected to fit", 1)
+    assert 0 < row["memory_low_gib"] < row["memory_gib"] < row["memory_high_gib"] < 80
+    largest = trained[(trained["method"] == "Z3") & trained["workload"].str.contains("bmax")].iloc[0]
+    assert largest["expected_batch"] > 1
+    out = planned[(planned["outlook"] == "expected to run out of memory") & (planned["status"] == "to run")]
+    assert len(out) > 0, "a prediction is not a proof, so such a cell runs"
+    assert "x expected to run out of memory (predicted): deepspeed on a800, llama2-7b" in plan_text(planned)
