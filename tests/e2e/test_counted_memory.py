@@ -22,10 +22,12 @@ from dissect.stages.training.ddp import pretrain as ddp  # noqa: E402
 from dissect.stages.training.deepspeed.finetune import add_adapter  # noqa: E402
 from dissect.stages.training.fsdp import demand as fsdp_demand  # noqa: E402
 from dissect.stages.training.fsdp import sharded_trainer  # noqa: E402
+from dissect.stages.training.megatron import demand as megatron_demand  # noqa: E402
+from dissect.stages.training.megatron import pretrain as megatron  # noqa: E402
 from dissect.stages.training.torch_trainer import TorchTrainer  # noqa: E402
 from dissect.workloads.dtypes import default_dtype, torch_dtype  # noqa: E402
 from dissect.workloads.llama import llama_config, quantize_linear_layers  # noqa: E402
-from factories import ddp_spec, fsdp_finetune_spec, fsdp_spec, hardware  # noqa: E402
+from factories import ddp_spec, fsdp_finetune_spec, fsdp_spec, hardware, megatron_spec  # noqa: E402
 from forked_ranks import in_fork, run_ranks, shortened  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
@@ -186,3 +188,59 @@ def test_a_step_of_two_ranks(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert peaks[Phase.OPTIMIZER] == pytest.approx(expected[Phase.OPTIMIZER] - workspaces, rel=0.02)
     most = expected[Phase.BACKWARD] - workspaces
     assert most - unseen < 1.02 * peaks[Phase.BACKWARD] < 1.04 * most
+
+
+MEGATRON: dict[str, dict[str, Any]] = {
+    "unfused": {},
+    "grouped": {"model": GROUPED},
+    "fused": {"fused_kernels": True},
+    "sequence parallel": {"tensor_parallel": 2, "sequence_parallel": True},
+}
+
+
+def counting_megatron(folder: Path) -> type[megatron.MegatronTrainer]:
+    """The trainer, which writes down what the forward pass of its fourth step leaves."""
+
+    class Counting(megatron.MegatronTrainer):
+        steps = 0
+
+        def train_step(self, tokens: Any, enter: Callable[[Phase], None]) -> Any:
+            Counting.steps += 1
+            if Counting.steps != 4:
+                return super().train_step(tokens, enter)
+            memory = CountedMemory()
+            for parameter in self.model.parameters():
+                memory.see(parameter)
+                memory.see(parameter.main_grad)
+            before = memory.now
+
+            def entered(phase: Phase) -> None:
+                if phase is Phase.BACKWARD:
+                    (folder / str(torch.distributed.get_rank())).write_text(str(memory.now - before))
+                enter(phase)
+
+            with memory:
+                return super().train_step(tokens, entered)
+
+    return Counting
+
+
+@pytest.mark.parametrize("name", MEGATRON)
+def test_a_layer_of_megatron(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(megatron, "MegatronTrainer", counting_megatron(tmp_path))
+    knobs = {"model": SMALL} | MEGATRON[name]
+    n_gpus = knobs.get("tensor_parallel", 1)
+    on = hardware(n_gpus=n_gpus, device="cpu").model_copy(update={"device_memory_bytes": 4 << 30})
+    left = []
+    for layers in (2, 4):
+        model = knobs["model"].model_copy(update={"num_hidden_layers": layers})
+        spec = shortened(megatron_spec(on, batch=2, seq_len=POSITIONS, **(knobs | {"model": model})), "bf16")
+        ending = run_ranks(megatron, spec, megatron.run_rank)
+        assert ending.status is Status.OK, ending.reason
+        left.append(int((tmp_path / "0").read_text()))
+    case = megatron_demand.case_of(spec, 2)
+    # On a CPU PyTorch's RMSNorm is several operators: they keep the input in fp32, and in bf16 what it is divided to.
+    split = n_gpus if spec.method.sequence_parallel else 1
+    norms = 2 * 6 * case.tokens * SMALL.hidden_size // split
+    expected = megatron_demand.megatron_layer(case).saved + norms
+    assert (left[1] - left[0]) / 2 == pytest.approx(expected, rel=0.003)

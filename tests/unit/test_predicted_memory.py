@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dissect.base.outcome import Phase, Status
-from dissect.base.units import MIB
+from dissect.base.units import GIB, MIB
 from dissect.cells.frameworks import state_bytes
 from dissect.cells.spec import TrainingSpec
 from dissect.metrics.profile import ProfileMetrics
@@ -183,6 +183,17 @@ def test_too_little_memory_of_the_host_shows() -> None:
     host = predicted(spec).host_bytes
     at = [spec.hardware.model_copy(update={"host_memory_bytes": int(share * host)}) for share in (1.01, 0.9, 0.4)]
     assert [outlook(predicted(spec), hardware) for hardware in at] == [Outlook.FITS, Outlook.CLOSE, Outlook.RUNS_OUT]
+
+
+def test_what_the_docs_say_of_ddp_and_fsdp2() -> None:
+    # docs/metrics.md: on an H100 AdamW by foreach takes 9.6 GiB more than the fused one, with views of buckets.
+    fused, foreach = (
+        predicted(ddp_spec(hardware("NVIDIA H100 80GB HBM3", 1), gradient_bucket_view=True, optimizer=kind)).peak_bytes
+        for kind in ("torch_adamw", "torch_adamw_foreach")
+    )
+    assert (foreach - fused) / GIB == pytest.approx(9.6, abs=0.05)
+    # docs/h200.md: a plain loop over FSDP2, resharded after the forward pass, peaks at 51.4 GiB on two H200.
+    assert predicted(fsdp_spec(hardware(n_gpus=2))).peak_bytes / GIB == pytest.approx(51.4, rel=0.005)
 
 
 def test_equal_parts_of_specs_are_computed_once() -> None:

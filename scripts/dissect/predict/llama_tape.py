@@ -43,7 +43,7 @@ class LlamaCase:
     quantized: bool
     adapter: Adapter | None
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # of what can be hashed, which an adapter's targets cannot
         return hash((self.arch, self.batch, self.positions, self.attention, self.width, self.quantized))
 
     @property

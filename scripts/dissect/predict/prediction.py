@@ -7,8 +7,8 @@ from typing import Literal
 from dissect.base.outcome import Phase
 from dissect.predict.allocator import UNSPLIT, pinned
 
-Origin = Literal["arithmetic", "library", "measured"]
-"""Where a size comes from: the architecture alone, the code of the library that allocates it, or a measurement."""
+Origin = Literal["arithmetic", "library"]
+"""Where a size comes from: the architecture and the split alone, or the code of the library that allocates it."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def _stage_moments(spec: MegatronSpec, batch: int, stage: int) -> Iterator[Momen
         Part("buffer of gradients", parameters * FP32),
         Part("optimizer states", parameters * optimizer_state_width(spec) // shards, tensors=3 * len(sizes)),
     )
-    case = _Case(spec.model, batch * tensor, spec.workload.seq_len, method, width)
+    case = case_of(spec, batch)
     waiting = stages - 1 - stage  # micro-batches whose activations stay while this one is computed
     passes = _passes(case, spec.model.num_hidden_layers // stages, is_last)
     kept = Part("activations of other micro-batches", waiting * passes.left, "library")
@@ -72,7 +72,7 @@ def _stage_tensors(spec: MegatronSpec, stage: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class _Case:
+class MegatronCase:
     """Everything that the memory of a micro-batch depends on."""
 
     arch: ModelArchitecture
@@ -83,6 +83,7 @@ class _Case:
 
     @property
     def tokens(self) -> int:
+        """Positions of all sequences."""
         return self.batch * self.positions
 
     @property
@@ -92,8 +93,19 @@ class _Case:
         return self.tokens * self.arch.hidden_size * self.width // split
 
 
-def _passes(case: _Case, layers: int, is_last: bool) -> Passes:
-    layer = _footprint(case, "layer")
+def case_of(spec: MegatronSpec, batch: int) -> MegatronCase:
+    """The case of a micro-batch: the tensor-parallel ranks of a replica take the batch of each."""
+    sequences = batch * spec.method.tensor_parallel
+    return MegatronCase(spec.model, sequences, spec.workload.seq_len, spec.method, BYTES[spec.workload.dtype])
+
+
+def megatron_layer(case: MegatronCase) -> Footprint:
+    """Memory of one layer."""
+    return _footprint(case, "layer")
+
+
+def _passes(case: MegatronCase, layers: int, is_last: bool) -> Passes:
+    layer = megatron_layer(case)
     return Passes(
         layer=layer,
         first=layer,
@@ -107,19 +119,19 @@ def _passes(case: _Case, layers: int, is_last: bool) -> Passes:
 
 
 @lru_cache(maxsize=4096)
-def _footprint(case: _Case, which: str) -> Footprint:
+def _footprint(case: MegatronCase, which: str) -> Footprint:
     ops = {"layer": _layer, "end": _end, "send": _send}[which](case)
     return Tape(ops, {"hidden_states": case.stream}, ["hidden_states"]).footprint
 
 
-def _norm(case: _Case, inputs: str, output: str) -> Iterator[Op]:
+def _norm(case: MegatronCase, inputs: str, output: str) -> Iterator[Op]:
     """RMSNorm in one kernel, which keeps its input and one number per token."""
     weights = case.arch.hidden_size * case.width
     yield Op(f"{output} rstd", case.tokens * FP32, (inputs,), passes=())
     yield Op(output, case.stream, (inputs, f"{output} rstd"), (inputs, f"{output} rstd"), (inputs,), weights=weights)
 
 
-def _layer(case: _Case) -> Iterator[Op]:
+def _layer(case: MegatronCase) -> Iterator[Op]:
     """``TransformerLayer``; query, key and value are views of one tensor."""
     arch, tensor, width = case.arch, case.method.tensor_parallel, case.width
     hidden = case.tokens * arch.hidden_size // tensor * width
@@ -128,8 +140,8 @@ def _layer(case: _Case) -> Iterator[Op]:
     attention = sum(matrices[:3]) // tensor * width
     yield from _norm(case, "hidden_states", "norm1")
     yield Op("qkv", hidden + 2 * kv, ("norm1",), ("norm1",), weights=attention)
-    yield from _rotated("query", "qkv", hidden)
-    yield from _rotated("key", "qkv", kv)
+    yield from _rotated(case, "query", hidden)
+    yield from _rotated(case, "key", kv)
     yield from _eager(case, hidden, kv) if case.method.attention == "eager" else _flash(case, hidden)
     yield Op("projected", case.stream, ("context",), ("context",), weights=matrices[3] // tensor * width)
     yield Op("residual", case.stream, ("hidden_states", "projected"))
@@ -146,16 +158,19 @@ def _layer(case: _Case) -> Iterator[Op]:
     yield Op("output", case.stream, ("residual", "fc2"))
 
 
-def _rotated(name: str, source: str, size: int) -> Iterator[Op]:
-    """RoPE (``_apply_rotary_pos_emb_bshd``)."""
-    yield Op(f"{name} cos", size, (source,))
-    yield Op(f"{name} half", size, (source,), forward_extra=size // 2)
-    yield Op(f"{name} sin", size, (f"{name} half",))
+def _rotated(case: MegatronCase, name: str, size: int) -> Iterator[Op]:
+    """RoPE (``_apply_rotary_pos_emb_bshd``), which makes its cosines and sines anew for each tensor."""
+    angles = case.positions * case.arch.head_size * case.width
+    yield Op(f"{name} cosines", angles, ())
+    yield Op(f"{name} sines", angles, ())
+    yield Op(f"{name} cos", size, ("qkv", f"{name} cosines"), (f"{name} cosines",), ("qkv",))
+    yield Op(f"{name} half", size, ("qkv",), forward_extra=size // 2)
+    yield Op(f"{name} sin", size, (f"{name} half", f"{name} sines"), (f"{name} sines",), (f"{name} half",))
     yield Op(f"{name} sum", size, (f"{name} cos", f"{name} sin"))
     yield Op(name, size, (f"{name} sum",))
 
 
-def _eager(case: _Case, hidden: int, kv: int) -> Iterator[Op]:
+def _eager(case: MegatronCase, hidden: int, kv: int) -> Iterator[Op]:
     """``DotProductAttention``: a buffer of its own for the product, softmax in fp32."""
     scores = case.batch * case.arch.num_attention_heads // case.method.tensor_parallel * case.positions**2
     key, value = "key", "qkv"
@@ -171,7 +186,7 @@ def _eager(case: _Case, hidden: int, kv: int) -> Iterator[Op]:
     yield Op("context", hidden, ("heads",))
 
 
-def _flash(case: _Case, hidden: int) -> Iterator[Op]:
+def _flash(case: MegatronCase, hidden: int) -> Iterator[Op]:
     """A fused kernel."""
     rows = case.tokens * case.arch.num_attention_heads // case.method.tensor_parallel * FP32
     operands = ("query", "key", "qkv")
@@ -179,7 +194,7 @@ def _flash(case: _Case, hidden: int) -> Iterator[Op]:
     yield Op("context", hidden, (*operands, "lse"), (*operands, "context", "lse"), operands, backward_extra=2 * hidden)
 
 
-def _end(case: _Case) -> Iterator[Op]:
+def _end(case: MegatronCase) -> Iterator[Op]:
     """Final norm, head, and ``VocabParallelCrossEntropy``, which turns the logits into their gradient in place."""
     arch, tensor = case.arch, case.method.tensor_parallel
     logits, weights = case.tokens * arch.vocab_size // tensor, arch.vocab_size * arch.hidden_size // tensor
@@ -189,6 +204,6 @@ def _end(case: _Case) -> Iterator[Op]:
     yield Op("loss", case.tokens * FP32, ("logits", "exp_logits"), ("exp_logits",), ("logits",))
 
 
-def _send(case: _Case) -> Iterator[Op]:
+def _send(case: MegatronCase) -> Iterator[Op]:
     """The output of a stage, of which the next one gets a copy (``deallocate_pipeline_outputs``)."""
     yield Op("sent", case.stream, ("hidden_states",))
