@@ -38,10 +38,9 @@ def outlook(prediction: MemoryPrediction, hardware: Hardware) -> Outlook:
     """Whether the peak fits, with its interval and that of fragmentation."""
     least, most = FRAGMENTED
     room = usable_bytes(hardware)
-    if prediction.low_bytes * least > room or prediction.host_low_bytes > hardware.host_memory_bytes:
+    if prediction.low_bytes * least > room or prediction.host_bytes > hardware.host_memory_bytes:
         return Outlook.RUNS_OUT
-    is_certain = prediction.high_bytes * most <= room and prediction.host_bytes <= hardware.host_memory_bytes
-    return Outlook.FITS if is_certain else Outlook.CLOSE
+    return Outlook.FITS if prediction.high_bytes * most <= room else Outlook.CLOSE
 
 
 def fits(prediction: MemoryPrediction, hardware: Hardware) -> bool:

@@ -77,8 +77,6 @@ class MemoryPrediction:
     """Host memory of one rank."""
     host_bytes: int
     """Host memory of all ranks of a node, without the processes themselves."""
-    host_low_bytes: int
-    """The least of it."""
 
     @property
     def peak_bytes(self) -> int:
@@ -88,7 +86,6 @@ class MemoryPrediction:
 
 def largest(batch: int, demand: Demand, ranks_per_node: int) -> MemoryPrediction:
     """The prediction that the largest moment makes."""
-    host = Moment(Phase.HOST, demand.host)
     top = max(demand.moments, key=lambda moment: moment.size)
     return MemoryPrediction(
         batch=batch,
@@ -97,8 +94,7 @@ def largest(batch: int, demand: Demand, ranks_per_node: int) -> MemoryPrediction
         low_bytes=top.low,
         high_bytes=max(moment.high for moment in demand.moments),
         host_parts=_by_size(demand.host),
-        host_bytes=ranks_per_node * host.size,
-        host_low_bytes=ranks_per_node * host.low,
+        host_bytes=ranks_per_node * sum(part.size for part in demand.host),
     )
 
 
@@ -107,6 +103,5 @@ def _by_size(parts: Sequence[Part]) -> tuple[Part, ...]:
 
 
 def pinned_part(name: str, size: int) -> Part:
-    """A pinned buffer on the host; versions of PyTorch differ in whether large ones are rounded up."""
-    block = pinned(size)
-    return Part(name, block, "library", spread=1 - size / block if block else 0.0)
+    """A pinned buffer on the host, as large as the allocator makes it."""
+    return Part(name, pinned(size), "library")

@@ -60,14 +60,12 @@ def _step(spec: FsdpSpec, shards: int, group: "_Groups") -> Part:
 
 def _host(group: "_Groups") -> tuple[Part, ...]:
     """Shards are pinned tensor by tensor, and so are the gradients that come from the GPU."""
-    trained, frozen = group.trained_shard, group.shard - group.trained_shard
-    spread = 1 - trained / sum(pinned(size * group.trained_width) for size in group.trained)
-    each = int(trained / (1 - spread))
+    each = sum(pinned(size * group.trained_width) for size in group.trained)
     return (
-        Part("shards of weights, pinned", each, "library", spread),
-        Part("shards of frozen weights, pinned", frozen, "library"),
-        Part("shards of gradients, pinned", each, "library", spread),
-        Part("moments", 2 * trained),
+        Part("shards of weights, pinned", each, "library"),
+        Part("shards of frozen weights, pinned", group.shard - group.trained_shard, "library"),
+        Part("shards of gradients, pinned", each, "library"),
+        Part("moments", 2 * group.trained_shard),
     )
 
 
