@@ -1,6 +1,7 @@
 """The plan of a run: every cell with its status, before anything is launched. Imports no torch."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -60,8 +61,13 @@ def _doubts(waiting: pd.DataFrame) -> list[str]:
 
 def _methods(cells: pd.DataFrame) -> list[str]:
     """Some of the cells, with the memory that they are predicted to need."""
-    named = [f"{row.model} {row.method} {row.workload} {row.memory_gib:.0f} GiB" for row in cells.itertuples()]
+    named = [f"{row.model} {row.method} {row.workload} {_sizes(row)}" for row in cells.itertuples()]
     return [*named[:NAMED], *([f"and {len(named) - NAMED} more"] if len(named) > NAMED else [])]
+
+
+def _sizes(row: Any) -> str:
+    host = f" and {row.host_memory_gib:.0f} GiB of the host" if row.host_memory_gib else ""
+    return f"{row.memory_gib:.0f} GiB{host}"
 
 
 def _times(plan: pd.DataFrame) -> list[str]:
