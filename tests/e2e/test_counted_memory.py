@@ -1,5 +1,6 @@
-"""Predicted memory of real steps on a CPU, counted operator by operator: transformers' Llama, DDP, FSDP2."""
+"""Predicted memory of real steps on a CPU, counted operator by operator, of every framework."""
 
+import gc
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -19,6 +20,8 @@ from dissect.predict.llama_tape import LlamaCase, end_footprint, layer_footprint
 from dissect.ranks.runner import load_runner  # noqa: E402
 from dissect.stages.training.ddp import demand as ddp_demand  # noqa: E402
 from dissect.stages.training.ddp import pretrain as ddp  # noqa: E402
+from dissect.stages.training.deepspeed import demand as deepspeed_demand  # noqa: E402
+from dissect.stages.training.deepspeed import trainer as deepspeed  # noqa: E402
 from dissect.stages.training.deepspeed.finetune import add_adapter  # noqa: E402
 from dissect.stages.training.fsdp import demand as fsdp_demand  # noqa: E402
 from dissect.stages.training.fsdp import sharded_trainer  # noqa: E402
@@ -27,8 +30,16 @@ from dissect.stages.training.megatron import pretrain as megatron  # noqa: E402
 from dissect.stages.training.torch_trainer import TorchTrainer  # noqa: E402
 from dissect.workloads.dtypes import default_dtype, torch_dtype  # noqa: E402
 from dissect.workloads.llama import llama_config, quantize_linear_layers  # noqa: E402
-from factories import ddp_spec, fsdp_finetune_spec, fsdp_spec, hardware, megatron_spec  # noqa: E402
-from forked_ranks import in_fork, run_ranks, shortened  # noqa: E402
+from factories import (  # noqa: E402
+    ddp_spec,
+    finetune_spec,
+    fsdp_finetune_spec,
+    fsdp_spec,
+    hardware,
+    megatron_spec,
+    pretrain_spec,
+)
+from forked_ranks import SAMPLING, in_fork, run_ranks, shortened  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 
@@ -188,6 +199,63 @@ def test_a_step_of_two_ranks(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert peaks[Phase.OPTIMIZER] == pytest.approx(expected[Phase.OPTIMIZER] - workspaces, rel=0.02)
     most = expected[Phase.BACKWARD] - workspaces
     assert most - unseen < 1.02 * peaks[Phase.BACKWARD] < 1.04 * most
+
+
+ZERO: dict[str, tuple[Callable[..., TrainingSpec], dict[str, Any]]] = {
+    "Z2": (pretrain_spec, {"zero_stage": 2}),
+    "Z2, bf16 states": (pretrain_spec, {"zero_stage": 2, "states": "bf16"}),
+    "Z3": (pretrain_spec, {"zero_stage": 3, "stage3_sizes": "authors"}),
+    "LoRA": (finetune_spec, {"adapter": LORA}),
+}
+
+
+def counting_deepspeed(folder: Path) -> type[deepspeed.DeepSpeedTrainer]:
+    """The trainer, which writes down the peak of each phase of its fourth step, all that exists before it included."""
+
+    class Counting(deepspeed.DeepSpeedTrainer):
+        steps = 0
+
+        def train_step(self, tokens: Any, enter: Callable[[Phase], None]) -> Any:
+            Counting.steps += 1
+            if Counting.steps != 4:
+                return super().train_step(tokens, enter)
+            memory, peaks, phases = CountedMemory(), {}, [Phase.BUILD]
+            for each in gc.get_objects():
+                if type(each) in (torch.Tensor, torch.nn.Parameter):
+                    memory.see(each)
+
+            def entered(phase: Phase) -> None:
+                peaks[phases[-1]] = memory.peak
+                memory.reset()
+                phases.append(phase)
+                enter(phase)
+
+            with memory:
+                loss = super().train_step(tokens, entered)
+            peaks[phases[-1]] = memory.peak
+            (folder / str(torch.distributed.get_rank())).write_text(json.dumps(peaks))
+            return loss
+
+    return Counting
+
+
+@pytest.mark.parametrize("name", ZERO)
+def test_a_step_of_deepspeed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, knobs = ZERO[name]
+    monkeypatch.setattr(deepspeed, "DeepSpeedTrainer", counting_deepspeed(tmp_path))
+    on = hardware(n_gpus=2, device="cpu").model_copy(update={"device_memory_bytes": 4 << 30})
+    spec = shortened(make(on, batch=2, seq_len=POSITIONS, model=SMALL, optimizer="torch_adamw", **knobs), "bf16")
+    late = SAMPLING.model_copy(update={"warmup_min_steps": 4})  # the collector sees what exists until the warm-up ends
+    spec = spec.model_copy(update={"sampling": late})
+    runner = load_runner(spec)
+    ending = run_ranks(runner, spec, runner.run_rank)
+    assert ending.status is Status.OK, ending.reason
+    demand = deepspeed_demand.demand(spec, 2)  # type: ignore[arg-type]
+    workspaces = next(part.size for part in demand.moments[0].parts if part.name == "cuBLAS workspaces")
+    peaks = json.loads((tmp_path / "0").read_text())
+    for phase in (Phase.FORWARD, Phase.BACKWARD, Phase.OPTIMIZER):
+        expected = max(moment.size for moment in demand.moments if moment.phase is phase) - workspaces
+        assert peaks[phase] == pytest.approx(expected, rel=0.01 if phase is not Phase.BACKWARD else 0.03), phase
 
 
 MEGATRON: dict[str, dict[str, Any]] = {

@@ -106,14 +106,17 @@ def _stage_2(rank: _Rank) -> Demand:
         # a tensor that the boundary of the partition cuts is kept whole (``copy_grads_in_partition``)
         own = Part("gradients of the partition", (rank.share + _cut(rank.sizes, rank.share)) * width, "library")
         norm = max(rank.sizes) * FP64
-    fills_up = bucket < rank.trained
-    reducing = (ipg, flat, own) if fills_up else (ipg,)
+    full = rank.passes.backward(rank.passes.layers - 1)
+    if bucket < rank.trained:  # it fills up during the backward pass
+        reducing = [(*full, ipg, flat, own), (*rank.passes.last, ipg, flat, own)]
+    else:  # all gradients are reduced once the backward pass is through
+        reducing = [(*full, ipg), (ipg, flat), (ipg, own)]
     flattened = 0 if offloads else rank.share * (width + (rank.master if rank.master != width else 0))
     moments = (
         rank.moment_at(Phase.FORWARD, *kept, *rank.passes.forward),
-        rank.moment_at(Phase.BACKWARD, *kept, *rank.passes.loss, ipg),
-        rank.moment_at(Phase.BACKWARD, *kept, *rank.passes.backward(rank.passes.layers - 1), *reducing),
-        rank.moment_at(Phase.BACKWARD, *kept, *rank.passes.last, ipg, flat, own),
+        rank.moment_at(Phase.BACKWARD, *kept, *rank.passes.loss),
+        rank.moment_at(Phase.BACKWARD, *kept, *rank.passes.head, ipg),  # made when the first gradient comes
+        *(rank.moment_at(Phase.BACKWARD, *kept, *parts) for parts in reducing),
         rank.moment_at(Phase.OPTIMIZER, *kept, own, Part("norm of a gradient", norm, "library")),
         rank.moment_at(Phase.OPTIMIZER, *kept, own, Part("flat gradients, and in fp32", flattened, "library")),
     )
