@@ -194,11 +194,15 @@ def test_a_step_of_two_ranks(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     workspaces = next(part.size for part in demand.moments[0].parts if part.name == "cuBLAS workspaces")
     # C++ makes DDP's buckets, which nobody sees before the backward pass writes to them.
     unseen = sum(part.size for part in demand.moments[0].parts if part.name == "buckets of gradients")
+    # A thread of gloo may hold a buffer of FSDP's for longer than the rank does.
+    buffers = ("buffer of gradients to reduce", "gathered ahead")
+    held = max((part.size for moment in demand.moments for part in moment.parts if part.name in buffers), default=0)
     peaks = json.loads((tmp_path / "0").read_text())
-    assert peaks[Phase.FORWARD] + unseen == pytest.approx(expected[Phase.FORWARD] - workspaces, rel=0.02)
-    assert peaks[Phase.OPTIMIZER] == pytest.approx(expected[Phase.OPTIMIZER] - workspaces, rel=0.02)
+    for phase, more in ((Phase.FORWARD, unseen), (Phase.OPTIMIZER, 0)):
+        found, most = peaks[phase] + more, expected[phase] - workspaces
+        assert 0.98 * most < found < 1.02 * most + held, phase
     most = expected[Phase.BACKWARD] - workspaces
-    assert most - unseen < 1.02 * peaks[Phase.BACKWARD] < 1.04 * most
+    assert most - unseen < 1.02 * peaks[Phase.BACKWARD] < 1.04 * most + held
 
 
 ZERO: dict[str, tuple[Callable[..., TrainingSpec], dict[str, Any]]] = {
@@ -253,9 +257,11 @@ def test_a_step_of_deepspeed(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     demand = deepspeed_demand.demand(spec, 2)  # type: ignore[arg-type]
     workspaces = next(part.size for part in demand.moments[0].parts if part.name == "cuBLAS workspaces")
     peaks = json.loads((tmp_path / "0").read_text())
-    for phase in (Phase.FORWARD, Phase.BACKWARD, Phase.OPTIMIZER):
+    parts = [part for moment in demand.moments for part in moment.parts]
+    held = max((part.size for part in parts if part.name == "flat bucket of gradients"), default=0)
+    for phase, more in ((Phase.FORWARD, 0), (Phase.BACKWARD, held), (Phase.OPTIMIZER, 0)):
         expected = max(moment.size for moment in demand.moments if moment.phase is phase) - workspaces
-        assert peaks[phase] == pytest.approx(expected, rel=0.01 if phase is not Phase.BACKWARD else 0.03), phase
+        assert 0.97 * expected < peaks[phase] < 1.03 * expected + more, phase  # gloo may hold a bucket for longer
 
 
 MEGATRON: dict[str, dict[str, Any]] = {
