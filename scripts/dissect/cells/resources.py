@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
-from dissect.cells.spec import InspectSpec
+from dissect.cells.spec import InspectSpec, Spec
 from dissect.config.platform import Platform
 from dissect.config.scheduler import Scheduler
 
@@ -25,12 +25,16 @@ _MIB = 2**20
 
 
 def resources_of(cell: Cell, platform: Platform) -> Request:
-    """Resources requested for one cell; ``runtime`` in minutes and ``mem_mb`` in MB per node are above its limits.
+    """Resources requested for one cell."""
+    return request_for(parse_spec(cell.canonical or ""), cell.runs, platform)
+
+
+def request_for(spec: Spec, runs: int, platform: Platform) -> Request:
+    """Resources for ``runs`` of a spec; ``runtime`` in minutes and ``mem_mb`` in MB per node are above its limits.
 
     Each run has the budget of the spec. So the runner ends a run first, as ``timeout`` or ``oom``; a cell that the
     scheduler kills is always ``failed``.
     """
-    spec = parse_spec(cell.canonical or "")
     scheduler = platform.scheduler
     hardware = spec.hardware
     budget_s = INSPECT_S if isinstance(spec, InspectSpec) else spec.sampling.budget_s
@@ -49,7 +53,7 @@ def resources_of(cell: Cell, platform: Platform) -> Request:
         "pod_image": scheduler.pod_image,
         # A resource is a number or a text.
         "pod_spec": json.dumps(scheduler.pod_spec) if scheduler.pod_spec else None,
-        "runtime": math.ceil((budget_s * cell.runs + scheduler.margin_s) / 60),
+        "runtime": math.ceil((budget_s * runs + scheduler.margin_s) / 60),
         "mem_mb": _memory_mb(scheduler.memory_gib, hardware.host_memory_bytes),
         # Below zero the executor asks for none; left out, it would ask for the cores of the submitting machine.
         "cpus_per_task": scheduler.cpus or -1,

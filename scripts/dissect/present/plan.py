@@ -10,8 +10,8 @@ from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
 from dissect.cells.cell_id import PARTS
 from dissect.cells.frameworks import state_bytes
-from dissect.cells.resources import resources_of
-from dissect.cells.spec import TrainingSpec
+from dissect.cells.resources import request_for
+from dissect.cells.spec import Spec, TrainingSpec
 from dissect.cells.study import Study
 from dissect.config.kinds import LETTER_STAGES
 from dissect.config.platform import Platform
@@ -83,18 +83,17 @@ def _times(plan: pd.DataFrame) -> list[str]:
 
 
 def _row(cell: Cell, store: Store, platform: Platform) -> dict[str, object]:
-    status, reason, wall_s = _status(cell, store)
+    spec = parse_spec(cell.canonical) if cell.canonical else None
+    status, reason, wall_s = _status(cell, spec, store)
     ids = {name: getattr(cell, name) for name in PARTS}
-    asked = resources_of(cell, platform) if cell.canonical else {}
+    asked = request_for(spec, cell.runs, platform) if spec else {}
     requests = {column: asked.get(name) for column, name in REQUESTS.items()}
-    numbers = _predicted(cell) if cell.path else {}
+    numbers = _predicted(spec) if cell.stage in LETTER_STAGES and isinstance(spec, TrainingSpec) else {}
     return {**ids, "status": status, "reason": reason, "wall_s": wall_s, **requests, **numbers, "key": cell.key or ""}
 
 
-def _predicted(cell: Cell) -> dict[str, object]:
+def _predicted(spec: TrainingSpec) -> dict[str, object]:
     """Predicted memory of a training cell; of the batch ``max`` that of the largest batch that is expected to fit."""
-    if cell.stage not in LETTER_STAGES or not isinstance(spec := parse_spec(cell.canonical or ""), TrainingSpec):
-        return {}
     searched = largest_batch(spec) if spec.workload.batch == "max" else None
     batch = spec.workload.batch if searched is None else max(1, searched)
     found = predict_memory(spec, batch) if isinstance(batch, int) else None
@@ -106,9 +105,9 @@ def _predicted(cell: Cell) -> dict[str, object]:
     return gib | {"expected_batch": batch if searched is None else searched, "outlook": said}
 
 
-def _status(cell: Cell, store: Store) -> tuple[str, str, float | None]:
+def _status(cell: Cell, spec: Spec | None, store: Store) -> tuple[str, str, float | None]:
     """(Status, reason, wall time of a finished cell in seconds)."""
-    if cell.path is None or cell.key is None or cell.canonical is None:
+    if cell.path is None or cell.key is None:
         return "unsupported", cell.unsupported or "", None
     try:
         runs = _runs(Path(cell.path), store, cell.key)
@@ -116,7 +115,6 @@ def _status(cell: Cell, store: Store) -> tuple[str, str, float | None]:
         return "broken", str(error), None
     if runs:
         return "cached", "", runs.newest.durations.total_s
-    spec = parse_spec(cell.canonical)
     if isinstance(spec, TrainingSpec) and (needed := state_bytes(spec)) > spec.hardware.device_memory_bytes:
         return "will not fit", f"{cell.model} {cell.method}: states alone take {needed / GIB:.0f} GiB per GPU", None
     return TO_RUN, "", None
