@@ -13,6 +13,7 @@ from dissect.ranks.reports import slowest  # noqa: E402
 from dissect.ranks.supervise import Ending, window_of  # noqa: E402
 from dissect.stages.training.deepspeed import pretrain as runner  # noqa: E402
 from dissect.stages.training.deepspeed.spec import PretrainSpec  # noqa: E402
+from dissect.stages.training.deepspeed.trainer import DeepSpeedTrainer, start_engine  # noqa: E402
 from dissect.stages.training.first_step import check_states  # noqa: E402
 from dissect.workloads import arithmetic, attention_kernels  # noqa: E402
 from dissect.workloads.llama import build_llama, llama_config, parameter_counts, synthetic_tokens  # noqa: E402
@@ -21,15 +22,19 @@ from forked_ranks import SAMPLING, TINY, in_fork, run_ranks, shortened  # noqa: 
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 
+TUNED = {"reduce_bucket": 5_000, "prefetch": 50_000, "persistence": 1_000, "whole_layers": True}
+"""As letter ZT, in the proportions of a tiny model."""
 METHODS: dict[str, dict[str, Any]] = {
     "Naive": {},
     "Z2": {"zero_stage": 2},
     "Z2+ZD": {"zero_stage": 2, "stage2_settings": "deepspeed"},
     "Z3": {"zero_stage": 3},
     "Z3, authors": {"zero_stage": 3, "stage3_sizes": "authors"},
+    "Z3+ZT": {"zero_stage": 3, "stage3_sizes": TUNED},
     "F": {"attention": "sdpa_flash"},
     "R": {"recompute": True},
     "F+R+Z3": {"attention": "sdpa_flash", "recompute": True, "zero_stage": 3},
+    "R+Z3+ZT": {"recompute": True, "zero_stage": 3, "stage3_sizes": TUNED},
     "Q": {"quantization": "nf4"},
     "Q+R": {"quantization": "nf4", "recompute": True},
     "Q+Z3": {"quantization": "nf4", "zero_stage": 3},
@@ -117,11 +122,24 @@ def test_dtype_of_what_the_optimizer_holds(monkeypatch: pytest.MonkeyPatch, meth
     assert ending.status is Status.OK, ending.reason
 
 
-@pytest.mark.parametrize("method", ["Z2", "Z2+ZD", "Z3", "Z3, authors", "F", "R", "F+R+Z3"])
+@pytest.mark.parametrize("method", ["Z2", "Z2+ZD", "Z3", "Z3, authors", "Z3+ZT", "F", "R", "F+R+Z3", "R+Z3+ZT"])
 def test_methods_train_the_same_model(method: str) -> None:
     naive, other = measured("Naive", "fp32").reports, measured(method, "fp32").reports
     for rank in (0, 1):
         assert other[rank].losses[:5] == pytest.approx(naive[rank].losses[:5], rel=1e-4)
+
+
+def test_tuned_settings_gather_whole_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    from deepspeed.utils import get_z3_leaf_modules
+
+    def start(*arguments: Any) -> DeepSpeedTrainer:
+        trainer = start_engine(*arguments)
+        assert len(get_z3_leaf_modules(trainer.model)) == TINY.num_hidden_layers
+        return trainer
+
+    monkeypatch.setattr(runner, "start_engine", start)
+    ending = run(tiny_spec(**METHODS["Z3+ZT"]), probe_steps=1)
+    assert ending.status is Status.OK, ending.reason
 
 
 def test_a_sharded_4_bit_base_trains_the_same_model() -> None:

@@ -45,6 +45,20 @@ def test_stage_3_has_the_published_limits() -> None:
     assert section["stage3_max_reuse_distance"] == 1_000_000_000
 
 
+def test_settings_of_stage_3_reach_deepspeed() -> None:
+    sizes = {
+        "reduce_bucket": 5, "prefetch": 6, "persistence": 7, "max_live": 8, "max_reuse": 9, "whole_layers": True,
+        "overlap_comm": False, "contiguous_gradients": False,
+    }  # fmt: skip
+    assert zero(zero_stage=3, stage3_sizes=sizes) == {
+        "stage": 3, "sub_group_size": 1_000_000_000,
+        "reduce_bucket_size": 5, "stage3_prefetch_bucket_size": 6, "stage3_param_persistence_threshold": 7,
+        "stage3_max_live_parameters": 8, "stage3_max_reuse_distance": 9,
+        "leaf_module": {"classes": ["transformers.models.llama.modeling_llama.LlamaDecoderLayer"]},
+        "overlap_comm": False, "contiguous_gradients": False,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("stage", [2, 3])
 def test_no_bucket_is_larger_than_the_model(stage: int) -> None:
     tiny = pretrain_spec().model.model_copy(update={"num_hidden_layers": 1, "hidden_size": 64, "vocab_size": 100})

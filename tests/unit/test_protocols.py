@@ -40,8 +40,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "Z3": {"zero_stage": 3},
     "Z3, authors": {"zero_stage": 3, "stage3_sizes": "authors"},
     "Z3, own": {"zero_stage": 3, "stage3_sizes": {"reduce_bucket": 7, "prefetch": 8, "persistence": 9}},
+    "Z3, whole layers": {
+        "zero_stage": 3, "stage3_sizes": {"reduce_bucket": 7, "prefetch": 8, "persistence": 9, "whole_layers": True}
+    },
     "Z3+O": {"zero_stage": 3, "offload_parameters": True, **OFFLOAD},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("stage", "framework"), runners())

@@ -20,6 +20,7 @@ NOT_HERE = {
     r"apptainer build .*|sha256sum train\.sif": "needs Apptainer: for real in tests/e2e/test_image.py",
     r"kubectl .*|profiles/kubernetes/run .*|cd /shared": "needs a cluster: see tests/e2e/kubernetes",
     r"torchrun .*": "needs torch, and two ranks: for real in tests/e2e/test_plain_loop.py",
+    r"python scripts/search_zero3_sizes\.py .*": "needs GPUs: for real in tests/e2e/test_search_zero3_sizes.py",
 }
 """Commands that are not executed here, each with the reason."""
 

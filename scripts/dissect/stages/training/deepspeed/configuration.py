@@ -10,6 +10,7 @@ from dissect.workloads.arithmetic import count_trainable
 _STAGE_2_BUCKET = 200_000_000
 _DEFAULT_BUCKET = 500_000_000
 _STAGE_3_LIMIT = 1_000_000_000
+_DECODER_LAYER = "transformers.models.llama.modeling_llama.LlamaDecoderLayer"
 
 
 def deepspeed_config(spec: DeepSpeedSpec) -> dict[str, Any]:
@@ -54,11 +55,7 @@ def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
         bucket = min(_DEFAULT_BUCKET if by_default else _STAGE_2_BUCKET, gradients)
         config |= {"reduce_scatter": True, "reduce_bucket_size": bucket, "allgather_bucket_size": bucket}
     else:
-        config |= _stage3_sizes(spec) | {
-            "sub_group_size": _STAGE_3_LIMIT,
-            "stage3_max_live_parameters": _STAGE_3_LIMIT,
-            "stage3_max_reuse_distance": _STAGE_3_LIMIT,
-        }
+        config |= _stage3_sizes(spec)
     offload = {"device": "cpu", "pin_memory": vendor_of(spec.hardware).torch_type != "cpu"}
     if method.offload_optimizer:
         config["offload_optimizer"] = offload
@@ -67,21 +64,32 @@ def _zero_config(spec: DeepSpeedSpec) -> dict[str, Any]:
     return config
 
 
-def _stage3_sizes(spec: DeepSpeedSpec) -> dict[str, int]:
-    """ZeRO-3's sizes in elements; what is absent keeps DeepSpeed's default.
+def _stage3_sizes(spec: DeepSpeedSpec) -> dict[str, Any]:
+    """ZeRO-3's sizes in elements, and how it gathers and reduces; what is absent keeps DeepSpeed's default.
 
     The authors' configuration says ``auto``, which transformers turns into multiples of the hidden size.
     """
     hidden = spec.model.hidden_size
+    limits = {
+        "sub_group_size": _STAGE_3_LIMIT,
+        "stage3_max_live_parameters": _STAGE_3_LIMIT,
+        "stage3_max_reuse_distance": _STAGE_3_LIMIT,
+    }
     match spec.method.stage3_sizes:
         case "deepspeed":
-            return {"reduce_bucket_size": min(_DEFAULT_BUCKET, count_trainable(spec))}
+            return {"reduce_bucket_size": min(_DEFAULT_BUCKET, count_trainable(spec)), **limits}
         case "authors":
             sizes = Stage3Sizes(reduce_bucket=hidden**2, prefetch=int(0.9 * hidden**2), persistence=10 * hidden)
         case Stage3Sizes() as sizes:
             pass
-    return {
+    leaves = {"leaf_module": {"classes": [_DECODER_LAYER]}} if sizes.whole_layers else {}
+    return leaves | {
         "reduce_bucket_size": min(sizes.reduce_bucket, count_trainable(spec)),
         "stage3_prefetch_bucket_size": sizes.prefetch,
         "stage3_param_persistence_threshold": sizes.persistence,
+        **limits,
+        "stage3_max_live_parameters": sizes.max_live,
+        "stage3_max_reuse_distance": sizes.max_reuse,
+        "overlap_comm": sizes.overlap_comm,
+        "contiguous_gradients": sizes.contiguous_gradients,
     }

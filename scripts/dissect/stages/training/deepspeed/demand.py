@@ -181,7 +181,8 @@ def _gathered(rank: _Rank, layers_left: int) -> Part:
     layer, ends = layer_tensors(arch), arch.vocab_size * arch.hidden_size
     packed = 0.25 if rank.spec.method.is_quantized else 1.0  # 4-bit weights, stored in numbers of 16 bits
     ahead = layers_left * sum(layer) * packed + ends * (2 if layers_left == arch.num_hidden_layers else 1)
-    limit = int(rank.zero["stage3_max_live_parameters"]) + max(layer) * packed
+    at_once = sum(layer) if "leaf_module" in rank.zero else max(layer)
+    limit = int(rank.zero["stage3_max_live_parameters"]) + at_once * packed
     return Part("gathered weights", int(min(limit, ahead) * width), "library", spread=0.1)
 
 

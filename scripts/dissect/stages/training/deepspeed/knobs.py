@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, PositiveInt, Tag
 
-from dissect.base.model import Model
+from dissect.base.model import Model, added
 from dissect.config.kinds import Quantization, ZeroStage
 from dissect.config.knobs import AdapterKnobs
 
 
 class Stage3Sizes(Model):
-    """Sizes of ZeRO-3 in elements."""
+    """Sizes of ZeRO-3 in elements, and how it gathers and reduces."""
 
     reduce_bucket: PositiveInt
     """Gradients that are reduced together (``reduce_bucket_size``)."""
@@ -18,6 +18,16 @@ class Stage3Sizes(Model):
     """Parameters that are gathered ahead of their use (``stage3_prefetch_bucket_size``)."""
     persistence: PositiveInt
     """Parameters of a tensor below which it stays whole on every GPU (``stage3_param_persistence_threshold``)."""
+    max_live: PositiveInt = added(1_000_000_000)
+    """Gathered parameters that a GPU holds at most (``stage3_max_live_parameters``)."""
+    max_reuse: PositiveInt = added(1_000_000_000)
+    """Parameters that are used again within so many stay gathered (``stage3_max_reuse_distance``)."""
+    whole_layers: bool = added(False)
+    """Gather a decoder layer at once (a leaf module, ``leaf_module``), in place of each of its linear layers."""
+    overlap_comm: bool = added(True)
+    """Reduce gradients on a stream of their own (``overlap_comm``)."""
+    contiguous_gradients: bool = added(True)
+    """Copy gradients into one buffer before they are reduced (``contiguous_gradients``)."""
 
 
 def _notation(choice: Any) -> str:
