@@ -268,6 +268,8 @@ MEGATRON: dict[str, dict[str, Any]] = {
     "unfused": {},
     "grouped": {"model": GROUPED},
     "fused": {"fused_kernels": True},
+    "selective": {"recompute_attention": True},
+    "selective, grouped": {"recompute_attention": True, "model": GROUPED},
     "sequence parallel": {"tensor_parallel": 2, "sequence_parallel": True},
 }
 

@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 METHODS: dict[str, dict[str, Any]] = {
     "TP2": {"tensor_parallel": 2},
     "R+TP2": {"tensor_parallel": 2, "recompute": True},
+    "SR+TP2": {"tensor_parallel": 2, "recompute_attention": True},
     "TP2+SP": {"tensor_parallel": 2, "sequence_parallel": True},
     "PP2": {"pipeline_parallel": 2},
     "R+PP2": {"pipeline_parallel": 2, "recompute": True},
@@ -272,7 +273,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, folder: Path, spec: MegatronSpec) -
     return [json.loads((folder / str(rank)).read_text()) for rank in range(spec.hardware.n_gpus)]
 
 
-@pytest.mark.parametrize("method", ["TP2", "R+TP2", "PP2", "R+PP2", "TP1", "TP1+DO+OV"])
+@pytest.mark.parametrize("method", ["TP2", "R+TP2", "SR+TP2", "PP2", "R+PP2", "TP1", "TP1+DO+OV"])
 def test_flops_of_a_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: str) -> None:
     spec = tiny_spec(**METHODS[method])
     counted = sum(rank["flops"] for rank in watched(monkeypatch, tmp_path, spec))

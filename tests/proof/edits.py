@@ -35,6 +35,7 @@ KNOBS: list[dict[str, Any]] = [
     {"stage3_sizes": {"reduce_bucket": 7, "prefetch": 8, "persistence": 9}}, {"gradient_bucket_view": True},
     {"cpu_offload": True},
     {"tensor_parallel": 1}, {"tensor_parallel": 1, "sequence_parallel": True}, {"pipeline_parallel": 2},
+    {"recompute_attention": True}, {"recompute": True, "recompute_attention": True},
 ]  # fmt: skip
 """What a new letter turns."""
 PRICE = {"per_gpu_hour": 2, "currency": "EUR", "source": "a price list", "date": "2026-03"}

@@ -135,6 +135,7 @@ KNOBS = {
         "distributed_optimizer",
         "overlap_communication",
         "fused_kernels",
+        "recompute_attention",
     },
     "ddp": {"gradient_bucket_view", "compile_layers"},
     "fsdp": {"cpu_offload", "compile_layers", "quantization", "adapter"},
@@ -248,6 +249,7 @@ def method(framework: str, knobs: Yaml, platform: Yaml, count: int, nodes: int) 
             "distributed": bool(knobs.get("distributed_optimizer")),
             "overlaps": bool(knobs.get("overlap_communication")),
             "fuses": bool(knobs.get("fused_kernels")),
+            "selective": bool(knobs.get("recompute_attention")),
             "layers": platform.get("kernels", {}).get("layer_spec", "local"),
         }
     if framework == "fsdp":
@@ -288,6 +290,7 @@ def cannot_split(method: Yaml, architecture: Yaml, count: int, seq_len: int, dev
         "sequence parallel alone": method["sequence"] and tensor == 1,
         "nothing to distribute over": method["distributed"] and count == tensor * pipeline,
         "nothing to overlap with": method["overlaps"] and count == tensor * pipeline,
+        "attention computed again twice": method["recompute"] and method["selective"],
         "no fused attention in local layers": local and method["attention"] != "eager",
         "Transformer Engine without a GPU": not local and device == "cpu",
         "Transformer Engine with another kernel": not local and method["attention"] == "sdpa_flash",

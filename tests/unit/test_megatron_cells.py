@@ -36,6 +36,7 @@ def test_megatron_splits_over_the_node_unasked(project: Path) -> None:
         ("F", "the local layers of Megatron-LM have no FlashAttention"),
         ("TP1+SP", "sequence parallel needs tensor parallel above 1"),
         ("DO", "the distributed optimizer needs data parallel above 1"),
+        ("R+SR", "R computes whole layers again, attention included"),
         ("OV", "gradients that are reduced during the backward pass need data parallel above 1"),
     ],
 )
@@ -43,7 +44,7 @@ def test_what_megatron_cannot_do_has_a_reason(project: Path, method: str, reason
     assert {cell.unsupported for cell in megatron_cells(project, method)} == {reason}
 
 
-@pytest.mark.parametrize("method", ["R", "PP2", "SP", "TP1", "TP1+DO", "R+TP2+SP", "TP1+DO+OV+FK"])
+@pytest.mark.parametrize("method", ["R", "PP2", "SP", "TP1", "TP1+DO", "R+TP2+SP", "SR", "SR+TP1+DO+OV+FK"])
 def test_what_megatron_can_do_is_planned(project: Path, method: str) -> None:
     assert {cell.unsupported for cell in megatron_cells(project, method)} == {None}
 

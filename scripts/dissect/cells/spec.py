@@ -84,6 +84,11 @@ class TrainingMethod(Model):
         return False
 
     @property
+    def recomputes_attention_alone(self) -> bool:
+        """Whether the backward pass computes attention's products again, and nothing else."""
+        return False
+
+    @property
     def recomputes_whole_layers(self) -> bool:
         """Whether recomputation runs all of a layer.
 

@@ -82,10 +82,13 @@ def model_flops(spec: TrainingSpec, batch: int) -> int:
 def hardware_flops(spec: TrainingSpec, batch: int) -> int:
     """FLOPs of one optimizer step over all GPUs, recomputation included: the numerator of HFU.
 
-    Recomputation runs the forward pass of the decoder layers once more: whole with Megatron-LM and where they are
-    compiled, else but for the last product of each, the down projection, since ``torch.utils.checkpoint`` stops once
-    everything that the backward pass needs is there.
+    Selective recomputation runs attention's products once more. The other kind runs the forward pass of the decoder
+    layers: whole with Megatron-LM and where they are compiled, else but for the last product of each, the down
+    projection, since ``torch.utils.checkpoint`` stops once everything that the backward pass needs is there.
     """
+    if spec.method.recomputes_attention_alone:
+        _, _, attention = _forward_flops(spec)
+        return model_flops(spec, batch) + batch * spec.hardware.n_gpus * attention
     if not spec.method.recompute:
         return model_flops(spec, batch)
     if adapter := spec.method.trained_adapter:

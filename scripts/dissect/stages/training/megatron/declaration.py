@@ -21,6 +21,7 @@ def _method(knobs: MegatronKnobs, platform: Platform, hardware: Hardware) -> dic
         "layer_spec": platform.kernels.layer_spec,
         "overlap_communication": bool(knobs.overlap_communication),
         "fused_kernels": bool(knobs.fused_kernels),
+        "recompute_attention": bool(knobs.recompute_attention),
     }
 
 
@@ -62,6 +63,8 @@ def _replica_constraint(method: MegatronMethod, replicas: int) -> str | None:
 
 def _layer_constraint(method: MegatronMethod, device: str) -> str | None:
     """Why the layers are unsupported, or None: local ones have unfused attention, Transformer Engine flash-attn."""
+    if method.recompute and method.recompute_attention:
+        return "recomputation of whole layers includes that of attention"
     if method.layer_spec == "local":
         return None if method.attention == "eager" else "the local layers of Megatron-LM have no FlashAttention"
     if device == "cpu":

@@ -137,12 +137,15 @@ def _layer(case: MegatronCase) -> Iterator[Op]:
     hidden = case.tokens * arch.hidden_size // tensor * width
     kv = case.tokens * arch.num_key_value_heads * arch.head_size // tensor * width
     matrices = layer_tensors(arch)
-    attention = sum(matrices[:3]) // tensor * width
+    qkv = sum(matrices[:3]) // tensor * width
     yield from _norm(case, "hidden_states", "norm1")
-    yield Op("qkv", hidden + 2 * kv, ("norm1",), ("norm1",), weights=attention)
+    yield Op("qkv", hidden + 2 * kv, ("norm1",), ("norm1",), weights=qkv)
     yield from _rotated(case, "query", hidden)
     yield from _rotated(case, "key", kv)
-    yield from _eager(case, hidden, kv) if case.method.attention == "eager" else _flash(case, hidden)
+    attention = list(_eager(case, hidden, kv) if case.method.attention == "eager" else _flash(case, hidden))
+    if case.method.recompute_attention:
+        attention = [_recomputed(attention, {"query": hidden, "key": kv, "qkv": hidden + 2 * kv})]
+    yield from attention
     yield Op("projected", case.stream, ("context",), ("context",), weights=matrices[3] // tensor * width)
     yield Op("residual", case.stream, ("hidden_states", "projected"))
     yield from _norm(case, "residual", "norm2")
@@ -192,6 +195,15 @@ def _flash(case: MegatronCase, hidden: int) -> Iterator[Op]:
     operands = ("query", "key", "qkv")
     yield Op("lse", rows, operands, passes=())
     yield Op("context", hidden, (*operands, "lse"), (*operands, "context", "lse"), operands, backward_extra=2 * hidden)
+
+
+def _recomputed(ops: list[Op], inputs: dict[str, int]) -> Op:
+    """These operators as one that keeps its inputs alone, and runs them again in its backward pass."""
+    names, output = tuple(inputs), ops[-1]
+    inner = Tape(ops, inputs, names).footprint
+    again = max(inner.forward, inner.backward - sum(inputs.values()) - output.size)
+    extra = max(0, inner.forward_unsaved - output.size)
+    return Op(output.output, output.size, names, names, forward_extra=extra, backward_extra=again)
 
 
 def _end(case: MegatronCase) -> Iterator[Op]:

@@ -31,7 +31,11 @@ def transformer_config(spec: MegatronSpec) -> Any:
     from torch.nn.functional import silu
 
     arch, method, dtype = spec.model, spec.method, torch_dtype(spec.workload.dtype)
-    recompute = {"granularity": "full", "method": "uniform", "num_layers": 1} if method.recompute else {}
+    recompute: dict[str, Any] = {}
+    if method.recompute:
+        recompute = {"granularity": "full", "method": "uniform", "num_layers": 1}
+    elif method.recompute_attention:
+        recompute = {"granularity": "selective", "modules": ["core_attn"]}
     fusions = ["bias_activation_fusion", "bias_dropout_fusion", "cross_entropy_loss_fusion"]
     if method.layer_spec == "transformer_engine":
         fusions.append("apply_rope_fusion")

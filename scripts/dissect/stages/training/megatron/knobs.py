@@ -20,6 +20,8 @@ class MegatronKnobs(Knobs):
     """Megatron-LM: reduce gradients during the backward pass, and gather parameters during the forward pass."""
     fused_kernels: bool | None = None
     """Megatron-LM: fuse what megatron-core fuses by itself: SwiGLU, residuals and cross-entropy; with TE also RoPE."""
+    recompute_attention: bool | None = None
+    """Megatron-LM: recompute attention alone, its products and softmax (selective recomputation)."""
 
 
 KNOBS = MegatronKnobs

@@ -23,6 +23,13 @@ class MegatronMethod(TrainingMethod):
     """Reduce gradients during the backward pass; DO then gathers parameters during the forward pass."""
     fused_kernels: bool = added(False)
     """SwiGLU, residuals and cross-entropy through ``torch.compile``; with Transformer Engine's layers RoPE too."""
+    recompute_attention: bool = added(False)
+    """The backward pass computes attention's products and softmax again, from queries, keys and values."""
+
+    @property
+    def recomputes_attention_alone(self) -> bool:
+        """Whether recomputation is selective."""
+        return self.recompute_attention
 
     @property
     def recomputes_whole_layers(self) -> bool:
