@@ -1,6 +1,7 @@
 """Real megatron-core on forked ranks over gloo, held against transformers and DeepSpeed on the same weights."""
 
 import json
+import sys
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -93,6 +94,16 @@ def test_absent_layers_are_invalid() -> None:
     ending = run(tiny_spec(tensor_parallel=2, layer_spec="transformer_engine"))
     assert (ending.status, ending.phase) == (Status.INVALID, Phase.BUILD)
     assert "Transformer Engine, which is not installed here" in str(ending.reason)
+
+
+def test_local_layers_are_the_same_beside_transformer_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "transformer_engine").mkdir()
+    (tmp_path / "transformer_engine" / "__init__.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[0] == "megatron"]:
+        monkeypatch.delitem(sys.modules, name)  # so that the ranks import it, as they do where it is installed
+    ending = run(tiny_spec())
+    assert ending.status is Status.OK, ending.reason
 
 
 def test_another_kernel_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Llama as a GPTModel of megatron-core, with this rank's part of it."""
 
 import os
+import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,17 @@ if TYPE_CHECKING:
     import torch
 
 
-def check_layers(layer_spec: LayerSpec) -> None:
-    """Check that the layers that the spec names are installed; there is no fallback.
+def choose_layers(layer_spec: LayerSpec) -> None:
+    """Before megatron-core is imported: check that the layers that the spec names are installed, as none replace them.
+
+    Local ones are the same whether or not Transformer Engine is installed: megatron-core would take its optimizer.
 
     Raises:
         WrongKernelError: they are not.
     """
-    if layer_spec == "transformer_engine" and find_spec("transformer_engine") is None:
+    if layer_spec == "local":
+        sys.modules["transformer_engine"] = None  # type: ignore[assignment]  # importing it is an ImportError from here
+    elif find_spec("transformer_engine") is None:
         raise WrongKernelError("the spec names the layers of Transformer Engine, which is not installed here")
 
 

@@ -11,7 +11,7 @@ from dissect.base.outcome import Flag, Phase
 from dissect.machine.device import Device
 from dissect.machine.vendor import vendor_of
 from dissect.ranks.messages import RankContext, RankReport
-from dissect.stages.training.megatron.gpt_model import build_model, check_layers, transformer_config
+from dissect.stages.training.megatron.gpt_model import build_model, choose_layers, transformer_config
 from dissect.stages.training.megatron.on_cpu import redirect_cuda
 from dissect.stages.training.megatron.spec import MegatronSpec
 from dissect.stages.training.rank import Share, run_training_rank
@@ -52,7 +52,7 @@ def prepare(_: MegatronSpec) -> None:
 
 def connect(spec: MegatronSpec) -> None:
     """Form Megatron's groups of ranks and seed its random states; on ``cpu`` redirect calls of CUDA first."""
-    check_layers(spec.method.layer_spec)
+    choose_layers(spec.method.layer_spec)
     if vendor_of(spec.hardware).torch_type == "cpu":
         redirect_cuda()
     from megatron.core import parallel_state, tensor_parallel
