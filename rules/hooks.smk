@@ -1,5 +1,7 @@
 # Checks before the first job, and a summary after the last.
 onstart:
+    gc.freeze()
+    gc.enable()
     if "slurm" in workflow.executor_plugin.name:
         submitted = [job.resources for job in workflow.dag.needrun_jobs() if not job.is_local]
         use_one_cluster(submitted)

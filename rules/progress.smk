@@ -2,6 +2,7 @@
 #
 # The progress is printed while the workflow is parsed, without a job: it writes nothing, and is all that is printed.
 if ONLY_LOOKS:
+    gc.enable()
     show_progress(STUDY, Store(STORE_DIR))
     sys.exit()
 

@@ -1,5 +1,6 @@
 """Project folders in which benchmarks run Snakemake, and what a command costs."""
 
+import os
 import resource
 import shutil
 import subprocess
@@ -80,10 +81,11 @@ class Cost(NamedTuple):
 
 
 def snakemake(folder: Path, *arguments: str) -> Cost:
-    """Run snakemake of this environment in a folder."""
+    """Run snakemake of this environment in a folder; Python keeps what it compiles, as it does by default."""
     command = [sys.executable, "-c", PROGRAM, "--cores", "1", *arguments]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Cost(cpu_s, int(done.stderr.split()[-1]) / 1024)

@@ -12,6 +12,13 @@ from bench.projects import METHODS, cells_project
 
 FEW, MANY = 2, 6
 """Batch sizes of the study, each with every method."""
+SEARCHES = """\
+import atexit, gc
+from snakemake.cli import main
+atexit.register(lambda: print(*(each["collections"] for each in gc.get_stats()), gc.isenabled()))
+main()
+"""
+"""Snakemake's entry point; prints the searches for garbage in each generation, and whether there would be more."""
 
 
 def calls(batches: int, *arguments: str) -> Counter[str]:
@@ -50,3 +57,21 @@ def test_each_cell_is_resolved_once_and_asks_no_batch_system() -> None:
 def test_each_request_to_a_batch_system_is_made_once_per_cell() -> None:
     added = per_cell("--jobs", "1")
     assert added["resources.resources_of"] == 1
+
+
+def searches(batches: int, *arguments: str) -> tuple[int, bool]:
+    """Searches for garbage in a run on a study with so many batch sizes, and whether there would be more at its end."""
+    with cells_project(batches * METHODS) as folder:
+        command = [sys.executable, "-c", SEARCHES, "--cores", "1", *arguments]
+        done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    *numbers, is_enabled = done.stdout.split()[-4:]
+    return sum(map(int, numbers)), is_enabled == "True"
+
+
+@pytest.mark.slow
+def test_planning_searches_no_garbage_and_a_run_does() -> None:
+    few, searches_on = searches(FEW, "-n")
+    many, _ = searches(MANY, "-n")
+    assert many - few < 2, "only what comes before the Snakefile makes any"
+    assert not searches_on
+    assert searches(FEW, "plan")[1], "a run may last for days"
