@@ -3,7 +3,7 @@
     python scripts/search_zero3_sizes.py pretrain/h100-x2/llama2-7b/deepspeed/Z3/s350-b1-n2
 
 Goes on in the cell's environment, and prints a CSV. The libraries are imported once, then each setting gets fresh ranks
-and the pipeline's own measurement. Letter ZT of config/methods.yaml has the settings that won.
+and the pipeline's own measurement. Letter ZT of config/methods.yaml is for the settings that win.
 """
 
 import argparse

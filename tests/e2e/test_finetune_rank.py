@@ -127,6 +127,16 @@ def watched_rank(spec: FinetuneSpec, context: RankContext) -> RankReport:
     return report.model_copy(update={"findings": findings})
 
 
+@pytest.mark.parametrize(("recompute", "status"), [(True, Status.OK), (False, Status.FAILED)])
+def test_deepspeed_gathers_whole_layers_of_a_frozen_base_only_with_recomputation(
+    recompute: bool, status: Status
+) -> None:
+    """Why these cells are unsupported: once DeepSpeed can, ``constraint`` of its declaration can go."""
+    whole = {"stage3_sizes": SHARDING["stage3_sizes"].model_copy(update={"whole_layers": True})}
+    ending = run_ranks(runner, tiny_spec(**SHARDING | whole, recompute=recompute), runner.run_rank, probe_steps=2)
+    assert ending.status is status, ending.reason
+
+
 @cache
 def measured(method: str, dtype: str) -> Ending:
     spec = tiny_spec(dtype, **(METHODS | OFFLOADING)[method])

@@ -59,6 +59,10 @@ METHODS: dict[str, dict[str, Any]] = {
     "R": {"recompute": True},
     "F": {"attention": "sdpa_flash"},
     "Z3": {"zero_stage": 3},
+    "Z3+ZT": {
+        "zero_stage": 3,
+        "stage3_sizes": {"reduce_bucket": 5_000, "prefetch": 50_000, "persistence": 1_000, "whole_layers": True},
+    },
     "DDP": {"framework": "ddp"},
     "DDP, BV": {"framework": "ddp", "gradient_bucket_view": True},
 }

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from dissect.stages.training.deepspeed.configuration import deepspeed_config
+from dissect.stages.training.deepspeed.declaration import constraint
 from dissect.workloads.attention_kernels import kernel_of
-from factories import hardware, pretrain_spec
+from factories import finetune_spec, hardware, pretrain_spec
 
 
 def zero(device: str = "cuda", **method: Any) -> dict[str, Any]:
@@ -57,6 +58,14 @@ def test_settings_of_stage_3_reach_deepspeed() -> None:
         "leaf_module": {"classes": ["transformers.models.llama.modeling_llama.LlamaDecoderLayer"]},
         "overlap_comm": False, "contiguous_gradients": False,
     }  # fmt: skip
+
+
+def test_whole_layers_on_a_frozen_base_need_recomputation() -> None:
+    sizes = {"reduce_bucket": 5, "prefetch": 6, "persistence": 7, "whole_layers": True}
+    assert constraint(pretrain_spec(zero_stage=3, stage3_sizes=sizes)) is None
+    assert constraint(finetune_spec(zero_stage=3, stage3_sizes=sizes, recompute=True)) is None
+    assert constraint(finetune_spec(zero_stage=3, stage3_sizes={**sizes, "whole_layers": False})) is None
+    assert "frees weights of whole layers" in str(constraint(finetune_spec(zero_stage=3, stage3_sizes=sizes)))
 
 
 @pytest.mark.parametrize("stage", [2, 3])

@@ -5,10 +5,11 @@ from typing import Any
 from dissect.cells.frameworks import Framework, TrainingStage
 from dissect.cells.spec import Hardware, ProfileWorkload
 from dissect.config.platform import Platform
-from dissect.stages.training.deepspeed.knobs import DeepSpeedKnobs
+from dissect.stages.training.deepspeed.knobs import DeepSpeedKnobs, Stage3Sizes
 from dissect.stages.training.deepspeed.memory import state_bytes
 from dissect.stages.training.deepspeed.spec import (
     DeepSpeedMethod,
+    DeepSpeedSpec,
     FinetuneMethod,
     FinetuneSpec,
     PretrainSpec,
@@ -31,6 +32,14 @@ def _method(knobs: DeepSpeedKnobs, platform: Platform, _: Hardware) -> dict[str,
 
 def _finetune_method(knobs: DeepSpeedKnobs, platform: Platform, hardware: Hardware) -> dict[str, Any]:
     return {**_method(knobs, platform, hardware), "adapter": knobs.adapter}
+
+
+def constraint(spec: DeepSpeedSpec) -> str | None:
+    """Why the cell is unsupported, or None: DeepSpeed 0.19.8 cannot gather whole layers on a frozen base."""
+    method, sizes = spec.method, spec.method.stage3_sizes
+    if isinstance(sizes, Stage3Sizes) and sizes.whole_layers and method.trained_adapter and not method.recompute:
+        return "on a frozen base DeepSpeed frees weights of whole layers that the backward pass still needs, but with R"
+    return None
 
 
 FRAMEWORK = Framework(
@@ -61,6 +70,7 @@ FRAMEWORK = Framework(
         ),
     },
     state_bytes=state_bytes,
+    constraint=constraint,
     demand="dissect.stages.training.deepspeed.demand",
     states=("fp32_master", "bf16"),
     distributions=("deepspeed",),
