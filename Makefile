@@ -23,7 +23,7 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | \
 	    while IFS='|' read -r target what; do printf '%-18s %s\n' "$$target" "$$what"; done
 
-smoke: .venv/.complete train-env client-env ## Measure on this machine's CPU, draw every table and figure (SUITE=full: every method)
+smoke: .venv/bin/llm-dissect train-env client-env ## Measure on this machine's CPU, draw every table and figure (SUITE=full: every method)
 	@echo "Measuring the $(SUITE) suite on the CPU; the first run also compiles DeepSpeed's CPU optimizer, for a minute"
 	@snakemake --profile profiles/cpu all --config suite=$(SUITE)
 
@@ -49,7 +49,7 @@ test-kubernetes: .venv/.complete ## Test on a Kubernetes control plane on this m
 prove-invalidation: .venv/.complete ## Edit the configuration EDITS=1000 times at random, compare plans with what must run
 	@PYTHONPATH=scripts:tests python -m proof.prove --edits $(EDITS) --runs $(RUNS)
 
-lint: .venv/.complete ## Check style and types
+lint: .venv/bin/llm-dissect ## Check style and types
 	@echo "Checking style and types"
 	@ruff check --quiet
 	@ruff format --quiet --check
@@ -76,9 +76,9 @@ docs: docs-env ## Build the docs as a site in docs/_build/html, without a networ
 docs-links: docs-env ## Ask every address that the docs name whether it still answers (needs a network)
 	@envs/run docs -- python -m sphinx -M linkcheck docs docs/_build --quiet
 
-venv: .venv/.complete ## Build .venv alone: enough to plan, and to draw what is measured
+venv: .venv/bin/llm-dissect ## Build .venv alone: enough to plan, and to draw what is measured
 
-envs: .venv/.complete train-env client-env ## Build the environments ahead, for nodes without a network
+envs: .venv/bin/llm-dissect train-env client-env ## Build the environments ahead, for nodes without a network
 	@if command -v nvidia-smi >/dev/null; then \
 	    envs/run --build train@3.12 && envs/run --build train-flash@3.12 && envs/run --build vllm; fi
 
@@ -132,3 +132,7 @@ clean: ## Remove everything that is built, but no results
 	@echo "Installing the workflow's environment into .venv"
 	@uv pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode envs/workflow/requirements.txt
 	@touch $@
+
+# Works from any folder while the environment is active.
+.venv/bin/llm-dissect: | .venv/.complete
+	@ln -sf ../../llm-dissect $@

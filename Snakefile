@@ -8,7 +8,7 @@ report: "rules/captions/workflow.rst"
 
 
 include: "rules/common.smk"
-include: "rules/progress.smk"
+include: "rules/questions.smk"
 include: "rules/inspect.smk"
 include: "rules/pretrain.smk"
 include: "rules/finetune.smk"
@@ -21,11 +21,6 @@ include: "rules/packs.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
-include: "rules/plan.smk"
-include: "rules/exchange.smk"
-include: "rules/references.smk"
-include: "rules/prune.smk"
-include: "rules/questions.smk"
 include: "rules/hooks.smk"
 
 

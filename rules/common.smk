@@ -2,6 +2,7 @@
 import atexit
 import gc
 import json
+import signal
 import sys
 from datetime import UTC, datetime
 from functools import cache
@@ -16,6 +17,7 @@ PROJECT = Path(workflow.basedir)
 PYTHON = sys.executable
 sys.path.insert(0, str(PROJECT / "scripts"))
 
+from dissect.answers.dispatch import answer, one_sentence
 from dissect.cells.packs import pack_platforms, pack_request
 from dissect.cells.resources import NAMES, resources_of, share_of_cores
 from dissect.cells.manifest_files import CODE_FILE, write_manifests
@@ -23,8 +25,8 @@ from dissect.cells.slurm_cluster_choice import use_one_cluster
 from dissect.cells.study import load_study, refuse_empty_globs
 from dissect.config.catalog import PREDICTION
 from dissect.config.claims import CLAIMS
-from dissect.config.errors import ConfigError, unknown
-from dissect.config.targets import SELECTING, refuse_unread
+from dissect.config.errors import unknown
+from dissect.config.targets import QUESTIONS, SELECTING, question_of, refuse_unread
 from dissect.cells.preflight import refuse_what_cannot_run
 from dissect.cells.slurm_executor import install, late_option
 from dissect.present.progress import show_progress
@@ -33,7 +35,6 @@ from dissect.results.publish import publish_stored
 from dissect.results.reference_sets import publish_references
 from dissect.present.sources import code_digest
 from dissect.results.store import STORE_DIR, Store
-from dissect.results.unwritable import remedy
 from dissect.present.run_summary import say, summarise
 
 CELL = "results/cells/{cell}/{key}.json"
@@ -57,19 +58,14 @@ ALL_CORES = workflow.cores or 1
 # Whether jobs go to a batch system, which needs --jobs, or this is one of them, on its node.
 SUBMITS = workflow.nodes is not None or not workflow.is_main_process
 
-# `snakemake progress` writes nothing, because another run may be active in this folder.
-ONLY_LOOKS = "progress" in sys.argv
-
 MEASURE = "{resources.launcher} scripts/measure.py --launcher {resources.launcher:q} --spec {params.spec:q}"
-
-# Targets that use no published file while they run, so that others need not heed them.
-BESIDE_OTHERS = {"plan", "recommend", "compare", "references", "export", "import", "prune"}
-IS_RUN = BESIDE_OTHERS.isdisjoint(sys.argv) and not workflow.output_settings.dryrun
 
 # Notices if another run is active in this folder; its manifests are then not written.
 BESIDE_ANOTHER = []
 
-try:
+with one_sentence():
+    # The question that this command asks; jobs and dry runs ask none.
+    ASKED = question_of(sys.argv) if workflow.is_main_process and not workflow.output_settings.dryrun else None
     if workflow.is_main_process:
         refuse_unread(config, sys.argv)
     STUDY = load_study(PROJECT, config)
@@ -77,20 +73,16 @@ try:
         refuse_empty_globs(STUDY, PROJECT, config)
     MEASURE += " --fork" if STUDY.catalog.root.fork else ""
     MEASURE += late_option(sys.argv)
-    if workflow.is_main_process and not ONLY_LOOKS:
+    # Progress writes nothing, because another run may be active in this folder.
+    if workflow.is_main_process and ASKED != "progress":
         install()
         keep_locks_of_others()
         publish_references(Path.cwd())
-        with planning(Path.cwd(), stays=IS_RUN) as alone:
+        is_run = ASKED is None and not workflow.output_settings.dryrun
+        with planning(Path.cwd(), stays=is_run) as alone:
             BESIDE_ANOTHER = write_manifests(STUDY, Path.cwd(), code_digest(PROJECT / "scripts"), alone)
             published = publish_stored(STUDY.by_path, Store(STORE_DIR), alone)
         say(*STUDY.notices, *BESIDE_ANOTHER, *published.notices)
-except ConfigError as error:
-    sys.exit(f"llm-dissect: {error}")
-except OSError as error:
-    if (sentence := remedy(error)) is None:
-        raise
-    sys.exit(f"llm-dissect: {sentence}")
 
 
 def given(wildcards):

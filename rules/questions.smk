@@ -1,28 +1,26 @@
-# Best measured setting, from finished cells only: snakemake recommend --config model=<model> stage=<stage> ...
-rule recommend:
-    log:
-        "results/logs/recommend.log",
-    localrule: True
-    resources:
-        launcher=PYTHON,
-    params:
-        config=given,
-    message:
-        "Recommend"
-    shell:
-        "{resources.launcher} scripts/recommend.py --config {params.config:q} --csv results/recommend.csv 2>&1 | tee {log:q}"
+# Questions: targets that answer from what is there, and measure nothing: snakemake recommend --config stage=<stage> ...
+#
+# They are answered while the workflow is parsed, without a job: the answer is all that is printed, and neither Snakemake's
+# lock nor another run is in its way.
+if ASKED:
+    gc.enable()
+if ASKED == "progress":
+    show_progress(STUDY, Store(STORE_DIR))
+    sys.exit()
+elif ASKED:
+    # Nothing more is to be done, so a reader that leaves, or Ctrl-C, ends it as it ends any program.
+    for number in (signal.SIGPIPE, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    with one_sentence():
+        print(answer(ASKED, STUDY, Path(), config), flush=True)
+    sys.exit()
 
 
-# Compare two sets of cells: snakemake compare --config left=<file of export> right=results
-rule compare:
-    log:
-        "results/logs/compare.log",
-    localrule: True
-    resources:
-        launcher=PYTHON,
-    params:
-        config=given,
-    message:
-        "Compare"
-    shell:
-        "{resources.launcher} scripts/compare.py --config {params.config:q} --folder results/compare 2>&1 | tee {log:q}"
+for question, purpose in QUESTIONS.items():
+
+    rule:
+        name:
+            question
+        localrule: True
+        message:
+            purpose

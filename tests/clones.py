@@ -56,6 +56,20 @@ class Clone:
             assert run.code == expect, run.output
         return run
 
+    def ask(self, *words: str, folder: str = ".", expect: int = 0) -> Run:
+        """Run llm-dissect as a user would, in a folder of the clone; fails the test if it ends otherwise than expected.
+
+        What it needs of ``make venv`` is the environment of this process.
+        """
+        if not (self.folder / ".venv").exists():
+            (self.folder / ".venv").symlink_to(sys.prefix)
+        command = [self.folder / "llm-dissect", *words]
+        done = subprocess.run(
+            command, cwd=self.folder / folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
+        )
+        assert done.returncode == expect, done.stdout
+        return Run(done.returncode, done.stdout)
+
     def measured(self) -> list[str]:
         """Ids of the cells measured since the last call, sorted."""
         log = self.folder / "measured.txt"
@@ -101,7 +115,8 @@ def new_clone(folder: Path) -> Clone:
         shutil.copytree(ROOT / name, folder / name)
     for shipped in (folder / "config/references").glob("*/"):  # tests bring their own reference results
         shutil.rmtree(shipped)
-    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("Snakefile", "llm-dissect"):
+        shutil.copy(ROOT / name, folder)
     (folder / "scripts").symlink_to(ROOT / "scripts")
     for path in (*ROOT.glob("envs/*/requirements.txt"), ROOT / "envs/run"):
         target = folder / path.relative_to(ROOT)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from dissect.answers.dispatch import MODULES
 from dissect.cells.study import load_study
 from dissect.config.errors import ConfigError
 from dissect.config.root import RootConfig
-from dissect.config.targets import OWN_KEYS, refuse_unread
+from dissect.config.targets import OWN_KEYS, QUESTIONS, question_of, refuse_unread
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = [PROJECT / "Snakefile", *PROJECT.glob("rules/*.smk")]
@@ -45,12 +46,37 @@ def test_one_target_that_reads_a_key_is_enough(command, keys):
 
 
 def test_every_target_and_key_is_one():
-    assert OWN_KEYS.keys() <= RULES
+    assert OWN_KEYS.keys() <= RULES | QUESTIONS.keys()
+    assert QUESTIONS.keys() == MODULES.keys() | {"progress"} <= OWN_KEYS.keys()
     assert set().union(*OWN_KEYS.values()) <= RootConfig.model_fields.keys()
 
 
+@pytest.mark.parametrize(
+    ("command", "question"),
+    [
+        ("plan", "plan"),
+        ("plan --quiet all --cores all", "plan"),
+        ("--profile profiles/cpu export --config select=plan", "export"),
+        ("all", None),
+        ("cells --config file=plan", None),
+    ],
+)
+def test_the_question_of_a_command(command, question):
+    assert question_of(["snakemake", *command.split()]) == question
+
+
+@pytest.mark.parametrize(
+    "command", ["all export", "plan recommend", "import results/tables/table_II.csv", "cells prune"]
+)
+def test_a_question_is_asked_alone(command):
+    with pytest.raises(ConfigError, match="is answered alone, found "):
+        question_of(["snakemake", *command.split()])
+
+
 def commands_of(path: Path) -> list[str]:
-    return re.findall(r"snakemake [^`#\n]*--config [^`#\n]*", path.read_text())
+    """Commands with settings, those of ``llm-dissect`` as Snakemake has them."""
+    text = re.sub(r"\bllm-dissect ([a-z]+)(?= \w+=)", r"snakemake \1 --config", path.read_text())
+    return re.findall(r"snakemake [^`#\n]*--config [^`#\n]*", text)
 
 
 def test_commands_of_the_readme_select_cells():

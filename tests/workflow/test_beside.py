@@ -33,7 +33,7 @@ def test_a_plan_beside_a_run_leaves_its_lock_and_a_third_takes_no_file_away(clon
         held = locks(clone)
         clone.snakemake("plan")
         assert locks(clone) == held != set()
-        assert "cannot be locked" in clone.snakemake("cells", expect=1).output
+        assert "llm-dissect: another snakemake is active in this folder" in clone.snakemake("cells", expect=1).output
         assert "cells that lack runs keep their published" in clone.snakemake("-n", "all", "--config", MORE).output
         assert file.exists()
         for path in (clone.folder / ".snakemake/locks").glob("*"):
@@ -58,8 +58,11 @@ def test_what_was_killed_leaves_a_lock_that_unlock_removes(clone: Clone) -> None
     with running(clone, "cells") as process:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert "cannot be locked" in clone.snakemake("cells", expect=1).output
-    clone.snakemake("--unlock", "cells")
+    assert clone.ask("plan").output.startswith("6 cells, "), "a question meets no lock"
+    refused = clone.snakemake("cells", expect=1).output
+    assert refused.splitlines()[-1].endswith("no other is active on this machine: 'snakemake --unlock' removes it")
+    assert "Exception" not in refused
+    clone.snakemake("--unlock")
     assert locks(clone) == set()
     (clone.folder / "slow_keys.txt").unlink()
     clone.snakemake("cells", "--rerun-incomplete")

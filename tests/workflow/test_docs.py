@@ -3,10 +3,12 @@
 import re
 import shutil
 import subprocess
+from functools import partial
 
 import pytest
 
 from clones import ROOT, Clone, Run
+from dissect.config.targets import QUESTIONS
 from shown import PAGES, Command, blocks, commands
 
 WORKED = {"docs/extending.md": "fresh", "docs/tutorial.md": "clone"}
@@ -32,9 +34,6 @@ DRY = {
 }
 """Commands that are executed with -n, each with the reason."""
 
-MEASURE_NOWHERE = {"plan", "export", "import", "recommend", "compare", "progress"}
-"""Targets that are executed, whatever platforms are named."""
-
 
 def reason(command: Command, reasons: dict[str, str]) -> str | None:
     return next((why for pattern, why in reasons.items() if re.fullmatch(pattern, str(command))), None)
@@ -54,7 +53,8 @@ def new_commands_of(page: str) -> list[Command]:
 def test_every_command_is_executed_or_says_why_not() -> None:
     shown = [command for page in PAGES for command in commands_of(page)]
     assert len(shown) > 30
-    strange = [c.where for c in shown if c.words[0] not in ("make", "snakemake") and not reason(c, NOT_HERE)]
+    known = ("make", "snakemake", "llm-dissect")
+    strange = [c.where for c in shown if c.words[0] not in known and not reason(c, NOT_HERE)]
     assert strange == [], "no test executes these; a block that holds no commands names its language"
 
 
@@ -93,18 +93,21 @@ def test_the_worked_examples(page: str, request: pytest.FixtureRequest) -> None:
 def execute(clone: Clone, command: Command) -> str:
     """Run a command as a user would; the output."""
     program, *arguments = command.words
-    dry = ["-n"] if reason(command, DRY) and not (MEASURE_NOWHERE | {"-n"}) & set(arguments) else []
+    dry = ["-n"] if reason(command, DRY) and not {*QUESTIONS, "-n"} & set(arguments) else []
     if program == "make":
         done = subprocess.run(["make", *dry, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command.where}\n{done.stderr}"
         return done.stdout
-    if {"import", "compare"} & set(arguments):
+    if {"import", "compare", "references"} & set(arguments):
         bring(clone, re.findall(r"[\w-]+\.tar\.gz", str(command)))
     # The clone's configuration has tables of pre-training only.
     every = ["tables=all"] if re.search(r"select=(?!\[?pretrain)", str(command)) else []
-    run = clone.snakemake(*dry, *arguments, *every, profile=None, expect=None)
-    assert run.code == 0, f"{command.where}\n{run.output}"
-    return run.output
+    ask = clone.ask if program == "llm-dissect" else partial(clone.snakemake, profile=None)
+    try:
+        return ask(*dry, *arguments, *every).output
+    except AssertionError as error:
+        error.add_note(command.where)
+        raise
 
 
 def bring(clone: Clone, names: list[str]) -> None:
@@ -141,12 +144,13 @@ def test_commands_within_sentences_name_targets_that_exist() -> None:
     rules = "\n".join(path.read_text() for path in (ROOT / "Snakefile", *ROOT.glob("rules/*.smk")))
     known = {
         "make": set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)),
-        "snakemake": set(re.findall(r"^rule (\w+):", rules, re.MULTILINE)),
+        "snakemake": set(re.findall(r"^rule (\w+):", rules, re.MULTILINE)) | QUESTIONS.keys(),
+        "llm-dissect": QUESTIONS.keys(),
     }
     named = [
         (page, program, target)
         for page in PAGES
-        for program, target in re.findall(r"`(make|snakemake) ([a-z][a-z-]*)", (ROOT / page).read_text())
+        for program, target in re.findall(r"`(make|snakemake|llm-dissect) ([a-z][a-z-]*)", (ROOT / page).read_text())
     ]
     assert len(named) > 10
     assert [(page, target) for page, program, target in named if target not in known[program]] == []

@@ -1,11 +1,24 @@
-"""Keys of ``--config`` that only some targets read; every target reads all other keys."""
+"""Targets that are questions, and the keys of ``--config`` that only some targets read; all read the other keys."""
 
 from collections.abc import Collection, Iterable
+from itertools import pairwise
 
 from dissect.config.errors import ConfigError, listed, nearest
 from dissect.config.question import Comparison, Question
 from dissect.config.root import RootConfig
 
+QUESTIONS = {
+    "plan": "what would run, what does not fit, how long it takes",
+    "progress": "how far a run is",
+    "recommend": "the best measured setting under limits",
+    "compare": "two sets of cells side by side",
+    "claims": "which of the paper's claims hold",
+    "references": "the reference results, or an export added to them",
+    "export": "finished cells as one file",
+    "import": "the cells of an export, verified; overwrites nothing",
+    "prune": "runs of the store that may go, and their removal",
+}
+"""Target that answers from what is there and measures nothing -> what it answers."""
 OWN_KEYS: dict[str, set[str]] = {
     "plan": set(),
     "cells": {"select"},
@@ -13,6 +26,7 @@ OWN_KEYS: dict[str, set[str]] = {
     "remeasure": {"select", "more", "fresh"},
     "progress": {"select", "every"},
     "recommend": {*Question.model_fields},
+    "claims": set(),
     "compare": {"select", *Comparison.model_fields},
     "export": {"select", "file", "force"},
     "import": {"file"},
@@ -20,8 +34,25 @@ OWN_KEYS: dict[str, set[str]] = {
     "prune": {"select", "older_than", "protocol", "really"},
 }
 """Target -> the keys that it reads, of those that not all read; targets without a name here read none of them."""
+FILE_KEYS = ("file", "left", "right")
+"""Keys that can name a file."""
 SELECTING = frozenset(("cells", "packs", "remeasure", "progress", "export"))
 """Targets whose ``select`` must match cells of the configuration; those of others may have other names."""
+
+
+def question_of(words: Collection[str]) -> str | None:
+    """The question among the words of a command line; None if there is none.
+
+    Raises:
+        ConfigError: it stands beside another target.
+    """
+    asked = [word for word in words if word in QUESTIONS]
+    # Options have the value all as well.
+    all_targets = [word for before, word in pairwise(("", *words)) if word == "all" and not before.startswith("-")]
+    others = [word for word in words if word in OWN_KEYS or word.startswith("results/")] + all_targets
+    if asked and len(others) > 1:
+        raise ConfigError(f"{asked[0]}: is answered alone, found {', '.join(others)}: give each a command of its own")
+    return asked[0] if asked else None
 
 
 def refuse_unread(given: Iterable[str], words: Collection[str]) -> None:

@@ -41,13 +41,13 @@ def plan_table(study: Study, store: Store) -> pd.DataFrame:
 
 
 def plan_text(plan: pd.DataFrame) -> str:
-    """Counts by stage, platform and status, estimates of the remaining time, reasons, and cells that may not fit."""
+    """How many cells would run, counts by status, estimates of the time, reasons, and cells that may not fit."""
     counts = plan.groupby(["stage", "platform", "status"], sort=True).size().unstack(fill_value=0)
     waiting = plan[plan["status"] == TO_RUN]
     reasons = plan.loc[plan["reason"] != "", "status"] + ": " + plan["reason"]
     lines = [f"{count} x {reason}" for reason, count in reasons.value_counts(sort=False).items()]
-    head = [counts.to_string(), "", f"{len(plan)} cells, {len(waiting)} to run"]
-    return "\n".join([*head, *_times(plan), *lines, *_doubts(waiting)])
+    head = [f"{len(plan)} cells, {len(waiting)} to run", "", *counts.to_string().splitlines(), ""]
+    return "\n".join(line.rstrip() for line in [*head, *_times(plan), *lines, *_doubts(waiting)]).rstrip()
 
 
 def _doubts(waiting: pd.DataFrame) -> list[str]:

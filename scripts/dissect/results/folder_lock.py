@@ -6,6 +6,7 @@ hosts whose kernel locks this one cannot see.
 
 import fcntl
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +18,8 @@ from dissect.results.lock_file import lock
 LOCK = "results/.active"
 SNAKEMAKE_LOCKS = ".snakemake/locks"
 _LOG = logging.getLogger(__name__)
+_MEETING_OTHERS: list[bool] = []
+"""Whether another run was active, as far as kernel locks tell, when this process planned."""
 _STAYING: list[ExitStack] = []
 """Locks that this process holds until it ends."""
 
@@ -32,6 +35,7 @@ def planning(project: Path, stays: bool = False) -> Iterator[bool]:
     with ExitStack() as stack:
         file = stack.enter_context(path.open("ab+"))
         alone = _enter(file)
+        _MEETING_OTHERS[:] = [not alone]
         yield alone and not any((project / SNAKEMAKE_LOCKS).glob("*"))
         if stays:
             lock(file, fcntl.LOCK_SH)
@@ -53,7 +57,7 @@ def _enter(file: BinaryIO) -> bool:
 
 
 def keep_locks_of_others() -> None:
-    """Let a run of Snakemake that ends remove its own locks only.
+    """Let a run of Snakemake that ends remove its own locks only, and one that meets a lock end with one sentence.
 
     Snakemake removes the folder with all of them (``_delete_locks`` of persistence/file.py), also those of active runs
     of other files, and has no setting for it. ``--unlock`` still removes all.
@@ -65,5 +69,27 @@ def keep_locks_of_others() -> None:
             Path(path).unlink(missing_ok=True)
         persistence._lockfile.clear()
 
+    @contextmanager
+    def lock_or_exit(persistence: FilePersistence) -> Iterator[None]:
+        if persistence.locked:
+            sys.exit(f"llm-dissect: {_why_locked()}")
+        with snakemakes(persistence):
+            yield
+
+    snakemakes = FilePersistence.lock
+    FilePersistence.lock = lock_or_exit
     FilePersistence.unlock = unlock
     FilePersistence.cleanup_locks = FilePersistence._delete_locks
+
+
+def _why_locked() -> str:
+    """Why this run cannot make its files, and what helps."""
+    if any(_MEETING_OTHERS):
+        return (
+            "another snakemake is active in this folder and makes some of the same files: wait for its end; "
+            "'snakemake progress' tells how far it is"
+        )
+    return (
+        f"{SNAKEMAKE_LOCKS}: a snakemake that was killed left its lock on some of the same files, for no other "
+        "is active on this machine: 'snakemake --unlock' removes it"
+    )

@@ -22,7 +22,7 @@ from pydantic import PositiveInt, ValidationError
 from dissect.base.model import Model
 from dissect.base.outcome import Phase
 from dissect.results.atomic import write_atomically
-from dissect.results.cell_runs import CellRuns, in_order, published, published_ids
+from dissect.results.cell_runs import CellRuns, in_order, published, published_ids, read_runs
 from dissect.results.lock_file import is_held, lock
 from dissect.results.result import Result, ResultError
 from dissect.results.run_files import (
@@ -279,6 +279,14 @@ class Store:
     def entry(self, key: str) -> Entry:
         """The entry of a key, which may be empty."""
         return Entry(self.root / key)
+
+    def runs_at(self, path: Path) -> CellRuns | None:
+        """The runs of a published file, or where there is none those in the store.
+
+        Raises:
+            ResultError: the published file is broken.
+        """
+        return read_runs(path) if path.exists() else self.entry(path.stem).peek()
 
     def keys(self) -> set[str]:
         """Keys of all entries, with or without a result."""

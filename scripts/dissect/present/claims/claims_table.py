@@ -1,6 +1,6 @@
 """The table of verdicts: one row per claim, one column per platform."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,14 @@ from dissect.cells.manifest import Manifest
 from dissect.config.claims import Claim, Expected, OrderCheck, OutcomeCheck, PairCheck, Where
 from dissect.config.layout import ViewName
 from dissect.present.claims.decide import Finding, decide, prepare
-from dissect.present.claims.select import Gap, Row
+from dissect.present.claims.select import Gap
 from dissect.present.tables.grid import Grid, GridEntry
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.render import html, latex, markdown
 from dissect.present.tables.table import Table
 from dissect.present.tables.tidy import read_records, tidy_rows, to_csv
 from dissect.present.tables.views import VIEWS
+from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.statistics.numbers import Number, Verdict
 
 NUMBER = ("", "_low", "_high")
@@ -46,11 +47,12 @@ def build_claims(manifest: Manifest, project: Path) -> Table:
     return Table(to_csv(frame), markdown(grids), latex(grids), html(grids))
 
 
-def findings(manifest: Manifest, project: Path) -> list[Finding]:
+def findings(manifest: Manifest, project: Path, read: Callable[[Path], CellRuns | None] = read_runs) -> list[Finding]:
     """The finding of every claim on every platform that it concerns, in the order of the file."""
     claims = {name: Claim.model_validate(claim) for name, claim in manifest.layout["claims"].items()}
     stand_ins: dict[str, list[str]] = manifest.layout["stand_ins"]
-    rows = _rows_by_view(manifest, project, {claim.view for claim in claims.values()})
+    records = read_records(manifest, project, read)
+    rows = {view: tidy_rows(records, VIEWS[view]) for view in {claim.view for claim in claims.values()}}
     return decide(
         prepare(name, claim, platform, rows[claim.view], VIEWS[claim.view], stand_ins, manifest.platforms)
         for name, claim in claims.items()
@@ -69,12 +71,6 @@ def check_text(claim: Claim) -> str:
         return f"{name}: {more} above {less}"
     what = PAIRS[check.kind].format(of=_side(check.of), to=_side(check.to)) if isinstance(check, PairCheck) else ""
     return f"{name}{what}: {_expectation(check)}"
-
-
-def _rows_by_view(manifest: Manifest, project: Path, views: set[ViewName]) -> Mapping[ViewName, Sequence[Row]]:
-    """Tidy rows by view; every view has the rows of all cells, with numbers for its own cells only."""
-    records = read_records(manifest, project)
-    return {view: tidy_rows(records, VIEWS[view]) for view in views}
 
 
 def _header(view: ViewName, quantity: str) -> str:

@@ -1,7 +1,6 @@
 """A checked question from ``--config``, and the records that can answer it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +14,6 @@ from dissect.config.question import AskedStage, Question, names
 from dissect.present.recommend.candidates import candidates
 from dissect.present.tables.columns import Record
 from dissect.present.tables.tidy import read_record
-from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.results.store import STORE_DIR, Store
 
 WHERE = "--config"
@@ -51,7 +49,7 @@ def read_question(catalog: Catalog) -> Question:
 
 def records_of(study: Study, project: Path, stage: AskedStage | None) -> Iterator[Record]:
     """The cells of one stage in all wanted tables and figures; without runs if there are none yet."""
-    read = partial(_published_or_stored, Store(project / STORE_DIR))
+    read = Store(project / STORE_DIR).runs_at
     for name, experiment in study.catalog.wanted_experiments.items():
         if experiment.stage == stage:
             manifest = study.manifest(name)
@@ -129,12 +127,3 @@ def _methods(question: Question, catalog: Catalog, known: Mapping[str, Iterable[
         if name not in policies:
             raise unknown(where, "policy", name, policies)
     return names(question.method)
-
-
-def _published_or_stored(store: Store, path: Path) -> CellRuns | None:
-    """The runs of a published file, or where there is none those in the store.
-
-    Raises:
-        ResultError: the published file is broken.
-    """
-    return read_runs(path) if path.exists() else store.entry(path.stem).peek()

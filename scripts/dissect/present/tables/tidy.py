@@ -15,7 +15,9 @@ from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.results.result import ResultError
 
 
-def read_records(manifest: Manifest, project: Path, read: Callable[[Path], CellRuns] = read_runs) -> list[Record]:
+def read_records(
+    manifest: Manifest, project: Path, read: Callable[[Path], CellRuns | None] = read_runs
+) -> list[Record]:
     """Every cell of the manifest with its published runs, or why they are broken, in the manifest's order."""
     objective = manifest.layout.get("slo")
     slo = Slo.model_validate(objective) if objective else None

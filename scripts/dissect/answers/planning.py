@@ -1,0 +1,20 @@
+"""The answer to ``plan``: what would run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dissect.cells.study import Study
+from dissect.present.plan import plan_table, plan_text
+from dissect.present.tables.tidy import to_csv
+from dissect.results.atomic import write_atomically
+from dissect.results.store import STORE_DIR, Store
+
+CSV = "results/plan.csv"
+
+
+def answer(study: Study, project: Path, _given: Mapping[str, Any]) -> str:
+    """Write the plan as CSV; its summary."""
+    plan = plan_table(study, Store(project / STORE_DIR))
+    write_atomically(project / CSV, to_csv(plan).encode())
+    return plan_text(plan)

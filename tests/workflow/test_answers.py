@@ -1,0 +1,102 @@
+"""``llm-dissect``: the answer is all that it prints, an error is one sentence, and its folder is any of the project."""
+
+import os
+import subprocess
+
+import pytest
+
+from clones import Clone
+
+ANSWERS = {
+    "plan": "9 cells, 0 to run",
+    "progress": "20",
+    "recommend stage=pretrain model=llama2-7b": "Pre-train llama2-7b: least time.",
+    "compare left=results right=results": "results against results: 9 cells are on both sides",
+    "claims": "45 verdicts on the paper's claims: 0 holds, ",
+    "references": "0 cells with 0 runs in 0 sets",
+    "export": "results/export.tar.gz: 9 cells with 9 runs",
+    "prune older_than=3": "cell ",
+}
+"""Question -> beginning of its answer."""
+REFUSED = {
+    "plan platform=h200": "--config platform: not read by plan, only by recommend; did you mean 'platforms'?",
+    "import": "--config file: found nothing, expected the file to import: --config file=<path>",
+    "import file=none.tar.gz": "none.tar.gz: no such file",
+    "export file=Snakefile": "Snakefile: is no export, so none replaces it; name another file, or add force=true",
+    "compare left=results": "--config right: found nothing, expected 'results', ",
+    "recommend stage=pretrain": "--config model: found nothing, expected one of ",
+    "prune": "--config: found none of select, older_than and protocol, expected at least one",
+}
+"""Question that cannot be answered -> beginning of the sentence."""
+NO_QUESTION = {
+    "pln": "unknown question 'pln'; did you mean 'plan'? (known: claims, ",
+    "all": "unknown question 'all'",
+    "plan -n": "-n: expected key=value; options are for snakemake plan",
+}
+"""Command that is none -> beginning of the sentence."""
+
+
+@pytest.mark.parametrize("question", ANSWERS)
+def test_the_answer_comes_first_and_is_all(clone: Clone, question: str) -> None:
+    before = clone.bytes_of("cells/**/*.json")
+    output = clone.ask(*question.split()).output
+    assert output.startswith(ANSWERS[question]), output
+    assert not [word for word in ("Job", "Snakemake", "profile", "Building DAG") if word in output]
+    assert clone.measured() == []
+    assert clone.bytes_of("cells/**/*.json") == before
+
+
+def test_snakemake_prints_the_same_below_the_name_of_its_profile(clone: Clone) -> None:
+    first, *lines = clone.snakemake("plan", profile=None).output.splitlines()
+    assert "profiles/default" in first
+    assert lines == clone.ask("plan").output.splitlines()
+    assert clone.snakemake("-n", "plan").jobs == ["what would run, what does not fit, how long it takes"]
+
+
+@pytest.mark.parametrize("question", REFUSED)
+def test_an_error_is_one_sentence_and_said_once(clone: Clone, question: str) -> None:
+    (line,) = clone.ask(*question.split(), expect=1).output.splitlines()
+    assert line.startswith(f"llm-dissect: {REFUSED[question]}")
+
+
+@pytest.mark.parametrize("command", NO_QUESTION)
+def test_what_is_no_question_is_one_sentence_too(clone: Clone, command: str) -> None:
+    (line,) = clone.ask(*command.split(), expect=2).output.splitlines()
+    assert line.startswith(f"llm-dissect: {NO_QUESTION[command]}")
+
+
+def test_the_questions_are_listed(clone: Clone) -> None:
+    assert "\n  recommend   the best measured setting under limits\n" in clone.ask().output
+
+
+def test_files_are_those_of_the_folder_of_the_command(clone: Clone) -> None:
+    (clone.folder / "docs").mkdir()
+    clone.ask("export", "file=ours.tar.gz", folder="docs")
+    assert (clone.folder / "docs/ours.tar.gz").exists()
+    assert "9 were here" in clone.ask("import", "--config", "file=ours.tar.gz", folder="docs").output
+    assert clone.ask("compare", "left=ours.tar.gz", "right=results", folder="docs").output.startswith("results against")
+
+
+def test_without_the_environment_a_line_says_what_to_do(clone: Clone) -> None:
+    (clone.folder / ".venv").unlink(missing_ok=True)
+    done = subprocess.run([clone.folder / "llm-dissect", "plan"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"llm-dissect: its environment is missing: run 'make -C {clone.folder} venv'\n"
+
+
+def test_a_link_from_elsewhere_finds_the_project(clone: Clone) -> None:
+    clone.ask("plan")
+    link = clone.folder.parent / "llm-dissect"
+    link.symlink_to(clone.folder / "llm-dissect")
+    assert subprocess.check_output([link, "plan"], cwd="/", text=True).startswith("9 cells, 0 to run")
+
+
+def test_a_reader_that_leaves_ends_it_quietly(clone: Clone) -> None:
+    clone.ask("plan")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [clone.folder / "llm-dissect", "plan"], cwd=clone.folder, stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert done.stderr == b""
