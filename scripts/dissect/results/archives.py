@@ -46,14 +46,18 @@ def members_of(content: bytes, known: re.Pattern[str]) -> Iterator[tuple[str, by
     """Names and contents of a tar.
 
     Raises:
-        ValueError: it is no tar, or has a member that is no file or not ``known`` by its name.
+        ValueError: it is no tar, or has a member that is no file, not ``known`` by its name, or there twice.
     """
+    names = set()
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             for member in tar:
                 data = tar.extractfile(member) if member.isfile() and not member.issparse() else None
                 if data is None or not known.fullmatch(member.name):
-                    raise ValueError(f"{member.name!r}: unexpected member")
+                    raise ValueError(f"{member.name[:80]!r}: unexpected member")
+                if member.name in names:
+                    raise ValueError(f"{member.name}: is there twice")
+                names.add(member.name)
                 yield member.name, data.read()
     except tarfile.TarError as error:
         raise ValueError(f"is no archive, or truncated ({error})") from None

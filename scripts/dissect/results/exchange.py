@@ -165,6 +165,8 @@ def _sha256(data: bytes) -> str:
 
 
 def _members(path: Path) -> dict[str, bytes]:
+    if path.exists() and not path.is_file():  # a pipe or device may have no end
+        raise ExchangeError(f"{path}: is no file")
     if path.stat().st_size > LARGEST_EXPORT_BYTES:
         raise ExchangeError(f"{path}: is larger than {LARGEST_EXPORT_BYTES // MIB} MiB; export it again, {_PARTS}")
     # The whole of it first: only the end of the compressed stream tells whether anything is missing.
@@ -191,7 +193,7 @@ def _manifest(path: Path, data: bytes | None) -> ExportManifest:
         raise ExchangeError(f"{path}: {MANIFEST}: is not a JSON object") from None
     except ValueError as error:
         raise ExchangeError(f"{path}: {MANIFEST}: is not a JSON object of plain text: {error}") from None
-    if version not in range(1, SCHEMA_VERSION + 1):
+    if type(version) is not int or version not in range(1, SCHEMA_VERSION + 1):
         raise ExchangeError(
             f"{path}: {MANIFEST}: has schema_version {version!r}, this version of the project reads "
             f"1 to {SCHEMA_VERSION}; update the older of the two clones"
