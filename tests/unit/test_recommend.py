@@ -1,5 +1,6 @@
 """Which setting is best: from candidates to an answer and its lines."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -239,6 +240,34 @@ def test_nothing_measured_is_said(project: Path) -> None:
     empty = answer(Question(stage="finetune", model="llama2-7b"), candidates([], TERMS))
     assert "Nothing that fits the question was measured." in answer_text(empty, load_catalog(project, {}))
     assert isinstance(answer_frame(empty), pd.DataFrame)
+
+
+def test_many_settings_fit_a_screen(tmp_path: Path, project: Path) -> None:
+    records = [
+        training(tmp_path, method, 1000.0 - 10 * number, platform=platform, batch=batch)
+        for batch in (1, 2, 4, 8)
+        for number, method in enumerate(("L", "QL", "L+R", "L+F", "QL+R", "QL+F", "PT"))
+        for platform in ("h200", "a800")
+    ]
+    text = answer_text(ask(records), load_catalog(project, {})).splitlines()
+    assert len(text) <= 40
+    assert sum("settings measured" in line for line in text) == 2
+    assert next(line.split()[0] for line in text if line.startswith(("  best", "  behind", "  no", "  and"))) == "best"
+    assert any(re.fullmatch(r"  and .*\d+ more: behind", line) for line in text)
+    assert "2 more kinds of work: results/recommend.csv has all." in text
+
+
+def test_a_platform_without_numbers_names_its_relatives(tmp_path: Path, project: Path) -> None:
+    here, there = training(tmp_path, "L", 900.0, platform="rtx3090"), training(tmp_path, "L", 900.0, platform="h200")
+    relative = training(tmp_path, "L", 900.0, platform="rtx3090-no-nvlink")
+    waiting = Record(here.cell, here.platform, None)
+    found = ask([waiting, relative, there], platform=["rtx3090", "h200"])
+    assert found.elsewhere == {"rtx3090": ["rtx3090-no-nvlink"]}
+    says = "rtx3090 has no numbers; there are some of rtx3090-no-nvlink: platform=rtx3090-no-nvlink."
+    assert says in answer_text(found, load_catalog(project, {})).splitlines()
+    assert ask([waiting, there], platform="rtx3090").elsewhere == {"rtx3090": ["h200"]}
+    assert ask([waiting], platform="rtx3090").elsewhere == {}
+    assert ask([waiting, relative]).elsewhere == {}
 
 
 def by_device(project: Path, **rates: float) -> list[Record]:

@@ -85,6 +85,8 @@ class Answer:
     impossible: Sequence[Standings]
     never_planned: Sequence[str]
     """Globs over settings that no table plans, though each of their parts is planned elsewhere."""
+    elsewhere: Mapping[str, Sequence[str]]
+    """Platform of the question without numbers -> platforms that have them, its relatives if there are any."""
 
     @property
     def standings(self) -> list[Standings]:
@@ -132,7 +134,23 @@ def answer(question: Question, rows: Sequence[Row]) -> Answer:
         rankings.append(Ranking(work, stand_in or None, _ranked(found, question, column, verdicts), over))
     never = _never_planned(question, [row for row in rows if row["stage"] == question.stage], asked)
     unknown, impossible = of[Standing.UNKNOWN], of[Standing.IMPOSSIBLE]
-    return Answer(question, column, rankings, of[Standing.OUT_OF_MEMORY], unknown, impossible, never)
+    elsewhere = _elsewhere(question, rows)
+    return Answer(question, column, rankings, of[Standing.OUT_OF_MEMORY], unknown, impossible, never, elsewhere)
+
+
+def _elsewhere(question: Question, rows: Sequence[Row]) -> dict[str, list[str]]:
+    anywhere = question.model_copy(update={"platform": None})
+    asked = [row for row in rows if row["status"] == Status.OK and _is_asked(anywhere, row)]
+    measured = {row["platform"] for row in asked}
+    having = list(dict.fromkeys(row["platform"] for row in asked if row["model"] == question.model))
+    without = [name for name in names(question.platform) if name not in measured]
+    relatives = {name: [other for other in having if _family(other) == _family(name)] for name in without}
+    return {name: relatives[name] or having for name in without if having}
+
+
+def _family(platform: str) -> str:
+    """The part of a name that its numbers of GPUs and variants share: ``h200`` of ``h200-x2``."""
+    return platform.partition("-")[0]
 
 
 def _is_asked(question: Question, row: Row) -> bool:

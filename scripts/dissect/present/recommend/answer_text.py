@@ -1,5 +1,6 @@
 """An answer as lines for a terminal, and as a table."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from dissect.config.kinds import LETTER_STAGES
 from dissect.config.methods import NAIVE
 from dissect.config.question import Objective, Question, names
 from dissect.present.recommend.against import has_interval
-from dissect.present.recommend.answer import NEAREST, Answer, Ranking, Standings
+from dissect.present.recommend.answer import Answer, Ranking, Standings, limits_of
 from dissect.present.recommend.candidates import COLUMNS
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.labels import framework_labels
@@ -41,8 +42,17 @@ MARKS = {
 BF16_STATES = "bf16 states"
 NEAR_LIMIT = "within noise of its limit"
 NO_INTERVAL = "has no interval to hold against its limit"
-SHOWN = 10
-"""Most settings of one ranking, and most lines of one list; the CSV has all."""
+RANKINGS = 2
+"""Most kinds of work whose settings are shown; the CSV has all."""
+SHOWN = 3
+"""Settings of a ranking that are shown, beside the first of each standing."""
+ALWAYS = ("tokens_per_s", "memory_gib")
+"""Columns that are shown beside the one that settings are ranked by."""
+SHOWN_AS = {"joules_per_token": "tokens_per_joule"}
+"""Column that settings are ranked by -> the one that is shown in its place."""
+REASON = 80
+"""Longest reason, in characters."""
+CSV = "results/recommend.csv"
 
 
 def answer_frame(answer: Answer) -> pd.DataFrame:
@@ -64,23 +74,47 @@ def answer_frame(answer: Answer) -> pd.DataFrame:
 
 
 def answer_text(answer: Answer, catalog: Catalog) -> str:
-    """The answer in lines; what is not known comes last."""
-    lines = [asked(answer.question), ""]
-    for ranking in answer.rankings:
+    """The answer on one screen: the best settings, those that come next, and in a line each what is not known."""
+    lines = [asked(answer.question), *_elsewhere(answer), ""]
+    ordered = sorted(answer.rankings, key=lambda each: (not each.found, bool(each.stand_in), -len(each.found)))
+    shown = [ranking for ranking in ordered if ranking.found][:RANKINGS] or ordered[:1]
+    for ranking in shown:
         lines += [*_ranking(answer, ranking), ""]
-    if not answer.rankings:
+    if not shown:
         lines += ["Nothing that fits the question was measured.", ""]
-    lines += _remarks(answer, catalog)
-    lines += _list("Out of memory", answer.out_of_memory)
-    lines += _list("Not known", answer.unknown)
-    lines += _list("Unsupported", answer.impossible)
-    never = answer.never_planned
-    if never:
-        lines += [
-            f"Never planned, so nothing is known about them: {len(never)}",
-            *_cut([f"  {glob}" for glob in never]),
-        ]
+    lines += [*_rest(ordered[len(shown) :]), *_remarks(shown, answer, catalog), *_not_ranked(answer)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _elsewhere(answer: Answer) -> Iterator[str]:
+    for platform, others in answer.elsewhere.items():
+        yield f"{platform} has no numbers; there are some of {' and '.join(others)}: platform={others[0]}."
+
+
+def _rest(rankings: Sequence[Ranking]) -> list[str]:
+    """Kinds of work that are not shown, in one line."""
+    if not rankings:
+        return []
+    within = sum(bool(ranking.found) for ranking in rankings)
+    kept = f", {within} with settings within the limits" if any(ranking.over for ranking in rankings) else ""
+    return [f"{_count(len(rankings), 'more kind', 's')} of work{kept}: {CSV} has all.", ""]
+
+
+def _not_ranked(answer: Answer) -> Iterator[str]:
+    """What is not known, a line for each kind of it."""
+    if answer.unknown:
+        reasons = Counter(_short(cell.reason) for cell in answer.unknown).most_common(3)
+        yield f"Not known: {len(answer.unknown)}: {', '.join(f'{number} × {reason}' for reason, number in reasons)}."
+    for title, cells in (("Out of memory", answer.out_of_memory), ("Unsupported", answer.impossible)):
+        if cells:
+            yield f"{title}: {len(cells)}, such as {CellId.of(cells[0].row)}: {_short(cells[0].reason)}."
+    if answer.never_planned:
+        yield f"Never planned: {len(answer.never_planned)}, such as {answer.never_planned[0]}."
+    yield f"{CSV} has every setting, with its numbers or its reason."
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= REASON else f"{reason[:REASON]}…"
 
 
 def asked(question: Question) -> str:
@@ -111,20 +145,26 @@ def _ranking(answer: Answer, ranking: Ranking) -> Iterator[str]:
     within = "" if not ranking.over else f", {len(ranking.found)} of them within the limits"
     yield f"{ranking.work}{of}: {_count(measured, 'setting')} measured{within}."
     if ranking.found:
-        yield _table(answer, ranking.found[:SHOWN])
-        yield from [f"  and {len(ranking.found) - SHOWN} more"] * (len(ranking.found) > SHOWN)
+        shown = _telling(ranking.found)
+        yield _table(answer, shown)
+        hidden = Counter(MARKS[cell.standing] for cell in ranking.found if cell not in shown)
+        if hidden:
+            yield f"  and {', '.join(f'{number} more: {mark}' for mark, number in hidden.items())}"
         yield from (
-            f"  {setting_name(c.row)}: {c.told}"
-            for c in ranking.found[:SHOWN]
-            if has_interval(c.row, answer.column) and c.told
+            f"  {setting_name(c.row)}: {c.told}" for c in shown if has_interval(c.row, answer.column) and c.told
         )
         if command := _command(ranking):
             yield f"  To tell: {command}"
     if ranking.over:
-        nearest = ranking.over[: NEAREST if not ranking.found else 1]
-        yield "Nearest beyond the limits:" if ranking.found else "Nothing keeps within the limits; nearest to them:"
-        yield _table(answer, nearest)
-        yield from (f"  {setting_name(cell.row)}: {cell.reason}" for cell in nearest)
+        nearest = ranking.over[0]
+        begin = "Nearest beyond the limits" if ranking.found else "Nothing keeps within the limits; nearest to them"
+        yield f"  {begin}: {setting_name(nearest.row)}: {nearest.reason}"
+
+
+def _telling(found: Sequence[Standings]) -> list[Standings]:
+    """The first settings, and the first of each standing."""
+    first = {cell.standing: number for number, cell in reversed([*enumerate(found)])}
+    return [cell for number, cell in enumerate(found) if number < SHOWN or number == first[cell.standing]]
 
 
 def _command(ranking: Ranking) -> str:
@@ -148,6 +188,9 @@ def _table(answer: Answer, cells: Sequence[Standings]) -> str:
 def _shown(answer: Answer, cell: Standings) -> dict[str, str]:
     row = cell.row
     columns = numbers_shown(answer.question.percentile, row["currency"])
+    limits = (limit.column for limit in limits_of(answer.question))
+    wanted = {SHOWN_AS.get(answer.column, answer.column), *limits, *ALWAYS}
+    columns = {header: column for header, column in columns.items() if column in wanted}
     numbers = {header: number_text(row, column) for header, column in columns.items()}
     return {"": MARKS[cell.standing], "setting": setting_name(row), **numbers, "marks": "; ".join(_cell_marks(cell))}
 
@@ -210,27 +253,9 @@ def number_text(row: Mapping[str, Any], column: str) -> str:
     return text if low is None or high is None else f"{text} [{low:,.{decimals}f}–{high:,.{decimals}f}]"
 
 
-def _list(title: str, cells: Sequence[Standings]) -> list[str]:
-    """List cells by reason."""
-    if not cells:
-        return []
-    by_reason: dict[str, list[str]] = {}
-    for cell in cells:
-        by_reason.setdefault(cell.reason, []).append(str(CellId.of(cell.row)))
-    lines = [
-        line for reason, found in by_reason.items() for line in (f"  {reason}:", *_cut([f"    {n}" for n in found]))
-    ]
-    return [f"{title}: {len(cells)}", *lines]
-
-
-def _cut(lines: Sequence[str]) -> list[str]:
-    more = [f"    and {len(lines) - SHOWN} more in the CSV"] if len(lines) > SHOWN else []
-    return [*lines[:SHOWN], *more]
-
-
-def _remarks(answer: Answer, catalog: Catalog) -> list[str]:
-    """Notes on the numbers: marks, stand-ins, letters, sources of prices."""
-    shown = [cell for ranking in answer.rankings for cell in (*ranking.found, *ranking.over)]
+def _remarks(rankings: Sequence[Ranking], answer: Answer, catalog: Catalog) -> list[str]:
+    """Notes on the numbers that are shown: marks, stand-ins, letters, sources of prices."""
+    shown = [cell for ranking in rankings for cell in (*_telling(ranking.found), *ranking.over[:1])]
     standings = {cell.standing for cell in shown}
     lines = []
     meanings = {
@@ -243,7 +268,7 @@ def _remarks(answer: Answer, catalog: Catalog) -> list[str]:
     lines += [text for standing, text in meanings.items() if standing in standings]
     lines += [
         f"{ranking.stand_in} says how settings of this machine compare, nothing of other models' speed."
-        for ranking in answer.rankings
+        for ranking in rankings
         if ranking.stand_in
     ]
     if any(cell.row["states"] == "bf16" for cell in shown):
