@@ -66,6 +66,7 @@ FINETUNING: dict[str, dict[str, Any]] = {
 MEGATRON: dict[str, dict[str, Any]] = {
     "TP2": {"tensor_parallel": 2},
     "R+TP2+SP": {"tensor_parallel": 2, "sequence_parallel": True, "recompute": True},
+    "SR+TP2": {"tensor_parallel": 2, "recompute_attention": True},
     "PP2": {"pipeline_parallel": 2},
     "TP1+DO": {"distributed_optimizer": True},
     "TP1+DO+OV": {"distributed_optimizer": True, "overlap_communication": True},
