@@ -15,6 +15,7 @@ pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
 SIZES = ("small", "large")
 PHONE = {"viewport": {"width": 390, "height": 844}}
+SHAPES = {"phone": PHONE, "wide": {"viewport": {"width": 1440, "height": 900}}}
 SHOWN = "td => !td.closest('[hidden]') && !td.classList.contains('filtered')"
 IDS = "td => ({...td.closest('table').dataset, ...td.parentElement.dataset, ...td.dataset})"
 COUNT = f"() => [...document.querySelectorAll('td[data-value]')].filter({SHOWN}).length"
@@ -190,12 +191,36 @@ def test_it_works_by_keyboard(visit: Open, small: Path) -> None:
     assert button.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
 
 
+def test_the_contents_follow_and_leave_out_what_is_filtered(visit: Open, small: Path) -> None:
+    page = visit(small, viewport={"width": 1440, "height": 900})
+    contents = page.locator("#contents")
+    for name in ("table_IV", "table_III"):
+        contents.locator(f"a[href='#{name}']").click()
+        page.wait_for_function(
+            "name => document.querySelector('#contents li li [aria-current]')?.hash === name", arg=f"#{name}"
+        )
+    assert page.locator(".bar nav [aria-current]").text_content() == "Pre-training"
+    choose(page.locator("#filters input[name=stage][value=serve]"))
+    assert not contents.locator("a[href='#table_III']").is_visible()
+    assert contents.get_by_text("Serving", exact=True).is_visible()
+    assert not visit(small).locator("#contents").is_visible(), "the bar is enough"
+
+
+def test_a_wide_table_scrolls_within_its_frame(visit: Open, small: Path) -> None:
+    page = visit(small)
+    frame = page.locator(".scroll:has(> #table-table_III)")
+    assert frame.evaluate("one => one.scrollWidth > one.clientWidth")
+    assert "local" in frame.evaluate("one => getComputedStyle(one).backgroundAttachment")
+    assert frame.evaluate("one => getComputedStyle(one).borderTopWidth") == "1px"
+
+
 @pytest.mark.parametrize(
-    ("what", "theme"), [("index", "light"), ("index", "dark"), ("cell", "light"), ("cell", "dark"), ("phone", "light")]
+    ("what", "theme"),
+    [("index", "light"), ("index", "dark"), ("cell", "light"), ("cell", "dark"), ("phone", "light"), ("wide", "dark")],
 )
 def test_axe_finds_nothing_serious(visit: Open, small: Path, what: str, theme: str) -> None:
     cell = next(path for path in sorted((small.parent / "cells").glob("*.html")) if 'class="log"' in path.read_text())
-    page = visit(cell if what == "cell" else small, color_scheme=theme, **(PHONE if what == "phone" else {}))
+    page = visit(cell if what == "cell" else small, color_scheme=theme, **SHAPES.get(what, {}))
     page.evaluate("document.querySelectorAll('details:not(.choice)').forEach(one => (one.open = true))")
     found = [
         (each["id"], each["nodes"][0]["html"][:200], each["nodes"][0]["failureSummary"])

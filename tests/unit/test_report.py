@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import html5lib
+import pandas as pd
 import pytest
 
 import factories as make
@@ -66,6 +67,19 @@ def test_every_number_leads_to_a_cell(index: Path) -> None:
     links = [td.find(f"{XHTML}a") for td in numbers]
     assert len(numbers) > 400
     assert all(link is not None and str(link.get("href")).startswith("cells/") for link in links)
+
+
+def test_every_item_has_its_numbers_as_files(index: Path) -> None:
+    names = [path.stem for path in sorted((index.parent / "tables").glob("*.csv"))]
+    assert len(names) >= len(CASES) - 1
+    for name in names:
+        table = pd.read_csv(index.parent / f"tables/{name}.csv", dtype=object)
+        rows = json.loads((index.parent / f"tables/{name}.json").read_text())
+        assert len(rows) == len(table) > 0
+        full = [{column for column, value in row.items() if pd.notna(value)} for row in table.to_dict("records")]
+        assert [set(row) for row in rows] == full
+    text = index.read_text()
+    assert [name for name in names if f'href="tables/{name}.csv"' not in text] == []
 
 
 def test_equal_inputs_give_equal_bytes_and_old_pages_go(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from dissect.base.outcome import Status
 from dissect.cells.manifest import Manifest, read_manifest
 from dissect.cells.reported import ReportItem, ReportManifest
@@ -51,6 +53,8 @@ class Item:
     """SVG that the workflow drew."""
     specs: Sequence[tuple[str, dict[str, Any]]]
     """Of a figure what can be chosen, and its description in Vega-Lite."""
+    numbers: pd.DataFrame
+    """The tidy rows that it is made of."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class _Laid:
     manifest: Manifest
     records: list[Record]
     tables: list[GridTable]
+    numbers: pd.DataFrame
 
 
 def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
@@ -159,8 +164,8 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
 
 def _lay_out(item: ReportItem, manifest: Manifest, project: Path, read: Callable[[Path], CellRuns]) -> _Laid:
     records = read_records(manifest, project, read)
-    _, grids = lay_out(manifest, records)
-    return _Laid(item, manifest, records, [grid_table(grid, manifest.title) for grid in grids])
+    numbers, grids = lay_out(manifest, records)
+    return _Laid(item, manifest, records, [grid_table(grid, manifest.title) for grid in grids], numbers)
 
 
 def _item(laid: _Laid, claims: Iterable[PageClaim], project: Path) -> Item:
@@ -174,6 +179,7 @@ def _item(laid: _Laid, claims: Iterable[PageClaim], project: Path) -> Item:
         claims=[claim for claim in claims if claim.is_about(manifest.title)],
         figure=project / FIGURES_DIR / f"{manifest.name}.svg" if manifest.kind == "figure" else None,
         specs=figure_specs(manifest, laid.records) if manifest.kind == "figure" else [],
+        numbers=laid.numbers,
     )
 
 

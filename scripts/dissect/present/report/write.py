@@ -1,9 +1,11 @@
 """The folder of the report: one page, a page per cell, figures and what makes them readable; opens from disk."""
 
+import json
 import shutil
 from functools import cache
 from pathlib import Path
 
+import pandas as pd
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -11,6 +13,7 @@ from dissect.cells.reported import ReportManifest
 from dissect.present.figures.look import CONFIGS
 from dissect.present.report.cell_page import build_cell_page
 from dissect.present.report.page import Page, build_page
+from dissect.present.tables.tidy import plain_rows, to_csv
 
 _HERE = Path(__file__).parent
 ASSETS = ("report.css", "charts.css", "theme.js", "page.js", "charts.js", "recommend.js")
@@ -29,7 +32,7 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
     page = build_page(wanted, manifest.parent, project)
     templates = environment()
     folder = index.parent
-    for name in ("cells", "figures"):
+    for name in ("cells", "figures", "tables"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
     for name in ASSETS:
@@ -37,8 +40,17 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
     (folder / LIBRARY).write_text(_library(), encoding="utf-8")
     for figure in (item.figure for section in page.sections for item in section.items if item.figure):
         shutil.copyfile(figure, folder / "figures" / figure.name)
+    for item in (item for section in page.sections for item in section.items):
+        (folder / f"tables/{item.name}.csv").write_text(to_csv(item.numbers), encoding="utf-8")
+        (folder / f"tables/{item.name}.json").write_text(_json(item.numbers), encoding="utf-8")
     _write_cells(page, templates, folder / "cells", project)
     index.write_text(templates.get_template("page.html.j2").render(page=page, themes=CONFIGS), encoding="utf-8")
+
+
+def _json(numbers: pd.DataFrame) -> str:
+    """A row per line, without its empty fields."""
+    rows = ({name: value for name, value in row.items() if value not in (None, "")} for row in plain_rows(numbers))
+    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows) + "\n]\n"
 
 
 @cache

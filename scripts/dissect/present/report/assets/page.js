@@ -228,6 +228,38 @@ function setUpFootnotes() {
   });
 }
 
+// Contents: the part that is being read is marked; what a filter takes away is not listed.
+
+function setUpContents() {
+  const links = [...document.querySelectorAll("nav a[href^='#']")].filter((link) => link.hash.length > 1);
+  const parts = [...new Set(links.map((link) => document.getElementById(link.hash.slice(1))))].filter(Boolean);
+  const margin = parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) + 8;
+  const follow = () => {
+    const above = parts.filter((part) => !part.hidden && part.getBoundingClientRect().top <= margin);
+    const current = new Set([above.at(-1), above.at(-1)?.closest("section")].filter(Boolean).map((part) => `#${part.id}`));
+    for (const link of links) {
+      if (current.has(link.hash)) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+    document.querySelector("#contents ul ul [aria-current]")?.scrollIntoView({ block: "nearest" });
+  };
+  document.addEventListener("filter", () => {
+    for (const link of document.querySelectorAll("#contents a")) {
+      link.parentElement.hidden = document.getElementById(link.hash.slice(1)).hidden;
+    }
+  });
+  let waiting = false;
+  addEventListener("scroll", () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      follow();
+    });
+  }, { passive: true });
+  follow();
+}
+
 function openForPrint() {
   addEventListener("beforeprint", () => document.querySelectorAll("main details").forEach((one) => (one.open = true)));
 }
@@ -235,5 +267,6 @@ function openForPrint() {
 setUpTheme();
 setUpSorting();
 setUpFootnotes();
+setUpContents();
 setUpFilters();
 openForPrint();
