@@ -140,16 +140,18 @@ def test_shipped_measurements() -> None:
     errors, out = [], []
     for spec, metrics in measured():
         found = predict_memory(spec, metrics.batch if metrics else None)
-        assert found is not None
+        if found is None:
+            assert spec.method.compile_layers
+            continue
         if metrics is None:
-            out.append(found.peak_bytes > spec.hardware.device_memory_bytes)
+            out.append(not fits(found, spec.hardware))
             continue
         errors.append(abs(found.peak_bytes / metrics.peak_memory_bytes - 1))
         assert found.low_bytes <= metrics.peak_memory_bytes <= found.high_bytes, f"{spec.framework} {spec.method}"
-    assert len(errors) >= 45
+    assert len(errors) >= 70
     assert median(errors) < 0.002
-    assert max(errors) < 0.01
-    assert len(out) >= 7
+    assert max(errors) < 0.04
+    assert len(out) >= 16
     assert all(out)
 
 
@@ -192,7 +194,7 @@ def test_what_the_docs_say_of_ddp_and_fsdp2() -> None:
         for kind in ("torch_adamw", "torch_adamw_foreach")
     )
     assert (foreach - fused) / GIB == pytest.approx(9.6, abs=0.05)
-    # docs/h200.md: a plain loop over FSDP2, resharded after the forward pass, peaks at 51.4 GiB on two H200.
+    # docs/gpus.md: a plain loop over FSDP2, resharded after the forward pass, peaks at 51.4 GiB on two H200.
     assert predicted(fsdp_spec(hardware(n_gpus=2))).peak_bytes / GIB == pytest.approx(51.4, rel=0.005)
 
 

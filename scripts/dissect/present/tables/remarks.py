@@ -103,10 +103,9 @@ def _references(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
         commits = ", ".join(dict.fromkeys(commit[:7] for commit in _each(own, "git_commit"))) or "unknown"
         machines = "; ".join(_each(own, "machine"))
         label = manifest.platforms[platform].label
-        sentences.append(
-            f"{label}: results that the project ships, not of this clone; measured {_when(own)} (UTC) on {machines}; "
-            f"commit {commits}."
-        )
+        # Cells whose states alone do not fit are told without a machine.
+        origin = f"measured {_when(own)} (UTC) on {machines}; commit {commits}" if machines else "none was measured"
+        sentences.append(f"{label}: results that the project ships, not of this clone; {origin}.")
     return sentences
 
 

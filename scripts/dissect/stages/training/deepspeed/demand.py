@@ -138,8 +138,9 @@ def _stage_3(rank: _Rank) -> Demand:
     """Weights are sharded too, and gathered ahead of their use until ``max_live_parameters`` are there."""
     method, width, bucket = rank.spec.method, rank.width, int(rank.zero["reduce_bucket_size"])
     share = 0 if method.offload_optimizer else rank.share  # what the optimizer keeps on the GPU
-    own_weights = rank.master == width  # then the optimizer steps on the shards themselves
-    states = (0 if own_weights else rank.master) + 2 * rank.moment
+    own_weights = rank.master == width
+    # The optimizer steps on a copy also where shards have its dtype: DeepSpeed compares their device with a name.
+    states = rank.master + 2 * rank.moment
     kept = (
         Part("shards of weights", 0 if method.offload_parameters else rank.share * width),
         Part("optimizer states", share * states),
