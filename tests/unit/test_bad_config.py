@@ -86,7 +86,7 @@ BAD = [
     edit("unknown stand-in", CPU, "[llama-tiny]", "[llama-tin]", "workload.models", "did you mean 'llama-tiny'?"),
     edit("unknown environment", CPU, "lock: train", "lock: trian", "environments", "did you mean 'train'?"),
     edit("unknown letter in knobs_with", METHODS, "Z2: {offload_optimizer", "Z4: {offload_optimizer", "O.knobs_with"),
-    edit("unknown knob", METHODS, "recompute:", "recomputation:", "letters.R.knobs", "did you mean 'recompute'?"),
+    edit("unknown knob", METHODS, "recompute:", "recomputes:", "letters.R.knobs", "did you mean 'recompute'?"),
     edit("unknown kernel", CPU, "sdpa_flash", "flash", "kernels.flash_attention", "'flash'"),
     edit("unknown layout", FIG_4, "kind: scaling", "kind: bars", "layout", "bars"),
     edit("layout of the other kind", FIG_4, "{kind: scaling}", "{kind: platforms}", "a figure cannot have"),
