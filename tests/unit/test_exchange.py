@@ -1,6 +1,10 @@
 """Files of finished cells: what is exported comes in as it was, and nothing else comes in."""
 
 import gzip
+import itertools
+import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -142,6 +146,46 @@ def test_what_was_cut_off_is_healed_by_the_next_import(
     assert len(list((tmp_path / "ours").rglob("result.json"))) == 1
     assert import_cells(read_export(export), ours, {}) == Merged(2, 1)
     assert content_of(tmp_path / "ours") == content_of(tmp_path / "theirs")
+
+
+FILE_EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.link", "os.symlink", "shutil.rmtree")
+"""Audit events of what changes a folder."""
+
+
+def import_until(export: Path, store: Store, published: Path, last: int) -> int:
+    """Import in a process that is killed before its file operation of this number; how it ended."""
+    if pid := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    shared, operations = read_export(export), itertools.count()
+
+    def kill(event: str, arguments: tuple[object, ...]) -> None:
+        if event in FILE_EVENTS and str(arguments[0]).startswith(str(published.parent)) and next(operations) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        sys.addaudithook(kill)
+        import_cells(shared, store, {KEY: [published]})
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def test_an_import_that_is_killed_at_any_moment_is_finished_by_the_next(export: Path, tmp_path: Path) -> None:
+    """What is there at any moment are whole runs, in the store and where they are published."""
+    for last in itertools.count():
+        store, published = Store(tmp_path / f"ours-{last}/store"), tmp_path / f"ours-{last}/{KEY}.json"
+        ended = import_until(export, store, published, last)
+        for key in sorted(store.keys()):
+            assert all(run.result(key) for run in store.entry(key).run_files())
+        assert not published.exists() or read_runs(published).runs == (RESULTS[0],)
+        merged = import_cells(read_export(export), store, {KEY: [published]})
+        assert merged.added + merged.known == 3
+        assert content_of(store.root) == content_of(tmp_path / "theirs")
+        assert read_runs(published).runs == (RESULTS[0],)
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL
+    assert last > 20
 
 
 def test_only_an_export_is_replaced(export: Path, tmp_path: Path) -> None:
