@@ -9,7 +9,7 @@ from dissect.config.catalog import PREDICTION
 from dissect.config.claims import CLAIMS
 from dissect.present.claims.claims_table import build_claims
 from dissect.present.tables.pivot import LayoutError
-from dissect.present.tables.predicted_memory import build_prediction
+from dissect.present.tables.predicted_cells import build_prediction
 from dissect.present.tables.table import build_table
 
 

@@ -69,9 +69,12 @@ def expected(project: Path, measured: Mapping[str, int]) -> Expected:
     of_paper = [name for name, each in asked.items() if each["stage"] != "inspect" and not each.get("beyond_paper")]
     read = list(dict.fromkeys(cell for name in of_paper for cell in every[name]))
     drawn[CLAIMS] = content(claims_content(config, read), claimed(config, read))
-    trained = list(dict.fromkeys(cell for name, each in asked.items() if each["stage"] in LETTERED
-                                 for cell in every[name] if is_predicted(config, cell)))  # fmt: skip
-    drawn[PREDICTION] = content(prediction_content(config, trained), trained)
+    stages_read = {*LETTERED, "operators"}
+    predicted = list(dict.fromkeys(cell for name, each in asked.items() if each["stage"] in stages_read
+                                   for cell in every[name] if is_predicted(config, cell)))  # fmt: skip
+    trained = any(not cell.id.startswith("operators/") for cell in predicted)
+    predicted = predicted if trained else []
+    drawn[PREDICTION] = content(prediction_content(config, predicted), predicted)
     wanted = {job for name, experiment in asked.items() for job in jobs_of(name, experiment)}
     if trained and (config["root"]["tables"] == "all" or PREDICTION[1] in config["root"]["tables"]):
         wanted.add(PREDICTION)
@@ -151,15 +154,19 @@ def claimed(config: Yaml, cells: list[Cell]) -> list[Cell]:
 
 
 def is_predicted(config: Yaml, cell: Cell) -> bool:
-    """Whether the table of predicted memory has a cell: one that can be measured, on a GPU."""
-    return bool(cell.fingerprint) and config["platforms"][cell.id.split("/")[1]]["device"] != "cpu"
+    """Whether the table of predictions reads a cell: one that can be measured, on a GPU; attention is not used."""
+    _, platform, _, framework, *_ = cell.id.split("/")
+    return bool(cell.fingerprint) and config["platforms"][platform]["device"] != "cpu" and framework != "attention"
 
 
 def prediction_content(config: Yaml, cells: list[Cell]) -> Json:
-    """Everything that the table of predicted memory shows."""
-    platforms = dict.fromkeys(cell.id.split("/")[1] for cell in cells)
+    """Everything that the table of predictions shows."""
+    platforms = {cell.id.split("/")[1]: config["platforms"][cell.id.split("/")[1]] for cell in cells}
     return [
-        {name: [config["platforms"][name]["label"], held(config["platforms"][name])] for name in platforms},
+        {
+            name: [each["label"], held(each), *lines(each)[-2:], numbers(each["interconnect"].get("gb_per_s"))]
+            for name, each in platforms.items()
+        },
         [[cell.id, cell.fingerprint] for cell in cells],
     ]
 

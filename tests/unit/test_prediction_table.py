@@ -1,4 +1,4 @@
-"""The table of predicted against measured memory, and what the plan says of cells that were not run."""
+"""The table of predicted against measured cells, and what the plan says of cells that were not run."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from dissect.cells.study import Study, load_study
 from dissect.config.catalog import PREDICTION
 from dissect.predict.memory import predict_memory
 from dissect.present.plan import plan_table, plan_text
-from dissect.present.tables.predicted_memory import COLUMNS, build_prediction
+from dissect.present.tables.predicted_cells import COLUMNS, build_prediction
 from dissect.results.store import Store
 from factories import ended_result, hardware, manifest, ok_result, pretrain_spec, published_cell, training_metrics
 
@@ -72,11 +72,14 @@ def test_the_table_has_the_training_cells_on_gpus(project: Path) -> None:
     with_gpus = study(project, platforms=["cpu", "a800"])
     cells = with_gpus.manifest(PREDICTION).cells
     assert {cell.platform for cell in cells} == {"a800"}
-    assert {cell.stage for cell in cells} == {"pretrain", "finetune", "profile"}
+    assert {cell.stage for cell in cells} == {"pretrain", "finetune", "profile", "operators"}
+    assert {cell.framework for cell in cells if cell.stage == "operators"} == {"gemm", "memcpy", "collectives"}
     assert set(with_gpus.paths_of(PREDICTION)) <= set(with_gpus.targets)
     assert PREDICTION in with_gpus.wanted("table")
     assert PREDICTION not in study(project, platforms=["cpu"]).wanted("table")
     assert PREDICTION not in study(project, platforms=["a800"], tables=["table_II"]).wanted("table")
+
+    assert not study(project, platforms=["a800"], tables=["operators_gemm", PREDICTION], figures=[]).prediction.cells
 
 
 def test_the_plan_says_what_is_expected(project: Path) -> None:

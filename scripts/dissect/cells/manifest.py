@@ -40,6 +40,8 @@ class PlatformFacts(Model):
     """Dense peak of one GPU in FLOP/s by dtype, for tables of cells; empty where none is declared (``cpu``)."""
     memory_bytes_per_s: PositiveFloat | None = None
     """Peak memory bandwidth of one GPU in bytes/s, for rooflines; None where none is declared."""
+    link_bytes_per_s: PositiveFloat | None = None
+    """Bandwidth of one GPU to the others in bytes/s, both directions together, for predictions; None for others."""
     peak_source: str | None = None
     """Source of the peaks, for Table I."""
 

@@ -144,11 +144,14 @@ class Study:
 
     @cached_property
     def prediction(self) -> Manifest:
-        """The manifest of the table of predicted memory: training cells on GPUs of what config.yaml asks for."""
-        names = [name for name, each in self.catalog.wanted_experiments.items() if each.stage in LETTER_STAGES]
+        """The manifest of the table of predictions: training cells on GPUs, and the operators that these consist of."""
+        stages = {name: each.stage for name, each in self.catalog.wanted_experiments.items()}
+        names = [name for name, stage in stages.items() if stage in (*LETTER_STAGES, "operators")]
         known = self.catalog.platforms
         shown = [each for name in names for each in self._shown(name) if known[each[0].platform].device != "cpu"]
-        cells = [_manifest_cell(*each) for each in shown if each[0].path]
+        cells = [_manifest_cell(*each) for each in shown if each[0].path and each[0].framework != "attention"]
+        if all(cell.stage == "operators" for cell in cells):
+            cells = []
         facts = self._platforms(names, PREDICTION)
         return prediction_manifest(cells, {cell.platform: facts[cell.platform] for cell in cells})
 
@@ -273,12 +276,18 @@ def _manifest_cell(cell: Cell, reference: str | None) -> ManifestCell:
 def _platform_facts(platform: Platform, layout: str) -> PlatformFacts:
     """Facts of a platform that this kind of table shows, and no others: a change of those must not draw it again."""
     gpu = platform.gpu
+    peaks: dict[str, float] = {dtype: tflops * 1e12 for dtype, tflops in sorted(gpu.peak_tflops.items())}
+    bandwidth = gpu.memory_bandwidth_gb_per_s if layout in ("roofline", PREDICTION) else None
     if layout == PREDICTION:
-        return PlatformFacts(label=platform.shown_label)
+        link = platform.interconnect.gb_per_s
+        return PlatformFacts(
+            label=platform.shown_label,
+            peak_flops=peaks,
+            memory_bytes_per_s=bandwidth * 1e9 if bandwidth else None,
+            link_bytes_per_s=link * 1e9 if link else None,
+        )
     if layout == "platforms":
         return PlatformFacts(label=platform.shown_label, declared=_declared(platform), peak_source=gpu.source)
-    peaks: dict[str, float] = {dtype: tflops * 1e12 for dtype, tflops in sorted(gpu.peak_tflops.items())}
-    bandwidth = gpu.memory_bandwidth_gb_per_s if layout == "roofline" else None
     return PlatformFacts(
         label=platform.shown_label,
         gpu_label=platform.shown_gpu_label,

@@ -1,7 +1,15 @@
-"""Temporary memory of PyTorch's AdamW, by its implementation (torch/optim/adamw.py)."""
+"""Temporary memory and work of PyTorch's AdamW, by its implementation (torch/optim/adamw.py)."""
 
 from dissect.config.kinds import TorchOptimizer
+from dissect.predict.effort import Effort
 from dissect.predict.prediction import Part
+
+FUSED_PASSES, FOREACH_PASSES, FOREACH_KERNELS = 7, 20, 8
+"""How often an element is read or written, in one kernel or in eight.
+
+The fused kernel reads weight, gradient and moments and writes all but the gradient. Else decay takes 2, the moments 6,
+the square root of the second 2, its correction and epsilon 4, the new weight, with the sum of both moments' ends, 6.
+"""
 
 
 def step_part(optimizer: TorchOptimizer, sizes: list[int], width: int) -> Part:
@@ -12,3 +20,21 @@ def step_part(optimizer: TorchOptimizer, sizes: list[int], width: int) -> Part:
     """
     size = {"torch_adamw": 0, "torch_adamw_foreach": sum(sizes), "torch_adamw_loop": 2 * max(sizes)}[optimizer]
     return Part("square roots of the second moments", size * width, "library")
+
+
+def step_effort(optimizer: TorchOptimizer, sizes: list[int], width: int) -> Effort:
+    """Kernels of a step over ``sizes`` elements of ``width`` bytes: of all at once, or (loop) tensor by tensor."""
+    found, size = Effort(), sum(sizes) * width
+    if optimizer == "torch_adamw":
+        found.move(FUSED_PASSES * size)
+    else:
+        kernels = FOREACH_KERNELS * (len(sizes) if optimizer == "torch_adamw_loop" else 1)
+        found.move(FOREACH_PASSES * size // kernels, kernels)
+    return found
+
+
+def clip_effort(sizes: list[int], width: int) -> Effort:
+    """The norm of gradients, tensor by tensor, and their scaling: each is read twice and written once."""
+    found = Effort()
+    found.move(3 * width * sum(sizes) // (2 * len(sizes)), 2 * len(sizes))
+    return found

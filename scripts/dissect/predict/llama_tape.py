@@ -3,8 +3,9 @@
 The names of tensors are those of that file, as far as it has names for them.
 """
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from dissect.cells.spec import TrainingSpec
@@ -12,11 +13,14 @@ from dissect.config.adapters.adapter import Adapter
 from dissect.config.architecture import LinearLayer, ModelArchitecture, linear_sizes
 from dissect.config.kinds import AttentionKernel, DType
 from dissect.predict.allocator import rounded
+from dissect.predict.effort import Effort, Product, total
 from dissect.predict.passes import Keeps, Passes
 from dissect.predict.tape import Footprint, Op, Tape
 from dissect.workloads.arithmetic import parameter_groups
 from dissect.workloads.dtypes import BYTES
 
+NF4_KERNELS = 3
+"""Kernels that unpack a matrix of 4-bit weights: scales, their offset, and the weights."""
 FP32 = 4
 """Bytes of a number in which norms, softmax and loss are computed."""
 
@@ -50,6 +54,11 @@ class LlamaCase:
     def tokens(self) -> int:
         """Positions of all sequences."""
         return self.batch * self.positions
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether something before the first layer trains."""
+        return self.adapter is None or self.adapter.positions > 0
 
     @property
     def autocasts(self) -> bool:
@@ -108,15 +117,18 @@ class _DecoderLayer:
             yield Op(f"weight {name}", elements * case.width, ())
             saves = (*saves, f"weight {name}")
         unpacked = _unpacked(elements, case.width) if case.quantized else 0
-        yield Op(base, out, (inputs,), saves, forward_extra=unpacked, backward_extra=unpacked, weights=weights)
+        product, unpacks = Product(case.tokens, size_out, size_in), NF4_KERNELS if case.quantized else 0
+        yield Op(base, out, (inputs,), saves, None, unpacked, unpacked, weights, product, unpacks=unpacks)
         if name not in self._targets:
             return
         beside = base
         if self._targets[name]:
             first, second = (size * case.gradient_width for size in self._targets[name])
-            rank = case.tokens * self._targets[name][0] // size_in * case.width
-            yield Op(f"a {name}", rank, (inputs,), (inputs,), weights=first)
-            yield Op(f"b {name}", out, (f"a {name}",), (f"a {name}",), weights=second)
+            rank = self._targets[name][0] // size_in
+            down, up = Product(case.tokens, rank, size_in), Product(case.tokens, size_out, rank)
+            inner = case.tokens * rank * case.width
+            yield Op(f"a {name}", inner, (inputs,), (inputs,), weights=first, product=down)
+            yield Op(f"b {name}", out, (f"a {name}",), (f"a {name}",), weights=second, product=up)
             yield Op(f"scaled {name}", out, (f"b {name}",))
             beside = f"scaled {name}"
         yield Op(output, out, (base, beside))
@@ -124,10 +136,10 @@ class _DecoderLayer:
     def _rotated(self, name: str, elements: int) -> Iterator[Op]:
         """RoPE by transformers: two products, a rotation and a sum, of which nothing is saved."""
         size = elements * self._case.stream_width
-        yield Op(f"{name} cos", size, (name,))
-        yield Op(f"{name} half", size, (name,), forward_extra=size // 2)
-        yield Op(f"{name} sin", size, (f"{name} half",))
-        yield Op(f"{name} embedded", size, (f"{name} cos", f"{name} sin"))
+        yield Op(f"{name} cos", size, (name,), strided=True)
+        yield Op(f"{name} half", size, (name,), forward_extra=size // 2, strided=True)
+        yield Op(f"{name} sin", size, (f"{name} half",), strided=True)
+        yield Op(f"{name} embedded", size, (f"{name} cos", f"{name} sin"), strided=True)
 
     def _operand(self, name: str, elements: int) -> Iterator[Op]:
         """An operand of an attention product: repeated for grouped queries, or laid out anew, and cast by autocast."""
@@ -141,24 +153,27 @@ class _DecoderLayer:
             yield Op(f"{name} cast", self._hidden * case.width, (source,))
             source = f"{name} cast"
         copied = case.batch > 1 and not repeats  # heads and sequences do not lie next to each other
-        yield Op(f"{name} operand", self._hidden * case.width if copied else 0, (source,))
+        yield Op(f"{name} operand", self._hidden * case.width if copied else 0, (source,), strided=True)
 
     def _eager(self) -> Iterator[Op]:
         """Transformers' own attention: the scores of all positions, and their softmax in fp32."""
         case, scores, out = self._case, self._scores * self._case.width, self._hidden * self._case.width
+        arch, positions, heads = case.arch, case.positions, case.batch * case.arch.num_attention_heads
         yield from self._operand("query embedded", self._hidden)
         yield from self._operand("key embedded", self._kv)
         operands = ("query embedded operand", "key embedded operand")
-        yield Op("scores", scores, operands, saves=operands)
-        yield Op("scaled scores", scores, ("scores",))
-        yield Op("masked scores", scores, ("scaled scores",))
-        yield Op("softmax", self._scores * FP32, ("masked scores",), saves=("softmax",))
+        product = Product(positions, positions, arch.head_size, heads)
+        yield Op("scores", scores, operands, saves=operands, product=product)
+        yield Op("scaled scores", scores, ("scores",), strided=True)
+        yield Op("masked scores", scores, ("scaled scores",), strided=True)
+        yield Op("softmax", self._scores * FP32, ("masked scores",), saves=("softmax",), strided=True)
         narrowed = self._scores * case.width if case.width != FP32 else 0
-        yield Op("attn_weights", narrowed, ("softmax",))
+        yield Op("attn_weights", narrowed, ("softmax",), strided=True)
         yield from self._operand("value", self._kv)
         operands = ("attn_weights", "value operand")
-        yield Op("heads", out, operands, saves=operands)
-        yield Op("attn_output", out, ("heads",))
+        product = Product(positions, arch.head_size, positions, heads)
+        yield Op("heads", out, operands, saves=operands, product=product)
+        yield Op("attn_output", out, ("heads",), strided=True)
 
     def _flash(self) -> Iterator[Op]:
         """A fused kernel: it keeps its operands, its output and one number per row, and sums in fp32 going backward."""
@@ -177,6 +192,7 @@ class _DecoderLayer:
             (*operands, "attn_output", "lse"),
             operands,
             backward_extra=self._hidden * FP32 + rows,
+            product=Product(case.positions, 2 * case.positions, arch.head_size, case.batch * arch.num_attention_heads),
         )
 
 
@@ -187,14 +203,15 @@ def norm(case: LlamaCase, inputs: str, output: str) -> Iterator[Op]:
     rows = case.tokens * FP32
     up, var, root = f"{output} fp32", f"{output} variance", f"{output} root"
     yield Op(up, widened, (inputs,))
-    yield Op(var, rows, (up,), (up,), forward_extra=hidden * FP32, backward_extra=2 * hidden * FP32)
+    yield Op(var, rows, (up,), (up,), None, hidden * FP32, 2 * hidden * FP32, strided=True)
     yield Op(root, rows, (var,), (root,))
     yield Op(f"{output} normal", hidden * FP32, (up, root), (up, root), backward_extra=hidden * FP32)
     yield Op(f"{output} narrow", hidden * case.stream_width if widened else 0, (f"{output} normal",))
     saves = (f"{output} narrow",) if case.trains_rest else ()
     weights = case.arch.hidden_size * case.gradient_width if case.trains_rest else 0
     extra = hidden * case.stream_width if case.trains_rest else 0
-    yield Op(output, hidden * case.stream_width, (f"{output} narrow",), saves, backward_extra=extra, weights=weights)
+    out = hidden * case.stream_width
+    yield Op(output, out, (f"{output} narrow",), saves, backward_extra=extra, weights=weights, strided=True)
 
 
 def head_and_loss(case: LlamaCase) -> Iterator[Op]:
@@ -211,18 +228,19 @@ def head_and_loss(case: LlamaCase) -> Iterator[Op]:
     if case.autocasts:
         yield Op("weight lm_head", elements * case.width, ())
         saves = (*saves, "weight lm_head")
-    yield Op("logits", logits * case.width, (inputs,), saves, weights=weights)
+    product = Product(case.tokens, arch.vocab_size, arch.hidden_size)
+    yield Op("logits", logits * case.width, (inputs,), saves, weights=weights, product=product)
     yield Op("logits fp32", logits * FP32 if case.width != FP32 else 0, ("logits",))
     yield Op("log_softmax", logits * FP32, ("logits fp32",), ("log_softmax",))
     yield Op("loss", FP32, ("log_softmax", "logits fp32", "logits"), passes=("log_softmax",))
 
 
-def llama_passes(spec: TrainingSpec, batch: int, keeps: Keeps, *, weights: DType | None = None) -> Passes:
-    """The passes of a spec; ``weights`` is the type of the weights where autocast casts them to the spec's."""
+def llama_case(spec: TrainingSpec, batch: int, weights: DType | None = None) -> LlamaCase:
+    """The case of a spec; ``weights`` is the type of the weights where autocast casts them to the spec's."""
     method, adapter = spec.method, spec.method.trained_adapter
     width = BYTES[spec.workload.dtype]
     stored = width if weights is None else BYTES[weights]
-    case = LlamaCase(
+    return LlamaCase(
         arch=spec.model,
         batch=batch,
         positions=spec.workload.seq_len + (adapter.positions if adapter else 0),
@@ -235,17 +253,32 @@ def llama_passes(spec: TrainingSpec, batch: int, keeps: Keeps, *, weights: DType
         quantized=method.is_quantized,
         adapter=adapter,
     )
-    reached = adapter is None or adapter.positions > 0
+
+
+def llama_passes(spec: TrainingSpec, batch: int, keeps: Keeps, *, weights: DType | None = None) -> Passes:
+    """The passes of a spec; ``weights`` is the type of the weights where autocast casts them to the spec's."""
+    case = llama_case(spec, batch, weights)
     return Passes(
         layer=layer_footprint(case),
-        first=layer_footprint(case, reached=reached),
+        first=layer_footprint(case, reached=case.is_reached),
         end=end_footprint(case),
         layers=spec.model.num_hidden_layers,
         stream=rounded(case.stream),
-        embedding=spec.model.vocab_size * spec.model.hidden_size * stored if case.trains_rest else 0,
-        recompute=method.recompute,
+        embedding=spec.model.vocab_size * spec.model.hidden_size * case.gradient_width if case.trains_rest else 0,
+        recompute=spec.method.recompute,
         keeps=keeps,
     )
+
+
+def llama_work(spec: TrainingSpec, batch: int, weights: DType | None = None) -> tuple[Effort, Effort]:
+    """Kernels of the forward and of the backward pass on one GPU, recomputation included in the latter."""
+    case, layers = llama_case(spec, batch, weights), spec.model.num_hidden_layers
+    layer, first, end = (_tape(case, which) for which in ("layer", "layer" if case.is_reached else "first", "end"))
+    forward = layer.forward_work.times(layers)
+    last = Counter({layer.last_product: 0 if spec.method.recomputes_whole_layers else layers})
+    again = [replace(forward, products=forward.products - last)] if spec.method.recompute else []
+    backward = total([end.backward_work, layer.backward_work.times(layers - 1), first.backward_work, *again])
+    return total([forward, end.forward_work]), backward
 
 
 def layer_footprint(case: LlamaCase, *, reached: bool = True) -> Footprint:
@@ -260,9 +293,14 @@ def end_footprint(case: LlamaCase) -> Footprint:
 
 @lru_cache(maxsize=4096)
 def _footprint(case: LlamaCase, which: str) -> Footprint:
+    return _tape(case, which).footprint
+
+
+@lru_cache(maxsize=256)
+def _tape(case: LlamaCase, which: str) -> Tape:
+    """Operators of a ``layer``, of the ``first``, whose input needs no gradient, or of the ``end`` after the last."""
     ops = head_and_loss(case) if which == "end" else _DecoderLayer(case).ops()
-    wanted = [] if which == "first" else ["hidden_states"]
-    return Tape(ops, {"hidden_states": case.stream}, wanted).footprint
+    return Tape(ops, {"hidden_states": case.stream}, [] if which == "first" else ["hidden_states"])
 
 
 def autocast_bytes(arch: ModelArchitecture, width: int) -> int:

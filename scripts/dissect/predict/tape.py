@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from dissect.predict.allocator import rounded
+from dissect.predict.effort import Effort, Product
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Op:
     """Temporary memory of its backward, beside gradients."""
     weights: int = 0
     """Size of the gradient of its weights."""
+    product: Product | None = None
+    """The matrix product that it is; None of what only moves bytes."""
+    strided: bool = False
+    """Whether it broadcasts, transposes or reduces, so that it moves bytes more slowly than a copy."""
+    unpacks: int = 0
+    """Kernels in each direction that unpack its weights beforehand, into the temporary memory."""
 
     @property
     def gradients(self) -> tuple[str, ...]:
@@ -91,6 +98,48 @@ class Tape:
         weights = sum(rounded(op.weights) for op in self._needed)
         forward = self._forward(self._saved)
         return Footprint(self._saved_bytes, forward, self._forward(frozenset()), kept, released, weights)
+
+    @property
+    def last_product(self) -> Product:
+        """The last matrix product of the forward pass."""
+        return next(op.product for op in reversed(self.ops) if op.product)
+
+    @cached_property
+    def forward_work(self) -> Effort:
+        """Kernels of the forward pass: one per operator, but none for a view."""
+        work = Effort()
+        for op in self.ops:
+            if op.product:
+                work.products[op.product] += 1
+            elif op.size:
+                read = sum(self._size(name) for name in set(op.inputs))
+                work.move(read + op.size + 2 * op.forward_extra, strided=op.strided)
+            if op.unpacks:
+                work.move(2 * op.forward_extra // op.unpacks, op.unpacks)
+        return work
+
+    @cached_property
+    def backward_work(self) -> Effort:
+        """Kernels of the backward pass: one per gradient, and one to add each further gradient of a tensor."""
+        work, made = Effort(), set[str]()
+        for op in reversed(self._needed):
+            names = [name for name in op.gradients if name in self._differentiable] if op.size else []
+            gradients = len(names) + bool(op.weights)
+            if op.product:
+                work.products[op.product] += gradients
+            else:
+                read = op.size + sum(self._size(name) for name in set(op.saves)) + op.backward_extra
+                for name in names:
+                    work.move(read + self._size(name), strided=op.strided)
+                if op.weights:
+                    work.move(read, strided=op.strided)
+            if op.unpacks:
+                work.move(2 * op.backward_extra // op.unpacks, op.unpacks)
+            for name in names:
+                if name in made:
+                    work.move(3 * self._size(name))
+                made.add(name)
+        return work
 
     @cached_property
     def _storage(self) -> dict[str, str]:

@@ -159,12 +159,13 @@ def _machine(run: Result) -> str | None:
     return run.provenance.machine if run.provenance else None
 
 
-def _gpus(run: Result) -> list[Gpu]:
+def gpus_of(run: Result) -> list[Gpu]:
+    """The GPUs that ran it, as their driver described them; empty where none did."""
     return run.provenance.gpus if run.provenance and isinstance(run.provenance.gpus, list) else []
 
 
 def _uuids(record: Record) -> Scalar:
-    return listed_once(gpu.uuid for run in record.results for gpu in _gpus(run))
+    return listed_once(gpu.uuid for run in record.results for gpu in gpus_of(run))
 
 
 def count_starts(runs: Iterable[Result]) -> int | None:

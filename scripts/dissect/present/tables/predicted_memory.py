@@ -1,32 +1,21 @@
-"""The table of predicted against measured peak memory: how wrong the predictions are, by framework and method."""
+"""Predicted against measured peak memory: how wrong the predictions are, by framework and method."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from statistics import median
 from typing import Any
-
-import pandas as pd
 
 from dissect.base.outcome import Status
 from dissect.base.units import GIB
 from dissect.cells.manifest import Manifest
 from dissect.cells.spec import TrainingSpec
-from dissect.config.kinds import STAGE_TITLES
-from dissect.metrics.profile import ProfileMetrics
-from dissect.metrics.training import TrainingMetrics
 from dissect.predict.memory import predict_memory
 from dissect.predict.outlook import fits, outlook
 from dissect.predict.prediction import MemoryPrediction
 from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid, GridEntry
-from dissect.present.tables.labels import framework_labels
-from dissect.present.tables.marks import NOT_AVAILABLE
-from dissect.present.tables.render import html, latex, markdown
-from dissect.present.tables.table import Table
-from dissect.present.tables.tidy import read_records, to_csv
+from dissect.present.tables.prediction_groups import ROW_NAMES, grouped, median_and_largest, training_numbers
 
-COLUMNS = {
+MEMORY_COLUMNS = {
     "stage": "pretrain, finetune or profile",
     "platform": "id of the platform file",
     "model": "id of the model file",
@@ -90,35 +79,21 @@ class ComparedMemory:
         return fits(self.prediction, self.spec.hardware) == (self.measured is not None)
 
 
-def build_prediction(manifest: Manifest, project: Path) -> Table:
-    """Compare the prediction of every cell of the manifest that ran, or ran out of memory."""
-    compared = list(compare(read_records(manifest, project)))
-    grids = [_grid(manifest, compared)] if compared else []
-    frame = pd.DataFrame([_row(each) for each in compared], columns=list(COLUMNS), dtype=object)
-    return Table(to_csv(frame), markdown(grids), latex(grids), html(grids))
-
-
-def compare(records: Sequence[Record]) -> Iterator[ComparedMemory]:
+def compare_memory(records: Sequence[Record]) -> Iterator[ComparedMemory]:
     """Each cell with an outcome, beside its prediction; those without a prediction are left out."""
     for record in records:
         spec = record.spec
         if not isinstance(spec, TrainingSpec) or record.runs is None or record.runs.status not in OUTCOMES:
             continue
-        of_runs = [_training(run.metrics) for run in record.results]
-        found = [metrics for metrics in of_runs if metrics is not None]
+        found = [metrics for run in record.results if (metrics := training_numbers(run.metrics)) is not None]
         prediction = predict_memory(spec, found[0].batch if found else None)
         if prediction is not None:
             measured = max((metrics.peak_memory_bytes for metrics in found), default=None)
             yield ComparedMemory(record, spec, prediction, measured)
 
 
-def _training(metrics: Any) -> TrainingMetrics | None:
-    if isinstance(metrics, ProfileMetrics):
-        return metrics.training
-    return metrics if isinstance(metrics, TrainingMetrics) else None
-
-
-def _row(each: ComparedMemory) -> dict[str, Any]:
+def memory_row(each: ComparedMemory) -> dict[str, Any]:
+    """The row of a cell by column."""
     cell, found = each.record.cell, each.prediction
     ids = {name: getattr(cell, name) for name in ("stage", "platform", "model", "framework", "method", "workload")}
     parts = ";".join(f"{part.name}: {part.size} ({part.origin})" for part in found.parts)
@@ -133,20 +108,14 @@ def _row(each: ComparedMemory) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _grid(manifest: Manifest, compared: Sequence[ComparedMemory]) -> Grid:
+def memory_grid(manifest: Manifest, compared: Sequence[ComparedMemory]) -> Grid:
     """One row over all cells, and one per platform, stage, framework and method."""
-    groups: dict[tuple[str, ...], list[ComparedMemory]] = {}
-    labels, titles = framework_labels(), {str(stage): title for stage, title in STAGE_TITLES.items()}
-    for each in compared:
-        cell = each.record.cell
-        place = (manifest.platforms[cell.platform].label, titles[cell.stage], labels[cell.framework], cell.method)
-        groups.setdefault(place, []).append(each)
-    groups = {("all", "", "", ""): list(compared), **dict(sorted(groups.items()))}
+    groups = {("all", "", "", ""): list(compared), **grouped(manifest, compared)}
     return Grid(
         name=manifest.name,
-        title=manifest.title,
+        title=f"{manifest.title}: peak memory",
         caption=manifest.caption,
-        row_names=("Platform", "Stage", "Framework", "Method"),
+        row_names=ROW_NAMES,
         rows=list(groups),
         columns=[(header,) for header in COLUMN_HEADERS],
         entries=[_entries(group) for group in groups.values()],
@@ -155,10 +124,10 @@ def _grid(manifest: Manifest, compared: Sequence[ComparedMemory]) -> Grid:
 
 
 def _entries(group: Sequence[ComparedMemory]) -> list[GridEntry]:
-    errors = [abs(each.error) for each in group if each.error is not None]
-    covered, right = sum(bool(each.covered) for each in group), sum(each.is_right for each in group)
-    numbers = [f"{100 * number:.2f}" for number in (median(errors), max(errors))] if errors else [NOT_AVAILABLE] * 2
-    texts = [str(len(group)), *numbers, f"{covered} of {len(errors)}", str(right), str(len(group) - right)]
+    ran = [each for each in group if each.error is not None]
+    covered, right = sum(bool(each.covered) for each in ran), sum(each.is_right for each in group)
+    numbers = median_and_largest(each.error for each in ran)
+    texts = [str(len(group)), *numbers, f"{covered} of {len(ran)}", str(right), str(len(group) - right)]
     return [GridEntry(text) for text in texts]
 
 

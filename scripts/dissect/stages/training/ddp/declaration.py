@@ -48,6 +48,7 @@ FRAMEWORK = Framework(
     },
     state_bytes=state_bytes,
     demand="dissect.stages.training.ddp.demand",
+    effort="dissect.stages.training.ddp.effort",
     constraint=constraint,
     states=("bf16", "fp32_master"),
 )

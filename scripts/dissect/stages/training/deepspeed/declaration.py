@@ -72,6 +72,7 @@ FRAMEWORK = Framework(
     state_bytes=state_bytes,
     constraint=constraint,
     demand="dissect.stages.training.deepspeed.demand",
+    effort="dissect.stages.training.deepspeed.effort",
     states=("fp32_master", "bf16"),
     distributions=("deepspeed",),
 )

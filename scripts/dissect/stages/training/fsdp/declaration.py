@@ -57,6 +57,7 @@ FRAMEWORK = Framework(
     },
     state_bytes=state_bytes,
     demand="dissect.stages.training.fsdp.demand",
+    effort="dissect.stages.training.fsdp.effort",
     constraint=constraint,
     states=("fp32_master", "bf16"),
 )

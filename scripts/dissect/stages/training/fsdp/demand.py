@@ -23,7 +23,7 @@ def demand(spec: FsdpSpec, batch: int) -> Demand | None:
     """
     if spec.method.compile_layers:
         return None
-    group, passes = _Groups(spec), llama_passes(spec, batch, "layer")
+    group, passes = Groups(spec), llama_passes(spec, batch, "layer")
     offloads = spec.method.cpu_offload
     held = 0 if offloads else 1  # shards on the GPU
     base = (
@@ -54,11 +54,11 @@ def demand(spec: FsdpSpec, batch: int) -> Demand | None:
     return Demand(tuple(moments), _host(group) if offloads else ())
 
 
-def _step(spec: FsdpSpec, shards: int, group: "_Groups") -> Part:
+def _step(spec: FsdpSpec, shards: int, group: "Groups") -> Part:
     return step_part(spec.method.optimizer, [shards * size for size in group.trained], group.trained_width)
 
 
-def _host(group: "_Groups") -> tuple[Part, ...]:
+def _host(group: "Groups") -> tuple[Part, ...]:
     """Shards are pinned tensor by tensor, and so are the gradients that come from the GPU."""
     each = sum(pinned(size * group.trained_width) for size in group.trained)
     return (
@@ -69,7 +69,7 @@ def _host(group: "_Groups") -> tuple[Part, ...]:
     )
 
 
-class _Groups:
+class Groups:
     """Sizes of what is gathered, reduced and kept, in bytes: of a layer, and of norm and head together."""
 
     def __init__(self, spec: FsdpSpec) -> None:

@@ -88,6 +88,7 @@ FRAMEWORK = Framework(
     },
     state_bytes=state_bytes,
     demand="dissect.stages.training.megatron.demand",
+    effort="dissect.stages.training.megatron.effort",
     constraint=constraint,
     distributions=("megatron-core", "transformer-engine"),
 )

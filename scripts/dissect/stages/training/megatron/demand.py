@@ -12,6 +12,7 @@ from dissect.cells.spec import ModelArchitecture
 from dissect.predict.adamw import step_part
 from dissect.predict.allocator import rounded
 from dissect.predict.device_parts import workspaces
+from dissect.predict.effort import Product
 from dissect.predict.passes import Passes
 from dissect.predict.prediction import Demand, Moment, Part
 from dissect.predict.tape import Footprint, Op, Tape
@@ -120,8 +121,15 @@ def _passes(case: MegatronCase, layers: int, is_last: bool) -> Passes:
 
 @lru_cache(maxsize=4096)
 def _footprint(case: MegatronCase, which: str) -> Footprint:
+    return megatron_tape(case, which).footprint
+
+
+def megatron_tape(case: MegatronCase, which: str) -> Tape:
+    """Operators of a ``layer``, of its ``attention``, of the ``end`` after the last, or of a stage's output (``send``)."""
+    if which == "attention":
+        return Tape(_attention(case), inputs := _attention_inputs(case), tuple(inputs))
     ops = {"layer": _layer, "end": _end, "send": _send}[which](case)
-    return Tape(ops, {"hidden_states": case.stream}, ["hidden_states"]).footprint
+    return Tape(ops, {"hidden_states": case.stream}, ["hidden_states"])
 
 
 def _norm(case: MegatronCase, inputs: str, output: str) -> Iterator[Op]:
@@ -134,43 +142,67 @@ def _norm(case: MegatronCase, inputs: str, output: str) -> Iterator[Op]:
 def _layer(case: MegatronCase) -> Iterator[Op]:
     """``TransformerLayer``; query, key and value are views of one tensor."""
     arch, tensor, width = case.arch, case.method.tensor_parallel, case.width
-    hidden = case.tokens * arch.hidden_size // tensor * width
-    kv = case.tokens * arch.num_key_value_heads * arch.head_size // tensor * width
-    matrices = layer_tensors(arch)
-    qkv = sum(matrices[:3]) // tensor * width
+    hidden, kv = _attention_sizes(case)
+    matrices, tokens, size = layer_tensors(arch), case.tokens, arch.hidden_size
+    wide, query = arch.intermediate_size // tensor, size // tensor
+    key_value = arch.num_key_value_heads * arch.head_size // tensor
+    qkv, product = sum(matrices[:3]) // tensor * width, Product(tokens, query + 2 * key_value, size)
     yield from _norm(case, "hidden_states", "norm1")
-    yield Op("qkv", hidden + 2 * kv, ("norm1",), ("norm1",), weights=qkv)
+    yield Op("qkv", hidden + 2 * kv, ("norm1",), ("norm1",), weights=qkv, product=product)
     yield from _rotated(case, "query", hidden)
     yield from _rotated(case, "key", kv)
-    attention = list(_eager(case, hidden, kv) if case.method.attention == "eager" else _flash(case, hidden))
+    attention = list(_attention(case))
     if case.method.recompute_attention:
-        attention = [_recomputed(attention, {"query": hidden, "key": kv, "qkv": hidden + 2 * kv})]
+        attention = [_recomputed(attention, _attention_inputs(case))]
     yield from attention
-    yield Op("projected", case.stream, ("context",), ("context",), weights=matrices[3] // tensor * width)
+    weights, product = matrices[3] // tensor * width, Product(tokens, size, query)
+    yield Op("projected", case.stream, ("context",), ("context",), weights=weights, product=product)
     yield Op("residual", case.stream, ("hidden_states", "projected"))
     yield from _norm(case, "residual", "norm2")
     inner = case.tokens * arch.intermediate_size // tensor * width
-    yield Op("fc1", 2 * inner, ("norm2",), ("norm2",), weights=2 * matrices[4] // tensor * width)
+    weights, product = 2 * matrices[4] // tensor * width, Product(tokens, 2 * wide, size)
+    yield Op("fc1", 2 * inner, ("norm2",), ("norm2",), weights=weights, product=product)
     if case.method.fused_kernels:
         yield Op("glu", inner, ("fc1",), ("fc1",))
     else:  # ``glu`` of ``MLP.forward``: silu(gate) * (up + offset), with an offset of 0
         yield Op("silu", inner, ("fc1",), ("fc1",))
         yield Op("up", inner, ("fc1",))
         yield Op("glu", inner, ("silu", "up"), ("silu", "up"))
-    yield Op("fc2", case.stream, ("glu",), ("glu",), weights=matrices[6] // tensor * width)
+    weights, product = matrices[6] // tensor * width, Product(tokens, size, wide)
+    yield Op("fc2", case.stream, ("glu",), ("glu",), weights=weights, product=product)
     yield Op("output", case.stream, ("residual", "fc2"))
 
 
 def _rotated(case: MegatronCase, name: str, size: int) -> Iterator[Op]:
     """RoPE (``_apply_rotary_pos_emb_bshd``), which makes its cosines and sines anew for each tensor."""
     angles = case.positions * case.arch.head_size * case.width
-    yield Op(f"{name} cosines", angles, ())
-    yield Op(f"{name} sines", angles, ())
-    yield Op(f"{name} cos", size, ("qkv", f"{name} cosines"), (f"{name} cosines",), ("qkv",))
-    yield Op(f"{name} half", size, ("qkv",), forward_extra=size // 2)
-    yield Op(f"{name} sin", size, (f"{name} half", f"{name} sines"), (f"{name} sines",), (f"{name} half",))
-    yield Op(f"{name} sum", size, (f"{name} cos", f"{name} sin"))
-    yield Op(name, size, (f"{name} sum",))
+    yield Op(f"{name} cosines", angles, (), strided=True)
+    yield Op(f"{name} sines", angles, (), strided=True)
+    yield Op(f"{name} cos", size, ("qkv", f"{name} cosines"), (f"{name} cosines",), ("qkv",), strided=True)
+    yield Op(f"{name} half", size, ("qkv",), forward_extra=size // 2, strided=True)
+    yield Op(
+        f"{name} sin", size, (f"{name} half", f"{name} sines"), (f"{name} sines",), (f"{name} half",), strided=True
+    )
+    yield Op(f"{name} sum", size, (f"{name} cos", f"{name} sin"), strided=True)
+    yield Op(name, size, (f"{name} sum",), strided=True)
+
+
+def _attention_inputs(case: MegatronCase) -> dict[str, int]:
+    """Bytes of the tensors that attention reads."""
+    hidden, kv = _attention_sizes(case)
+    return {"query": hidden, "key": kv, "qkv": hidden + 2 * kv}
+
+
+def _attention_sizes(case: MegatronCase) -> tuple[int, int]:
+    """Bytes of the queries, and of the keys, of a rank."""
+    arch, tensor = case.arch, case.method.tensor_parallel
+    kv = case.tokens * arch.num_key_value_heads * arch.head_size // tensor * case.width
+    return case.tokens * arch.hidden_size // tensor * case.width, kv
+
+
+def _attention(case: MegatronCase) -> Iterator[Op]:
+    hidden, kv = _attention_sizes(case)
+    return _eager(case, hidden, kv) if case.method.attention == "eager" else _flash(case, hidden)
 
 
 def _eager(case: MegatronCase, hidden: int, kv: int) -> Iterator[Op]:
@@ -181,12 +213,15 @@ def _eager(case: MegatronCase, hidden: int, kv: int) -> Iterator[Op]:
         key, value = "key repeated", "value repeated"
         yield Op(key, hidden, ("key",))
         yield Op(value, hidden, ("qkv",))
-    yield Op("scores", scores * case.width, ("query", key), ("query", key))
-    yield Op("scores fp32", scores * FP32 if case.width != FP32 else 0, ("scores",))
-    yield Op("softmax", scores * FP32, ("scores fp32",), ("softmax",))
-    yield Op("probs", scores * case.width if case.width != FP32 else 0, ("softmax",))
-    yield Op("heads", hidden, ("probs", value), ("probs", value))
-    yield Op("context", hidden, ("heads",))
+    heads, head = case.batch * case.arch.num_attention_heads // case.method.tensor_parallel, case.arch.head_size
+    product = Product(case.positions, case.positions, head, heads)
+    yield Op("scores", scores * case.width, ("query", key), ("query", key), product=product)
+    yield Op("scores fp32", scores * FP32 if case.width != FP32 else 0, ("scores",), strided=True)
+    yield Op("softmax", scores * FP32, ("scores fp32",), ("softmax",), strided=True)
+    yield Op("probs", scores * case.width if case.width != FP32 else 0, ("softmax",), strided=True)
+    product = Product(case.positions, head, case.positions, heads)
+    yield Op("heads", hidden, ("probs", value), ("probs", value), product=product)
+    yield Op("context", hidden, ("heads",), strided=True)
 
 
 def _flash(case: MegatronCase, hidden: int) -> Iterator[Op]:
@@ -194,7 +229,9 @@ def _flash(case: MegatronCase, hidden: int) -> Iterator[Op]:
     rows = case.tokens * case.arch.num_attention_heads // case.method.tensor_parallel * FP32
     operands = ("query", "key", "qkv")
     yield Op("lse", rows, operands, passes=())
-    yield Op("context", hidden, (*operands, "lse"), (*operands, "context", "lse"), operands, backward_extra=2 * hidden)
+    saved, heads = (*operands, "context", "lse"), case.batch * case.arch.num_attention_heads
+    product = Product(case.positions, 2 * case.positions, case.arch.head_size, heads // case.method.tensor_parallel)
+    yield Op("context", hidden, (*operands, "lse"), saved, operands, backward_extra=2 * hidden, product=product)
 
 
 def _recomputed(ops: list[Op], inputs: dict[str, int]) -> Op:
@@ -211,7 +248,10 @@ def _end(case: MegatronCase) -> Iterator[Op]:
     arch, tensor = case.arch, case.method.tensor_parallel
     logits, weights = case.tokens * arch.vocab_size // tensor, arch.vocab_size * arch.hidden_size // tensor
     yield from _norm(case, "hidden_states", "last norm")
-    yield Op("logits", logits * case.width, ("last norm",), ("last norm",), weights=weights * case.width)
+    product = Product(case.tokens, arch.vocab_size // tensor, arch.hidden_size)
+    yield Op(
+        "logits", logits * case.width, ("last norm",), ("last norm",), weights=weights * case.width, product=product
+    )
     yield Op("exp_logits", logits * FP32, ("logits",), passes=())
     yield Op("loss", case.tokens * FP32, ("logits", "exp_logits"), ("exp_logits",), ("logits",))
 

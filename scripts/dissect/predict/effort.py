@@ -1,0 +1,87 @@
+"""What a training step asks of a GPU, its links and its host: products, bytes moved, messages, copies, launches."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, NamedTuple
+
+from dissect.base.outcome import Phase
+
+Collective = Literal["all_reduce", "all_gather", "reduce_scatter"]
+Direction = Literal["host_to_device_pinned", "device_to_host_pinned"]
+
+
+class Product(NamedTuple):
+    """``number`` products of (m x k) by (k x n) matrices in one kernel."""
+
+    m: int
+    n: int
+    k: int
+    number: int = 1
+
+
+class Moved(NamedTuple):
+    """A kernel without a matrix product, by the bytes that it reads and writes."""
+
+    size: int
+    strided: bool = False
+    """Whether it broadcasts, transposes or reduces."""
+
+
+class Message(NamedTuple):
+    """A collective over ``ranks`` GPUs."""
+
+    collective: Collective
+    size: int
+    """Bytes of the whole array, as nccl-tests counts them."""
+    ranks: int
+    hidden: bool
+    """Whether other kernels may run meanwhile."""
+
+
+class HostCopy(NamedTuple):
+    """A copy between a GPU and pinned host memory."""
+
+    direction: Direction
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Work of one rank in a phase: how often it does what."""
+
+    products: Counter[Product] = field(default_factory=Counter)
+    moved: Counter[Moved] = field(default_factory=Counter)
+    messages: Counter[Message] = field(default_factory=Counter)
+    copies: Counter[HostCopy] = field(default_factory=Counter)
+    fetches: Counter[str] = field(default_factory=Counter)
+    """Tensors that the framework's own code gathers and releases one by one, by what does so."""
+    host_bytes: Counter[str] = field(default_factory=Counter)
+    """Bytes that the host's processors read and write, by what they do."""
+
+    def move(self, size: int, kernels: int = 1, *, strided: bool = False) -> None:
+        """Add ``kernels`` that each read and write ``size`` bytes."""
+        self.moved[Moved(size, strided)] += kernels
+
+    @property
+    def launches(self) -> int:
+        """Kernels and copies that the host launches."""
+        return sum(each.total() for each in (self.products, self.moved, self.messages, self.copies))
+
+    def times(self, number: int) -> "Effort":
+        """The same work so many times."""
+        return Effort(*(Counter({what: n * number for what, n in each.items()}) for each in _counters(self)))
+
+
+def total(efforts: Iterable[Effort]) -> Effort:
+    """The sum of the work."""
+    return Effort(*(sum(each, Counter()) for each in zip(*map(_counters, efforts), strict=True)))
+
+
+def _counters(effort: Effort) -> tuple[Counter[Any], ...]:
+    return tuple(getattr(effort, each.name) for each in fields(effort))
+
+
+StepEffort = Mapping[Phase, Effort]
+"""Work of a rank in a step by phase."""

@@ -1,0 +1,78 @@
+"""What a launch costs the host, from measured steps whose GPUs wait for their host."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from dissect.predict.phase_times import Times, busy_s, step_s
+
+LAUNCH_S = 55e-6
+"""Seconds of host time per kernel, Python and framework included: the median over the shipped cells on H200."""
+WITHIN_MACHINE, BETWEEN_MACHINES = 0.13, 0.26
+"""Standard deviations of its logarithm, over the cells of a machine and over machines.
+
+Measured: the shipped cells of eight hosts with H200, whose launches cost 32 to 67 microseconds.
+"""
+WAITS = 0.85
+"""A step shows what a launch costs where the work of its GPUs takes a smaller share of it."""
+
+
+@dataclass(frozen=True)
+class MeasuredStep:
+    """What a measured cell shows on one machine."""
+
+    cell: str
+    """Its readable id."""
+    identity: str
+    """What it computes on which hardware: cells of one identity are repetitions."""
+    gpu_model: str
+    machine: frozenset[str]
+    """Identifiers of its GPUs."""
+    launch_s: float
+    """Seconds per launch with which the step lasts as long as measured."""
+
+
+@dataclass(frozen=True)
+class HostCost:
+    """Host time per launch, and what it was taken from."""
+
+    launch_s: float
+    spread: float
+    """Standard deviation of the logarithm of what a further cell shows."""
+    source: str
+    """In words."""
+    cells: tuple[str, ...] = ()
+    """Cells that show it."""
+
+
+def launch_cost(times: Times, measured_s: float) -> float | None:
+    """Seconds per launch with which a step lasts ``measured_s``; None where launches do not limit it."""
+    if busy_s(times) > WAITS * measured_s:
+        return None
+    low, high = 0.0, measured_s
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if step_s(times, middle) < measured_s else (low, middle)
+    return high
+
+
+def host_cost(known: Iterable[MeasuredStep], gpu_model: str, machine: frozenset[str]) -> HostCost:
+    """The median over measured cells of the same machine, else over machines of the same GPU; else a constant."""
+    same = [each for each in known if each.gpu_model == gpu_model]
+    here = [each for each in same if each.machine & machine]
+    found = here or same
+    if not found:
+        return HostCost(LAUNCH_S, 2 * BETWEEN_MACHINES, "a constant, measured with H200")
+    cells = tuple(dict.fromkeys(each.cell for each in found))
+    spread = math.hypot(WITHIN_MACHINE * math.sqrt(1 + 1 / len(cells)), 0.0 if here else BETWEEN_MACHINES)
+    source = "measured cells of this machine" if here else f"measured cells of other machines with {gpu_model}"
+    return HostCost(_median(found), spread, source, cells)
+
+
+def _median(found: Iterable[MeasuredStep]) -> float:
+    """The median over machines of the median over the cells of each."""
+    by_machine: dict[frozenset[str], list[float]] = {}
+    for each in found:
+        by_machine.setdefault(each.machine, []).append(each.launch_s)
+    return median(median(costs) for costs in by_machine.values())

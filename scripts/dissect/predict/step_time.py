@@ -1,0 +1,148 @@
+"""Predicted time and energy of a training step."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Literal
+
+from dissect.base.outcome import Phase
+from dissect.cells.frameworks import framework
+from dissect.cells.spec import TrainingSpec, canonical_json
+from dissect.predict.curves import MEASURED, Curves, Datasheet, MeasuredOperator, TimeOrigin
+from dissect.predict.effort import StepEffort
+from dissect.predict.host_cost import HostCost, MeasuredStep, launch_cost
+from dissect.predict.phase_times import busy_s, step_s, times_of
+
+PartName = Literal["compute", "exposed communication", "optimizer", "offload", "launch"]
+OFF: dict[TimeOrigin, float] = {MEASURED: 0.08, "datasheet": 0.3}
+"""Share by which the work of a GPU may be off, by where the times of its operators come from."""
+OFF_OFFLOAD = 0.5
+"""The same of offloading, of which no cell was measured."""
+DEVIATIONS = 2.0
+"""Ends of the interval, in standard deviations of what a launch costs."""
+IDLE = 0.16
+"""Share of its power limit that a GPU draws while it waits for its host. Measured: shipped cells on H200."""
+OFF_POWER = 0.15
+"""Share by which the power of a GPU may be off."""
+BUSY = 0.8
+"""Share of a step from which on its GPUs count as busy."""
+
+
+@dataclass(frozen=True)
+class TimePart:
+    """A part of a step."""
+
+    name: PartName
+    seconds: float
+    origin: str
+    """Where the number comes from: operators measured on this GPU, a datasheet, or measured cells."""
+
+
+@dataclass(frozen=True)
+class TimePrediction:
+    """Predicted time of a step on the GPUs of a spec."""
+
+    parts: tuple[TimePart, ...]
+    """Parts one after the other: ``launch`` is the time in which GPUs wait for their host."""
+    low_s: float
+    high_s: float
+    host: HostCost
+    """What a launch costs; its cells correct the prediction."""
+    tokens: int
+    """Tokens of a step over all GPUs."""
+    n_gpus: int
+
+    @property
+    def step_s(self) -> float:
+        """Predicted seconds of a step."""
+        return sum(part.seconds for part in self.parts)
+
+    @property
+    def busy_share(self) -> float:
+        """Share of the step in which a GPU does not wait for its host."""
+        return 1 - sum(part.seconds for part in self.parts if part.name == "launch") / self.step_s
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether GPUs seldom wait for their host."""
+        return self.busy_share >= BUSY
+
+    def energy_j(self, limit_w: float) -> tuple[float, float, float]:
+        """(Joules, low, high) of a step over all GPUs, each with a power limit of ``limit_w`` watts."""
+        work = self.busy_share * self.step_s
+        middle, low, high = (self._joules(seconds, work, limit_w) for seconds in (self.step_s, self.low_s, self.high_s))
+        return middle, low * (1 - OFF_POWER), high * (1 + OFF_POWER)
+
+    def _joules(self, seconds: float, work_s: float, limit_w: float) -> float:
+        return self.n_gpus * limit_w * (IDLE * seconds + (1 - IDLE) * min(seconds, work_s))
+
+
+_RANKS: tuple[TimeOrigin, ...] = (MEASURED, "datasheet", "unknown")
+"""Origins from the most certain to the least."""
+
+
+class Pace:
+    """Predicts times from operators that were measured, and from what datasheets say."""
+
+    def __init__(self, operators: Sequence[MeasuredOperator]) -> None:
+        self._operators = operators
+        self._curves: dict[tuple[str, ...], Curves] = {}
+
+    def predict(self, spec: TrainingSpec, batch: int, sheet: Datasheet, host: HostCost) -> TimePrediction | None:
+        """The predicted time of a step with ``batch`` sequences per GPU.
+
+        None on ``cpu``, where the framework does not say, and where the times of operators are unknown.
+        """
+        effort, curves = effort_of(spec, batch), self._curves_of(spec, sheet)
+        if effort is None:
+            return None
+        times, origins = times_of(effort, curves), {phase: curves.origin(work) for phase, work in effort.items()}
+        worst = max(origins.values(), key=_RANKS.index)
+        if worst == "unknown":
+            return None
+        passes = [phase for phase in times if phase is not Phase.OPTIMIZER]
+        step, offload = step_s(times, host.launch_s), sum(each.offload_s for each in times.values())
+        parts = (
+            TimePart("compute", sum(times[phase].compute_s for phase in passes), worst),
+            TimePart("exposed communication", sum(each.exposed_s for each in times.values()), worst),
+            TimePart("optimizer", times[Phase.OPTIMIZER].compute_s, origins[Phase.OPTIMIZER]),
+            TimePart("offload", offload, worst),
+            TimePart("launch", step - busy_s(times), host.source),
+        )
+        off, factor = OFF[worst] * step + OFF_OFFLOAD * offload, math.exp(DEVIATIONS * host.spread)
+        low, high = step_s(times, host.launch_s / factor), step_s(times, host.launch_s * factor)
+        tokens = batch * spec.hardware.n_gpus * spec.workload.seq_len
+        return TimePrediction(parts, max(0.0, low - off), high + off, host, tokens, spec.hardware.n_gpus)
+
+    def show(
+        self, cell: str, spec: TrainingSpec, batch: int, sheet: Datasheet, step: float, machine: frozenset[str]
+    ) -> MeasuredStep | None:
+        """What a launch costs in a cell whose steps take ``step`` seconds; None where launches do not limit it."""
+        effort = effort_of(spec, batch)
+        cost = launch_cost(times_of(effort, self._curves_of(spec, sheet)), step) if effort else None
+        if cost is None:
+            return None
+        return MeasuredStep(cell, identity_of(spec, batch), spec.hardware.gpu_model, machine, cost)
+
+    def _curves_of(self, spec: TrainingSpec, sheet: Datasheet) -> Curves:
+        hardware, dtype = spec.hardware, spec.workload.dtype
+        name = (hardware.gpu_model, hardware.interconnect, dtype, repr(sheet))
+        if name not in self._curves:
+            self._curves[name] = Curves(self._operators, sheet, hardware, dtype)
+        return self._curves[name]
+
+
+def effort_of(spec: TrainingSpec, batch: int) -> StepEffort | None:
+    """Work of a rank by phase; None on ``cpu``, and where the framework does not say."""
+    module = framework(spec.framework).effort
+    if module is None or spec.hardware.device == "cpu":
+        return None
+    found: StepEffort | None = import_module(module).effort(spec, batch)
+    return found
+
+
+def identity_of(spec: TrainingSpec, batch: int) -> str:
+    """What a cell computes on which hardware, however it is sampled."""
+    told = spec.model_dump(mode="json", include={"framework", "hardware", "model", "method"})
+    return canonical_json(told | {"batch": batch, "length": spec.workload.seq_len, "dtype": spec.workload.dtype})

@@ -1,0 +1,33 @@
+"""Work of a PyTorch DDP rank in a step, by phase."""
+
+from dissect.base.outcome import Phase
+from dissect.base.units import MIB
+from dissect.predict.adamw import clip_effort, step_effort
+from dissect.predict.effort import Effort, Message, StepEffort, total
+from dissect.predict.llama_tape import llama_work
+from dissect.stages.training.ddp.spec import DdpSpec
+from dissect.workloads.dtypes import BYTES
+from dissect.workloads.tensors import trained_tensors
+
+BUCKET = 25 * MIB
+"""Bytes after which a bucket of gradients is reduced (``bucket_cap_mb``)."""
+
+
+def effort(spec: DdpSpec, batch: int) -> StepEffort | None:
+    """Work of a rank; None for compiled layers, whose kernels are the compiler's choice."""
+    if spec.method.compile_layers:
+        return None
+    forward, backward = llama_work(spec, batch, spec.weights_dtype)
+    sizes, width, ranks = trained_tensors(spec), BYTES[spec.weights_dtype], spec.hardware.n_gpus
+    reduced, size = Effort(), sum(sizes) * width
+    if not spec.method.gradient_bucket_view:
+        reduced.move(4 * size // len(sizes), len(sizes))  # into their bucket, and out of it
+    if ranks > 1:
+        number = min(len(sizes), -(-size // BUCKET))
+        reduced.messages[Message("all_reduce", size // number, ranks, hidden=True)] += number
+    step = step_effort(spec.method.optimizer, sizes, width)
+    return {
+        Phase.FORWARD: forward,
+        Phase.BACKWARD: total([backward, reduced]),
+        Phase.OPTIMIZER: total([clip_effort(sizes, width), step]),
+    }

@@ -1,0 +1,284 @@
+"""Predicted step times against numbers worked out by hand, and against every shipped measurement."""
+
+import io
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from dissect.base.outcome import Phase
+from dissect.cells.spec import TrainingSpec
+from dissect.cells.study import load_study
+from dissect.predict.curves import ALIGNED, LEAST_S, MEASURED, STRIDED, Curve, Curves, Datasheet, MeasuredOperator
+from dissect.predict.effort import Effort, HostCopy, Message, Product, total
+from dissect.predict.host_cost import LAUNCH_S, HostCost, MeasuredStep, host_cost, launch_cost
+from dissect.predict.phase_times import FETCH_LAUNCHES, PhaseTimes, step_s
+from dissect.predict.step_time import IDLE, Pace, TimePrediction, effort_of, identity_of
+from dissect.present.tables.predicted_cells import COLUMNS, build_prediction
+from dissect.results.reference_sets import publish_references
+from dissect.workloads.arithmetic import hardware_flops
+from factories import (
+    ddp_spec,
+    finetune_spec,
+    fsdp_spec,
+    hardware,
+    megatron_spec,
+    operator_metrics,
+    operator_spec,
+    pretrain_spec,
+    profile_spec,
+)
+
+PROJECT = Path(__file__).parents[2]
+P = 6_738_415_616
+SHEET = Datasheet({"bf16": 1e15}, 4e12, 9e11)
+NOTHING = Datasheet({}, None, None)
+NO_HOST = HostCost(0.0, 0.0, "nothing")
+
+
+def effort(spec: TrainingSpec, batch: int = 1) -> dict[Phase, Effort]:
+    found = effort_of(spec, batch)
+    assert found is not None
+    return dict(found)
+
+
+def predicted(spec: TrainingSpec, batch: int = 1, host: HostCost = NO_HOST, sheet: Datasheet = SHEET) -> TimePrediction:
+    found = Pace([]).predict(spec, batch, sheet, host)
+    assert found is not None
+    return found
+
+
+def seconds(prediction: TimePrediction) -> dict[str, float]:
+    return {part.name: part.seconds for part in prediction.parts}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *(pretrain_spec(zero_stage=stage, recompute=recompute) for stage in (0, 2, 3) for recompute in (False, True)),
+        pretrain_spec(quantization="nf4"),
+        *(finetune_spec(quantization=base) for base in ("none", "nf4")),
+        *(megatron_spec(tensor_parallel=degree, recompute=again) for degree in (1, 2, 4) for again in (False, True)),
+        ddp_spec(),
+        fsdp_spec(),
+    ],
+    ids=lambda spec: f"{spec.framework} {spec.method}",
+)
+def test_the_products_are_those_of_the_step(spec: TrainingSpec) -> None:
+    products = total(effort(spec, 4).values()).products
+    flops = sum(2 * p.number * p.m * p.n * p.k * times for p, times in products.items())
+    assert flops * spec.hardware.n_gpus == hardware_flops(spec, 4)
+
+
+def test_the_kernels_of_a_pass_are_about_those_that_were_counted() -> None:
+    # config/references/h200/profile, Z2 and F+Z2: 1487 and 1509 kernels in the forward pass
+    for attention, counted in (("eager", 1487), ("flash_attention_2", 1509)):
+        work = effort(profile_spec(hardware(n_gpus=2), zero_stage=2, attention=attention))
+        assert 0.65 * counted < work[Phase.FORWARD].launches < counted
+        assert work[Phase.BACKWARD].launches > work[Phase.FORWARD].launches
+
+
+def test_zero_sends_gradients_and_weights() -> None:
+    sent = {stage: _bytes_sent(pretrain_spec(hardware(n_gpus=2), zero_stage=stage)) for stage in (0, 2, 3)}
+    assert sent[0] == {("backward", "all_reduce"): pytest.approx(2 * P)}
+    assert sent[2] == {("backward", "all_reduce"): pytest.approx(2 * P), ("optimizer", "all_gather"): 2 * P}
+    assert sent[3] == {
+        ("forward", "all_gather"): 2 * P,
+        ("backward", "all_gather"): 2 * P,
+        ("backward", "reduce_scatter"): pytest.approx(2 * P),
+    }
+    again = _bytes_sent(pretrain_spec(hardware(n_gpus=2), zero_stage=3, recompute=True))
+    assert again["backward", "all_gather"] == 4 * P
+    assert not _bytes_sent(pretrain_spec(hardware(n_gpus=1), zero_stage=3))
+
+
+def _bytes_sent(spec: TrainingSpec) -> dict[tuple[str, str], int]:
+    sent: Counter[tuple[str, str]] = Counter()
+    for phase, work in effort(spec).items():
+        for message, times in work.messages.items():
+            sent[phase.value, message.collective] += message.size * times
+    return dict(sent)
+
+
+def test_tensor_parallel_ranks_add_up_each_sum_twice_per_pass_and_layer() -> None:
+    work = effort(megatron_spec(hardware(n_gpus=2), tensor_parallel=2), 4)
+    stream = 2 * 4 * 350 * 4096 * 2  # two ranks' sequences of 350 tokens in bf16
+    for phase in (Phase.FORWARD, Phase.BACKWARD):
+        assert work[phase].messages == {Message("all_reduce", stream, 2, hidden=False): 2 * 32}
+    assert not work[Phase.OPTIMIZER].messages
+
+
+def test_offloading_copies_gradients_and_weights_and_steps_on_the_host() -> None:
+    here, there = (effort(pretrain_spec(zero_stage=2, offload_optimizer=offloads)) for offloads in (False, True))
+    share = -(-P // 4)
+    assert there[Phase.OPTIMIZER].copies == {
+        HostCopy("device_to_host_pinned", 2 * share): 1,
+        HostCopy("host_to_device_pinned", 2 * share): 1,
+    }
+    assert there[Phase.OPTIMIZER].host_bytes["AdamW"] == 34 * 4 * share
+    assert here[Phase.OPTIMIZER].moved
+    assert not there[Phase.OPTIMIZER].moved
+
+
+def test_a_curve_is_straight_on_logarithmic_axes() -> None:
+    curve = Curve([(100.0, 2e-5), (10.0, 1e-5), (1000.0, 1e-3)])
+    assert [curve.at(size) for size in (1, 10, 2000)] == pytest.approx([1e-5, 1e-5, 2e-3])
+    assert curve.at(10**1.5) == pytest.approx(2**0.5 * 1e-5)
+
+
+def test_measured_operators_come_before_the_datasheet() -> None:
+    on, pair = hardware(n_gpus=1), hardware(n_gpus=2)
+    gathers = operator_spec("all_gather", pair, sizes=(1024, 4096))
+    measured = [
+        _measured("layers", on, (64, 128), (1e-4,)),
+        _measured("square", on, (64, 65), (1e-5, 4e-5)),
+        _measured("device_to_device", on, (1000, 2000), (1e-3, 2e-3)),
+        MeasuredOperator(gathers, operator_metrics(gathers, (5e-4, 6e-4))),
+    ]
+    curves = Curves(measured, SHEET, pair, "bf16")
+    work = Effort()
+    work.products[Product(64, 4096, 4096)] += 1
+    assert (curves.compute_s(work), curves.origin(work)) == (pytest.approx(1e-4), MEASURED)
+    work.products[Product(64, 2048, 4096)] += 2  # half of a known shape
+    assert curves.compute_s(work) == pytest.approx(2e-4)
+    batched = Effort()
+    batched.products[Product(64, 64, 64, 1)] += 0
+    batched.products[Product(16, 16, ALIGNED, 128)] += 1  # as many FLOPs as the square of 64
+    assert curves.compute_s(batched) == pytest.approx(1e-5)
+    moving = Effort()
+    moving.move(2000)
+    moving.move(int(2000 * STRIDED), strided=True)
+    assert curves.compute_s(moving) == pytest.approx(2e-3)
+    sending = Effort()
+    sending.messages[Message("all_gather", 1024, 2, hidden=True)] += 3
+    assert (curves.messages_s(sending, hidden=True), curves.messages_s(sending, hidden=False)) == (1.5e-3, 0)
+    sending.messages[Message("all_gather", 1024, 8, hidden=True)] += 1  # on a number of GPUs that was not measured
+    assert curves.origin(sending) == "datasheet"
+    assert Curves(measured, NOTHING, pair, "bf16").origin(sending) == "unknown"
+    other_gpu = Curves(measured, SHEET, hardware("NVIDIA A800", 2), "bf16")
+    assert other_gpu.origin(work) == other_gpu.origin(moving) == "datasheet"
+
+
+def _measured(operator: str, on: Any, sizes: tuple[int, ...], times: tuple[float, ...]) -> MeasuredOperator:
+    spec = operator_spec(operator, on, sizes)
+    return MeasuredOperator(spec, operator_metrics(spec, times))
+
+
+def test_a_datasheet_gives_a_time() -> None:
+    curves, work = Curves([], SHEET, hardware(), "bf16"), Effort()
+    work.products[Product(8192, 8192, 8192)] += 1
+    assert curves.compute_s(work) == pytest.approx(2 * 8192**3 / 0.7e15 + LEAST_S)
+    sent = Effort()
+    sent.messages[Message("all_reduce", 10**9, 2, hidden=False)] += 1
+    assert curves.messages_s(sent, hidden=False) == pytest.approx(1e9 / (0.7 * 4.5e11) + LEAST_S)
+
+
+def test_launches_limit_a_phase_of_which_the_work_is_shorter() -> None:
+    times = {
+        Phase.FORWARD: PhaseTimes(compute_s=0.01, exposed_s=0, offload_s=0, launches=1000),
+        Phase.BACKWARD: PhaseTimes(compute_s=0.08, exposed_s=0.02, offload_s=0, launches=1000),
+    }
+    assert step_s(times, 0) == pytest.approx(0.11)
+    assert step_s(times, 5e-5) == pytest.approx(0.05 + 0.1)
+    assert launch_cost(times, 0.15) == pytest.approx(5e-5)
+    assert launch_cost(times, 0.12) is None, "launches may limit nothing"
+
+
+def test_communication_hides_behind_the_kernels_of_its_phase() -> None:
+    hides, exposes = (
+        seconds(predicted(pretrain_spec(zero_stage=2), batch))["exposed communication"] for batch in (64, 1)
+    )
+    assert hides < exposes
+
+
+def test_hosts_cost_is_that_of_the_same_machine_if_it_is_known() -> None:
+    def step(cell: str, machine: str, cost: float, model: str = "NVIDIA H200") -> MeasuredStep:
+        return MeasuredStep(cell, cell, model, frozenset({machine, "shared"[: len(machine) - 1]}), cost)
+
+    known = [step("a", "u", 4e-5), step("b", "u", 6e-5), step("c", "v", 9e-5), step("d", "w", 1.0, "NVIDIA A800")]
+    here = host_cost(known, "NVIDIA H200", frozenset({"v", "x"}))
+    assert (here.launch_s, here.cells, here.source) == (9e-5, ("c",), "measured cells of this machine")
+    away = host_cost(known, "NVIDIA H200", frozenset({"x"}))
+    assert away.launch_s == pytest.approx((5e-5 + 9e-5) / 2), "each machine counts once"
+    assert away.cells == ("a", "b", "c")
+    assert away.spread > here.spread
+    unknown = host_cost(known, "NVIDIA H100", frozenset({"u"}))
+    assert (unknown.launch_s, unknown.cells) == (LAUNCH_S, ())
+    assert unknown.spread > away.spread
+
+
+def test_parts_add_up_and_say_where_they_come_from() -> None:
+    host = HostCost(1e-4, 0.1, "measured cells of this machine", ("a", "b"))
+    found = predicted(pretrain_spec(hardware(n_gpus=2), zero_stage=3), host=host)
+    assert sum(seconds(found).values()) == pytest.approx(found.step_s)
+    assert 0 < found.low_s < found.step_s < found.high_s
+    assert {part.name: part.origin for part in found.parts}["launch"] == host.source
+    assert {part.origin for part in found.parts if part.name != "launch"} == {"datasheet"}
+    assert not found.is_busy
+    assert found.tokens == 2 * 350
+    launches = sum(work.launches for work in effort(pretrain_spec(hardware(n_gpus=2), zero_stage=3)).values())
+    assert found.step_s > 1e-4 * launches, "tensors that are gathered cost more than a launch"
+    assert FETCH_LAUNCHES > 1
+
+
+def test_energy_is_that_of_waiting_and_of_working() -> None:
+    idle, busy = (predicted(pretrain_spec(), host=HostCost(cost, 0.1, "")) for cost in (1.0, 0.0))
+    assert idle.energy_j(700)[0] == pytest.approx(4 * 700 * IDLE * idle.step_s, rel=0.01)
+    middle, low, high = busy.energy_j(700)
+    assert middle == pytest.approx(4 * 700 * busy.step_s)
+    assert low < middle < high
+
+
+def test_what_cannot_be_predicted_is_not() -> None:
+    for spec in (
+        pretrain_spec(hardware(device="cpu")),
+        ddp_spec(compile_layers=True),
+        fsdp_spec(compile_layers=True),
+        megatron_spec(pipeline_parallel=2),
+    ):
+        assert effort_of(spec, 1) is None
+        assert Pace([]).predict(spec, 1, SHEET, NO_HOST) is None
+    assert Pace([]).predict(pretrain_spec(), 1, NOTHING, NO_HOST) is None
+    offloads = pretrain_spec(zero_stage=2, offload_optimizer=True)
+    assert Pace([]).predict(offloads, 1, SHEET, NO_HOST) is None, "no datasheet has copies from pinned memory"
+
+
+def test_repetitions_of_a_cell_have_one_identity() -> None:
+    assert identity_of(pretrain_spec(), 1) == identity_of(profile_spec(), 1)
+    others = [identity_of(pretrain_spec(), 2), identity_of(pretrain_spec(zero_stage=2), 1), identity_of(ddp_spec(), 1)]
+    assert len({identity_of(pretrain_spec(), 1), *others}) == 4
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The table of predictions of the shipped cells."""
+    project = tmp_path_factory.mktemp("project")
+    for folder in ("config", "envs"):
+        (project / folder).symlink_to(PROJECT / folder)
+    publish_references(project)
+    table = build_prediction(load_study(project, {"suite": "full"}).prediction, project)
+    return pd.read_csv(io.StringIO(table.csv))
+
+
+def test_shipped_measurements(shipped: pd.DataFrame) -> None:
+    assert list(shipped.columns) == list(COLUMNS)
+    timed = shipped[shipped["step_error"].notna()]
+    assert len(timed) >= 45
+    busy = 1 - timed["launch_s"] / timed["predicted_step_s"] >= 0.8
+    assert timed.loc[busy, "step_error"].abs().median() < 0.05
+    assert timed.loc[~busy, "step_error"].abs().median() < 0.1
+    assert timed["step_covered"].mean() >= 0.9
+    assert timed["elsewhere_covered"].mean() >= 0.9
+    assert timed["elsewhere_error"].abs().median() < 0.2
+    assert timed["energy_error"].abs().median() < 0.1
+
+
+def test_no_cell_corrects_itself(shipped: pd.DataFrame) -> None:
+    timed = shipped[shipped["corrected_by"].notna()]
+    assert len(timed) > 40
+    for row in timed.itertuples():
+        repeats = {f"/{row.framework}/{row.method}/{row.workload}"}
+        same_model = [cell for cell in row.corrected_by.split(";") if f"/{row.model}/" in cell]
+        assert not [cell for cell in same_model if any(cell.endswith(repeat) for repeat in repeats)]
