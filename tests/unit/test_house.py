@@ -35,6 +35,7 @@ def test_a_name_of_a_module_means_one_thing() -> None:
         "__init__",
         "declaration",
         "demand",
+        "effort",
         "finetune",
         "knobs",
         "measure",

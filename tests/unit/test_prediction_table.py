@@ -2,21 +2,25 @@
 
 import csv
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from dissect.base.outcome import Phase, Status
 from dissect.cells.study import Study, load_study
 from dissect.config.catalog import PREDICTION
 from dissect.predict.memory import predict_memory
-from dissect.present.plan import plan_table, plan_text
+from dissect.present.plan import TIMES, measured_pace, plan_table, plan_text
 from dissect.present.tables.predicted_cells import COLUMNS, build_prediction
+from dissect.results.reference_sets import publish_references
 from dissect.results.store import Store
 from factories import ended_result, hardware, manifest, ok_result, pretrain_spec, published_cell, training_metrics
 
 H200 = hardware(n_gpus=2)
+PROJECT = Path(__file__).parents[2]
 
 
 def measured(spec: Any, off: float) -> Any:
@@ -99,3 +103,28 @@ def test_the_plan_says_what_is_expected(project: Path) -> None:
     out = planned[(planned["outlook"] == "expected to run out of memory") & (planned["status"] == "to run")]
     assert len(out) > 0, "a prediction is not a proof, so such a cell runs"
     assert "x expected to run out of memory (predicted): deepspeed on a800, llama2-7b" in plan_text(planned)
+
+
+def test_the_plan_predicts_times_where_they_are_asked_for(project: Path) -> None:
+    only = {"platforms": ["h200-x2", "a800"], "models": ["llama2-7b"], "tables": ["table_III"], "figures": []}
+    asked = study(project, **only)
+    store = Store(project / "results/store")
+    without = plan_table(asked, store)
+    assert not set(TIMES) & set(without.columns)
+    assert "tokens/s" not in plan_text(without)
+    shutil.copytree(PROJECT / "config/references/h200", project / "config/references/h200")
+    asked = study(project, **only)
+    publish_references(project)
+    planned = plan_table(asked, store, measured_pace(asked, project))
+    plain = planned[(planned["framework"] == "deepspeed") & (planned["method"] == "Z3")]
+    on_h200, on_a800 = (plain[plain["platform"] == platform].iloc[0] for platform in ("h200-x2", "a800"))
+    for row in (on_h200, on_a800):
+        assert 0 < row["step_low_s"] < row["predicted_step_s"] < row["step_high_s"]
+        parts = ("compute_s", "exposed_communication_s", "optimizer_s", "offload_s", "launch_s")
+        assert sum(row[part] for part in parts) == pytest.approx(row["predicted_step_s"])
+    assert "compute: operator measured on this GPU" in on_h200["time_origins"]
+    assert "measured cells of other machines with NVIDIA H200" in on_h200["corrected_by"]
+    assert 0 < on_h200["energy_low_j"] < on_h200["energy_j"] < on_h200["energy_high_j"]
+    assert "compute: datasheet" in on_a800["time_origins"]
+    assert pd.isna(on_a800["energy_j"]), "no result has its power limit"
+    assert "deepspeed on h200-x2, llama2-7b: " in plan_text(planned)

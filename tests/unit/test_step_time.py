@@ -12,9 +12,9 @@ from dissect.base.outcome import Phase
 from dissect.cells.spec import TrainingSpec
 from dissect.cells.study import load_study
 from dissect.predict.curves import ALIGNED, LEAST_S, MEASURED, STRIDED, Curve, Curves, Datasheet, MeasuredOperator
-from dissect.predict.effort import Effort, HostCopy, Message, Product, total
 from dissect.predict.host_cost import LAUNCH_S, HostCost, MeasuredStep, host_cost, launch_cost
-from dissect.predict.phase_times import FETCH_LAUNCHES, PhaseTimes, step_s
+from dissect.predict.phase_times import FETCH_LAUNCHES, PhaseLimits, step_s
+from dissect.predict.step_effort import Effort, HostCopy, Message, Product, total
 from dissect.predict.step_time import IDLE, Pace, TimePrediction, effort_of, identity_of
 from dissect.present.tables.predicted_cells import COLUMNS, build_prediction
 from dissect.results.reference_sets import publish_references
@@ -61,6 +61,7 @@ def seconds(prediction: TimePrediction) -> dict[str, float]:
         pretrain_spec(quantization="nf4"),
         *(finetune_spec(quantization=base) for base in ("none", "nf4")),
         *(megatron_spec(tensor_parallel=degree, recompute=again) for degree in (1, 2, 4) for again in (False, True)),
+        megatron_spec(recompute_attention=True),
         ddp_spec(),
         fsdp_spec(),
     ],
@@ -177,8 +178,8 @@ def test_a_datasheet_gives_a_time() -> None:
 
 def test_launches_limit_a_phase_of_which_the_work_is_shorter() -> None:
     times = {
-        Phase.FORWARD: PhaseTimes(compute_s=0.01, exposed_s=0, offload_s=0, launches=1000),
-        Phase.BACKWARD: PhaseTimes(compute_s=0.08, exposed_s=0.02, offload_s=0, launches=1000),
+        Phase.FORWARD: PhaseLimits(compute_s=0.01, exposed_s=0, offload_s=0, launches=1000),
+        Phase.BACKWARD: PhaseLimits(compute_s=0.08, exposed_s=0.02, offload_s=0, launches=1000),
     }
     assert step_s(times, 0) == pytest.approx(0.11)
     assert step_s(times, 5e-5) == pytest.approx(0.05 + 0.1)

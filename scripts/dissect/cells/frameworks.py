@@ -44,7 +44,7 @@ class Framework:
     demand: str | None = None
     """Module with ``demand``: a function from a spec and sequences per GPU to its ``predict.prediction.Demand``."""
     effort: str | None = None
-    """Module with ``effort``: a function from a spec and sequences per GPU to its ``predict.effort.StepEffort``."""
+    """Module with ``effort``: a function from a spec and sequences per GPU to ``predict.step_effort.StepEffort``."""
     constraint: Callable[[Any], str | None] = field(default=lambda _: None)
     """Function from a spec to the reason why it is unsupported, or None."""
     states: tuple[States, ...] = ("fp32_master",)

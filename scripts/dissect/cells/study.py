@@ -20,7 +20,7 @@ from dissect.config.catalog import PREDICTION, ROOT_FILE, Catalog, load_catalog
 from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError
 from dissect.config.kinds import LETTER_STAGES, STAGE_TITLES, Suite
-from dissect.config.platform import Platform
+from dissect.config.platform import GpuFacts, Platform
 
 
 @dataclass(frozen=True)
@@ -145,13 +145,17 @@ class Study:
     @cached_property
     def prediction(self) -> Manifest:
         """The manifest of the table of predictions: training cells on GPUs, and the operators that these consist of."""
-        stages = {name: each.stage for name, each in self.catalog.wanted_experiments.items()}
-        names = [name for name, stage in stages.items() if stage in (*LETTER_STAGES, "operators")]
-        known = self.catalog.platforms
+        found = self.prediction_of(self.catalog.wanted_experiments)
+        if all(cell.stage == "operators" for cell in found.cells):
+            return found.model_copy(update={"cells": [], "platforms": {}})
+        return found
+
+    def prediction_of(self, experiments: Iterable[str]) -> Manifest:
+        """The manifest of the cells of these tables and figures that predictions are held against, or made from."""
+        stages, known = (*LETTER_STAGES, "operators"), self.catalog.platforms
+        names = [name for name in experiments if self.catalog.experiments[name].stage in stages]
         shown = [each for name in names for each in self._shown(name) if known[each[0].platform].device != "cpu"]
         cells = [_manifest_cell(*each) for each in shown if each[0].path and each[0].framework != "attention"]
-        if all(cell.stage == "operators" for cell in cells):
-            cells = []
         facts = self._platforms(names, PREDICTION)
         return prediction_manifest(cells, {cell.platform: facts[cell.platform] for cell in cells})
 
@@ -276,26 +280,34 @@ def _manifest_cell(cell: Cell, reference: str | None) -> ManifestCell:
 def _platform_facts(platform: Platform, layout: str) -> PlatformFacts:
     """Facts of a platform that this kind of table shows, and no others: a change of those must not draw it again."""
     gpu = platform.gpu
-    peaks: dict[str, float] = {dtype: tflops * 1e12 for dtype, tflops in sorted(gpu.peak_tflops.items())}
-    bandwidth = gpu.memory_bandwidth_gb_per_s if layout in ("roofline", PREDICTION) else None
     if layout == PREDICTION:
-        link = platform.interconnect.gb_per_s
-        return PlatformFacts(
-            label=platform.shown_label,
-            peak_flops=peaks,
-            memory_bytes_per_s=bandwidth * 1e9 if bandwidth else None,
-            link_bytes_per_s=link * 1e9 if link else None,
-        )
+        return prediction_facts(platform)
     if layout == "platforms":
         return PlatformFacts(label=platform.shown_label, declared=_declared(platform), peak_source=gpu.source)
+    bandwidth = gpu.memory_bandwidth_gb_per_s if layout == "roofline" else None
     return PlatformFacts(
         label=platform.shown_label,
         gpu_label=platform.shown_gpu_label,
         memory_is_held=platform.memory_budget_gib is not None,
         memory_gib=(platform.memory_budget_gib or gpu.memory_gib) if layout == "claims" else None,
-        peak_flops=peaks,
+        peak_flops=_peak_flops(gpu),
         memory_bytes_per_s=bandwidth * 1e9 if bandwidth else None,
     )
+
+
+def prediction_facts(platform: Platform) -> PlatformFacts:
+    """Facts of a platform from which times are predicted."""
+    bandwidth, link = platform.gpu.memory_bandwidth_gb_per_s, platform.interconnect.gb_per_s
+    return PlatformFacts(
+        label=platform.shown_label,
+        peak_flops=_peak_flops(platform.gpu),
+        memory_bytes_per_s=bandwidth * 1e9 if bandwidth else None,
+        link_bytes_per_s=link * 1e9 if link else None,
+    )
+
+
+def _peak_flops(gpu: GpuFacts) -> dict[str, float]:
+    return {dtype: tflops * 1e12 for dtype, tflops in sorted(gpu.peak_tflops.items())}
 
 
 def _declared(platform: Platform) -> dict[str, str]:

@@ -46,6 +46,8 @@ class Run(Model):
     """Runs that ``remeasure`` adds to each selected cell, whatever its outcome."""
     fresh: bool = False
     """Whether ``remeasure`` sets the earlier runs aside, and measures as many as the cell needs."""
+    times: bool = False
+    """Whether ``plan`` predicts the times of training steps too, for which it reads what was measured."""
     every: PositiveFloat | None = None
     """Interval in seconds at which ``progress`` repeats; default: it runs once."""
     file: str | None = None

@@ -20,7 +20,7 @@ QUESTIONS = {
 }
 """Target that answers from what is there and measures nothing -> what it answers."""
 OWN_KEYS: dict[str, set[str]] = {
-    "plan": set(),
+    "plan": {"times"},
     "cells": {"select"},
     "packs": {"select"},
     "remeasure": {"select", "more", "fresh"},

@@ -1,8 +1,8 @@
 """Temporary memory and work of PyTorch's AdamW, by its implementation (torch/optim/adamw.py)."""
 
 from dissect.config.kinds import TorchOptimizer
-from dissect.predict.effort import Effort
 from dissect.predict.prediction import Part
+from dissect.predict.step_effort import Effort
 
 FUSED_PASSES, FOREACH_PASSES, FOREACH_KERNELS = 7, 20, 8
 """How often an element is read or written, in one kernel or in eight.

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from dissect.cells.spec import Hardware, OperatorSpec
 from dissect.config.kinds import DType
 from dissect.metrics.operators import CollectivePoint, GemmPoint, MemcpyPoint, OperatorMetrics
-from dissect.predict.effort import Effort, Message, Moved, Product
+from dissect.predict.step_effort import Effort, Message, Moved, Product
 from dissect.workloads.operator_arithmetic import bus_factor, gemm_bytes, gemm_flops
 
 TimeOrigin = Literal["operator measured on this GPU", "datasheet", "unknown"]

@@ -13,8 +13,8 @@ from dissect.config.adapters.adapter import Adapter
 from dissect.config.architecture import LinearLayer, ModelArchitecture, linear_sizes
 from dissect.config.kinds import AttentionKernel, DType
 from dissect.predict.allocator import rounded
-from dissect.predict.effort import Effort, Product, total
 from dissect.predict.passes import Keeps, Passes
+from dissect.predict.step_effort import Effort, Product, total
 from dissect.predict.tape import Footprint, Op, Tape
 from dissect.workloads.arithmetic import parameter_groups
 from dissect.workloads.dtypes import BYTES

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dissect.base.outcome import Phase
 from dissect.predict.curves import Curves
-from dissect.predict.effort import Effort, StepEffort
+from dissect.predict.step_effort import Effort, StepEffort
 
 FETCH_LAUNCHES = 17
 """Launches that cost the host as much as a tensor that a framework gathers and releases.
@@ -15,7 +15,7 @@ Measured: with it, launches cost the most alike in the shipped cells of one mach
 
 
 @dataclass(frozen=True)
-class PhaseTimes:
+class PhaseLimits:
     """Times of a phase in seconds."""
 
     compute_s: float
@@ -37,7 +37,7 @@ class PhaseTimes:
         return max(self.busy_s, self.launches * launch_s)
 
 
-Times = Mapping[Phase, PhaseTimes]
+Times = Mapping[Phase, PhaseLimits]
 
 
 def times_of(step: StepEffort, curves: Curves) -> Times:
@@ -55,10 +55,10 @@ def busy_s(times: Times) -> float:
     return sum(phase.busy_s for phase in times.values())
 
 
-def _times(effort: Effort, curves: Curves) -> PhaseTimes:
+def _times(effort: Effort, curves: Curves) -> PhaseLimits:
     compute = curves.compute_s(effort)
     left = max(0.0, curves.messages_s(effort, hidden=True) - compute)
-    return PhaseTimes(
+    return PhaseLimits(
         compute_s=compute,
         exposed_s=curves.messages_s(effort, hidden=False) + left,
         offload_s=curves.copies_s(effort) + curves.host_s(effort),

@@ -10,9 +10,9 @@ from dissect.base.outcome import Phase
 from dissect.cells.frameworks import framework
 from dissect.cells.spec import TrainingSpec, canonical_json
 from dissect.predict.curves import MEASURED, Curves, Datasheet, MeasuredOperator, TimeOrigin
-from dissect.predict.effort import StepEffort
 from dissect.predict.host_cost import HostCost, MeasuredStep, launch_cost
 from dissect.predict.phase_times import busy_s, step_s, times_of
+from dissect.predict.step_effort import StepEffort
 
 PartName = Literal["compute", "exposed communication", "optimizer", "offload", "launch"]
 OFF: dict[TimeOrigin, float] = {MEASURED: 0.08, "datasheet": 0.3}

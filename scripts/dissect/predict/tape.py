@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from dissect.predict.allocator import rounded
-from dissect.predict.effort import Effort, Product
+from dissect.predict.step_effort import Effort, Product
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,14 @@ from dissect.cells.cell_id import PARTS
 from dissect.cells.frameworks import state_bytes
 from dissect.cells.resources import request_for
 from dissect.cells.spec import Spec, TrainingSpec
-from dissect.cells.study import Study
+from dissect.cells.study import Study, prediction_facts
 from dissect.config.kinds import LETTER_STAGES
 from dissect.config.platform import Platform
 from dissect.predict.memory import predict_memory
 from dissect.predict.outlook import Outlook, largest_batch, outlook
+from dissect.present.tables.measured_pace import MeasuredPace
+from dissect.present.tables.predicted_time import part_columns
+from dissect.present.tables.tidy import read_records
 from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.results.result import ResultError
 from dissect.results.store import Store
@@ -25,19 +28,46 @@ REQUESTS = {"gpus": "gpu", "nodes": "nodes", "runtime_min": "runtime", "memory_m
 """Column -> resource requested from the batch system, per node (``cells/resources.py``)."""
 PREDICTED = ["memory_gib", "memory_low_gib", "memory_high_gib", "host_memory_gib", "expected_batch", "outlook"]
 """Predicted peak per GPU with its interval, host memory per node, the batch of these, and what they say."""
+TIMES = [
+    "predicted_step_s",
+    "step_low_s",
+    "step_high_s",
+    "tokens_per_s",
+    "energy_j",
+    "energy_low_j",
+    "energy_high_j",
+    "compute_s",
+    "exposed_communication_s",
+    "optimizer_s",
+    "offload_s",
+    "launch_s",
+    "time_origins",
+    "launch_cost_s",
+    "corrected_by",
+]
+"""Predicted time and energy of a step over all GPUs, with intervals, parts and origins, where they are asked for."""
 COLUMNS = [*PARTS, "status", "reason", "wall_s", *REQUESTS, *PREDICTED, "key"]
 TO_RUN = "to run"
 NAMED = 4
 """Cells that a line of the summary names; the CSV has all."""
 
 
-def plan_table(study: Study, store: Store) -> pd.DataFrame:
-    """One row per cell of the wanted tables and figures; ``wall_s`` is the wall time of a finished cell in seconds."""
+def plan_table(study: Study, store: Store, pace: MeasuredPace | None = None) -> pd.DataFrame:
+    """One row per cell of the wanted tables and figures; ``wall_s`` is the wall time of a finished cell in seconds.
+
+    With ``pace`` the times of training steps are predicted too.
+    """
     wanted = study.catalog.wanted_experiments
     cells = {cell.id: cell for name in wanted for cell in study.experiments[name]}
     platforms = study.catalog.platforms
-    rows = [_row(cell, store, platforms[cell.platform]) for cell in cells.values()]
-    return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
+    rows = [_row(cell, store, platforms[cell.platform], pace) for cell in cells.values()]
+    return pd.DataFrame(rows, columns=[*COLUMNS, *(TIMES if pace else [])], dtype=object)
+
+
+def measured_pace(study: Study, project: Path) -> MeasuredPace:
+    """What the published cells and the reference results say of times, of all tables and figures."""
+    manifest = study.prediction_of(study.catalog.experiments)
+    return MeasuredPace(read_records(manifest, project, lambda path: read_runs(path) if path.exists() else None))
 
 
 def plan_text(plan: pd.DataFrame) -> str:
@@ -47,7 +77,8 @@ def plan_text(plan: pd.DataFrame) -> str:
     reasons = plan.loc[plan["reason"] != "", "status"] + ": " + plan["reason"]
     lines = [f"{count} x {reason}" for reason, count in reasons.value_counts(sort=False).items()]
     head = [f"{len(plan)} cells, {len(waiting)} to run", "", *counts.to_string().splitlines(), ""]
-    return "\n".join(line.rstrip() for line in [*head, *_times(plan), *lines, *_doubts(waiting)]).rstrip()
+    below = [*_times(plan), *lines, *_doubts(waiting), *_paces(waiting)]
+    return "\n".join(line.rstrip() for line in [*head, *below]).rstrip()
 
 
 def _doubts(waiting: pd.DataFrame) -> list[str]:
@@ -56,6 +87,18 @@ def _doubts(waiting: pd.DataFrame) -> list[str]:
     return [
         f"{len(cells)} x {outlook} (predicted): {framework} on {platform}, {', '.join(_methods(cells))}"
         for (outlook, platform, framework), cells in doubtful.groupby(["outlook", "platform", "framework"], sort=True)
+    ]
+
+
+def _paces(waiting: pd.DataFrame) -> list[str]:
+    """Predicted throughputs, by platform, model and framework, where they were asked for."""
+    if "tokens_per_s" not in waiting:
+        return []
+    timed = waiting[waiting["tokens_per_s"].notna()]
+    return [
+        f"{framework} on {platform}, {model}: {cells['tokens_per_s'].min():,.0f} to {cells['tokens_per_s'].max():,.0f} "
+        f"tokens/s (predicted) in {len(cells)} cells"
+        for (platform, model, framework), cells in timed.groupby(["platform", "model", "framework"], sort=True)
     ]
 
 
@@ -82,13 +125,17 @@ def _times(plan: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _row(cell: Cell, store: Store, platform: Platform) -> dict[str, object]:
+def _row(cell: Cell, store: Store, platform: Platform, pace: MeasuredPace | None) -> dict[str, object]:
     spec = parse_spec(cell.canonical) if cell.canonical else None
     status, reason, wall_s = _status(cell, spec, store)
     ids = {name: getattr(cell, name) for name in PARTS}
     asked = request_for(spec, cell.runs, platform) if spec else {}
     requests = {column: asked.get(name) for column, name in REQUESTS.items()}
-    numbers = _predicted(spec) if cell.stage in LETTER_STAGES and isinstance(spec, TrainingSpec) else {}
+    numbers: dict[str, object] = {}
+    if cell.stage in LETTER_STAGES and isinstance(spec, TrainingSpec):
+        numbers = _predicted(spec)
+        if pace and (batch := numbers.get("expected_batch")):
+            numbers |= _timed(spec, int(str(batch)), platform, cell.platform, pace)
     return {**ids, "status": status, "reason": reason, "wall_s": wall_s, **requests, **numbers, "key": cell.key or ""}
 
 
@@ -103,6 +150,18 @@ def _predicted(spec: TrainingSpec) -> dict[str, object]:
     gib = dict(zip(PREDICTED, (round(size / GIB, 3) for size in sizes), strict=False))
     said = outlook(found, spec.hardware) if searched is None else Outlook.FITS if searched else Outlook.RUNS_OUT
     return gib | {"expected_batch": batch if searched is None else searched, "outlook": said}
+
+
+def _timed(spec: TrainingSpec, batch: int, on: Platform, name: str, pace: MeasuredPace) -> dict[str, object]:
+    """Predicted time and energy of a step, on the machine where a cell of the platform was measured last."""
+    found = pace.predict(spec, batch, prediction_facts(on), pace.machine_of_platform(name))
+    if found is None:
+        return {}
+    limit = pace.limits_w.get(spec.hardware.gpu_model)
+    numbers = (found.step_s, found.low_s, found.high_s, found.tokens / found.step_s)
+    energies = found.energy_j(limit) if limit else ()
+    by = f"{len(found.host.cells)} {found.host.source}" if found.host.cells else None
+    return dict(zip(TIMES, (*numbers, *energies), strict=False)) | part_columns(found) | {"corrected_by": by}
 
 
 def _status(cell: Cell, spec: Spec | None, store: Store) -> tuple[str, str, float | None]:

@@ -1,21 +1,17 @@
 """Predicted against measured time and energy of training steps, each cell predicted as if it had not been measured."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import geometric_mean, median
+from statistics import fmean
 from typing import Any
 
-from dissect.cells.manifest import Manifest, PlatformFacts
-from dissect.cells.spec import OperatorSpec, TrainingSpec
-from dissect.metrics.operators import CollectiveMetrics, GemmMetrics, MemcpyMetrics
-from dissect.metrics.training import TrainingMetrics
-from dissect.predict.curves import Datasheet, MeasuredOperator
-from dissect.predict.host_cost import MeasuredStep, host_cost
-from dissect.predict.step_time import Pace, TimePrediction, identity_of
-from dissect.present.tables.columns import Record, gpus_of
+from dissect.cells.manifest import Manifest
+from dissect.cells.spec import TrainingSpec
+from dissect.predict.step_time import TimePrediction, identity_of
+from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid, GridEntry
-from dissect.present.tables.prediction_groups import ROW_NAMES, grouped, median_and_largest, training_numbers
-from dissect.results.result import Result
+from dissect.present.tables.measured_pace import MeasuredPace, machine_of, training_runs, typical_step_s
+from dissect.present.tables.prediction_groups import ROW_NAMES, grouped, median_and_largest
 
 TIME_COLUMNS = {
     "measured_step_s": "geometric mean of the runs' median step times",
@@ -106,80 +102,40 @@ class ComparedTime:
         return prediction.low_s <= self.measured_s <= prediction.high_s
 
 
-def datasheet(facts: PlatformFacts) -> Datasheet:
-    """What a platform declares of its GPUs."""
-    return Datasheet(dict(facts.peak_flops), facts.memory_bytes_per_s, facts.link_bytes_per_s)
-
-
-def measured_operators(records: Iterable[Record]) -> list[MeasuredOperator]:
-    """Numbers of the operator cells, of each the newest run."""
-    return [
-        MeasuredOperator(record.spec, run.metrics)
-        for record in records
-        if isinstance(record.spec, OperatorSpec)
-        for run in record.results[-1:]
-        if isinstance(run.metrics, GemmMetrics | MemcpyMetrics | CollectiveMetrics)
-    ]
-
-
-def measured_steps(records: Iterable[Record], pace: Pace) -> Iterator[MeasuredStep]:
-    """What a launch costs in each training cell on each machine, where launches limit it."""
-    for record in records:
-        by_machine: dict[frozenset[str], list[TrainingMetrics]] = {}
-        for run, metrics in _runs(record):
-            by_machine.setdefault(machine_of(run), []).append(metrics)
-        for machine, found in by_machine.items():
-            spec, step = record.spec, _step_s(found)
-            if isinstance(spec, TrainingSpec) and machine:
-                sheet = datasheet(record.platform)
-                if shown := pace.show(record.cell.id, spec, found[0].batch, sheet, step, machine):
-                    yield shown
-
-
-def machine_of(run: Result) -> frozenset[str]:
-    """Identifiers of the GPUs that ran it."""
-    return frozenset(gpu.uuid for gpu in gpus_of(run))
-
-
-def power_limits(records: Iterable[Record]) -> dict[str, float]:
-    """GPU model -> power limit in watts."""
-    found: dict[str, list[float]] = {}
-    for record in records:
-        for run in record.results:
-            for gpu in gpus_of(run):
-                if gpu.power_limit_w:
-                    found.setdefault(gpu.name, []).append(gpu.power_limit_w)
-    return {model: median(limits) for model, limits in found.items()}
-
-
 def compare_times(records: Sequence[Record]) -> Iterator[ComparedTime]:
     """Each training cell beside its prediction, to which its own runs and repetitions of it contribute nothing."""
-    pace = Pace(measured_operators(records))
-    steps, limits = list(measured_steps(records, pace)), power_limits(records)
+    known = MeasuredPace(records)
     for record in records:
-        spec, found = record.spec, [metrics for _, metrics in _runs(record)]
+        spec, found = record.spec, [metrics for _, metrics in training_runs(record)]
         if not isinstance(spec, TrainingSpec) or not found:
             continue
-        batch, model, sheet = found[0].batch, spec.hardware.gpu_model, datasheet(record.platform)
+        batch, identity = found[0].batch, identity_of(spec, found[0].batch)
         machine = frozenset(name for run in record.results for name in machine_of(run))
-        others = [each for each in steps if each.identity != identity_of(spec, batch)]
+        others = [each for each in known.steps if each.identity != identity]
         away = [each for each in others if not each.machine & machine]
-        here, elsewhere = (pace.predict(spec, batch, sheet, host_cost(them, model, machine)) for them in (others, away))
+        here = known.predict(spec, batch, record.platform, machine, others)
+        elsewhere = known.predict(spec, batch, record.platform, machine, away)
         energies = [metrics.energy_per_step_j for metrics in found if metrics.energy_per_step_j]
-        energy = sum(energies) / len(energies) if energies else None
+        energy, limit = fmean(energies) if energies else None, known.limits_w.get(spec.hardware.gpu_model)
         if here and elsewhere:
-            yield ComparedTime(record, _step_s(found), here, elsewhere, energy, limits.get(model))
+            yield ComparedTime(record, typical_step_s(found), here, elsewhere, energy, limit)
+
+
+def part_columns(found: TimePrediction) -> dict[str, Any]:
+    """The parts of a predicted step by column, with their origins and the cells that correct them."""
+    return {f"{part.name.replace(' ', '_')}_s": part.seconds for part in found.parts} | {
+        "time_origins": ";".join(f"{part.name}: {part.origin}" for part in found.parts if part.seconds),
+        "launch_cost_s": found.host.launch_s,
+        "corrected_by": ";".join(found.host.cells) or None,
+    }
 
 
 def time_row(each: ComparedTime) -> dict[str, Any]:
     """The row of a cell by column."""
     found, energies = each.prediction, each.energies or (None, None, None)
-    parts = {f"{part.name.replace(' ', '_')}_s": part.seconds for part in found.parts}
-    return parts | {
+    return part_columns(found) | {
         "measured_step_s": each.measured_s, "predicted_step_s": found.step_s, "step_low_s": found.low_s,
         "step_high_s": found.high_s, "step_error": each.error, "step_covered": each.covers(found),
-        "time_origins": ";".join(f"{part.name}: {part.origin}" for part in found.parts if part.seconds),
-        "launch_cost_s": found.host.launch_s, "corrected_by": ";".join(found.host.cells) or None,
         "elsewhere_step_s": each.elsewhere.step_s, "elsewhere_error": each.elsewhere_error,
         "elsewhere_covered": each.covers(each.elsewhere), "predicted_tokens_per_s": found.tokens / found.step_s,
         "measured_energy_j": each.energy_j, "predicted_energy_j": energies[0], "energy_low_j": energies[1],
@@ -219,13 +175,3 @@ def _entries(group: Sequence[ComparedTime]) -> list[GridEntry]:
         f"{sum(each.energy_covered for each in energies)} of {len(energies)}",
     ]
     return [GridEntry(text) for text in texts]
-
-
-def _runs(record: Record) -> Iterator[tuple[Result, TrainingMetrics]]:
-    for run in record.results:
-        if (metrics := training_numbers(run.metrics)) is not None:
-            yield run, metrics
-
-
-def _step_s(found: Sequence[TrainingMetrics]) -> float:
-    return geometric_mean(metrics.step_time_s.median for metrics in found)

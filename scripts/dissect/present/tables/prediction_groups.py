@@ -15,7 +15,7 @@ from dissect.present.tables.marks import NOT_AVAILABLE
 ROW_NAMES = ("Platform", "Stage", "Framework", "Method")
 
 
-class Compared(Protocol):
+class ComparedCell(Protocol):
     """A measured cell beside its prediction."""
 
     @property
@@ -23,7 +23,7 @@ class Compared(Protocol):
         """The measured cell."""
 
 
-C = TypeVar("C", bound=Compared)
+C = TypeVar("C", bound=ComparedCell)
 
 
 def training_numbers(metrics: Any) -> TrainingMetrics | None:

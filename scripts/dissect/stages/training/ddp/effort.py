@@ -3,8 +3,8 @@
 from dissect.base.outcome import Phase
 from dissect.base.units import MIB
 from dissect.predict.adamw import clip_effort, step_effort
-from dissect.predict.effort import Effort, Message, StepEffort, total
 from dissect.predict.llama_tape import llama_work
+from dissect.predict.step_effort import Effort, Message, StepEffort, total
 from dissect.stages.training.ddp.spec import DdpSpec
 from dissect.workloads.dtypes import BYTES
 from dissect.workloads.tensors import trained_tensors

@@ -1,8 +1,8 @@
 """Work of a DeepSpeed rank in a step, by phase."""
 
 from dissect.base.outcome import Phase
-from dissect.predict.effort import Collective, Effort, HostCopy, Message, StepEffort, total
 from dissect.predict.llama_tape import llama_work
+from dissect.predict.step_effort import Collective, Effort, HostCopy, Message, StepEffort, total
 from dissect.stages.training.deepspeed.configuration import deepspeed_config
 from dissect.stages.training.deepspeed.demand import ALLREDUCE_ELEMENTS
 from dissect.stages.training.deepspeed.spec import DeepSpeedSpec

@@ -2,8 +2,8 @@
 
 from dissect.base.outcome import Phase
 from dissect.predict.adamw import clip_effort, step_effort
-from dissect.predict.effort import Effort, HostCopy, Message, StepEffort, total
 from dissect.predict.llama_tape import llama_work
+from dissect.predict.step_effort import Effort, HostCopy, Message, StepEffort, total
 from dissect.stages.training.fsdp.demand import Groups
 from dissect.stages.training.fsdp.spec import FsdpSpec
 

@@ -12,9 +12,9 @@ from dissect.cells.spec import ModelArchitecture
 from dissect.predict.adamw import step_part
 from dissect.predict.allocator import rounded
 from dissect.predict.device_parts import workspaces
-from dissect.predict.effort import Product
 from dissect.predict.passes import Passes
 from dissect.predict.prediction import Demand, Moment, Part
+from dissect.predict.step_effort import Product
 from dissect.predict.tape import Footprint, Op, Tape
 from dissect.stages.training.megatron.spec import MegatronMethod, MegatronSpec
 from dissect.workloads.arithmetic import optimizer_state_width, parameter_groups
@@ -125,7 +125,7 @@ def _footprint(case: MegatronCase, which: str) -> Footprint:
 
 
 def megatron_tape(case: MegatronCase, which: str) -> Tape:
-    """Operators of a ``layer``, of its ``attention``, of the ``end`` after the last, or of a stage's output (``send``)."""
+    """Operators of a ``layer``, of its ``attention``, of the ``end`` after the last, or of a stage's ``send``."""
     if which == "attention":
         return Tape(_attention(case), inputs := _attention_inputs(case), tuple(inputs))
     ops = {"layer": _layer, "end": _end, "send": _send}[which](case)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from dissect.base.outcome import Phase
 from dissect.predict.adamw import step_effort
-from dissect.predict.effort import Effort, Message, StepEffort, total
+from dissect.predict.step_effort import Effort, Message, StepEffort, total
 from dissect.stages.training.megatron.demand import FP32, MegatronCase, case_of, megatron_tape
 from dissect.stages.training.megatron.spec import MegatronSpec
 from dissect.workloads.dtypes import BYTES
