@@ -10,11 +10,14 @@ from dissect.workloads.dtypes import BYTES
 from dissect.workloads.tensors import frozen_tensors, trained_tensors
 
 STEP_BYTES = 98
-"""Bytes that a step reads and writes per element.
+"""Bytes that a step on fp32 master weights reads and writes per element.
 
 Gradients are flattened (4), cast to fp32 (6), to fp64 for their norm (18), scaled (8); AdamW reads weight, moments and
 gradient and writes all but the last (28, at half the speed of a copy); weights are cast to bf16 (6).
 """
+NARROW_STEP_BYTES = {0: 42, 2: 58, 3: 58}
+"""The same on bf16 states, by ZeRO stage: norm (10, or with ZeRO 18), scaling (4), AdamW (28); with ZeRO gradients are
+flattened and weights copied back (8)."""
 STEP_KERNELS = {0: 2, 2: 10, 3: 4}
 """Kernels of the optimizer's step per tensor that trains, by ZeRO stage."""
 HOST_STEP_BYTES = 34
@@ -73,7 +76,8 @@ def _stepped(spec: DeepSpeedSpec, sizes: list[int], own: int, width: int) -> Eff
         if not spec.method.offload_parameters:
             found.copies[HostCopy("host_to_device_pinned", own * width)] += 1
     else:
-        found.move(STEP_BYTES * own // kernels, kernels)
+        size = STEP_BYTES if spec.method.states == "fp32_master" else NARROW_STEP_BYTES[stage]
+        found.move(size * own // kernels, kernels)
     if stage == 2 and ranks > 1:
         found.messages[Message("all_gather", sum(sizes) * width, ranks, hidden=False)] += 1
     return found
