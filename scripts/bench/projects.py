@@ -38,6 +38,13 @@ rule one:
     shell: "touch {{output}}"
 """
 
+AT_REST = """\
+import atexit, gc
+gc.disable()
+atexit.register(gc.freeze)
+"""
+"""Keeps Python's collector of garbage from working, as rules/common.smk does."""
+
 PROGRAM = """\
 import atexit, re, sys
 from snakemake.cli import main
@@ -64,10 +71,10 @@ def cells_project(size: int) -> Iterator[Path]:
 
 
 @contextmanager
-def trivial_project(size: int) -> Iterator[Path]:
-    """Context with a project folder that has one rule and ``size`` jobs."""
+def trivial_project(size: int, before: str = "") -> Iterator[Path]:
+    """Context with a project folder of one rule and ``size`` jobs; ``before`` are first lines of its Snakefile."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "Snakefile").write_text(TRIVIAL.format(size=size))
+        (Path(folder) / "Snakefile").write_text(before + TRIVIAL.format(size=size))
         yield Path(folder)
 
 
