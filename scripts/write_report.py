@@ -1,6 +1,7 @@
 """Entry point of the rule ``write_report``: the page of all tables, figures and verdicts, and a page per cell."""
 
 import argparse
+import gc
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--index", type=Path, required=True)
     arguments = parser.parse_args()
+    gc.disable()  # What is read stays until the last page is written: searches for garbage were a fifth of the time.
     try:
         write_report(arguments.manifest, arguments.index, Path())
     except LayoutError as error:

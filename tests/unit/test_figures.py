@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from dissect.config.layout import FigureLayout
 from dissect.present.figures.describe import describe
 from dissect.present.figures.distribution import stairs
 from dissect.present.figures.draw import read_tidy, save
-from dissect.present.figures.layers import shape
+from dissect.present.figures.layers import data_of, shape
 from dissect.present.figures.look import CONFIGS
 from dissect.present.figures.roofline import roof
 from dissect.present.tables.columns import Record
@@ -323,3 +324,9 @@ def test_on_a_cpu_alone_nothing_is_called_a_kernel(tmp_path: Path) -> None:
     said = drawn.texts(described(alone, tmp_path))
     assert "Compute operators" in said
     assert not any("kernel" in text for text in said)
+
+
+def test_altair_looks_at_no_value_of_the_marks() -> None:
+    mark = {"gib": 1.0, "says": {"Batch": "1"}}
+    drawn_marks = alt.layer(alt.Chart().mark_point(), data=data_of([mark])).to_dict(validate=False)
+    assert drawn_marks["data"]["values"][0] is mark, "of ten thousand cells a look at each takes seconds"

@@ -26,9 +26,17 @@ _TITLES = 72
 _LEGEND_MARK, _LEGEND_LETTER = 40, 6.2
 
 
+class _Marks(alt.Data):
+    """Data inside the description. Of each of thousands of values Altair would ask what it is, several times."""
+
+    def to_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """The values as they are."""
+        return {"values": self["values"]}
+
+
 def data_of(marks: Iterable[Mapping[str, Any]]) -> alt.Data:
     """Data inside the description."""
-    return alt.Data(values=list(marks))  # type: ignore[no-untyped-call]  # As Altair has it.
+    return _Marks(values=list(marks))  # type: ignore[no-untyped-call]  # As Altair has it.
 
 
 def across(n_panels: int) -> int:
