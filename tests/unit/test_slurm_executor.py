@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import snakemake_executor_plugin_slurm as plugin_module
 from snakemake_executor_plugin_slurm import Executor
 from throttler import Throttler
 
-from dissect.cells.slurm_executor import SteadyExecutor, _file, late_option
+from dissect.cells.slurm_cluster_choice import use_one_cluster
+from dissect.cells.slurm_executor import UNSEEN_CHECKS, SteadyExecutor, _answers, _file, late_option
 
 DOWN = "echo 'Unable to contact slurm controller' >&2; exit 1"
 
@@ -39,7 +42,7 @@ class Desk:
             "_status_query_calls": 0, "_status_query_failures": 0, "_status_query_total_seconds": 0.0,
             "_status_query_min_seconds": None, "_status_query_max_seconds": 0.0, "_status_query_cycle_rows": [],
             "_failed_nodes": set(), "_next_seconds_between_status_checks": 3,
-            "_told": set(), "_known": set(), "_ended_before": {}, "_outputs_before": {},
+            "_told": set(), "_known": set(), "_unseen": Counter(), "_ended_before": {}, "_outputs_before": {},
         }  # fmt: skip
         monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
         self.program("scontrol", "echo 'MinJobAge = 300 sec'")
@@ -117,6 +120,43 @@ def test_a_job_that_slurm_forgot_has_failed_unless_its_result_is_there(steady: D
     assert steady.check([lost, done], "true") == [lost, done]
     assert steady.check([lost, done, new], "true") == [new], "a job that was never seen may be too new"
     assert steady.told == [("error", "1"), ("success", "2")]
+
+
+@pytest.mark.parametrize(("state", "told"), [("COMPLETED", "success"), ("RUNNING", "error"), ("FAILED", "error")])
+def test_a_job_that_only_accounting_knows_has_ended(steady: Desk, tmp_path: Path, state: str, told: str) -> None:
+    """Squeue forgets a job after MinJobAge, and the plugin may look only every three minutes."""
+    job = steady.job(1, tmp_path / "late.json")
+    assert steady.check([job], "echo '1|RUNNING'") == [job]
+    steady.program("sacct", f"echo '1|{state}'")
+    assert steady.check([job], "true") == [job]
+    assert steady.check([job], "true") == []
+    assert steady.told == [(told, "1")]
+
+
+def test_a_job_that_squeue_never_shows_is_not_polled_for_ever(steady: Desk, tmp_path: Path) -> None:
+    job = steady.job(1, tmp_path / "cell.json")
+    for _ in range(UNSEEN_CHECKS):
+        assert steady.check([job], DOWN) == [job], "no answer tells nothing"
+        assert steady.check([job], "true") == [job]
+    assert steady.check([job], "true") == []
+    assert steady.told == [("error", "1")]
+
+
+def test_what_became_of_a_job_is_asked_of_the_cluster_that_has_it(
+    steady: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin_module, "query_job_status_squeue", plugin_module.query_job_status_squeue)
+    use_one_cluster([{"clusters": "other"}])
+    job = steady.job(1, tmp_path / "cell.json")
+    there = """case "$*" in *--clusters=other*) echo 'CLUSTER: other'; echo '1|PREEMPTED';; esac"""
+    assert steady.check([job], there) == [job]
+    assert steady.check([job], there) == []
+    assert steady.told == [("error", "1")]
+
+
+def test_a_host_without_scontrol_submits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _answers()
 
 
 def test_a_retry_in_a_job_knows_how_late_files_may_be() -> None:

@@ -7,17 +7,18 @@ not answer at its submission. tests/unit/test_slurm_executor.py fails once a ver
 
 import subprocess
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+import snakemake_executor_plugin_slurm as plugin
 from snakemake_executor_plugin_slurm import Executor
 from snakemake_executor_plugin_slurm.job_status_query import (
     is_query_tool_available,
     query_job_status,
     query_job_status_sacct,
-    query_job_status_squeue,
 )
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
@@ -25,6 +26,9 @@ ENDED: Final = (
     "PREEMPTED", "NODE_FAIL", "CANCELLED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE",
 )  # fmt: skip
 """States of jobs that will not go on; Slurm shows the first two also for a moment while it requeues a job."""
+COMPLETED: Final = "COMPLETED"
+UNSEEN_CHECKS = 5
+"""Checks in which squeue answers and does not know a new job, after which Slurm counts as having forgotten it."""
 PING_S = 10.0
 """Between two questions whether slurmctld answers again."""
 File = tuple[int, int]
@@ -38,6 +42,7 @@ class SteadyExecutor(Executor):  # type: ignore[misc]
     def __init__(self, workflow: Any, logger: Any) -> None:
         self._told: set[str] = set()
         self._known: set[str] = set()
+        self._unseen: Counter[str] = Counter()
         self._ended_before: dict[str, str] = {}
         self._outputs_before: dict[str, File | None] = {}
         super().__init__(workflow, logger)
@@ -64,13 +69,13 @@ class SteadyExecutor(Executor):  # type: ignore[misc]
         """Report the jobs that have ended; yields the others."""
         checked = super().check_active_jobs(active_jobs)
         kept = {job.external_jobid async for job in checked}
-        ended = await self._ended() if active_jobs else {}
+        ended = await self._ended({job.external_jobid for job in active_jobs}) if active_jobs else {}
         for job in active_jobs:
             identity = job.external_jobid
             if identity in self._told:
                 continue
             gone = ended.get(identity) if ended.get(identity) == self._ended_before.get(identity) else None
-            if (gone or identity not in kept) and self._has_outputs(job):
+            if gone == COMPLETED or ((gone or identity not in kept) and self._has_outputs(job)):
                 self.report_job_success(job)
             elif gone:
                 message = f"SLURM-job '{identity}' failed, SLURM status is: '{gone}'. "
@@ -86,22 +91,31 @@ class SteadyExecutor(Executor):  # type: ignore[misc]
         """Whether all outputs are there, other than at its submission: each is published as a whole."""
         return all(_file(path) not in (None, self._outputs_before.get(path)) for path in job.job.output)
 
-    async def _ended(self) -> dict[str, str]:
+    async def _ended(self, active: set[str]) -> dict[str, str]:
         """Job -> state, of those that will not go on unless Slurm requeues them; none where squeue does not answer."""
-        states, _ = await query_job_status(query_job_status_squeue(self.run_uuid), self.logger)
+        # The plugin's name for the query knows of another cluster (slurm_cluster_choice.py).
+        states, _ = await query_job_status(plugin.query_job_status_squeue(self.run_uuid), self.logger)
         if states is None:
             return {}
-        self._known |= states.keys()
-        if self._known - states.keys() - self._told and is_query_tool_available("sacct"):
+        self._unseen.update(active - self._known - states.keys())
+        self._known |= states.keys() | {job for job in active if self._unseen[job] >= UNSEEN_CHECKS}
+        forgotten = self._known - states.keys() - self._told
+        accounted: dict[str, str] | None = None
+        if forgotten and is_query_tool_available("sacct"):
             accounted, _ = await query_job_status(query_job_status_sacct(self.run_uuid), self.logger)
-            states = {**(accounted or {}), **states}
-        ended = {job: state.split()[0] for job, state in states.items() if state.startswith(ENDED)}
-        return ended | dict.fromkeys(self._known - states.keys(), "no longer known")
+        ended = {job: state.split()[0] for job, state in states.items() if state.startswith((*ENDED, COMPLETED))}
+        # Accounting tells how a job ended that squeue has forgotten, but not that it goes on.
+        said = {
+            job: state.split()[0] for job, state in (accounted or {}).items() if state.startswith((*ENDED, COMPLETED))
+        }
+        return ended | {job: said.get(job, "no longer known") for job in forgotten}
 
 
 def _answers() -> bool:
     try:
         return b" UP" in subprocess.run(["scontrol", "ping"], capture_output=True, timeout=60, check=False).stdout
+    except FileNotFoundError:
+        return True  # nobody to ask: sbatch tells
     except (OSError, subprocess.TimeoutExpired):
         return False
 
