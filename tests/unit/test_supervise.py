@@ -1,7 +1,9 @@
 """How the outcome of a cell follows from its ranks, with real forked processes where processes matter."""
 
 import errno
+import multiprocessing
 import os
+import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import tiny_runner
 from dissect.base.outcome import Phase, Status
 from dissect.machine.hostload import Busy, HostLoad, others_share
+from dissect.machine.suspension import GAP_S, Suspensions
 from dissect.ranks.launch import Launch
 from dissect.ranks.messages import RankContext, RankReport
 from dissect.ranks.supervise import Ending, NodeEnd, RankEnd, conclude, supervise
@@ -169,3 +172,36 @@ def test_share_of_others_is_what_neither_ranks_nor_idle_used():
     assert others_share(seen, 35, 40, n_cores=4) == pytest.approx((40 - 15) / 40), "the last two looks"
     assert others_share([Busy(0, 5, 0), Busy(1, 5, 3)], 0, 1, n_cores=1) == 0, "clocks differ by a tick"
     assert others_share(seen[:1], 0, 1, n_cores=1) is None
+
+
+def _notice(seconds: "multiprocessing.Queue[float]") -> None:
+    with Suspensions() as suspensions:
+        signal.signal(signal.SIGCONT, signal.SIG_IGN)  # as frozen by a cgroup
+        suspensions.rest()
+        seconds.put(0.0)
+        time.sleep(0.5)
+        seconds.put(suspensions.look())
+        suspensions.look()
+        seconds.put(float(len(suspensions.intervals)))
+
+
+@pytest.mark.parametrize(("job", "count"), [("7", 1), (None, 0)])
+def test_a_job_that_slurm_freezes_without_a_signal_was_suspended(
+    job: str | None, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    if job:
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+    context = multiprocessing.get_context("fork")
+    seconds: multiprocessing.Queue[float] = context.Queue()
+    frozen = context.Process(target=_notice, args=(seconds,))
+    frozen.start()
+    seconds.get()
+    process = psutil.Process(frozen.pid)
+    process.suspend()
+    time.sleep(GAP_S + 1)
+    process.resume()
+    found = seconds.get()
+    assert (found > GAP_S) is (count == 1)
+    assert seconds.get() == count
+    frozen.join()

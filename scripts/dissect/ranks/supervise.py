@@ -103,6 +103,7 @@ def supervise(
         stopped = None
         give_up = float("inf")
         while (group.live() or others.running()) and stopped is None and time.monotonic() < give_up:
+            suspensions.rest()
             group.wait(INTERVAL_S)
             group.deadline.value += suspensions.look()
             if _note_ended(group, order, start) or others.failed():

@@ -60,6 +60,7 @@ class Watch:
         Raises:
             Ended: a limit is passed.
         """
+        self.suspensions.rest()
         time.sleep(INTERVAL_S)
         self.look(server, client_pids)
         limit = self.spec.hardware.host_memory_bytes
