@@ -90,7 +90,9 @@ def measure_several(arguments: argparse.Namespace) -> int:
     program = [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]]
     with RunProcess(arguments.store, fork=arguments.fork) as process:
         while entry.lacks_runs(arguments.runs, arguments.again) or (arguments.fresh and not measured):
-            if status := process.run(program, arguments.spec, sys.argv[1:]):
+            # Once a run is there, nothing else is late.
+            late = ["--late-s", "0"] if measured else []
+            if status := process.run(program, arguments.spec, [*sys.argv[1:], *late]):
                 return status
             measured = True
     return 0 if measured else measure(arguments, store)

@@ -196,6 +196,32 @@ def test_a_cell_that_is_killed_in_each_requeued_job_is_given_up_in_that_job(benc
     assert bench.result(spec).attempts == 4
 
 
+def test_a_job_that_was_preempted_again_and_again_is_not_given_up(bench, monkeypatch):
+    spec = bench.spec(TINY_STEP_S="0.5")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    for attempt in (1, 2):
+        process = bench.start(spec)
+        ranks = wait_for_ranks(bench, spec, process, attempts=attempt)
+        process.kill()
+        process.communicate()
+        wait_until_gone(ranks)
+    sacct = bench.folder / "bin/sacct"
+    sacct.parent.mkdir()
+    sacct.write_text("#!/bin/sh\nprintf 'PREEMPTED\\nPREEMPTED\\nRUNNING\\n'\n")
+    sacct.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sacct.parent}:{os.environ['PATH']}")
+    code, _, err = bench.measure(spec)
+    assert code == 0, err
+    assert bench.result(spec).attempts == 3
+
+
+def test_a_retry_of_several_runs_waits_for_late_files_once(bench):
+    spec = bench.spec()
+    code, _, err = bench.measure(spec, "--runs", "2", "--late-s", "1")
+    assert code == 0
+    assert err.count("for late files") == 1
+
+
 @pytest.mark.parametrize(("late_s", "measured"), [(3, 1), (60, 2)], ids=["in time", "too late"])
 def test_a_retry_waits_for_files_that_appear_late(bench, late_s, measured):
     spec = bench.spec()

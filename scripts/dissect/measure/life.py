@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Never
 
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import InspectSpec, OperatorSpec, ServeSpec, Spec, TrainingSpec, canonical_spec, spec_key
-from dissect.results.activity import activity_of, announced, killed_attempts, next_attempt
+from dissect.results.activity import activity_of, announced, killed_attempts, next_attempt, times_requeued
 from dissect.results.cell_runs import CellRuns
 from dissect.results.result import Result, ResultError, Round, parse_result
 from dissect.results.store import Entry, Failure, Store
@@ -125,8 +125,10 @@ def _refuse_if_it_kills(entry: Entry, attempt: int) -> None:
     Raises:
         CellFailed: too many attempts were killed in a row, the last of them in this job.
     """
-    killed, last = killed_attempts(entry), activity_of(entry)
-    if killed >= KILLED_LIMIT and last and last.slurm_job and last.slurm_job == os.environ.get("SLURM_JOB_ID"):
+    killed, last, job = killed_attempts(entry), activity_of(entry), os.environ.get("SLURM_JOB_ID")
+    if killed < KILLED_LIMIT or not (job and last and last.slurm_job == job):
+        return
+    if killed - times_requeued(job) >= KILLED_LIMIT:
         reason = f"{killed} attempts in a row were killed before they could record why: does the cell take nodes down?"
         entry.write_failure(_failed(entry, attempt, reason, None))
         raise CellFailed(reason)

@@ -112,3 +112,13 @@ def slurm_jobs() -> Set[str] | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return set(done.stdout.split()) if done.returncode == 0 else None
+
+
+def times_requeued(job: str) -> int:
+    """How often a job was preempted, or requeued by a user: the cell did not cause it. 0 without accounting."""
+    command = ["sacct", "--noheader", "--allocations", "--duplicates", "--parsable2", "--format=State", f"--jobs={job}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return sum(line.startswith(("PREEMPTED", "REQUEUED")) for line in done.stdout.splitlines())
