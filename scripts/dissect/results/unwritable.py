@@ -25,8 +25,9 @@ def remedy(error: OSError) -> str | None:
 
 def _shared(path: Path) -> str:
     """How the folder that keeps a path from being written can be shared."""
-    barrier = path if path.exists() else path.parent
-    while not barrier.exists():
+    barrier = path
+    # Path.exists() raises in a folder that may not be searched.
+    while not os.path.exists(barrier):  # noqa: PTH110
         barrier = barrier.parent
     facts = barrier.stat()
     kind = "folder" if barrier.is_dir() else "file"
