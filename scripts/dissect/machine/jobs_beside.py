@@ -8,10 +8,10 @@ _TIMEOUT_S = 10
 _RUNNING = "RUNNING,SUSPENDED,COMPLETING,COMPLETED,CANCELLED,FAILED,TIMEOUT,OUT_OF_MEMORY,NODE_FAIL,PREEMPTED"
 
 
-def jobs_beside(start: float, end: float) -> list[str]:
-    """Ids of the other jobs on this node between two moments, CLOCK_MONOTONIC; empty outside a job.
+def jobs_beside(start: float, end: float) -> list[str] | None:
+    """Ids of the other jobs on this node between two moments, CLOCK_MONOTONIC; empty outside a job, None if unknown.
 
-    What Slurm does not show is not found: jobs of others where they are private, and all where ``squeue`` is missing.
+    What Slurm does not show is not found: jobs of others where they are private.
     """
     own, node = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURMD_NODENAME")
     if own is None or node is None:
@@ -23,7 +23,7 @@ def jobs_beside(start: float, end: float) -> list[str]:
             command, env=environment, capture_output=True, text=True, check=True, timeout=_TIMEOUT_S
         ).stdout
     except (OSError, subprocess.SubprocessError):
-        return []
+        return None
     booted = time.time() - time.monotonic()
     jobs = (line.split() for line in shown.splitlines())
     return sorted({

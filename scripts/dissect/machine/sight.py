@@ -73,6 +73,7 @@ class Lookout:
         neighbours, jobs = self.neighbours.most(start, end), jobs_beside(start, end)
         beside = [f"other cells had {neighbours} GPUs of this host"] if neighbours else []
         beside += [f"Slurm ran {len(jobs)} other jobs on this node"] if jobs else []
+        beside += ["other Slurm jobs on this node are unknown: squeue gave no answer"] if jobs is None else []
         return Sight(
             name=os.environ.get("SLURMD_NODENAME") or platform.node(),
             gpus=self.gpu.gpus(start, end) if self.gpu else str(self.node.gpus),
@@ -80,7 +81,7 @@ class Lookout:
             other_processes="; ".join([others, *beside]),
             disturbed=disturbed,
             neighbours=neighbours,
-            jobs=jobs,
+            jobs=jobs or [],
             mismatch=self.node.mismatch,
             suspended=overlaps(suspensions, start, end),
         )
