@@ -9,8 +9,10 @@ from functools import cache
 from pathlib import Path
 
 # What planning makes stays, and a search for garbage goes through all of it: searches were a fourth of the time. There are
-# none until the first job starts (hooks.smk), nor at exit.
-gc.disable()
+# none until the first job starts (hooks.smk), nor at exit. A run without hooks has them from its beginning; so does a
+# program that is not Snakemake's own and may go on.
+if "snakemake.cli" in sys.modules and not (workflow.is_main_process and "--no-hooks" in sys.argv):
+    gc.disable()
 atexit.register(gc.freeze)
 
 PROJECT = Path(workflow.basedir)

@@ -74,4 +74,10 @@ def test_planning_searches_no_garbage_and_a_run_does() -> None:
     many, _ = searches(MANY, "-n")
     assert many - few < 2, "only what comes before the Snakefile makes any"
     assert not searches_on
-    assert searches(FEW, "plan")[1], "a run may last for days"
+    assert searches(FEW, "plan")[1], "what answers a question may take long"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--no-hooks"]], ids=["", "no hooks"])
+def test_a_run_searches_for_garbage_as_it_may_last_for_days(options: list[str]) -> None:
+    assert searches(FEW, "results/tables/claims.csv", *options)[1]
