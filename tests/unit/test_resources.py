@@ -9,7 +9,7 @@ import snakemake_executor_plugin_slurm as executor
 
 from dissect.cells.cell import Cell
 from dissect.cells.packs import pack_platforms, pack_request
-from dissect.cells.preflight import sbatch_options
+from dissect.cells.preflight import refuse_what_cannot_run, sbatch_options
 from dissect.cells.resources import NAMES, Request, resources_of, share_of_cores
 from dissect.cells.slurm_cluster_choice import use_one_cluster
 from dissect.cells.study import Study, load_study
@@ -191,3 +191,12 @@ def test_cells_run_side_by_side_only_where_gpus_are_shared_out(gpu: int | None, 
     of = {stage: Cell(stage, "h200", "m", "f", "-", "w", 1, None, None, "python") for stage in ("pretrain", "serve")}
     assert share_of_cores(of["pretrain"], {"gpu": gpu}, 16, shared) == cores
     assert share_of_cores(of["serve"], {"gpu": gpu}, 16, shared) == 16, "a server has the host alone"
+
+
+@pytest.mark.parametrize(("account", "command"), [(None, "sbatch"), ("lab", "sacctmgr")])
+def test_a_host_without_slurm_is_one_sentence(
+    account: str | None, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match=f"llm-dissect: {command}: command not found; .*login node"):
+        refuse_what_cannot_run([{"slurm_account": account, "runtime": 1}])

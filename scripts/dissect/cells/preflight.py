@@ -27,8 +27,15 @@ _REASON_S = 3.0
 
 
 def refuse_what_cannot_run(requests: Iterable[Mapping[str, Any]]) -> None:
-    """Exit before the run starts if the batch system would never run one of the requests."""
-    if sentences := refusals(requests):
+    """Exit before the run starts if the batch system is not there, or would never run one of the requests."""
+    try:
+        sentences = refusals(requests)
+    except FileNotFoundError as error:
+        sys.exit(
+            f"llm-dissect: {error.filename}: command not found; profiles/slurm submits jobs from a login node of a "
+            "Slurm cluster: run it there, or measure on this machine with 'snakemake all'"
+        )
+    if sentences:
         sys.exit("\n".join(f"llm-dissect: the batch system refuses: {sentence}" for sentence in sentences))
 
 
