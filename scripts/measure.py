@@ -89,13 +89,19 @@ def measure_several(arguments: argparse.Namespace) -> int:
     entry = store.entry(arguments.publish.stem)
     program = [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]]
     with RunProcess(arguments.store, fork=arguments.fork) as process:
-        while entry.lacks_runs(arguments.runs, arguments.again) or (arguments.fresh and not measured):
-            # Once a run is there, nothing else is late.
-            late = ["--late-s", "0"] if measured else []
-            if status := process.run(program, arguments.spec, [*sys.argv[1:], *late]):
+        while True:
+            while entry.lacks_runs(arguments.runs, arguments.again) or (arguments.fresh and not measured):
+                # Once a run is there, nothing else is late.
+                late = ["--late-s", "0"] if measured else []
+                if status := process.run(program, arguments.spec, [*sys.argv[1:], *late]):
+                    return status
+                measured = True
+            if measured:
+                return 0
+            # This publishes the runs that are there, or finds broken ones among them and measures the first anew.
+            if status := measure(arguments, store):
                 return status
             measured = True
-    return 0 if measured else measure(arguments, store)
 
 
 def measure_forked(words: Sequence[str]) -> int:

@@ -215,6 +215,17 @@ def test_a_job_that_was_preempted_again_and_again_is_not_given_up(bench, monkeyp
     assert bench.result(spec).attempts == 3
 
 
+def test_several_broken_runs_are_measured_again_in_one_job(bench):
+    spec = bench.spec()
+    assert bench.measure(spec, "--runs", "3")[0] == 0
+    bench.output(spec).unlink()
+    for run in sorted((bench.entry(spec) / "runs").iterdir())[:2]:
+        (run / "result.json").write_bytes(b"truncated")
+    code, _, err = bench.measure(spec, "--runs", "3")
+    assert code == 0, err
+    assert len(read_runs(bench.output(spec)).runs) == 3
+
+
 def test_a_retry_of_several_runs_waits_for_late_files_once(bench):
     spec = bench.spec()
     code, _, err = bench.measure(spec, "--runs", "2", "--late-s", "1")
