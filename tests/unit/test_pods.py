@@ -70,6 +70,14 @@ def test_an_affinity_of_the_site_joins_that_of_an_exclusive_cell(project: Path) 
     assert pod(project)["affinity"] == {**EXCLUSIVE, "nodeAffinity": {"x": 1}}
 
 
+def test_an_exclusive_cell_stays_so_where_a_site_keeps_it_off_other_pods(project: Path) -> None:
+    (required,) = EXCLUSIVE["podAntiAffinity"]
+    off = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "noisy"}}}
+    schedule(project, exclusive=True, pod_spec={"affinity": {"podAntiAffinity": {required: [off]}}})
+    found = pod(project)["affinity"]["podAntiAffinity"]
+    assert found == {required: [off, *EXCLUSIVE["podAntiAffinity"][required]]}
+
+
 @pytest.mark.parametrize("key", ["containers", "volumes", "restartPolicy", "activeDeadlineSeconds"])
 def test_what_runs_cannot_be_set(project: Path, key: str) -> None:
     schedule(project, pod_spec={key: []})

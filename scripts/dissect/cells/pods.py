@@ -7,6 +7,8 @@ from typing import Any
 
 LABEL = "llm-dissect"
 """Value of the label ``app`` of every job and pod of the project."""
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+"""Key of the terms of an affinity that must hold."""
 
 
 def job_manifest(
@@ -37,7 +39,7 @@ def _pod(
     command: str, folder: str, image: str, volumes: Mapping[str, str], request: Mapping[str, Any]
 ) -> dict[str, Any]:
     site = json.loads(request.get("pod_spec") or "{}")
-    affinity = {**_exclusive(request), **site.pop("affinity", {})}
+    affinity = _affinity(request, site.pop("affinity", {}))
     claims = {f"volume-{number}": claim for number, claim in enumerate(volumes.values())}
     container = {
         "name": "cell",
@@ -78,9 +80,10 @@ def _resources(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"limits": limits}
 
 
-def _exclusive(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Keeps all other cells off the node of an exclusive one, and no pod of others."""
+def _affinity(request: Mapping[str, Any], of_site: Mapping[str, Any]) -> dict[str, Any]:
+    """The site's, and what keeps all other cells off the node of an exclusive one, and no pod of others."""
     if "--exclusive" not in shlex.split(request.get("slurm_extra") or ""):
-        return {}
+        return dict(of_site)
     term = {"labelSelector": {"matchLabels": {"app": LABEL}}, "topologyKey": "kubernetes.io/hostname"}
-    return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    apart = of_site.get("podAntiAffinity", {})
+    return {**of_site, "podAntiAffinity": {**apart, REQUIRED: [*apart.get(REQUIRED, []), term]}}
