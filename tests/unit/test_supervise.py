@@ -205,3 +205,31 @@ def test_a_job_that_slurm_freezes_without_a_signal_was_suspended(
     assert (found > GAP_S) is (count == 1)
     assert seconds.get() == count
     frozen.join()
+
+
+class Stalled:
+    """A watcher in whose first look the job is suspended for a while."""
+
+    def __init__(self) -> None:
+        self.stall_s = GAP_S + 1
+
+    def look(self, _: object) -> None:
+        time.sleep(self.stall_s)
+        self.stall_s = 0.0
+
+    def close(self) -> None:
+        pass
+
+
+def long_rank(_: RankContext) -> RankReport:
+    time.sleep(GAP_S + 2)
+    return report(int(os.environ["RANK"]), Status.OK)
+
+
+def test_a_suspension_while_the_machine_is_looked_at_costs_no_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    found = supervise(Launch(long_rank, 1, tmp_path, time.monotonic() + GAP_S), 64 * GIB, [Stalled()])
+    assert conclude([found]).status is Status.OK
+    assert len(found.suspensions) == 1

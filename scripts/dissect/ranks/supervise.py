@@ -102,15 +102,16 @@ def supervise(
         order: dict[int, float] = {}
         stopped = None
         give_up = float("inf")
+        suspensions.rest()
         while (group.live() or others.running()) and stopped is None and time.monotonic() < give_up:
-            suspensions.rest()
             group.wait(INTERVAL_S)
-            group.deadline.value += suspensions.look()
             if _note_ended(group, order, start) or others.failed():
                 give_up = min(give_up, time.monotonic() + GRACE_S)
             live = group.live()
             for watcher in watchers:
                 watcher.look(list(live.values()))
+            group.deadline.value += suspensions.look()  # right before the limits, wherever in the loop it came
+            suspensions.rest()
             if live or others.running():
                 stopped = _over_limit(group, live, host_memory_bytes)
         exit_codes = group.exit_codes()

@@ -69,14 +69,14 @@ class Watch:
         if used > limit:
             sentence = f"the server used {used / GIB:.2f} GiB of host memory, {limit / GIB:.2f} GiB are declared"
             raise Ended(Status.OOM, Phase.HOST, f"{sentence} (in phase {phase})")
+        suspended_s = self.suspensions.look()
+        self.deadline += suspended_s
+        self.suspended_s += suspended_s
         if time.monotonic() > self.deadline:
             raise Ended(Status.TIMEOUT, phase, f"the budget was spent in phase {phase}")
 
     def look(self, server: Server, client_pids: list[int]) -> None:
         """Take a reading of every watcher."""
-        suspended_s = self.suspensions.look()
-        self.deadline += suspended_s
-        self.suspended_s += suspended_s
         pids = [*server.pids(), *client_pids]
         self.client.look(client_pids)
         for watcher in self.machine.watchers:
