@@ -3,7 +3,7 @@
 from dissect.base.outcome import Phase
 from dissect.predict.adamw import clip_effort, step_effort
 from dissect.predict.llama_tape import llama_work
-from dissect.predict.step_effort import Effort, HostCopy, Message, StepEffort, total
+from dissect.predict.step_effort import Collective, Direction, Effort, HostCopy, Message, StepEffort, total
 from dissect.stages.training.fsdp.demand import Groups
 from dissect.stages.training.fsdp.spec import FsdpSpec
 
@@ -29,26 +29,24 @@ def effort(spec: FsdpSpec, batch: int) -> StepEffort | None:
 
 def _gathered(spec: FsdpSpec, size: int) -> Effort:
     """A group is gathered ahead of its use, into a flat buffer from which its parameters are copied."""
-    found, ranks = Effort(), spec.hardware.n_gpus
+    found = _exchanged(spec, size, "all_gather", "host_to_device_pinned")
     found.fetches[FETCH] += 1
-    found.move(2 * size)
-    if ranks > 1:
-        found.messages[Message("all_gather", size, ranks, hidden=True)] += 1
-    if spec.method.cpu_offload:
-        found.copies[HostCopy("host_to_device_pinned", size // ranks)] += 1
     return found
 
 
 def _reduced(spec: FsdpSpec, size: int) -> Effort:
     """Gradients of a group are copied into a flat buffer and scattered while others are computed."""
+    return _exchanged(spec, size, "reduce_scatter", "device_to_host_pinned") if size else Effort()
+
+
+def _exchanged(spec: FsdpSpec, size: int, collective: Collective, copy: Direction) -> Effort:
+    """A flat buffer of ``size`` bytes: copied, exchanged beside other kernels, and a rank's share kept by the host."""
     found, ranks = Effort(), spec.hardware.n_gpus
-    if not size:
-        return found
     found.move(2 * size)
     if ranks > 1:
-        found.messages[Message("reduce_scatter", size, ranks, hidden=True)] += 1
+        found.messages[Message(collective, size, ranks, hidden=True)] += 1
     if spec.method.cpu_offload:
-        found.copies[HostCopy("device_to_host_pinned", size // ranks)] += 1
+        found.copies[HostCopy(copy, size // ranks)] += 1
     return found
 
 
