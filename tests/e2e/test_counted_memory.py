@@ -2,7 +2,7 @@
 
 import gc
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
@@ -146,10 +146,21 @@ STEPS: dict[str, tuple[Callable[..., TrainingSpec], dict[str, Any]]] = {
 }
 
 
-def counting(base: type[TorchTrainer], folder: Path) -> type[TorchTrainer]:
-    """The trainer, which writes down the peak of each phase of its fourth step."""
+def model_and_states(trainer: Any) -> Iterator[torch.Tensor]:
+    states = (value for state in trainer.optimizer.state.values() for value in state.values())
+    for tensor in (*trainer.model.parameters(), *states):
+        yield getattr(tensor, "_local_tensor", tensor)
 
-    class Counting(base):  # type: ignore[misc, valid-type]
+
+def everything(_: Any) -> Iterator[torch.Tensor]:
+    """All tensors that Python's collector knows: DeepSpeed's flat buffers among them."""
+    return (each for each in gc.get_objects() if type(each) in (torch.Tensor, torch.nn.Parameter))
+
+
+def counting(base: Any, folder: Path, before: Callable[[Any], Iterator[torch.Tensor]] = model_and_states) -> Any:
+    """The trainer, which writes down the peak of each phase of its fourth step; ``before`` names what exists then."""
+
+    class Counting(base):  # type: ignore[misc]
         steps = 0
 
         def train_step(self, tokens: Any, enter: Callable[[Phase], None]) -> Any:
@@ -157,12 +168,11 @@ def counting(base: type[TorchTrainer], folder: Path) -> type[TorchTrainer]:
             if Counting.steps != 4:
                 return super().train_step(tokens, enter)
             memory, peaks, phases = CountedMemory(), {}, [Phase.BUILD]
-            states = [value for state in self.optimizer.state.values() for value in state.values()]
-            for tensor in (*self.model.parameters(), *states):
-                memory.see(getattr(tensor, "_local_tensor", tensor))
+            for tensor in before(self):
+                memory.see(tensor)
 
             def entered(phase: Phase) -> None:
-                memory.reset() if phase is Phase.FORWARD else peaks.update({phases[-1]: memory.peak})
+                peaks[phases[-1]] = memory.peak
                 memory.reset()
                 phases.append(phase)
                 enter(phase)
@@ -213,40 +223,10 @@ ZERO: dict[str, tuple[Callable[..., TrainingSpec], dict[str, Any]]] = {
 }
 
 
-def counting_deepspeed(folder: Path) -> type[deepspeed.DeepSpeedTrainer]:
-    """The trainer, which writes down the peak of each phase of its fourth step, all that exists before it included."""
-
-    class Counting(deepspeed.DeepSpeedTrainer):
-        steps = 0
-
-        def train_step(self, tokens: Any, enter: Callable[[Phase], None]) -> Any:
-            Counting.steps += 1
-            if Counting.steps != 4:
-                return super().train_step(tokens, enter)
-            memory, peaks, phases = CountedMemory(), {}, [Phase.BUILD]
-            for each in gc.get_objects():
-                if type(each) in (torch.Tensor, torch.nn.Parameter):
-                    memory.see(each)
-
-            def entered(phase: Phase) -> None:
-                peaks[phases[-1]] = memory.peak
-                memory.reset()
-                phases.append(phase)
-                enter(phase)
-
-            with memory:
-                loss = super().train_step(tokens, entered)
-            peaks[phases[-1]] = memory.peak
-            (folder / str(torch.distributed.get_rank())).write_text(json.dumps(peaks))
-            return loss
-
-    return Counting
-
-
 @pytest.mark.parametrize("name", ZERO)
 def test_a_step_of_deepspeed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make, knobs = ZERO[name]
-    monkeypatch.setattr(deepspeed, "DeepSpeedTrainer", counting_deepspeed(tmp_path))
+    monkeypatch.setattr(deepspeed, "DeepSpeedTrainer", counting(deepspeed.DeepSpeedTrainer, tmp_path, everything))
     on = hardware(n_gpus=2, device="cpu").model_copy(update={"device_memory_bytes": 4 << 30})
     spec = shortened(make(on, batch=2, seq_len=POSITIONS, model=SMALL, optimizer="torch_adamw", **knobs), "bf16")
     late = SAMPLING.model_copy(update={"warmup_min_steps": 4})  # the collector sees what exists until the warm-up ends

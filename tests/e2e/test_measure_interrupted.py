@@ -10,7 +10,8 @@ import pytest
 
 from dissect.results.cell_runs import read_runs
 from dissect.results.store import Failure
-from measure_bench import content_of, wait_for_ranks, wait_until_gone
+from dissect.stages.training.deepspeed.spec import PretrainSpec
+from measure_bench import Bench, content_of, wait_for_ranks, wait_until_gone
 from small_disk import small_disk
 
 pytestmark = pytest.mark.e2e
@@ -30,15 +31,19 @@ def test_parent_killed_half_way_leaves_nothing_and_the_next_run_finishes(bench):
     assert not (bench.entry(spec) / "ranks").exists()
 
 
-def test_a_cell_that_is_killed_in_each_requeued_job_is_given_up_in_that_job(bench, monkeypatch):
-    spec = bench.spec(TINY_STEP_S="0.5")
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
+def kill_twice(bench: Bench, spec: PretrainSpec) -> None:
     for attempt in (1, 2):
         process = bench.start(spec)
         ranks = wait_for_ranks(bench, spec, process, attempts=attempt)
         process.kill()
         process.communicate()
         wait_until_gone(ranks)
+
+
+def test_a_cell_that_is_killed_in_each_requeued_job_is_given_up_in_that_job(bench, monkeypatch):
+    spec = bench.spec(TINY_STEP_S="0.5")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    kill_twice(bench, spec)
     code, _, err = bench.measure(spec)
     assert code == 1
     assert "2 attempts in a row were killed" in err
@@ -50,12 +55,7 @@ def test_a_cell_that_is_killed_in_each_requeued_job_is_given_up_in_that_job(benc
 def test_a_job_that_was_preempted_again_and_again_is_not_given_up(bench, monkeypatch):
     spec = bench.spec(TINY_STEP_S="0.5")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    for attempt in (1, 2):
-        process = bench.start(spec)
-        ranks = wait_for_ranks(bench, spec, process, attempts=attempt)
-        process.kill()
-        process.communicate()
-        wait_until_gone(ranks)
+    kill_twice(bench, spec)
     sacct = bench.folder / "bin/sacct"
     sacct.parent.mkdir()
     sacct.write_text("#!/bin/sh\nprintf 'PREEMPTED\\nPREEMPTED\\nRUNNING\\n'\n")
