@@ -26,6 +26,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "reference.md"
 FILES = {
     "config": "config/config.yaml",
     "platform": "config/platforms/*.yaml",
+    "gpus": "config/gpus.yaml",
     "model": "config/models/*.yaml",
     "experiment": "config/experiments/*.yaml",
     "methods": "config/methods.yaml",

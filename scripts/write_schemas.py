@@ -7,6 +7,7 @@ from dissect.base.model import Model
 from dissect.config.architecture import ModelFile
 from dissect.config.claims import Claims
 from dissect.config.experiment import Experiment
+from dissect.config.known_gpus import KnownGpus
 from dissect.config.methods import Methods
 from dissect.config.platform import Platform
 from dissect.config.root import RootConfig
@@ -15,6 +16,7 @@ SCHEMAS: dict[str, type[Model]] = {
     "claims": Claims,
     "config": RootConfig,
     "experiment": Experiment,
+    "gpus": KnownGpus,
     "methods": Methods,
     "model": ModelFile,
     "platform": Platform,

@@ -21,6 +21,7 @@ NOT_HERE = {
     r"make (check|test|lint)": "what runs this test",
     r"apptainer build .*|sha256sum train\.sif": "needs Apptainer: for real in tests/e2e/test_image.py",
     r"kubectl .*|profiles/kubernetes/run .*|cd /shared": "needs a cluster: see tests/e2e/kubernetes",
+    r"llm-dissect describe.*": "needs a GPU: see tests/unit/test_description.py",
     r"torchrun .*": "needs torch, and two ranks: for real in tests/e2e/test_plain_loop.py",
     r"python scripts/search_zero3_sizes\.py .*": "needs GPUs: for real in tests/e2e/test_search_zero3_sizes.py",
 }

@@ -15,6 +15,7 @@ from dissect.results.store import KeyCollision
 from dissect.results.unwritable import remedy
 
 MODULES = {
+    "describe": "describing",
     "plan": "planning",
     "recommend": "recommending",
     "compare": "comparing",

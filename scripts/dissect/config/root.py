@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import PositiveFloat
 
 from dissect.base.model import Model
+from dissect.config.described import Described
 from dissect.config.kinds import Suite
 from dissect.config.names import Names
 from dissect.config.overrides import CellOverride
@@ -56,5 +57,5 @@ class Run(Model):
     """Whether ``export`` replaces a file that is no export."""
 
 
-class RootConfig(Question, Comparison, Upkeep, Run):
+class RootConfig(Question, Comparison, Upkeep, Described, Run):
     """All keys of config.yaml; each can also be given as ``--config key=value``."""

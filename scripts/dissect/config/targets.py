@@ -3,11 +3,13 @@
 from collections.abc import Collection, Iterable
 from itertools import pairwise
 
+from dissect.config.described import Described
 from dissect.config.errors import ConfigError, listed, nearest
 from dissect.config.question import Comparison, Question
 from dissect.config.root import RootConfig
 
 QUESTIONS = {
+    "describe": "the platform file of this machine, written from what its driver reports",
     "plan": "what would run, what does not fit, how long it takes",
     "progress": "how far a run is",
     "recommend": "the best measured setting under limits",
@@ -20,6 +22,7 @@ QUESTIONS = {
 }
 """Target that answers from what is there and measures nothing -> what it answers."""
 OWN_KEYS: dict[str, set[str]] = {
+    "describe": {*Described.model_fields},
     "plan": {"times"},
     "cells": {"select"},
     "packs": {"select"},

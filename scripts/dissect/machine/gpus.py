@@ -45,6 +45,14 @@ class GpuInfo:
     used_bytes: int = 0
     """Bytes in use before the launch."""
     max_sm_clock_mhz: float | None = None
+    compute_capability: tuple[int, int] | None = None
+    """Version of what its kernels are compiled for, such as (9, 0)."""
+    pcie: tuple[int, int] | None = None
+    """Generation and lanes of its PCIe slot."""
+    active_links: int = 0
+    """NVLinks that are up, to whomever."""
+    runtime: tuple[int, int] | None = None
+    """Newest version of the vendor's runtime, such as CUDA, that its driver runs."""
 
     def record(self) -> Gpu:
         """Its record in the provenance, without anything that changes while it works."""

@@ -63,6 +63,7 @@ def find_gpus() -> list[GpuInfo]:
     with opened() as nvml:
         handles = _visible_handles(nvml)
         driver = nvml.nvmlSystemGetDriverVersion()
+        runtime = _try(nvml, nvml.nvmlSystemGetCudaDriverVersion_v2)
         return [
             GpuInfo(
                 index=index,
@@ -75,6 +76,10 @@ def find_gpus() -> list[GpuInfo]:
                 pids=_pids(nvml, handle),
                 used_bytes=nvml.nvmlDeviceGetMemoryInfo(handle).used,
                 max_sm_clock_mhz=_try(nvml, partial(nvml.nvmlDeviceGetMaxClockInfo, handle, nvml.NVML_CLOCK_SM)),
+                compute_capability=_try(nvml, partial(nvml.nvmlDeviceGetCudaComputeCapability, handle)),
+                pcie=_pcie(nvml, handle),
+                active_links=_active_links(nvml, handle),
+                runtime=runtime and (runtime // 1000, runtime % 1000 // 10),
             )
             for index, handle in handles.items()
         ]
@@ -115,11 +120,22 @@ def _link(nvml: Any, one: Any, other: Any) -> str:
     """How two GPUs reach each other: NVLink with its number of links, else the PCIe path."""
     nvlink = _try(nvml, lambda: nvml.nvmlDeviceGetP2PStatus(one, other, nvml.NVML_P2P_CAPS_INDEX_NVLINK))
     if nvlink == nvml.NVML_P2P_STATUS_OK:
-        links = range(nvml.NVML_NVLINK_MAX_LINKS)
-        states = [_try(nvml, partial(nvml.nvmlDeviceGetNvLinkState, one, link)) for link in links]
-        return f"NVLink x{sum(state == 1 for state in states)}"
+        return f"NVLink x{_active_links(nvml, one)}"
     level = _try(nvml, lambda: nvml.nvmlDeviceGetTopologyCommonAncestor(one, other))
     return "unknown" if level is None else f"PCIe, {_PATHS.get(level, f'level {level}')}"
+
+
+def _active_links(nvml: Any, handle: Any) -> int:
+    """How many NVLinks of a GPU are up."""
+    links = range(nvml.NVML_NVLINK_MAX_LINKS)
+    return sum(_try(nvml, partial(nvml.nvmlDeviceGetNvLinkState, handle, link)) == 1 for link in links)
+
+
+def _pcie(nvml: Any, handle: Any) -> tuple[int, int] | None:
+    """Generation and lanes of a GPU's slot at most, in which an idle GPU may use fewer."""
+    generation = _try(nvml, lambda: nvml.nvmlDeviceGetMaxPcieLinkGeneration(handle))
+    lanes = _try(nvml, lambda: nvml.nvmlDeviceGetMaxPcieLinkWidth(handle))
+    return (generation, lanes) if generation and lanes else None
 
 
 def _pids(nvml: Any, handle: Any) -> frozenset[int]:
