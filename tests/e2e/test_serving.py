@@ -25,10 +25,10 @@ from dissect.metrics.serving import EngineTerms, RateProbe, ServingMetrics
 from dissect.results.agreement import check_samples
 from dissect.results.cell_runs import read_runs
 from dissect.results.result import Result
-from dissect.stages.serving.engine_terms import asked_cache_tokens, cache_bytes_of
 from dissect.stages.serving.load import RequestRecord
 from dissect.stages.serving.send_times import poisson_sends
 from dissect.stages.serving.server import free_ports
+from dissect.workloads.kv_cache import asked_cache_tokens, cache_bytes_of
 from yaml_models import architecture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

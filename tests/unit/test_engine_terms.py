@@ -15,14 +15,9 @@ from dissect.cells.spec import ServeSpec
 from dissect.metrics.serving import EngineTerms
 from dissect.present.tables.serving_views import MeasuredServing
 from dissect.stages.serving.engine import Place, ServerReport, load_engine, preemptions
-from dissect.stages.serving.engine_terms import (
-    asked_cache_bytes_per_gpu,
-    asked_cache_tokens,
-    cache_bytes_of,
-    contradiction,
-    read_terms,
-)
+from dissect.stages.serving.engine_terms import asked_cache_bytes_per_gpu, contradiction, read_terms
 from dissect.stages.serving.measure import cannot_fit
+from dissect.workloads.kv_cache import asked_cache_tokens, cache_bytes_of
 
 GIB = 2**30
 PLACE = Place(Path("/checkpoints/llama"), 8000, (8001, 8002), Path("/tmp/server"))

@@ -1,8 +1,6 @@
 """Predicted step times against numbers worked out by hand, and against every shipped measurement."""
 
-import io
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,14 +8,12 @@ import pytest
 
 from dissect.base.outcome import Phase
 from dissect.cells.spec import TrainingSpec
-from dissect.cells.study import load_study
 from dissect.predict.curves import ALIGNED, LEAST_S, MEASURED, STRIDED, Curve, Curves, Datasheet, MeasuredOperator
 from dissect.predict.host_cost import LAUNCH_S, HostCost, MeasuredStep, host_cost, launch_cost
 from dissect.predict.phase_times import FETCH_LAUNCHES, PhaseLimits, step_s
 from dissect.predict.step_effort import Effort, HostCopy, Message, Product, total
 from dissect.predict.step_time import IDLE, Pace, TimePrediction, effort_of, identity_of
-from dissect.present.tables.predicted_cells import COLUMNS, build_prediction
-from dissect.results.reference_sets import publish_references
+from dissect.present.tables.predicted_cells import COLUMNS
 from dissect.workloads.arithmetic import hardware_flops
 from factories import (
     ddp_spec,
@@ -31,7 +27,6 @@ from factories import (
     profile_spec,
 )
 
-PROJECT = Path(__file__).parents[2]
 P = 6_738_415_616
 SHEET = Datasheet({"bf16": 1e15}, 4e12, 9e11)
 NOTHING = Datasheet({}, None, None)
@@ -252,20 +247,9 @@ def test_repetitions_of_a_cell_have_one_identity() -> None:
     assert len({identity_of(pretrain_spec(), 1), *others}) == 4
 
 
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The table of predictions of the shipped cells."""
-    project = tmp_path_factory.mktemp("project")
-    for folder in ("config", "envs"):
-        (project / folder).symlink_to(PROJECT / folder)
-    publish_references(project)
-    table = build_prediction(load_study(project, {"suite": "full"}).prediction, project)
-    return pd.read_csv(io.StringIO(table.csv))
-
-
-def test_shipped_measurements(shipped: pd.DataFrame) -> None:
-    assert list(shipped.columns) == list(COLUMNS)
-    timed = shipped[shipped["step_error"].notna()]
+def test_shipped_measurements(shipped_predictions: pd.DataFrame) -> None:
+    assert list(shipped_predictions.columns) == list(COLUMNS)
+    timed = shipped_predictions[shipped_predictions["step_error"].notna()]
     assert len(timed) >= 72
     busy = 1 - timed["launch_s"] / timed["predicted_step_s"] >= 0.8
     assert timed.loc[busy, "step_error"].abs().median() < 0.05
@@ -276,8 +260,8 @@ def test_shipped_measurements(shipped: pd.DataFrame) -> None:
     assert timed["energy_error"].abs().median() < 0.1
 
 
-def test_no_cell_corrects_itself(shipped: pd.DataFrame) -> None:
-    timed = shipped[shipped["corrected_by"].notna()]
+def test_no_cell_corrects_itself(shipped_predictions: pd.DataFrame) -> None:
+    timed = shipped_predictions[shipped_predictions["corrected_by"].notna()]
     assert len(timed) > 60
     for row in timed.itertuples():
         repeats = {f"/{row.framework}/{row.method}/{row.workload}"}

@@ -1,12 +1,32 @@
 """Declarations of serving engines that planning needs; ``dissect.stages.serving.engine`` adds how to run them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import cast
 
 from dissect.base.registry import ENGINES
+from dissect.cells.spec import ServeSpec
 from dissect.config.kinds import DType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """How an engine forms its batches with the settings of a spec, its defaults included; predictions follow it."""
+
+    max_sequences: int
+    """Most requests at the same time."""
+    prefill_tokens: int
+    """Most tokens of a step that has prompts."""
+    memory_share: float
+    """Share of each GPU's memory that it plans with."""
+    beside_bytes: float
+    """Bytes of that share per GPU that are neither weights nor key-value cache."""
+    mixes: bool
+    """Whether a step takes prompts and answers together; else prompts have steps of their own, which come first."""
+    reserves: bool
+    """Whether a request waits until its whole answer has room; else it may be preempted, and computed again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +51,8 @@ class EngineFacts:
     """Whether a Python environment can start the engine."""
     calibrates: bool = False
     """Whether the engine's environment has the load generator of calibration."""
+    batching: Callable[[ServeSpec], Batching] | None = None
+    """How it forms batches; None where that is not known, so that its times are not predicted."""
 
 
 @cache

@@ -1,14 +1,14 @@
-"""The manifest of the table of predicted against measured cells: training cells and operators of other tables."""
+"""The manifest of the table of predicted against measured cells: training, serving and operators of other tables."""
 
 from collections.abc import Iterable, Mapping
 
 from dissect.cells.manifest import Manifest, ManifestCell, PlatformFacts
 from dissect.config.catalog import PREDICTION
 
-TITLE = "Predicted against measured training cells"
+TITLE = "Predicted against measured cells"
 CAPTION = (
-    "Predictions against every measured training cell, by platform, stage, framework and method. Each is predicted as "
-    "if it had not been measured: nothing measured corrects its memory, and only other cells correct its time."
+    "Predictions against every measured cell of training and serving, by platform, stage, framework and method. Each "
+    "is predicted as if it had not been measured: nothing measured corrects its memory, only other cells its time."
 )
 
 

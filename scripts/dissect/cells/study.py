@@ -144,7 +144,7 @@ class Study:
 
     @cached_property
     def prediction(self) -> Manifest:
-        """The manifest of the table of predictions: training cells on GPUs, and the operators that these consist of."""
+        """The manifest of the table of predictions: cells of training and serving on GPUs, and their operators."""
         found = self.prediction_of(self.catalog.wanted_experiments)
         if all(cell.stage == "operators" for cell in found.cells):
             return found.model_copy(update={"cells": [], "platforms": {}})
@@ -152,7 +152,7 @@ class Study:
 
     def prediction_of(self, experiments: Iterable[str]) -> Manifest:
         """The manifest of the cells of these tables and figures that predictions are held against, or made from."""
-        stages, known = (*LETTER_STAGES, "operators"), self.catalog.platforms
+        stages, known = (*LETTER_STAGES, "serve", "operators"), self.catalog.platforms
         names = [name for name in experiments if self.catalog.experiments[name].stage in stages]
         shown = [each for name in names for each in self._shown(name) if known[each[0].platform].device != "cpu"]
         cells = [_manifest_cell(*each) for each in shown if each[0].path and each[0].framework != "attention"]

@@ -178,7 +178,7 @@ def _check_references(catalog: Catalog) -> None:
             methods_of(experiment, method, catalog.methods, f"{file}: {path}")
     owners = {
         CLAIMS: f"the table of {CLAIMS_FILE}",
-        PREDICTION: "the table of predicted memory",
+        PREDICTION: "the table of predictions",
         REPORT: "the report page",
     }
     for name, owner in owners.items():

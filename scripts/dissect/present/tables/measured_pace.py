@@ -19,7 +19,7 @@ class MeasuredPace:
     """Predictions from the records of measured cells."""
 
     def __init__(self, records: Sequence[Record]) -> None:
-        self._pace = Pace(list(_operators(records)))
+        self._pace = Pace(list(operators_of(records)))
         self.steps = list(self._steps(records))
         """What a launch costs in each training cell on each machine, where launches limit it."""
         self.limits_w = _power_limits(records)
@@ -36,7 +36,7 @@ class MeasuredPace:
     ) -> TimePrediction | None:
         """The predicted time on a machine, corrected by ``steps`` or all there are; None without a prediction."""
         host = host_cost(self.steps if steps is None else steps, spec.hardware.gpu_model, machine)
-        return self._pace.predict(spec, batch, _datasheet(facts), host)
+        return self._pace.predict(spec, batch, datasheet_of(facts), host)
 
     def machine_of_platform(self, platform: str) -> frozenset[str]:
         """The GPUs on which a cell of a platform was measured last; empty if none was."""
@@ -50,7 +50,7 @@ class MeasuredPace:
             for machine, found in by_machine.items():
                 spec, step = record.spec, typical_step_s(found)
                 if isinstance(spec, TrainingSpec) and machine:
-                    sheet = _datasheet(record.platform)
+                    sheet = datasheet_of(record.platform)
                     if shown := self._pace.show(record.cell.id, spec, found[0].batch, sheet, step, machine):
                         yield shown
 
@@ -72,11 +72,12 @@ def typical_step_s(found: Iterable[TrainingMetrics]) -> float:
     return geometric_mean(metrics.step_time_s.median for metrics in found)
 
 
-def _datasheet(facts: PlatformFacts) -> Datasheet:
+def datasheet_of(facts: PlatformFacts) -> Datasheet:
+    """Peaks of a platform's GPU, as it declares them."""
     return Datasheet(dict(facts.peak_flops), facts.memory_bytes_per_s, facts.link_bytes_per_s)
 
 
-def _operators(records: Iterable[Record]) -> Iterator[MeasuredOperator]:
+def operators_of(records: Iterable[Record]) -> Iterator[MeasuredOperator]:
     """Numbers of the operator cells, of each the newest run."""
     for record in records:
         for run in record.results[-1:]:

@@ -12,15 +12,21 @@ from dissect.predict.memory import predict_memory
 from dissect.predict.outlook import fits, outlook
 from dissect.predict.prediction import MemoryPrediction
 from dissect.present.tables.columns import Record
-from dissect.present.tables.grid import Grid, GridEntry
-from dissect.present.tables.prediction_groups import ROW_NAMES, grouped, median_and_largest, training_numbers
+from dissect.present.tables.grid import Grid
+from dissect.present.tables.prediction_groups import (
+    error_grid,
+    grouped,
+    median_and_largest,
+    names_of,
+    training_numbers,
+)
 
 MEMORY_COLUMNS = {
-    "stage": "pretrain, finetune or profile",
+    "stage": "pretrain, finetune, profile or serve",
     "platform": "id of the platform file",
     "model": "id of the model file",
-    "framework": "framework that ran the cell",
-    "method": "the paper's letters",
+    "framework": "framework or serving engine that ran the cell",
+    "method": "the paper's letters, or the policy of a server",
     "workload": "readable id of the workload",
     "batch": "sequences per GPU; of max the largest that passed",
     "status": "outcome of the cell",
@@ -95,9 +101,8 @@ def compare_memory(records: Sequence[Record]) -> Iterator[ComparedMemory]:
 def memory_row(each: ComparedMemory) -> dict[str, Any]:
     """The row of a cell by column."""
     cell, found = each.record.cell, each.prediction
-    ids = {name: getattr(cell, name) for name in ("stage", "platform", "model", "framework", "method", "workload")}
     parts = ";".join(f"{part.name}: {part.size} ({part.origin})" for part in found.parts)
-    return ids | {
+    return names_of(cell) | {
         "batch": found.batch, "status": each.record.runs and each.record.runs.status.value, "phase": each.record.phase,
         "measured_bytes": each.measured, "predicted_bytes": found.peak_bytes, "predicted_low": found.low_bytes,
         "predicted_high": found.high_bytes, "error": each.error, "covered": each.covered,
@@ -111,24 +116,14 @@ def memory_row(each: ComparedMemory) -> dict[str, Any]:
 def memory_grid(manifest: Manifest, compared: Sequence[ComparedMemory]) -> Grid:
     """One row over all cells, and one per platform, stage, framework and method."""
     groups = {("all", "", "", ""): list(compared), **grouped(manifest, compared)}
-    return Grid(
-        name=manifest.name,
-        title=f"{manifest.title}: peak memory",
-        caption=manifest.caption,
-        row_names=ROW_NAMES,
-        rows=list(groups),
-        columns=[(header,) for header in COLUMN_HEADERS],
-        entries=[_entries(group) for group in groups.values()],
-        remarks=[RULES, _misses(compared)],
-    )
+    return error_grid(manifest, "peak memory", groups, COLUMN_HEADERS, _texts, [RULES, _misses(compared)])
 
 
-def _entries(group: Sequence[ComparedMemory]) -> list[GridEntry]:
+def _texts(group: Sequence[ComparedMemory]) -> list[str]:
     ran = [each for each in group if each.error is not None]
     covered, right = sum(bool(each.covered) for each in ran), sum(each.is_right for each in group)
     numbers = median_and_largest(each.error for each in ran)
-    texts = [str(len(group)), *numbers, f"{covered} of {len(ran)}", str(right), str(len(group) - right)]
-    return [GridEntry(text) for text in texts]
+    return [str(len(group)), *numbers, f"{covered} of {len(ran)}", str(right), str(len(group) - right)]
 
 
 def _misses(compared: Sequence[ComparedMemory]) -> str:

@@ -9,9 +9,9 @@ from dissect.cells.manifest import Manifest
 from dissect.cells.spec import TrainingSpec
 from dissect.predict.step_time import TimePrediction, identity_of
 from dissect.present.tables.columns import Record
-from dissect.present.tables.grid import Grid, GridEntry
+from dissect.present.tables.grid import Grid
 from dissect.present.tables.measured_pace import MeasuredPace, machine_of, training_runs, typical_step_s
-from dissect.present.tables.prediction_groups import ROW_NAMES, grouped, median_and_largest
+from dissect.present.tables.prediction_groups import error_grid, grouped, median_and_largest
 
 TIME_COLUMNS = {
     "measured_step_s": "geometric mean of the runs' median step times",
@@ -151,21 +151,12 @@ def time_grid(manifest: Manifest, compared: Sequence[ComparedTime]) -> Grid:
         ("GPUs wait for their host", "", "", ""): [each for each in compared if not each.prediction.is_busy],
         **grouped(manifest, compared),
     }
-    return Grid(
-        name=f"{manifest.name}_time",
-        title=f"{manifest.title}: time and energy of a step",
-        caption=manifest.caption,
-        row_names=ROW_NAMES,
-        rows=[name for name, group in groups.items() if group],
-        columns=[(header,) for header in TIME_HEADERS],
-        entries=[_entries(group) for group in groups.values() if group],
-        remarks=[TIME_RULES],
-    )
+    return error_grid(manifest, "time and energy of a step", groups, TIME_HEADERS, _texts, [TIME_RULES])
 
 
-def _entries(group: Sequence[ComparedTime]) -> list[GridEntry]:
+def _texts(group: Sequence[ComparedTime]) -> list[str]:
     energies = [each for each in group if each.energy_error is not None]
-    texts = [
+    return [
         str(len(group)),
         *median_and_largest((each.error for each in group), 1),
         f"{sum(each.covers(each.prediction) for each in group)} of {len(group)}",
@@ -174,4 +165,3 @@ def _entries(group: Sequence[ComparedTime]) -> list[GridEntry]:
         *median_and_largest((each.energy_error for each in energies), 1),
         f"{sum(each.energy_covered for each in energies)} of {len(energies)}",
     ]
-    return [GridEntry(text) for text in texts]

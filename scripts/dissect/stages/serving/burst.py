@@ -18,12 +18,13 @@ from dissect.metrics.serving import RequestSamples, ServingMetrics
 from dissect.results.atomic import write_atomically
 from dissect.stages.serving import contract, load
 from dissect.stages.serving.engine import Engine, ServerReport, gap_histogram, preemptions, total
-from dissect.stages.serving.engine_terms import cache_bytes_of, contradiction, read_terms
+from dissect.stages.serving.engine_terms import contradiction, read_terms
 from dissect.stages.serving.load import Load, RequestRecord, Target
 from dissect.stages.serving.prompts import turn_prompts
 from dissect.stages.serving.server import Kept, Server, get, tail
 from dissect.stages.serving.startup import version_of
 from dissect.stages.serving.watch import Ended, Watch, death
+from dissect.workloads.kv_cache import cache_bytes_of
 
 PROMPTS = "prompts.jsonl"
 REQUESTS = "requests.jsonl.gz"

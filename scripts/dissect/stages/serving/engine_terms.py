@@ -9,14 +9,11 @@ from typing import Any
 from dissect.base.units import GIB
 from dissect.cells.spec import ServeSpec
 from dissect.metrics.serving import EngineTerms
-from dissect.stages.serving.checkpoint import checkpoint_bytes
-from dissect.workloads.dtypes import BYTES
+from dissect.workloads.kv_cache import asked_cache_tokens, cache_bytes_of
 
 LOG = "log"
 MOST_DEVIATION = 0.05
 """Share by which a reported key-value cache may differ from the terms: TGI sizes it itself, from a share of memory."""
-_PAGE = 256
-"""Tokens: a multiple of the pages of all engines."""
 
 
 @dataclass(frozen=True)
@@ -27,28 +24,6 @@ class TermReport:
     """Path that it answers, or ``LOG``."""
     words: str
     """Regular expression; its groups hold the value, and ``^`` is the start of a line."""
-
-
-def cache_bytes_of(spec: ServeSpec, tokens: int) -> int:
-    """Bytes of keys and values of ``tokens`` in all layers over all GPUs; replicated heads count once per replica."""
-    model = spec.model
-    heads = max(model.num_key_value_heads, spec.hardware.n_gpus)
-    size = BYTES[spec.workload.dtype]
-    return 2 * model.num_hidden_layers * heads * model.head_size * size * tokens
-
-
-def asked_cache_tokens(spec: ServeSpec) -> int | None:
-    """Room of the key-value cache that the spec asks for, in tokens over all requests; None leaves it to the engine.
-
-    The memory share of every GPU, less weights and reserve; not positive where these leave nothing.
-    """
-    told, hardware = spec.settings, spec.hardware
-    if told.cache_reserve_gib is None or told.memory_share is None:
-        return None
-    card = hardware.card_memory_bytes or hardware.device_memory_bytes
-    weights = checkpoint_bytes(spec.model, spec.workload.dtype) / hardware.n_gpus
-    room = card * told.memory_share - weights - told.cache_reserve_gib * GIB
-    return int(room * hardware.n_gpus // cache_bytes_of(spec, _PAGE)) * _PAGE
 
 
 def asked_cache_bytes_per_gpu(spec: ServeSpec) -> int | None:

@@ -22,11 +22,11 @@ from dissect.stages.serving import burst, rate_probes, startup
 from dissect.stages.serving.calibration import calibrate
 from dissect.stages.serving.checkpoint import NoSpace, checkpoint, checkpoint_bytes
 from dissect.stages.serving.engine import Engine, load_engine
-from dissect.stages.serving.engine_terms import asked_cache_tokens
 from dissect.stages.serving.prompts import Prompts, check_prompts, make_prompts, shared_out, write_prompts
 from dissect.stages.serving.send_times import poisson_sends
 from dissect.stages.serving.server import Server
 from dissect.stages.serving.watch import Ended, Watch
+from dissect.workloads.kv_cache import asked_cache_tokens
 
 SERVER_LOG = "server.log"
 KEPT_LOG = "server.log.gz"

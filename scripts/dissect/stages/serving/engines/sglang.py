@@ -3,12 +3,17 @@
 import re
 
 from dissect.base.outcome import Phase
+from dissect.base.units import GIB, MIB
+from dissect.cells.engines import Batching
 from dissect.cells.spec import ServeSpec
 from dissect.stages.serving.engine import HOST, Engine, Place, option
-from dissect.stages.serving.engine_terms import LOG, TermReport, asked_cache_tokens
+from dissect.stages.serving.engine_terms import LOG, TermReport
 from dissect.workloads.dtypes import TORCH_NAMES
+from dissect.workloads.kv_cache import asked_cache_tokens
 
 _SETTINGS = "/get_server_info"
+_CONTEXT_BYTES = 1.0e9
+"""CUDA context and libraries, which it does not count as its own. Assumed: no cell is shipped."""
 
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
@@ -28,9 +33,32 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
     ]  # fmt: skip
 
 
+def batching(spec: ServeSpec) -> Batching:
+    """Batches of its scheduler; defaults of ``ServerArgs``, by the memory of the card.
+
+    It leaves memory for graphs and activations itself (``_handle_gpu_memory_settings``), in place of a profiled step.
+    It admits requests that may not all finish; since it seldom has to retract one, each has all its room here.
+    """
+    told, hardware = spec.settings, spec.hardware
+    card = hardware.card_memory_bytes or hardware.device_memory_bytes
+    default_tokens, default_graphs = (2048, 32) if card < 35 * GIB else (8192, 256)
+    tokens, graphs = told.prefill_tokens or default_tokens, told.graph_sequences or default_graphs
+    kept = MIB * (512 + 1.5 * max(tokens, 2048) + 2 * graphs + 128 * hardware.n_gpus)
+    kept = max(kept, 10 * GIB) if card > 60 * GIB else kept
+    return Batching(
+        max_sequences=told.max_sequences or 2048,
+        prefill_tokens=tokens,
+        memory_share=told.memory_share or 1 - kept / card,
+        beside_bytes=_CONTEXT_BYTES,
+        mixes=False,
+        reserves=True,
+    )
+
+
 ENGINE = Engine(
     label="SGLang",
     protocol=1,
+    batching=batching,
     start=("-m", "sglang.launch_server"),
     program="python3",
     arguments=arguments,

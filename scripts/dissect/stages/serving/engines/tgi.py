@@ -3,6 +3,7 @@
 import re
 
 from dissect.base.outcome import Phase
+from dissect.cells.engines import Batching
 from dissect.cells.spec import ServeSpec
 from dissect.stages.serving.engine import HOST, Engine, Place, option
 from dissect.stages.serving.engine_terms import LOG, TermReport
@@ -14,6 +15,8 @@ WIGGLE_ROOM = 0.9
 """Share of what ``--cuda-memory-fraction`` grants that it plans with (``TGI_WIGGLE_ROOM``, models/globals.py)."""
 PREFILL_TOKENS = 4096
 """Default of ``--max-batch-prefill-tokens`` where it does not know the GPU (launcher/src/main.rs)."""
+_BESIDE_BYTES = 2.0e9
+"""CUDA context, libraries and the prompts of its warm-up. Assumed: no cell is shipped."""
 _ATTENTION_ON_CPUS = "flashdecoding-ipex"
 """As its own image for CPUs sets it (Dockerfile_intel)."""
 
@@ -79,9 +82,27 @@ def _memory(spec: ServeSpec) -> tuple[float | None, float | None]:
     return room, share / room
 
 
+def batching(spec: ServeSpec) -> Batching:
+    """Batches of its router, which waits until a whole answer has room and ignores a limit where it splits prompts.
+
+    A prompt goes beside running answers where it splits prompts, as it does unless it is told otherwise.
+    """
+    told = spec.settings
+    splits = told.max_sequences is None and told.chunked_prefill is not False
+    return Batching(
+        max_sequences=told.max_sequences or spec.workload.requests,
+        prefill_tokens=told.prefill_tokens or PREFILL_TOKENS,
+        memory_share=told.memory_share or WIGGLE_ROOM,
+        beside_bytes=_BESIDE_BYTES,
+        mixes=splits,
+        reserves=True,
+    )
+
+
 ENGINE = Engine(
     label="TGI",
     protocol=2,
+    batching=batching,
     # The share of memory decides the room of its cache.
     adjustable=frozenset({"max_sequences", "memory_share", "cache_reserve_gib", "prefill_tokens", "graph_sequences"}),
     devices=("cpu", "cuda"),

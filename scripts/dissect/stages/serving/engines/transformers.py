@@ -6,8 +6,9 @@ from dissect.base.outcome import Phase
 from dissect.cells.spec import ServeSpec
 from dissect.machine.vendor import vendor_of
 from dissect.stages.serving.engine import HOST, Engine, Place, option
-from dissect.stages.serving.engine_terms import LOG, TermReport, asked_cache_tokens
+from dissect.stages.serving.engine_terms import LOG, TermReport
 from dissect.workloads.dtypes import TORCH_NAMES
+from dissect.workloads.kv_cache import asked_cache_tokens
 
 _BLOCK = 256
 """Tokens of one block of the cache."""

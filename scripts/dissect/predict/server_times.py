@@ -1,0 +1,161 @@
+"""Predicted key-value cache, duration and latencies of a serving cell."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from dissect.cells.engines import engine_facts
+from dissect.cells.spec import ServeSpec, canonical_json
+from dissect.predict.curves import MEASURED, Curves, Datasheet, MeasuredOperator, TimeOrigin
+from dissect.predict.server_queue import Served, ServedRequest, ServerQueue
+from dissect.predict.server_step import StepLoad, StepPace
+from dissect.workloads.kv_cache import asked_cache_tokens, cache_bytes_of, room_bytes
+
+STEP_S = 1.0e-3
+"""Seconds that a step takes beside its kernels: the median over the shipped bursts on H200."""
+OFF_BESIDE = 0.4
+"""Share by which the memory beside weights and cache may be off."""
+OFF_BURST: dict[TimeOrigin, float] = {MEASURED: 0.12, "datasheet": 0.4}
+"""Share by which times may be off, by where those of the operators come from."""
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """What a step takes beside its kernels, and what it was taken from."""
+
+    seconds: float
+    source: str
+    """In words."""
+    cells: tuple[str, ...] = ()
+    """Cells that show it."""
+
+
+@dataclass(frozen=True)
+class MeasuredBurst:
+    """What a measured cell shows of the steps of an engine on a GPU."""
+
+    cell: str
+    """Its readable id."""
+    identity: str
+    """What it serves on which hardware: cells of one identity are repetitions."""
+    gpu_model: str
+    engine: str
+    step_s: float
+    """Seconds of a step beside its kernels with which the burst lasts as long as measured."""
+
+
+@dataclass(frozen=True)
+class ServerPrediction:
+    """Predicted cache and times of a load on a server; times are seconds."""
+
+    cache_tokens: int
+    """Room of the key-value cache over all requests."""
+    cache_low: int
+    cache_high: int
+    served: Served
+    low_s: float
+    high_s: float
+    """Ends of the interval of the duration."""
+    origin: TimeOrigin
+    cost: StepCost
+    """What a step takes beside its kernels; its cells correct the prediction."""
+
+    @property
+    def duration_s(self) -> float:
+        """From the first send to the end of the last answer."""
+        return self.served.duration_s
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Generated tokens over the duration."""
+        return sum(answer.tokens for answer in self.served.answers) / self.duration_s
+
+    @property
+    def ttft_s(self) -> float:
+        """Median time to the first token."""
+        return median(answer.first_s - answer.sent_s for answer in self.served.answers)
+
+    @property
+    def tpot_s(self) -> float:
+        """Median time per token after the first; 0 for answers of one token."""
+        return median(_tpot(answer) for answer in self.served.answers)
+
+
+def predict_server(
+    spec: ServeSpec, operators: Sequence[MeasuredOperator], sheet: Datasheet, cost: StepCost
+) -> ServerPrediction | None:
+    """The predicted cache and times of a serving cell.
+
+    None on ``cpu``, where the engine does not say how it forms batches, where not one request fits, where the times of
+    operators are unknown, and for a search for a rate, which has no load of its own.
+    """
+    rules, load = engine_facts(spec.framework).batching, spec.workload
+    curves = Curves(operators, sheet, spec.hardware, load.dtype)
+    pace = StepPace(spec, curves)
+    if rules is None or spec.hardware.device == "cpu" or load.arrival.search or pace.origin == "unknown":
+        return None
+    low, tokens, high = cache_tokens(spec)
+    if tokens < load.input_tokens + load.output_tokens:
+        return None
+    off = OFF_BURST[pace.origin]
+
+    def seconds(step: StepLoad) -> float:
+        return cost.seconds + pace.seconds(step)
+
+    served = ServerQueue(load, rules(spec), tokens, seconds).serve()
+    duration = served.duration_s
+    sent = served.answers[-1].sent_s  # what arrives over time cannot end before its last request is there
+    least = max(sent, duration * (1 - off))
+    return ServerPrediction(tokens, low, high, served, least, duration * (1 + off), pace.origin, cost)
+
+
+def cache_tokens(spec: ServeSpec) -> tuple[int, int, int]:
+    """(Least, predicted, most) room of the cache in tokens over all requests; 0 where weights leave none.
+
+    What a spec asks for is certain. Else the engine gives it what its share of memory leaves.
+
+    Raises:
+        ValueError: the engine does not say how it forms batches.
+    """
+    if asked := asked_cache_tokens(spec):
+        return asked, asked, asked
+    rules = engine_facts(spec.framework).batching
+    if rules is None:
+        raise ValueError(f"{spec.framework} does not say how it forms batches")
+    kept, each = rules(spec), cache_bytes_of(spec, 1) / spec.hardware.n_gpus
+    rooms = (room_bytes(spec, kept.memory_share, kept.beside_bytes * (1 + off)) for off in (OFF_BESIDE, 0, -OFF_BESIDE))
+    low, middle, high = (max(0, int(room / each)) for room in rooms)
+    return low, middle, high
+
+
+def step_cost(known: Iterable[MeasuredBurst], gpu_model: str, engine: str) -> StepCost:
+    """The median over measured bursts of the same engine on the same GPU, else of other engines; else a constant."""
+    same = [each for each in known if each.gpu_model == gpu_model]
+    own = [each for each in same if each.engine == engine]
+    found = own or same
+    if not found:
+        return StepCost(STEP_S, "a constant, measured with H200")
+    source = f"measured bursts of {engine}" if own else "measured bursts of other engines"
+    cells = tuple(dict.fromkeys(each.cell for each in found))
+    return StepCost(median(each.step_s for each in found), f"{source} on {gpu_model}", cells)
+
+
+def shown_step_s(predicted: ServerPrediction, measured_s: float) -> float | None:
+    """Seconds per step beside its kernels with which a burst lasts ``measured_s``, from one predicted without any.
+
+    None where requests arrive over time, whose steps are not those of a burst.
+    """
+    if predicted.cost.seconds or predicted.served.answers[-1].sent_s:
+        return None
+    return max(0.0, measured_s - predicted.duration_s) / predicted.served.steps
+
+
+def load_identity(spec: ServeSpec) -> str:
+    """What a cell serves on which hardware, however often it is sent and by whatever it is calibrated."""
+    told = spec.model_dump(mode="json", include={"framework", "hardware", "model", "settings"})
+    sent = spec.workload.model_dump(mode="json", include={"requests", "input_tokens", "output_tokens", "arrival"})
+    return canonical_json(told | {"load": sent, "dtype": spec.workload.dtype})
+
+
+def _tpot(answer: ServedRequest) -> float:
+    return (answer.end_s - answer.first_s) / max(1, answer.tokens - 1)

@@ -1,0 +1,190 @@
+"""Predicted against measured serving cells: cache, bursts and latencies, each as if it had not been measured."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import geometric_mean, median
+from typing import Any
+
+from dissect.cells.manifest import Manifest
+from dissect.cells.spec import ServeSpec
+from dissect.metrics.serving import ServingMetrics
+from dissect.predict.curves import MeasuredOperator
+from dissect.predict.server_times import (
+    MeasuredBurst,
+    ServerPrediction,
+    StepCost,
+    load_identity,
+    predict_server,
+    shown_step_s,
+    step_cost,
+)
+from dissect.present.tables.columns import Record
+from dissect.present.tables.grid import Grid
+from dissect.present.tables.measured_pace import datasheet_of, operators_of
+from dissect.present.tables.prediction_groups import error_grid, grouped, median_and_largest, names_of
+
+SERVING_COLUMNS = {
+    "measured_cache_tokens": "room of the key-value cache as the engine reports it, in tokens",
+    "predicted_cache_tokens": "its prediction",
+    "cache_low": "lower end of its interval",
+    "cache_high": "upper end of its interval",
+    "cache_error": "predicted / measured - 1",
+    "cache_covered": "whether the interval has the reported room",
+    "measured_burst_s": "geometric mean of the runs' median durations of a burst",
+    "predicted_burst_s": "predicted duration of a burst",
+    "burst_low_s": "lower end of its interval",
+    "burst_high_s": "upper end of its interval",
+    "burst_error": "predicted / measured - 1",
+    "burst_covered": "whether the interval has the measured duration",
+    "measured_ttft_s": "median time to the first token, geometric mean over runs; empty without streaming",
+    "predicted_ttft_s": "its prediction",
+    "measured_tpot_s": "median time per token after the first, geometric mean over runs; empty without streaming",
+    "predicted_tpot_s": "its prediction",
+    "predicted_output_tokens_per_s": "generated tokens / predicted duration",
+    "serving_origin": "where the times of operators come from",
+    "step_cost_s": "what a step takes beside its kernels",
+    "step_cost_from": "cells that show it, separated by ;, or that it is a constant",
+}
+"""Column of the CSV -> its meaning."""
+HEADERS = (
+    "Cells",
+    "Cache: median error (%)",
+    "Largest (%)",
+    "In the interval",
+    "Burst: median error (%)",
+    "Largest (%)",
+    "In the interval",
+    "TTFT: median error (%)",
+    "Largest (%)",
+    "TPOT: median error (%)",
+    "Largest (%)",
+)
+SERVING_RULES = (
+    "Errors are predicted / measured - 1, without sign; TTFT and TPOT are medians over the requests of a cell. What a "
+    "step takes beside its kernels, and nothing else, is taken from other measured bursts of the engine on that GPU."
+)
+
+
+@dataclass(frozen=True)
+class ComparedServer:
+    """A measured serving cell beside its prediction; times are seconds."""
+
+    record: Record
+    prediction: ServerPrediction
+    cache_tokens: int | None
+    """Room of the cache as the engine reports it; None where it does not."""
+    burst_s: float | None
+    """Measured duration of a burst; None where requests arrive over time."""
+    ttft_s: float | None
+    tpot_s: float | None
+
+    @property
+    def cache_error(self) -> float | None:
+        """Relative error of the room; None where the engine does not report it."""
+        return self.prediction.cache_tokens / self.cache_tokens - 1 if self.cache_tokens else None
+
+    @property
+    def cache_covered(self) -> bool:
+        """Whether the interval has the reported room."""
+        return bool(self.cache_tokens and self.prediction.cache_low <= self.cache_tokens <= self.prediction.cache_high)
+
+    @property
+    def burst_error(self) -> float | None:
+        """Relative error of the duration of a burst."""
+        return self.prediction.duration_s / self.burst_s - 1 if self.burst_s else None
+
+    @property
+    def burst_covered(self) -> bool:
+        """Whether the interval has the measured duration."""
+        return bool(self.burst_s and self.prediction.low_s <= self.burst_s <= self.prediction.high_s)
+
+    @property
+    def latency_errors(self) -> tuple[float | None, float | None]:
+        """Relative errors of the medians of TTFT and TPOT."""
+        ttft = self.prediction.ttft_s / self.ttft_s - 1 if self.ttft_s else None
+        return ttft, self.prediction.tpot_s / self.tpot_s - 1 if self.tpot_s else None
+
+
+def compare_serving(records: Sequence[Record]) -> Iterator[ComparedServer]:
+    """Each serving cell beside its prediction, to which its own runs and repetitions of it contribute nothing."""
+    operators = list(operators_of(records))
+    known = list(measured_bursts(records, operators))
+    for record in records:
+        spec, found = record.spec, _numbers(record)
+        if not isinstance(spec, ServeSpec) or not found:
+            continue
+        identity = load_identity(spec)
+        others = [each for each in known if each.identity != identity]
+        cost = step_cost(others, spec.hardware.gpu_model, spec.framework)
+        prediction = predict_server(spec, operators, datasheet_of(record.platform), cost)
+        if prediction is not None:
+            burst = None if spec.workload.arrival.rate else _burst_s(found)
+            tokens = [each.kv_cache_tokens for each in found if each.kv_cache_tokens]
+            ttft, tpot = (_typical(getattr(each.samples, name) for each in found) for name in ("ttft_s", "tpot_s"))
+            yield ComparedServer(record, prediction, int(median(tokens)) if tokens else None, burst, ttft, tpot)
+
+
+def measured_bursts(records: Sequence[Record], operators: Sequence[MeasuredOperator]) -> Iterator[MeasuredBurst]:
+    """What each measured burst shows of the steps of its engine."""
+    for record in records:
+        spec, found = record.spec, _numbers(record)
+        if not isinstance(spec, ServeSpec) or not found:
+            continue
+        bare = predict_server(spec, operators, datasheet_of(record.platform), StepCost(0.0, "nothing"))
+        shown = shown_step_s(bare, _burst_s(found)) if bare else None
+        if shown is not None:
+            yield MeasuredBurst(record.cell.id, load_identity(spec), spec.hardware.gpu_model, spec.framework, shown)
+
+
+def serving_row(each: ComparedServer) -> dict[str, Any]:
+    """The row of a cell by column."""
+    cell, found = each.record.cell, each.prediction
+    return names_of(cell) | {
+        "status": each.record.runs and each.record.runs.status.value, "reference": cell.reference, "key": cell.key,
+        "measured_cache_tokens": each.cache_tokens, "predicted_cache_tokens": found.cache_tokens,
+        "cache_low": found.cache_low, "cache_high": found.cache_high, "cache_error": each.cache_error,
+        "cache_covered": each.cache_covered if each.cache_tokens else None,
+        "measured_burst_s": each.burst_s, "predicted_burst_s": found.duration_s, "burst_low_s": found.low_s,
+        "burst_high_s": found.high_s, "burst_error": each.burst_error,
+        "burst_covered": each.burst_covered if each.burst_s else None,
+        "measured_ttft_s": each.ttft_s, "predicted_ttft_s": found.ttft_s, "measured_tpot_s": each.tpot_s,
+        "predicted_tpot_s": found.tpot_s, "predicted_output_tokens_per_s": found.tokens_per_s,
+        "serving_origin": found.origin, "step_cost_s": found.cost.seconds,
+        "step_cost_from": ";".join(found.cost.cells) or found.cost.source,
+    }  # fmt: skip
+
+
+def serving_grid(manifest: Manifest, compared: Sequence[ComparedServer]) -> Grid:
+    """One row over all cells, and one per platform, engine and policy."""
+    groups = {("all", "", "", ""): list(compared), **grouped(manifest, compared)}
+    return error_grid(manifest, "serving", groups, HEADERS, _texts, [SERVING_RULES])
+
+
+def _texts(group: Sequence[ComparedServer]) -> list[str]:
+    caches = [each for each in group if each.cache_tokens]
+    bursts = [each for each in group if each.burst_s]
+    ttfts, tpots = zip(*(each.latency_errors for each in group), strict=True)
+    return [
+        str(len(group)),
+        *median_and_largest(each.cache_error for each in caches),
+        f"{sum(each.cache_covered for each in caches)} of {len(caches)}",
+        *median_and_largest((each.burst_error for each in bursts), 1),
+        f"{sum(each.burst_covered for each in bursts)} of {len(bursts)}",
+        *median_and_largest(ttfts, 1),
+        *median_and_largest(tpots, 1),
+    ]
+
+
+def _numbers(record: Record) -> list[ServingMetrics]:
+    return [run.metrics for run in record.results if isinstance(run.metrics, ServingMetrics)]
+
+
+def _burst_s(found: Sequence[ServingMetrics]) -> float:
+    """Geometric mean over runs of the median duration of a burst."""
+    return geometric_mean(median(each.burst_durations_s or [each.duration_s]) for each in found)
+
+
+def _typical(samples: Iterable[list[float] | None]) -> float | None:
+    """Geometric mean over runs of the median over requests; None without streaming."""
+    medians = [median(each) for each in samples if each]
+    return geometric_mean(medians) if medians and min(medians) > 0 else None

@@ -1,0 +1,24 @@
+"""Fixtures of several modules of unit tests."""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dissect.cells.study import load_study
+from dissect.present.tables.predicted_cells import build_prediction
+from dissect.results.reference_sets import publish_references
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def shipped_predictions(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The table of predictions of the shipped cells."""
+    project = tmp_path_factory.mktemp("shipped")
+    for folder in ("config", "envs"):
+        (project / folder).symlink_to(ROOT / folder)
+    publish_references(project)
+    table = build_prediction(load_study(project, {"suite": "full"}).prediction, project)
+    return pd.read_csv(io.StringIO(table.csv))

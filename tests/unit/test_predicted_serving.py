@@ -1,0 +1,231 @@
+"""Predicted servers: admission, waves and preemption worked out by hand, and every shipped serving cell."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from dissect.base.units import GIB
+from dissect.cells.engines import Batching, engine_facts
+from dissect.cells.spec import ServeWorkload
+from dissect.config.arrival import Arrival, RateSearch
+from dissect.predict.curves import LEAST_S, OF_BANDWIDTH, OF_PEAK, Curves, Datasheet
+from dissect.predict.server_queue import Served, ServerQueue, send_times
+from dissect.predict.server_step import PAGED, StepLoad, StepPace
+from dissect.predict.server_times import (
+    STEP_S,
+    MeasuredBurst,
+    StepCost,
+    cache_tokens,
+    load_identity,
+    predict_server,
+    shown_step_s,
+    step_cost,
+)
+from factories import hardware, serve_spec
+from yaml_models import architecture
+
+SHEET = Datasheet({"bf16": 1e15}, 4e12, 9e11)
+FREE = StepCost(0.0, "nothing")
+ONE = hardware(n_gpus=1)
+
+
+def rules(**changes: Any) -> Batching:
+    """An engine with room for everything, whose prompts have steps of their own."""
+    told: dict[str, Any] = {
+        "max_sequences": 100, "prefill_tokens": 100, "memory_share": 0.9, "beside_bytes": 0.0, "mixes": False,
+        "reserves": True,
+    }  # fmt: skip
+    return Batching(**told | changes)
+
+
+def served(how: Batching, cache: int = 10_000, seconds: Any = lambda _: 1.0, **load: Any) -> Served:
+    """Requests of 10 tokens with answers of 5."""
+    given = {"requests": 4, "input_tokens": 10, "output_tokens": 5} | load
+    return ServerQueue(ServeWorkload.model_validate(given), how, cache, seconds).serve()
+
+
+def test_all_prompts_then_all_answers_where_everything_fits() -> None:
+    found = served(rules())
+    assert (found.duration_s, found.steps) == (5, 5), "the step of the prompts makes the first token of each"
+    assert {answer.first_s for answer in found.answers} == {1}
+    assert {answer.tokens for answer in found.answers} == {5}
+
+
+def test_a_limit_of_admission_makes_waves() -> None:
+    found = served(rules(max_sequences=2))
+    assert [answer.end_s for answer in found.answers] == [5, 5, 10, 10]
+    assert served(rules(max_sequences=3)).duration_s == 10
+
+
+def test_a_cache_that_is_too_small_makes_waves() -> None:
+    assert served(rules(), cache=2 * 15).duration_s == 10
+    assert served(rules(), cache=4 * 15 - 1).duration_s == 10
+    assert served(rules(), cache=4 * 15).duration_s == 5
+
+
+def test_long_prompts_are_split_into_steps() -> None:
+    loads: list[StepLoad] = []
+
+    def seconds(load: StepLoad) -> float:
+        loads.append(load)
+        return 1.0
+
+    found = served(rules(prefill_tokens=16), seconds=seconds)
+    assert [load.prompt_tokens for load in loads if load.prompt_tokens] == [16, 16, 8]
+    assert [answer.first_s for answer in found.answers] == [1, 2, 2, 3]
+    assert found.duration_s == 3 + 4, "answers wait for the prompts of others"
+
+
+def test_an_engine_that_mixes_answers_while_it_takes_prompts() -> None:
+    found = served(rules(mixes=True, prefill_tokens=16))
+    # 16 tokens of prompts; 15 and one answer; the last 9 and three answers
+    assert [answer.first_s for answer in found.answers] == [1, 2, 2, 3]
+    assert [answer.end_s for answer in found.answers] == [5, 6, 6, 7]
+
+
+def test_answers_that_outgrow_the_cache_preempt_the_latest() -> None:
+    found = served(rules(mixes=True, reserves=False), cache=26, requests=2)
+    # Both take 11 of 26 tokens, 13 after two more steps; then the second gives up its room until the first has left,
+    # and computes its prompt and three answered tokens again.
+    assert found.preemptions == 1
+    assert [answer.end_s for answer in found.answers] == [5, 7]
+    assert served(rules(mixes=True, reserves=False), cache=30, requests=2).preemptions == 0
+
+
+def test_the_context_grows_with_the_answers() -> None:
+    found = served(rules(), seconds=lambda load: float(load.context))
+    # 4 requests with 11 to 14 tokens; the step of the prompts reads nothing
+    assert found.duration_s == 4 * (11 + 12 + 13 + 14)
+
+
+def test_requests_that_arrive_one_by_one_do_not_wait() -> None:
+    slow = served(rules(), arrival=Arrival(kind="constant", rate=0.1))
+    assert [answer.end_s - answer.sent_s for answer in slow.answers] == pytest.approx([5, 5, 5, 5])
+    assert slow.duration_s == pytest.approx(35)
+    fast = served(rules(max_sequences=1), arrival=Arrival(kind="constant", rate=1))
+    assert [answer.first_s - answer.sent_s for answer in fast.answers] == pytest.approx([1, 5, 9, 13])
+
+
+def test_a_poisson_process_has_the_mean_that_was_asked_for() -> None:
+    sent = send_times(ServeWorkload(requests=4000, arrival=Arrival(kind="poisson", rate=8)))
+    assert sent[-1] == pytest.approx(500, rel=0.05)
+    assert sent == sorted(sent)
+    assert len(sent) == 4000
+
+
+def test_a_step_reads_the_weights_or_computes_whichever_is_longer() -> None:
+    spec = serve_spec(ONE, model=architecture("llama2-7b"))
+    pace = StepPace(spec, Curves([], SHEET, ONE, "bf16"))
+    weights = 2 * (32 * (4 * 4096**2 + 3 * 4096 * 11008) + 32000 * 4096)
+    kernels = 32 * 9 + 1
+    by_bytes = weights / (OF_BANDWIDTH * 4e12) + kernels * LEAST_S
+    assert pace.seconds(StepLoad(0, 1, 0)) == pytest.approx(by_bytes, rel=0.01)
+    context = 1000 * 2**19 / (PAGED * OF_BANDWIDTH * 4e12) + 32 * LEAST_S
+    assert pace.seconds(StepLoad(0, 1, 1000)) - pace.seconds(StepLoad(0, 1, 0)) == pytest.approx(context, rel=1e-3)
+    by_flops = 8192 * (weights - 2 * 32000 * 4096) / (OF_PEAK * 1e15)
+    assert pace.seconds(StepLoad(8192, 0, 0)) == pytest.approx(by_flops, rel=0.15)
+    two = hardware(n_gpus=2)
+    halved = StepPace(serve_spec(two), Curves([], SHEET, two, "bf16"))
+    assert 0.5 < halved.seconds(StepLoad(8192, 0, 0)) / pace.seconds(StepLoad(8192, 0, 0)) < 0.8, "sums cost something"
+
+
+def test_the_cache_is_what_share_weights_and_engine_leave() -> None:
+    spec = serve_spec(ONE, engine="lightllm", aligned=False)
+    told = engine_facts("lightllm").batching
+    assert told is not None
+    kept = told(spec)
+    room = 0.8 * 140 * GIB - 2 * 6_738_415_616 - kept.beside_bytes
+    low, tokens, high = cache_tokens(spec)
+    assert tokens == int(room / 2**19)
+    assert low < tokens < high
+    asked = serve_spec(ONE, engine="lightllm")
+    assert len(set(cache_tokens(asked))) == 1, "aligned terms ask for it"
+
+
+def test_defaults_of_engines_depend_on_the_card() -> None:
+    told = engine_facts("vllm").batching
+    assert told is not None
+    small = ONE.model_copy(update={"device_memory_bytes": 24 * GIB, "gpu_model": "NVIDIA GeForce RTX 4090"})
+    large, little = (told(serve_spec(on, aligned=False)) for on in (ONE, small))
+    assert (large.max_sequences, large.prefill_tokens) == (1024, 8192)
+    assert (little.max_sequences, little.prefill_tokens) == (256, 2048)
+    limited = serve_spec(engine="tgi")
+    tgi = engine_facts("tgi").batching
+    assert tgi is not None
+    assert tgi(serve_spec(engine="tgi", aligned=False)).mixes
+    assert not tgi(limited).mixes, "a limit of admission turns chunks off"
+
+
+@pytest.mark.parametrize("engine", ["vllm", "lightllm", "sglang", "tgi"])
+def test_a_datasheet_gives_a_burst(engine: str) -> None:
+    found = predict_server(serve_spec(ONE, engine=engine, aligned=False), [], SHEET, FREE)
+    assert found is not None
+    assert found.origin == "datasheet"
+    assert found.low_s < found.duration_s < found.high_s
+    assert found.tokens_per_s == pytest.approx(40 * 128 / found.duration_s)
+    assert 0 < found.ttft_s < found.duration_s
+    assert 0 < found.tpot_s * 127 < found.duration_s
+
+
+def test_what_cannot_be_predicted_is_not() -> None:
+    search = Arrival(kind="poisson", search=RateSearch())
+    small = ONE.model_copy(update={"device_memory_bytes": 14 * GIB})
+    for spec in (
+        serve_spec(hardware(device="cpu", n_gpus=1)),
+        serve_spec(ONE, engine="transformers"),
+        serve_spec(ONE, arrival=search),
+        serve_spec(small, aligned=False),
+    ):
+        assert predict_server(spec, [], SHEET, FREE) is None
+    assert predict_server(serve_spec(ONE), [], Datasheet({}, None, None), FREE) is None
+
+
+def test_a_burst_shows_what_a_step_costs() -> None:
+    spec = serve_spec(ONE)
+    bare = predict_server(spec, [], SHEET, FREE)
+    paid = predict_server(spec, [], SHEET, StepCost(2e-3, "measured"))
+    assert bare is not None
+    assert paid is not None
+    assert shown_step_s(bare, paid.duration_s) == pytest.approx(2e-3)
+    assert shown_step_s(bare, bare.duration_s / 2) == 0, "kernels were faster than predicted"
+    over_time = predict_server(serve_spec(ONE, arrival=Arrival(kind="poisson", rate=4)), [], SHEET, FREE)
+    assert over_time is not None
+    assert shown_step_s(over_time, 100.0) is None
+
+
+def test_a_step_costs_what_bursts_of_the_same_engine_show() -> None:
+    def burst(cell: str, engine: str, cost: float, gpu: str = "NVIDIA H200") -> MeasuredBurst:
+        return MeasuredBurst(cell, cell, gpu, engine, cost)
+
+    known = [burst("a", "vllm", 1e-3), burst("b", "vllm", 3e-3), burst("c", "tgi", 9e-3), burst("d", "vllm", 1, "A800")]
+    own = step_cost(known, "NVIDIA H200", "vllm")
+    assert (own.seconds, own.cells) == (2e-3, ("a", "b"))
+    other = step_cost(known, "NVIDIA H200", "sglang")
+    assert (other.seconds, other.cells) == (3e-3, ("a", "b", "c"))
+    assert step_cost(known, "NVIDIA H100", "vllm").seconds == STEP_S
+
+
+def test_repetitions_of_a_load_have_one_identity() -> None:
+    first = load_identity(serve_spec(ONE))
+    assert load_identity(serve_spec(ONE, calibrate=True)) == load_identity(serve_spec(ONE, bursts=3)) == first
+    assert load_identity(serve_spec(ONE, requests=41)) != first
+    assert load_identity(serve_spec(ONE, aligned=False)) != first
+
+
+def test_shipped_serving_cells(shipped_predictions: pd.DataFrame) -> None:
+    served_cells = shipped_predictions[shipped_predictions["stage"] == "serve"]
+    assert len(served_cells) >= 11
+    assert set(served_cells["framework"]) >= {"vllm", "lightllm"}
+    assert served_cells["cache_error"].abs().max() < 0.01
+    assert served_cells["cache_covered"].dropna().all()
+    errors = served_cells["burst_error"].abs()
+    assert errors.median() < 0.03
+    assert (errors < 0.1).mean() >= 0.9
+    assert served_cells["burst_covered"].dropna().mean() >= 0.9
+
+
+def test_no_burst_corrects_itself(shipped_predictions: pd.DataFrame) -> None:
+    for row in shipped_predictions[shipped_predictions["stage"] == "serve"].itertuples():
+        own = f"/{row.model}/{row.framework}/{row.method}/{row.workload}"
+        assert not [cell for cell in row.step_cost_from.split(";") if cell.endswith(own)]
