@@ -7,7 +7,7 @@ from typing import Any
 import factories as make
 from dissect.base.outcome import Phase, Status
 from dissect.cells.terms import Terms
-from dissect.config.platform import Price
+from dissect.config.price import Price
 from dissect.config.question import Question
 from dissect.present.recommend.answer import Answer, answer
 from dissect.present.recommend.candidates import candidates

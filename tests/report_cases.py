@@ -11,7 +11,7 @@ from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.manifest import Manifest
 from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.cells.terms import Terms
-from dissect.config.platform import Price
+from dissect.config.price import Price
 from dissect.present.claims.claims_table import COLUMNS
 from dissect.present.report.write import write_report
 from dissect.results.atomic import write_atomically

@@ -13,7 +13,7 @@ from dissect.base.outcome import Phase, Status
 from dissect.cells.study import Study, load_study
 from dissect.config.catalog import PREDICTION
 from dissect.predict.memory import predict_memory
-from dissect.present.plan import TIMES, measured_pace, plan_table, plan_text
+from dissect.present.plan import TIMES, measured_times, plan_table, plan_text
 from dissect.present.tables.predicted_cells import COLUMNS, build_prediction
 from dissect.results.reference_sets import publish_references
 from dissect.results.store import Store
@@ -87,13 +87,14 @@ def test_the_table_has_the_cells_on_gpus(project: Path) -> None:
 
 
 def test_the_plan_says_what_is_expected(project: Path) -> None:
-    asked = {
+    only = {
         "platforms": ["a800"],
         "models": ["llama2-7b"],
         "tables": ["table_II", "table_III", "table_IV"],
         "figures": [],
     }
-    planned = plan_table(study(project, **asked), Store(project / "results/store"))
+    asked = study(project, **only)
+    planned = plan_table(asked, Store(project / "results/store"))
     trained = planned[planned["framework"] == "deepspeed"]
     row = trained[(trained["method"] == "Z3") & (trained["workload"] == "s350-b1-n8")].iloc[0]
     assert (row["status"], row["outlook"], row["expected_batch"]) == ("to run", "expected to fit", 1)
@@ -102,7 +103,9 @@ def test_the_plan_says_what_is_expected(project: Path) -> None:
     assert largest["expected_batch"] > 1
     out = planned[(planned["outlook"] == "expected to run out of memory") & (planned["status"] == "to run")]
     assert len(out) > 0, "a prediction is not a proof, so such a cell runs"
-    assert "x expected to run out of memory (predicted): deepspeed on a800, llama2-7b" in plan_text(planned)
+    assert "x expected to run out of memory (predicted): deepspeed on a800, llama2-7b" in plan_text(
+        planned, asked.catalog
+    )
 
 
 def test_the_plan_predicts_times_where_they_are_asked_for(project: Path) -> None:
@@ -111,11 +114,11 @@ def test_the_plan_predicts_times_where_they_are_asked_for(project: Path) -> None
     store = Store(project / "results/store")
     without = plan_table(asked, store)
     assert not set(TIMES) & set(without.columns)
-    assert "tokens/s" not in plan_text(without)
+    assert "tokens/s" not in plan_text(without, asked.catalog)
     shutil.copytree(PROJECT / "config/references/h200", project / "config/references/h200")
     asked = study(project, **only)
     publish_references(project)
-    planned = plan_table(asked, store, measured_pace(asked, project))
+    planned = plan_table(asked, store, measured_times(asked, project))
     plain = planned[(planned["framework"] == "deepspeed") & (planned["method"] == "Z3")]
     on_h200, on_a800 = (plain[plain["platform"] == platform].iloc[0] for platform in ("h200-x2", "a800"))
     for row in (on_h200, on_a800):
@@ -127,4 +130,4 @@ def test_the_plan_predicts_times_where_they_are_asked_for(project: Path) -> None
     assert 0 < on_h200["energy_low_j"] < on_h200["energy_j"] < on_h200["energy_high_j"]
     assert "compute: datasheet" in on_a800["time_origins"]
     assert pd.isna(on_a800["energy_j"]), "no result has its power limit"
-    assert "deepspeed on h200-x2, llama2-7b: " in plan_text(planned)
+    assert "deepspeed on h200-x2, llama2-7b: " in plan_text(planned, asked.catalog)

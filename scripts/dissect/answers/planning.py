@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from dissect.cells.study import Study
-from dissect.present.plan import measured_pace, plan_table, plan_text
+from dissect.present.plan import measured_times, plan_table, plan_text
+from dissect.present.plan_costs import has_price
 from dissect.present.tables.tidy import to_csv
 from dissect.results.atomic import write_atomically
 from dissect.results.store import STORE_DIR, Store
@@ -15,7 +16,7 @@ CSV = "results/plan.csv"
 
 def answer(study: Study, project: Path, _given: Mapping[str, Any]) -> str:
     """Write the plan as CSV; its summary."""
-    pace = measured_pace(study, project) if study.catalog.root.times else None
-    plan = plan_table(study, Store(project / STORE_DIR), pace)
+    predicts = study.catalog.root.times or has_price(study.catalog)
+    plan = plan_table(study, Store(project / STORE_DIR), measured_times(study, project) if predicts else None)
     write_atomically(project / CSV, to_csv(plan).encode())
-    return plan_text(plan)
+    return plan_text(plan, study.catalog)

@@ -74,6 +74,11 @@ class TrainingMethod(Model):
         return False
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether ``torch.compile`` compiles the decoder layers, before the warm-up."""
+        return False
+
+    @property
     def computes_on_host(self) -> bool:
         """Whether the host does a part of the step, so that the time of the devices is not all of it."""
         return False

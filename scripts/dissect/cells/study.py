@@ -155,8 +155,16 @@ class Study:
         stages, known = (*LETTER_STAGES, "serve", "operators"), self.catalog.platforms
         names = [name for name in experiments if self.catalog.experiments[name].stage in stages]
         shown = [each for name in names for each in self._shown(name) if known[each[0].platform].device != "cpu"]
-        cells = [_manifest_cell(*each) for each in shown if each[0].path and each[0].framework != "attention"]
-        facts = self._platforms(names, PREDICTION)
+        return self._of_predictions(names, [each for each in shown if each[0].framework != "attention"])
+
+    @cached_property
+    def measurable(self) -> Manifest:
+        """The manifest of the cells of all tables and figures, whose runs tell how long others take."""
+        names = [*self.catalog.experiments]
+        return self._of_predictions(names, [each for name in names for each in self._shown(name)])
+
+    def _of_predictions(self, names: list[str], shown: list[tuple[Cell, str | None]]) -> Manifest:
+        cells, facts = [_manifest_cell(*each) for each in shown if each[0].path], self._platforms(names, PREDICTION)
         return prediction_manifest(cells, {cell.platform: facts[cell.platform] for cell in cells})
 
     def heading(self, name: str) -> Heading:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from dissect.base.model import Model
 from dissect.config.catalog import Catalog
-from dissect.config.platform import Price
+from dissect.config.price import Price
 
 
 class Terms(Model):

@@ -1,9 +1,8 @@
 """config/platforms/*.yaml: the declared facts of a machine, with their sources."""
 
-from datetime import date
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from dissect.base.model import Model
 from dissect.base.registry import ENGINES, FRAMEWORKS
@@ -11,6 +10,7 @@ from dissect.config.environment import Environment, default_environments
 from dissect.config.kinds import DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily, Pinning
 from dissect.config.names import Name, Names
 from dissect.config.overrides import SamplingOverride, SettingsOverride, StepSampling
+from dissect.config.price import Price
 from dissect.config.registered import Device, Engine, EnvironmentName
 from dissect.config.scheduler import Scheduler
 
@@ -149,24 +149,6 @@ class Serving(Model):
     """Arguments that an engine needs on this platform, under every policy."""
 
 
-def _day(value: object) -> object:
-    """The text of a day, which YAML reads as a date unless it is quoted."""
-    return value.isoformat() if isinstance(value, date) else value
-
-
-class Price(Model):
-    """Price of one GPU; not part of a cell's identity, of a measurement or of a table."""
-
-    per_gpu_hour: PositiveFloat
-    """Price of one GPU for one hour, including its share of the node."""
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-    """Currency as an ISO 4217 code, such as ``EUR``."""
-    source: Annotated[str, Field(min_length=1)]
-    """Source of the price."""
-    date: Annotated[str, BeforeValidator(_day), Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")]
-    """Date of the price: ``2026-03`` or ``2026-03-31``."""
-
-
 class Platform(Model):
     """A platform as it is declared; detected facts go to provenance and are flagged where they differ."""
 
@@ -216,7 +198,7 @@ class Platform(Model):
     scheduler: Scheduler = Scheduler()
     """Resources requested from a batch system."""
     price: Price | None = None
-    """Price of one GPU, used by ``recommend`` only."""
+    """Price of one GPU, used by ``recommend`` and ``plan`` only."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

@@ -9,6 +9,7 @@ from dissect.config.described import Described
 from dissect.config.kinds import Suite
 from dissect.config.names import Names
 from dissect.config.overrides import CellOverride
+from dissect.config.price import GivenPrice
 from dissect.config.question import Comparison, OneOrMore, Question
 from dissect.config.runs import Runs, RunsBySuite
 from dissect.config.upkeep import Upkeep
@@ -48,7 +49,9 @@ class Run(Model):
     fresh: bool = False
     """Whether ``remeasure`` sets the earlier runs aside, and measures as many as the cell needs."""
     times: bool = False
-    """Whether ``plan`` predicts the times of training steps too, for which it reads what was measured."""
+    """Whether ``plan`` predicts times and GPU hours too, for which it reads what was measured."""
+    price: GivenPrice | None = None
+    """Price of a GPU-hour by which ``plan`` counts costs, such as ``2.5`` or ``2.5 EUR``; default: each platform's."""
     every: PositiveFloat | None = None
     """Interval in seconds at which ``progress`` repeats; default: it runs once."""
     file: str | None = None

@@ -23,7 +23,7 @@ QUESTIONS = {
 """Target that answers from what is there and measures nothing -> what it answers."""
 OWN_KEYS: dict[str, set[str]] = {
     "describe": {*Described.model_fields},
-    "plan": {"times"},
+    "plan": {"times", "price"},
     "cells": {"select"},
     "packs": {"select"},
     "remeasure": {"select", "more", "fresh"},

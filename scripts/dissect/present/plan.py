@@ -1,7 +1,8 @@
 """The plan of a run: every cell with its status, before anything is launched. Imports no torch."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -13,10 +14,15 @@ from dissect.cells.frameworks import state_bytes
 from dissect.cells.resources import request_for
 from dissect.cells.spec import Spec, TrainingSpec
 from dissect.cells.study import Study, prediction_facts
+from dissect.config.catalog import Catalog
 from dissect.config.kinds import LETTER_STAGES
-from dissect.config.platform import Platform
 from dissect.predict.memory import predict_memory
 from dissect.predict.outlook import Outlook, largest_batch, outlook
+from dissect.predict.step_time import TimePrediction
+from dissect.predict.wall_time import WallTimes
+from dissect.present.measured_walls import measured_walls
+from dissect.present.plan_costs import COLUMNS as COSTS
+from dissect.present.plan_costs import cost_columns, cost_lines, price_of
 from dissect.present.tables.measured_pace import MeasuredPace
 from dissect.present.tables.predicted_time import part_columns
 from dissect.present.tables.tidy import read_records
@@ -52,32 +58,51 @@ NAMED = 4
 """Cells that a line of the summary names; the CSV has all."""
 
 
-def plan_table(study: Study, store: Store, pace: MeasuredPace | None = None) -> pd.DataFrame:
+@dataclass(frozen=True)
+class MeasuredTimes:
+    """What measured cells say of the times of others."""
+
+    pace: MeasuredPace
+    walls: WallTimes
+
+
+class PlanStatus(NamedTuple):
+    """How a cell stands."""
+
+    status: str
+    reason: str = ""
+    wall_s: float | None = None
+    """Wall time of the newest run of a finished cell in seconds."""
+    runs: int = 0
+    """Runs to measure."""
+
+
+def plan_table(study: Study, store: Store, times: MeasuredTimes | None = None) -> pd.DataFrame:
     """One row per cell of the wanted tables and figures; ``wall_s`` is the wall time of a finished cell in seconds.
 
-    With ``pace`` the times of training steps are predicted too.
+    With ``times`` those of steps and runs are predicted too, and what the cells to run cost.
     """
     wanted = study.catalog.wanted_experiments
     cells = {cell.id: cell for name in wanted for cell in study.experiments[name]}
-    platforms = study.catalog.platforms
-    rows = [_row(cell, store, platforms[cell.platform], pace) for cell in cells.values()]
-    return pd.DataFrame(rows, columns=[*COLUMNS, *(TIMES if pace else [])], dtype=object)
+    rows = [_row(cell, store, study.catalog, times) for cell in cells.values()]
+    return pd.DataFrame(rows, columns=[*COLUMNS, *([*TIMES, *COSTS] if times else [])], dtype=object)
 
 
-def measured_pace(study: Study, project: Path) -> MeasuredPace:
+def measured_times(study: Study, project: Path) -> MeasuredTimes:
     """What the published cells and the reference results say of times, of all tables and figures."""
-    manifest = study.prediction_of(study.catalog.experiments)
-    return MeasuredPace(read_records(manifest, project, lambda path: read_runs(path) if path.exists() else None))
+    records = read_records(study.measurable, project, lambda path: read_runs(path) if path.exists() else None)
+    return MeasuredTimes(MeasuredPace(records), WallTimes(measured_walls(records)))
 
 
-def plan_text(plan: pd.DataFrame) -> str:
-    """How many cells would run, counts by status, estimates of the time, reasons, and cells that may not fit."""
+def plan_text(plan: pd.DataFrame, catalog: Catalog) -> str:
+    """How many cells would run, counts by status, times and costs, reasons, and cells that may not fit."""
     counts = plan.groupby(["stage", "platform", "status"], sort=True).size().unstack(fill_value=0)
     waiting = plan[plan["status"] == TO_RUN]
     reasons = plan.loc[plan["reason"] != "", "status"] + ": " + plan["reason"]
     lines = [f"{count} x {reason}" for reason, count in reasons.value_counts(sort=False).items()]
     head = [f"{len(plan)} cells, {len(waiting)} to run", "", *counts.to_string().splitlines(), ""]
-    below = [*_times(plan), *lines, *_doubts(waiting), *_paces(waiting)]
+    times = cost_lines(waiting, catalog) if "run_s" in waiting else _times(plan)
+    below = [*times, *lines, *_doubts(waiting), *_paces(waiting)]
     return "\n".join(line.rstrip() for line in [*head, *below]).rstrip()
 
 
@@ -125,18 +150,28 @@ def _times(plan: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _row(cell: Cell, store: Store, platform: Platform, pace: MeasuredPace | None) -> dict[str, object]:
-    spec = parse_spec(cell.canonical) if cell.canonical else None
-    status, reason, wall_s = _status(cell, spec, store)
+def _row(cell: Cell, store: Store, catalog: Catalog, times: MeasuredTimes | None) -> dict[str, object]:
+    spec, platform = parse_spec(cell.canonical) if cell.canonical else None, catalog.platforms[cell.platform]
+    standing = _plan_status(cell, spec, store)
     ids = {name: getattr(cell, name) for name in PARTS}
     asked = request_for(spec, cell.runs, platform) if spec else {}
     requests = {column: asked.get(name) for column, name in REQUESTS.items()}
+    shown = {"status": standing.status, "reason": standing.reason, "wall_s": standing.wall_s, "key": cell.key or ""}
     numbers: dict[str, object] = {}
+    step = None
     if cell.stage in LETTER_STAGES and isinstance(spec, TrainingSpec):
         numbers = _predicted(spec)
-        if pace and (batch := numbers.get("expected_batch")):
-            numbers |= _timed(spec, int(str(batch)), platform, cell.platform, pace)
-    return {**ids, "status": status, "reason": reason, "wall_s": wall_s, **requests, **numbers, "key": cell.key or ""}
+        if times and (batch := numbers.get("expected_batch")):
+            machine = times.pace.machine_of_platform(cell.platform)
+            step = times.pace.predict(spec, int(str(batch)), prediction_facts(platform), machine)
+            numbers |= _timed(step, times.pace.limits_w.get(spec.hardware.gpu_model)) if step else {}
+    if spec and times and standing.runs:
+        expected = Outlook(str(numbers["outlook"])) if "outlook" in numbers else None
+        if wall := times.walls.predict(spec, step, expected):
+            # Running out of memory is an outcome, of which one run is enough.
+            runs = 1 if expected is Outlook.RUNS_OUT else standing.runs
+            numbers |= cost_columns(wall, runs, cell.n_gpus, price_of(catalog, cell.platform))
+    return {**ids, **shown, **requests, **numbers}
 
 
 def _predicted(spec: TrainingSpec) -> dict[str, object]:
@@ -152,31 +187,29 @@ def _predicted(spec: TrainingSpec) -> dict[str, object]:
     return gib | {"expected_batch": batch if searched is None else searched, "outlook": said}
 
 
-def _timed(spec: TrainingSpec, batch: int, on: Platform, name: str, pace: MeasuredPace) -> dict[str, object]:
-    """Predicted time and energy of a step, on the machine where a cell of the platform was measured last."""
-    found = pace.predict(spec, batch, prediction_facts(on), pace.machine_of_platform(name))
-    if found is None:
-        return {}
-    limit = pace.limits_w.get(spec.hardware.gpu_model)
+def _timed(found: TimePrediction, limit_w: float | None) -> dict[str, object]:
+    """Columns of the predicted time of a step; with the power limit of a GPU in watts, of its energy too."""
     numbers = (found.step_s, found.low_s, found.high_s, found.tokens / found.step_s)
-    energies = found.energy_j(limit) if limit else ()
+    energies = found.energy_j(limit_w) if limit_w else ()
     by = f"{len(found.host.cells)} {found.host.source}" if found.host.cells else None
     return dict(zip(TIMES, (*numbers, *energies), strict=False)) | part_columns(found) | {"corrected_by": by}
 
 
-def _status(cell: Cell, spec: Spec | None, store: Store) -> tuple[str, str, float | None]:
-    """(Status, reason, wall time of a finished cell in seconds)."""
+def _plan_status(cell: Cell, spec: Spec | None, store: Store) -> PlanStatus:
     if cell.path is None or cell.key is None:
-        return "unsupported", cell.unsupported or "", None
+        return PlanStatus("unsupported", cell.unsupported or "")
     try:
         runs = _runs(Path(cell.path), store, cell.key)
     except ResultError as error:
-        return "broken", str(error), None
+        return PlanStatus("broken", str(error))
+    if runs and (lacking := runs.lacking(cell.runs)):
+        return PlanStatus(TO_RUN, f"{len(runs.runs)} of {cell.runs} runs are measured", runs=lacking)
     if runs:
-        return "cached", "", runs.newest.durations.total_s
+        return PlanStatus("cached", wall_s=runs.newest.durations.total_s)
     if isinstance(spec, TrainingSpec) and (needed := state_bytes(spec)) > spec.hardware.device_memory_bytes:
-        return "will not fit", f"{cell.model} {cell.method}: states alone take {needed / GIB:.0f} GiB per GPU", None
-    return TO_RUN, "", None
+        reason = f"{cell.model} {cell.method}: states alone take {needed / GIB:.0f} GiB per GPU"
+        return PlanStatus("will not fit", reason)
+    return PlanStatus(TO_RUN, runs=cell.runs)
 
 
 def _runs(path: Path, store: Store, key: str) -> CellRuns | None:

@@ -281,9 +281,7 @@ def _remarks(rankings: Sequence[Ranking], answer: Answer, catalog: Catalog) -> l
     for name in platforms:
         price = catalog.platforms[name].price
         if price:
-            lines.append(
-                f"Price of {name}: {price.per_gpu_hour:g} {price.currency} per GPU-hour, {price.source}, {price.date}."
-            )
+            lines.append(price.sentence(name))
     return [*dict.fromkeys(lines), ""] if lines else []
 
 

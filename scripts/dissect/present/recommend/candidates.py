@@ -9,7 +9,7 @@ from dissect.cells.cell_id import without_set
 from dissect.cells.spec import TrainingSpec
 from dissect.cells.terms import Terms
 from dissect.config.layout import ViewName
-from dissect.config.platform import Price
+from dissect.config.price import Price
 from dissect.config.question import AskedStage
 from dissect.present.tables.columns import Record
 from dissect.present.tables.on_device import DEVICE_RATE

@@ -17,6 +17,11 @@ class DdpMethod(TrainingMethod):
     """Whether every decoder layer is compiled with ``torch.compile``, before the warm-up."""
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether ``torch.compile`` compiles the decoder layers, before the warm-up."""
+        return self.compile_layers
+
+    @property
     def recomputes_whole_layers(self) -> bool:
         """Whether the layers are compiled: what ``torch.utils.checkpoint`` could stop at is inside one operator."""
         return self.compile_layers

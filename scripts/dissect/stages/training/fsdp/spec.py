@@ -26,6 +26,11 @@ class FsdpMethod(TrainingMethod):
         return self.quantization != "none"
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether ``torch.compile`` compiles the decoder layers, before the warm-up."""
+        return self.compile_layers
+
+    @property
     def recomputes_whole_layers(self) -> bool:
         """Whether the layers are compiled: what ``torch.utils.checkpoint`` could stop at is inside one operator."""
         return self.compile_layers

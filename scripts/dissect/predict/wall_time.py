@@ -1,0 +1,129 @@
+"""Predicted wall time of a run: its steps and its start, or what measured runs of its kind took."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from dissect.cells.spec import Hardware, InspectSpec, OperatorSpec, Sampling, ServeSpec, Spec, TrainingSpec
+from dissect.predict.outlook import Outlook
+from dissect.predict.step_time import TimePrediction
+
+WARMUP_STEPS = 10.0
+"""Steps that a warm-up takes as long as, since the first are slow. Measured: the median over shipped training cells."""
+TRACED_STEPS, TRACE_S = 3, 2.0
+"""Steps after the window that are traced, and seconds to read the trace. Measured: shipped cells on H200 and H100."""
+TRIALS = (2, 3, 6)
+"""Fewest, expected and most trials of a search for the largest batch that starts at the predicted one."""
+TRIAL_STEPS = 12.0
+"""Steps that those of a trial take as long as."""
+SPREAD, BETWEEN_GPUS = 0.4, 0.3
+"""Standard deviations of the logarithm of what starts take, and whole cells, within a kind and from GPU to GPU.
+
+Measured: 0.34 to 0.39 over the shipped cells of training, operators and servers, each held against the others.
+"""
+DEVIATIONS = 2.0
+"""Ends of the interval, in standard deviations."""
+
+Kind = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class WallTime:
+    """Predicted wall time of one run, in seconds."""
+
+    seconds: float
+    low_s: float
+    high_s: float
+    origin: str
+    """Where it comes from, in words."""
+
+
+@dataclass(frozen=True)
+class MeasuredWall:
+    """Wall time of a measured run."""
+
+    spec: Spec
+    total_s: float
+    start_s: float
+    """The part of it that is neither steps nor trials."""
+
+
+class _Typical:
+    """Median times by kind, on the same GPU or on any of the same kind of device."""
+
+    def __init__(self, found: Iterable[tuple[Kind, Hardware, float]]) -> None:
+        grouped: dict[tuple[Kind, str], list[float]] = {}
+        for kind, hardware, seconds in found:
+            for place in (hardware.gpu_model, hardware.device):
+                grouped.setdefault((kind, place), []).append(seconds)
+        self._times = {name: (median(times), len(times)) for name, times in grouped.items()}
+
+    def of(self, kind: Kind, hardware: Hardware) -> WallTime | None:
+        """The median of a kind with its interval; None where none was measured."""
+        here, there = self._times.get((kind, hardware.gpu_model)), self._times.get((kind, hardware.device))
+        found = here or there
+        if found is None:
+            return None
+        seconds, number = found
+        spread = math.hypot(SPREAD * math.sqrt(1 + 1 / number), 0.0 if here else BETWEEN_GPUS)
+        factor = math.exp(DEVIATIONS * spread)
+        where = hardware.gpu_model if here else "other GPUs"
+        return WallTime(seconds, seconds / factor, seconds * factor, f"measured runs of its kind on {where}: {number}")
+
+
+class WallTimes:
+    """Predicts wall times from those of measured runs."""
+
+    def __init__(self, measured: Iterable[MeasuredWall]) -> None:
+        known = list(measured)
+        trained = [(each.spec, each.start_s) for each in known if isinstance(each.spec, TrainingSpec)]
+        self._starts = _Typical((_start_kind(spec), spec.hardware, seconds) for spec, seconds in trained)
+        self._wholes = _Typical((_kind(each.spec), each.spec.hardware, each.total_s) for each in known)
+
+    def predict(
+        self, spec: Spec, step: TimePrediction | None = None, expected: Outlook | None = None
+    ) -> WallTime | None:
+        """The wall time of a run whose step takes ``step``, where that is predicted; None where nothing is known.
+
+        What is ``expected`` of its memory says whether it gets to its steps.
+        """
+        start = self._starts.of(_start_kind(spec), spec.hardware) if isinstance(spec, TrainingSpec) else None
+        if not isinstance(spec, TrainingSpec) or start is None or not (step or expected is Outlook.RUNS_OUT):
+            return self._wholes.of(_kind(spec), spec.hardware)
+        fewest, middle, most = TRIALS if spec.workload.batch == "max" else (0, 0, 0)
+        longest = _run_s(spec, start.high_s, step.high_s, most) if step else start.high_s
+        if step is None or expected is Outlook.RUNS_OUT:
+            return WallTime(start.seconds, start.low_s, longest, f"its start: {start.origin}")
+        least = start.low_s if expected is Outlook.CLOSE else _run_s(spec, start.low_s, step.low_s, fewest)
+        seconds = _run_s(spec, start.seconds, step.step_s, middle)
+        return WallTime(seconds, least, longest, f"predicted steps; its start: {start.origin}")
+
+
+def _run_s(spec: TrainingSpec, start_s: float, step_s: float, trials: int) -> float:
+    """Seconds of a run and of the trials before it; what follows the start lasts no longer than the budget."""
+    measured_s = steps_s(spec.sampling, step_s) + trials * (start_s + TRIAL_STEPS * step_s)
+    return start_s + min(spec.sampling.budget_s, measured_s)
+
+
+def steps_s(sampling: Sampling, step_s: float) -> float:
+    """Seconds of warm-up, window and trace; the window is that of an interval that does not get narrow enough."""
+    window = max(sampling.min_steps * step_s, min(sampling.window_s, sampling.max_steps * step_s))
+    return (WARMUP_STEPS + TRACED_STEPS) * step_s + window + TRACE_S
+
+
+def _start_kind(spec: TrainingSpec) -> Kind:
+    """What decides how long a start takes: the libraries, and whether layers are compiled."""
+    return spec.framework, spec.method.is_compiled, spec.stage == "profile"
+
+
+def _kind(spec: Spec) -> Kind:
+    """What decides how long a cell takes where its steps are not predicted."""
+    kind: Kind = (spec.stage, spec.framework)
+    if isinstance(spec, InspectSpec | OperatorSpec):
+        return kind
+    kind = (*kind, repr(spec.model))
+    if isinstance(spec, ServeSpec):
+        load = spec.workload
+        return (*kind, load.arrival.label, load.requests, load.bursts)
+    return (*kind, spec.method.is_compiled, spec.workload.batch == "max")

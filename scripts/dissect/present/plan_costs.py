@@ -1,0 +1,82 @@
+"""GPU hours and money that the cells of a plan are predicted to take."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from dissect.config.catalog import Catalog
+from dissect.config.price import price_and_currency
+from dissect.predict.wall_time import WallTime
+
+RUN_S = ["run_s", "run_low_s", "run_high_s"]
+GPU_HOURS = ["gpu_hours", "gpu_hours_low", "gpu_hours_high"]
+COST = ["cost", "cost_low", "cost_high"]
+COLUMNS = [*RUN_S, "run_s_from", *GPU_HOURS, *COST, "currency"]
+"""Predicted wall time of a run, GPU hours and cost of the runs that a cell lacks, with intervals."""
+
+
+def cost_columns(wall: WallTime, runs: int, n_gpus: int, price: tuple[float, str] | None) -> dict[str, object]:
+    """Wall time of a run, and GPU hours and cost of ``runs``."""
+    ends = (wall.seconds, wall.low_s, wall.high_s)
+    hours = [seconds * runs * n_gpus / 3600 for seconds in ends]
+    found: dict[str, object] = dict(zip(RUN_S, ends, strict=True)) | {"run_s_from": wall.origin}
+    found |= dict(zip(GPU_HOURS, hours, strict=True))
+    if price:
+        per_hour, currency = price
+        found |= dict(zip(COST, (per_hour * each for each in hours), strict=True)) | {"currency": currency}
+    return found
+
+
+def price_of(catalog: Catalog, platform: str) -> tuple[float, str] | None:
+    """Price of a GPU-hour and its currency, empty where none is named; None without a price."""
+    given, declared = catalog.root.price, catalog.platforms[platform].price
+    if given is not None:
+        return price_and_currency(given)
+    return (declared.per_gpu_hour, declared.currency) if declared else None
+
+
+def has_price(catalog: Catalog) -> bool:
+    """Whether the plan counts costs."""
+    return any(price_of(catalog, platform) for platform in catalog.root.platforms)
+
+
+def cost_lines(waiting: pd.DataFrame, catalog: Catalog) -> Iterator[str]:
+    """GPU hours and cost of the cells to run by stage and platform and in total, and whose prices these are.
+
+    Cells of one key are measured once. Ends of sums are sums of ends, as if all predictions were off alike.
+    """
+    once = waiting.drop_duplicates("key")
+    for (stage, platform), cells in once.groupby(["stage", "platform"]):
+        yield f"{stage} on {platform}: {_sums(cells)}"
+    if len(once) and len(once.groupby(["stage", "platform"])) > 1:
+        yield f"in total: {_sums(once)}"
+    if catalog.root.price is None:
+        for platform in dict.fromkeys(once["platform"]):
+            if price := catalog.platforms[platform].price:
+                yield price.sentence(platform)
+
+
+def _sums(cells: pd.DataFrame) -> str:
+    known = cells[cells["run_s"].notna()]
+    unknown = f"{_number(len(cells) - len(known))} not predicted" if len(known) < len(cells) else ""
+    if known.empty:
+        return unknown
+    told = f"{_interval(known, GPU_HOURS)} GPU hours{_costs(known)} (predicted) for {_number(len(known))}"
+    return "; ".join(filter(None, (told, unknown)))
+
+
+def _costs(known: pd.DataFrame) -> str:
+    """Costs by currency, and for how many of the cells there is no price."""
+    priced = known[known["cost"].notna()]
+    sums = [f", {_interval(cells, COST)} {currency}".rstrip() for currency, cells in priced.groupby("currency")]
+    without = f", {_number(len(known) - len(priced))} without a price" if 0 < len(priced) < len(known) else ""
+    return "".join(sums) + without
+
+
+def _interval(cells: pd.DataFrame, columns: Sequence[str]) -> str:
+    middle, low, high = (f"{cells[column].sum():,.2f}" for column in columns)
+    return f"{middle} ({low} to {high})"
+
+
+def _number(cells: int) -> str:
+    return f"{cells} cell{'s' * (cells != 1)}"

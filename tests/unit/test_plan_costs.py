@@ -1,0 +1,181 @@
+"""What a plan costs: wall times against every shipped measurement, GPU hours, and money."""
+
+import math
+import shutil
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from dissect.cells.any_spec import parse_spec
+from dissect.cells.study import Study, load_study
+from dissect.config.errors import ConfigError
+from dissect.predict.host_cost import HostCost
+from dissect.predict.outlook import Outlook
+from dissect.predict.step_time import TimePart, TimePrediction
+from dissect.predict.wall_time import TRACE_S, TRIALS, MeasuredWall, WallTimes, steps_s
+from dissect.present.measured_walls import measured_walls
+from dissect.present.plan import measured_times, plan_table, plan_text
+from dissect.present.tables.predicted_time import compare_times
+from dissect.present.tables.tidy import read_records
+from dissect.results.reference_sets import publish_references
+from dissect.results.store import Store
+from factories import hardware, ok_result, operator_spec, pretrain_spec, training_metrics
+
+PROJECT = Path(__file__).parents[2]
+PRICE = "price: {per_gpu_hour: 4, currency: EUR, source: a price list, date: 2026-03}\n"
+ONLY = {"platforms": ["h200-x2"], "models": ["llama2-7b"], "tables": ["table_III"], "figures": []}
+
+
+def step(seconds: float) -> TimePrediction:
+    parts = (TimePart("compute", seconds, "datasheet"),)
+    return TimePrediction(parts, seconds / 2, seconds * 2, HostCost(0.0, 0.0, "nothing"), 1, 2)
+
+
+def study(project: Path, **command_line: Any) -> Study:
+    return load_study(project, {"suite": "full", **ONLY, **command_line})
+
+
+def planned(project: Path, **command_line: Any) -> tuple[pd.DataFrame, str]:
+    asked = study(project, **command_line)
+    plan = plan_table(asked, Store(project / "results/store"), measured_times(asked, project))
+    return plan, plan_text(plan, asked.catalog)
+
+
+@pytest.fixture
+def measured(project: Path) -> Path:
+    """A project with the shipped cells of two H200."""
+    shutil.copytree(PROJECT / "config/references/h200", project / "config/references/h200")
+    publish_references(project)
+    return project
+
+
+def test_shipped_measurements(tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "config", tmp_path / "config")
+    publish_references(tmp_path)
+    records = read_records(load_study(PROJECT, {"platforms": ["cpu"], "suite": "full"}).measurable, tmp_path)
+    steps = {each.record.cell.id: each.prediction for each in compare_times(records)}
+    walls = {record.cell.id: list(measured_walls([record])) for record in records}
+    trained = {name: step for name, step in steps.items() if walls[name]}
+    errors, covered = [], 0
+    for name, prediction in trained.items():
+        others = WallTimes(wall for other, found in walls.items() if other != name for wall in found)
+        typical = median(wall.total_s for wall in walls[name])
+        found = others.predict(walls[name][0].spec, prediction)
+        assert found is not None
+        errors.append(abs(math.log(found.seconds / typical)))
+        covered += found.low_s <= typical <= found.high_s
+    assert len(errors) > 60
+    assert median(errors) < 0.2
+    assert covered >= 0.9 * len(errors)
+
+
+def test_a_run_is_its_start_and_its_steps() -> None:
+    spec = pretrain_spec()
+    known = WallTimes([MeasuredWall(spec, total_s=100, start_s=20)])
+    found = known.predict(spec, step(1.0), Outlook.FITS)
+    assert found is not None
+    assert found.seconds == pytest.approx(20 + steps_s(spec.sampling, 1.0))
+    assert steps_s(spec.sampling, 1.0) == pytest.approx(10 + spec.sampling.min_steps + 3 + TRACE_S)
+    assert found.low_s < found.seconds < found.high_s
+    slow = known.predict(spec, step(1e4), Outlook.FITS)
+    assert slow is not None
+    assert slow.seconds == 20 + spec.sampling.budget_s, "the budget ends it"
+    out = known.predict(spec, step(1.0), Outlook.RUNS_OUT)
+    assert out is not None
+    assert (out.seconds, out.high_s) == (20, found.high_s)
+
+
+def test_trials_come_on_top() -> None:
+    spec = pretrain_spec()
+    searched = spec.model_copy(update={"workload": spec.workload.model_copy(update={"batch": "max"})})
+    known = WallTimes([MeasuredWall(spec, total_s=100, start_s=20)])
+    one, search = known.predict(spec, step(0.1)), known.predict(searched, step(0.1))
+    assert one is not None
+    assert search is not None
+    assert search.seconds - one.seconds == pytest.approx(TRIALS[1] * (20 + 12 * 0.1))
+
+
+def test_without_predicted_steps_cells_of_the_kind_tell() -> None:
+    spec = operator_spec("square", hardware())
+    assert WallTimes([]).predict(spec) is None
+    assert WallTimes([MeasuredWall(pretrain_spec(), 100, 20)]).predict(spec) is None
+    elsewhere = operator_spec("square", hardware(gpu_model="NVIDIA A800"))
+    here, there = MeasuredWall(spec, 10, 5), MeasuredWall(elsewhere, 30, 5)
+    same, other = WallTimes([here, there]).predict(spec), WallTimes([there]).predict(spec)
+    assert same is not None
+    assert other is not None
+    assert (same.seconds, other.seconds) == (10, 30)
+    assert same.high_s / same.low_s < other.high_s / other.low_s
+    cpu = MeasuredWall(spec.model_copy(update={"hardware": hardware(device="cpu", gpu_model="CPU")}), 30, 5)
+    assert WallTimes([cpu]).predict(spec) is None
+
+
+def test_the_price_of_a_command(measured: Path) -> None:
+    plan, text = planned(measured, price="2.5 EUR")
+    known = plan[plan["run_s"].notna()]
+    row = known[(known["framework"] == "deepspeed") & (known["method"] == "Z3")].iloc[0]
+    assert row["gpu_hours"] == pytest.approx(row["run_s"] * 5 * 2 / 3600), "five runs on two GPUs"
+    assert 0 < row["cost_low"] < row["cost"] < row["cost_high"]
+    assert row["cost"] == pytest.approx(2.5 * row["gpu_hours"])
+    waiting = plan[plan["status"] == "to run"]
+    unknown = int(waiting["run_s"].isna().sum())
+    assert unknown > 0, "a compiled cell"
+    total = f"{known['gpu_hours'].sum():,.2f} ({known['gpu_hours_low'].sum():,.2f} to"
+    money = f"{known['cost'].sum():,.2f} ({known['cost_low'].sum():,.2f} to"
+    (line,) = [line for line in text.splitlines() if "GPU hours" in line]
+    assert line.startswith(f"pretrain on h200-x2: {total}")
+    assert money in line
+    assert line.endswith(f"EUR (predicted) for {len(known)} cells; {unknown} cells not predicted")
+
+
+def test_a_cell_that_runs_out_needs_one_run(measured: Path) -> None:
+    plan, _ = planned(measured, times=True, models=["llama2-13b"])
+    out = plan[(plan["outlook"] == Outlook.RUNS_OUT) & (plan["status"] == "to run")].iloc[0]
+    assert out["gpu_hours"] == pytest.approx(out["run_s"] * 2 / 3600)
+    assert plan["cost"].isna().all()
+
+
+def test_the_prices_of_platforms(measured: Path) -> None:
+    asked = {"platforms": ["h200-x2", "a800"]}
+    file = measured / "config/platforms/h200.yaml"
+    file.write_text(file.read_text() + PRICE)
+    plan, text = planned(measured, **asked)
+    priced = plan[plan["cost"].notna()]
+    assert set(priced["platform"]) == {"h200-x2"}, "which extends h200"
+    assert "Price of h200-x2: 4 EUR per GPU-hour, a price list, 2026-03." in text
+    without = len(plan[(plan["platform"] == "a800") & plan["run_s"].notna()])
+    (total,) = [line for line in text.splitlines() if line.startswith("in total: ")]
+    assert f"EUR, {without} cells without a price (predicted) for" in total
+    plan, text = planned(measured, price=3, **asked)
+    assert (plan["cost"] / plan["gpu_hours"]).dropna().tolist() == pytest.approx([3.0] * int(plan["cost"].count()))
+    assert "a price list" not in text
+
+
+def test_runs_that_are_there_are_not_paid_again(measured: Path) -> None:
+    before, _ = planned(measured, times=True)
+    cell = next(
+        each
+        for each in study(measured).experiments["table_III"]
+        if (each.platform, each.framework, each.method) == ("h200-x2", "deepspeed", "Z3") and each.canonical
+    )
+    spec = parse_spec(cell.canonical or "")
+    result = ok_result(spec, training_metrics(spec))
+    entry = Store(measured / "results/store").entry(result.key)
+    for total_s in (31.0, 32.0):
+        took = result.durations.model_copy(update={"total_s": total_s})
+        entry.write_run(result.model_copy(update={"durations": took}), [])
+    after, text = planned(measured, times=True)
+    old, new = (plan[plan["key"] == cell.key].iloc[0] for plan in (before, after))
+    assert new["status"] == "to run"
+    assert new["reason"] == "2 of 5 runs are measured"
+    assert "1 x to run: 2 of 5 runs are measured" in text
+    assert new["gpu_hours"] / new["run_s"] == pytest.approx(3 / 5 * old["gpu_hours"] / old["run_s"])
+
+
+@pytest.mark.parametrize("price", [0, -1, "2,5 EUR", "2.5 euro", "much", "2.5EUR"])
+def test_a_price_is_a_number_with_a_currency_or_without(project: Path, price: Any) -> None:
+    with pytest.raises(ConfigError, match=r"price: found .*: expected a number above 0, or one with its currency"):
+        study(project, price=price)
