@@ -2,6 +2,7 @@
 # Needs Python 3.11 or 3.12 with its venv module, git, gcc, g++ and make.
 
 SUITE ?= smoke
+PLATFORM ?= here
 # The first of these that works is taken; `make PYTHON=/path/to/python3` names another.
 PYTHON ?= python3 python3.12 python3.11
 
@@ -15,7 +16,7 @@ PARALLEL := -n logical --maxprocesses 8 --dist loadgroup
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help smoke check test test-slurm test-kubernetes prove-invalidation lint format bench docs docs-links venv envs train-env client-env \
+.PHONY: help smoke gpu-smoke check test test-slurm test-kubernetes prove-invalidation lint format bench docs docs-links venv envs train-env client-env \
     docs-env locks screenshot schemas clean
 .DEFAULT_GOAL := help
 
@@ -26,6 +27,9 @@ help: ## List the targets
 smoke: .venv/bin/llm-dissect train-env client-env ## Measure on this machine's CPU, draw every table and figure (SUITE=full: every method)
 	@echo "Measuring the $(SUITE) suite on the CPU; the first run also compiles DeepSpeed's CPU optimizer, for a minute"
 	@snakemake --profile profiles/cpu all --config suite=$(SUITE)
+
+gpu-smoke: .venv/bin/llm-dissect ## Measure a few cells on this machine's GPUs, within ten minutes of GPU time (PLATFORM=here)
+	@python scripts/gpu_smoke.py $(PLATFORM)
 
 check: lint ## Check style, types and what starts no pipeline: within 3 minutes on two cores
 	@echo "Testing modules"

@@ -22,6 +22,7 @@ NOT_HERE = {
     r"apptainer build .*|sha256sum train\.sif": "needs Apptainer: for real in tests/e2e/test_image.py",
     r"kubectl .*|profiles/kubernetes/run .*|cd /shared": "needs a cluster: see tests/e2e/kubernetes",
     r"llm-dissect describe.*": "needs a GPU: see tests/unit/test_description.py",
+    r"llm-dissect ready .*|python3 scripts/gpu_smoke\.py .*": "needs a GPU: see tests/unit/test_readiness.py",
     r"torchrun .*": "needs torch, and two ranks: for real in tests/e2e/test_plain_loop.py",
     r"python scripts/search_zero3_sizes\.py .*": "needs GPUs: for real in tests/e2e/test_search_zero3_sizes.py",
 }
@@ -30,7 +31,7 @@ NOT_HERE = {
 DRY = {
     r"make .*": "`make -n`: the targets call what other tests and `make test` run for real",
     r".*profiles/slurm (?!--unlock).*": "needs a cluster: for real in tests/e2e/slurm/test_slurm_runs.py",
-    r".*(a800|h200|workstation).*": "would measure on a machine with GPUs",
+    r".*(a800|h100|h200|workstation).*": "would measure on a machine with GPUs",
     r".*cpu-x8.*": "would measure eight processes, cell by cell",
 }
 """Commands that are executed with -n, each with the reason."""

@@ -16,6 +16,8 @@ from dissect.results.unwritable import remedy
 
 MODULES = {
     "describe": "describing",
+    "ready": "readying",
+    "show": "showing",
     "plan": "planning",
     "recommend": "recommending",
     "compare": "comparing",

@@ -10,8 +10,10 @@ from dissect.config.root import RootConfig
 
 QUESTIONS = {
     "describe": "the platform file of this machine, written from what its driver reports",
+    "ready": "what this machine lacks to measure the selected cells",
     "plan": "what would run, what does not fit, how long it takes",
     "progress": "how far a run is",
+    "show": "the selected cells with their numbers, in one table",
     "recommend": "the best measured setting under limits",
     "compare": "two sets of cells side by side",
     "claims": "which of the paper's claims hold",
@@ -23,7 +25,9 @@ QUESTIONS = {
 """Target that answers from what is there and measures nothing -> what it answers."""
 OWN_KEYS: dict[str, set[str]] = {
     "describe": {*Described.model_fields},
+    "ready": {"select"},
     "plan": {"times", "price"},
+    "show": {"select"},
     "cells": {"select"},
     "packs": {"select"},
     "remeasure": {"select", "more", "fresh"},
@@ -39,7 +43,7 @@ OWN_KEYS: dict[str, set[str]] = {
 """Target -> the keys that it reads, of those that not all read; targets without a name here read none of them."""
 FILE_KEYS = ("file", "left", "right")
 """Keys that can name a file."""
-SELECTING = frozenset(("cells", "packs", "remeasure", "progress", "export"))
+SELECTING = frozenset(("cells", "packs", "remeasure", "progress", "export", "ready", "show"))
 """Targets whose ``select`` must match cells of the configuration; those of others may have other names."""
 
 

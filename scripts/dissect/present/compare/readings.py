@@ -53,11 +53,11 @@ class CellNumber:
 
 def readings_of(cell_id: str, runs: CellRuns) -> Mapping[tuple[str, str], CellNumber]:
     """The positive numbers of a cell by point and quantity; none unless all runs ended ``ok``."""
-    return {(reading.point, reading.quantity): reading for reading in _readings(_record(cell_id, runs))}
+    return {(reading.point, reading.quantity): reading for reading in _readings(record_of(cell_id, runs))}
 
 
 def _readings(record: Record) -> Iterator[CellNumber]:
-    for name in _views(record):
+    for name in views_of(record):
         for row in VIEWS[name].rows_of(record):
             point = " ".join(f"{axis}={row[axis]}" for axis in VIEWS[name].axes)
             for quantity, better in _COMPARED[name].items():
@@ -65,7 +65,8 @@ def _readings(record: Record) -> Iterator[CellNumber]:
                     yield CellNumber(quantity, better, mean_of_runs(runs), runs, point, row[START_CLASS])
 
 
-def _views(record: Record) -> list[ViewName]:
+def views_of(record: Record) -> list[ViewName]:
+    """The views of a cell whose numbers compare."""
     cell = record.cell
     if cell.stage == "serve":
         # Latencies at rates that differ do not compare.
@@ -75,7 +76,7 @@ def _views(record: Record) -> list[ViewName]:
     return [view for view in VIEW_OF_STAGE.get(cell.stage, ()) if view in _COMPARED]
 
 
-def _record(cell_id: str, runs: CellRuns) -> Record:
+def record_of(cell_id: str, runs: CellRuns) -> Record:
     """The cell as views read it; what they compare needs no fact of the platform."""
     named = CellId.parse(cell_id)
     cell = ManifestCell.model_validate(

@@ -1,0 +1,124 @@
+"""What a machine lacks before cells are launched on it, and the table of those that are finished."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dissect.answers import readying
+from dissect.cells.cell import Cell, published_id
+from dissect.cells.cell_id import CellId
+from dissect.cells.study import Study, load_study
+from dissect.config.errors import ConfigError
+from dissect.machine.gpus import GpuInfo
+from dissect.present.finished_cells import finished_text
+from dissect.results.cell_runs import read_runs
+from gpu_smoke import CELLS
+
+ROOT = Path(__file__).parents[2]
+REFERENCES = ROOT / "config/references"
+H100 = GpuInfo(
+    index=0,
+    name="NVIDIA H100 80GB HBM3",
+    uuid="GPU-0",
+    driver="580.159.04",
+    memory_bytes=85520809984,
+    power_limit_w=700,
+    links={},
+    pids=frozenset(),
+    compute_capability=(9, 0),
+    runtime=(13, 0),
+)
+NO_NVCC = "dissect.machine.cuda_compiler.find_nvcc"
+
+
+def smoke(project: Path, platform: str) -> Study:
+    """The cells of ``make gpu-smoke``."""
+    select = [cell.format(platform) for cell in CELLS]
+    given = {"platforms": [platform], "models": ["llama2-7b"], "suite": "full", "runs": 1, "select": select}
+    return load_study(project, given)
+
+
+def ready(project: Path, monkeypatch: pytest.MonkeyPatch, platform: str = "rtx4090", **changes: Any) -> list[str]:
+    """Lines of the answer on a machine whose driver reports one GPU like this."""
+    gpu = replace(H100, **changes)
+    monkeypatch.setattr(readying, "find_here", lambda _: [gpu] * 8)
+    return readying.answer(smoke(project, platform), project, {}).splitlines()
+
+
+def test_the_first_numbers_are_one_cell_of_each_kind() -> None:
+    selected = smoke(ROOT, "h100").selected
+    assert smoke(ROOT, "h100").unmatched == []
+    assert sorted({cell.id for cell in selected}) == [
+        "finetune/h100/llama2-7b/deepspeed/L/s350-b1-n1",
+        "operators/h100/-/gemm/square/bf16-b1-n1",
+        "pretrain/h100/llama2-7b/ddp/Naive/s350-b1-n1",
+        "pretrain/h100/llama2-7b/deepspeed/Q/s350-b1-n1",
+        "serve/h100/llama2-7b/vllm/tuned/r100-i512-o128-burst-n1",
+    ]
+    assert not any("train-flash" in cell.launcher for cell in smoke(ROOT, "rtx4090").selected), (
+        "none waits for flash-attn"
+    )
+
+
+def test_what_is_missing_is_named_before_the_launch(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NO_NVCC, lambda: None)
+    card = {"name": "NVIDIA GeForce RTX 4090", "memory_bytes": 24 * 2**30}
+    lines = ready(project, monkeypatch, **card)
+    assert lines[0] == "rtx4090: 5 cells selected; 8 x NVIDIA GeForce RTX 4090, driver 580.159.04"
+    text = "\n".join(lines)
+    assert "missing: nvcc is missing, which 2 cells need: " in text
+    assert "missing: environment train is not built: its first cell builds it (" in text
+    assert "missing: environment vllm is not built" in text
+    assert "hardware_mismatch" not in text
+    will_not_fit = r"will not fit: pretrain/rtx4090/llama2-7b/ddp/Naive/s350-b1-n8: .* states alone take 63 GiB per GPU"
+    assert re.search(will_not_fit, text)
+
+
+def test_memory_in_use_and_another_gpu_are_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\n".join(ready(project, monkeypatch, used_bytes=20 * 2**30))
+    assert "missing: GPU 0 has 20.0 GiB of its memory in use already" in text
+    assert "GPU 0 is 'NVIDIA H100 80GB HBM3', 'NVIDIA GeForce RTX 4090' is declared" in text
+
+
+def test_a_driver_that_is_too_old_ends_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"^platform rtx4090: driver 550\.1 runs CUDA up to 12\.4, the"):
+        ready(project, monkeypatch, driver="550.1", runtime=(12, 4))
+
+
+def test_a_machine_without_gpus_ends_it(project: Path) -> None:
+    if list(Path("/dev").glob("nvidia[0-9]*")):
+        pytest.skip("this machine has GPUs")
+    with pytest.raises(ConfigError, match=r"^platform rtx4090: needs GPUs, but there is no NVML: "):
+        readying.answer(smoke(project, "rtx4090"), project, {})
+    with pytest.raises(ConfigError, match="no selected cell is for GPUs"):
+        readying.answer(load_study(project, {"tables": ["table_III"], "figures": []}), project, {})
+
+
+def shipped(pattern: str) -> tuple[Cell, Any]:
+    """The first of the reference results whose path fits, as a cell with its runs."""
+    path = next(iter(sorted(REFERENCES.glob(pattern))))
+    cell_id = CellId.parse(published_id(str(path.relative_to(path.parents[6]))))
+    return Cell(**cell_id._asdict(), n_gpus=2, seq_len=None, batch=1, key=path.stem), read_runs(path)
+
+
+def test_finished_cells_are_one_table() -> None:
+    cells = [
+        shipped("h100-x2/pretrain/h100-x2/llama2-7b/ddp/Naive/s350-b1-n2/*.json"),
+        shipped("h100-x2/pretrain/h100-x2/llama2-7b/ddp/Naive/s350-b32-n2/*.json"),
+        shipped("h200/operators/h200/-/gemm/square/*/*.json"),
+        shipped("h200/serve/h200/llama2-7b/vllm/tuned/r100-*/*.json"),
+        shipped("h200/inspect/*/-/system/-/n2/*.json"),
+    ]
+    waiting = replace(cells[0][0], method="F")
+    lines = finished_text([*cells, (waiting, None)]).splitlines()
+    assert lines[0].split() == ["cell", "number", "unit", "GiB", "runs", "outcome", "flags"]
+    assert re.search(r"ddp/Naive/s350-b1-n2 +2,\d{3} +tokens/s +62\.8\d +1 +ok", lines[1])
+    assert re.search(r"s350-b32-n2 +1 +OOM \(\w+\)$", lines[2])
+    assert re.search(r"gemm/square/bf16-b1-n1 +7\d\d\.\d +TFLOP/s +1 +ok", lines[3])
+    assert re.search(r"vllm/tuned/\S+ +4,\d{3} +tokens/s +\d+\.\d+ +1 +ok", lines[4])
+    assert re.search(r"system/-/n2 +1 +ok$", lines[5])
+    assert lines[6].endswith("0  not measured")
+    assert lines[-1] == "5 of 6 cells are measured"
