@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from dissect.base.outcome import Flag, Status
 from dissect.cells.cell_id import without_set
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, ViewName
-from dissect.present.report.page import CellEntry, Item
+from dissect.present.report.page import CellEntry
 from dissect.present.report.samples import samples_svg
 from dissect.present.tables.columns import OUTCOME, PROVENANCE, Combination, Quantity, Record, start_of
 from dissect.present.tables.further_runs import FURTHER_RUNS, further_runs
@@ -81,19 +82,23 @@ class CellPage:
     id: str
     title: str
     measurements: Sequence[ShownMeasurement]
-    items: Sequence[Item]
-    """Where it stands."""
+    items: Sequence[tuple[str, str]]
+    """Name and title of where it stands."""
     spec: Sequence[tuple[str, str]]
     log: str
     failure: Failure | None
     command: str
 
 
-def build_cell_page(entry: CellEntry, project: Path) -> CellPage:
-    """Read what is known of a cell; log and failure are those of this clone's store, if it has them."""
-    manifest, record = entry.records[0]
+def build_cell_page(entry: CellEntry, project: Path) -> CellPage | None:
+    """Read what is known of a cell, None where no run can be read; log and failure are those of this clone's store."""
+    found = [(source.manifest, source.record(project)) for source in entry.sources]
+    records = [(manifest, record) for manifest, record in found if record.runs]
+    if not records:
+        return None
+    manifest, record = records[0]
     cell, folder = record.cell, project / STORE_DIR / entry.key
-    own = any(record.cell.reference is None for _, record in entry.records)
+    own = any(record.cell.reference is None for _, record in records)
     labels = [axis_label(manifest, axis, getattr(cell, axis)) for axis in ("model", "framework", "method")]
     bare = cell.model_copy(update={"platform": without_set(cell.platform)}).id
     assert record.spec is not None
@@ -101,7 +106,7 @@ def build_cell_page(entry: CellEntry, project: Path) -> CellPage:
         key=entry.key,
         id=bare,
         title=", ".join([*(label for label in labels if label not in ("-", "no model")), cell.workload]),
-        measurements=[_measurement(record, project) for _, record in entry.records],
+        measurements=[_measurement(record, project) for _, record in records],
         items=entry.items,
         spec=list(flattened(record.spec.model_dump(mode="json"))),
         log=tail(folder / "log.txt") if own else "",
@@ -117,7 +122,21 @@ def flattened(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, s
         if isinstance(value, Mapping) and value:
             yield from flattened(value, path)
         else:
-            yield path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield path, value if isinstance(value, str) else _as_json(value)
+
+
+def _as_json(value: Any) -> str:
+    match value:
+        case list() | dict():
+            return json.dumps(value, ensure_ascii=False)
+        case _:
+            return _scalar_as_json(value)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _scalar_as_json(value: float | bool | None) -> str:
+    """Most numbers of a spec are those of the spec before."""
+    return json.dumps(value)
 
 
 def tail(path: Path) -> str:
@@ -200,7 +219,9 @@ def _views(record: Record) -> Sequence[ViewName]:
 
 def _single(name: str, view: View, row: Mapping[str, Any]) -> Numbers:
     having = [q for q in view.quantities if row[q.name] is not None or (q.instead and row[q.instead])]
-    further = {q.name: further_runs(summarise(runs), q.show) for q in having if (runs := _predicted(q, row))}
+    # Nothing is predicted from one run.
+    runs = {q.name: found for q in having if len(found := _predicted(q, row)) > 1}
+    further = {q: further_runs(summarise(found), view.by_name[q].show) for q, found in runs.items()}
     columns = {
         "Quantity": [q.title for q in having],
         "Value": [_shown(q, row) for q in having],

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dissect.base.outcome import Status
-from dissect.cells.manifest import Manifest, read_manifest
+from dissect.cells.manifest import Manifest, ManifestCell, read_manifest
 from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.config.claims import CLAIMS
 from dissect.config.kinds import STAGE_TITLES
@@ -23,7 +23,7 @@ from dissect.present.tables.columns import Record, status_of
 from dissect.present.tables.grid import Origin
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.table import lay_out
-from dissect.present.tables.tidy import read_records
+from dissect.present.tables.tidy import read_record, read_records, slo_of
 from dissect.results.cell_runs import CellRuns, read_runs
 
 _STAGES: Mapping[str, str] = {str(stage): title for stage, title in STAGE_TITLES.items()}
@@ -79,17 +79,30 @@ class Filter:
 
 
 @dataclass(frozen=True)
+class CellSource:
+    """Where the runs of a cell are, and what is needed to read them."""
+
+    manifest: Manifest
+    cell: ManifestCell
+
+    def record(self, project: Path) -> Record:
+        """The cell with its runs."""
+        return read_record(self.cell, self.manifest.platforms[self.cell.platform], project, slo=slo_of(self.manifest))
+
+
+@dataclass(frozen=True)
 class CellEntry:
-    """One key: where it stands, and every record of it, this clone's own first."""
+    """One key: where it stands, and where its runs are, this clone's own first."""
 
     key: str
-    records: Sequence[tuple[Manifest, Record]]
-    items: Sequence[Item]
+    sources: Sequence[CellSource]
+    items: Sequence[tuple[str, str]]
+    """Name and title of each table and figure that has it."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """Everything on index.html, and the cells that it links to."""
+    """Everything on index.html."""
 
     sections: Sequence[Section]
     claims: Sequence[PageClaim]
@@ -97,7 +110,6 @@ class Page:
     side_by_side: Sequence[SideBySide]
     facts: Mapping[str, str]
     """What stands at the top: how many cells there are and how they ended."""
-    cells: Sequence[CellEntry]
     overviews: Sequence[Drawing]
     forms: Sequence[Form]
     """What questions are asked with."""
@@ -156,7 +168,6 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         filters=filters,
         side_by_side=side_by_side((each.manifest, each.records) for each in laid),
         facts=_facts([record for each in laid for record in each.records]),
-        cells=_cells(laid, items),
         overviews=overviews([(each.manifest, each.records) for each in laid]),
         forms=forms_of((record for each in laid for record in each.records), wanted.terms, labels),
     )
@@ -236,18 +247,20 @@ def _filters(laid: Sequence[_Laid], platforms: Mapping[str, str]) -> list[Filter
     ]
 
 
-def _cells(laid: Sequence[_Laid], items: Sequence[Item]) -> list[CellEntry]:
-    records: dict[str, dict[str, tuple[Manifest, Record]]] = {}
-    places: dict[str, dict[str, Item]] = {}
-    for each, item in zip(laid, items, strict=True):
-        for record in each.records:
-            if record.runs and record.cell.key and record.cell.path:
+def cell_entries(wanted: ReportManifest, manifests: Path) -> list[CellEntry]:
+    """Every cell with a published result, by key; results are read when they are needed."""
+    sources: dict[str, dict[str, CellSource]] = {}
+    places: dict[str, dict[str, str]] = {}
+    for item in wanted.items:
+        manifest = read_manifest(manifests / f"{item.name}.json")
+        for cell in manifest.cells:
+            if cell.key and cell.path:
                 # The table that has an objective knows more of a cell than one that has none.
-                known = records.setdefault(record.cell.key, {})
-                if record.cell.path not in known or record.slo:
-                    known[record.cell.path] = (each.manifest, record)
-                places.setdefault(record.cell.key, {})[item.name] = item
+                known = sources.setdefault(cell.key, {})
+                if cell.path not in known or slo_of(manifest):
+                    known[cell.path] = CellSource(manifest, cell)
+                places.setdefault(cell.key, {})[item.name] = manifest.title
     return [
-        CellEntry(key, sorted(known.values(), key=lambda one: bool(one[1].cell.reference)), [*places[key].values()])
-        for key, known in sorted(records.items())
+        CellEntry(key, sorted(known.values(), key=lambda source: bool(source.cell.reference)), [*places[key].items()])
+        for key, known in sorted(sources.items())
     ]

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import QuantityName, TableLayout, ViewName
 from dissect.present.report.grid_table import GridTable, grid_table
 from dissect.present.tables.columns import Record
-from dissect.present.tables.table import lay_out
+from dissect.present.tables.pivot import pivot
+from dissect.present.tables.tidy import tidy_rows
+from dissect.present.tables.views import VIEWS
 
 _GPUS = re.compile(r"-n\d+$")
 Work = tuple[Any, ...]
@@ -58,9 +60,10 @@ def _comparison(stage: str, laid: Sequence[tuple[Manifest, Sequence[Record]]]) -
     kind = _KINDS[stage]
     widest: dict[Work, dict[str, Record]] = {}
     for _, records in laid:
-        for record in map(_without_gpus, records):
+        for record in records:
             if record.cell.stage == stage:
-                by_platform = widest.setdefault(tuple(getattr(record.cell, axis) for axis in kind.rows), {})
+                fields = vars(record.cell) | {"workload": _without_gpus(record.cell.workload)}
+                by_platform = widest.setdefault(tuple(fields[axis] for axis in kind.rows), {})
                 known = by_platform.setdefault(record.cell.platform, record)
                 if known.cell.n_gpus < record.cell.n_gpus:
                     by_platform[record.cell.platform] = record
@@ -68,21 +71,22 @@ def _comparison(stage: str, laid: Sequence[tuple[Manifest, Sequence[Record]]]) -
     records = [record for several in shared for record in several]
     if not records:
         return None
-    manifest = _manifest(stage, kind, records, [manifest for manifest, _ in laid])
-    _, grids = lay_out(manifest, records)
-    tables = [grid_table(grid, manifest.title) for grid in grids]
+    fields = {"rows": [*kind.rows], "columns": ["platform"], "values": [*kind.values]}
+    layout = TableLayout.model_validate({"kind": "pivot", "view": kind.view, **fields})
+    manifest = _manifest(stage, kind, layout, records, [manifest for manifest, _ in laid])
+    rows = [row | {"workload": _without_gpus(row["workload"])} for row in tidy_rows(records, VIEWS[kind.view])]
+    tables = [grid_table(grid, manifest.title) for grid in pivot(manifest, layout, rows)]
     return SideBySide(manifest.name, manifest.title, manifest.caption, tables)
 
 
-def _without_gpus(record: Record) -> Record:
-    """The same with a workload that says nothing of GPUs, of which each platform has its own number."""
-    workload = _GPUS.sub("", record.cell.workload)
-    return replace(record, cell=record.cell.model_copy(update={"workload": workload}))
+def _without_gpus(workload: str) -> str:
+    """A workload that says nothing of GPUs, of which each platform has its own number."""
+    return _GPUS.sub("", workload)
 
 
-def _manifest(stage: str, kind: _Kind, records: Sequence[Record], others: Sequence[Manifest]) -> Manifest:
-    fields = {"rows": [*kind.rows], "columns": ["platform"], "values": [*kind.values]}
-    layout = TableLayout.model_validate({"kind": "pivot", "view": kind.view, **fields})
+def _manifest(
+    stage: str, kind: _Kind, layout: TableLayout, records: Sequence[Record], others: Sequence[Manifest]
+) -> Manifest:
     models: Mapping[str, Any] = {name: facts for each in others for name, facts in each.models.items()}
     methods: Mapping[str, Any] = {name: facts for each in others for name, facts in each.methods.items()}
     return Manifest(

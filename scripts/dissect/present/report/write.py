@@ -1,18 +1,24 @@
 """The folder of the report: one page, a page per cell, figures and what makes them readable; opens from disk."""
 
+import gc
 import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
 from functools import cache
+from html import escape
+from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
-import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from dissect.cells.reported import ReportManifest
 from dissect.present.figures.look import CONFIGS
 from dissect.present.report.cell_page import build_cell_page
-from dissect.present.report.page import Page, build_page
+from dissect.present.report.page import build_page, cell_entries
 from dissect.present.tables.tidy import plain_rows, to_csv
 
 _HERE = Path(__file__).parent
@@ -28,11 +34,12 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
         ResultError: a result is missing or broken.
         LayoutError: a layout does not fit its cells.
     """
-    wanted = ReportManifest.model_validate_json(manifest.read_bytes())
-    page = build_page(wanted, manifest.parent, project)
-    templates = environment()
     folder = index.parent
-    for name in ("cells", "figures", "tables"):
+    # Pages of cells are half of the work. In a process of their own, they also keep no run in memory.
+    cells = get_context("spawn").Process(target=_write_cells, args=(manifest, folder / "cells", project), daemon=True)
+    cells.start()
+    page = build_page(ReportManifest.model_validate_json(manifest.read_bytes()), manifest.parent, project)
+    for name in ("figures", "tables"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
     for name in ASSETS:
@@ -43,8 +50,11 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
     for item in (item for section in page.sections for item in section.items):
         (folder / f"tables/{item.name}.csv").write_text(to_csv(item.numbers), encoding="utf-8")
         (folder / f"tables/{item.name}.json").write_text(_json(item.numbers), encoding="utf-8")
-    _write_cells(page, templates, folder / "cells", project)
-    index.write_text(templates.get_template("page.html.j2").render(page=page, themes=CONFIGS), encoding="utf-8")
+    template = environment().get_template("page.html.j2")
+    template.stream(page=page, themes=CONFIGS).dump(str(index), encoding="utf-8")
+    cells.join()
+    if cells.exitcode:
+        raise ChildProcessError(f"{folder / 'cells'}: pages are missing: their process ended with {cells.exitcode}")
 
 
 def _json(numbers: pd.DataFrame) -> str:
@@ -55,8 +65,9 @@ def _json(numbers: pd.DataFrame) -> str:
 
 @cache
 def _library() -> str:
-    """As vl-convert carries it: no network is used."""
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    """As vl-convert carries it: no network is used. In another process: its engine takes 100 MB until that ends."""
+    program = "import vl_convert; print(vl_convert.javascript_bundle('window.vegaEmbed = vegaEmbed;'), end='')"
+    return subprocess.check_output([sys.executable, "-X", "utf8", "-c", program], encoding="utf-8")
 
 
 def environment() -> Environment:
@@ -70,12 +81,32 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     # What sorting needs, and no digit more: there are thousands.
-    made.filters["round_to_six"] = "{:.6g}".format
+    made.filters |= {"round_to_six": "{:.6g}".format, "pairs": _pairs, "lines": _lines}
     return made
 
 
-def _write_cells(page: Page, templates: Environment, folder: Path, project: Path) -> None:
-    template = templates.get_template("cell.html.j2")
-    for entry in page.cells:
-        text = template.render(cell=build_cell_page(entry, project))
-        (folder / f"{entry.key}.html").write_text(text, encoding="utf-8")
+def _pairs(values: Iterable[tuple[str, str]]) -> Markup:
+    """Terms and their descriptions; not by a template, which takes thrice as long for a hundred of each cell."""
+    return Markup("\n".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in values))
+
+
+def _lines(values: Iterable[Sequence[str]]) -> Markup:
+    """Rows of a table, each with its header first."""
+    return Markup(
+        "\n".join(
+            f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(text)}</td>" for text in others)}</tr>'
+            for first, *others in values
+        )
+    )
+
+
+def _write_cells(manifest: Path, folder: Path, project: Path) -> None:
+    """A page per cell that has a run; pages of other cells go."""
+    gc.disable()  # Nothing that is read refers to itself.
+    template = environment().get_template("cell.html.j2")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    wanted = ReportManifest.model_validate_json(manifest.read_bytes())
+    for entry in cell_entries(wanted, manifest.parent):
+        if cell := build_cell_page(entry, project):
+            (folder / f"{entry.key}.html").write_text(template.render(cell=cell), encoding="utf-8")

@@ -5,7 +5,7 @@ the machine cannot measure it.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -34,6 +34,8 @@ class Record:
     """Latency objective of the table; None if it has none."""
     broken: str | None = None
     """Why its runs cannot be read, with file and remedy; None if they can."""
+    rows_by_view: dict[int, list[dict[str, Any]]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Rows that were made of it, by the view's identity: several parts of the page read the same ones."""
 
     @property
     def phase(self) -> str | None:

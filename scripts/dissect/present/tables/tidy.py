@@ -19,9 +19,14 @@ def read_records(
     manifest: Manifest, project: Path, read: Callable[[Path], CellRuns | None] = read_runs
 ) -> list[Record]:
     """Every cell of the manifest with its published runs, or why they are broken, in the manifest's order."""
-    objective = manifest.layout.get("slo")
-    slo = Slo.model_validate(objective) if objective else None
+    slo = slo_of(manifest)
     return [read_record(cell, manifest.platforms[cell.platform], project, read, slo) for cell in manifest.cells]
+
+
+def slo_of(manifest: Manifest) -> Slo | None:
+    """The latency objective of a table, if it has one."""
+    objective = manifest.layout.get("slo")
+    return Slo.model_validate(objective) if objective else None
 
 
 def read_record(
@@ -44,10 +49,17 @@ def read_record(
 
 def tidy_rows(records: Iterable[Record], view: View) -> list[dict[str, Any]]:
     """The rows of all cells by column name, with the values of single runs."""
-    rows = [(record, row) for record in records for row in view.rows_of(record)]
+    rows = [(record, dict(row)) for record in records for row in _rows_once(record, view)]
     if view.across:
         view.across(rows)
     return [row for _, row in rows]
+
+
+def _rows_once(record: Record, view: View) -> list[dict[str, Any]]:
+    known = record.rows_by_view
+    if id(view) not in known:
+        known[id(view)] = view.rows_of(record)
+    return known[id(view)]
 
 
 def framed(rows: list[dict[str, Any]], view: View) -> pd.DataFrame:
@@ -65,7 +77,6 @@ def to_csv(frame: pd.DataFrame) -> str:
 
 def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The frame's rows by column name, None where a field is empty."""
-    return [
-        {str(name): None if pd.isna(value) else value for name, value in row.items()}
-        for row in frame.to_dict("records")
-    ]
+    names = [str(name) for name in frame.columns]
+    columns = [column.astype(object).where(column.notna(), None) for _, column in frame.items()]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
