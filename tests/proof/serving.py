@@ -5,7 +5,7 @@ from typing import Any
 from proof.reading import Refused, Yaml
 
 ENGINES = ("vllm", "lightllm", "tgi", "transformers", "sglang")
-POLICIES = ("tuned", "aligned")
+POLICIES = ("tuned", "aligned", "defaults")
 BURST = [{"kind": "burst"}]
 ALIGNED = {
     "max_sequences": 256, "memory_share": 0.9, "chunked_prefill": True, "cache_reserve_gib": 3.0,

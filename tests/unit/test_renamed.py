@@ -50,7 +50,7 @@ def test_other_frameworks_and_stages_are_not_asked_for_their_spec() -> None:
     def spec() -> dict[str, object]:
         raise AssertionError("the id alone tells")
 
-    for cell_id in ("serve/h200-x2/llama2-7b/vllm/tuned/r100-n1", "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"):
+    for cell_id in ("serve/h200-x2/llama2-7b/vllm/aligned/r100-n1", "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"):
         assert today(cell_id, spec) == cell_id
 
 
@@ -64,6 +64,31 @@ def test_h200_was_four_gpus(platform: str, host_gib: int, name: str) -> None:
     device = 24 * GIB if memory else int(140.4 * GIB)
     hardware = memory | {"device_memory_bytes": device, "host_memory_bytes": host_gib * GIB}
     assert today(cell_id, lambda: {"hardware": hardware}) == cell_id.replace(platform, name)
+
+
+@pytest.mark.parametrize(
+    ("framework", "gpu", "settings", "policy"),
+    [
+        ("vllm", "NVIDIA H200", {"prefill_tokens": None}, "defaults"),
+        ("vllm", "NVIDIA H200", {"prefill_tokens": 16384}, "tuned"),
+        ("lightllm", "NVIDIA H200", {"max_sequences": 1000}, "tuned"),
+        ("tgi", "NVIDIA H200", {}, "tuned"),
+        ("vllm", "NVIDIA A800", {}, "tuned"),
+    ],
+)
+def test_tuned_was_the_defaults_of_an_engine(
+    framework: str, gpu: str, settings: dict[str, int | None], policy: str
+) -> None:
+    spec = {"hardware": {"gpu_model": gpu}, "settings": {"prefix_cache": False} | settings}
+    assert today(f"serve/h200-x4/llama2-7b/{framework}/tuned/r100-n1", lambda: spec).split("/")[4] == policy
+
+
+def test_references_without_settings_are_shown_as_defaults() -> None:
+    methods = {tuple(cell_id.split("/")[3:5]) for cell_id in read_sets(ROOT)["h200"].values() if "serve/" in cell_id}
+    assert methods == {
+        ("vllm", "defaults"), ("vllm", "aligned"), ("lightllm", "defaults"), ("lightllm", "aligned"),
+        ("transformers", "tuned"),
+    }  # fmt: skip
 
 
 def test_references_of_h200_are_shown_under_its_name_of_today() -> None:

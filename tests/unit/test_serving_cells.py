@@ -70,6 +70,7 @@ def test_tuned_is_what_the_platform_cites_for_each_engine(project: Path) -> None
     assert "fa3" in told["arguments"], "the platform's own arguments stay"
     assert found["h100", "tuned", "sglang"] == {"memory_share": 0.9, "graph_sequences": 512, "arguments": []}
     terms = {name: value for name, value in found["h200", "aligned", "vllm"].items() if name != "arguments"}
+    assert found["h200", "defaults", "vllm"] == {"arguments": []}
     assert terms == {
         "max_sequences": 256, "memory_share": 0.9, "chunked_prefill": True, "cache_reserve_gib": 3.0,
         "prefill_tokens": 8192, "graph_sequences": 256,
@@ -88,7 +89,7 @@ def test_graphs_cover_the_batch_whatever_the_platform_admits(project: Path) -> N
 
 def test_policies_that_come_out_the_same_are_one_measurement(project: Path) -> None:
     found = cells(study(project), "fig_6", framework="transformers")
-    assert {method for _, _, method in found} == {"tuned", "aligned"}
+    assert {method for _, _, method in found} == {"tuned", "aligned", "defaults"}
     assert len({cell.key for cell in found.values()}) == 1
 
 
@@ -252,7 +253,7 @@ def test_several_bursts_to_each_server_as_the_docs_ask_for_them(project: Path) -
 @pytest.mark.parametrize(
     ("file", "old", "new", "says"),
     [
-        ("experiments/fig_6", "method: [tuned, aligned]", "method: [fast]", "no method 'fast' (known: tuned, aligned)"),
+        ("experiments/fig_6", "method: [tuned, aligned, defaults]", "method: [fast]", "no method 'fast' (known:"),
         ("experiments/fig_6", "framework: [vllm,", "framework: [deepspeed,", "has no framework 'deepspeed'"),
         ("experiments/fig_9", "platform: [rtx4090]", "platform: [rtx5090]", "did you mean 'rtx4090'?"),
         ("experiments/table_arrival", "rate: 2.0", "rate: -1.0", "greater than 0"),

@@ -15,6 +15,8 @@ WITH_FOUR_GPUS = {"h200": "h200-x4", "h200-24g": "h200-x4-24g"}
 """Platform that is one GPU now -> today's name of the four that it was."""
 HARDWARE_OF_FOUR = (int(140.4 * GIB), 512 * GIB)
 """Bytes of a GPU and of the host in specs of that platform, also where a cell has fewer GPUs; a site's own differs."""
+RECOMMENDED = ("vllm", "lightllm")
+"""Engines that were measured on H200 before ``tuned`` was what their documentation recommends there."""
 
 
 def today(cell_id: str, spec: Callable[[], SpecJson]) -> str:
@@ -23,7 +25,7 @@ def today(cell_id: str, spec: Callable[[], SpecJson]) -> str:
     An empty spec, of a text that cannot be read, changes nothing.
     """
     parts = CellId.parse(cell_id)
-    return str(_sizes_of_zero_3(_four_gpus(parts, spec), spec))
+    return str(_policies(_sizes_of_zero_3(_four_gpus(parts, spec), spec), spec))
 
 
 def _four_gpus(parts: CellId, spec: Callable[[], SpecJson]) -> CellId:
@@ -46,3 +48,15 @@ def _sizes_of_zero_3(parts: CellId, spec: Callable[[], SpecJson]) -> CellId:
     after = "O" if "O" in letters else "Z3"
     letters.insert(letters.index(after) + 1, "ZD")
     return parts._replace(method="+".join(letters))
+
+
+def _policies(parts: CellId, spec: Callable[[], SpecJson]) -> CellId:
+    """On H200 ``tuned`` was an engine's defaults, which are a policy of their own now."""
+    if parts.stage != "serve" or parts.method != "tuned" or parts.framework not in RECOMMENDED:
+        return parts
+    measured = spec()
+    if measured.get("hardware", {}).get("gpu_model") != "NVIDIA H200":
+        return parts
+    settings = measured.get("settings", {})
+    given = [settings.get(name) for name in ("max_sequences", "prefill_tokens", "graph_sequences")]
+    return parts if any(given) else parts._replace(method="defaults")

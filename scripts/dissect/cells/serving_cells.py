@@ -111,7 +111,7 @@ def _arrival(point: AxesPoint, platform: Platform) -> dict[str, Any]:
 
 
 def _settings(point: AxesPoint, platform: Platform) -> dict[str, Any]:
-    """Settings of the engine: for ``tuned`` the platform's for it, else its defaults; for ``aligned`` those of all.
+    """Settings of the engine: for ``tuned`` the platform's for it, for ``aligned`` those of all, else its defaults.
 
     Policies with equal settings share one measurement.
     """

@@ -43,8 +43,8 @@ OPERATORS: dict[OperatorFamily, tuple[str, ...]] = {
 """Family -> its operators, which are the methods of its cells."""
 OPERATORS_OF_A_MODEL = ("layers", *OPERATORS["attention"])
 """Operators whose shapes come from a model."""
-Policy = Literal["tuned", "aligned"]
-"""Settings of a serving engine: its own defaults, or those that all engines share."""
+Policy = Literal["tuned", "aligned", "defaults"]
+"""Settings of a serving engine: what its documentation recommends, those that all engines share, or none."""
 Pinning = Literal["none", "gpu"]
 """Cores that a rank runs on: all that its job has, or of these the ones next to its GPU."""
 PythonMinor = Literal["3.11", "3.12"]

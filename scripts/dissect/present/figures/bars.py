@@ -36,15 +36,18 @@ def bars(subject: Subject) -> Described:
 
 
 def _tones(subject: Subject, n_panels: int) -> alt.Color:
-    """The first axis of the series is a colour; of what differs in the others the first has its full tone.
+    """The first axis of the series is a colour; of up to three styles of it the first has its full tone.
 
     Nothing is transparent: vl-convert would put that into a PDF in any order.
     """
     first, others = subject.layout.series[:1], subject.layout.series[1:]
     drawn = subject.labels(subject.layout.series)
     styles = subject.labels(others) or [""]
-    pairs = [(one, style) for one in subject.labels(first) for style in (styles[0], styles[-1])]
-    tones = alt.Color("place:N").scale(domain=[", ".join(filter(None, pair)) for pair in pairs], range="diverging")
+    three = len(styles) > 2
+    toned = styles[:3] if three else (styles[0], styles[-1])
+    pairs = [(one, style) for one in subject.labels(first) for style in toned]
+    domain = [", ".join(filter(None, pair)) for pair in pairs]
+    tones = alt.Color("place:N").scale(domain=domain, range="ramp" if three else "diverging")
     return tones.legend(values=drawn, columns=legend_columns(drawn, n_panels))
 
 

@@ -32,17 +32,25 @@ def _mixed(tone: str, other: str) -> str:
     return "#" + bytes((one + two) // 2 for one, two in pairs).hex()
 
 
+def _lighter(tone: str, paper: str) -> list[str]:
+    """A tone, and two more that are each nearer to the paper."""
+    light = _mixed(tone, paper)
+    return [tone, light, _mixed(light, paper)]
+
+
 def _config(tones: Mapping[str, Any]) -> dict[str, Any]:
     ink, muted, grid = tones["ink"], tones["muted"], tones["grid"]
     return {
         "font": FONT,
         "background": tones["paper"],
         "padding": 6,
-        # Ordinal: of the parts of a bar the first is what is left. Diverging: pairs of a full and a light tone.
+        # Ordinal: of the parts of a bar the first is what is left. Diverging: pairs of a full and a light tone. Ramp:
+        # with a lighter one.
         "range": {
             "category": list(tones["palette"]),
             "ordinal": [tones["rest"], *tones["palette"]],
-            "diverging": [tone for full in tones["palette"] for tone in (full, _mixed(full, tones["paper"]))],
+            "diverging": [tone for full in tones["palette"] for tone in _lighter(full, tones["paper"])[:2]],
+            "ramp": [tone for full in tones["palette"] for tone in _lighter(full, tones["paper"])],
         },
         "view": {"stroke": None},
         "axis": {

@@ -9,7 +9,7 @@ from dissect.cells.study import Study, load_study
 from dissect.cells.terms import terms_of
 from dissect.config.catalog import Catalog, load_catalog
 from dissect.config.errors import ConfigError, listed, unknown
-from dissect.config.kinds import LETTER_STAGES
+from dissect.config.kinds import LETTER_STAGES, Policy
 from dissect.config.question import AskedStage, Question, names
 from dissect.present.recommend.candidates import candidates
 from dissect.present.tables.columns import Record
@@ -122,7 +122,7 @@ def _methods(question: Question, catalog: Catalog, known: Mapping[str, Iterable[
     where = f"{WHERE} method"
     if question.stage in LETTER_STAGES:
         return [catalog.methods.normal(name, where) for name in names(question.method)]
-    policies = sorted({*known["method"]} & {"tuned", "aligned"})
+    policies = sorted({*known["method"]} & {*get_args(Policy)})
     for name in names(question.method):
         if name not in policies:
             raise unknown(where, "policy", name, policies)
