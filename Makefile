@@ -84,7 +84,9 @@ venv: .venv/bin/llm-dissect ## Build .venv alone: enough to plan, and to draw wh
 
 envs: .venv/bin/llm-dissect train-env client-env ## Build the environments ahead, for nodes without a network
 	@if command -v nvidia-smi >/dev/null; then \
-	    envs/run --build train@3.12 && envs/run --build train-flash@3.12 && envs/run --build vllm; fi
+	    echo "Building what GPUs need: vllm (minutes), then train and train-flash for Python 3.12." \
+	        "train-flash compiles flash-attn (minutes to hours), only for cells with F: docs/your-gpu.md"; \
+	    envs/run --build vllm && envs/run --build train@3.12 && envs/run --build train-flash@3.12; fi
 
 train-env: .venv/.complete
 	@envs/run --build train

@@ -219,6 +219,83 @@ def test_without_a_minor_version_the_workflows_python_is_taken(project: Project)
     assert project.run("--build", f"tiny@{PYTHON}")[0] == 0
 
 
+def test_a_wheel_of_ones_own_stands_in_for_what_takes_long_to_build(project: Project) -> None:
+    project.lock_slow()  # the file `go`, without which its build waits forever, never appears
+    own = project.root / "own"
+    own.mkdir()
+    wheel = write_wheel(own, "2.0")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    status, out, err = project.run("tiny", "--", "python", "-c", SHOW, LLM_DISSECT_WHEEL=f"{wheel}#sha256={digest}")
+    assert (status, out) == (0, f"2.0 {project.folders()[0]}")
+    assert f"{wheel} stands in for tiny==2.0" in err
+    assert not (project.root / "started").exists()
+
+
+def test_a_wheel_that_is_not_what_it_is_said_to_be_is_refused(project: Project) -> None:
+    wheel = write_wheel(project.root, "2.0")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    for given, says in {
+        f"{wheel}": "LLM_DISSECT_WHEEL is '.*', expected <path of a wheel>.whl#sha256=<64 hexadecimal digits>",
+        f"{wheel}#sha256={'0' * 64}": f"checksum mismatch: {wheel} does not have the digest 0{{64}}",
+        f"{wheel}#sha256={digest}": r"tiny-2.0-py3-none-any.whl cannot stand in for tiny==1.0, which envs/tiny/\S+ has",
+    }.items():
+        status, _, err = project.run("--build", "tiny", LLM_DISSECT_WHEEL=given)
+        assert status == 1
+        assert re.fullmatch(f"envs/run: {says}", err.splitlines()[-1]), err
+    other = wheel.rename(wheel.with_name("other-1.0-py3-none-any.whl"))
+    assert project.run("--build", "tiny", LLM_DISSECT_WHEEL=f"{other}#sha256={digest}")[0] == 0, "another's wheel"
+
+
+def test_what_an_environment_prepares_reaches_its_build(project: Project) -> None:
+    project.lock_slow()
+    (project.root / "go").touch()
+    prepare = project.requirements.with_name("prepare")
+    prepare.write_text(
+        f'echo "two minutes ahead" >&2\nexport UV_CACHE_DIR={project.root}/other-cache\nprogress() {{ :; }}\n'
+    )
+    start = time.monotonic()
+    status, _, err = project.run("--build", "tiny")
+    assert time.monotonic() - start < 30, "nothing that watches holds the output open"
+    assert (status, err.splitlines()[1]) == (0, "two minutes ahead")
+    assert (project.root / "other-cache").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "given", "archs", "jobs"),
+    [
+        ("9.0\n9.0", {}, "90", None),
+        ("8.9\n8.6", {}, "80", None),
+        ("12.0\n9.0", {"MAX_JOBS": "3"}, "90;120", "3"),
+        ("9.0", {"FLASH_ATTN_CUDA_ARCHS": "80"}, "80", None),
+    ],
+)
+def test_flash_attn_is_compiled_for_the_gpus_that_are_there(
+    tmp_path: Path, capabilities: str, given: dict[str, str], archs: str, jobs: str | None
+) -> None:
+    for name, output in (("nvidia-smi", capabilities), ("nvcc", "")):
+        (tmp_path / name).write_text(f"#!/bin/sh\nprintf '{output}\n'\n")
+        (tmp_path / name).chmod(0o755)
+    show = 'echo "$FLASH_ATTN_CUDA_ARCHS $MAX_JOBS $NVCC_THREADS"'
+    script = f"set -euo pipefail; . {SOURCE.parent}/train-flash/prepare; {show}"
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", **given}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    found, chosen, threads = done.stdout.split()
+    memory = int(re.search(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())[1]) // 2**20
+    assert (found, threads) == (archs, "1")
+    assert chosen == jobs or 1 <= int(chosen) <= min(len(os.sched_getaffinity(0)), max(1, memory // 5 + 1))
+    minutes = -(-73 * len(archs.split(";")) * 6 // int(chosen))
+    assert f"for the architectures {archs} with {chosen} jobs: about {minutes} min" in done.stderr
+
+
+def test_without_a_compiler_flash_attn_is_no_traceback(project: Project) -> None:
+    shutil.copy(SOURCE.parent / "train-flash/prepare", project.requirements.with_name("prepare"))
+    if shutil.which("nvcc") or Path("/usr/local/cuda/bin/nvcc").exists():
+        pytest.skip("this machine has nvcc")
+    status, _, err = project.run("--build", "tiny")
+    assert status == 1
+    assert err.splitlines()[-1].startswith("envs/run: train-flash compiles flash-attn, for which nvcc is missing: ")
+
+
 USAGE = "envs/run: usage: envs/run <name>[@<python>] -- <command>... or envs/run --build <name>[@<python>]"
 
 
