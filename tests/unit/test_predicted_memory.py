@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import pytest
@@ -137,7 +137,7 @@ def measured() -> Iterator[tuple[TrainingSpec, TrainingMetrics | None]]:
 
 
 def test_shipped_measurements() -> None:
-    errors, out = [], []
+    errors, covered, out = [], [], []
     for spec, metrics in measured():
         found = predict_memory(spec, metrics.batch if metrics else None)
         if found is None:
@@ -147,10 +147,11 @@ def test_shipped_measurements() -> None:
             out.append(not fits(found, spec.hardware))
             continue
         errors.append(abs(found.peak_bytes / metrics.peak_memory_bytes - 1))
-        assert found.low_bytes <= metrics.peak_memory_bytes <= found.high_bytes, f"{spec.framework} {spec.method}"
+        covered.append(found.low_bytes <= metrics.peak_memory_bytes <= found.high_bytes)
     assert len(errors) >= 70
     assert median(errors) < 0.002
     assert max(errors) < 0.04
+    assert 0.9 <= fmean(covered) <= 0.99
     assert len(out) >= 16
     assert all(out)
 

@@ -33,8 +33,8 @@ ONE = hardware(n_gpus=1)
 def rules(**changes: Any) -> Batching:
     """An engine with room for everything, whose prompts have steps of their own."""
     told: dict[str, Any] = {
-        "max_sequences": 100, "prefill_tokens": 100, "memory_share": 0.9, "beside_bytes": 0.0, "mixes": False,
-        "reserves": True,
+        "max_sequences": 100, "prefill_tokens": 100, "memory_share": 0.9, "beside_bytes": 0.0,
+        "beside_off": 0.0, "mixes": False, "reserves": True,
     }  # fmt: skip
     return Batching(**told | changes)
 

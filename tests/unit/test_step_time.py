@@ -1,5 +1,6 @@
 """Predicted step times against numbers worked out by hand, and against every shipped measurement."""
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -12,7 +13,7 @@ from dissect.predict.curves import ALIGNED, LEAST_S, MEASURED, STRIDED, Curve, C
 from dissect.predict.host_cost import LAUNCH_S, HostCost, MeasuredStep, host_cost, launch_cost
 from dissect.predict.phase_times import FETCH_LAUNCHES, PhaseLimits, step_s
 from dissect.predict.step_effort import Effort, HostCopy, Message, Product, total
-from dissect.predict.step_time import IDLE, Pace, TimePrediction, effort_of, identity_of
+from dissect.predict.step_time import DEVIATIONS, IDLE, OFF, Pace, TimePrediction, effort_of, identity_of
 from dissect.present.tables.predicted_cells import COLUMNS
 from dissect.workloads.arithmetic import hardware_flops
 from factories import (
@@ -74,6 +75,17 @@ def test_the_kernels_of_a_pass_are_about_those_that_were_counted() -> None:
         work = effort(profile_spec(hardware(n_gpus=2), zero_stage=2, attention=attention))
         assert 0.65 * counted < work[Phase.FORWARD].launches < counted
         assert work[Phase.BACKWARD].launches > work[Phase.FORWARD].launches
+
+
+def test_flash_attention_first_looks_for_packed_sequences() -> None:
+    # The same profiles count nine kernels of FlashAttention per layer with one sequence, of which one is the attention.
+    flash = {batch: _launches(batch, "flash_attention_2") for batch in (1, 2)}
+    assert flash[1] - flash[2] == 32 * 5, "with two sequences the sum of three more kernels and the answer are not read"
+    assert flash[1] > _launches(1, "eager")
+
+
+def _launches(batch: int, attention: str) -> int:
+    return effort(pretrain_spec(attention=attention), batch)[Phase.FORWARD].launches
 
 
 def test_zero_sends_gradients_and_weights() -> None:
@@ -225,6 +237,16 @@ def test_energy_is_that_of_waiting_and_of_working() -> None:
     middle, low, high = busy.energy_j(700)
     assert middle == pytest.approx(4 * 700 * busy.step_s)
     assert low < middle < high
+
+
+def test_an_interval_adds_work_and_host_as_squares() -> None:
+    busy = predicted(pretrain_spec())
+    assert busy.is_busy
+    assert busy.high_s - busy.step_s == pytest.approx(DEVIATIONS["busy"] * OFF["datasheet"] * busy.step_s)
+    waits = {here: predicted(pretrain_spec(), host=HostCost(1.0, 0.2, "", is_here=here)) for here in (True, False)}
+    for here, deviations in ((True, DEVIATIONS["machine"]), (False, DEVIATIONS["elsewhere"])):
+        off = math.hypot(deviations * OFF["datasheet"], math.exp(deviations * 0.2) - 1)
+        assert waits[here].high_s / waits[here].step_s - 1 == pytest.approx(off, rel=1e-3)
 
 
 def test_what_cannot_be_predicted_is_not() -> None:

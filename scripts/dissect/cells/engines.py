@@ -23,6 +23,8 @@ class Batching:
     """Share of each GPU's memory that it plans with."""
     beside_bytes: float
     """Bytes of that share per GPU that are neither weights nor key-value cache."""
+    beside_off: float
+    """Share by which these may be off."""
     mixes: bool
     """Whether a step takes prompts and answers together; else prompts have steps of their own, which come first."""
     reserves: bool

@@ -45,6 +45,8 @@ class HostCost:
     """In words."""
     cells: tuple[str, ...] = ()
     """Cells that show it."""
+    is_here: bool = False
+    """Whether these ran on the same machine."""
 
 
 def launch_cost(times: Times, measured_s: float) -> float | None:
@@ -68,7 +70,7 @@ def host_cost(known: Iterable[MeasuredStep], gpu_model: str, machine: frozenset[
     cells = tuple(dict.fromkeys(each.cell for each in found))
     spread = math.hypot(WITHIN_MACHINE * math.sqrt(1 + 1 / len(cells)), 0.0 if here else BETWEEN_MACHINES)
     source = "measured cells of this machine" if here else f"measured cells of other machines with {gpu_model}"
-    return HostCost(_median(found), spread, source, cells)
+    return HostCost(_median(found), spread, source, cells, is_here=bool(here))
 
 
 def _median(found: Iterable[MeasuredStep]) -> float:

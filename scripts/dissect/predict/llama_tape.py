@@ -23,6 +23,8 @@ NF4_KERNELS = 3
 """Kernels that unpack a matrix of 4-bit weights: scales, their offset, and the weights."""
 FP32 = 4
 """Bytes of a number in which norms, softmax and loss are computed."""
+INT64 = 8
+"""Bytes of a position."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ class _DecoderLayer:
             for name, elements in (("query embedded", self._hidden), ("key embedded", self._kv)):
                 yield Op(f"{name} cast", elements * case.width, (name,))
             operands = ("query embedded cast", "key embedded cast", "value")
+        yield from self._packed()
         rows = case.tokens * arch.num_attention_heads * FP32
         yield Op("lse", rows, operands, passes=())
         yield Op(
@@ -194,6 +197,17 @@ class _DecoderLayer:
             backward_extra=self._hidden * FP32 + rows,
             product=Product(case.positions, 2 * case.positions, arch.head_size, case.batch * arch.num_attention_heads),
         )
+
+    def _packed(self) -> Iterator[Op]:
+        """Every layer looks for packed sequences, whose positions do not ascend (``_is_packed_sequence``).
+
+        For one sequence the host reads the answer, which counts as a kernel.
+        """
+        checks = ("least", "range", "ascending", "difference", "distance", "sum", "any", "read")
+        source: tuple[str, ...] = ()
+        for check in checks if self._case.batch == 1 else checks[:3]:
+            yield Op(f"positions {check}", self._case.positions * INT64, source)
+            source = (f"positions {check}",)
 
 
 def norm(case: LlamaCase, inputs: str, output: str) -> Iterator[Op]:

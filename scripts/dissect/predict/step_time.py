@@ -11,20 +11,24 @@ from dissect.cells.frameworks import framework
 from dissect.cells.spec import TrainingSpec, canonical_json
 from dissect.predict.curves import MEASURED, Curves, Datasheet, MeasuredOperator, TimeOrigin
 from dissect.predict.host_cost import HostCost, MeasuredStep, launch_cost
-from dissect.predict.phase_times import busy_s, step_s, times_of
+from dissect.predict.phase_times import Times, busy_s, step_s, times_of
 from dissect.predict.step_effort import StepEffort
 
 PartName = Literal["compute", "exposed communication", "optimizer", "offload", "launch"]
-OFF: dict[TimeOrigin, float] = {MEASURED: 0.08, "datasheet": 0.3}
-"""Share by which the work of a GPU may be off, by where the times of its operators come from."""
-OFF_OFFLOAD = 0.5
+OFF: dict[TimeOrigin, float] = {MEASURED: 0.04, "datasheet": 0.15}
+"""Standard deviation of the work of a GPU, as a share, by where the times of its operators come from."""
+OFF_OFFLOAD = 0.25
 """The same of offloading, of which no cell was measured."""
-DEVIATIONS = 2.0
-"""Ends of the interval, in standard deviations of what a launch costs."""
+DEVIATIONS = {"busy": 2.2, "machine": 1.5, "elsewhere": 2.0}
+"""Ends of the interval in standard deviations: where GPUs are busy, and where they wait for a known or another host.
+
+Measured: conformal quantiles for 95 % over the shipped cells, each predicted from the others; of the busy cells, which
+are too few for one, the largest.
+"""
 IDLE = 0.16
 """Share of its power limit that a GPU draws while it waits for its host. Measured: shipped cells on H200."""
 OFF_POWER = 0.15
-"""Share by which the power of a GPU may be off."""
+"""Share by which the power of a GPU may be off, for 95 %."""
 BUSY = 0.8
 """Share of a step from which on its GPUs count as busy."""
 
@@ -72,7 +76,8 @@ class TimePrediction:
         """(Joules, low, high) of a step over all GPUs, each with a power limit of ``limit_w`` watts."""
         work = self.busy_share * self.step_s
         middle, low, high = (self._joules(seconds, work, limit_w) for seconds in (self.step_s, self.low_s, self.high_s))
-        return middle, low * (1 - OFF_POWER), high * (1 + OFF_POWER)
+        off = OFF_POWER * middle
+        return middle, max(0.0, middle - math.hypot(off, middle - low)), middle + math.hypot(off, high - middle)
 
     def _joules(self, seconds: float, work_s: float, limit_w: float) -> float:
         return self.n_gpus * limit_w * (IDLE * seconds + (1 - IDLE) * min(seconds, work_s))
@@ -110,10 +115,9 @@ class Pace:
             TimePart("offload", offload, worst),
             TimePart("launch", step - busy_s(times), host.source),
         )
-        off, factor = OFF[worst] * step + OFF_OFFLOAD * offload, math.exp(DEVIATIONS * host.spread)
-        low, high = step_s(times, host.launch_s / factor), step_s(times, host.launch_s * factor)
+        low, high = _ends(times, host, OFF[worst] * step + OFF_OFFLOAD * offload)
         tokens = batch * spec.hardware.n_gpus * spec.workload.seq_len
-        return TimePrediction(parts, max(0.0, low - off), high + off, host, tokens, spec.hardware.n_gpus)
+        return TimePrediction(parts, low, high, host, tokens, spec.hardware.n_gpus)
 
     def show(
         self, cell: str, spec: TrainingSpec, batch: int, sheet: Datasheet, step: float, machine: frozenset[str]
@@ -131,6 +135,16 @@ class Pace:
         if name not in self._curves:
             self._curves[name] = Curves(self._operators, sheet, hardware, dtype)
         return self._curves[name]
+
+
+def _ends(times: Times, host: HostCost, off_s: float) -> tuple[float, float]:
+    """Ends of the interval: what the host may be off by and what the work may (``off_s`` a deviation), squared sums."""
+    step = step_s(times, host.launch_s)
+    waits = "machine" if host.is_here else "elsewhere"
+    deviations = DEVIATIONS["busy" if busy_s(times) >= BUSY * step else waits]
+    factor = math.exp(deviations * host.spread)
+    less, more = (step_s(times, launch) - step for launch in (host.launch_s / factor, host.launch_s * factor))
+    return max(0.0, step - math.hypot(deviations * off_s, less)), step + math.hypot(deviations * off_s, more)
 
 
 def effort_of(spec: TrainingSpec, batch: int) -> StepEffort | None:

@@ -20,6 +20,7 @@ class MeasuredPace:
 
     def __init__(self, records: Sequence[Record]) -> None:
         self._pace = Pace(list(operators_of(records)))
+        self._from_datasheets = Pace([])
         self.steps = list(self._steps(records))
         """What a launch costs in each training cell on each machine, where launches limit it."""
         self.limits_w = _power_limits(records)
@@ -37,6 +38,10 @@ class MeasuredPace:
         """The predicted time on a machine, corrected by ``steps`` or all there are; None without a prediction."""
         host = host_cost(self.steps if steps is None else steps, spec.hardware.gpu_model, machine)
         return self._pace.predict(spec, batch, datasheet_of(facts), host)
+
+    def predict_on_unknown(self, spec: TrainingSpec, batch: int, facts: PlatformFacts) -> TimePrediction | None:
+        """The same where nothing was ever measured with that GPU: from its datasheet."""
+        return self._from_datasheets.predict(spec, batch, datasheet_of(facts), host_cost([], "", frozenset()))
 
     def machine_of_platform(self, platform: str) -> frozenset[str]:
         """The GPUs on which a cell of a platform was measured last; empty if none was."""

@@ -31,6 +31,9 @@ TIME_COLUMNS = {
     "elsewhere_step_s": "predicted time where no cell of the same machine is known",
     "elsewhere_error": "its error",
     "elsewhere_covered": "whether its interval has the measured time",
+    "unknown_gpu_step_s": "predicted time where nothing was measured with that GPU",
+    "unknown_gpu_error": "its error",
+    "unknown_gpu_covered": "whether its interval has the measured time",
     "predicted_tokens_per_s": "tokens of a step over all GPUs / predicted time",
     "measured_energy_j": "mean of the runs' energy of a step over all GPUs",
     "predicted_energy_j": "predicted energy of a step",
@@ -47,14 +50,18 @@ TIME_HEADERS = (
     "Other machines: median (%)",
     "Largest (%)",
     "In the interval",
+    "Unknown GPU: median (%)",
+    "Largest (%)",
+    "In the interval",
     "Energy: median (%)",
     "Largest (%)",
     "In the interval",
 )
 TIME_RULES = (
     "Errors are predicted / measured - 1, without sign. What a launch costs the host, and nothing else, is taken from "
-    "other measured cells of the same machine; under other machines no cell of it is known. GPUs are busy where they "
-    "are predicted to wait for their host for less than a fifth of a step."
+    "other measured cells of the same machine; under other machines no cell of it is known, and under unknown GPU "
+    "neither a cell nor an operator of that GPU: its datasheet and the launches of H200 stand in. GPUs are busy where "
+    "they are predicted to wait for their host for less than a fifth of a step."
 )
 
 
@@ -67,20 +74,16 @@ class ComparedTime:
     prediction: TimePrediction
     elsewhere: TimePrediction
     """The same where no cell of its machines is known."""
+    unknown_gpu: TimePrediction | None
+    """The same where nothing was measured with that GPU; None where no datasheet is enough."""
     energy_j: float | None
     """Measured energy of a step; None where it was not measured."""
     limit_w: float | None
     """Power limit of a GPU; None where no result has it."""
 
-    @property
-    def error(self) -> float:
-        """Relative error of the time."""
-        return self.prediction.step_s / self.measured_s - 1
-
-    @property
-    def elsewhere_error(self) -> float:
-        """The same where no cell of its machines is known."""
-        return self.elsewhere.step_s / self.measured_s - 1
+    def error(self, prediction: TimePrediction | None) -> float | None:
+        """Relative error of the time that a prediction gives."""
+        return prediction.step_s / self.measured_s - 1 if prediction else None
 
     @property
     def energies(self) -> tuple[float, float, float] | None:
@@ -97,9 +100,9 @@ class ComparedTime:
         """Whether the interval has the measured energy."""
         return bool(self.energies and self.energy_j and self.energies[1] <= self.energy_j <= self.energies[2])
 
-    def covers(self, prediction: TimePrediction) -> bool:
+    def covers(self, prediction: TimePrediction | None) -> bool | None:
         """Whether the interval of a prediction has the measured time."""
-        return prediction.low_s <= self.measured_s <= prediction.high_s
+        return None if prediction is None else prediction.low_s <= self.measured_s <= prediction.high_s
 
 
 def compare_times(records: Sequence[Record]) -> Iterator[ComparedTime]:
@@ -115,10 +118,11 @@ def compare_times(records: Sequence[Record]) -> Iterator[ComparedTime]:
         away = [each for each in others if not each.machine & machine]
         here = known.predict(spec, batch, record.platform, machine, others)
         elsewhere = known.predict(spec, batch, record.platform, machine, away)
+        unknown = known.predict_on_unknown(spec, batch, record.platform)
         energies = [metrics.energy_per_step_j for metrics in found if metrics.energy_per_step_j]
         energy, limit = fmean(energies) if energies else None, known.limits_w.get(spec.hardware.gpu_model)
         if here and elsewhere:
-            yield ComparedTime(record, typical_step_s(found), here, elsewhere, energy, limit)
+            yield ComparedTime(record, typical_step_s(found), here, elsewhere, unknown, energy, limit)
 
 
 def part_columns(found: TimePrediction) -> dict[str, Any]:
@@ -135,9 +139,12 @@ def time_row(each: ComparedTime) -> dict[str, Any]:
     found, energies = each.prediction, each.energies or (None, None, None)
     return part_columns(found) | {
         "measured_step_s": each.measured_s, "predicted_step_s": found.step_s, "step_low_s": found.low_s,
-        "step_high_s": found.high_s, "step_error": each.error, "step_covered": each.covers(found),
-        "elsewhere_step_s": each.elsewhere.step_s, "elsewhere_error": each.elsewhere_error,
-        "elsewhere_covered": each.covers(each.elsewhere), "predicted_tokens_per_s": found.tokens / found.step_s,
+        "step_high_s": found.high_s, "step_error": each.error(found), "step_covered": each.covers(found),
+        "elsewhere_step_s": each.elsewhere.step_s, "elsewhere_error": each.error(each.elsewhere),
+        "elsewhere_covered": each.covers(each.elsewhere),
+        "unknown_gpu_step_s": each.unknown_gpu.step_s if each.unknown_gpu else None,
+        "unknown_gpu_error": each.error(each.unknown_gpu), "unknown_gpu_covered": each.covers(each.unknown_gpu),
+        "predicted_tokens_per_s": found.tokens / found.step_s,
         "measured_energy_j": each.energy_j, "predicted_energy_j": energies[0], "energy_low_j": energies[1],
         "energy_high_j": energies[2], "energy_error": each.energy_error,
     }  # fmt: skip
@@ -158,10 +165,15 @@ def _texts(group: Sequence[ComparedTime]) -> list[str]:
     energies = [each for each in group if each.energy_error is not None]
     return [
         str(len(group)),
-        *median_and_largest((each.error for each in group), 1),
-        f"{sum(each.covers(each.prediction) for each in group)} of {len(group)}",
-        *median_and_largest((each.elsewhere_error for each in group), 1),
-        f"{sum(each.covers(each.elsewhere) for each in group)} of {len(group)}",
+        *_of([(each, each.prediction) for each in group]),
+        *_of([(each, each.elsewhere) for each in group]),
+        *_of([(each, each.unknown_gpu) for each in group if each.unknown_gpu]),
         *median_and_largest((each.energy_error for each in energies), 1),
         f"{sum(each.energy_covered for each in energies)} of {len(energies)}",
     ]
+
+
+def _of(found: Sequence[tuple[ComparedTime, TimePrediction]]) -> list[str]:
+    """Median and largest error of predictions, and how many intervals have the measured time."""
+    covered = sum(bool(each.covers(prediction)) for each, prediction in found)
+    return [*median_and_largest((each.error(which) for each, which in found), 1), f"{covered} of {len(found)}"]

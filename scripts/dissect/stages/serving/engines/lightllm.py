@@ -44,6 +44,7 @@ def batching(spec: ServeSpec) -> Batching:
         prefill_tokens=told.prefill_tokens or 8192,
         memory_share=told.memory_share or 0.8,
         beside_bytes=_BESIDE_BYTES,
+        beside_off=0.15,
         mixes=False,
         reserves=True,
     )

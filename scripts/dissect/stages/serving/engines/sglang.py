@@ -50,6 +50,7 @@ def batching(spec: ServeSpec) -> Batching:
         prefill_tokens=tokens,
         memory_share=told.memory_share or 1 - kept / card,
         beside_bytes=_CONTEXT_BYTES,
+        beside_off=0.5,
         mixes=False,
         reserves=True,
     )

@@ -94,6 +94,7 @@ def batching(spec: ServeSpec) -> Batching:
         prefill_tokens=told.prefill_tokens or PREFILL_TOKENS,
         memory_share=told.memory_share or WIGGLE_ROOM,
         beside_bytes=_BESIDE_BYTES,
+        beside_off=0.5,
         mixes=splits,
         reserves=True,
     )

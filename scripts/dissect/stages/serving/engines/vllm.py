@@ -54,6 +54,7 @@ def batching(spec: ServeSpec) -> Batching:
         prefill_tokens=tokens,
         memory_share=told.memory_share or 0.92,
         beside_bytes=_CONTEXT_BYTES + activations / hardware.n_gpus + sequences * arch.vocab_size * 10,
+        beside_off=0.15,
         mixes=True,
         reserves=False,
     )

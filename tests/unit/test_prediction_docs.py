@@ -1,0 +1,109 @@
+"""The numbers of docs/prediction.md: errors of predictions against every shipped measurement.
+
+With UPDATE_GOLDEN=1 in the environment the page is written instead, as after new reference results.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dissect.present.tables.labels import framework_labels
+
+PAGE = Path(__file__).parents[2] / "docs/prediction.md"
+BUSY = 0.8
+
+
+def block(name: str, header: str, rows: Iterable[Iterable[object]]) -> None:
+    """Compare a table with the one that follows the comment ``numbers: <name>`` in the page."""
+    lines = [header, re.sub(r"[^|]+", " --- ", header), *("| " + " | ".join(map(str, row)) + " |" for row in rows)]
+    told, page = f"<!-- numbers: {name} -->\n\n", PAGE.read_text(encoding="utf-8")
+    before, found, rest = page.partition(told)
+    assert found, f"{PAGE} has no table {name}"
+    old, blank, after = rest.partition("\n\n")
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        PAGE.write_text(before + told + "\n".join(lines) + blank + after, encoding="utf-8")
+    else:
+        assert old.splitlines() == lines, "look at it, then run with UPDATE_GOLDEN=1"
+
+
+def errors(found: pd.Series, decimals: int = 1) -> tuple[str, str]:
+    sizes = 100 * found.abs()
+    return f"{sizes.median():.{decimals}f} %", f"{sizes.max():.{decimals}f} %"
+
+
+def covered(found: pd.Series) -> str:
+    return f"{int(found.astype(bool).sum())} of {len(found)}"
+
+
+def coverage(found: pd.Series) -> float:
+    return float(found.astype(bool).mean())
+
+
+def test_memory(shipped_predictions: pd.DataFrame) -> None:
+    called = shipped_predictions[shipped_predictions["call"].notna()]
+    ran = called[called["error"].notna()]
+    groups = {"all": called} | {framework_labels()[name]: group for name, group in called.groupby("framework")}
+    rows = []
+    for name, group in groups.items():
+        fitted = group[group["error"].notna()]
+        right = f"{(group['call'] == 'right').sum()} of {len(group)}"
+        rows.append([name, len(fitted), *errors(fitted["error"], 2), covered(fitted["covered"]), right])
+    block("memory", "| cells | that ran | median error | largest | in the interval | right calls |", rows)
+    assert ran["error"].abs().median() < 0.02
+    assert (ran["error"].abs() < 0.05).mean() >= 0.95
+    assert (called["call"] == "right").mean() >= 0.98
+    assert 0.9 <= coverage(ran["covered"]) <= 0.99
+
+
+def test_step_times(shipped_predictions: pd.DataFrame) -> None:
+    timed = shipped_predictions[shipped_predictions["step_error"].notna()]
+    is_busy = 1 - timed["launch_s"] / timed["predicted_step_s"] >= BUSY
+    busy, waits, known = timed[is_busy], timed[~is_busy], timed[timed["energy_error"].notna()]
+    elsewhere = "the same, where no cell of the machine is known"
+    named = [
+        ("GPUs are busy", busy, "step"),
+        ("GPUs wait for their host", waits, "step"),
+        (elsewhere, waits, "elsewhere"),
+    ]
+    named += [("all", timed, "step"), ("all, where no cell of the machine is known", timed, "elsewhere")]
+    for gpu in ("H100", "H200"):
+        cells = timed[timed["platform"].str.upper().str.startswith(gpu) & timed["unknown_gpu_error"].notna()]
+        named.append((f"{gpu}, as if nothing was known of that GPU but its datasheet", cells, "unknown_gpu"))
+    rows = [
+        [name, len(cells), *errors(cells[f"{of}_error"]), (cells[f"{of}_error"].abs() <= 0.15).sum(),
+         covered(cells[f"{of}_covered"])]
+        for name, cells, of in named
+    ]  # fmt: skip
+    inside = known["measured_energy_j"].between(known["energy_low_j"], known["energy_high_j"])
+    small = (known["energy_error"].abs() <= 0.15).sum()
+    rows.append(["energy, all cells that have it", len(known), *errors(known["energy_error"]), small, covered(inside)])
+    block("times", "| cells | number | median error | largest | within 15 % | in the interval |", rows)
+    assert busy["step_error"].abs().median() <= 0.05
+    assert (busy["step_error"].abs() <= 0.15).mean() >= 0.9
+    assert waits["step_error"].abs().median() <= 0.2
+    for column in ("step_covered", "elsewhere_covered"):
+        assert 0.9 <= coverage(timed[column]) <= 0.99
+    assert 0.9 <= coverage(inside) <= 0.99
+
+
+def test_servers(shipped_predictions: pd.DataFrame) -> None:
+    served = shipped_predictions[shipped_predictions["stage"] == "serve"]
+    caches, bursts = served[served["cache_error"].notna()], served[served["burst_error"].notna()]
+    rows: list[list[object]] = [
+        ["cache", len(caches), *errors(caches["cache_error"], 2), covered(caches["cache_covered"])],
+        ["duration of a burst", len(bursts), *errors(bursts["burst_error"]), covered(bursts["burst_covered"])],
+    ]
+    for name, column in (("median TTFT", "ttft_s"), ("median TPOT", "tpot_s")):
+        found = (served[f"predicted_{column}"] / served[f"measured_{column}"] - 1).dropna()
+        rows.append([name, len(found), *errors(found), "–"])
+    block("servers", "| | cells | median error | largest | in the interval |", rows)
+    assert (bursts["burst_error"].abs() <= 0.1).mean() >= 0.9
+
+
+@pytest.mark.parametrize("name", ["memory", "times", "servers"])
+def test_each_table_stands_once(name: str) -> None:
+    assert PAGE.read_text(encoding="utf-8").count(f"<!-- numbers: {name} -->") == 1
