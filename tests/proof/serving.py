@@ -60,7 +60,6 @@ def load_name(load: Yaml, arrival: Yaml, count: int) -> str:
         kind = f"holds{100 * search['share']:g}-ttft{search['ttft_s']:g}-tpot{search['tpot_s']:g}"
     parts += [kind if rate is None else f"{kind}{rate:g}"]
     parts += ["whole"] * (not load["stream"]) + ["calibrated"] * load["calibrate"]
-    parts += [f"x{load['bursts']}"] * (load["bursts"] > 1)
     return "-".join([*parts, f"n{count}"])
 
 

@@ -244,7 +244,7 @@ def test_several_bursts_to_each_server_as_the_docs_ask_for_them(project: Path) -
     config.write_text(config.read_text().replace("overrides: {}", f"overrides: {{{asked}}}\nruns: 3"))
     made = study(project, platforms=["h200"], models=["llama2-7b"])
     burst = cells(made, "fig_6")["llama2-7b", "vllm", "aligned"]
-    assert (spec_of(burst).workload.bursts, burst.workload, burst.runs) == (5, "r1000-i512-o128-burst-x5-n1", 3)
+    assert (spec_of(burst).workload.bursts, burst.workload, burst.runs) == (5, "r1000-i512-o128-burst-n1", 3)
     (rates,) = {spec_of(c).workload.bursts for c in made.experiments["table_arrival"] if c.framework == "vllm"}
     assert rates == 1
     assert asked in (Path(__file__).parents[2] / "docs/serving.md").read_text()

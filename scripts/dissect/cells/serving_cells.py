@@ -141,5 +141,4 @@ def _workload_name(workload: ServeWorkload, n_gpus: int) -> str:
     parts = [f"r{workload.requests}", f"i{workload.input_tokens}", f"o{workload.output_tokens}", workload.arrival.label]
     parts += [] if workload.stream else ["whole"]
     parts += ["calibrated"] if workload.calibrate else []
-    parts += [f"x{workload.bursts}"] if workload.bursts > 1 else []
     return "-".join([*parts, f"n{n_gpus}"])

@@ -94,6 +94,8 @@ class ServingStandIn(Model):
     """Tokens per prompt."""
     warmup_requests: PositiveInt | None = None
     """Number of warm-up requests before the measured ones."""
+    bursts: PositiveInt | None = None
+    """How often the load is sent to the same server."""
     search: SearchStandIn = SearchStandIn()
     """Search for the rate that holds, in place of the experiment's."""
 
