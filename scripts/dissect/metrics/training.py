@@ -4,9 +4,12 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from dissect.base.model import Model
+from dissect.base.model import Model, added
 from dissect.base.outcome import Phase, Status
 from dissect.statistics.estimate import Estimate
+
+SearchOrigin = Literal["prediction", "similar cell", "smallest"]
+"""Where a search for the largest batch starts: at the predicted batch, at that of a similar cell, or at 1."""
 
 
 class Trial(Model):
@@ -63,6 +66,8 @@ class TrainingMetrics(Model):
     """Attention kernel that ran, as the profiler saw it."""
     trials: list[Trial] = []
     """Attempts of a search for the largest batch, in the order in which they ran."""
+    search_start: SearchOrigin | None = added(None)
+    """Where that search started; None without one, or if it was not recorded."""
 
     @property
     def device_time_s(self) -> float | None:

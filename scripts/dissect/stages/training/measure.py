@@ -9,7 +9,7 @@ from pathlib import Path
 from dissect.base.outcome import Status
 from dissect.cells.spec import TrainingSpec
 from dissect.machine.node import Node
-from dissect.metrics.training import Trial
+from dissect.metrics.training import SearchOrigin, Trial
 from dissect.ranks.attempt import Attempt, run_attempt, unfit
 from dissect.ranks.measurement import Measurement
 from dissect.ranks.reports import durations
@@ -18,8 +18,8 @@ from dissect.ranks.supervise import Ending
 from dissect.results.result import Durations
 from dissect.results.store import Store
 from dissect.stages.training import summary
-from dissect.stages.training.search import bracket, search_max
-from dissect.stages.training.siblings import hint, with_batch
+from dissect.stages.training.search import SearchStart, bracket, search_max
+from dissect.stages.training.siblings import search_start, with_batch
 
 PROBE_STEPS = 3
 _LOG = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class TrainingCell:
     launcher: str
     """Command that starts this cell's Python on its other nodes."""
     trials: list[Trial] = field(default_factory=list)
+    searched_from: SearchOrigin | None = None
     last: Ending | None = None
     """The latest attempt."""
 
@@ -56,11 +57,13 @@ class TrainingCell:
         _LOG.info("trial of batch %d: %s", batch, ending.reason or ending.status)
         return Trial(batch=batch, status=ending.status, phase=ending.phase, peak_memory_bytes=peak)
 
-    def search(self, first: int | None, before: Durations) -> Measurement:
+    def search(self, start: SearchStart, before: Durations) -> Measurement:
         """Find the largest batch and measure it; if that runs out of memory, measure the next smaller one."""
-        start = time.monotonic()
-        self.trials = search_max(self.try_batch, first, self.spec.hardware.device_memory_bytes)
-        before = before.model_copy(update={"search_s": time.monotonic() - start})
+        began = time.monotonic()
+        self.searched_from = start.origin
+        _LOG.info("search for the largest batch: from %d (%s)", start.batch, start.origin)
+        self.trials = search_max(self.try_batch, start, self.spec.hardware.device_memory_bytes)
+        before = before.model_copy(update={"search_s": time.monotonic() - began})
         known = bracket(self.trials)
         if self.last is not None and (known.stopped_by is not None or known.passed == 0):
             where = self.trials[-1].batch
@@ -82,6 +85,7 @@ class TrainingCell:
             return measurement
         reports = attempt.ending.reports
         metrics = summary.training_metrics(self.spec, batch, reports, self.trials, attempt.gpu_peak_bytes)
+        metrics = metrics.model_copy(update={"search_start": self.searched_from})
         return replace(
             measurement,
             metrics=summary.profile_metrics(metrics, reports) if self.spec.stage == "profile" else metrics,
@@ -106,5 +110,5 @@ def measure_training(spec: TrainingSpec, node: Node, store: Store, workdir: Path
     before = Durations(imports_s=imported - start, prepare_s=time.monotonic() - imported)
     cell = TrainingCell(spec, runner, workdir, time.monotonic() + spec.sampling.budget_s, node, launcher)
     if spec.workload.batch == "max":
-        return cell.search(hint(spec, store), before)
+        return cell.search(search_start(spec, store), before)
     return cell.measure(spec.workload.batch, before)

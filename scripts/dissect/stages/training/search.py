@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from statistics import linear_regression
 
 from dissect.base.outcome import Status
-from dissect.metrics.training import Trial
+from dissect.metrics.training import SearchOrigin, Trial
 
+_NEAR = 3
+"""Trials after which a search leaves the surroundings of a predicted start."""
+_OFF = 0.01
+"""Unit of the steps away from a predicted start, as a share of it; the second trial is right beside it."""
 _GUESSES = 6
 """Trials in which guesses may be used; later trials double or halve, so that the search always ends."""
 _LEAP = 8
@@ -38,29 +42,48 @@ def bracket(trials: Sequence[Trial]) -> Bracket:
     return Bracket(passed, ran_out, other)
 
 
-def search_max(try_batch: Callable[[int], Trial], hint: int | None, memory_bytes: int) -> list[Trial]:
+@dataclass(frozen=True)
+class SearchStart:
+    """Where a search starts. It costs or saves trials, and changes no result."""
+
+    batch: int = 1
+    origin: SearchOrigin = "smallest"
+
+
+def search_max(try_batch: Callable[[int], Trial], start: SearchStart, memory_bytes: int) -> list[Trial]:
     """Try batches until the limit is bracketed or a trial ends with another outcome; returns all trials in order.
 
-    Memory is taken to grow with the batch, nothing else is: ``hint`` picks the first trial only, and the memory that
-    passing trials used picks some of the next.
+    Memory is taken to grow with the batch, nothing else is: ``start`` and the memory that passing trials used only pick
+    what is tried next.
     """
     trials: list[Trial] = []
     while not (known := bracket(trials)).is_found and known.stopped_by is None:
-        trials.append(try_batch(next_batch(trials, hint, memory_bytes)))
+        trials.append(try_batch(next_batch(trials, start, memory_bytes)))
     return trials
 
 
-def next_batch(trials: Sequence[Trial], hint: int | None, memory_bytes: int) -> int:
+def next_batch(trials: Sequence[Trial], start: SearchStart, memory_bytes: int) -> int:
     """The batch to try next: strictly between the bracket's ends."""
     if not trials:
-        return max(1, hint or 1)
+        return max(1, start.batch)
     known = bracket(trials)
+    if start.origin == "prediction" and len(trials) <= _NEAR:
+        unit = 1 if len(trials) == 1 else max(1, int(_OFF * start.batch))
+        if near := _next_to(known, unit * 2 ** (len(trials) - 1)):
+            return near
     guess = extrapolated_limit(trials, memory_bytes) if len(trials) < _GUESSES else None
     if guess is not None and known.passed <= guess < (known.ran_out or guess + 1):  # else the trials disproved it
         return max(min(guess, _LEAP * known.passed), known.passed + 1)
     if known.ran_out is not None:
         return (known.passed + known.ran_out) // 2
-    return known.passed + 1 if len(trials) == 1 else 2 * known.passed  # the hint may have been the limit itself
+    return known.passed + 1 if len(trials) == 1 else 2 * known.passed  # the start may have been the limit itself
+
+
+def _next_to(known: Bracket, distance: int) -> int | None:
+    """So far beyond the one end of the bracket that is known; None where both are."""
+    if known.ran_out is None:
+        return known.passed + distance
+    return max(1, known.ran_out - distance) if known.passed == 0 else None
 
 
 def extrapolated_limit(trials: Sequence[Trial], memory_bytes: int) -> int | None:

@@ -1,5 +1,6 @@
 """What other cells of the store show of a cell: whether it must run out of memory, and where a search may start."""
 
+import logging
 from typing import Any
 
 from dissect.base.outcome import Status
@@ -10,7 +11,9 @@ from dissect.metrics.training import TrainingMetrics
 from dissect.predict.outlook import largest_batch
 from dissect.results.result import Result
 from dissect.results.store import Store
-from dissect.stages.training.search import bracket
+from dissect.stages.training.search import SearchStart, bracket
+
+_LOG = logging.getLogger(__name__)
 
 
 def with_batch(spec: TrainingSpec, batch: int | str) -> TrainingSpec:
@@ -53,20 +56,28 @@ def _smallest_oom(result: Result) -> int | None:
     return bracket(result.metrics.trials).ran_out if isinstance(result.metrics, TrainingMetrics) else None
 
 
-def hint(spec: TrainingSpec, store: Store) -> int | None:
+def search_start(spec: TrainingSpec, store: Store) -> SearchStart:
     """Where a search for the largest batch starts: at the predicted one.
 
     Without a prediction, at that of the most similar ``max`` cell in the store, of the same hardware and model.
     """
-    if predicted := largest_batch(spec):
-        return predicted
+    if (predicted := _predicted(spec)) is not None:
+        return SearchStart(max(1, predicted), "prediction")
     wanted = spec.model_dump(mode="json")
     known = [(_likeness(wanted, other), entry) for entry, other in store.specs() if _is_comparable(wanted, other)]
     for _, entry in sorted(known, key=lambda pair: -pair[0]):
         runs = entry.peek()
         if runs is not None and isinstance(runs.newest.metrics, TrainingMetrics):
-            return runs.newest.metrics.batch
-    return None
+            return SearchStart(runs.newest.metrics.batch, "similar cell")
+    return SearchStart()
+
+
+def _predicted(spec: TrainingSpec) -> int | None:
+    try:
+        return largest_batch(spec)
+    except Exception:  # whatever a prediction gets wrong, the search finds the limit
+        _LOG.exception("the largest batch cannot be predicted")
+        return None
 
 
 def _is_comparable(wanted: dict[str, Any], other: dict[str, Any]) -> bool:
