@@ -3,31 +3,13 @@
 With UPDATE_GOLDEN=1 in the environment the page is written instead, as after new reference results.
 """
 
-import os
-import re
-from collections.abc import Iterable
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
 from dissect.present.tables.labels import framework_labels
+from prediction_page import PAGE, block
 
-PAGE = Path(__file__).parents[2] / "docs/prediction.md"
 BUSY = 0.8
-
-
-def block(name: str, header: str, rows: Iterable[Iterable[object]]) -> None:
-    """Compare a table with the one that follows the comment ``numbers: <name>`` in the page."""
-    lines = [header, re.sub(r"[^|]+", " --- ", header), *("| " + " | ".join(map(str, row)) + " |" for row in rows)]
-    told, page = f"<!-- numbers: {name} -->\n\n", PAGE.read_text(encoding="utf-8")
-    before, found, rest = page.partition(told)
-    assert found, f"{PAGE} has no table {name}"
-    old, blank, after = rest.partition("\n\n")
-    if os.environ.get("UPDATE_GOLDEN") == "1":
-        PAGE.write_text(before + told + "\n".join(lines) + blank + after, encoding="utf-8")
-    else:
-        assert old.splitlines() == lines, "look at it, then run with UPDATE_GOLDEN=1"
 
 
 def errors(found: pd.Series, decimals: int = 1) -> tuple[str, str]:
@@ -104,6 +86,6 @@ def test_servers(shipped_predictions: pd.DataFrame) -> None:
     assert (bursts["burst_error"].abs() <= 0.1).mean() >= 0.9
 
 
-@pytest.mark.parametrize("name", ["memory", "times", "servers"])
+@pytest.mark.parametrize("name", ["memory", "times", "servers", "published"])
 def test_each_table_stands_once(name: str) -> None:
     assert PAGE.read_text(encoding="utf-8").count(f"<!-- numbers: {name} -->") == 1

@@ -183,6 +183,15 @@ def test_a_datasheet_gives_a_time() -> None:
     assert curves.messages_s(sent, hidden=False) == pytest.approx(1e9 / (0.7 * 4.5e11) + LEAST_S)
 
 
+def test_fused_attention_keeps_its_scores_and_skips_half_before_hopper() -> None:
+    narrow = Datasheet({"bf16": 1e15}, 1e9, 9e11)  # would take days to write the scores
+    for model, share in (("NVIDIA H200", 1.0), ("NVIDIA A800-SXM4-80GB", 0.5)):
+        work = Effort()
+        work.products[Product(2048, 4096, 128, 32, attention=True)] += 1
+        seconds = Curves([], narrow, hardware(model), "bf16").compute_s(work)
+        assert seconds == pytest.approx(share * 32 * 2 * 2048 * 4096 * 128 / 0.7e15 + LEAST_S)
+
+
 def test_launches_limit_a_phase_of_which_the_work_is_shorter() -> None:
     times = {
         Phase.FORWARD: PhaseLimits(compute_s=0.01, exposed_s=0, offload_s=0, launches=1000),

@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from dissect.cells.spec import Hardware, OperatorSpec
 from dissect.config.kinds import DType
 from dissect.metrics.operators import CollectivePoint, GemmPoint, MemcpyPoint, OperatorMetrics
+from dissect.predict.device_parts import is_hopper
 from dissect.predict.step_effort import Effort, Message, Moved, Product
 from dissect.workloads.operator_arithmetic import bus_factor, gemm_bytes, gemm_flops
 
@@ -24,6 +25,12 @@ OF_PEAK, OF_BANDWIDTH, OF_LINK = 0.7, 0.88, 0.7
 """Shares of a datasheet's numbers that products, copies and collectives reach. Measured on H200: 0.73, 0.88, 0.74."""
 LEAST_S = 2e-6
 """Time of the smallest kernel in seconds."""
+BEFORE_HOPPER = 0.5
+"""Share of the square over which FlashAttention-2 takes as long as other products would, where it is causal.
+
+It skips the other half. On A100 it reaches 50 to 73 % of the peak, close to them (Dao, 2023, "FlashAttention-2"); on
+Hopper half of what they do: measured on H200 for 4096 tokens, 300 TFLOP/s of what it computes.
+"""
 Name = TypeVar("Name", bound=tuple[object, ...])
 ALIGNED = 8
 """Elements of 2 bytes in 16 bytes, the unit that the fast kernels load."""
@@ -75,6 +82,7 @@ class Curves:
     ) -> None:
         self._dtype, self._link, self._bandwidth = dtype, sheet.link_bytes_per_s, sheet.memory_bytes_per_s
         self._peak, self._interconnect = sheet.peak_flops.get(dtype), hardware.interconnect
+        self._attended = 1.0 if is_hopper(hardware) else BEFORE_HOPPER
         same = [each for each in measured if each.spec.hardware.gpu_model == hardware.gpu_model]
         self._curves = _by_name(point for each in same for point in _sized(each))
         gemms = [each for each in same if each.spec.workload.dtype == dtype]
@@ -118,9 +126,10 @@ class Curves:
         return curve.at(size / 2) if curve and size else 0.0
 
     def _product_s(self, product: Product) -> float:
-        flops = product.number * gemm_flops(product.m, product.n, product.k)
+        share = self._attended if product.attention else 1
+        flops = share * product.number * gemm_flops(product.m, product.n, product.k)
         if not self._products:
-            moved = product.number * gemm_bytes(product.m, product.n, product.k, self._dtype)
+            moved = product.number * gemm_bytes(product.m, product.n, product.k, self._dtype) * (not product.attention)
             by_bytes = moved / (OF_BANDWIDTH * (self._bandwidth or math.inf))
             return LEAST_S + max(flops / (OF_PEAK * (self._peak or math.inf)), by_bytes)
         if product.number > 1:  # a batch of small products runs as a square of as many FLOPs, if its rows are aligned

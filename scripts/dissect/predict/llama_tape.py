@@ -186,7 +186,7 @@ class _DecoderLayer:
                 yield Op(f"{name} cast", elements * case.width, (name,))
             operands = ("query embedded cast", "key embedded cast", "value")
         yield from self._packed()
-        rows = case.tokens * arch.num_attention_heads * FP32
+        rows, heads = case.tokens * arch.num_attention_heads * FP32, case.batch * arch.num_attention_heads
         yield Op("lse", rows, operands, passes=())
         yield Op(
             "attn_output",
@@ -195,7 +195,7 @@ class _DecoderLayer:
             (*operands, "attn_output", "lse"),
             operands,
             backward_extra=self._hidden * FP32 + rows,
-            product=Product(case.positions, 2 * case.positions, arch.head_size, case.batch * arch.num_attention_heads),
+            product=Product(case.positions, 2 * case.positions, arch.head_size, heads, attention=True),
         )
 
     def _packed(self) -> Iterator[Op]:

@@ -18,6 +18,8 @@ class Product(NamedTuple):
     n: int
     k: int
     number: int = 1
+    attention: bool = False
+    """Whether it is a fused attention kernel, which keeps the scores to itself; ``n`` is that of both its products."""
 
 
 class Moved(NamedTuple):

@@ -1,0 +1,123 @@
+"""Projections from datasheets to GPUs of the paper, against what others publish (tests/data/published_runs.yaml)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+from dissect.base.units import GIB
+from dissect.cells.spec import Hardware, TrainingSpec
+from dissect.cells.study import load_study, prediction_facts
+from dissect.config.files import read_yaml
+from dissect.config.platform import Platform
+from dissect.predict.curves import OF_PEAK
+from dissect.predict.memory import predict_memory
+from dissect.predict.step_time import TimePrediction
+from dissect.present.tables.measured_pace import MeasuredPace
+from dissect.workloads.arithmetic import hardware_flops
+from factories import finetune_spec, fsdp_finetune_spec, hardware, pretrain_spec
+from prediction_page import block
+from yaml_models import architecture
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = 1024
+"""Samples of a run whose time is published in place of its speed."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A run of others beside its prediction."""
+
+    gpus: str
+    what: str
+    tokens_per_s: float
+    memory_gib: float
+    memory_is: str
+    spec: TrainingSpec
+    time: TimePrediction | None
+
+    @property
+    def error(self) -> float | None:
+        """Of the speed, predicted / published - 1."""
+        return self.time and self.time.tokens / self.time.step_s / self.tokens_per_s - 1
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether the interval has the published speed."""
+        assert self.time
+        return self.time.tokens / self.time.high_s <= self.tokens_per_s <= self.time.tokens / self.time.low_s
+
+    @property
+    def row(self) -> list[str]:
+        found, memory = self.time, predict_memory(self.spec)
+        assert memory
+        speeds = ("n/a", "n/a", "n/a")
+        if found:
+            low, middle, high = (found.tokens / seconds for seconds in (found.high_s, found.step_s, found.low_s))
+            speeds = (f"{middle:,.0f}", f"{low:,.0f} to {high:,.0f}", f"{100 * (self.error or 0):+.0f} %")
+        told = f"{self.memory_gib:.1f} ({self.memory_is})"
+        return [self.gpus, self.what, f"{self.tokens_per_s:,.0f}", *speeds, told, f"{memory.peak_bytes / GIB:.1f}"]
+
+
+def on(platform: Platform, n_gpus: int) -> Hardware:
+    """GPUs of a platform."""
+    facts = {
+        "interconnect": platform.interconnect.kind,
+        "device_memory_bytes": int(platform.gpu.memory_gib * GIB),
+        "host_memory_bytes": int(platform.host.memory_gib * GIB),
+    }
+    return hardware(platform.gpu.model, n_gpus).model_copy(update=facts)
+
+
+def spec_of(run: dict[str, Any], there: Hardware) -> TrainingSpec:
+    """The spec of a run; all use FlashAttention, and those with adapters recompute."""
+    told = {name: run[name] for name in ("seq_len", "batch")} | run["method"] | {"attention": "flash_attention_2"}
+    model = architecture(run.get("model", "llama2-7b"))
+    if "zero_stage" in run["method"]:
+        return pretrain_spec(there, model=model, **told)
+    make = {"deepspeed": finetune_spec, "fsdp": fsdp_finetune_spec}[run["framework"]]
+    spec: TrainingSpec = make(there, model=model, recompute=True, **told)
+    return spec
+
+
+@pytest.fixture(scope="module")
+def published() -> list[Published]:
+    platforms, nothing = load_study(ROOT, {}).catalog.platforms, MeasuredPace([])
+    found = []
+    for study in read_yaml(ROOT / "tests/data/published_runs.yaml", "published_runs.yaml")["studies"]:
+        platform = platforms[study["platform"]]
+        for run in study["runs"]:
+            spec = spec_of(run, on(platform, study["gpus"]))
+            time = nothing.predict_on_unknown(spec, run["batch"], prediction_facts(platform))
+            speed = run.get("tokens_per_s") or SAMPLES * run["seq_len"] / run["seconds"]
+            gpus = f"{study['gpus']} x {platform.shown_label}"
+            found.append(Published(gpus, run["what"], speed, run["memory_gib"], study["memory_is"], spec, time))
+    return found
+
+
+def test_projections_to_the_papers_machines(published: list[Published]) -> None:
+    header = "| GPUs | run | tokens/s | predicted | interval | error | GiB | predicted |"
+    block("published", header, (each.row for each in published))
+    timed = [each for each in published if each.time]
+    assert {each.what for each in published if not each.time} == {"70B, QLoRA, FSDP, offloaded"}, (
+        "copies are not measured"
+    )
+    origins = {part.origin for each in timed if each.time for part in each.time.parts if part.name != "launch"}
+    assert origins == {"datasheet"}
+    assert median(abs(each.error or 0) for each in timed) <= 0.3
+    assert all(each.is_covered for each in timed)
+    for each in published:
+        memory = predict_memory(each.spec)
+        assert memory
+        assert memory.low_bytes / GIB < each.memory_gib, "a driver and an allocator count more than tensors"
+
+
+def test_a_published_step_exceeds_the_share_of_products_on_h200(published: list[Published]) -> None:
+    [run] = [each for each in published if "RTX3090" in each.gpus and each.what == "7B, QLoRA, DDP"]
+    arch, length = run.spec.model, run.spec.workload.seq_len
+    skipped = 2 * 2 * length**2 * arch.hidden_size * arch.num_hidden_layers * 4 / 2  # half of it, four times a forward
+    flops = hardware_flops(run.spec, 8) / (2 * 8) - skipped
+    assert run.tokens_per_s / 2 / length * flops / 71e12 == pytest.approx(0.72, abs=0.005)
+    assert OF_PEAK == 0.7
