@@ -15,13 +15,24 @@ from dissect.config.errors import ConfigError
 from dissect.predict.host_cost import HostCost
 from dissect.predict.outlook import Outlook
 from dissect.predict.step_time import TimePart, TimePrediction
-from dissect.predict.wall_time import TRACE_S, TRIALS, MeasuredWall, WallTimes, steps_s
+from dissect.predict.wall_time import (
+    SLOW_STEPS,
+    TRACE_S,
+    TRIAL_STEPS,
+    TRIALS,
+    WARMUP_S,
+    WARMUP_STEPS,
+    MeasuredWall,
+    WallTimes,
+    steps_s,
+)
 from dissect.present.measured_walls import measured_walls
 from dissect.present.plan import measured_times, plan_table, plan_text
 from dissect.present.tables.predicted_time import compare_times
 from dissect.present.tables.tidy import read_records
 from dissect.results.reference_sets import publish_references
 from dissect.results.store import Store
+from dissect.stages.training.measure import PROBE_STEPS
 from factories import hardware, ok_result, operator_spec, pretrain_spec, training_metrics
 
 PROJECT = Path(__file__).parents[2]
@@ -78,7 +89,10 @@ def test_a_run_is_its_start_and_its_steps() -> None:
     found = known.predict(spec, step(1.0), Outlook.FITS)
     assert found is not None
     assert found.seconds == pytest.approx(20 + steps_s(spec.sampling, 1.0))
-    assert steps_s(spec.sampling, 1.0) == pytest.approx(10 + spec.sampling.min_steps + 3 + TRACE_S)
+    fixed = WARMUP_S + TRACE_S
+    assert steps_s(spec.sampling, 1.0) == pytest.approx(WARMUP_STEPS + spec.sampling.min_steps + 3 + fixed)
+    assert steps_s(spec.sampling, 0.1) == pytest.approx(0.1 * (WARMUP_STEPS + 3) + spec.sampling.window_s + fixed)
+    assert found.needs_s == pytest.approx(SLOW_STEPS + spec.sampling.warmup_min_steps + spec.sampling.min_steps)
     assert found.low_s < found.seconds < found.high_s
     slow = known.predict(spec, step(1e4), Outlook.FITS)
     assert slow is not None
@@ -95,7 +109,9 @@ def test_trials_come_on_top() -> None:
     one, search = known.predict(spec, step(0.1)), known.predict(searched, step(0.1))
     assert one is not None
     assert search is not None
-    assert search.seconds - one.seconds == pytest.approx(TRIALS[1] * (20 + 12 * 0.1))
+    assert search.seconds - one.seconds == pytest.approx(TRIALS[1] * (20 + (SLOW_STEPS + TRIAL_STEPS) * 0.1))
+    assert search.needs_s is not None
+    assert search.needs_s > TRIALS[1] * 20
 
 
 def test_without_predicted_steps_cells_of_the_kind_tell() -> None:
@@ -136,6 +152,20 @@ def test_a_cell_that_runs_out_needs_one_run(measured: Path) -> None:
     out = plan[(plan["outlook"] == Outlook.RUNS_OUT) & (plan["status"] == "to run")].iloc[0]
     assert out["gpu_hours"] == pytest.approx(out["run_s"] * 2 / 3600)
     assert plan["cost"].isna().all()
+
+
+def test_cells_that_may_exceed_their_budget_are_named(measured: Path) -> None:
+    plan, text = planned(measured, times=True, overrides={"*/h200-x2/*/deepspeed/Z3/*": {"sampling": {"budget_s": 5}}})
+    row = plan[(plan["framework"] == "deepspeed") & (plan["method"] == "Z3")].iloc[0]
+    assert row["budget_s"] == 5 < row["needs_s"]
+    needs = f"llama2-7b Z3 {row['workload']} {row['needs_s']:.0f} of 5 s"
+    doubt = "x may exceed its budget (predicted; `overrides` can raise sampling.budget_s)"
+    assert f"1 {doubt}: deepspeed on h200-x2, {needs}" in text
+    assert doubt not in planned(measured, times=True)[1]
+
+
+def test_trials_are_those_of_the_search() -> None:
+    assert TRIAL_STEPS == PROBE_STEPS
 
 
 def test_the_prices_of_platforms(measured: Path) -> None:

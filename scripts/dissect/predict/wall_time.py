@@ -9,14 +9,17 @@ from dissect.cells.spec import Hardware, InspectSpec, OperatorSpec, Sampling, Se
 from dissect.predict.outlook import Outlook
 from dissect.predict.step_time import TimePrediction
 
-WARMUP_STEPS = 10.0
-"""Steps that a warm-up takes as long as, since the first are slow. Measured: the median over shipped training cells."""
+WARMUP_STEPS, SLOW_STEPS, WARMUP_S = 7.5, 3.5, 0.8
+"""A warm-up lasts as long as so many steps and seconds: the first steps take so many more than they are.
+
+Measured: fitted to the 105 shipped runs of training, whose steps take 0.1 to 2 s.
+"""
 TRACED_STEPS, TRACE_S = 3, 2.0
 """Steps after the window that are traced, and seconds to read the trace. Measured: shipped cells on H200 and H100."""
 TRIALS = (2, 3, 6)
 """Fewest, expected and most trials of a search for the largest batch that starts at the predicted one."""
-TRIAL_STEPS = 12.0
-"""Steps that those of a trial take as long as."""
+TRIAL_STEPS = 3
+"""Steps of a trial (``PROBE_STEPS`` of the stage), the first of them slow."""
 SPREAD, BETWEEN_GPUS = 0.4, 0.3
 """Standard deviations of the logarithm of what starts take, and whole cells, within a kind and from GPU to GPU.
 
@@ -37,6 +40,9 @@ class WallTime:
     high_s: float
     origin: str
     """Where it comes from, in words."""
+    needs_s: float | None = None
+    """The least that its steps and trials need of its budget; None where that is not predicted."""
+    budget_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -97,19 +103,26 @@ class WallTimes:
             return WallTime(start.seconds, start.low_s, longest, f"its start: {start.origin}")
         least = start.low_s if expected is Outlook.CLOSE else _run_s(spec, start.low_s, step.low_s, fewest)
         seconds = _run_s(spec, start.seconds, step.step_s, middle)
-        return WallTime(seconds, least, longest, f"predicted steps; its start: {start.origin}")
+        fewest_steps = SLOW_STEPS + spec.sampling.warmup_min_steps + spec.sampling.min_steps
+        needs_s = fewest_steps * step.step_s + middle * _trial_s(start.seconds, step.step_s)
+        origin = f"predicted steps; its start: {start.origin}"
+        return WallTime(seconds, least, longest, origin, needs_s, spec.sampling.budget_s)
 
 
 def _run_s(spec: TrainingSpec, start_s: float, step_s: float, trials: int) -> float:
     """Seconds of a run and of the trials before it; what follows the start lasts no longer than the budget."""
-    measured_s = steps_s(spec.sampling, step_s) + trials * (start_s + TRIAL_STEPS * step_s)
+    measured_s = steps_s(spec.sampling, step_s) + trials * _trial_s(start_s, step_s)
     return start_s + min(spec.sampling.budget_s, measured_s)
+
+
+def _trial_s(start_s: float, step_s: float) -> float:
+    return start_s + (SLOW_STEPS + TRIAL_STEPS) * step_s
 
 
 def steps_s(sampling: Sampling, step_s: float) -> float:
     """Seconds of warm-up, window and trace; the window is that of an interval that does not get narrow enough."""
     window = max(sampling.min_steps * step_s, min(sampling.window_s, sampling.max_steps * step_s))
-    return (WARMUP_STEPS + TRACED_STEPS) * step_s + window + TRACE_S
+    return WARMUP_S + (WARMUP_STEPS + TRACED_STEPS) * step_s + window + TRACE_S
 
 
 def _start_kind(spec: TrainingSpec) -> Kind:

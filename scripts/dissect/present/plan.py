@@ -1,5 +1,6 @@
 """The plan of a run: every cell with its status, before anything is launched. Imports no torch."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from dissect.predict.step_time import TimePrediction
 from dissect.predict.wall_time import WallTimes
 from dissect.present.measured_walls import measured_walls
 from dissect.present.plan_costs import COLUMNS as COSTS
-from dissect.present.plan_costs import cost_columns, cost_lines, price_of
+from dissect.present.plan_costs import cost_columns, cost_lines, over_budget, price_of
 from dissect.present.tables.measured_pace import MeasuredPace
 from dissect.present.tables.predicted_time import part_columns
 from dissect.present.tables.tidy import read_records
@@ -54,6 +55,7 @@ TIMES = [
 """Predicted time and energy of a step over all GPUs, with intervals, parts and origins, where they are asked for."""
 COLUMNS = [*PARTS, "status", "reason", "wall_s", *REQUESTS, *PREDICTED, "key"]
 TO_RUN = "to run"
+LATE = "may exceed its budget (predicted; `overrides` can raise sampling.budget_s)"
 NAMED = 4
 """Cells that a line of the summary names; the CSV has all."""
 
@@ -102,7 +104,7 @@ def plan_text(plan: pd.DataFrame, catalog: Catalog) -> str:
     lines = [f"{count} x {reason}" for reason, count in reasons.value_counts(sort=False).items()]
     head = [f"{len(plan)} cells, {len(waiting)} to run", "", *counts.to_string().splitlines(), ""]
     times = cost_lines(waiting, catalog) if "run_s" in waiting else _times(plan)
-    below = [*times, *lines, *_doubts(waiting), *_paces(waiting)]
+    below = [*times, *lines, *_doubts(waiting), *_late(waiting), *_paces(waiting)]
     return "\n".join(line.rstrip() for line in [*head, *below]).rstrip()
 
 
@@ -110,9 +112,23 @@ def _doubts(waiting: pd.DataFrame) -> list[str]:
     """Cells that are not expected to fit, by platform and framework; they run all the same, since this is predicted."""
     doubtful = waiting[waiting["outlook"].isin([Outlook.RUNS_OUT, Outlook.CLOSE])]
     return [
-        f"{len(cells)} x {outlook} (predicted): {framework} on {platform}, {', '.join(_methods(cells))}"
-        for (outlook, platform, framework), cells in doubtful.groupby(["outlook", "platform", "framework"], sort=True)
+        line
+        for outlook, cells in doubtful.groupby("outlook", sort=True)
+        for line in _doubted(cells, f"{outlook} (predicted)", _sizes)
     ]
+
+
+def _late(waiting: pd.DataFrame) -> list[str]:
+    """Cells whose budget may be too short, where times are predicted."""
+    return list(_doubted(over_budget(waiting), LATE, _needs)) if "needs_s" in waiting else []
+
+
+def _doubted(cells: pd.DataFrame, doubt: str, told: Callable[[Any], str]) -> Iterator[str]:
+    """Lines by platform and framework, with some of the cells and what is told of these."""
+    for (platform, framework), group in cells.groupby(["platform", "framework"], sort=True):
+        named = [f"{row.model} {row.method} {row.workload} {told(row)}" for row in group.itertuples()]
+        more = [f"and {len(named) - NAMED} more"] if len(named) > NAMED else []
+        yield f"{len(group)} x {doubt}: {framework} on {platform}, {', '.join([*named[:NAMED], *more])}"
 
 
 def _paces(waiting: pd.DataFrame) -> list[str]:
@@ -127,15 +143,13 @@ def _paces(waiting: pd.DataFrame) -> list[str]:
     ]
 
 
-def _methods(cells: pd.DataFrame) -> list[str]:
-    """Some of the cells, with the memory that they are predicted to need."""
-    named = [f"{row.model} {row.method} {row.workload} {_sizes(row)}" for row in cells.itertuples()]
-    return [*named[:NAMED], *([f"and {len(named) - NAMED} more"] if len(named) > NAMED else [])]
-
-
 def _sizes(row: Any) -> str:
     host = f" and {row.host_memory_gib:.0f} GiB of the host" if row.host_memory_gib else ""
     return f"{row.memory_gib:.0f} GiB{host}"
+
+
+def _needs(row: Any) -> str:
+    return f"{row.needs_s:,.0f} of {row.budget_s:,.0f} s"
 
 
 def _times(plan: pd.DataFrame) -> list[str]:

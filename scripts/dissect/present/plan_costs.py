@@ -11,8 +11,8 @@ from dissect.predict.wall_time import WallTime
 RUN_S = ["run_s", "run_low_s", "run_high_s"]
 GPU_HOURS = ["gpu_hours", "gpu_hours_low", "gpu_hours_high"]
 COST = ["cost", "cost_low", "cost_high"]
-COLUMNS = [*RUN_S, "run_s_from", *GPU_HOURS, *COST, "currency"]
-"""Predicted wall time of a run, GPU hours and cost of the runs that a cell lacks, with intervals."""
+COLUMNS = [*RUN_S, "run_s_from", "needs_s", "budget_s", *GPU_HOURS, *COST, "currency"]
+"""Predicted wall time of a run, what it needs of its budget, GPU hours and cost of the runs that a cell lacks."""
 
 
 def cost_columns(wall: WallTime, runs: int, n_gpus: int, price: tuple[float, str] | None) -> dict[str, object]:
@@ -20,6 +20,7 @@ def cost_columns(wall: WallTime, runs: int, n_gpus: int, price: tuple[float, str
     ends = (wall.seconds, wall.low_s, wall.high_s)
     hours = [seconds * runs * n_gpus / 3600 for seconds in ends]
     found: dict[str, object] = dict(zip(RUN_S, ends, strict=True)) | {"run_s_from": wall.origin}
+    found |= {"needs_s": wall.needs_s, "budget_s": wall.budget_s} if wall.needs_s else {}
     found |= dict(zip(GPU_HOURS, hours, strict=True))
     if price:
         per_hour, currency = price
@@ -54,6 +55,11 @@ def cost_lines(waiting: pd.DataFrame, catalog: Catalog) -> Iterator[str]:
         for platform in dict.fromkeys(once["platform"]):
             if price := catalog.platforms[platform].price:
                 yield price.sentence(platform)
+
+
+def over_budget(waiting: pd.DataFrame) -> pd.DataFrame:
+    """Cells whose runs are predicted to need more than their budget, after which they end as ``timeout``."""
+    return waiting[(waiting["needs_s"] > waiting["budget_s"]).fillna(False)]
 
 
 def _sums(cells: pd.DataFrame) -> str:
