@@ -273,3 +273,20 @@ def test_tables_and_verdicts_are_whole_without_javascript(visit: Open, small: Pa
     summary = plain.locator("#fig_4 summary").first
     summary.click()
     assert plain.locator("#table-fig_4 td").first.is_visible()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_asked_most_is_answered_by_one_click(visit: Open, small: Path, shape: str) -> None:
+    page = visit(small, **SHAPES[shape])
+    answers = page.locator(".direct")
+    assert answers.count() == 5
+    for answer in answers.all():
+        verdict = answer.locator("summary .verdict")
+        box = verdict.bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= SHAPES[shape]["viewport"]["width"]
+        answer.locator(":scope > summary").click()
+        told = answer.locator(".versus").first if answer.locator(".versus").count() else answer.locator("code")
+        assert told.is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

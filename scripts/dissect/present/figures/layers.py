@@ -112,7 +112,7 @@ def log_axis(field: str, title: str | None, values: Sequence[float], channel: An
 
 def size_axis(field: str, title: str, labels: Mapping[int, str], most: int) -> alt.X:
     """Sizes by powers of two; as many are labelled as there is room for."""
-    ticks = sorted(labels)[:: -(-len(labels) // most)]
+    ticks = sorted(labels)[:: max(1, -(-len(labels) // most))]
     words = f"({json.dumps({str(size): labels[size] for size in ticks})})[datum.value]"
     axis = alt.Axis(values=ticks, labelExpr=words, labelOverlap=False)
     return alt.X(f"{field}:Q").title(title).scale(type="log", base=2, nice=False, padding=12).axis(axis)

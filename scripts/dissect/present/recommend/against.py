@@ -3,7 +3,7 @@
 So a question that is asked twice with other limits gets equal verdicts, and so does the page, which filters these.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -42,23 +42,11 @@ class Verdicts:
         for row in rows:
             if has_interval(row, column):
                 works.setdefault((row["stage"], row["model"], row["work"]), []).append(row)
-        compared = [row for same in works.values() for row in same]
-        wall_pools, device_pools = (
-            pool_classes((row[START_CLASS], row[field].get(column, ())) for row in compared)
-            for field in (RUN_VALUES, DEVICE_VALUES)
-        )
+        pools = _pools([row for same in works.values() for row in same], column)
         self._judged: dict[tuple[int, int], Judgement] = {}
         for same in works.values():
             pairs = list(combinations(same, 2))
-            found = judge_all(
-                [_pair(*pair, RUN_VALUES, column, wall_pools) for pair in pairs],
-                second=[
-                    _pair(*pair, DEVICE_VALUES, column, device_pools)
-                    if all(row[DEVICE_VALUES].get(column) for row in pair)
-                    else None
-                    for pair in pairs
-                ],
-            )
+            found = _judged(pairs, column, pools)
             self._judged |= {
                 (one["number"], other["number"]): each for (one, other), each in zip(pairs, found, strict=True)
             }
@@ -90,6 +78,37 @@ def has_interval(row: Row, column: str) -> bool:
     return bool(runs) and mean_of_runs(runs).low is not None
 
 
+def judge_rows(pairs: Sequence[tuple[Row, Row]], column: str) -> list[Judgement]:
+    """Verdicts on right ÷ left of pairs of settings that need not do equal work; they are one family.
+
+    Each side must have the column in its runs.
+    """
+    return _judged(pairs, column, _pools([row for pair in pairs for row in pair], column))
+
+
+def _pools(rows: Iterable[Row], column: str) -> tuple[Pools, Pools]:
+    """How starts differ on wall time, and on device time."""
+    distinct = {row["number"]: row for row in rows}.values()
+    wall, device = (
+        pool_classes((row[START_CLASS], row[field].get(column, ())) for row in distinct)
+        for field in (RUN_VALUES, DEVICE_VALUES)
+    )
+    return wall, device
+
+
+def _judged(pairs: Sequence[tuple[Row, Row]], column: str, pools: tuple[Pools, Pools]) -> list[Judgement]:
+    wall_pools, device_pools = pools
+    return judge_all(
+        [_pair(*pair, RUN_VALUES, column, wall_pools) for pair in pairs],
+        second=[
+            _pair(*pair, DEVICE_VALUES, column, device_pools)
+            if all(row[DEVICE_VALUES].get(column) for row in pair)
+            else None
+            for pair in pairs
+        ],
+    )
+
+
 def _pair(one: Row, other: Row, field: str, column: str, pools: Pools) -> RunPair:
     return RunPair(one[field][column], other[field][column], between(pools, one[START_CLASS], other[START_CLASS]))
 
@@ -98,12 +117,18 @@ def _words(judged: Judgement, turned: bool) -> str:
     """The ratio setting / best and what it rests on; ``turned`` if it was judged the other way round."""
     if judged.before:
         return f"{_words(judged.before, turned)}; {LABEL}: {_words(replace(judged, before=None), turned)}"
-    found = judged.contrast
-    runs, starts = (found.n_left, found.n_right), (found.left_starts, found.right_starts)
     ratio, low, high = judged.ratio, judged.low, judged.high
     if turned:
-        runs, starts = runs[::-1], starts[::-1]
         ratio, low, high = 1 / ratio, high and 1 / high, low and 1 / low
+    return f"{Number(ratio, low, high).show('×')} the best ({basis_of(judged, turned)})"
+
+
+def basis_of(judged: Judgement, turned: bool = False) -> str:
+    """Runs and starts, right side first, what the ratio rests on, and what would have been detected."""
+    found = judged.contrast
+    runs, starts = (found.n_left, found.n_right), (found.left_starts, found.right_starts)
+    if turned:
+        runs, starts = runs[::-1], starts[::-1]
     parts = [f"runs {runs[1]} and {runs[0]}", f"starts {starts[1]} and {starts[0]}", found.words]
     parts += [f"detectable {judged.detectable:.2f} ×"] if judged.detectable else []
-    return f"{Number(ratio, low, high).show('×')} the best ({', '.join(parts)})"
+    return ", ".join(parts)

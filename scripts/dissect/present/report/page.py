@@ -14,6 +14,8 @@ from dissect.cells.manifest import Manifest, ManifestCell, read_manifest
 from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.config.claims import CLAIMS
 from dissect.config.kinds import STAGE_TITLES
+from dissect.present.recommend.candidates import candidates
+from dissect.present.report.direct_answers import DirectAnswer, direct_answers
 from dissect.present.report.drawings import Drawing, figure_specs, overviews
 from dissect.present.report.grid_table import IDS, GridTable, grid_table, ids_of
 from dissect.present.report.questions import WORDS, Form, forms_of
@@ -113,6 +115,8 @@ class Page:
     overviews: Sequence[Drawing]
     forms: Sequence[Form]
     """What questions are asked with."""
+    direct_answers: Sequence[DirectAnswer]
+    """What is asked most, answered."""
 
     @property
     def candidates(self) -> Mapping[str, Any]:
@@ -162,6 +166,7 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
     items = [_item(each, claims, project) for each in laid]
     filters = _filters(laid, platforms)
     labels = {each.axis: dict(each.choices) for each in filters}
+    rows = candidates((record for each in laid for record in each.records), wanted.terms)
     return Page(
         sections=_sections(wanted, items, claims),
         claims=claims,
@@ -169,7 +174,8 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         side_by_side=side_by_side((each.manifest, each.records) for each in laid),
         facts=_facts([record for each in laid for record in each.records]),
         overviews=overviews([(each.manifest, each.records) for each in laid]),
-        forms=forms_of((record for each in laid for record in each.records), wanted.terms, labels),
+        forms=forms_of(rows, labels),
+        direct_answers=direct_answers(rows),
     )
 
 

@@ -8,7 +8,6 @@ from markupsafe import Markup, escape
 
 from dissect.base.outcome import Status
 from dissect.cells.cell_id import CellId
-from dissect.cells.terms import Terms
 from dissect.config.kinds import STAGE_TITLES
 from dissect.config.question import AskedStage, Objective, Percentile, Question
 from dissect.present.recommend.against import UNTOLD, Verdicts, has_interval
@@ -32,8 +31,7 @@ from dissect.present.recommend.answer_text import (
     own_marks,
     setting_name,
 )
-from dissect.present.recommend.candidates import LARGEST, candidates
-from dissect.present.tables.columns import Record
+from dissect.present.recommend.candidates import LARGEST
 
 Labels = Mapping[str, Mapping[str, str]]
 LIMITS = {
@@ -72,10 +70,10 @@ class Form:
     """``candidates``, and per percentile the columns of aims and limits, and those that are shown."""
 
 
-def forms_of(records: Iterable[Record], terms: Mapping[str, Terms], labels: Labels) -> list[Form]:
+def forms_of(rows: Iterable[Row], labels: Labels) -> list[Form]:
     """One form per stage that has candidates; ``labels`` by axis and id."""
     stages: dict[AskedStage, list[Row]] = {}
-    for row in candidates(records, terms):
+    for row in rows:
         stages.setdefault(row["stage"], []).append(row)
     return [_form(stage, rows, labels) for stage, rows in stages.items()]
 

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from dissect.cells.reported import ReportManifest
 from dissect.present.figures.look import CONFIGS
 from dissect.present.report.cell_page import build_cell_page
+from dissect.present.report.direct_answers import SHOWN
 from dissect.present.report.page import build_page, cell_entries
 from dissect.present.tables.tidy import plain_rows, to_csv
 
@@ -51,7 +52,7 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
         (folder / f"tables/{item.name}.csv").write_text(to_csv(item.numbers), encoding="utf-8")
         (folder / f"tables/{item.name}.json").write_text(_json(item.numbers), encoding="utf-8")
     template = environment().get_template("page.html.j2")
-    template.stream(page=page, themes=CONFIGS).dump(str(index), encoding="utf-8")
+    template.stream(page=page, themes=CONFIGS, answers_shown=SHOWN).dump(str(index), encoding="utf-8")
     cells.join()
     if cells.exitcode:
         raise ChildProcessError(f"{folder / 'cells'}: pages are missing: their process ended with {cells.exitcode}")
