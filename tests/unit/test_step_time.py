@@ -11,7 +11,7 @@ from dissect.base.outcome import Phase
 from dissect.cells.spec import TrainingSpec
 from dissect.predict.curves import ALIGNED, LEAST_S, MEASURED, STRIDED, Curve, Curves, Datasheet, MeasuredOperator
 from dissect.predict.host_cost import LAUNCH_S, HostCost, MeasuredStep, host_cost, launch_cost
-from dissect.predict.phase_times import FETCH_LAUNCHES, PhaseLimits, step_s
+from dissect.predict.phase_times import HOOK_LAUNCHES, PhaseLimits, step_s
 from dissect.predict.step_effort import Effort, HostCopy, Message, Product, total
 from dissect.predict.step_time import DEVIATIONS, IDLE, OFF, Pace, TimePrediction, effort_of, identity_of
 from dissect.present.tables.predicted_cells import COLUMNS
@@ -82,6 +82,11 @@ def test_flash_attention_first_looks_for_packed_sequences() -> None:
     flash = {batch: _launches(batch, "flash_attention_2") for batch in (1, 2)}
     assert flash[1] - flash[2] == 32 * 5, "with two sequences the sum of three more kernels and the answer are not read"
     assert flash[1] > _launches(1, "eager")
+
+
+def test_a_checkpoint_of_a_layer_costs_the_host_as_a_fetch_does() -> None:
+    plain, again = (effort(pretrain_spec(recompute=recompute))[Phase.BACKWARD] for recompute in (False, True))
+    assert (plain.hooks.total(), again.hooks.total()) == (0, 32)
 
 
 def _launches(batch: int, attention: str) -> int:
@@ -237,7 +242,7 @@ def test_parts_add_up_and_say_where_they_come_from() -> None:
     assert found.tokens == 2 * 350
     launches = sum(work.launches for work in effort(pretrain_spec(hardware(n_gpus=2), zero_stage=3)).values())
     assert found.step_s > 1e-4 * launches, "tensors that are gathered cost more than a launch"
-    assert FETCH_LAUNCHES > 1
+    assert HOOK_LAUNCHES > 1
 
 
 def test_energy_is_that_of_waiting_and_of_working() -> None:

@@ -290,7 +290,8 @@ def llama_work(spec: TrainingSpec, batch: int, weights: DType | None = None) -> 
     layer, first, end = (_tape(case, which) for which in ("layer", "layer" if case.is_reached else "first", "end"))
     forward = layer.forward_work.times(layers)
     last = Counter({layer.last_product: 0 if spec.method.recomputes_whole_layers else layers})
-    again = [replace(forward, products=forward.products - last)] if spec.method.recompute else []
+    checkpoints = Counter({"checkpoint of a layer": layers})
+    again = [replace(forward, products=forward.products - last, hooks=checkpoints)] if spec.method.recompute else []
     backward = total([end.backward_work, layer.backward_work.times(layers - 1), first.backward_work, *again])
     return total([forward, end.forward_work]), backward
 

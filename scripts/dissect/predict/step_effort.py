@@ -57,8 +57,8 @@ class Effort:
     moved: Counter[Moved] = field(default_factory=Counter)
     messages: Counter[Message] = field(default_factory=Counter)
     copies: Counter[HostCopy] = field(default_factory=Counter)
-    fetches: Counter[str] = field(default_factory=Counter)
-    """Tensors that the framework's own code gathers and releases one by one, by what does so."""
+    hooks: Counter[str] = field(default_factory=Counter)
+    """Python that runs beside kernels, by what it does: for a tensor that is gathered and released, or a checkpoint."""
     host_bytes: Counter[str] = field(default_factory=Counter)
     """Bytes that the host's processors read and write, by what they do."""
 

@@ -19,7 +19,7 @@ OFF: dict[TimeOrigin, float] = {MEASURED: 0.04, "datasheet": 0.15}
 """Standard deviation of the work of a GPU, as a share, by where the times of its operators come from."""
 OFF_OFFLOAD = 0.25
 """The same of offloading, of which no cell was measured."""
-DEVIATIONS = {"busy": 2.2, "machine": 1.5, "elsewhere": 2.0}
+DEVIATIONS = {"busy": 2.2, "machine": 1.3, "elsewhere": 1.9}
 """Ends of the interval in standard deviations: where GPUs are busy, and where they wait for a known or another host.
 
 Measured: conformal quantiles for 95 % over the shipped cells, each predicted from the others; of the busy cells, which

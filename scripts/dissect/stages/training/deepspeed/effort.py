@@ -57,7 +57,7 @@ def _gathered(spec: DeepSpeedSpec) -> Effort:
     """Each tensor is gathered once in a pass over the layers, ahead of its use."""
     found, width, ranks = Effort(), BYTES[spec.workload.dtype], spec.hardware.n_gpus
     sizes = [*(size * width for size in trained_tensors(spec)), *frozen_tensors(spec)]
-    found.fetches[FETCH] += len(sizes)
+    found.hooks[FETCH] += len(sizes)
     for size in sizes:
         if ranks > 1:
             found.messages[Message("all_gather", size, ranks, hidden=True)] += 1

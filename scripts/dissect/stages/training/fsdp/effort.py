@@ -30,7 +30,7 @@ def effort(spec: FsdpSpec, batch: int) -> StepEffort | None:
 def _gathered(spec: FsdpSpec, size: int) -> Effort:
     """A group is gathered ahead of its use, into a flat buffer from which its parameters are copied."""
     found = _exchanged(spec, size, "all_gather", "host_to_device_pinned")
-    found.fetches[FETCH] += 1
+    found.hooks[FETCH] += 1
     return found
 
 
