@@ -3,6 +3,7 @@
 
 SUITE ?= smoke
 PLATFORM ?= here
+BASE ?= origin/main
 # The first of these that works is taken; `make PYTHON=/path/to/python3` names another.
 PYTHON ?= python3 python3.12 python3.11
 
@@ -16,7 +17,7 @@ PARALLEL := -n logical --maxprocesses 8 --dist loadgroup
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help smoke gpu-smoke check test test-slurm test-kubernetes prove-invalidation lint format bench docs docs-links venv envs train-env client-env \
+.PHONY: help smoke gpu-smoke check test test-slurm test-kubernetes prove-invalidation lint format bench docs docs-links venv envs validate train-env client-env \
     docs-env locks screenshot schemas clean
 .DEFAULT_GOAL := help
 
@@ -79,6 +80,10 @@ docs: docs-env ## Build the docs as a site in docs/_build/html, without a networ
 
 docs-links: docs-env ## Ask every address that the docs name whether it still answers (needs a network)
 	@envs/run docs -- python -m sphinx -M linkcheck docs docs/_build --quiet
+
+validate: .venv/bin/llm-dissect ## Check the reference results that this branch changes, as a pull request does (BASE=origin/main)
+	@git diff --name-only --diff-filter=d $(BASE)...HEAD -- 'config/references/*/*' | cut -d/ -f3 | sort -u | \
+	    while read -r set; do llm-dissect validate into="$$set" || exit; done
 
 venv: .venv/bin/llm-dissect ## Build .venv alone: enough to plan, and to draw what is measured
 

@@ -27,11 +27,13 @@ def test_git_commit_and_dirtiness(tmp_path):
     for name in ("ours.tar.gz", "report.html"):
         (tmp_path / name).touch()
     assert provenance.git_state(tmp_path) == (commit, False)
-    new = tmp_path / "config/platforms/lab.yaml"
-    new.parent.mkdir(parents=True)
-    new.touch()
+    (tmp_path / "config/platforms").mkdir(parents=True)
+    for name in ("platforms/lab.yaml", "config.yaml"):
+        (tmp_path / "config" / name).touch()
+    assert provenance.git_state(tmp_path) == (commit, False), "what the key of a cell repeats"
+    (tmp_path / "config/methods.yaml").touch()
     assert provenance.git_state(tmp_path) == (commit, True)
-    new.unlink()
+    (tmp_path / "config/methods.yaml").unlink()
     code.write_text("b")
     assert provenance.git_state(tmp_path) == (commit, True)
 

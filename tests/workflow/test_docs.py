@@ -23,6 +23,7 @@ NOT_HERE = {
     r"kubectl .*|profiles/kubernetes/run .*|cd /shared": "needs a cluster: see tests/e2e/kubernetes",
     r"llm-dissect describe.*": "needs a GPU: see tests/unit/test_description.py",
     r"llm-dissect ready .*|python3 scripts/gpu_smoke\.py .*": "needs a GPU: see tests/unit/test_readiness.py",
+    r"llm-dissect validate .*": "cells of a clone without commits: see tests/unit/test_validating.py",
     r"envs/run --build train-flash": "compiles for minutes to hours: see tests/e2e/test_env_run.py",
     r"torchrun .*": "needs torch, and two ranks: for real in tests/e2e/test_plain_loop.py",
     r"python scripts/search_zero3_sizes\.py .*": "needs GPUs: for real in tests/e2e/test_search_zero3_sizes.py",

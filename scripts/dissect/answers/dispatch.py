@@ -25,6 +25,7 @@ MODULES = {
     "export": "exporting",
     "import": "importing",
     "references": "referring",
+    "validate": "validating",
     "prune": "pruning",
 }
 """Question -> module of this package that answers it; ``progress`` is answered before anything is written."""

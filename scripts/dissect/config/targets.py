@@ -20,6 +20,7 @@ QUESTIONS = {
     "references": "the reference results, or an export added to them",
     "export": "finished cells as one file",
     "import": "the cells of an export, verified; overwrites nothing",
+    "validate": "whether results from others can join the references",
     "prune": "runs of the store that may go, and their removal",
 }
 """Target that answers from what is there and measures nothing -> what it answers."""
@@ -38,6 +39,7 @@ OWN_KEYS: dict[str, set[str]] = {
     "export": {"select", "file", "force"},
     "import": {"file"},
     "references": {"select", "file", "into"},
+    "validate": {"file", "into"},
     "prune": {"select", "older_than", "protocol", "really"},
 }
 """Target -> the keys that it reads, of those that not all read; targets without a name here read none of them."""

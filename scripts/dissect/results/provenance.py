@@ -14,6 +14,8 @@ from dissect.results.result import Anchor, Gpu, Provenance, Start
 _PROJECT = Path(__file__).resolve().parents[3]
 _MEASURING = ("Snakefile", "config", "envs", "profiles", "rules", "scripts")
 """What a measurement depends on; docs, tests and what users keep beside them do not count."""
+_IN_THE_KEY = ("config/config.yaml", "config/platforms")
+"""What users change to measure their machines, all of which a cell's spec, and so its key, repeats."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PREFIXES = ("GLOO_", "OMP_", "KMP_", "MKL_", "TORCH_", "PYTORCH_", "DS_", "SLURM_")
 _SECRET_WORDS = ("TOKEN", "JWT", "KEY", "SECRET", "PASS", "CREDENTIAL")
@@ -81,7 +83,8 @@ def git_state(project: Path) -> tuple[str | None, bool | None]:
     """Commit of the project and whether what measures differs from it; (None, None) outside a git repository."""
     try:
         commit = _git(project, "rev-parse", "HEAD")
-        return commit.strip(), bool(_git(project, "status", "--porcelain", "--", *_MEASURING))
+        unseen = [f":(exclude){path}" for path in _IN_THE_KEY]
+        return commit.strip(), bool(_git(project, "status", "--porcelain", "--", *_MEASURING, *unseen))
     except (OSError, subprocess.SubprocessError):
         return None, None
 

@@ -117,7 +117,7 @@ class Provenance(Model):
     """UTC, ISO 8601."""
     git_commit: str | None
     git_dirty: bool | None
-    """Whether configuration or code differed from the commit."""
+    """Whether code or configuration differed from the commit; platforms and config.yaml, which the key has, apart."""
     host: str
     kernel: str
     cpu_model: str
