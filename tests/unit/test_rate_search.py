@@ -32,7 +32,6 @@ from dissect.stages.serving.engine import ServerReport
 from dissect.stages.serving.load import Load, RequestRecord, to_jsonl_gz
 from dissect.stages.serving.send_times import LEAD_S, poisson_sends
 from dissect.stages.serving.watch import Ended
-from dissect.statistics.shares import binomial_ends
 from recommend_cases import ask
 
 OFFSETS = st.floats(-0.5, 0.5)
@@ -83,13 +82,10 @@ def test_a_narrow_search_ends_before_its_probes_are_spent() -> None:
     assert len(searched(RateSearch(lowest=10, highest=12), 11.0)) == 1
 
 
-def test_the_share_itself_decides_not_its_interval() -> None:
+def test_the_share_itself_decides() -> None:
     assert probe(1.0, 99).holds(0.99)
     assert not probe(1.0, 98).holds(0.99)
     assert probe(1.0, 990, 1000).holds(0.99)
-    low, high = binomial_ends(0.99, 1000)
-    # 95 % interval of 990 of 1000, by Clopper and Pearson.
-    assert (low, high) == pytest.approx((0.98169, 0.99519), abs=1e-4)
 
 
 def test_runs_do_not_share_the_points_between_which_they_cannot_tell() -> None:
@@ -214,9 +210,9 @@ def found_by(monkeypatch: pytest.MonkeyPatch, folder: Path, ends: list[Any], **s
     monkeypatch.setattr(burst, "send", send)
     monkeypatch.setattr(burst, "told_by", lambda _: ServerReport(f"moment {next(moments)}", ""))
     spec = spec_of(probe_s=1.0, lowest=1.0, highest=64.0, **search)
-    prompts = [f"w{n}" for n in range(rate_probes.most_requests(spec))]
+    prompts = [f"w{n}" for n in range(rate_probes.most_requests(spec, 42))]
     nothing: Any = None
-    return rate_probes.find_rate(spec, nothing, folder, nothing, folder, nothing, prompts)
+    return rate_probes.find_rate(spec, nothing, folder, nothing, folder, nothing, prompts, 42)
 
 
 def test_a_spent_budget_ends_the_search_with_what_it_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -298,8 +294,7 @@ def test_a_table_has_the_rate_or_a_bound_the_share_with_its_interval_and_the_tri
     shown = {name[0]: [entry.text for entry in line] for name, line in zip(grid.rows, grid.entries, strict=True)}
     assert rows["vllm"]["held_rate_per_s_low"] < rows["vllm"]["held_rate_per_s"] < rows["vllm"]["held_rate_per_s_high"]
     assert rows["lightllm"]["held_rate_per_s"] <= 19.0 < rows["lightllm"]["failed_rate_per_s"]
-    assert shown["LightLLM"][2] == "100.00 [98.17–100.00]"
-    assert rows["vllm"]["kept_share_low"] > rows["lightllm"]["kept_share_low"], "twice as many requests"
+    assert shown["LightLLM"][2] == shown["vLLM"][2] == "100.00", "runs that all kept it do not tell how alike they are"
     assert shown["TGI"][0] == "< 1.067"
     assert shown["SGLang"][:2] == ["≥ 59.97", "n/a"]
     assert rows["tgi"]["kept_share"] == 0.5

@@ -1,9 +1,13 @@
 """Shares of trials and their intervals, against published figures and SciPy's own."""
 
+import heapq
+import random
+from statistics import fmean
+
 import pytest
 from scipy import stats
 
-from dissect.statistics.shares import ShareOfTrials, StartTrial, share_of
+from dissect.statistics.shares import ShareOfTrials, StartTrial, binomial_ends, ends_over_runs, share_of
 
 
 def trials(*groups: tuple[int, int]) -> list[StartTrial]:
@@ -40,3 +44,31 @@ def test_starts_that_are_covered_or_missed_as_a_whole_have_a_wider_interval() ->
     assert together.low < apart.low < 0.8 < apart.high < together.high
     independent = stats.binomtest(20, 25).proportion_ci(method="exact")
     assert apart.low < independent.low, "five starts tell less of others than 25 would"
+
+
+def in_time(draw: random.Random, rate: float, requests: int = 300, slots: int = 20) -> int:
+    """Random arrivals at a server with slots, of 4 s each: how many wait at most 1 s."""
+    at, kept, free = 0.0, 0, [0.0] * slots
+    for _ in range(requests):
+        at += draw.expovariate(rate)
+        begin = max(at, heapq.heappop(free))
+        kept += begin - at <= 1
+        heapq.heappush(free, begin + 4)
+    return kept
+
+
+def test_requests_that_wait_for_each_other_tell_by_their_runs() -> None:
+    draw = random.Random(1)
+    runs = [(in_time(draw, 4.6), 300) for _ in range(900)]
+    share = fmean(kept / of for kept, of in runs)
+    alone = [low <= share <= high for kept, of in runs for low, high in [binomial_ends(kept / of, of)]]
+    found = [ends for first in range(0, 900, 3) if (ends := ends_over_runs(runs[first : first + 3]))]
+    assert fmean(alone) < 0.3, "as if they were independent"
+    assert len(found) > 100
+    assert fmean(low <= share <= high for low, high in found) > 0.85
+
+
+def test_runs_that_cannot_tell_how_alike_their_trials_are_have_no_interval() -> None:
+    assert ends_over_runs([(990, 1000)]) is None
+    assert ends_over_runs([(1000, 1000)] * 3) is None
+    assert ends_over_runs([(0, 1000)] * 3) is None

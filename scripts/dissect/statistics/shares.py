@@ -44,20 +44,33 @@ def share_of(trials: Sequence[StartTrial], together: bool = False) -> ShareOfTri
     by_start: dict[str | None, list[bool]] = {}
     for trial in trials:
         by_start.setdefault(trial.start, []).append(trial.success)
-    groups, successes = list(by_start.values()), sum(trial.success for trial in trials)
+    groups = [(sum(of_start), len(of_start)) for of_start in by_start.values()]
+    successes = sum(trial.success for trial in trials)
     low, high = binomial_ends(successes / len(trials), _effective(groups, together))
     return ShareOfTrials(successes, len(trials), len(groups), low, high)
 
 
-def _effective(groups: Sequence[Sequence[bool]], together: bool) -> float:
-    """Number of independent trials that tell as much about the share in other starts."""
-    n, starts = sum(map(len, groups)), len(groups)
-    share = sum(map(sum, groups)) / n
+def ends_over_runs(runs: Sequence[tuple[float, int]]) -> tuple[float, float] | None:
+    """95 % interval of a share, from (successes, trials) of each run, in each of which trials depend on each other.
+
+    As of ``share_of``, with runs in place of starts. None where the runs do not tell how far their trials depend on
+    each other: of one run, or where all trials succeed or none does.
+    """
+    share = sum(successes for successes, _ in runs) / sum(trials for _, trials in runs)
+    if len(runs) == 1 or share in (0, 1):
+        return None
+    return binomial_ends(share, _effective(runs, together=False))
+
+
+def _effective(groups: Sequence[tuple[float, int]], together: bool) -> float:
+    """Number of independent trials that tell as much about the share in other starts, from (successes, trials)."""
+    n, starts = sum(trials for _, trials in groups), len(groups)
+    share = sum(successes for successes, _ in groups) / n
     if starts == 1:
         return n
     if share in (0, 1) and together:
         return starts
-    squares = math.fsum((sum(group) - share * len(group)) ** 2 for group in groups)
+    squares = math.fsum((successes - share * trials) ** 2 for successes, trials in groups)
     variance = starts / (starts - 1) * squares / n**2
     independent = min(n, share * (1 - share) / variance) if variance else n
     few = special.stdtrit(n - 1, 1 - LEVEL / 2) / special.stdtrit(starts - 1, 1 - LEVEL / 2)

@@ -77,7 +77,7 @@ class Combination(StrEnum):
     LARGEST = "largest"
     """Largest of all runs, without an interval; for peak memory, which must fit in every run."""
     SHARE = "share"
-    """Share of all ``trials`` of all runs, with its binomial interval."""
+    """Share of all ``trials`` of all runs, with an interval over runs."""
     COMMON = "common"
     """The value that all runs have, for counts and settings; none if they differ."""
 

@@ -10,7 +10,7 @@ from dissect.results.result import Result
 from dissect.statistics.judge import Judgement, judge
 from dissect.statistics.numbers import Number
 from dissect.statistics.run_values import RunValue
-from dissect.statistics.shares import binomial_ends
+from dissect.statistics.shares import ends_over_runs
 from dissect.statistics.summarise import summarise
 
 RUN_VALUES = "run_values"
@@ -144,11 +144,11 @@ def _combined(quantity: Quantity, values: Sequence[ValueOfRun]) -> dict[str, flo
 
 
 def _share(quantity: Quantity, measured: Sequence[Any]) -> dict[str, float | None]:
-    """A share of all trials of all runs with the ends of its binomial interval, as columns of the CSV."""
+    """A share of all trials of all runs with the ends of its interval, as columns of the CSV."""
     trials = [quantity.trials(each) if quantity.trials else 0 for each in measured]
-    share = sum(quantity.value(each) * n for each, n in zip(measured, trials, strict=True)) / sum(trials)  # type: ignore[operator,misc]  # Shares are numbers.
-    low, high = binomial_ends(share, sum(trials))
-    return {quantity.name: share, f"{quantity.name}_low": low, f"{quantity.name}_high": high}
+    kept = [float(quantity.value(each) or 0) * n for each, n in zip(measured, trials, strict=True)]
+    low, high = ends_over_runs(list(zip(kept, trials, strict=True))) or (None, None)
+    return {quantity.name: sum(kept) / sum(trials), f"{quantity.name}_low": low, f"{quantity.name}_high": high}
 
 
 def _round_of(run: Result) -> str | None:

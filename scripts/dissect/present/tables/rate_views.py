@@ -26,8 +26,8 @@ BOUND = "rate_bound"
 """Column with what a search tells where it found no rate with one closely above it that failed."""
 _UNTRIED = "no rate of the search failed"
 _IN_BRACKETS = (
-    "in brackets the 95 % interval of Clopper and Pearson (1934) over the requests of all runs, as if these were "
-    "independent, though requests that wait for each other tell less"
+    "in brackets its 95 % interval over runs, by Clopper and Pearson (1934) with the effective number of requests: "
+    "those of a run wait for each other, so one run has none, nor have runs that all kept it"
 )
 
 
@@ -189,8 +189,8 @@ PROBES = View(
         ),
         Quantity(
             "kept_share", "Within the objective", "%",
-            f"share of the requests of this rate; failed ones are not; {_IN_BRACKETS}",
-            lambda m: m.share, Combination.SHARE, scale=1e2, decimals=2, trials=lambda m: m.probe.requests,
+            "share of the requests of this rate; failed ones are not", lambda m: m.share, Combination.COMMON, scale=1e2,
+            decimals=2,
         ),
         Quantity(
             "output_tokens_per_s", "Output throughput", "tokens/s",

@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ class ServingCell:
     watch: Watch
     durations: Durations = field(default_factory=Durations)
     notes: dict[str, object] = field(default_factory=dict)
+    gaps: int = field(default_factory=lambda: random.getrandbits(32))
+    """Seed of the arrivals of a search, drawn for each run: so what chance does to a search shows over runs."""
 
     def measure(self) -> Measurement:
         """Measure the cell.
@@ -102,7 +105,7 @@ class ServingCell:
     def _prompts(self, folder: Path) -> Prompts:
         """The prompts of warm-up and bursts, all checked."""
         load = self.spec.workload
-        one = rate_probes.most_requests(self.spec)
+        one = rate_probes.most_requests(self.spec, self.gaps)
         count = one * load.bursts + load.warmup_requests
         prompts = make_prompts(count, load.input_tokens, self.spec.model.vocab_size, load.seed)
         check_prompts(prompts, load.input_tokens, folder / "tokenizer.json")
@@ -117,7 +120,9 @@ class ServingCell:
 
     def _search(self, folder: Path, server: Server, prompts: Sequence[str]) -> rate_probes.Found:
         """The rate that holds, by probes of prompts that the server has not seen."""
-        return rate_probes.find_rate(self.spec, self.engine, folder, server, self.folder, self.watch, prompts)
+        return rate_probes.find_rate(
+            self.spec, self.engine, folder, server, self.folder, self.watch, prompts, self.gaps
+        )
 
     @contextmanager
     def _server(self, folder: Path) -> Iterator[tuple[Server, float]]:

@@ -61,8 +61,8 @@ def _rate(probed: Probed) -> float:
     return probed.probe.rate
 
 
-def most_requests(spec: ServeSpec) -> int:
-    """Number of requests of a burst, or the largest that all probes of a search can have together."""
+def most_requests(spec: ServeSpec, gaps: int) -> int:
+    """Number of requests of a burst, or the largest that all probes of a search with these gaps can have together."""
     search = spec.workload.arrival.search
     if search is None:
         return spec.workload.requests
@@ -70,18 +70,17 @@ def most_requests(spec: ServeSpec) -> int:
     # Most if every rate holds: the next one is higher then.
     while (rate := bisection.next_rate(RateBracket(max(rates, default=None), None), len(rates))) is not None:
         rates.append(rate)
-    return sum(len(_sends(spec, search, rate)) for rate in rates)
-
-
-def _sends(spec: ServeSpec, search: RateSearch, rate: float) -> list[float]:
-    return poisson_sends(rate, spec.workload.requests, spec.workload.seed, search.probe_s)
+    return sum(len(poisson_sends(rate, spec.workload.requests, gaps, search.probe_s)) for rate in rates)
 
 
 def find_rate(
     spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, folder: Path, watch: Watch,
-    prompts: Sequence[str],
+    prompts: Sequence[str], gaps: int,
 ) -> Found:  # fmt: skip
     """Bisect until the bracket is narrow, the probes are spent, or the time budget is; at least one probe is complete.
+
+    ``gaps`` is the seed of the arrivals. All probes of a search have the same, over their rate: a higher rate is never
+    easier by chance.
 
     Raises:
         Ended: the server or the load generator ended, the budget was spent in the first probe, or a probe did other
@@ -96,7 +95,7 @@ def find_rate(
     found: list[Probed] = []
     bracket, before = RateBracket(None, None), burst.told_by(server)
     while (rate := bisection.next_rate(bracket, len(found))) is not None:
-        sends = _sends(spec, search, rate)
+        sends = poisson_sends(rate, spec.workload.requests, gaps, search.probe_s)
         write_prompts(folder / burst.PROMPTS, [*islice(unseen, len(sends))], sends)
         try:
             sent = _told_cut(burst.send(_with_requests(spec, len(sends)), engine, checkpoint, server, folder, watch))

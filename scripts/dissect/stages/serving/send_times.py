@@ -9,7 +9,7 @@ LEAD_S = 3.0
 def poisson_sends(rate: float, requests: int, seed: int, seconds: float = 0.0) -> list[float]:
     """Times of sending of a Poisson process in seconds: as many as asked for, and over as long as asked for.
 
-    The gaps are those of the seed over the rate, so all engines and runs have the same at equal rates.
+    The gaps are those of the seed over the rate, so equal seeds have the same at equal rates.
     """
     gaps = random.Random(seed)
     at = 0.0
