@@ -35,6 +35,9 @@ def test_the_session_of_the_docs_is_what_a_terminal_shows(fresh: Clone) -> None:
         PAGE.write_text(page.replace(f"```text session\n{block.text}```", f"```text session\n{session}```"))
     else:
         assert NOW.sub("", session) == NOW.sub("", block.text), "look at it, then run with UPDATE_GOLDEN=1"
+    [excerpt] = [block.text.splitlines()[1:] for block in blocks("README.md") if block.info == "text answer"]
+    recommended = answers["recommend stage=pretrain model=llama2-7b memory_gb=24"].splitlines()
+    assert [line for line in excerpt if not any(each.startswith(line) for each in recommended)] == []
     firsts = [answer.splitlines()[0] for answer in answers.values()]
     for first, expected in zip(
         firsts, (r"\d+ cells, \d+ to run", NOW.pattern, "Pre-train ", r"\d+ verdicts "), strict=True
