@@ -142,6 +142,12 @@ def test_a_python_of_the_machine_is_its_software() -> None:
     assert "client" not in platform.environments
     assert platform.kernels.flash_attention == "sdpa_flash"
     assert platform.serving.environment == {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
+    few = Installed("3.12", {"torch": "2.11.0", "transformers": "5.17.0"})
+    platform, _, unknown = described(machine(recorded(0), interpreter="python3", installed=few))
+    assert unknown[0].startswith(
+        "cells that use accelerate, bitsandbytes, deepspeed, flash-attn, megatron-core, peft, "
+    )
+    assert [*platform.environments] == ["train"], "what cannot serve is no environment of a server"
 
 
 def test_what_somebody_wrote_is_not_replaced(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from dissect.config.errors import ConfigError
 from dissect.machine.gpus import GpuInfo
 from dissect.present.finished_cells import finished_text
 from dissect.results.cell_runs import read_runs
+from dissect.results.store import Failure
 from gpu_smoke import CELLS
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +114,8 @@ def test_finished_cells_are_one_table() -> None:
         shipped("h200/inspect/*/-/system/-/n2/*.json"),
     ]
     waiting = replace(cells[0][0], method="F")
-    lines = finished_text([*cells, (waiting, None)]).splitlines()
+    failed = Failure(attempt=1, phase=None, reason="nvcc is missing", log="log.txt", failed_at="")
+    lines = finished_text([*cells, (waiting, None), (waiting, failed)]).splitlines()
     assert lines[0].split() == ["cell", "number", "unit", "GiB", "runs", "outcome", "flags"]
     assert re.search(r"ddp/Naive/s350-b1-n2 +2,\d{3} +tokens/s +62\.8\d +1 +ok", lines[1])
     assert re.search(r"s350-b32-n2 +1 +OOM \(\w+\)$", lines[2])
@@ -121,4 +123,5 @@ def test_finished_cells_are_one_table() -> None:
     assert re.search(r"vllm/tuned/\S+ +4,\d{3} +tokens/s +\d+\.\d+ +1 +ok", lines[4])
     assert re.search(r"system/-/n2 +1 +ok$", lines[5])
     assert lines[6].endswith("0  not measured")
-    assert lines[-1] == "5 of 6 cells are measured"
+    assert lines[7].endswith("0  failed: nvcc is missing")
+    assert lines[-1] == "5 of 7 cells are measured"

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dissect.cells.cell import Cell
 from dissect.cells.study import Study
 from dissect.present.finished_cells import finished_text
-from dissect.results.store import STORE_DIR, Store
+from dissect.results.cell_runs import CellRuns
+from dissect.results.store import STORE_DIR, Failure, Store
 
 
 def answer(study: Study, project: Path, _given: Mapping[str, Any]) -> str:
@@ -17,4 +19,10 @@ def answer(study: Study, project: Path, _given: Mapping[str, Any]) -> str:
     """
     store = Store(project / STORE_DIR)
     cells = {cell.id: cell for cell in study.selected}.values()
-    return finished_text((cell, store.runs_at(project / cell.path) if cell.path else None) for cell in cells)
+    return finished_text((cell, _found(cell, store, project)) for cell in cells)
+
+
+def _found(cell: Cell, store: Store, project: Path) -> CellRuns | Failure | None:
+    if cell.path is None or cell.key is None:
+        return None
+    return store.runs_at(project / cell.path) or store.entry(cell.key).failure()

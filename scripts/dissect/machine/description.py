@@ -30,11 +30,11 @@ TRAINING = (
 )
 """Distributions of the environment ``train``."""
 _OTHERS = {
-    "client": ("guidellm", "torch", "transformers"),
-    "transformers": ("torch", "transformers"),
-    "vllm": ("torch", "vllm"),
+    "client": ({"guidellm"}, ("guidellm", "torch", "transformers")),
+    "transformers": ({"transformers", "uvicorn"}, ("torch", "transformers")),
+    "vllm": ({"vllm"}, ("torch", "vllm")),
 }
-"""Environment of servers -> its distributions, of which the first must be there."""
+"""Environment of servers -> distributions without which it is none, and those whose versions are declared."""
 _PRECOMPILED_FLASHINFER = "flashinfer-cubin"
 _GIGATRANSFERS = {1: 2.5, 2: 5, 3: 8, 4: 16, 5: 32, 6: 64}
 """Generation of PCI Express -> GT/s of one lane."""
@@ -205,7 +205,7 @@ def _serving(machine: Machine, weights: Mapping[str, int]) -> dict[str, Any]:
 def _environments(machine: Machine) -> dict[str, Any]:
     """The environments that the machine's own Python can be; those of engines that it lacks stay the locked ones."""
     found = machine.installed.versions if machine.installed else {}
-    wanted = {"train": TRAINING, **{name: each for name, each in _OTHERS.items() if each[0] in found}}
+    wanted = {"train": TRAINING, **{name: each for name, (needs, each) in _OTHERS.items() if needs <= found.keys()}}
     return {
         name: {"interpreter": machine.interpreter, "versions": {each: found[each] for each in names if each in found}}
         for name, names in wanted.items()
@@ -228,6 +228,8 @@ def _unknown(machine: Machine, published: KnownGpu | None) -> Iterator[str]:
         yield "the links between GPUs"
     if others:
         yield f"{others} more GPUs of another kind, which this platform leaves out: hide them by CUDA_VISIBLE_DEVICES"
+    if machine.installed and (lacking := [name for name in TRAINING if name not in machine.installed.versions]):
+        yield f"cells that use {', '.join(lacking)}: {machine.interpreter} does not have them, so these will fail"
     yield "whether the kernel shows all host memory already, as some virtual machines grow theirs while it is used"
     yield "the price of a GPU hour (`price`), without which `recommend` ranks no cost"
 

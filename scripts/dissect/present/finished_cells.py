@@ -11,6 +11,7 @@ from dissect.present.compare.readings import record_of, views_of
 from dissect.present.tables.marks import mark
 from dissect.present.tables.views import VIEWS
 from dissect.results.cell_runs import CellRuns
+from dissect.results.store import Failure
 
 _TELLING: dict[ViewName, tuple[QuantityName, QuantityName | None]] = {
     "training": ("tokens_per_s", "peak_memory_gib"),
@@ -27,21 +28,21 @@ _HEAD = ("cell", "number", "unit", "GiB", "runs", "outcome", "flags")
 _ALIGN = ("left", "right", "left", "right", "right", "left", "left")
 
 
-def finished_text(cells: Iterable[tuple[Cell, CellRuns | None]]) -> str:
-    """A line per cell, and one that counts them; of an operator the largest number of its sizes."""
+def finished_text(cells: Iterable[tuple[Cell, CellRuns | Failure | None]]) -> str:
+    """A line per cell with its runs or its last failure, and one that counts them; of an operator its best size."""
     found = list(cells)
     lines = [_line(cell, runs) for cell, runs in found]
-    measured = sum(runs is not None for _, runs in found)
+    measured = sum(isinstance(runs, CellRuns) for _, runs in found)
     counted = f"{measured} of {len(found)} cells are measured"
     if not lines:
         return counted
     return f"{tabulate(lines, _HEAD, tablefmt='plain', colalign=_ALIGN, disable_numparse=True)}\n\n{counted}"
 
 
-def _line(cell: Cell, runs: CellRuns | None) -> tuple[str, ...]:
-    if runs is None:
-        outcome = f"unsupported: {cell.unsupported}" if cell.unsupported else "not measured"
-        return cell.id, "", "", "", "0", outcome, ""
+def _line(cell: Cell, runs: CellRuns | Failure | None) -> tuple[str, ...]:
+    if not isinstance(runs, CellRuns):
+        outcome = f"failed: {runs.reason}" if runs else "not measured"
+        return cell.id, "", "", "", "0", f"unsupported: {cell.unsupported}" if cell.unsupported else outcome, ""
     count, record = str(len(runs.runs)), record_of(cell.id, runs)
     views = views_of(record)
     if not views:
