@@ -21,7 +21,7 @@ sys.path.insert(0, str(PROJECT / "scripts"))
 
 from dissect.answers.dispatch import answer, one_sentence
 from dissect.cells.packs import pack_platforms, pack_request
-from dissect.cells.resources import NAMES, resources_of, share_of_cores
+from dissect.cells.resources import NAMES, resources_of, share_of_cores, urgency
 from dissect.cells.manifest_files import CODE_FILE, write_manifests
 from dissect.cells.slurm_cluster_choice import use_one_cluster
 from dissect.cells.study import load_study, refuse_empty_globs
@@ -131,7 +131,13 @@ def threads_of(wildcards):
     return share_of_cores(cell_of(wildcards), request_of(wildcards), ALL_CORES, shared)
 
 
+def urgency_of(wildcards):
+    return urgency(cell_of(wildcards), request_of(wildcards))
+
+
 THREADS = threads_of if "gpu" in workflow.global_resources else ALL_CORES
+# On this machine cells run one after the other.
+URGENCY = urgency_of if SUBMITS else 0
 
 
 def requests(request):

@@ -5,6 +5,7 @@ rule measure_pretrain:
         CELL_LOG,
     wildcard_constraints:
         cell="pretrain/.+",
+    priority: URGENCY
     threads: THREADS
     resources:
         **requests(request_of),

@@ -20,6 +20,7 @@ rule remeasure_cell:
         temp(touch(REMEASURED)),
     log:
         "results/logs/remeasured/{run}/{runs}/{cell}/{key}.log",
+    priority: URGENCY
     threads: THREADS
     resources:
         **requests(request_of),

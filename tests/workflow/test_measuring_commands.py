@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from clones import stubbed_clone
 from dissect.cells.runners import runners
 from protocols import check_protocol
@@ -36,3 +38,15 @@ def test_runs_are_forked_if_so_configured(tmp_path: Path) -> None:
     commands = [job["command"] for job in JOB.finditer(output)]
     assert commands
     assert all(" --fork " in command for command in commands)
+
+
+@pytest.mark.slow
+def test_a_batch_system_gets_searches_and_long_limits_first(tmp_path: Path) -> None:
+    clone = stubbed_clone(tmp_path)
+    budget = "overrides={'pretrain/cpu/*/deepspeed/Z2/*': {sampling: {budget_s: 7200}}}"
+    output = clone.snakemake("cells", "--jobs", "1", "--config", budget).output
+    jobs = re.findall(r"^Job \d+: Measure (pretrain/.+)$", output, re.MULTILINE)
+    searches = [job for job in jobs if "-bmax-" in job]
+    assert "/Z2/" in jobs[0]
+    assert set(jobs[1 : 1 + len(searches)]) == set(searches)
+    assert len(jobs) > 1 + len(searches)
