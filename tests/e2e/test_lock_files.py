@@ -36,7 +36,7 @@ def why_no_registry() -> str | None:
         timeout=120,
         check=False,
     )
-    return None if done.returncode == 0 else f"the package registry does not answer: {done.stderr.strip()[:200]}"
+    return None if done.returncode == 0 else f"the package registry does not answer: {done.stderr.splitlines()[0]}"
 
 
 @pytest.fixture(autouse=True)
