@@ -9,8 +9,10 @@ from typing import Any
 import factories as make
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.manifest import Manifest
+from dissect.cells.predicted import prediction_manifest
 from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.cells.terms import Terms
+from dissect.config.catalog import PREDICTION
 from dissect.config.price import Price
 from dissect.present.claims.claims_table import COLUMNS
 from dissect.present.report.write import write_report
@@ -128,7 +130,10 @@ def _write(project: Path, manifests: Sequence[Manifest], verdicts: Manifest | No
     if verdicts:
         (folder / "claims.json").write_text(verdicts.to_json())
     path = folder / "report.json"
-    path.write_text(ReportManifest(items=items, claims=verdicts is not None, terms=TERMS).to_json())
+    cells = [cell for manifest in manifests for cell in manifest.cells if cell.path]
+    platforms = {name: facts for manifest in manifests for name, facts in manifest.platforms.items()}
+    (folder / f"{PREDICTION}.json").write_text(prediction_manifest(cells, platforms).to_json())
+    path.write_text(ReportManifest(items=items, claims=verdicts is not None, predictions=True, terms=TERMS).to_json())
     index = project / "results/report/index.html"
     write_report(path, index, project)
     return index

@@ -290,3 +290,33 @@ def test_what_is_asked_most_is_answered_by_one_click(visit: Open, small: Path, s
         told = answer.locator(".versus").first if answer.locator(".versus").count() else answer.locator("code")
         assert told.is_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_predictions_look_predicted_follow_the_form_and_can_be_switched_off(visit: Open, small: Path) -> None:
+    page = visit(small)
+    needed, form = page.locator("#needed"), page.locator("#needs")
+    first = needed.text_content()
+    assert page.locator("#predicted .word").text_content() == "predicted"
+    lines = needed.locator("p").all_text_contents()
+    assert all(line.startswith("predicted: ") for line in lines)
+    assert "repeating-linear-gradient" in needed.evaluate("one => getComputedStyle(one).backgroundImage")
+    form.locator("[name=batch]").select_option("16")
+    form.locator("[name=memory]").fill("1")
+    assert needed.text_content() != first
+    assert "expected to run out of memory in 1 GiB" in (needed.text_content() or "")
+    again = visit(small, "#" + page.url.partition("#")[2])
+    assert again.locator("#needed").text_content() == needed.text_content()
+    again.locator(".switch input").uncheck()
+    assert again.locator("#needed").is_hidden()
+    off = visit(small, "#" + again.url.partition("#")[2])
+    assert off.locator("#needed").is_hidden()
+
+
+def test_the_question_of_the_form_survives_in_the_address(visit: Open, small: Path) -> None:
+    page = visit(small)
+    choose(page.locator("#filters input[name=platform][value='h200']"))
+    page.locator("form.question:visible [name=memory_gb]").fill("24")
+    assert page.url.endswith("#platform=h200&ask.stage=pretrain&ask.memory_gb=24")
+    again = visit(small, "#" + page.url.partition("#")[2])
+    assert again.locator("form.question:visible [name=memory_gb]").input_value() == "24"
+    assert again.locator("#recommended").inner_html() == page.locator("#recommended").inner_html()

@@ -25,6 +25,8 @@ class ReportManifest(Model):
     """Tables and figures in the paper's order."""
     claims: bool
     """Whether the page shows the verdicts on the paper's claims."""
+    predictions: bool = False
+    """Whether the page predicts what training would need, from the cells of the table of predictions."""
     terms: dict[str, Terms] = {}
     """Terms of each platform on the page."""
 
@@ -33,12 +35,13 @@ class ReportManifest(Model):
         return self.model_dump_json(indent=1) + "\n"
 
 
-def report_manifest(catalog: Catalog, platforms: Collection[str]) -> ReportManifest:
+def report_manifest(catalog: Catalog, platforms: Collection[str], predictions: bool = False) -> ReportManifest:
     """The manifest of the report page for the configuration, with the terms of these platforms."""
     wanted = sorted(catalog.wanted_experiments.items(), key=lambda item: _place(*item))
     return ReportManifest(
         items=[ReportItem(name=name, kind=each.kind, stage=each.stage) for name, each in wanted],
         claims=catalog.wants_claims,
+        predictions=predictions,
         terms=terms_of(catalog, platforms),
     )
 

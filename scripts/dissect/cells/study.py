@@ -186,7 +186,7 @@ class Study:
         names = self.catalog.wanted_experiments
         own = {cell.platform for name in names for cell in self.experiments[name]}
         others = {each.cell.platform for name in names for each in self.references.get(name, [])}
-        return report_manifest(self.catalog, own | others)
+        return report_manifest(self.catalog, own | others, PREDICTION in self.wanted("table"))
 
     def reference_paths(self, name: str) -> list[str]:
         """Paths of the reference results of a table or figure."""

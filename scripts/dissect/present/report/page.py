@@ -12,12 +12,14 @@ import pandas as pd
 from dissect.base.outcome import Status
 from dissect.cells.manifest import Manifest, ManifestCell, read_manifest
 from dissect.cells.reported import ReportItem, ReportManifest
+from dissect.config.catalog import PREDICTION
 from dissect.config.claims import CLAIMS
 from dissect.config.kinds import STAGE_TITLES
 from dissect.present.recommend.candidates import candidates
 from dissect.present.report.direct_answers import DirectAnswer, direct_answers
 from dissect.present.report.drawings import Drawing, figure_specs, overviews
 from dissect.present.report.grid_table import IDS, GridTable, grid_table, ids_of
+from dissect.present.report.predicted_needs import PredictedNeeds, predicted_needs
 from dissect.present.report.questions import WORDS, Form, forms_of
 from dissect.present.report.side_by_side import SideBySide, side_by_side
 from dissect.present.report.verdicts import PageClaim, read_claims
@@ -117,6 +119,8 @@ class Page:
     """What questions are asked with."""
     direct_answers: Sequence[DirectAnswer]
     """What is asked most, answered."""
+    needs: PredictedNeeds | None
+    """What training would need, predicted; None without a training cell on GPUs, or where it is not wanted."""
 
     @property
     def candidates(self) -> Mapping[str, Any]:
@@ -176,6 +180,7 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         overviews=overviews([(each.manifest, each.records) for each in laid]),
         forms=forms_of(rows, labels),
         direct_answers=direct_answers(rows),
+        needs=_needs(manifests, project, wanted, labels) if wanted.predictions else None,
     )
 
 
@@ -213,6 +218,13 @@ def _sections(wanted: ReportManifest, items: Sequence[Item], claims: Sequence[Pa
         )
         for stage in sorted(set(stages), key=list(_STAGES).index)
     ]
+
+
+def _needs(
+    manifests: Path, project: Path, wanted: ReportManifest, labels: Mapping[str, Mapping[str, str]]
+) -> PredictedNeeds | None:
+    records = read_records(read_manifest(manifests / f"{PREDICTION}.json"), project)
+    return predicted_needs(records, wanted.terms, labels)
 
 
 def _facts(records: Sequence[Record]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from dissect.present.report.page import build_page, cell_entries
 from dissect.present.tables.tidy import plain_rows, to_csv
 
 _HERE = Path(__file__).parent
-ASSETS = ("report.css", "charts.css", "theme.js", "page.js", "charts.js", "recommend.js")
+ASSETS = ("report.css", "charts.css", "theme.js", "page.js", "charts.js", "recommend.js", "state.js", "needs.js")
 LIBRARY = "vega.js"
 """Vega, Vega-Lite and Vega-Embed: what draws the figures in the browser."""
 

@@ -131,16 +131,14 @@ function isShown(place) {
 
 function writeHash(choice) {
   const parts = AXES.filter((axis) => choice[axis].length);
-  const text = parts.map((axis) => `${axis}=${choice[axis].map(encodeURIComponent).join(",")}`).join("&");
-  history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+  state.write((name) => AXES.includes(name), parts.map((axis) => [axis, choice[axis].map(encodeURIComponent).join(",")]));
 }
 
 function readHash() {
-  const hash = location.hash.slice(1);
-  if (!hash.includes("=")) return;
-  const wanted = new Map(hash.split("&").map((part) => [part.split("=")[0], (part.split("=")[1] || "").split(",")]));
+  const wanted = state.read();
+  if (!wanted.size) return;
   for (const box of form.querySelectorAll("input[type=checkbox]")) {
-    box.checked = (wanted.get(box.name) || []).includes(encodeURIComponent(box.value));
+    box.checked = (wanted.get(box.name) ?? "").split(",").includes(encodeURIComponent(box.value));
   }
 }
 

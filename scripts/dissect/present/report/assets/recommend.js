@@ -73,7 +73,16 @@
     answer(forms.find(({ hidden }) => !hidden));
   };
   for (const form of forms) form.addEventListener("submit", (event) => event.preventDefault());
-  question.addEventListener("input", update);
+  const stage = question.querySelector("select");
+  const asked = state.read();
+  if (stages[asked.get("ask.stage")]) stage.value = asked.get("ask.stage");
+  for (const form of forms.filter((each) => each.dataset.stage === stage.value)) state.restore("ask.", form);
+  question.addEventListener("input", () => {
+    update();
+    state.save("ask.", forms.find(({ hidden }) => !hidden));
+    const parts = [...state.read()].filter(([name]) => name.startsWith("ask."));
+    state.write((name) => name.startsWith("ask."), [["ask.stage", stage.value], ...parts]);
+  });
   question.hidden = false;
   update();
 })();
