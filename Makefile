@@ -89,9 +89,9 @@ venv: .venv/bin/llm-dissect ## Build .venv alone: enough to plan, and to draw wh
 
 envs: .venv/bin/llm-dissect train-env client-env ## Build the environments ahead, for nodes without a network
 	@if command -v nvidia-smi >/dev/null; then \
-	    echo "Building what GPUs need: vllm (minutes), then train and train-flash for Python 3.12." \
+	    echo "Building what GPUs need: vllm and sglang (minutes), then train and train-flash for Python 3.12." \
 	        "train-flash compiles flash-attn (minutes to hours), only for cells with F: docs/your-gpu.md"; \
-	    envs/run --build vllm && envs/run --build train@3.12 && envs/run --build train-flash@3.12; fi
+	    envs/run --build vllm && envs/run --build sglang && envs/run --build train@3.12 && envs/run --build train-flash@3.12; fi
 
 train-env: .venv/.complete
 	@envs/run --build train
@@ -105,7 +105,7 @@ docs-env: .venv/.complete
 locks: .venv/.complete ## Compile the lock files anew from pyproject.toml and envs/*/requirements.in
 	@echo "Compiling the lock files"
 	@$(LOCK) --all-extras pyproject.toml --output-file envs/workflow/requirements.txt
-	@for name in client docs kubernetes train train-flash vllm; do \
+	@for name in client docs kubernetes sglang train train-flash vllm; do \
 	    (cd envs/$$name && $(LOCK) requirements.in --output-file requirements.txt) || exit; \
 	done
 

@@ -39,7 +39,7 @@ KNOBS: list[dict[str, Any]] = [
 ]  # fmt: skip
 """What a new letter turns."""
 PRICE = {"per_gpu_hour": 2, "currency": "EUR", "source": "a price list", "date": "2026-03"}
-LOCKS = ("train", "train-flash", "client", "vllm")
+LOCKS = ("train", "train-flash", "client", "vllm", "sglang")
 ENVIRONMENTS: list[dict[str, Any]] = [
     {"lock": "vllm"}, {"lock": "client", "python": "3.12"}, {"command": "serve-it"},
     {"command": "serve-it", "versions": {"vllm": "0.22.0"}}, {"interpreter": "python3", "versions": {"vllm": "0.22.0"}},

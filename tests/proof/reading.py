@@ -11,7 +11,7 @@ Yaml = dict[str, Any]
 LETTERED = ("pretrain", "finetune", "profile")
 """Stages whose methods are letters."""
 
-LOCKS = {"train": "train", "client": "client", "transformers": "client", "vllm": "vllm"}
+LOCKS = {"train": "train", "client": "client", "transformers": "client", "vllm": "vllm", "sglang": "sglang"}
 """Environment -> lock, where a platform says nothing."""
 
 ROOT = {

@@ -1,6 +1,6 @@
 """Terms of engines: what is asked for, what each engine reports in its own words, what contradicts.
 
-The lines are those that the source of these versions writes: vLLM 0.22.0, LightLLM 1.2.0, SGLang 0.5.5, TGI 3.3.7.
+The lines are those that the source writes: vLLM 0.22.0, LightLLM 1.2.0, SGLang 0.5.5 and 0.5.17, TGI 3.3.7.
 """
 
 import re
@@ -63,6 +63,12 @@ max_running_requests=256, context_len=4096, available_gpu_mem=12.10 GB
 [2026-11-27 10:00:20] Prefill batch. #new-seq: 16, #new-token: 8192, #cached-token: 0, #running-req: 240, #queue-req: 9
 [2026-11-27 10:00:21] Decode batch, #running-req: 256, #token: 150000, token usage: 0.67, cuda graph: True
 """
+SGLANG_LATER = SGLANG_LOG.replace("KV Cache is allocated. ", "KV Cache is allocated. dtype: torch.bfloat16, ").replace(
+    f"Capture cuda graph bs [{GRAPHS}]",
+    "Capture target prefill CUDA graph begin. backend=tc_piecewise, num_tokens=[4, 8, 8192], avail mem=12.31 GB\n"
+    f"[2026-11-27 10:00:03] Capture target decode CUDA graph begin. backend=full, num_tokens_per_req=1, bs=[{GRAPHS}], "
+    "avail mem=12.30 GB",
+)
 SGLANG_SETTINGS = '{"max_running_requests":256,"disable_radix_cache":true,"max_total_num_tokens":223232}'
 TGI_LOG = """\
 INFO text_generation_launcher: Args {
@@ -105,6 +111,11 @@ def reported(engine: str, log: str | None = None, answers: dict[str, str] | None
     said, answered = REPORTS[engine]
     reports = load_engine(make.serve_spec(engine=engine)).terms
     return read_terms(reports, said if log is None else log, (answered if answers is None else answers).get, 1)
+
+
+def test_sglang_reports_the_same_in_other_words() -> None:
+    assert SGLANG_LATER.count("Capture") == 2
+    assert reported("sglang", SGLANG_LATER) == reported("sglang")
 
 
 def test_all_engines_get_the_same_room_for_keys_and_values() -> None:

@@ -47,7 +47,7 @@ def asked(folder: Path) -> list[Requirement]:
 
 
 def test_all_environments_are_locked() -> None:
-    names = ["client", "docs", "kubernetes", "train", "train-flash", "vllm", "workflow"]
+    names = ["client", "docs", "kubernetes", "sglang", "train", "train-flash", "vllm", "workflow"]
     assert [lock.parent.name for lock in LOCKS] == names
 
 

@@ -57,7 +57,6 @@ def test_tuned_leaves_everything_to_the_engine_and_aligned_nothing(project: Path
 
 
 def test_tuned_is_what_the_platform_cites_for_each_engine(project: Path) -> None:
-    add(project, "config/platforms/h200.yaml", "sglang: {interpreter: python3, versions: {sglang: 0.5.5}}")
     found = {
         (platform, policy, engine): spec_of(cell).settings.model_dump(exclude_none=True, exclude={"prefix_cache"})
         for platform in ("h100", "h200")
@@ -152,7 +151,6 @@ def test_sglang_stands_beside_the_engines_of_the_paper_and_decides_no_claim(proj
     shown = ("fig_6", "latency", "table_serving", "table_serving_latency", "table_small_burst", "table_arrival")
     assert all(cells(made, name, framework="sglang") for name in shown)
     assert {cell.framework for cell in made.selected} == {"sglang"}
-    add(project, A800, "sglang: {interpreter: /opt/sglang/bin/python, versions: {sglang: 0.5.5}}")
     here = study(project, platforms=["a800"])
     ready = {cell.framework for cell in cells(here, "fig_6").values() if cell.canonical}
     assert "sglang" in ready

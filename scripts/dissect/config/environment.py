@@ -82,4 +82,5 @@ def default_environments() -> dict[EnvironmentName, Environment]:
         "client": Environment(lock="client"),
         "transformers": Environment(lock="client"),
         "vllm": Environment(lock="vllm"),
+        "sglang": Environment(lock="sglang"),
     }

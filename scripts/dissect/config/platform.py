@@ -192,7 +192,8 @@ class Platform(Model):
     serving: Serving = Serving()
     """Serving on this platform."""
     environments: dict[EnvironmentName, Environment] = {}
-    """Software environments by name; default: locked ones for ``train``, ``client``, ``transformers`` and ``vllm``.
+    """Software environments by name; default: locked ones for ``train``, ``client``, ``transformers``, ``vllm`` and
+    ``sglang``.
 
     Cells that use flash-attn run in ``train-flash``, or ``train`` where there is none. Its default is the lock of that
     name where ``train`` has the lock ``train``.

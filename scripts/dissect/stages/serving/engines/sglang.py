@@ -1,4 +1,4 @@
-"""SGLang's server."""
+"""SGLang's server, as its versions 0.5.5 to 0.5.17 word their logs."""
 
 import re
 
@@ -67,7 +67,7 @@ ENGINE = Engine(
     body={"temperature": 0, "ignore_eos": True},
     progress=(
         (re.compile(r"Load weight end"), Phase.KV_CACHE),
-        (re.compile(r"Capture cuda graph begin"), Phase.GRAPH_CAPTURE),
+        (re.compile(r"Capture (?:cuda|target decode CUDA) graph begin"), Phase.GRAPH_CAPTURE),
         (re.compile(r"The server is fired up"), Phase.SERVE),
     ),
     out_of_memory=((re.compile(r"Not enough memory. Please try to increase"), Phase.KV_CACHE),),
@@ -83,7 +83,9 @@ ENGINE = Engine(
             TermReport(LOG, r"chunked_prefill_size=(\d+), max_prefill"),
             TermReport(LOG, r"max_prefill_tokens=(\d+), max_running"),
         ),
-        "graph_sequences": (TermReport(LOG, r"Capture cuda graph bs \[([\d, ]*)\]"),),
+        "graph_sequences": (
+            TermReport(LOG, r"Capture (?:cuda graph bs |target decode CUDA graph begin\. .*\bbs=)\[([\d, ]*)\]"),
+        ),
         "prefix_cache": (TermReport(_SETTINGS, r'"disable_radix_cache":\s*(?:(false)|true)'),),
     },
     # Without --enable-metrics it counts nothing but what it logs.
