@@ -73,7 +73,7 @@ def test_the_kernels_of_a_pass_are_about_those_that_were_counted() -> None:
     # config/references/h200/profile, Z2 and F+Z2: 1487 and 1509 kernels in the forward pass
     for attention, counted in (("eager", 1487), ("flash_attention_2", 1509)):
         work = effort(profile_spec(hardware(n_gpus=2), zero_stage=2, attention=attention))
-        assert 0.65 * counted < work[Phase.FORWARD].launches < counted
+        assert work[Phase.FORWARD].launches == pytest.approx(counted, rel=0.05)
         assert work[Phase.BACKWARD].launches > work[Phase.FORWARD].launches
 
 

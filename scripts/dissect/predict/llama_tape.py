@@ -139,7 +139,7 @@ class _DecoderLayer:
         """RoPE by transformers: two products, a rotation and a sum, of which nothing is saved."""
         size = elements * self._case.stream_width
         yield Op(f"{name} cos", size, (name,), strided=True)
-        yield Op(f"{name} half", size, (name,), forward_extra=size // 2, strided=True)
+        yield Op(f"{name} half", size, (name,), forward_extra=size // 2, strided=True, further=1)
         yield Op(f"{name} sin", size, (f"{name} half",), strided=True)
         yield Op(f"{name} embedded", size, (f"{name} cos", f"{name} sin"), strided=True)
 
@@ -218,7 +218,7 @@ def norm(case: LlamaCase, inputs: str, output: str) -> Iterator[Op]:
     up, var, root = f"{output} fp32", f"{output} variance", f"{output} root"
     yield Op(up, widened, (inputs,))
     yield Op(var, rows, (up,), (up,), None, hidden * FP32, 2 * hidden * FP32, strided=True)
-    yield Op(root, rows, (var,), (root,))
+    yield Op(root, rows, (var,), (root,), further=2)
     yield Op(f"{output} normal", hidden * FP32, (up, root), (up, root), backward_extra=hidden * FP32)
     yield Op(f"{output} narrow", hidden * case.stream_width if widened else 0, (f"{output} normal",))
     saves = (f"{output} narrow",) if case.trains_rest else ()

@@ -37,6 +37,8 @@ class Op:
     """The matrix product that it is; None of what only moves bytes."""
     strided: bool = False
     """Whether it broadcasts, transposes or reduces, so that it moves bytes more slowly than a copy."""
+    further: int = 0
+    """Further kernels of its forward, which Python launches one by one; their bytes count with its own."""
     unpacks: int = 0
     """Kernels in each direction that unpack its weights beforehand, into the temporary memory."""
 
@@ -114,6 +116,7 @@ class Tape:
             elif op.size:
                 read = sum(self._size(name) for name in set(op.inputs))
                 work.move(read + op.size + 2 * op.forward_extra, strided=op.strided)
+            work.move(0, op.further)
             if op.unpacks:
                 work.move(2 * op.forward_extra // op.unpacks, op.unpacks)
         return work

@@ -176,10 +176,10 @@ def _layer(case: MegatronCase) -> Iterator[Op]:
 def _rotated(case: MegatronCase, name: str, size: int) -> Iterator[Op]:
     """RoPE (``_apply_rotary_pos_emb_bshd``), which makes its cosines and sines anew for each tensor."""
     angles = case.positions * case.arch.head_size * case.width
-    yield Op(f"{name} cosines", angles, (), strided=True)
-    yield Op(f"{name} sines", angles, (), strided=True)
+    yield Op(f"{name} cosines", angles, (), strided=True, further=2)
+    yield Op(f"{name} sines", angles, (), strided=True, further=2)
     yield Op(f"{name} cos", size, ("qkv", f"{name} cosines"), (f"{name} cosines",), ("qkv",), strided=True)
-    yield Op(f"{name} half", size, ("qkv",), forward_extra=size // 2, strided=True)
+    yield Op(f"{name} half", size, ("qkv",), forward_extra=size // 2, strided=True, further=1)
     yield Op(
         f"{name} sin", size, (f"{name} half", f"{name} sines"), (f"{name} sines",), (f"{name} half",), strided=True
     )
@@ -216,7 +216,8 @@ def _eager(case: MegatronCase, hidden: int, kv: int) -> Iterator[Op]:
     heads, head = case.batch * case.arch.num_attention_heads // case.method.tensor_parallel, case.arch.head_size
     product = Product(case.positions, case.positions, head, heads)
     yield Op("scores", scores * case.width, ("query", key), ("query", key), product=product)
-    yield Op("scores fp32", scores * FP32 if case.width != FP32 else 0, ("scores",), strided=True)
+    widened = scores * FP32 if case.width != FP32 else 0
+    yield Op("scores fp32", widened, ("scores",), strided=True, further=4)  # the mask is made anew in each layer
     yield Op("softmax", scores * FP32, ("scores fp32",), ("softmax",), strided=True)
     yield Op("probs", scores * case.width if case.width != FP32 else 0, ("softmax",), strided=True)
     product = Product(case.positions, head, case.positions, heads)
@@ -230,7 +231,8 @@ def _flash(case: MegatronCase, hidden: int) -> Iterator[Op]:
     operands = ("query", "key", "qkv")
     yield Op("lse", rows, operands, passes=())
     saved, heads = (*operands, "context", "lse"), case.batch * case.arch.num_attention_heads
-    product = Product(case.positions, 2 * case.positions, case.arch.head_size, heads // case.method.tensor_parallel)
+    heads //= case.method.tensor_parallel
+    product = Product(case.positions, 2 * case.positions, case.arch.head_size, heads, attention=True)
     yield Op("context", hidden, (*operands, "lse"), saved, operands, backward_extra=2 * hidden, product=product)
 
 
