@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -10,7 +11,9 @@ import pandas as pd
 import pytest
 
 from dissect.cells.any_spec import parse_spec
+from dissect.cells.spec import ServeSpec
 from dissect.cells.study import Study, load_study
+from dissect.config.arrival import Arrival
 from dissect.config.errors import ConfigError
 from dissect.predict.host_cost import HostCost
 from dissect.predict.outlook import Outlook
@@ -22,21 +25,25 @@ from dissect.predict.wall_time import (
     TRIALS,
     WARMUP_S,
     WARMUP_STEPS,
+    LoadTime,
     MeasuredWall,
     WallTimes,
     steps_s,
 )
 from dissect.present.measured_walls import measured_walls
 from dissect.present.plan import measured_times, plan_table, plan_text
+from dissect.present.tables.columns import Record
 from dissect.present.tables.predicted_time import compare_times
+from dissect.present.tables.server_pace import ServerPace
 from dissect.present.tables.tidy import read_records
 from dissect.results.reference_sets import publish_references
 from dissect.results.store import Store
 from dissect.stages.training.measure import PROBE_STEPS
-from factories import hardware, ok_result, operator_spec, pretrain_spec, training_metrics
+from factories import hardware, ok_result, operator_spec, pretrain_spec, serve_spec, training_metrics
 
 PROJECT = Path(__file__).parents[2]
 PRICE = "price: {per_gpu_hour: 4, currency: EUR, source: a price list, date: 2026-03}\n"
+Work = TimePrediction | LoadTime
 ONLY = {"platforms": ["h200-x2"], "models": ["llama2-7b"], "tables": ["table_III"], "figures": []}
 
 
@@ -63,24 +70,76 @@ def measured(project: Path) -> Path:
     return project
 
 
-def test_shipped_measurements(tmp_path: Path) -> None:
-    shutil.copytree(PROJECT / "config", tmp_path / "config")
-    publish_references(tmp_path)
-    records = read_records(load_study(PROJECT, {"platforms": ["cpu"], "suite": "full"}).measurable, tmp_path)
-    steps = {each.record.cell.id: each.prediction for each in compare_times(records)}
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    """Every shipped cell."""
+    project = tmp_path_factory.mktemp("project")
+    (project / "config").symlink_to(PROJECT / "config")
+    publish_references(project)
+    return read_records(load_study(PROJECT, {"platforms": ["cpu"], "suite": "full"}).measurable, project)
+
+
+def errors_of(records: list[Record], work: Mapping[str, Work]) -> tuple[list[float], int]:
+    """Errors of the wall times of cells, each predicted from the others, as logarithms, and how many are covered."""
     walls = {record.cell.id: list(measured_walls([record])) for record in records}
-    trained = {name: step for name, step in steps.items() if walls[name]}
     errors, covered = [], 0
-    for name, prediction in trained.items():
+    for name, prediction in ((name, each) for name, each in work.items() if walls[name]):
         others = WallTimes(wall for other, found in walls.items() if other != name for wall in found)
         typical = median(wall.total_s for wall in walls[name])
         found = others.predict(walls[name][0].spec, prediction)
         assert found is not None
         errors.append(abs(math.log(found.seconds / typical)))
         covered += found.low_s <= typical <= found.high_s
+    return errors, covered
+
+
+def test_shipped_training(shipped: list[Record]) -> None:
+    errors, covered = errors_of(shipped, {each.record.cell.id: each.prediction for each in compare_times(shipped)})
     assert len(errors) > 60
     assert median(errors) < 0.2
     assert covered >= 0.9 * len(errors)
+
+
+def test_shipped_servers(shipped: list[Record]) -> None:
+    pace, loads = ServerPace(shipped), {}
+    for record in shipped:
+        if isinstance(record.spec, ServeSpec) and (load := pace.load(record.spec, record.platform)):
+            loads[record.cell.id] = load
+    errors, covered = errors_of(shipped, loads)
+    assert len(errors) >= 8
+    assert median(errors) < 0.3
+    assert covered >= 0.9 * len(errors)
+
+
+def test_a_load_that_arrives_over_time_takes_as_long_as_it_is_sent(shipped: list[Record]) -> None:
+    pace = ServerPace(shipped)
+    record = next(each for each in shipped if isinstance(each.spec, ServeSpec) and each.spec.framework == "vllm")
+    assert isinstance(record.spec, ServeSpec)
+
+    def load(**arrival: Any) -> LoadTime:
+        assert isinstance(record.spec, ServeSpec)
+        workload = record.spec.workload.model_copy(update={"arrival": Arrival(**arrival), "requests": 1000})
+        found = pace.load(record.spec.model_copy(update={"workload": workload}), record.platform)
+        assert found is not None
+        return found
+
+    burst, slow, fast = load(kind="burst"), load(kind="poisson", rate=2), load(kind="constant", rate=1000)
+    assert 0 < burst.low_s < burst.seconds < burst.high_s < 400
+    assert (slow.seconds, slow.low_s, slow.high_s) == (500, 450, 550)
+    assert fast == burst, "the server cannot keep up"
+
+
+def test_a_run_of_a_server_is_its_start_and_its_loads() -> None:
+    spec = serve_spec(bursts=3)
+    known = WallTimes([MeasuredWall(spec, total_s=100, start_s=20)])
+    found = known.predict(spec, LoadTime(10, 9, 12))
+    assert found is not None
+    assert (found.seconds, found.needs_s, found.budget_s) == (50, 50, spec.sampling.budget_s)
+    assert found.low_s < 47
+    assert found.high_s > 56
+    whole = known.predict(spec)
+    assert whole is not None
+    assert whole.seconds == 100
 
 
 def test_a_run_is_its_start_and_its_steps() -> None:

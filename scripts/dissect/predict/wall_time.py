@@ -1,4 +1,4 @@
-"""Predicted wall time of a run: its steps and its start, or what measured runs of its kind took."""
+"""Predicted wall time of a run: its start and its steps or load, or what measured runs of its kind took."""
 
 import math
 from collections.abc import Iterable
@@ -46,13 +46,22 @@ class WallTime:
 
 
 @dataclass(frozen=True)
+class LoadTime:
+    """Predicted duration of a server's load, sent once, in seconds."""
+
+    seconds: float
+    low_s: float
+    high_s: float
+
+
+@dataclass(frozen=True)
 class MeasuredWall:
     """Wall time of a measured run."""
 
     spec: Spec
     total_s: float
     start_s: float
-    """The part of it that is neither steps nor trials."""
+    """The part of it that is neither steps and trials nor a server's load."""
 
 
 class _Typical:
@@ -83,30 +92,51 @@ class WallTimes:
 
     def __init__(self, measured: Iterable[MeasuredWall]) -> None:
         known = list(measured)
-        trained = [(each.spec, each.start_s) for each in known if isinstance(each.spec, TrainingSpec)]
-        self._starts = _Typical((_start_kind(spec), spec.hardware, seconds) for spec, seconds in trained)
+        started = [(each.spec, each.start_s) for each in known if isinstance(each.spec, TrainingSpec | ServeSpec)]
+        self._starts = _Typical((_start_kind(spec), spec.hardware, seconds) for spec, seconds in started)
         self._wholes = _Typical((_kind(each.spec), each.spec.hardware, each.total_s) for each in known)
 
     def predict(
-        self, spec: Spec, step: TimePrediction | None = None, expected: Outlook | None = None
+        self, spec: Spec, work: TimePrediction | LoadTime | None = None, expected: Outlook | None = None
     ) -> WallTime | None:
-        """The wall time of a run whose step takes ``step``, where that is predicted; None where nothing is known.
+        """The wall time of a run, from what is predicted of its steps or its load; None where nothing is known.
 
         What is ``expected`` of its memory says whether it gets to its steps.
         """
-        start = self._starts.of(_start_kind(spec), spec.hardware) if isinstance(spec, TrainingSpec) else None
-        if not isinstance(spec, TrainingSpec) or start is None or not (step or expected is Outlook.RUNS_OUT):
-            return self._wholes.of(_kind(spec), spec.hardware)
-        fewest, middle, most = TRIALS if spec.workload.batch == "max" else (0, 0, 0)
-        longest = _run_s(spec, start.high_s, step.high_s, most) if step else start.high_s
-        if step is None or expected is Outlook.RUNS_OUT:
-            return WallTime(start.seconds, start.low_s, longest, f"its start: {start.origin}")
-        least = start.low_s if expected is Outlook.CLOSE else _run_s(spec, start.low_s, step.low_s, fewest)
-        seconds = _run_s(spec, start.seconds, step.step_s, middle)
-        fewest_steps = SLOW_STEPS + spec.sampling.warmup_min_steps + spec.sampling.min_steps
-        needs_s = fewest_steps * step.step_s + middle * _trial_s(start.seconds, step.step_s)
-        origin = f"predicted steps; its start: {start.origin}"
-        return WallTime(seconds, least, longest, origin, needs_s, spec.sampling.budget_s)
+        found = None
+        if isinstance(spec, TrainingSpec | ServeSpec) and (start := self._starts.of(_start_kind(spec), spec.hardware)):
+            if isinstance(spec, TrainingSpec) and not isinstance(work, LoadTime):
+                found = _trained(spec, start, work, expected)
+            elif isinstance(spec, ServeSpec) and isinstance(work, LoadTime):
+                found = _served(spec, start, work)
+        return found or self._wholes.of(_kind(spec), spec.hardware)
+
+
+def _served(spec: ServeSpec, start: WallTime, load: LoadTime) -> WallTime:
+    """A run whose load is sent as often as the spec says."""
+    times, budget = spec.workload.bursts + spec.workload.calibrate, spec.sampling.budget_s
+    ends = ((start.seconds, load.seconds), (start.low_s, load.low_s), (start.high_s, load.high_s))
+    seconds, low, high = (min(budget, start_s + times * load_s) for start_s, load_s in ends)
+    needs_s = start.seconds + times * load.seconds
+    return WallTime(seconds, low, high, f"predicted load; its start: {start.origin}", needs_s, budget)
+
+
+def _trained(
+    spec: TrainingSpec, start: WallTime, step: TimePrediction | None, expected: Outlook | None
+) -> WallTime | None:
+    """A run of training; None where neither its steps are predicted nor that it does not get there."""
+    if step is None and expected is not Outlook.RUNS_OUT:
+        return None
+    fewest, middle, most = TRIALS if spec.workload.batch == "max" else (0, 0, 0)
+    longest = _run_s(spec, start.high_s, step.high_s, most) if step else start.high_s
+    if step is None or expected is Outlook.RUNS_OUT:
+        return WallTime(start.seconds, start.low_s, longest, f"its start: {start.origin}")
+    least = start.low_s if expected is Outlook.CLOSE else _run_s(spec, start.low_s, step.low_s, fewest)
+    seconds = _run_s(spec, start.seconds, step.step_s, middle)
+    fewest_steps = SLOW_STEPS + spec.sampling.warmup_min_steps + spec.sampling.min_steps
+    needs_s = fewest_steps * step.step_s + middle * _trial_s(start.seconds, step.step_s)
+    origin = f"predicted steps; its start: {start.origin}"
+    return WallTime(seconds, least, longest, origin, needs_s, spec.sampling.budget_s)
 
 
 def _run_s(spec: TrainingSpec, start_s: float, step_s: float, trials: int) -> float:
@@ -125,8 +155,10 @@ def steps_s(sampling: Sampling, step_s: float) -> float:
     return WARMUP_S + (WARMUP_STEPS + TRACED_STEPS) * step_s + window + TRACE_S
 
 
-def _start_kind(spec: TrainingSpec) -> Kind:
+def _start_kind(spec: TrainingSpec | ServeSpec) -> Kind:
     """What decides how long a start takes: the libraries, and whether layers are compiled."""
+    if isinstance(spec, ServeSpec):
+        return (spec.framework,)
     return spec.framework, spec.method.is_compiled, spec.stage == "profile"
 
 

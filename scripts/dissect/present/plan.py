@@ -13,19 +13,20 @@ from dissect.cells.cell import Cell
 from dissect.cells.cell_id import PARTS
 from dissect.cells.frameworks import state_bytes
 from dissect.cells.resources import request_for
-from dissect.cells.spec import Spec, TrainingSpec
+from dissect.cells.spec import ServeSpec, Spec, TrainingSpec
 from dissect.cells.study import Study, prediction_facts
 from dissect.config.catalog import Catalog
 from dissect.config.kinds import LETTER_STAGES
 from dissect.predict.memory import predict_memory
 from dissect.predict.outlook import Outlook, largest_batch, outlook
 from dissect.predict.step_time import TimePrediction
-from dissect.predict.wall_time import WallTimes
+from dissect.predict.wall_time import LoadTime, WallTimes
 from dissect.present.measured_walls import measured_walls
 from dissect.present.plan_costs import COLUMNS as COSTS
 from dissect.present.plan_costs import cost_columns, cost_lines, over_budget, price_of
 from dissect.present.tables.measured_pace import MeasuredPace
 from dissect.present.tables.predicted_time import part_columns
+from dissect.present.tables.server_pace import ServerPace
 from dissect.present.tables.tidy import read_records
 from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.results.result import ResultError
@@ -65,6 +66,7 @@ class MeasuredTimes:
     """What measured cells say of the times of others."""
 
     pace: MeasuredPace
+    servers: ServerPace
     walls: WallTimes
 
 
@@ -93,7 +95,7 @@ def plan_table(study: Study, store: Store, times: MeasuredTimes | None = None) -
 def measured_times(study: Study, project: Path) -> MeasuredTimes:
     """What the published cells and the reference results say of times, of all tables and figures."""
     records = read_records(study.measurable, project, lambda path: read_runs(path) if path.exists() else None)
-    return MeasuredTimes(MeasuredPace(records), WallTimes(measured_walls(records)))
+    return MeasuredTimes(MeasuredPace(records), ServerPace(records), WallTimes(measured_walls(records)))
 
 
 def plan_text(plan: pd.DataFrame, catalog: Catalog) -> str:
@@ -172,16 +174,18 @@ def _row(cell: Cell, store: Store, catalog: Catalog, times: MeasuredTimes | None
     requests = {column: asked.get(name) for column, name in REQUESTS.items()}
     shown = {"status": standing.status, "reason": standing.reason, "wall_s": standing.wall_s, "key": cell.key or ""}
     numbers: dict[str, object] = {}
-    step = None
+    work: TimePrediction | LoadTime | None = None
     if cell.stage in LETTER_STAGES and isinstance(spec, TrainingSpec):
         numbers = _predicted(spec)
         if times and (batch := numbers.get("expected_batch")):
             machine = times.pace.machine_of_platform(cell.platform)
-            step = times.pace.predict(spec, int(str(batch)), prediction_facts(platform), machine)
-            numbers |= _timed(step, times.pace.limits_w.get(spec.hardware.gpu_model)) if step else {}
+            work = times.pace.predict(spec, int(str(batch)), prediction_facts(platform), machine)
+            numbers |= _timed(work, times.pace.limits_w.get(spec.hardware.gpu_model)) if work else {}
     if spec and times and standing.runs:
+        if isinstance(spec, ServeSpec):
+            work = times.servers.load(spec, prediction_facts(platform))
         expected = Outlook(str(numbers["outlook"])) if "outlook" in numbers else None
-        if wall := times.walls.predict(spec, step, expected):
+        if wall := times.walls.predict(spec, work, expected):
             # Running out of memory is an outcome, of which one run is enough.
             runs = 1 if expected is Outlook.RUNS_OUT else standing.runs
             numbers |= cost_columns(wall, runs, cell.n_gpus, price_of(catalog, cell.platform))

@@ -1,0 +1,46 @@
+"""What measured cells say of how long loads on servers take that were not measured."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dissect.cells.manifest import PlatformFacts
+from dissect.cells.spec import ServeSpec
+from dissect.config.arrival import Arrival
+from dissect.predict.server_times import load_identity, predict_server, step_cost
+from dissect.predict.wall_time import LoadTime
+from dissect.present.tables.columns import Record
+from dissect.present.tables.measured_pace import datasheet_of, operators_of
+from dissect.present.tables.predicted_serving import measured_bursts
+
+OFF_ARRIVAL = 0.1
+"""Share by which the time of sending may be off, whose gaps are random: three standard deviations of 1,000 requests."""
+
+
+class ServerPace:
+    """Predictions from the records of measured cells, each burst once: it is replayed request by request."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._operators = list(operators_of(records))
+        self._bursts = list(measured_bursts(records, self._operators))
+        self._known: dict[tuple[Any, ...], LoadTime | None] = {}
+
+    def load(self, spec: ServeSpec, facts: PlatformFacts) -> LoadTime | None:
+        """How long a load takes: that of a burst, or of sending it, if that is longer; None without a prediction."""
+        rate, burst = spec.workload.arrival.rate, self._burst(spec, facts)
+        if burst is None or rate is None:
+            return burst
+        sent_s = spec.workload.requests / rate
+        ends = ((burst.seconds, 1.0), (burst.low_s, 1 - OFF_ARRIVAL), (burst.high_s, 1 + OFF_ARRIVAL))
+        return LoadTime(*(max(seconds, off * sent_s) for seconds, off in ends))
+
+    def _burst(self, spec: ServeSpec, facts: PlatformFacts) -> LoadTime | None:
+        if spec.workload.arrival.rate is not None:
+            at_once = {"arrival": Arrival(kind="burst")}
+            spec = spec.model_copy(update={"workload": spec.workload.model_copy(update=at_once)})
+        sheet = datasheet_of(facts)
+        name = (load_identity(spec), repr(sheet))
+        if name not in self._known:
+            cost = step_cost(self._bursts, spec.hardware.gpu_model, spec.framework)
+            found = predict_server(spec, self._operators, sheet, cost)
+            self._known[name] = LoadTime(found.duration_s, found.low_s, found.high_s) if found else None
+        return self._known[name]
