@@ -14,10 +14,11 @@ from dissect.config.files import read_yaml
 from dissect.config.platform import Platform
 from dissect.predict.curves import OF_PEAK
 from dissect.predict.memory import predict_memory
+from dissect.predict.outlook import Outlook, outlook
 from dissect.predict.step_time import TimePrediction
 from dissect.present.tables.measured_pace import MeasuredPace
 from dissect.workloads.arithmetic import hardware_flops
-from factories import finetune_spec, fsdp_finetune_spec, hardware, pretrain_spec
+from factories import finetune_spec, fsdp_finetune_spec, hardware, megatron_spec, pretrain_spec
 from prediction_page import block
 from yaml_models import architecture
 
@@ -112,6 +113,67 @@ def test_projections_to_the_papers_machines(published: list[Published]) -> None:
         memory = predict_memory(each.spec)
         assert memory
         assert memory.low_bytes / GIB < each.memory_gib, "a driver and an allocator count more than tensors"
+
+
+class Projected:
+    """Throughputs of steps on the paper's servers, from datasheets."""
+
+    def __init__(self) -> None:
+        self.platforms, self._nothing = load_study(ROOT, {}).catalog.platforms, MeasuredPace([])
+
+    def time(self, platform: str, spec: TrainingSpec) -> TimePrediction:
+        """The step of a spec, whose hardware is that of the platform."""
+        found = self._nothing.predict_on_unknown(
+            spec, int(spec.workload.batch), prediction_facts(self.platforms[platform])
+        )
+        assert found
+        return found
+
+    def speed(self, platform: str, spec: TrainingSpec) -> float:
+        """Tokens per second over all GPUs."""
+        found = self.time(platform, spec)
+        return found.tokens / found.step_s
+
+    def scaling(self, platform: str) -> float:
+        """Efficiency of Q with two sequences on eight GPUs in percent, as in Figure 4."""
+        quantized = {"batch": 2, "quantization": "nf4"}
+        one, all_eight = (
+            self.speed(platform, pretrain_spec(on(self.platforms[platform], n), **quantized)) for n in (1, 8)
+        )
+        return 100 * all_eight / one / 8
+
+
+def test_projections_of_the_papers_claims() -> None:
+    projected = Projected()
+    scaling = {name: projected.scaling(name) for name in ("rtx4090", "rtx3090", "rtx3090-no-nvlink", "a800")}
+    eight = on(projected.platforms["a800"], 8)
+    small, large = (
+        projected.speed("a800", finetune_spec(eight, model=architecture(name))) for name in ("llama2-7b", "llama2-13b")
+    )
+    lora = projected.time("a800", finetune_spec(eight, zero_stage=2))
+    low, middle, high = (lora.tokens / seconds for seconds in (lora.high_s, lora.step_s, lora.low_s))
+    outlooks = set()
+    for name in ("rtx4090", "rtx3090"):
+        there = on(projected.platforms[name], 8)
+        for spec in (pretrain_spec(there, states="bf16"), megatron_spec(there)):
+            memory = predict_memory(spec)
+            assert memory
+            outlooks.add(outlook(memory, there))
+    gain = scaling["rtx3090"] / scaling["rtx3090-no-nvlink"] - 1
+    rows = [
+        ("H01", "scaling of Q to 8 x RTX4090", "90.8 %", f"{scaling['rtx4090']:.1f} %"),
+        ("H02", "the same, RTX3090", "85.9 %", f"{scaling['rtx3090']:.1f} %"),
+        ("H03", "the same, A800", "almost linear", f"{scaling['a800']:.1f} %"),
+        ("H05", "what NVLink adds to it, RTX3090", "about 10 %", f"{100 * gain:.1f} %"),
+        ("H09", "no memory optimisation on 24 GB", "runs out of memory", ", ".join(outlooks)),
+        ("H15", "throughput of LoRA that 13B loses, A800", "about 30 %", f"{100 * (1 - large / small):.0f} %"),
+        ("H17", "LoRA and ZeRO-2 on 8 x A800, tokens/s", "15,734", f"{middle:,.0f} ({low:,.0f} to {high:,.0f})"),
+    ]
+    block("paper", "| claim | of | paper | predicted |", rows)
+    assert scaling["rtx4090"] == pytest.approx(90.8, abs=2)
+    assert scaling["a800"] >= 95
+    assert outlooks == {Outlook.RUNS_OUT}
+    assert low <= 15734 <= high
 
 
 def test_a_published_step_exceeds_the_share_of_products_on_h200(published: list[Published]) -> None:
