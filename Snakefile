@@ -40,7 +40,7 @@ rule all:
         lacking_rounds_of(STUDY.targets),
         lambda _: STUDY.targets,
         expand(TABLE, experiment=STUDY.wanted("table") + STUDY.wanted("figure"), format=TABLE_FORMATS),
-        expand(FIGURE, experiment=STUDY.wanted("figure"), format=FIGURE_FORMATS),
+        expand(FIGURE, experiment=STUDY.drawn, format=FIGURE_FORMATS),
         REPORT,
     message:
         "All targets are complete"

@@ -3,7 +3,7 @@ rule write_report:
         manifest=MANIFEST.replace("{experiment}", "report"),
         code=CODE_FILE,
         tables=expand(TABLE, experiment=STUDY.wanted("table") + STUDY.wanted("figure"), format="csv"),
-        figures=expand(FIGURE, experiment=STUDY.wanted("figure"), format="svg"),
+        figures=expand(FIGURE, experiment=STUDY.drawn, format="svg"),
     output:
         REPORT,
     log:

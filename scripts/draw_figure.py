@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 
 from dissect.cells.manifest import read_manifest
+from dissect.config.catalog import PREDICTION
 from dissect.config.layout import FigureLayout
+from dissect.present.figures.against_measured import describe_prediction
 from dissect.present.figures.describe import describe
 from dissect.present.figures.draw import read_tidy, save
 
@@ -18,7 +20,11 @@ def main() -> None:
         parser.add_argument(f"--{suffix}", type=Path)
     arguments = parser.parse_args()
     manifest = read_manifest(arguments.manifest)
-    described = describe(manifest, FigureLayout.model_validate(manifest.layout), read_tidy(arguments.table))
+    rows = read_tidy(arguments.table)
+    if manifest.layout["kind"] == PREDICTION:
+        described = describe_prediction(manifest, rows)
+    else:
+        described = describe(manifest, FigureLayout.model_validate(manifest.layout), rows)
     for path in filter(None, (arguments.pdf, arguments.svg, arguments.png)):
         save(described, path)
 

@@ -16,6 +16,7 @@ from dissect.config.catalog import PREDICTION
 from dissect.config.price import Price
 from dissect.present.claims.claims_table import COLUMNS
 from dissect.present.report.write import write_report
+from dissect.present.tables.predicted_cells import build_prediction
 from dissect.results.atomic import write_atomically
 from dissect.results.store import Failure, Store
 from table_cases import CASES
@@ -132,7 +133,11 @@ def _write(project: Path, manifests: Sequence[Manifest], verdicts: Manifest | No
     path = folder / "report.json"
     cells = [cell for manifest in manifests for cell in manifest.cells if cell.path]
     platforms = {name: facts for manifest in manifests for name, facts in manifest.platforms.items()}
-    (folder / f"{PREDICTION}.json").write_text(prediction_manifest(cells, platforms).to_json())
+    predicted = prediction_manifest(cells, platforms)
+    (folder / f"{PREDICTION}.json").write_text(predicted.to_json())
+    (project / "results/tables").mkdir(exist_ok=True)
+    (project / f"results/tables/{PREDICTION}.csv").write_text(build_prediction(predicted, project).csv)
+    (project / f"results/figures/{PREDICTION}.svg").write_text(SVG)
     path.write_text(ReportManifest(items=items, claims=verdicts is not None, predictions=True, terms=TERMS).to_json())
     index = project / "results/report/index.html"
     write_report(path, index, project)

@@ -68,7 +68,7 @@ def test_every_figure_is_drawn_when_it_comes_into_sight(page: Page, name: str) -
 
 def test_all_figures_are_on_the_page(page: Page) -> None:
     found = page.locator("figure.chart").evaluate_all("all => all.map(each => each.dataset.chart)")
-    assert sorted(found) == sorted(OVERVIEWS + FIGURES)
+    assert sorted(found) == sorted([*OVERVIEWS, *FIGURES, "table_prediction"])
 
 
 def test_a_point_says_what_it_is_and_opens_its_cell(page: Page) -> None:

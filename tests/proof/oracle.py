@@ -18,8 +18,9 @@ from proof.stages import numbers
 
 CLAIMS, REPORT = ("write_table", "claims"), ("write_report", "")
 PREDICTION = ("write_table", "table_prediction")
-DERIVED = (CLAIMS, PREDICTION)
-"""Tables that read the cells of others."""
+PREDICTED = ("draw_figure", "table_prediction")
+DERIVED = (CLAIMS, PREDICTION, PREDICTED)
+"""Tables that read the cells of others, and the figure of one of them."""
 STAGES = ["inspect", "pretrain", "profile", "finetune", "serve", "operators"]
 """As the report page has them."""
 
@@ -74,10 +75,10 @@ def expected(project: Path, measured: Mapping[str, int]) -> Expected:
                                    for cell in every[name] if is_predicted(config, cell)))  # fmt: skip
     trained = any(not cell.id.startswith("operators/") for cell in predicted)
     predicted = predicted if trained else []
-    drawn[PREDICTION] = content(prediction_content(config, predicted), predicted)
+    drawn |= dict.fromkeys((PREDICTION, PREDICTED), content(prediction_content(config, predicted), predicted))
     wanted = {job for name, experiment in asked.items() for job in jobs_of(name, experiment)}
     if trained and (config["root"]["tables"] == "all" or PREDICTION[1] in config["root"]["tables"]):
-        wanted.add(PREDICTION)
+        wanted |= {PREDICTION, PREDICTED}
     if config["root"]["tables"] == "all" or "claims" in config["root"]["tables"]:
         wanted.add(CLAIMS)
     on_page = {cell.id.split("/")[1] for name in asked for cell in every[name]}

@@ -13,6 +13,8 @@ from dissect.base.outcome import Phase, Status
 from dissect.cells.study import Study, load_study
 from dissect.config.catalog import PREDICTION
 from dissect.predict.memory import predict_memory
+from dissect.present.figures.against_measured import describe_prediction
+from dissect.present.figures.draw import read_tidy, save
 from dissect.present.plan import TIMES, measured_times, plan_table, plan_text
 from dissect.present.tables.predicted_cells import COLUMNS, build_prediction
 from dissect.results.reference_sets import publish_references
@@ -131,3 +133,31 @@ def test_the_plan_predicts_times_where_they_are_asked_for(project: Path) -> None
     assert "compute: datasheet" in on_a800["time_origins"]
     assert pd.isna(on_a800["energy_j"]), "no result has its power limit"
     assert "deepspeed on h200-x2, llama2-7b: " in plan_text(planned, asked.catalog)
+
+
+def test_the_figure_has_every_measured_cell_with_its_interval(tmp_path: Path) -> None:
+    zero, zero3 = (pretrain_spec(H200, zero_stage=stage) for stage in (2, 3))
+    cells = [
+        published_cell(tmp_path, measured(zero, 0.0005), platform="h200", method="Z2"),
+        published_cell(tmp_path, measured(zero3, -0.25), platform="h200", method="Z3"),
+        published_cell(tmp_path, ran_out(pretrain_spec(H200)), platform="h200"),
+    ]
+    predicted = manifest(PREDICTION, cells, {"kind": PREDICTION})
+    (tmp_path / "table.csv").write_text(build_prediction(predicted, tmp_path).csv)
+    described = describe_prediction(predicted, read_tidy(tmp_path / "table.csv"))
+    [memory] = described["concat"]
+    points = memory["layer"][2]["data"]["values"]
+    assert {mark["method"]: mark["says"]["Error"] for mark in points} == {
+        "Z2": "0.1 % too much", "Z3": "25.0 % too little",
+    }  # fmt: skip
+    assert all(mark["low"] < mark["predicted"] < mark["high"] for mark in points)
+    save(described, tmp_path / "figure.svg")
+    assert "Peak memory" in (tmp_path / "figure.svg").read_text()
+
+
+def test_the_figure_says_so_where_nothing_fitted(tmp_path: Path) -> None:
+    cells = [published_cell(tmp_path, ran_out(pretrain_spec(H200)), platform="h200")]
+    predicted = manifest(PREDICTION, cells, {"kind": PREDICTION})
+    (tmp_path / "table.csv").write_text(build_prediction(predicted, tmp_path).csv)
+    save(describe_prediction(predicted, read_tidy(tmp_path / "table.csv")), tmp_path / "figure.svg")
+    assert "No predicted cell has a number." in (tmp_path / "figure.svg").read_text()

@@ -95,6 +95,11 @@ class Study:
             names.append(PREDICTION)
         return [*names, CLAIMS] if kind == "table" and self.catalog.wants_claims else names
 
+    @property
+    def drawn(self) -> list[str]:
+        """Names of everything that is drawn: the figures that config.yaml asks for, and that of the predictions."""
+        return [*self.wanted("figure"), *(name for name in self.wanted("table") if name == PREDICTION)]
+
     def manifest(self, name: str) -> Manifest:
         """The manifest of a table or figure."""
         if derived := self._derived(name):

@@ -71,9 +71,9 @@ def specification(subject: Subject, kind: Kind) -> dict[str, Any]:
     if any(row["status"] == Status.OK for row in subject.rows):
         drawn = kind(subject)
     elif subject.rows:
-        drawn = words_only(subject, "No cell of this figure has a number:", subject.reasons())
+        drawn = words_only(subject.manifest.title, "No cell of this figure has a number:", subject.reasons())
     else:
-        drawn = words_only(subject, "The experiment has no cell on the configured platforms.", [])
+        drawn = words_only(subject.manifest.title, "The experiment has no cell on the configured platforms.", [])
     # Every part was checked when it was made; what is left are the values.
     described: dict[str, Any] = drawn.to_dict(validate=False)
     # Altair's own defaults give way to the theme.

@@ -118,14 +118,14 @@ def size_axis(field: str, title: str, labels: Mapping[int, str], most: int) -> a
     return alt.X(f"{field}:Q").title(title).scale(type="log", base=2, nice=False, padding=12).axis(axis)
 
 
-def words_only(subject: Subject, headline: str, lines: Sequence[str]) -> Described:
+def words_only(description: str, headline: str, lines: Sequence[str]) -> Described:
     """What stands in place of a drawing."""
     text = alt.Chart(data_of([{"words": [headline, *lines]}])).mark_text(
         align="left", baseline="top", lineBreak="\n", style=NOTE, x=0, y=0, lineHeight=14
     )
     height = 16 + 14 * len(lines)
     shown = alt.layer(text.encode(text="words:N")).properties(width=COLUMN, height=height)
-    return shown.properties(description=subject.manifest.title)
+    return shown.properties(description=description)
 
 
 def _log_ticks(values: Sequence[float]) -> list[float]:

@@ -15,6 +15,8 @@ from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.config.catalog import PREDICTION
 from dissect.config.claims import CLAIMS
 from dissect.config.kinds import STAGE_TITLES
+from dissect.present.figures.against_measured import describe_prediction
+from dissect.present.figures.draw import read_tidy
 from dissect.present.recommend.candidates import candidates
 from dissect.present.report.direct_answers import DirectAnswer, direct_answers
 from dissect.present.report.drawings import Drawing, figure_specs, overviews
@@ -121,6 +123,8 @@ class Page:
     """What is asked most, answered."""
     needs: PredictedNeeds | None
     """What training would need, predicted; None without a training cell on GPUs, or where it is not wanted."""
+    predictions: tuple[str, Path, dict[str, Any]] | None
+    """Title, picture and description of the figure of predictions against what was measured; None without them."""
 
     @property
     def candidates(self) -> Mapping[str, Any]:
@@ -170,6 +174,7 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
     items = [_item(each, claims, project) for each in laid]
     filters = _filters(laid, platforms)
     labels = {each.axis: dict(each.choices) for each in filters}
+    predicted = read_manifest(manifests / f"{PREDICTION}.json") if wanted.predictions else None
     rows = candidates((record for each in laid for record in each.records), wanted.terms)
     return Page(
         sections=_sections(wanted, items, claims),
@@ -180,7 +185,8 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         overviews=overviews([(each.manifest, each.records) for each in laid]),
         forms=forms_of(rows, labels),
         direct_answers=direct_answers(rows),
-        needs=_needs(manifests, project, wanted, labels) if wanted.predictions else None,
+        needs=predicted_needs(read_records(predicted, project), wanted.terms, labels) if predicted else None,
+        predictions=_drawn_predictions(predicted, project) if predicted else None,
     )
 
 
@@ -220,11 +226,10 @@ def _sections(wanted: ReportManifest, items: Sequence[Item], claims: Sequence[Pa
     ]
 
 
-def _needs(
-    manifests: Path, project: Path, wanted: ReportManifest, labels: Mapping[str, Mapping[str, str]]
-) -> PredictedNeeds | None:
-    records = read_records(read_manifest(manifests / f"{PREDICTION}.json"), project)
-    return predicted_needs(records, wanted.terms, labels)
+def _drawn_predictions(manifest: Manifest, project: Path) -> tuple[str, Path, dict[str, Any]]:
+    table = project / TABLES_DIR / f"{PREDICTION}.csv"
+    picture = project / FIGURES_DIR / f"{PREDICTION}.svg"
+    return manifest.title, picture, describe_prediction(manifest, read_tidy(table))
 
 
 def _facts(records: Sequence[Record]) -> dict[str, str]:

@@ -46,7 +46,8 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
     for name in ASSETS:
         shutil.copyfile(_HERE / "assets" / name, folder / name)
     (folder / LIBRARY).write_text(_library(), encoding="utf-8")
-    for figure in (item.figure for section in page.sections for item in section.items if item.figure):
+    pictures = [item.figure for section in page.sections for item in section.items if item.figure]
+    for figure in [*pictures, *([page.predictions[1]] if page.predictions else [])]:
         shutil.copyfile(figure, folder / "figures" / figure.name)
     for item in (item for section in page.sections for item in section.items):
         (folder / f"tables/{item.name}.csv").write_text(to_csv(item.numbers), encoding="utf-8")
