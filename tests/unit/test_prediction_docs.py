@@ -8,7 +8,7 @@ import pytest
 
 from dissect.predict.curves import MEASURED
 from dissect.present.tables.labels import framework_labels
-from prediction_page import PAGE, block
+from page_tables import PREDICTION, block
 
 BUSY = 0.8
 
@@ -35,7 +35,7 @@ def test_memory(shipped_predictions: pd.DataFrame) -> None:
         fitted = group[group["error"].notna()]
         right = f"{(group['call'] == 'right').sum()} of {len(group)}"
         rows.append([name, len(fitted), *errors(fitted["error"], 2), covered(fitted["covered"]), right])
-    block("memory", "| cells | that ran | median error | largest | in the interval | right calls |", rows)
+    block(PREDICTION, "memory", "| cells | that ran | median error | largest | in the interval | right calls |", rows)
     assert ran["error"].abs().median() < 0.02
     assert (ran["error"].abs() < 0.05).mean() >= 0.95
     assert (called["call"] == "right").mean() >= 0.95
@@ -64,7 +64,7 @@ def test_step_times(shipped_predictions: pd.DataFrame) -> None:
     inside = known["measured_energy_j"].between(known["energy_low_j"], known["energy_high_j"])
     small = (known["energy_error"].abs() <= 0.15).sum()
     rows.append(["energy, all cells that have it", len(known), *errors(known["energy_error"]), small, covered(inside)])
-    block("times", "| cells | number | median error | largest | within 15 % | in the interval |", rows)
+    block(PREDICTION, "times", "| cells | number | median error | largest | within 15 % | in the interval |", rows)
     assert busy["step_error"].abs().median() <= 0.05
     assert (busy["step_error"].abs() <= 0.15).mean() >= 0.8
     assert waits["step_error"].abs().median() <= 0.2
@@ -86,9 +86,9 @@ def test_servers(shipped_predictions: pd.DataFrame) -> None:
             off = (cells[f"predicted_{column}"] / cells[f"measured_{column}"] - 1).dropna()
             rows.append([origin, name, len(off), *errors(off), "–"])
         assert bursts["burst_error"].abs().median() <= (0.1 if origin == MEASURED else 0.3)
-    block("servers", "| times from | | cells | median error | largest | in the interval |", rows)
+    block(PREDICTION, "servers", "| times from | | cells | median error | largest | in the interval |", rows)
 
 
 @pytest.mark.parametrize("name", ["memory", "times", "servers", "published", "paper"])
 def test_each_table_stands_once(name: str) -> None:
-    assert PAGE.read_text(encoding="utf-8").count(f"<!-- numbers: {name} -->") == 1
+    assert PREDICTION.read_text(encoding="utf-8").count(f"<!-- numbers: {name} -->") == 1

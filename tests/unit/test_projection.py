@@ -19,7 +19,7 @@ from dissect.predict.step_time import TimePrediction
 from dissect.present.tables.measured_pace import MeasuredPace
 from dissect.workloads.arithmetic import hardware_flops
 from factories import finetune_spec, fsdp_finetune_spec, hardware, megatron_spec, pretrain_spec
-from prediction_page import block
+from page_tables import PREDICTION, block
 from yaml_models import architecture
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +100,7 @@ def published() -> list[Published]:
 
 def test_projections_to_the_papers_machines(published: list[Published]) -> None:
     header = "| GPUs | run | tokens/s | predicted | interval | error | GiB | predicted |"
-    block("published", header, (each.row for each in published))
+    block(PREDICTION, "published", header, (each.row for each in published))
     timed = [each for each in published if each.time]
     assert {each.what for each in published if not each.time} == {"70B, QLoRA, FSDP, offloaded"}, (
         "copies are not measured"
@@ -169,7 +169,7 @@ def test_projections_of_the_papers_claims() -> None:
         ("H15", "throughput of LoRA that 13B loses, A800", "about 30 %", f"{100 * (1 - large / small):.0f} %"),
         ("H17", "LoRA and ZeRO-2 on 8 x A800, tokens/s", "15,734", f"{middle:,.0f} ({low:,.0f} to {high:,.0f})"),
     ]
-    block("paper", "| claim | of | paper | predicted |", rows)
+    block(PREDICTION, "paper", "| claim | of | paper | predicted |", rows)
     assert scaling["rtx4090"] == pytest.approx(90.8, abs=2)
     assert scaling["a800"] >= 95
     assert outlooks == {Outlook.RUNS_OUT}

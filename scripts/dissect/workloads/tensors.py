@@ -25,17 +25,24 @@ def trained_tensors(spec: TrainingSpec) -> list[int]:
 
 
 def frozen_tensors(spec: TrainingSpec) -> list[int]:
-    """Bytes of each tensor that does not train: in 4 bits, with their scales behind them, where the method says so."""
+    """Bytes of each parameter that does not train, in 4 bits where the method says so, without their scales."""
     arch, width = spec.model, BYTES[spec.workload.dtype]
     layers, adapter = arch.num_hidden_layers, spec.method.trained_adapter
     *matrices, norm, other = layer_tensors(arch)
     frozen: list[int] = []
     if spec.method.is_quantized:
-        scales = [int(size * (NF4_BITS - 4) / 8) for size in matrices]
-        frozen = [*(size // 2 for size in matrices), *scales] * layers
+        frozen = [size // 2 for size in matrices] * layers
     elif adapter:
         frozen = [size * width for size in matrices] * layers
     if adapter:
         ends = arch.vocab_size * arch.hidden_size * width
         frozen += [ends, ends, *([norm * width, other * width] * layers), norm * width]
     return frozen
+
+
+def scale_tensors(spec: TrainingSpec) -> list[int]:
+    """Bytes of the scales of each 4-bit weight, which every rank keeps whole on its device."""
+    if not spec.method.is_quantized:
+        return []
+    matrices = layer_tensors(spec.model)[:-2]
+    return [int(size * (NF4_BITS - 4) / 8) for size in matrices] * spec.model.num_hidden_layers

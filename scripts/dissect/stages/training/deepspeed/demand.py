@@ -16,7 +16,7 @@ from dissect.predict.prediction import Demand, Moment, Part, pinned_part
 from dissect.stages.training.deepspeed.configuration import deepspeed_config
 from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
 from dissect.workloads.dtypes import BYTES
-from dissect.workloads.tensors import frozen_tensors, layer_tensors, trained_tensors
+from dissect.workloads.tensors import frozen_tensors, layer_tensors, scale_tensors, trained_tensors
 
 FP32, FP64 = 4, 8
 """Bytes of a number in these types; norms of gradients are summed in fp64 (``get_norm_dtype``)."""
@@ -50,13 +50,14 @@ class _Rank:
         """Elements of the partition of a rank."""
         self.passes: Passes = llama_passes(spec, batch, "none" if method.zero_stage else "all")
         self.zero = deepspeed_config(spec)["zero_optimization"]
-        frozen = frozen_tensors(spec)
+        frozen, scales = frozen_tensors(spec), scale_tensors(spec)
         shards = self.shards if method.zero_stage == 3 else 1
         bytes_here = 0 if method.offload_parameters else sum(segment(size // shards) for size in frozen)
         self.frozen_bytes = sum(frozen) // shards
         self.fixed = (
             workspaces(spec.hardware),
             Part("frozen weights", bytes_here, tensors=len(frozen)),
+            Part("scales of 4-bit weights", sum(map(segment, scales)), tensors=len(scales)),
         )
 
     def moment_at(self, phase: Phase, *parts: Part) -> Moment:
