@@ -3,12 +3,14 @@
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import venv
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,13 +59,9 @@ class Bench:
         return self.folder / "store" / spec_key(canonical_spec(spec))
 
     def start(
-        self,
-        spec: ServeSpec,
-        fault: str | None = None,
-        url: str | None = None,
-        python: str | None = None,
+        self, spec: ServeSpec, fault: str | None = None, url: str | None = None, python: str | None = None,
         command: str | None = None,
-    ) -> subprocess.Popen[str]:
+    ) -> subprocess.Popen[str]:  # fmt: skip
         how = {"url": url} if url else {"python": python or " ".join(CLIENT)}
         if command:
             how = {"command": command}
@@ -122,6 +120,16 @@ def test_transformers_serve_answers_a_real_burst(bench):
     assert gzip.decompress((run / "server.log.gz").read_bytes()) == (bench.entry(spec) / "server.log").read_bytes()
     (folder,) = bench.folder.glob("llama-*")
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
+
+
+def test_two_cells_of_one_engine_are_measured_at_the_same_moment(bench):
+    """They share the host, the checkpoint that both need first, and the store."""
+    specs = [bench.spec("transformers", requests=count) for count in (6, 7)]
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(bench.measure, specs))
+    assert [(each.status, each.metrics.requests) for each in results] == [(Status.OK, 6), (Status.OK, 7)]
+    said = "".join((bench.entry(spec) / "server.log").read_text() for spec in specs)
+    assert len(set(re.findall(r"http://127.0.0.1:\d+", said))) == 2, "each has a server of its own"
 
 
 def asked(bench: Bench, *arguments: str) -> ServeSpec:
