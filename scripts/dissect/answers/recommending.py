@@ -8,6 +8,7 @@ from dissect.cells.study import Study
 from dissect.present.recommend.answer import answer as ranked
 from dissect.present.recommend.answer_text import answer_frame, answer_text
 from dissect.present.recommend.ask import gather
+from dissect.present.recommend.predicted_settings import predicted_settings, predicted_text
 from dissect.present.tables.tidy import to_csv
 from dissect.results.atomic import write_atomically
 
@@ -15,12 +16,14 @@ CSV = "results/recommend.csv"
 
 
 def answer(_study: Study, project: Path, given: Mapping[str, Any]) -> str:
-    """Write all candidates as CSV; the best of them.
+    """Write all candidates as CSV; the best of them, and what is predicted of those that were not measured.
 
     Raises:
         ConfigError: the question is wrong, or a price is missing.
     """
-    question, candidates, catalog = gather(project, given)
+    question, candidates, study = gather(project, given)
     found = ranked(question, candidates)
     write_atomically(project / CSV, to_csv(answer_frame(found)).encode())
-    return answer_text(found, catalog)
+    text = answer_text(found, study.catalog)
+    settings = predicted_settings(found, study, project) if question.predicted else []
+    return text + predicted_text(settings, text.count("\n"))

@@ -48,6 +48,9 @@ class Question(Model):
     maximise: Literal["throughput"] | None = None
     """Quantity to maximise, in place of ``minimise``."""
 
+    predicted: bool = True
+    """Whether predictions for settings that were not measured stand below the answer."""
+
     @property
     def objective(self) -> Objective:
         """Quantity by which settings are ranked."""

@@ -64,8 +64,8 @@ def failures_of(records: Iterable[Record], store: Store) -> dict[str, str]:
     return {key: failure.reason for key, failure in found.items() if failure}
 
 
-def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, list[dict[str, Any]], Catalog]:
-    """Question, candidates, and the configuration that they come from.
+def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, list[dict[str, Any]], Study]:
+    """Question, candidates, and the study that they come from.
 
     Platforms that the question names count as configured ones.
 
@@ -80,7 +80,7 @@ def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, li
     rows = candidates(records, terms_of(catalog), failures_of(records, Store(project / STORE_DIR)))
     if question.objective == "cost":
         check_prices(question, rows)
-    return question, rows, catalog
+    return question, rows, study
 
 
 def check_prices(question: Question, rows: Sequence[Mapping[str, Any]]) -> None:
