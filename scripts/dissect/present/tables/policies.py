@@ -25,7 +25,7 @@ def policy_remarks(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """What the policies of shipped results were: they keep the name of a policy that has other settings today."""
     engines: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
-        if row["reference"] and (settings := row.get(POLICY.name)):
+        if row["reference"] and (settings := row.get(POLICY.name)) and settings != row["method"]:
             label = framework_labels()[row["framework"]]
             engines.setdefault((row["method"], settings), {})[label] = None
     told = "; ".join(f"{method} of {', '.join(names)}: {settings}" for (method, settings), names in engines.items())
