@@ -107,6 +107,16 @@ def test_zero_sends_gradients_and_weights() -> None:
     assert not _bytes_sent(pretrain_spec(hardware(n_gpus=1), zero_stage=3))
 
 
+def test_zero_gathers_whole_layers_at_once_if_it_is_told_so() -> None:
+    sizes = {"reduce_bucket": 10**8, "prefetch": 10**8, "persistence": 10**5, "whole_layers": True}
+    two = hardware(n_gpus=2)
+    single, whole = (pretrain_spec(two, zero_stage=3, **more) for more in ({}, {"stage3_sizes": sizes}))
+    for spec, number in ((single, 291), (whole, 32 + 2)):
+        work = effort(spec)[Phase.FORWARD]
+        assert work.hooks.total() == work.messages.total() == number
+    assert _bytes_sent(whole)["forward", "all_gather"] == pytest.approx(2 * P)
+
+
 def _bytes_sent(spec: TrainingSpec) -> dict[tuple[str, str], int]:
     sent: Counter[tuple[str, str]] = Counter()
     for phase, work in effort(spec).items():
@@ -259,7 +269,7 @@ def test_an_interval_adds_work_and_host_as_squares() -> None:
     assert busy.high_s - busy.step_s == pytest.approx(DEVIATIONS["busy"] * OFF["datasheet"] * busy.step_s)
     waits = {here: predicted(pretrain_spec(), host=HostCost(1.0, 0.2, "", is_here=here)) for here in (True, False)}
     for here, deviations in ((True, DEVIATIONS["machine"]), (False, DEVIATIONS["elsewhere"])):
-        off = math.hypot(deviations * OFF["datasheet"], math.exp(deviations * 0.2) - 1)
+        off = math.hypot(deviations * OFF["datasheet"] * waits[here].busy_share, math.exp(deviations * 0.2) - 1)
         assert waits[here].high_s / waits[here].step_s - 1 == pytest.approx(off, rel=1e-3)
 
 

@@ -22,7 +22,7 @@ Of datasheets: what published speeds of GeForce cards differ by (docs/prediction
 """
 OFF_OFFLOAD = 0.25
 """The same of offloading, of which no cell was measured."""
-DEVIATIONS = {"busy": 1.7, "machine": 1.3, "elsewhere": 2.0}
+DEVIATIONS = {"busy": 1.5, "machine": 2.7, "elsewhere": 2.0}
 """Ends of the interval in standard deviations: where GPUs are busy, and where they wait for a known or another host.
 
 Measured: conformal quantiles for 95 % over the shipped cells, each predicted from the others; of the busy cells, which
@@ -30,7 +30,7 @@ are too few for one, the largest.
 """
 IDLE = 0.16
 """Share of its power limit that a GPU draws while it waits for its host. Measured: shipped cells on H200."""
-OFF_POWER = 0.18
+OFF_POWER = 0.12
 """Share by which the power of a GPU may be off, for 95 %."""
 BUSY = 0.8
 """Share of a step from which on its GPUs count as busy."""
@@ -118,7 +118,7 @@ class Pace:
             TimePart("offload", offload, worst),
             TimePart("launch", step - busy_s(times), host.source),
         )
-        low, high = _ends(times, host, OFF[worst] * step + OFF_OFFLOAD * offload)
+        low, high = _ends(times, host, OFF[worst] * busy_s(times) + OFF_OFFLOAD * offload)
         tokens = batch * spec.hardware.n_gpus * spec.workload.seq_len
         return TimePrediction(parts, low, high, host, tokens, spec.hardware.n_gpus)
 

@@ -54,9 +54,12 @@ def _reduced(spec: DeepSpeedSpec, sizes: list[int], width: int) -> Effort:
 
 
 def _gathered(spec: DeepSpeedSpec) -> Effort:
-    """Each tensor is gathered once in a pass over the layers, ahead of its use."""
+    """Each tensor is gathered once in a pass over the layers, ahead of its use, or all of a layer at once."""
     found, width, ranks = Effort(), BYTES[spec.workload.dtype], spec.hardware.n_gpus
     sizes = [*(size * width for size in trained_tensors(spec)), *frozen_tensors(spec)]
+    if "leaf_module" in deepspeed_config(spec)["zero_optimization"]:
+        layers, end = spec.model.num_hidden_layers, spec.model.vocab_size * spec.model.hidden_size * width
+        sizes = [*[(sum(sizes) - 2 * end) // layers] * layers, end, end]
     found.hooks[FETCH] += len(sizes)
     for size in sizes:
         if ranks > 1:
