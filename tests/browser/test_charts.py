@@ -21,7 +21,7 @@ from report_cases import NASTY, TERMS
 pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
 IDS = ("stage", "platform", "model", "framework", "method", "workload")
-OVERVIEWS = ["memory-pretrain", "modules"]
+OVERVIEWS = ["memory-pretrain", "interactivity", "modules"]
 FIGURES = ["fig_4", "fig_5", "fig_6", "fig_10", "fig_attention", "fig_roofline"]
 
 

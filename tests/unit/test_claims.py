@@ -1,5 +1,6 @@
 """Verdicts on claims about numbers: every kind of check and every verdict."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,17 @@ def test_numbers_against_what_is_expected(
     cells = [cell(tmp_path, "Z2", 0.1), cell(tmp_path, "Naive", 0.2)]
     found = only(tmp_path, manifest(cells, claim(check | expected)))
     assert found.verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kind", "told"),
+    [(0.1, "change", r"50\.0 \[4\d\.\d+–5\d\.\d+\] % shorter \("), (0.3, "change", r"50\.0 \[.*\] % longer \("),
+     (0.1, "difference", r"100\.0 \[.*\] ms shorter \(")],
+)  # fmt: skip
+def test_the_sign_of_a_change_is_a_word(tmp_path: Path, seconds: float, kind: str, told: str) -> None:
+    cells = [cell(tmp_path, "Z2", seconds), cell(tmp_path, "Naive", 0.2)]
+    [case] = only(tmp_path, manifest(cells, claim(DROP | {"kind": kind, "high": 1000}))).cases
+    assert re.match(told, case.text), case.text
 
 
 @pytest.mark.parametrize("kind", ["difference", "change", "ratio"])

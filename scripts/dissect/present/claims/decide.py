@@ -36,6 +36,8 @@ COUNTED = ("batch", "n_gpus", "seq_len")
 OF_MEMORY = ("batch_measured", "peak_memory_bytes", "peak_memory_gib", "paper_memory_gib")
 """Quantities that speak for a smaller card where memory is held."""
 OUT_OF_MEMORY = (Status.OOM, Status.SKIPPED_OOM)
+_SIGNS = {"s": ("shorter", "longer"), "ms": ("shorter", "longer"), "tokens/s": ("slower", "faster")}
+"""Unit -> words for a negative and a positive change; less and more of others."""
 
 
 @dataclass(frozen=True)
@@ -238,8 +240,7 @@ def _closed(case: _OpenCase, answer: BoundVerdict | None) -> CheckedCase:
 
 def _text(case: _OpenCase, found: Evidence) -> str:
     """The numbers, or their ratio, with runs, starts and what would have been detected."""
-    unit = _unit(case.check, case.unit)
-    told = found.result.show(unit)
+    told = _in_words(case, found.result)
     if case.check.kind == "ordering":
         sign = {Verdict.HOLDS: ">", Verdict.FAILS: "<"}.get(found.verdict, "≈")
         told = f" {sign} ".join(replace(side.number, low=None, high=None).show(case.unit) for side in case.numbers)
@@ -249,6 +250,18 @@ def _text(case: _OpenCase, found: Evidence) -> str:
     parts = [f"runs {runs}" if any(found.runs) else "", f"known starts {starts}" if any(found.starts) else ""]
     detectable = f"detectable {found.detectable:.2f} ×" if found.detectable else ""
     return f"{told} ({'; '.join(filter(None, [*parts, found.basis, detectable]))})"
+
+
+def _in_words(case: _OpenCase, result: Number) -> str:
+    """The number; of a change or difference the sign as a word."""
+    unit = _unit(case.check, case.unit)
+    if case.check.kind not in ("change", "difference"):
+        return result.show(unit)
+    less, more = _SIGNS.get(case.unit, ("less", "more"))
+    if result.value < 0:
+        ends = (None if end is None else -end for end in (result.high, result.low))
+        return f"{Number(-result.value, *ends).show(unit)} {less}"
+    return f"{result.show(unit)} {more}"
 
 
 def _unit(check: NumberCheck, unit: str) -> str:

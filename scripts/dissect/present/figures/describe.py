@@ -10,6 +10,7 @@ from dissect.config.layout import FigureLayout, QuantityName
 from dissect.present.figures.bars import bars
 from dissect.present.figures.breakdown import modules, phases
 from dissect.present.figures.distribution import distribution
+from dissect.present.figures.interactivity import interactivity
 from dissect.present.figures.layers import Described, words_only
 from dissect.present.figures.lines import curve, scaling
 from dissect.present.figures.memory import memory
@@ -36,6 +37,7 @@ _NEEDS: Mapping[Kind, Sequence[QuantityName]] = {
     scaling: ["scaling_efficiency"],
     roofline: ["tflops", "arithmetic_intensity"],
     phases: ["phase_time_s", "compute_share", "communication_share", "idle_share"],
+    interactivity: ["output_tokens_per_s", "tpot_p50_s"],
     memory: ["peak_memory_gib", "tokens_per_s"],
     modules: ["module_time_s"],
     distribution: [],

@@ -11,6 +11,7 @@ from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout, QuantityName, ViewName
 from dissect.present.figures.breakdown import modules
 from dissect.present.figures.describe import describe, placed, specification
+from dissect.present.figures.interactivity import interactivity
 from dissect.present.figures.layers import Described
 from dissect.present.figures.memory import memory
 from dissect.present.figures.subject import Row, Subject
@@ -25,6 +26,10 @@ _MEMORY = (
     "Each point is one cell: peak memory of one GPU against throughput per GPU (on CPU: of one process). Up and to the "
     "left is better. The stepped line joins the cells that no other of the same platform and model beats in both. "
     "Point at a mark to see its method and batch."
+)
+_SERVERS = (
+    "Each point is one load on one server: the tokens/s of a single user (the inverse of the median TPOT) against the "
+    "generated tokens/s per GPU. Up and to the right is better. The line joins the loads of one server."
 )
 _MODULES = (
     "Kernel time per step (on CPU: self time of operators) by module of the model. Each piece is one module, modules "
@@ -47,6 +52,7 @@ class Overview:
 OVERVIEWS = (
     Overview("memory-pretrain", "pretrain", "training", memory, "Pre-training: throughput against memory", _MEMORY),
     Overview("memory-finetune", "finetune", "training", memory, "Fine-tuning: throughput against memory", _MEMORY),
+    Overview("interactivity", "serve", "serving", interactivity, "Serving: throughput against interactivity", _SERVERS),
     Overview("modules", "profile", "modules", modules, "Which modules take the time", _MODULES),
 )
 

@@ -118,7 +118,7 @@ def _columns(
     currency = next((row["currency"] for row in rows if row["currency"]), None)
     shown = numbers_shown(percentile, currency).items()
     known = {header: column for header, column in shown if any(row[column] is not None for row in rows)}
-    heads = ("Setting", *known, "Standing")
+    heads = ("Setting", "Standing", *known)
     return {
         "aims": {
             name: column_of(question.model_copy(update={name.partition("=")[0]: objective}))
@@ -142,7 +142,8 @@ def _candidate(row: Row, columns: Mapping[Percentile, Any], needed: Sequence[str
         "ended": [ended[0].name, escape(ended[1])] if ended else None,
         "marks": [escape(each.replace("_", " ")) for each in own_marks(row)],
         "numbers": {column: _number(row, column) for column in needed if row[column] is not None},
-        "cells": {} if ended else {each: name + _places(row, found["shown"]) for each, found in columns.items()},
+        "name": name,
+        "cells": {} if ended else {each: _places(row, found["shown"]) for each, found in columns.items()},
     }  # fmt: skip
 
 

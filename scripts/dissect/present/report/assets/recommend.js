@@ -34,7 +34,7 @@
     const found = group.filter(({ standing }) => standing === "BEST");
     rank(found, asked);
     const said = ({ row, standing, reason, told, marks }) => [reason ?? words.marks[standing], ...(told ? [told] : []), ...marks, ...row.marks].join("; ");
-    const line = (cell) => `<tr data-key="${cell.row.key}" data-standing="${cell.standing}">${cell.row.cells[asked.percentile]}<td>${said(cell)}</td></tr>`;
+    const line = (cell) => `<tr data-key="${cell.row.key}" data-standing="${cell.standing}">${cell.row.name}<td>${said(cell)}</td>${cell.row.cells[asked.percentile]}</tr>`;
     const table = (cells) => `<div class="scroll" tabindex="0" role="region" aria-label="Settings"><table><thead><tr>${asked.head}</tr></thead>
       <tbody>${cells.map(line).join("")}</tbody></table></div>`;
     const nearest = over.slice(0, found.length ? 1 : words.nearest);
