@@ -15,7 +15,7 @@ from dissect.cells.spec import TrainingSpec
 from dissect.cells.terms import Terms
 from dissect.config.kinds import STAGE_TITLES
 from dissect.predict.memory import predict_memory
-from dissect.predict.outlook import FRAGMENTED, OUTSIDE_BYTES, Outlook
+from dissect.predict.outlook import OUTSIDE_BYTES, Outlook, needed_bytes
 from dissect.present.tables.columns import Record
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.measured_pace import MeasuredPace
@@ -92,7 +92,8 @@ def _numbers(spec: TrainingSpec, batch: int, record: Record, pace: MeasuredPace)
     if memory is None:
         return None
     sizes = (memory.peak_bytes, memory.low_bytes, memory.high_bytes)
-    cards = (share * size + OUTSIDE_BYTES for share, size in zip(FRAGMENTED, sizes[1:], strict=True))
+    least, _, most = needed_bytes(memory)
+    cards = (least + OUTSIDE_BYTES, most + OUTSIDE_BYTES)
     time = pace.predict(spec, batch, record.platform, pace.machine_of_platform(record.cell.platform))
     seconds = (time.step_s, time.high_s, time.low_s) if time else ()
     rates = [time.tokens / second for second in seconds if time and second]
