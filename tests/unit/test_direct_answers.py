@@ -4,10 +4,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from dissect.base.outcome import Status
 from dissect.cells.study import load_study
 from dissect.config.methods import NAIVE
 from dissect.present.recommend.candidates import candidates
+from dissect.present.report import direct_answers as direct_answers_module
 from dissect.present.report.direct_answers import DirectAnswer, direct_answers
 from dissect.present.tables.columns import Record
 from recommend_cases import TERMS, ended, serving, training
@@ -38,6 +41,13 @@ def test_single_runs_decide_nothing_and_say_what_would(tmp_path: Path) -> None:
     [pair] = found.pairs
     assert (pair.verdict, pair.told, pair.ratio) == ("cannot tell", False, "3.00 ×")
     assert pair.command.startswith("snakemake remeasure --config select='[finetune/h200/llama2-7b/deepspeed/L/")
+
+
+def test_a_page_has_only_so_many_comparisons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct_answers_module, "MOST", 1)
+    records = [training(tmp_path, method, 1000.0) for method in ("L", "L+F", "L+R", "L+R+F")]
+    found = answers(records)["flash-attention"]
+    assert (len(found.pairs), found.left_out) == (1, 1)
 
 
 def test_what_alone_fits_is_an_answer(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ TTFT_S = (1, 2, 5, 10)
 """Limits of the 99th percentile of TTFT that are tried, in seconds."""
 SHOWN = 3
 """Comparisons of an answer that are open from the start."""
+MOST = 24
+"""Comparisons of an answer that the page has."""
 _RATE = "tokens_per_s"
 _DEFAULTS = {"Z2", "Z3", "ZD", "ZT"}
 """Letters of ZeRO and of its sizes."""
@@ -69,6 +71,8 @@ class DirectAnswer:
     what: str
     """What is held against what."""
     pairs: Sequence[Versus]
+    left_out: int
+    """Comparisons that the page does not have."""
     command: str
     """What measures such a pair, where none is measured."""
 
@@ -123,7 +127,9 @@ def _answer(asked: _Asked, rows: Sequence[Row]) -> DirectAnswer:
         f"select='{asked.select}'"
     )
     ordered = _telling_first(shown)
-    return DirectAnswer(asked.name, asked.question, asked.what, ordered, "" if ordered else command)
+    return DirectAnswer(
+        asked.name, asked.question, asked.what, ordered[:MOST], len(ordered[MOST:]), "" if ordered else command
+    )  # fmt: skip
 
 
 def _telling_first(pairs: Sequence[Versus]) -> list[Versus]:

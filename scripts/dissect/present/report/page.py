@@ -41,6 +41,8 @@ FILTER_TITLES = {
     "framework": "Framework",
     "method": "Method",
 }
+MOST_PREDICTED = 500
+"""Predicted cells up to which their figure is drawn in the browser; of more the page has the picture alone."""
 TABLES_DIR = "results/tables"
 FIGURES_DIR = "results/figures"
 
@@ -123,7 +125,7 @@ class Page:
     """What is asked most, answered."""
     needs: PredictedNeeds | None
     """What training would need, predicted; None without a training cell on GPUs, or where it is not wanted."""
-    predictions: tuple[str, Path, dict[str, Any]] | None
+    predictions: tuple[str, Path, dict[str, Any] | None] | None
     """Title, picture and description of the figure of predictions against what was measured; None without them."""
 
     @property
@@ -185,7 +187,7 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         overviews=overviews([(each.manifest, each.records) for each in laid]),
         forms=forms_of(rows, labels),
         direct_answers=direct_answers(rows),
-        needs=predicted_needs(read_records(predicted, project), wanted.terms, labels) if predicted else None,
+        needs=predicted_needs(read_records(predicted, project, read), wanted.terms, labels) if predicted else None,
         predictions=_drawn_predictions(predicted, project) if predicted else None,
     )
 
@@ -226,10 +228,10 @@ def _sections(wanted: ReportManifest, items: Sequence[Item], claims: Sequence[Pa
     ]
 
 
-def _drawn_predictions(manifest: Manifest, project: Path) -> tuple[str, Path, dict[str, Any]]:
-    table = project / TABLES_DIR / f"{PREDICTION}.csv"
-    picture = project / FIGURES_DIR / f"{PREDICTION}.svg"
-    return manifest.title, picture, describe_prediction(manifest, read_tidy(table))
+def _drawn_predictions(manifest: Manifest, project: Path) -> tuple[str, Path, dict[str, Any] | None]:
+    rows = read_tidy(project / TABLES_DIR / f"{PREDICTION}.csv")
+    described = describe_prediction(manifest, rows) if len(rows) <= MOST_PREDICTED else None
+    return manifest.title, project / FIGURES_DIR / f"{PREDICTION}.svg", described
 
 
 def _facts(records: Sequence[Record]) -> dict[str, str]:
