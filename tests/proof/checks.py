@@ -19,6 +19,9 @@ SIZES = [
 ]  # fmt: skip
 MODEL = {"label": {}, "source": {}, "architecture": {size: {} for size in SIZES}}
 MOST_RUNS = 50
+FIGURES_ALONE = {"draws", "panels", "series", "x", "table_view"}
+TABLES_ALONE = {"rows", "columns", "split"}
+"""Keys of a layout that the other kind has not."""
 EXPERIMENT = {
     "kind": {}, "title": {}, "caption": {}, "stage": {}, "axes": {"framework": {}}, "layout": {"kind": {}},
 }  # fmt: skip
@@ -78,8 +81,7 @@ def check_price(price: Yaml | None) -> None:
 def check_experiment(experiment: Yaml) -> None:
     require(experiment, EXPERIMENT)
     axes, layout, stage = experiment["axes"], stages.layout(experiment["layout"]), experiment["stage"]
-    if (layout["kind"] in stages.FIGURES) != (experiment["kind"] == "figure"):
-        raise Refused("a layout of the other kind")
+    check_kind(experiment["kind"], layout["kind"], experiment["layout"])
     if (layout["kind"] == "platforms") != (stage == "inspect"):
         raise Refused("a layout that does not fit the stage")
     if stage in (*LETTERED, "serve") and axes.get("model") == "none":
@@ -103,6 +105,13 @@ def check_experiment(experiment: Yaml) -> None:
     unique(*(axes[key] for key in ("model", "platform") if isinstance(axes.get(key), list)))
     if layout["kind"] != "platforms":
         check_layout(layout, stage)
+
+
+def check_kind(kind: str, kind_of_layout: str, written: Yaml) -> None:
+    if (kind_of_layout in stages.FIGURES) != (kind == "figure"):
+        raise Refused("a layout of the other kind")
+    if (FIGURES_ALONE if kind == "table" else TABLES_ALONE) & written.keys():
+        raise Refused("keys of a layout of the other kind, which it may inherit")
 
 
 def check_frameworks_of_methods(stage: str, frameworks: list[str], methods: list[Any]) -> None:

@@ -25,7 +25,7 @@ MISTAKES = [MUST, NEED_NOT, STALE, NEEDLESS, ACCEPTED, REFUSED]
 CONFIGURATION = ("config", "envs", "rules", "profiles", "Snakefile")
 LOST = "result file lost"
 BACK = "back to an earlier state"
-MANY_CELLS, TOO_MANY_CELLS = 120, 400
+MANY_CELLS, TOO_MANY_CELLS = 160, 400
 """Large studies are slow to plan: beyond the first number they go back to where they began, the second is no edit."""
 
 
