@@ -10,6 +10,7 @@ from dissect.cells.engines import Batching, engine_facts
 from dissect.cells.spec import ServeWorkload
 from dissect.config.arrival import Arrival, RateSearch
 from dissect.predict.curves import LEAST_S, MEASURED, OF_BANDWIDTH, OF_PEAK, Curves, Datasheet
+from dissect.predict.repetition import load_identity
 from dissect.predict.server_queue import Served, ServerQueue, send_times
 from dissect.predict.server_step import PAGED, StepLoad, StepPace
 from dissect.predict.server_times import (
@@ -17,7 +18,6 @@ from dissect.predict.server_times import (
     MeasuredBurst,
     StepCost,
     cache_tokens,
-    load_identity,
     predict_server,
     shown_step_s,
     step_cost,
@@ -210,6 +210,7 @@ def test_repetitions_of_a_load_have_one_identity() -> None:
     first = load_identity(serve_spec(ONE))
     assert load_identity(serve_spec(ONE, calibrate=True)) == load_identity(serve_spec(ONE, bursts=3)) == first
     assert load_identity(serve_spec(ONE, requests=41)) != first
+    assert load_identity(serve_spec(ONE.model_copy(update={"host_memory_bytes": GIB}))) == first
     assert load_identity(serve_spec(ONE, aligned=False)) != first
 
 

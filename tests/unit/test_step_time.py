@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 
 from dissect.base.outcome import Phase
+from dissect.base.units import GIB
 from dissect.cells.spec import TrainingSpec
 from dissect.predict.curves import ALIGNED, LEAST_S, MEASURED, STRIDED, Curve, Curves, Datasheet, MeasuredOperator
 from dissect.predict.host_cost import LAUNCH_S, HostCost, MeasuredStep, host_cost, launch_cost
 from dissect.predict.phase_times import HOOK_LAUNCHES, PhaseLimits, step_s
+from dissect.predict.repetition import step_identity
 from dissect.predict.step_effort import Effort, HostCopy, Message, Product, total
-from dissect.predict.step_time import DEVIATIONS, IDLE, OFF, Pace, TimePrediction, effort_of, identity_of
+from dissect.predict.step_time import DEVIATIONS, IDLE, OFF, Pace, TimePrediction, effort_of
 from dissect.present.tables.predicted_cells import COLUMNS
 from dissect.workloads.arithmetic import hardware_flops
 from factories import (
@@ -288,9 +290,26 @@ def test_what_cannot_be_predicted_is_not() -> None:
 
 
 def test_repetitions_of_a_cell_have_one_identity() -> None:
-    assert identity_of(pretrain_spec(), 1) == identity_of(profile_spec(), 1)
-    others = [identity_of(pretrain_spec(), 2), identity_of(pretrain_spec(zero_stage=2), 1), identity_of(ddp_spec(), 1)]
-    assert len({identity_of(pretrain_spec(), 1), *others}) == 4
+    assert step_identity(pretrain_spec(), 1) == step_identity(profile_spec(), 1)
+    others = [
+        step_identity(pretrain_spec(), 2),
+        step_identity(pretrain_spec(zero_stage=2), 1),
+        step_identity(ddp_spec(), 1),
+    ]
+    assert len({step_identity(pretrain_spec(), 1), *others}) == 4
+
+
+def test_a_step_is_the_same_on_all_platforms_of_a_machine() -> None:
+    of_machine = hardware(n_gpus=2)
+    less = {"device_memory_bytes": 24 * GIB, "card_memory_bytes": of_machine.device_memory_bytes}
+    for changes in (
+        less,
+        {"host_memory_bytes": GIB},
+        {"interconnect": "PCIe", "environment": {"NCCL_P2P_DISABLE": "1"}},
+    ):
+        other = of_machine.model_copy(update=changes)
+        assert step_identity(pretrain_spec(other), 1) == step_identity(pretrain_spec(of_machine), 1)
+    assert step_identity(pretrain_spec(hardware(n_gpus=4)), 1) != step_identity(pretrain_spec(of_machine), 1)
 
 
 def test_shipped_measurements(shipped_predictions: pd.DataFrame) -> None:

@@ -25,7 +25,7 @@ class MeasuredStep:
     cell: str
     """Its readable id."""
     identity: str
-    """What it computes on which hardware: cells of one identity are repetitions."""
+    """What it computes on which GPUs: cells of one identity are repetitions."""
     gpu_model: str
     machine: frozenset[str]
     """Identifiers of its GPUs."""

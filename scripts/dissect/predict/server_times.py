@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from dissect.cells.engines import engine_facts
-from dissect.cells.spec import ServeSpec, canonical_json
+from dissect.cells.spec import ServeSpec
 from dissect.predict.curves import MEASURED, Curves, Datasheet, MeasuredOperator, TimeOrigin
 from dissect.predict.server_queue import Served, ServedRequest, ServerQueue
 from dissect.predict.server_step import StepLoad, StepPace
@@ -39,7 +39,7 @@ class MeasuredBurst:
     cell: str
     """Its readable id."""
     identity: str
-    """What it serves on which hardware: cells of one identity are repetitions."""
+    """What it serves on which GPUs: cells of one identity are repetitions."""
     gpu_model: str
     engine: str
     step_s: float
@@ -152,13 +152,6 @@ def shown_step_s(predicted: ServerPrediction, measured_s: float) -> float | None
     if predicted.cost.seconds or predicted.served.answers[-1].sent_s:
         return None
     return max(0.0, measured_s - predicted.duration_s) / predicted.served.steps
-
-
-def load_identity(spec: ServeSpec) -> str:
-    """What a cell serves on which hardware, however often it is sent and by whatever it is calibrated."""
-    told = spec.model_dump(mode="json", include={"framework", "hardware", "model", "settings"})
-    sent = spec.workload.model_dump(mode="json", include={"requests", "input_tokens", "output_tokens", "arrival"})
-    return canonical_json(told | {"load": sent, "dtype": spec.workload.dtype})
 
 
 def _tpot(answer: ServedRequest) -> float:

@@ -8,10 +8,11 @@ from typing import Literal
 
 from dissect.base.outcome import Phase
 from dissect.cells.frameworks import framework
-from dissect.cells.spec import TrainingSpec, canonical_json
+from dissect.cells.spec import TrainingSpec
 from dissect.predict.curves import MEASURED, Curves, Datasheet, MeasuredOperator, TimeOrigin
 from dissect.predict.host_cost import HostCost, MeasuredStep, launch_cost
 from dissect.predict.phase_times import Times, busy_s, step_s, times_of
+from dissect.predict.repetition import step_identity
 from dissect.predict.step_effort import StepEffort
 
 PartName = Literal["compute", "exposed communication", "optimizer", "offload", "launch"]
@@ -130,7 +131,7 @@ class Pace:
         cost = launch_cost(times_of(effort, self._curves_of(spec, sheet)), step) if effort else None
         if cost is None:
             return None
-        return MeasuredStep(cell, identity_of(spec, batch), spec.hardware.gpu_model, machine, cost)
+        return MeasuredStep(cell, step_identity(spec, batch), spec.hardware.gpu_model, machine, cost)
 
     def _curves_of(self, spec: TrainingSpec, sheet: Datasheet) -> Curves:
         hardware, dtype = spec.hardware, spec.workload.dtype
@@ -157,9 +158,3 @@ def effort_of(spec: TrainingSpec, batch: int) -> StepEffort | None:
         return None
     found: StepEffort | None = import_module(module).effort(spec, batch)
     return found
-
-
-def identity_of(spec: TrainingSpec, batch: int) -> str:
-    """What a cell computes on which hardware, however it is sampled."""
-    told = spec.model_dump(mode="json", include={"framework", "hardware", "model", "method"})
-    return canonical_json(told | {"batch": batch, "length": spec.workload.seq_len, "dtype": spec.workload.dtype})

@@ -9,11 +9,11 @@ from dissect.cells.manifest import Manifest
 from dissect.cells.spec import ServeSpec
 from dissect.metrics.serving import ServingMetrics
 from dissect.predict.curves import MeasuredOperator
+from dissect.predict.repetition import load_identity
 from dissect.predict.server_times import (
     MeasuredBurst,
     ServerPrediction,
     StepCost,
-    load_identity,
     predict_server,
     shown_step_s,
     step_cost,

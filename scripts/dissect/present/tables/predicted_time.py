@@ -7,7 +7,8 @@ from typing import Any
 
 from dissect.cells.manifest import Manifest
 from dissect.cells.spec import TrainingSpec
-from dissect.predict.step_time import TimePrediction, identity_of
+from dissect.predict.repetition import step_identity
+from dissect.predict.step_time import TimePrediction
 from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid
 from dissect.present.tables.measured_pace import MeasuredPace, machine_of, training_runs, typical_step_s
@@ -112,7 +113,7 @@ def compare_times(records: Sequence[Record]) -> Iterator[ComparedTime]:
         spec, found = record.spec, [metrics for _, metrics in training_runs(record)]
         if not isinstance(spec, TrainingSpec) or not found:
             continue
-        batch, identity = found[0].batch, identity_of(spec, found[0].batch)
+        batch, identity = found[0].batch, step_identity(spec, found[0].batch)
         machine = frozenset(name for run in record.results for name in machine_of(run))
         others = [each for each in known.steps if each.identity != identity]
         away = [each for each in others if not each.machine & machine]

@@ -6,7 +6,8 @@ from typing import Any
 from dissect.cells.manifest import PlatformFacts
 from dissect.cells.spec import ServeSpec
 from dissect.config.arrival import Arrival
-from dissect.predict.server_times import load_identity, predict_server, step_cost
+from dissect.predict.repetition import load_identity
+from dissect.predict.server_times import predict_server, step_cost
 from dissect.predict.wall_time import LoadTime
 from dissect.present.tables.columns import Record
 from dissect.present.tables.measured_pace import datasheet_of, operators_of
@@ -38,7 +39,7 @@ class ServerPace:
             at_once = {"arrival": Arrival(kind="burst")}
             spec = spec.model_copy(update={"workload": spec.workload.model_copy(update=at_once)})
         sheet = datasheet_of(facts)
-        name = (load_identity(spec), repr(sheet))
+        name = (load_identity(spec), repr(spec.hardware), repr(sheet))
         if name not in self._known:
             cost = step_cost(self._bursts, spec.hardware.gpu_model, spec.framework)
             found = predict_server(spec, self._operators, sheet, cost)
