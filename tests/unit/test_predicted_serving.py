@@ -9,11 +9,12 @@ from dissect.base.units import GIB
 from dissect.cells.engines import Batching, engine_facts
 from dissect.cells.spec import ServeWorkload
 from dissect.config.arrival import Arrival, RateSearch
-from dissect.predict.curves import LEAST_S, MEASURED, OF_BANDWIDTH, OF_PEAK, Curves, Datasheet
+from dissect.predict.curves import LEAST_S, MEASURED, OF_BANDWIDTH, OF_PEAK, Curves, Datasheet, MeasuredOperator
 from dissect.predict.repetition import load_identity
 from dissect.predict.server_queue import Served, ServerQueue, send_times
 from dissect.predict.server_step import PAGED, StepLoad, StepPace
 from dissect.predict.server_times import (
+    OFF_BURST,
     STEP_S,
     MeasuredBurst,
     StepCost,
@@ -22,7 +23,7 @@ from dissect.predict.server_times import (
     shown_step_s,
     step_cost,
 )
-from factories import hardware, serve_spec
+from factories import hardware, operator_metrics, operator_spec, serve_spec
 from yaml_models import architecture
 
 SHEET = Datasheet({"bf16": 1e15}, 4e12, 9e11)
@@ -200,10 +201,24 @@ def test_a_step_costs_what_bursts_of_the_same_engine_show() -> None:
 
     known = [burst("a", "vllm", 1e-3), burst("b", "vllm", 3e-3), burst("c", "tgi", 9e-3), burst("d", "vllm", 1, "A800")]
     own = step_cost(known, "NVIDIA H200", "vllm")
-    assert (own.seconds, own.cells) == (2e-3, ("a", "b"))
+    assert (own.seconds, own.cells, own.is_own) == (2e-3, ("a", "b"), True)
     other = step_cost(known, "NVIDIA H200", "sglang")
-    assert (other.seconds, other.cells) == (3e-3, ("a", "b", "c"))
+    assert (other.seconds, other.cells, other.is_own) == (3e-3, ("a", "b", "c"), False)
     assert step_cost(known, "NVIDIA H100", "vllm").seconds == STEP_S
+
+
+def test_the_interval_is_narrow_only_for_an_engine_that_was_measured_on_that_gpu() -> None:
+    shown = (("layers", (64, 128)), ("square", (64, 128)), ("device_to_device", (1000, 2000)))
+    specs = [operator_spec(operator, ONE, sizes) for operator, sizes in shown]
+    found = [MeasuredOperator(spec, operator_metrics(spec, (1e-4, 2e-4))) for spec in specs]
+    own, other = (
+        predict_server(serve_spec(ONE), found, SHEET, StepCost(1e-3, "", is_own=own)) for own in (True, False)
+    )
+    assert own is not None
+    assert other is not None
+    assert own.origin == other.origin == MEASURED
+    assert own.high_s / own.duration_s - 1 == pytest.approx(OFF_BURST[MEASURED])
+    assert other.high_s / other.duration_s - 1 == pytest.approx(OFF_BURST["datasheet"])
 
 
 def test_repetitions_of_a_load_have_one_identity() -> None:

@@ -17,7 +17,8 @@ OFF_BURST: dict[TimeOrigin, float] = {MEASURED: 0.07, "datasheet": 0.34}
 """Share by which times may be off, by where those of the operators come from.
 
 Measured: the largest error of the 11 shipped bursts, each predicted from the others, which is their conformal quantile
-for 90 %. That of datasheets is that of training steps.
+for 90 %. That of datasheets is that of training steps. It also counts where no burst of the engine is known on that
+GPU, since what the others show of an unknown scheduler was not measured.
 """
 
 
@@ -30,6 +31,8 @@ class StepCost:
     """In words."""
     cells: tuple[str, ...] = ()
     """Cells that show it."""
+    is_own: bool = False
+    """Whether these are bursts of the same engine on the same GPU."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def predict_server(
     low, tokens, high = cache_tokens(spec)
     if tokens < load.input_tokens + load.output_tokens:
         return None
-    off = OFF_BURST[pace.origin]
+    off = OFF_BURST[pace.origin if cost.is_own else "datasheet"]
 
     def seconds(step: StepLoad) -> float:
         return cost.seconds + pace.seconds(step)
@@ -141,7 +144,7 @@ def step_cost(known: Iterable[MeasuredBurst], gpu_model: str, engine: str) -> St
         return StepCost(STEP_S, "a constant, measured with H200")
     source = f"measured bursts of {engine}" if own else "measured bursts of other engines"
     cells = tuple(dict.fromkeys(each.cell for each in found))
-    return StepCost(median(each.step_s for each in found), f"{source} on {gpu_model}", cells)
+    return StepCost(median(each.step_s for each in found), f"{source} on {gpu_model}", cells, is_own=bool(own))
 
 
 def shown_step_s(predicted: ServerPrediction, measured_s: float) -> float | None:
