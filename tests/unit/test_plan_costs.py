@@ -188,6 +188,13 @@ def test_without_predicted_steps_cells_of_the_kind_tell() -> None:
     assert WallTimes([cpu]).predict(spec) is None
 
 
+def test_a_run_on_a_cpu_counts_once() -> None:
+    spec = operator_spec("square", hardware(device="cpu", gpu_model="cpu"))
+    found = WallTimes([MeasuredWall(spec, 10, 5)]).predict(spec)
+    assert found is not None
+    assert found.origin == "measured runs of its kind on cpu: 1"
+
+
 def test_the_price_of_a_command(measured: Path) -> None:
     plan, text = planned(measured, price="2.5 EUR")
     known = plan[plan["run_s"].notna()]
@@ -207,10 +214,15 @@ def test_the_price_of_a_command(measured: Path) -> None:
 
 
 def test_a_cell_that_runs_out_needs_one_run(measured: Path) -> None:
-    plan, _ = planned(measured, times=True, models=["llama2-13b"])
+    plan, text = planned(measured, times=True, models=["llama2-13b"])
     out = plan[(plan["outlook"] == Outlook.RUNS_OUT) & (plan["status"] == "to run")].iloc[0]
     assert out["gpu_hours"] == pytest.approx(out["run_s"] * 2 / 3600)
     assert plan["cost"].isna().all()
+    timed = plan[(plan["status"] == "to run") & plan["tokens_per_s"].notna()]
+    fitting = timed[timed["outlook"] != Outlook.RUNS_OUT]
+    assert len(fitting) < len(timed)
+    told = [line for line in text.splitlines() if "tokens/s (predicted) in" in line]
+    assert sum(int(line.split()[-2]) for line in told) == len(fitting), "no throughput of cells that run out of memory"
 
 
 def test_cells_that_may_exceed_their_budget_are_named(measured: Path) -> None:
@@ -264,7 +276,7 @@ def test_runs_that_are_there_are_not_paid_again(measured: Path) -> None:
     assert new["gpu_hours"] / new["run_s"] == pytest.approx(3 / 5 * old["gpu_hours"] / old["run_s"])
 
 
-@pytest.mark.parametrize("price", [0, -1, "2,5 EUR", "2.5 euro", "much", "2.5EUR"])
+@pytest.mark.parametrize("price", [0, -1, "2,5 EUR", "2.5 euro", "much", "2.5EUR", True, [2], "9" * 400, "٣"])
 def test_a_price_is_a_number_with_a_currency_or_without(project: Path, price: Any) -> None:
     with pytest.raises(ConfigError, match=r"price: found .*: expected a number above 0, or one with its currency"):
         study(project, price=price)

@@ -4,7 +4,7 @@ import re
 from datetime import date
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat
+from pydantic import BeforeValidator, Field, PositiveFloat
 
 from dissect.base.model import Model
 
@@ -31,13 +31,14 @@ class Price(Model):
         return f"Price of {platform}: {self.per_gpu_hour:g} {self.currency} per GPU-hour, {self.source}, {self.date}."
 
 
-def _priced(value: float | str) -> float | str:
-    if not re.fullmatch(r"\d+(\.\d+)?( [A-Z]{3})?", str(value)) or not price_and_currency(value)[0]:
+def _priced(value: object) -> object:
+    is_price = re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?( [A-Z]{3})?", str(value))
+    if not is_price or not price_and_currency(str(value))[0]:
         raise ValueError("expected a number above 0, or one with its currency, such as 2.5 or '2.5 EUR'")
     return value
 
 
-GivenPrice = Annotated[float | str, AfterValidator(_priced)]
+GivenPrice = Annotated[float | str, BeforeValidator(_priced)]
 """Price of a GPU-hour, with its currency as an ISO 4217 code or without."""
 
 

@@ -70,7 +70,7 @@ class _Typical:
     def __init__(self, found: Iterable[tuple[Kind, Hardware, float]]) -> None:
         grouped: dict[tuple[Kind, str], list[float]] = {}
         for kind, hardware, seconds in found:
-            for place in (hardware.gpu_model, hardware.device):
+            for place in {hardware.gpu_model, hardware.device}:  # one on a CPU that is named so
                 grouped.setdefault((kind, place), []).append(seconds)
         self._times = {name: (median(times), len(times)) for name, times in grouped.items()}
 

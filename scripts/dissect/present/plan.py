@@ -134,10 +134,10 @@ def _doubted(cells: pd.DataFrame, doubt: str, told: Callable[[Any], str]) -> Ite
 
 
 def _paces(waiting: pd.DataFrame) -> list[str]:
-    """Predicted throughputs, by platform, model and framework, where they were asked for."""
+    """Predicted throughputs of cells that may fit, by platform, model and framework, where they were asked for."""
     if "tokens_per_s" not in waiting:
         return []
-    timed = waiting[waiting["tokens_per_s"].notna()]
+    timed = waiting[waiting["tokens_per_s"].notna() & (waiting["outlook"] != Outlook.RUNS_OUT)]
     return [
         f"{framework} on {platform}, {model}: {cells['tokens_per_s'].min():,.0f} to {cells['tokens_per_s'].max():,.0f} "
         f"tokens/s (predicted) in {len(cells)} cells"
