@@ -89,6 +89,6 @@ def test_servers(shipped_predictions: pd.DataFrame) -> None:
     block(PREDICTION, "servers", "| times from | | cells | median error | largest | in the interval |", rows)
 
 
-@pytest.mark.parametrize("name", ["memory", "times", "servers", "published", "paper"])
+@pytest.mark.parametrize("name", ["memory", "times", "servers", "published", "paper", "walls"])
 def test_each_table_stands_once(name: str) -> None:
     assert PREDICTION.read_text(encoding="utf-8").count(f"<!-- numbers: {name} -->") == 1

@@ -52,8 +52,8 @@ OUTCOMES = (Status.OK, Status.OOM, Status.SKIPPED_OOM)
 COLUMN_HEADERS = ("Cells", "Median error (%)", "Largest error (%)", "In the interval", "Fits: right", "Fits: wrong")
 RULES = (
     "Errors are predicted / measured - 1, without sign. Right and wrong count cells that ran, and cells that ran out "
-    "of memory, by whether that was predicted; how much of the memory fragments was measured in one of them "
-    "(docs/prediction.md). Cells on cpu and compiled layers have no prediction."
+    "of memory, by whether that was predicted; how much of the memory fragments was set from five of the shipped "
+    "ones, which are therefore no test of it (docs/prediction.md). Cells on cpu and compiled layers have no prediction."
 )
 
 
