@@ -316,7 +316,7 @@ def test_the_question_of_the_form_survives_in_the_address(visit: Open, small: Pa
     page = visit(small)
     choose(page.locator("#filters input[name=platform][value='h200']"))
     page.locator("form.question:visible [name=memory_gb]").fill("24")
-    assert page.url.endswith("#platform=h200&ask.stage=pretrain&ask.memory_gb=24")
+    page.wait_for_url("**#platform=h200&ask.stage=pretrain&ask.memory_gb=24")
     again = visit(small, "#" + page.url.partition("#")[2])
     assert again.locator("form.question:visible [name=memory_gb]").input_value() == "24"
     assert again.locator("#recommended").inner_html() == page.locator("#recommended").inner_html()

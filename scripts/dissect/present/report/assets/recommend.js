@@ -79,9 +79,7 @@
   for (const form of forms.filter((each) => each.dataset.stage === stage.value)) state.restore("ask.", form);
   question.addEventListener("input", () => {
     update();
-    state.save("ask.", forms.find(({ hidden }) => !hidden));
-    const parts = [...state.read()].filter(([name]) => name.startsWith("ask."));
-    state.write((name) => name.startsWith("ask."), [["ask.stage", stage.value], ...parts]);
+    state.save("ask.", forms.find(({ hidden }) => !hidden), [["ask.stage", stage.value]]);
   });
   question.hidden = false;
   update();

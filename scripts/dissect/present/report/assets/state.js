@@ -13,9 +13,9 @@ const state = {
     history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
   },
   // The fields of a form as entries `prefix.name`; those at their first value are left out.
-  save(prefix, form) {
+  save(prefix, form, more = []) {
     const changed = [...form.elements].filter(({ name, value, options, defaultValue }) => name && value !== (options ? options[0].value : defaultValue));
-    state.write((name) => name.startsWith(prefix), changed.map(({ name, value }) => [prefix + name, encodeURIComponent(value)]));
+    state.write((name) => name.startsWith(prefix), [...more, ...changed.map(({ name, value }) => [prefix + name, encodeURIComponent(value)])]);
   },
   restore(prefix, form) {
     for (const [name, value] of state.read()) {
