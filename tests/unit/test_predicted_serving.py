@@ -142,6 +142,9 @@ def test_the_cache_is_what_share_weights_and_engine_leave() -> None:
     assert low < tokens < high
     asked = serve_spec(ONE, engine="lightllm")
     assert len(set(cache_tokens(asked))) == 1, "aligned terms ask for it"
+    for device_memory_bytes in (14 * GIB, 2 * 6_738_415_616 + GIB):
+        small = ONE.model_copy(update={"device_memory_bytes": device_memory_bytes})
+        assert cache_tokens(serve_spec(small)) == (0, 0, 0), "what is asked for leaves no room"
 
 
 def test_defaults_of_engines_depend_on_the_card() -> None:

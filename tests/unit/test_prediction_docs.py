@@ -78,7 +78,12 @@ def test_servers(shipped_predictions: pd.DataFrame) -> None:
     rows: list[list[object]] = []
     for origin, cells in sorted(served.groupby("serving_origin"), reverse=True):
         caches, bursts = cells[cells["cache_error"].notna()], cells[cells["burst_error"].notna()]
-        named = ("cache", caches, "cache", 2), ("duration of a burst", bursts, "burst", 1)
+        bare = bursts[bursts["unknown_gpu_burst_error"].notna()]
+        named = (
+            ("cache", caches, "cache", 2),
+            ("duration of a burst", bursts, "burst", 1),
+            ("the same, as if nothing was known of that GPU but its datasheet", bare, "unknown_gpu_burst", 1),
+        )
         for name, found, of, decimals in named:
             inside = covered(found[f"{of}_covered"])
             rows.append([origin, name, len(found), *errors(found[f"{of}_error"], decimals), inside])
@@ -86,6 +91,8 @@ def test_servers(shipped_predictions: pd.DataFrame) -> None:
             off = (cells[f"predicted_{column}"] / cells[f"measured_{column}"] - 1).dropna()
             rows.append([origin, name, len(off), *errors(off), "–"])
         assert bursts["burst_error"].abs().median() <= (0.1 if origin == MEASURED else 0.3)
+        assert bare["unknown_gpu_burst_error"].abs().median() <= 0.15
+        assert coverage(bare["unknown_gpu_burst_covered"]) >= 0.9
     block(PREDICTION, "servers", "| times from | | cells | median error | largest | in the interval |", rows)
 
 

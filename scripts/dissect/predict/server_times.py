@@ -122,8 +122,8 @@ def cache_tokens(spec: ServeSpec) -> tuple[int, int, int]:
     Raises:
         ValueError: the engine does not say how it forms batches.
     """
-    if asked := asked_cache_tokens(spec):
-        return asked, asked, asked
+    if (asked := asked_cache_tokens(spec)) is not None:
+        return (max(0, asked),) * 3
     rules = engine_facts(spec.framework).batching
     if rules is None:
         raise ValueError(f"{spec.framework} does not say how it forms batches")

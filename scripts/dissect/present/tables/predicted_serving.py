@@ -21,7 +21,13 @@ from dissect.predict.server_times import (
 from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid
 from dissect.present.tables.measured_pace import datasheet_of, operators_of
-from dissect.present.tables.prediction_groups import error_grid, grouped, median_and_largest, names_of
+from dissect.present.tables.prediction_groups import (
+    error_grid,
+    errors_and_coverage,
+    grouped,
+    median_and_largest,
+    names_of,
+)
 
 SERVING_COLUMNS = {
     "measured_cache_tokens": "room of the key-value cache as the engine reports it, in tokens",
@@ -36,6 +42,9 @@ SERVING_COLUMNS = {
     "burst_high_s": "upper end of its interval",
     "burst_error": "predicted / measured - 1",
     "burst_covered": "whether the interval has the measured duration",
+    "unknown_gpu_burst_s": "predicted duration where nothing was measured with that GPU",
+    "unknown_gpu_burst_error": "its error",
+    "unknown_gpu_burst_covered": "whether its interval has the measured duration",
     "measured_ttft_s": "median time to the first token, geometric mean over runs; empty without streaming",
     "predicted_ttft_s": "its prediction",
     "measured_tpot_s": "median time per token after the first, geometric mean over runs; empty without streaming",
@@ -54,6 +63,9 @@ HEADERS = (
     "Burst: median error (%)",
     "Largest (%)",
     "In the interval",
+    "Unknown GPU: median (%)",
+    "Largest (%)",
+    "In the interval",
     "TTFT: median error (%)",
     "Largest (%)",
     "TPOT: median error (%)",
@@ -61,7 +73,8 @@ HEADERS = (
 )
 SERVING_RULES = (
     "Errors are predicted / measured - 1, without sign; TTFT and TPOT are medians over the requests of a cell. What a "
-    "step takes beside its kernels, and nothing else, is taken from other measured bursts of the engine on that GPU."
+    "step takes beside its kernels, and nothing else, is taken from other measured bursts of the engine on that GPU. "
+    "Under unknown GPU no burst and no operator of that GPU is known: its datasheet and the steps of H200 stand in."
 )
 
 
@@ -71,6 +84,8 @@ class ComparedServer:
 
     record: Record
     prediction: ServerPrediction
+    unknown_gpu: ServerPrediction | None
+    """The same where nothing was measured with that GPU; None where no datasheet is enough."""
     cache_tokens: int | None
     """Room of the cache as the engine reports it; None where it does not."""
     burst_s: float | None
@@ -88,15 +103,13 @@ class ComparedServer:
         """Whether the interval has the reported room."""
         return bool(self.cache_tokens and self.prediction.cache_low <= self.cache_tokens <= self.prediction.cache_high)
 
-    @property
-    def burst_error(self) -> float | None:
-        """Relative error of the duration of a burst."""
-        return self.prediction.duration_s / self.burst_s - 1 if self.burst_s else None
+    def burst_error(self, prediction: ServerPrediction | None) -> float | None:
+        """Relative error of the duration of a burst that a prediction gives."""
+        return prediction.duration_s / self.burst_s - 1 if prediction and self.burst_s else None
 
-    @property
-    def burst_covered(self) -> bool:
-        """Whether the interval has the measured duration."""
-        return bool(self.burst_s and self.prediction.low_s <= self.burst_s <= self.prediction.high_s)
+    def burst_covered(self, prediction: ServerPrediction | None) -> bool | None:
+        """Whether the interval of a prediction has the measured duration."""
+        return prediction.low_s <= self.burst_s <= prediction.high_s if prediction and self.burst_s else None
 
     @property
     def latency_errors(self) -> tuple[float | None, float | None]:
@@ -116,12 +129,15 @@ def compare_serving(records: Sequence[Record]) -> Iterator[ComparedServer]:
         identity = load_identity(spec)
         others = [each for each in known if each.identity != identity]
         cost = step_cost(others, spec.hardware.gpu_model, spec.framework)
-        prediction = predict_server(spec, operators, datasheet_of(record.platform), cost)
+        sheet = datasheet_of(record.platform)
+        prediction = predict_server(spec, operators, sheet, cost)
         if prediction is not None:
             burst = None if spec.workload.arrival.rate else _burst_s(found)
             tokens = [each.kv_cache_tokens for each in found if each.kv_cache_tokens]
             ttft, tpot = (_typical(getattr(each.samples, name) for each in found) for name in ("ttft_s", "tpot_s"))
-            yield ComparedServer(record, prediction, int(median(tokens)) if tokens else None, burst, ttft, tpot)
+            cache = int(median(tokens)) if tokens else None
+            unknown = predict_server(spec, [], sheet, step_cost([], spec.hardware.gpu_model, spec.framework))
+            yield ComparedServer(record, prediction, unknown, cache, burst, ttft, tpot)
 
 
 def measured_bursts(records: Sequence[Record], operators: Sequence[MeasuredOperator]) -> Iterator[MeasuredBurst]:
@@ -138,15 +154,16 @@ def measured_bursts(records: Sequence[Record], operators: Sequence[MeasuredOpera
 
 def serving_row(each: ComparedServer) -> dict[str, Any]:
     """The row of a cell by column."""
-    cell, found = each.record.cell, each.prediction
+    cell, found, unknown = each.record.cell, each.prediction, each.unknown_gpu
     return names_of(cell) | {
         "status": each.record.runs and each.record.runs.status.value, "reference": cell.reference, "key": cell.key,
         "measured_cache_tokens": each.cache_tokens, "predicted_cache_tokens": found.cache_tokens,
         "cache_low": found.cache_low, "cache_high": found.cache_high, "cache_error": each.cache_error,
         "cache_covered": each.cache_covered if each.cache_tokens else None,
         "measured_burst_s": each.burst_s, "predicted_burst_s": found.duration_s, "burst_low_s": found.low_s,
-        "burst_high_s": found.high_s, "burst_error": each.burst_error,
-        "burst_covered": each.burst_covered if each.burst_s else None,
+        "burst_high_s": found.high_s, "burst_error": each.burst_error(found),
+        "burst_covered": each.burst_covered(found), "unknown_gpu_burst_s": unknown.duration_s if unknown else None,
+        "unknown_gpu_burst_error": each.burst_error(unknown), "unknown_gpu_burst_covered": each.burst_covered(unknown),
         "measured_ttft_s": each.ttft_s, "predicted_ttft_s": found.ttft_s, "measured_tpot_s": each.tpot_s,
         "predicted_tpot_s": found.tpot_s, "predicted_output_tokens_per_s": found.tokens_per_s,
         "serving_origin": found.origin, "step_cost_s": found.cost.seconds,
@@ -163,13 +180,17 @@ def serving_grid(manifest: Manifest, compared: Sequence[ComparedServer]) -> Grid
 def _texts(group: Sequence[ComparedServer]) -> list[str]:
     caches = [each for each in group if each.cache_tokens]
     bursts = [each for each in group if each.burst_s]
+    bare = [each for each in bursts if each.unknown_gpu]
     ttfts, tpots = zip(*(each.latency_errors for each in group), strict=True)
     return [
         str(len(group)),
-        *median_and_largest(each.cache_error for each in caches),
-        f"{sum(each.cache_covered for each in caches)} of {len(caches)}",
-        *median_and_largest((each.burst_error for each in bursts), 1),
-        f"{sum(each.burst_covered for each in bursts)} of {len(bursts)}",
+        *errors_and_coverage(((each.cache_error, each.cache_covered) for each in caches), 2),
+        *errors_and_coverage(
+            (each.burst_error(each.prediction), each.burst_covered(each.prediction)) for each in bursts
+        ),
+        *errors_and_coverage(
+            (each.burst_error(each.unknown_gpu), each.burst_covered(each.unknown_gpu)) for each in bare
+        ),
         *median_and_largest(ttfts, 1),
         *median_and_largest(tpots, 1),
     ]

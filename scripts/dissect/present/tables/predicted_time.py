@@ -12,7 +12,7 @@ from dissect.predict.step_time import TimePrediction
 from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid
 from dissect.present.tables.measured_pace import MeasuredPace, machine_of, training_runs, typical_step_s
-from dissect.present.tables.prediction_groups import error_grid, grouped, median_and_largest
+from dissect.present.tables.prediction_groups import error_grid, errors_and_coverage, grouped
 
 TIME_COLUMNS = {
     "measured_step_s": "geometric mean of the runs' median step times",
@@ -169,12 +169,9 @@ def _texts(group: Sequence[ComparedTime]) -> list[str]:
         *_of([(each, each.prediction) for each in group]),
         *_of([(each, each.elsewhere) for each in group]),
         *_of([(each, each.unknown_gpu) for each in group if each.unknown_gpu]),
-        *median_and_largest((each.energy_error for each in energies), 1),
-        f"{sum(each.energy_covered for each in energies)} of {len(energies)}",
+        *errors_and_coverage((each.energy_error, each.energy_covered) for each in energies),
     ]
 
 
 def _of(found: Sequence[tuple[ComparedTime, TimePrediction]]) -> list[str]:
-    """Median and largest error of predictions, and how many intervals have the measured time."""
-    covered = sum(bool(each.covers(prediction)) for each, prediction in found)
-    return [*median_and_largest((each.error(which) for each, which in found), 1), f"{covered} of {len(found)}"]
+    return errors_and_coverage((each.error(prediction), each.covers(prediction)) for each, prediction in found)

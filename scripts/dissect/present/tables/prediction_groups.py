@@ -78,3 +78,10 @@ def median_and_largest(errors: Iterable[float | None], decimals: int = 2) -> lis
     if not found:
         return [NOT_AVAILABLE, NOT_AVAILABLE]
     return [f"{100 * number:.{decimals}f}" for number in (median(found), max(found))]
+
+
+def errors_and_coverage(found: Iterable[tuple[float | None, bool | None]], decimals: int = 1) -> list[str]:
+    """Median and largest of (error, whether the interval has the measured number), and how many intervals have it."""
+    known = list(found)
+    covered = f"{sum(bool(has) for _, has in known)} of {len(known)}"
+    return [*median_and_largest((error for error, _ in known), decimals), covered]
