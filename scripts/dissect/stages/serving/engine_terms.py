@@ -27,7 +27,7 @@ class TermReport:
 
 
 def asked_cache_bytes_per_gpu(spec: ServeSpec) -> int | None:
-    """The same in bytes per GPU."""
+    """Room of the key-value cache that the spec asks for, in bytes per GPU; None leaves it to the engine."""
     tokens = asked_cache_tokens(spec)
     return None if tokens is None else cache_bytes_of(spec, tokens) // spec.hardware.n_gpus
 
