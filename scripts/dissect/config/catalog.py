@@ -22,7 +22,7 @@ CLAIMS_FILE = "config/references/paper.yaml"
 REPORT = "report"
 """Name of the report page's manifest; no table or figure may have it."""
 PREDICTION = "table_prediction"
-"""Name of the table of predicted against measured memory, which reads the cells of other tables."""
+"""Name of the table of predicted against measured cells, which reads the cells of other tables."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Catalog:
 
     @property
     def wants_prediction(self) -> bool:
-        """Whether config.yaml asks for the table of predicted against measured memory."""
+        """Whether config.yaml asks for the table of predicted against measured cells."""
         return _wanted(PREDICTION, self.root.tables)
 
     @property

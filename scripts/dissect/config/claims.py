@@ -110,7 +110,7 @@ class OutcomeCheck(Model):
     kind: Literal["outcome"]
     """Kind of check: an outcome in place of a number."""
     outcome: Literal["oom", "ok"]
-    """Outcome that is expected: ``oom`` is out of memory, measured or predicted; ``ok`` is a cell with numbers."""
+    """Outcome that is expected: ``oom`` is out of memory, measured or proven; ``ok`` is a cell with numbers."""
     memory_gib: PositiveFloat
     """Memory of the GPUs that the statement is on in GiB. What fits less holds, and what does not fit more fails."""
 
