@@ -14,6 +14,7 @@ from dissect.cells.spec import ServeSpec
 from dissect.cells.study import Study, load_study
 from dissect.config.arrival import Arrival
 from dissect.config.errors import ConfigError
+from dissect.metrics.training import TrainingMetrics
 from dissect.predict.host_cost import HostCost
 from dissect.predict.outlook import Outlook
 from dissect.predict.step_time import TimePart, TimePrediction
@@ -169,13 +170,24 @@ def test_a_run_is_its_start_and_its_steps() -> None:
 def test_trials_come_on_top() -> None:
     spec = pretrain_spec()
     searched = spec.model_copy(update={"workload": spec.workload.model_copy(update={"batch": "max"})})
-    known = WallTimes([MeasuredWall(spec, total_s=100, start_s=20)])
+    known = WallTimes([MeasuredWall(spec, total_s=100, start_s=20, trial_start_s=5)])
     one, search = known.predict(spec, step(0.1)), known.predict(searched, step(0.1))
     assert one is not None
     assert search is not None
-    assert search.seconds - one.seconds == pytest.approx(TRIALS[1] * (20 + (SLOW_STEPS + TRIAL_STEPS) * 0.1))
+    assert search.seconds - one.seconds == pytest.approx(TRIALS[1] * (5 + (SLOW_STEPS + TRIAL_STEPS) * 0.1))
     assert search.needs_s is not None
-    assert search.needs_s > TRIALS[1] * 20
+    assert search.needs_s == pytest.approx(one.needs_s + search.seconds - one.seconds)
+
+
+def test_shipped_searches_took_as_long_as_such_trials(shipped: list[Record]) -> None:
+    ratios = []
+    for record in (record for record in shipped if record.results and record.cell.batch == "max"):
+        for run, wall in zip(record.results, measured_walls([record]), strict=True):
+            assert isinstance(run.metrics, TrainingMetrics)
+            one_s = wall.trial_start_s + (SLOW_STEPS + TRIAL_STEPS) * run.metrics.step_time_s.median
+            ratios.append(len(run.metrics.trials) * one_s / run.durations.search_s)
+    assert len(ratios) >= 9
+    assert 0.8 < median(ratios) < 1.3
 
 
 def test_without_predicted_steps_cells_of_the_kind_tell() -> None:

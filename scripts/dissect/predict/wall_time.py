@@ -62,6 +62,8 @@ class MeasuredWall:
     total_s: float
     start_s: float
     """The part of it that is neither steps and trials nor a server's load."""
+    trial_start_s: float = 0.0
+    """The part of the start that each trial has too: what follows imports and compilation, which all trials share."""
 
 
 class _Typical:
@@ -94,6 +96,11 @@ class WallTimes:
         known = list(measured)
         started = [(each.spec, each.start_s) for each in known if isinstance(each.spec, TrainingSpec | ServeSpec)]
         self._starts = _Typical((_start_kind(spec), spec.hardware, seconds) for spec, seconds in started)
+        self._trial_starts = _Typical(
+            (_start_kind(each.spec), each.spec.hardware, each.trial_start_s)
+            for each in known
+            if isinstance(each.spec, TrainingSpec)
+        )
         self._wholes = _Typical((_kind(each.spec), each.spec.hardware, each.total_s) for each in known)
 
     def predict(
@@ -106,7 +113,8 @@ class WallTimes:
         found = None
         if isinstance(spec, TrainingSpec | ServeSpec) and (start := self._starts.of(_start_kind(spec), spec.hardware)):
             if isinstance(spec, TrainingSpec) and not isinstance(work, LoadTime):
-                found = _trained(spec, start, work, expected)
+                trial = self._trial_starts.of(_start_kind(spec), spec.hardware) or start
+                found = _trained(spec, start, trial, work, expected)
             elif isinstance(spec, ServeSpec) and isinstance(work, LoadTime):
                 found = _served(spec, start, work)
         return found or self._wholes.of(_kind(spec), spec.hardware)
@@ -122,27 +130,31 @@ def _served(spec: ServeSpec, start: WallTime, load: LoadTime) -> WallTime:
 
 
 def _trained(
-    spec: TrainingSpec, start: WallTime, step: TimePrediction | None, expected: Outlook | None
+    spec: TrainingSpec, start: WallTime, trial: WallTime, step: TimePrediction | None, expected: Outlook | None
 ) -> WallTime | None:
-    """A run of training; None where neither its steps are predicted nor that it does not get there."""
+    """A run of training, with the starts of its trials; None where neither steps nor running out are predicted."""
     if step is None and expected is not Outlook.RUNS_OUT:
         return None
     fewest, middle, most = TRIALS if spec.workload.batch == "max" else (0, 0, 0)
-    longest = _run_s(spec, start.high_s, step.high_s, most) if step else start.high_s
+    longest = start.high_s
+    if step:
+        longest = _run_s(spec, start.high_s, step.high_s, most * _trial_s(trial.high_s, step.high_s))
     if step is None or expected is Outlook.RUNS_OUT:
         return WallTime(start.seconds, start.low_s, longest, f"its start: {start.origin}")
-    least = start.low_s if expected is Outlook.CLOSE else _run_s(spec, start.low_s, step.low_s, fewest)
-    seconds = _run_s(spec, start.seconds, step.step_s, middle)
+    least = start.low_s
+    if expected is not Outlook.CLOSE:
+        least = _run_s(spec, start.low_s, step.low_s, fewest * _trial_s(trial.low_s, step.low_s))
+    trials_s = middle * _trial_s(trial.seconds, step.step_s)
+    seconds = _run_s(spec, start.seconds, step.step_s, trials_s)
     fewest_steps = SLOW_STEPS + spec.sampling.warmup_min_steps + spec.sampling.min_steps
-    needs_s = fewest_steps * step.step_s + middle * _trial_s(start.seconds, step.step_s)
+    needs_s = fewest_steps * step.step_s + trials_s
     origin = f"predicted steps; its start: {start.origin}"
     return WallTime(seconds, least, longest, origin, needs_s, spec.sampling.budget_s)
 
 
-def _run_s(spec: TrainingSpec, start_s: float, step_s: float, trials: int) -> float:
+def _run_s(spec: TrainingSpec, start_s: float, step_s: float, trials_s: float) -> float:
     """Seconds of a run and of the trials before it; what follows the start lasts no longer than the budget."""
-    measured_s = steps_s(spec.sampling, step_s) + trials * _trial_s(start_s, step_s)
-    return start_s + min(spec.sampling.budget_s, measured_s)
+    return start_s + min(spec.sampling.budget_s, steps_s(spec.sampling, step_s) + trials_s)
 
 
 def _trial_s(start_s: float, step_s: float) -> float:

@@ -12,7 +12,9 @@ def measured_walls(records: Iterable[Record]) -> Iterator[MeasuredWall]:
     """Those of the runs that ended ``ok``."""
     for run in (run for record in records for run in record.results):
         if run.status is Status.OK:
-            yield MeasuredWall(run.spec, run.durations.total_s, _start_s(run.durations))
+            took = run.durations
+            start_s = _start_s(took)
+            yield MeasuredWall(run.spec, took.total_s, start_s, max(0.0, start_s - took.imports_s - took.prepare_s))
 
 
 def _start_s(took: Durations) -> float:
