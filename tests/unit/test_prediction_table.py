@@ -42,16 +42,21 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 def test_errors_coverage_and_calls(tmp_path: Path) -> None:
     zero, zero3 = (pretrain_spec(H200, zero_stage=stage) for stage in (2, 3))
-    out = pretrain_spec(H200)
+    out, proven = pretrain_spec(H200), pretrain_spec(H200, attention="flash_attention_2")
     cells = [
         published_cell(tmp_path, measured(zero, 0.0005), platform="h200", method="Z2"),
         published_cell(tmp_path, measured(zero3, -0.25), platform="h200", method="Z3"),
         published_cell(tmp_path, ran_out(out), platform="h200"),
         published_cell(tmp_path, ran_out(pretrain_spec(hardware(device="cpu"))), platform="cpu"),
+        published_cell(tmp_path, ended_result(proven, Status.SKIPPED_OOM, None, "states alone"), platform="h200"),
     ]
     table = build_prediction(manifest(PREDICTION, cells, {"kind": PREDICTION}), tmp_path)
     rows = {row["method"]: row for row in rows_of(table.csv)}
-    assert list(rows) == ["Z2", "Z3", "Naive"]  # none of the CPU, whose memory is not predicted
+    assert list(rows) == [
+        "Z2",
+        "Z3",
+        "Naive",
+    ]  # none of the CPU, whose memory is not predicted, and none that was not tried
     assert list(rows["Z2"]) == list(COLUMNS)
     assert float(rows["Z2"]["error"]) == pytest.approx(0.0005, rel=1e-3)
     assert [rows[method]["covered"] for method in ("Z2", "Z3", "Naive")] == ["True", "False", ""]

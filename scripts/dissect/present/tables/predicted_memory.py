@@ -48,12 +48,14 @@ MEMORY_COLUMNS = {
     "key": "key of the cell in the store",
 }
 """Column of the CSV -> its meaning."""
-OUTCOMES = (Status.OK, Status.OOM, Status.SKIPPED_OOM)
+OUTCOMES = (Status.OK, Status.OOM)
+"""Outcomes that a call can be held against; what was proven not to fit was not tried."""
 COLUMN_HEADERS = ("Cells", "Median error (%)", "Largest error (%)", "In the interval", "Fits: right", "Fits: wrong")
 RULES = (
-    "Errors are predicted / measured - 1, without sign. Right and wrong count cells that ran, and cells that ran out "
-    "of memory, by whether that was predicted; how much of the memory fragments was set from five of the shipped "
-    "ones, which are therefore no test of it (docs/prediction.md). Cells on cpu and compiled layers have no prediction."
+    "Errors are predicted / measured - 1, without sign. Right and wrong count cells that ran, and cells that were tried"
+    " and ran out of memory, by whether that was predicted; how much of the memory fragments was set from five of the "
+    "shipped ones, which are therefore no test of it (docs/prediction.md). Cells on cpu and compiled layers have no "
+    "prediction."
 )
 
 
