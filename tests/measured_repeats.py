@@ -46,12 +46,13 @@ def cpu() -> list[Repeated]:
 
 
 def references() -> dict[str, list[Repeated]]:
-    """Set of reference results -> the numbers of its cells that have several runs; without sets that have none."""
+    """Set of reference results that has cells with several runs -> their numbers, without anchors."""
     found = {
         name: repeated_of((cell.id, cell.runs) for cell in read_set(folder).values())
         for name, folder in sets_of(ROOT).items()
     }
-    return {name: numbers for name, numbers in found.items() if numbers}
+    numbers = {name: [each for each in of if not each.quantity.startswith("anchor_")] for name, of in found.items()}
+    return {name: of for name, of in numbers.items() if of}
 
 
 def table(numbers: Iterable[Repeated]) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from functools import partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import psutil
@@ -100,7 +101,9 @@ def run(folder: Path, seconds: float = 60, memory: int = 64 * GIB, watchers=()) 
 
 
 def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    """Processes that these tests have started, and no tracker that multiprocessing keeps for an earlier test's."""
+    tracker = getattr(resource_tracker._resource_tracker, "_pid", None)  # type: ignore[attr-defined]
+    return [each for each in psutil.Process().children(recursive=True) if each.pid != tracker]
 
 
 @pytest.mark.parametrize(
