@@ -1,21 +1,33 @@
 """What `recommend` says of settings that were not measured: below its answer, called predicted, and never ranked."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from dissect.answers.recommending import CSV, answer
 from dissect.base.units import GIB
 from dissect.cells.study import load_study
 from dissect.present.recommend.answer import answer as ranked
 from dissect.present.recommend.ask import gather
+from dissect.present.recommend.predicted_servers import PredictedServer
 from dissect.present.recommend.predicted_settings import PredictedSetting, predicted_settings, predicted_text
 
 ASKED = {"stage": "finetune", "model": "llama2-7b", "platform": "h200-x4", "suite": "full"}
 
 
 def predicted(project: Path, **more: Any) -> list[PredictedSetting]:
+    return [each for each in _all(project, **more) if isinstance(each, PredictedSetting)]
+
+
+def servers(project: Path, **more: Any) -> list[PredictedServer]:
+    found = _all(project, stage="serve", **more)
+    return [each for each in found if isinstance(each, PredictedServer)]
+
+
+def _all(project: Path, **more: Any) -> list[PredictedSetting | PredictedServer]:
     question, rows, study = gather(project, ASKED | more)
     return predicted_settings(ranked(question, rows), study, project)
 
@@ -44,6 +56,32 @@ def test_they_stand_below_the_answer_and_can_be_left_out(project: Path) -> None:
     assert text.count("\n") <= 40
     assert "predicted" not in said(project, predicted=False)
     assert set(pd.read_csv(project / CSV)["standing"]) <= {"not known", "unsupported", "never planned"}
+
+
+def test_servers_are_predicted_within_the_limits_of_the_question(project: Path) -> None:
+    found = servers(project)
+    rates = [each.tokens_per_s for each in found]
+    assert len(found) > 3
+    assert rates == sorted(rates, reverse=True)
+    assert "transformers" not in {each.row["framework"] for each in found}
+    assert all(each.found.cache_low > 0 for each in found)
+    ttfts = sorted(each.times_s["ttft"] for each in found)
+    limit = ttfts[len(ttfts) // 2]
+    limited = servers(project, max_ttft_s=limit)
+    assert 0 < len(limited) < len(found)
+    assert all(each.times_s["ttft"] <= limit for each in limited)
+    assert servers(project, memory_gb=80) == []
+
+
+def test_a_server_says_its_load_cache_latency_and_cost(project: Path) -> None:
+    [line, *_] = [each for each in said(project, stage="serve").splitlines() if each.startswith("  predicted:")]
+    assert all(word in line for word in ("tokens/s", "TTFT p99", "cache ", "expected to fit", " s,"))
+    assert "predicted" not in said(project, stage="serve", predicted=False)
+    first = servers(project)[0]
+    priced = replace(first, row={**first.row, "price_per_gpu_hour": 3.6, "currency": "EUR"})
+    assert "EUR per million tokens" in priced.text
+    cost = float(priced.text.partition(" EUR per")[0].rpartition(", ")[2].partition(" ")[0])
+    assert cost == pytest.approx(1e-3 * first.row["n_gpus"] * 1e6 / first.tokens_per_s, rel=0.01)
 
 
 def test_a_full_screen_leaves_no_room(project: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from dissect.base.units import GIB
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell_id import CellId
-from dissect.cells.spec import TrainingSpec
+from dissect.cells.spec import ServeSpec, TrainingSpec
 from dissect.cells.study import Study, prediction_facts
 from dissect.config.question import Question
 from dissect.predict.memory import predict_memory
@@ -18,7 +18,9 @@ from dissect.predict.step_time import TimePrediction
 from dissect.present.recommend.answer import Answer
 from dissect.present.recommend.answer_text import setting_name
 from dissect.present.recommend.candidates import NOT_MEASURED
+from dissect.present.recommend.predicted_servers import PredictedServer, predicted_servers
 from dissect.present.tables.measured_pace import MeasuredPace
+from dissect.present.tables.server_pace import ServerPace
 from dissect.present.tables.tidy import read_records
 from dissect.results.cell_runs import read_runs
 from dissect.statistics.numbers import Number
@@ -31,7 +33,7 @@ _SCREEN = 40
 
 @dataclass(frozen=True)
 class PredictedSetting:
-    """One setting with its predictions."""
+    """One setting of training with its predictions."""
 
     row: Mapping[str, Any]
     memory: MemoryPrediction
@@ -50,7 +52,7 @@ class PredictedSetting:
         return f"{setting_name(self.row)}: {rate.show('tokens/s')}, {Number(*sizes).show('GiB')}, {Outlook.FITS}"
 
 
-def predicted_settings(found: Answer, study: Study, project: Path) -> list[PredictedSetting]:
+def predicted_settings(found: Answer, study: Study, project: Path) -> list[PredictedSetting | PredictedServer]:
     """Settings of the answer that are not measured and are expected to fit, the fastest first."""
     # A reference of the same name is a measurement.
     measured = {CellId.of(cell.row) for cell in found.standings if cell.row["reference"]}
@@ -58,12 +60,20 @@ def predicted_settings(found: Answer, study: Study, project: Path) -> list[Predi
     unknown = [row for row in unmeasured if CellId.of(row) not in measured]
     specs = {cell.id: cell.canonical for each in study.experiments.values() for cell in each if cell.canonical}
     asked = [(row, parse_spec(specs[name])) for row in unknown if (name := str(CellId.of(row))) in specs]
-    training = [(row, spec) for row, spec in asked if isinstance(spec, TrainingSpec) and spec.hardware.device != "cpu"]
-    if not training:
+    asked = [(row, spec) for row, spec in asked if isinstance(spec, TrainingSpec | ServeSpec)]
+    asked = [(row, spec) for row, spec in asked if spec.hardware.device != "cpu"]
+    if not asked:
         return []
     manifest = study.prediction_of(study.catalog.experiments)
-    pace = MeasuredPace(read_records(manifest, project, lambda path: read_runs(path) if path.exists() else None))
-    settings = [each for row, spec in training for each in _predicted(row, spec, study, pace, found.question)]
+    records = read_records(manifest, project, lambda path: read_runs(path) if path.exists() else None)
+    pace, servers = MeasuredPace(records), ServerPace(records)
+    settings: list[PredictedSetting | PredictedServer] = []
+    for row, spec in asked:
+        if isinstance(spec, TrainingSpec):
+            settings += _predicted(row, spec, study, pace, found.question)
+        elif isinstance(spec, ServeSpec):
+            served = servers.predict(spec, prediction_facts(study.catalog.platforms[row["platform"]]))
+            settings += predicted_servers(row, spec, served, found.question)
     return sorted(settings, key=lambda each: -each.tokens_per_s)
 
 
@@ -84,7 +94,7 @@ def _predicted(
             yield PredictedSetting(row, memory, time)
 
 
-def predicted_text(settings: Sequence[PredictedSetting], lines_above: int) -> str:
+def predicted_text(settings: Sequence[PredictedSetting | PredictedServer], lines_above: int) -> str:
     """The first settings in words, as many as a screen has room for below the answer."""
     room = min(SHOWN, _SCREEN - lines_above - 2)
     if not settings or room < 1:

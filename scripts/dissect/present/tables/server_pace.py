@@ -7,7 +7,7 @@ from dissect.cells.manifest import PlatformFacts
 from dissect.cells.spec import ServeSpec
 from dissect.config.arrival import Arrival
 from dissect.predict.repetition import load_identity
-from dissect.predict.server_times import predict_server, step_cost
+from dissect.predict.server_times import ServerPrediction, predict_server, step_cost
 from dissect.predict.wall_time import LoadTime
 from dissect.present.tables.columns import Record
 from dissect.present.tables.measured_pace import datasheet_of, operators_of
@@ -25,6 +25,11 @@ class ServerPace:
         self._bursts = list(measured_bursts(records, self._operators))
         self._known: dict[tuple[Any, ...], LoadTime | None] = {}
 
+    def predict(self, spec: ServeSpec, facts: PlatformFacts) -> ServerPrediction | None:
+        """Cache and times of a serving cell, corrected by what was measured; None without a prediction."""
+        cost = step_cost(self._bursts, spec.hardware.gpu_model, spec.framework)
+        return predict_server(spec, self._operators, datasheet_of(facts), cost)
+
     def load(self, spec: ServeSpec, facts: PlatformFacts) -> LoadTime | None:
         """How long a load takes: that of a burst, or of sending it, if that is longer; None without a prediction."""
         rate, burst = spec.workload.arrival.rate, self._burst(spec, facts)
@@ -38,10 +43,8 @@ class ServerPace:
         if spec.workload.arrival.rate is not None:
             at_once = {"arrival": Arrival(kind="burst")}
             spec = spec.model_copy(update={"workload": spec.workload.model_copy(update=at_once)})
-        sheet = datasheet_of(facts)
-        name = (load_identity(spec), repr(spec.hardware), repr(sheet))
+        name = (load_identity(spec), repr(spec.hardware), repr(datasheet_of(facts)))
         if name not in self._known:
-            cost = step_cost(self._bursts, spec.hardware.gpu_model, spec.framework)
-            found = predict_server(spec, self._operators, sheet, cost)
+            found = self.predict(spec, facts)
             self._known[name] = LoadTime(found.duration_s, found.low_s, found.high_s) if found else None
         return self._known[name]
