@@ -17,7 +17,10 @@ TWELVE_S = {"TINY_STEPS": "20", "TINY_STEP_S": "0.5"}
 def preempted(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, Run]:
     """A run whose two cells are to be preempted, one in each way."""
     site = new_site(tmp_path_factory.mktemp("preempted") / "clone", cluster)
-    site.configure(["Naive"], ["low", "cheap"], Naive=environment(**TWELVE_S))
+    # Equal specs would be one cell in the store, whose second job waits for the first.
+    site.configure(
+        ["Naive"], ["low", "cheap"], low=environment(**TWELVE_S), cheap=environment(**TWELVE_S, TINY_PLATFORM="cheap")
+    )
     return site, site.start("all")
 
 
