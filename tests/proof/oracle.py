@@ -70,7 +70,7 @@ def expected(project: Path, measured: Mapping[str, int]) -> Expected:
     of_paper = [name for name, each in asked.items() if each["stage"] != "inspect" and not each.get("beyond_paper")]
     read = list(dict.fromkeys(cell for name in of_paper for cell in every[name]))
     drawn[CLAIMS] = content(claims_content(config, read), claimed(config, read))
-    stages_read = {*LETTERED, "operators"}
+    stages_read = {*LETTERED, "serve", "operators"}
     predicted = list(dict.fromkeys(cell for name, each in asked.items() if each["stage"] in stages_read
                                    for cell in every[name] if is_predicted(config, cell)))  # fmt: skip
     trained = any(not cell.id.startswith("operators/") for cell in predicted)
