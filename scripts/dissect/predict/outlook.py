@@ -14,7 +14,7 @@ OUTSIDE_BYTES = int(2.3 * GIB)
 Measured: the least difference between the driver's used memory and the allocator's peak over the shipped cells, that of
 ``finetune/h200-x2/llama2-7b/deepspeed/PT/s350-b1-n2``.
 """
-OF_ACTIVATIONS, OF_PEAK = (0.135, 0.16, 0.185), (0.026, 0.045, 0.066)
+OF_ACTIVATIONS, OF_PEAK_MEMORY = (0.135, 0.16, 0.185), (0.026, 0.045, 0.066)
 """Least, expected and most memory that the allocator needs beside a peak, because free memory is in pieces.
 
 It is a share of the activations, or one of the peak, whichever is more. Measured: the four shipped searches for the
@@ -48,7 +48,7 @@ def needed_bytes(prediction: MemoryPrediction) -> tuple[float, float, float]:
     """(Least, expected, most) bytes that the allocator needs for a peak, with its interval."""
     activations = sum(part.size for part in prediction.parts if part.name == "activations")
     peaks = (prediction.low_bytes, prediction.peak_bytes, prediction.high_bytes)
-    ends = zip(peaks, OF_ACTIVATIONS, OF_PEAK, strict=True)
+    ends = zip(peaks, OF_ACTIVATIONS, OF_PEAK_MEMORY, strict=True)
     least, expected, most = (peak + max(of * activations, share * peak) for peak, of, share in ends)
     return least, expected, most
 
