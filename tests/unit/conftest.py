@@ -14,11 +14,17 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def shipped_predictions(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The table of predictions of the shipped cells."""
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the shipped reference results, published."""
     project = tmp_path_factory.mktemp("shipped")
     for folder in ("config", "envs"):
         (project / folder).symlink_to(ROOT / folder)
     publish_references(project)
-    table = build_prediction(load_study(project, {"suite": "full"}).prediction, project)
+    return project
+
+
+@pytest.fixture(scope="session")
+def shipped_predictions(shipped: Path) -> pd.DataFrame:
+    """The table of predictions of the shipped cells."""
+    table = build_prediction(load_study(shipped, {"suite": "full"}).prediction, shipped)
     return pd.read_csv(io.StringIO(table.csv))

@@ -1,5 +1,8 @@
 """Predicted servers: admission, waves and preemption worked out by hand, and every shipped serving cell."""
 
+from itertools import product
+from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 import pandas as pd
@@ -8,14 +11,18 @@ import pytest
 from dissect.base.units import GIB
 from dissect.cells.engines import Batching, engine_facts
 from dissect.cells.spec import ServeWorkload
+from dissect.cells.study import load_study
 from dissect.config.arrival import Arrival, RateSearch
+from dissect.metrics.serving import ServingMetrics
 from dissect.predict.curves import LEAST_S, MEASURED, OF_BANDWIDTH, OF_PEAK, Curves, Datasheet, MeasuredOperator
 from dissect.predict.repetition import load_identity
 from dissect.predict.server_queue import Served, ServerQueue, send_times
 from dissect.predict.server_step import PAGED, StepLoad, StepPace
 from dissect.predict.server_times import (
     OFF_BURST,
+    OFF_LATENCY,
     STEP_S,
+    LatencyName,
     MeasuredBurst,
     StepCost,
     cache_tokens,
@@ -23,6 +30,10 @@ from dissect.predict.server_times import (
     shown_step_s,
     step_cost,
 )
+from dissect.present.tables.predicted_latency import predicted_latency
+from dissect.present.tables.predicted_serving import compare_serving
+from dissect.present.tables.tidy import read_records
+from dissect.statistics.quantiles import quantile
 from factories import hardware, operator_metrics, operator_spec, serve_spec
 from yaml_models import architecture
 
@@ -168,8 +179,35 @@ def test_a_datasheet_gives_a_burst(engine: str) -> None:
     assert found.origin == "datasheet"
     assert found.low_s < found.duration_s < found.high_s
     assert found.tokens_per_s == pytest.approx(40 * 128 / found.duration_s)
-    assert 0 < found.ttft_s < found.duration_s
-    assert 0 < found.tpot_s * 127 < found.duration_s
+    ttft, tpot, latency = (predicted_latency(found, name, 0.99) for name in OFF_LATENCY)
+    assert ttft
+    assert tpot
+    assert latency
+    assert 0 < ttft.value < latency.value <= found.duration_s
+    assert 0 < tpot.value * 127 < found.duration_s
+    assert latency.high
+    assert latency.high / latency.value - 1 == pytest.approx(OFF_BURST["datasheet"])
+
+
+def test_waiting_grows_faster_than_steps_where_requests_arrive_over_time() -> None:
+    burst = predict_server(serve_spec(ONE, requests=200), [], SHEET, FREE)
+    assert burst is not None
+    near_capacity = Arrival(kind="constant", rate=200 / burst.duration_s)
+    found = predict_server(serve_spec(ONE, requests=200, arrival=near_capacity), [], SHEET, FREE)
+    assert found is not None
+    ttft = predicted_latency(found, "ttft", 0.99)
+    assert ttft
+    assert ttft.low
+    assert ttft.high
+    assert ttft.high / ttft.value > 2 * (1 + OFF_BURST["datasheet"])
+    assert ttft.low < ttft.value
+
+
+def test_answers_of_one_token_have_no_time_per_token() -> None:
+    found = predict_server(serve_spec(ONE, output_tokens=1), [], SHEET, FREE)
+    assert found is not None
+    assert predicted_latency(found, "tpot", 0.5) is None
+    assert predicted_latency(found, "ttft", 0.5)
 
 
 def test_what_cannot_be_predicted_is_not() -> None:
@@ -242,7 +280,25 @@ def test_shipped_serving_cells(shipped_predictions: pd.DataFrame) -> None:
     errors = known["burst_error"].abs()
     assert errors.median() < 0.03
     assert (errors < 0.1).mean() >= 0.9
-    assert known["burst_covered"].dropna().astype(bool).mean() >= 0.9
+    for name in ("burst", "ttft", "tpot"):
+        assert known[f"{name}_covered"].dropna().astype(bool).mean() >= 0.9
+
+
+def test_intervals_of_latencies_have_the_shipped_percentiles_and_are_no_wider_than_that_takes(shipped: Path) -> None:
+    largest: dict[LatencyName, float] = dict.fromkeys(OFF_LATENCY, 0.0)
+    for each in compare_serving(read_records(load_study(shipped, {"suite": "full"}).prediction, shipped)):
+        runs = [run.metrics for run in each.record.results if isinstance(run.metrics, ServingMetrics)]
+        for name, share in product(OFF_LATENCY, (0.5, 0.9, 0.99)):
+            found = predicted_latency(each.prediction, name, share)
+            measured = geometric_mean(quantile(sorted(getattr(run.samples, f"{name}_s")), share) for run in runs)
+            assert found
+            assert found.low
+            assert found.high
+            assert found.low <= measured <= found.high
+            largest[name] = max(largest[name], abs(measured / found.value - 1))
+    assert {name: OFF_LATENCY[name] - off for name, off in largest.items()} == pytest.approx(
+        dict.fromkeys(largest, 0.0), abs=0.015
+    )
 
 
 def test_no_burst_corrects_itself(shipped_predictions: pd.DataFrame) -> None:

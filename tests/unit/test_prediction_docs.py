@@ -89,7 +89,8 @@ def test_servers(shipped_predictions: pd.DataFrame) -> None:
             rows.append([origin, name, len(found), *errors(found[f"{of}_error"], decimals), inside])
         for name, column in (("median TTFT", "ttft_s"), ("median TPOT", "tpot_s")):
             off = (cells[f"predicted_{column}"] / cells[f"measured_{column}"] - 1).dropna()
-            rows.append([origin, name, len(off), *errors(off), "–"])
+            inside = cells[f"{column.removesuffix('_s')}_covered"].dropna()
+            rows.append([origin, name, len(off), *errors(off), covered(inside)])
         assert bursts["burst_error"].abs().median() <= (0.1 if origin == MEASURED else 0.3)
         assert bare["unknown_gpu_burst_error"].abs().median() <= 0.15
         assert coverage(bare["unknown_gpu_burst_covered"]) >= 0.9

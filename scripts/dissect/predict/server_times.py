@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Literal
 
 from dissect.cells.engines import engine_facts
 from dissect.cells.spec import ServeSpec
 from dissect.predict.curves import MEASURED, Curves, Datasheet, MeasuredOperator, TimeOrigin
-from dissect.predict.server_queue import Served, ServedRequest, ServerQueue
+from dissect.predict.server_queue import Served, ServerQueue
 from dissect.predict.server_step import StepLoad, StepPace
 from dissect.workloads.kv_cache import asked_cache_tokens, cache_bytes_of, room_bytes
 
+LatencyName = Literal["ttft", "tpot", "latency"]
 STEP_S = 1.0e-3
 """Seconds that a step takes beside its kernels: the median over the shipped bursts on H200."""
 OFF_BURST: dict[TimeOrigin, float] = {MEASURED: 0.07, "datasheet": 0.34}
@@ -19,6 +21,11 @@ OFF_BURST: dict[TimeOrigin, float] = {MEASURED: 0.07, "datasheet": 0.34}
 Measured: the largest error of the 11 shipped bursts, each predicted from the others, which is their conformal quantile
 for 90 %. That of datasheets is that of training steps. It also counts where no burst of the engine is known on that
 GPU, since what the others show of an unknown scheduler was not measured.
+"""
+OFF_LATENCY: dict[LatencyName, float] = {"ttft": 0.36, "tpot": 0.15, "latency": 0.07}
+"""Share by which a latency at any percentile may be off, if that is more than for the duration.
+
+Measured: the largest error of the shipped bursts at p50, p90 and p99, relative to the prediction, as that of durations.
 """
 
 
@@ -61,6 +68,10 @@ class ServerPrediction:
     low_s: float
     high_s: float
     """Ends of the interval of the duration."""
+    off: float
+    """Share by which steps may be off."""
+    ends: tuple[Served, Served] | None
+    """A load that arrives over time with steps as short and as long as they may be; None where all arrive at once."""
     origin: TimeOrigin
     cost: StepCost
     """What a step takes beside its kernels; its cells correct the prediction."""
@@ -73,17 +84,17 @@ class ServerPrediction:
     @property
     def tokens_per_s(self) -> float:
         """Generated tokens over the duration."""
-        return sum(answer.tokens for answer in self.served.answers) / self.duration_s
+        return self.tokens / self.duration_s
 
     @property
-    def ttft_s(self) -> float:
-        """Median time to the first token."""
-        return median(answer.first_s - answer.sent_s for answer in self.served.answers)
+    def sources(self) -> str:
+        """Where its times come from, in words."""
+        return f"kernels: {self.origin}; beside them: {self.cost.source}"
 
     @property
-    def tpot_s(self) -> float:
-        """Median time per token after the first; 0 for answers of one token."""
-        return median(_tpot(answer) for answer in self.served.answers)
+    def tokens(self) -> int:
+        """Generated tokens of all answers."""
+        return sum(answer.tokens for answer in self.served.answers)
 
 
 def predict_server(
@@ -104,14 +115,18 @@ def predict_server(
         return None
     off = OFF_BURST[pace.origin if cost.is_own else "datasheet"]
 
-    def seconds(step: StepLoad) -> float:
-        return cost.seconds + pace.seconds(step)
+    def serve(factor: float) -> Served:
+        def seconds(step: StepLoad) -> float:
+            return factor * (cost.seconds + pace.seconds(step))
 
-    served = ServerQueue(load, rules(spec), tokens, seconds).serve()
+        return ServerQueue(load, rules(spec), tokens, seconds).serve()
+
+    served = serve(1.0)
     duration = served.duration_s
     sent = served.answers[-1].sent_s  # what arrives over time cannot end before its last request is there
+    ends = (serve(1 - off), serve(1 + off)) if load.arrival.rate is not None else None
     least = max(sent, duration * (1 - off))
-    return ServerPrediction(tokens, low, high, served, least, duration * (1 + off), pace.origin, cost)
+    return ServerPrediction(tokens, low, high, served, least, duration * (1 + off), off, ends, pace.origin, cost)
 
 
 def cache_tokens(spec: ServeSpec) -> tuple[int, int, int]:
@@ -155,7 +170,3 @@ def shown_step_s(predicted: ServerPrediction, measured_s: float) -> float | None
     if predicted.cost.seconds or predicted.served.answers[-1].sent_s:
         return None
     return max(0.0, measured_s - predicted.duration_s) / predicted.served.steps
-
-
-def _tpot(answer: ServedRequest) -> float:
-    return (answer.end_s - answer.first_s) / max(1, answer.tokens - 1)

@@ -1,6 +1,6 @@
 """Predicted against measured serving cells: cache, bursts and latencies, each as if it had not been measured."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean, median
 from typing import Any
@@ -11,6 +11,7 @@ from dissect.metrics.serving import ServingMetrics
 from dissect.predict.curves import MeasuredOperator
 from dissect.predict.repetition import load_identity
 from dissect.predict.server_times import (
+    LatencyName,
     MeasuredBurst,
     ServerPrediction,
     StepCost,
@@ -21,13 +22,17 @@ from dissect.predict.server_times import (
 from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid
 from dissect.present.tables.measured_pace import datasheet_of, operators_of
+from dissect.present.tables.predicted_latency import predicted_latency
 from dissect.present.tables.prediction_groups import (
     error_grid,
     errors_and_coverage,
     grouped,
-    median_and_largest,
     names_of,
 )
+from dissect.statistics.quantiles import quantile
+
+MEDIANS: tuple[LatencyName, ...] = ("ttft", "tpot")
+"""Latencies whose medians are compared."""
 
 SERVING_COLUMNS = {
     "measured_cache_tokens": "room of the key-value cache as the engine reports it, in tokens",
@@ -47,8 +52,14 @@ SERVING_COLUMNS = {
     "unknown_gpu_burst_covered": "whether its interval has the measured duration",
     "measured_ttft_s": "median time to the first token, geometric mean over runs; empty without streaming",
     "predicted_ttft_s": "its prediction",
+    "ttft_low_s": "lower end of its interval",
+    "ttft_high_s": "upper end of its interval",
+    "ttft_covered": "whether the interval has the measured median",
     "measured_tpot_s": "median time per token after the first, geometric mean over runs; empty without streaming",
     "predicted_tpot_s": "its prediction",
+    "tpot_low_s": "lower end of its interval",
+    "tpot_high_s": "upper end of its interval",
+    "tpot_covered": "whether the interval has the measured median",
     "predicted_output_tokens_per_s": "generated tokens / predicted duration",
     "serving_origin": "where the times of operators come from",
     "step_cost_s": "what a step takes beside its kernels",
@@ -68,8 +79,10 @@ HEADERS = (
     "In the interval",
     "TTFT: median error (%)",
     "Largest (%)",
+    "In the interval",
     "TPOT: median error (%)",
     "Largest (%)",
+    "In the interval",
 )
 SERVING_RULES = (
     "Errors are predicted / measured - 1, without sign; TTFT and TPOT are medians over the requests of a cell. What a "
@@ -90,8 +103,8 @@ class ComparedServer:
     """Room of the cache as the engine reports it; None where it does not."""
     burst_s: float | None
     """Measured duration of a burst; None where requests arrive over time."""
-    ttft_s: float | None
-    tpot_s: float | None
+    measured_s: Mapping[LatencyName, float | None]
+    """Measured medians of TTFT and TPOT, geometric mean over runs; None without streaming."""
 
     @property
     def cache_error(self) -> float | None:
@@ -111,11 +124,12 @@ class ComparedServer:
         """Whether the interval of a prediction has the measured duration."""
         return prediction.low_s <= self.burst_s <= prediction.high_s if prediction and self.burst_s else None
 
-    @property
-    def latency_errors(self) -> tuple[float | None, float | None]:
-        """Relative errors of the medians of TTFT and TPOT."""
-        ttft = self.prediction.ttft_s / self.ttft_s - 1 if self.ttft_s else None
-        return ttft, self.prediction.tpot_s / self.tpot_s - 1 if self.tpot_s else None
+    def latency_error(self, name: LatencyName) -> tuple[float | None, bool | None]:
+        """Relative error of the median of TTFT or TPOT, and whether its interval has the measured one."""
+        found, measured = predicted_latency(self.prediction, name, 0.5), self.measured_s[name]
+        if found is None or measured is None or found.low is None or found.high is None:
+            return None, None
+        return found.value / measured - 1, found.low <= measured <= found.high
 
 
 def compare_serving(records: Sequence[Record]) -> Iterator[ComparedServer]:
@@ -134,10 +148,10 @@ def compare_serving(records: Sequence[Record]) -> Iterator[ComparedServer]:
         if prediction is not None:
             burst = None if spec.workload.arrival.rate else _burst_s(found)
             tokens = [each.kv_cache_tokens for each in found if each.kv_cache_tokens]
-            ttft, tpot = (_typical(getattr(each.samples, name) for each in found) for name in ("ttft_s", "tpot_s"))
+            latencies = {name: _typical(getattr(each.samples, f"{name}_s") for each in found) for name in MEDIANS}
             cache = int(median(tokens)) if tokens else None
             unknown = predict_server(spec, [], sheet, step_cost([], spec.hardware.gpu_model, spec.framework))
-            yield ComparedServer(record, prediction, unknown, cache, burst, ttft, tpot)
+            yield ComparedServer(record, prediction, unknown, cache, burst, latencies)
 
 
 def measured_bursts(records: Sequence[Record], operators: Sequence[MeasuredOperator]) -> Iterator[MeasuredBurst]:
@@ -164,10 +178,19 @@ def serving_row(each: ComparedServer) -> dict[str, Any]:
         "burst_high_s": found.high_s, "burst_error": each.burst_error(found),
         "burst_covered": each.burst_covered(found), "unknown_gpu_burst_s": unknown.duration_s if unknown else None,
         "unknown_gpu_burst_error": each.burst_error(unknown), "unknown_gpu_burst_covered": each.burst_covered(unknown),
-        "measured_ttft_s": each.ttft_s, "predicted_ttft_s": found.ttft_s, "measured_tpot_s": each.tpot_s,
-        "predicted_tpot_s": found.tpot_s, "predicted_output_tokens_per_s": found.tokens_per_s,
+        **{column: value for name in MEDIANS for column, value in _latency_row(each, name).items()},
+        "predicted_output_tokens_per_s": found.tokens_per_s,
         "serving_origin": found.origin, "step_cost_s": found.cost.seconds,
         "step_cost_from": ";".join(found.cost.cells) or found.cost.source,
+    }  # fmt: skip
+
+
+def _latency_row(each: ComparedServer, name: LatencyName) -> dict[str, Any]:
+    found = predicted_latency(each.prediction, name, 0.5)
+    value, low, high = (found.value, found.low, found.high) if found else (None, None, None)
+    return {
+        f"measured_{name}_s": each.measured_s[name], f"predicted_{name}_s": value, f"{name}_low_s": low,
+        f"{name}_high_s": high, f"{name}_covered": each.latency_error(name)[1],
     }  # fmt: skip
 
 
@@ -181,7 +204,7 @@ def _texts(group: Sequence[ComparedServer]) -> list[str]:
     caches = [each for each in group if each.cache_tokens]
     bursts = [each for each in group if each.burst_s]
     bare = [each for each in bursts if each.unknown_gpu]
-    ttfts, tpots = zip(*(each.latency_errors for each in group), strict=True)
+    streamed = {name: [each for each in group if each.measured_s[name]] for name in MEDIANS}
     return [
         str(len(group)),
         *errors_and_coverage(((each.cache_error, each.cache_covered) for each in caches), 2),
@@ -191,8 +214,8 @@ def _texts(group: Sequence[ComparedServer]) -> list[str]:
         *errors_and_coverage(
             (each.burst_error(each.unknown_gpu), each.burst_covered(each.unknown_gpu)) for each in bare
         ),
-        *median_and_largest(ttfts, 1),
-        *median_and_largest(tpots, 1),
+        *errors_and_coverage(each.latency_error("ttft") for each in streamed["ttft"]),
+        *errors_and_coverage(each.latency_error("tpot") for each in streamed["tpot"]),
     ]
 
 
@@ -207,5 +230,5 @@ def _burst_s(found: Sequence[ServingMetrics]) -> float:
 
 def _typical(samples: Iterable[list[float] | None]) -> float | None:
     """Geometric mean over runs of the median over requests; None without streaming."""
-    medians = [median(each) for each in samples if each]
+    medians = [quantile(sorted(each), 0.5) for each in samples if each]
     return geometric_mean(medians) if medians and min(medians) > 0 else None
