@@ -1,5 +1,6 @@
 """The report page in a real browser: filters, sorting, links, keyboard, themes, print, and without JavaScript."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -294,7 +295,7 @@ def test_what_is_asked_most_is_answered_by_one_click(visit: Open, small: Path, s
 
 def test_predictions_look_predicted_follow_the_form_and_can_be_switched_off(visit: Open, small: Path) -> None:
     page = visit(small)
-    needed, form = page.locator("#needed"), page.locator("#needs")
+    needed, form = page.locator("#need-answer"), page.locator("#need")
     first = needed.text_content()
     assert page.locator("#predicted .word").text_content() == "predicted"
     lines = needed.locator("p").all_text_contents()
@@ -305,11 +306,62 @@ def test_predictions_look_predicted_follow_the_form_and_can_be_switched_off(visi
     assert needed.text_content() != first
     assert "expected to run out of memory in 1 GiB" in (needed.text_content() or "")
     again = visit(small, "#" + page.url.partition("#")[2])
-    assert again.locator("#needed").text_content() == needed.text_content()
+    assert again.locator("#need-answer").text_content() == needed.text_content()
     again.locator(".switch input").uncheck()
-    assert again.locator("#needed").is_hidden()
+    assert again.locator("#need-answer").is_hidden()
     off = visit(small, "#" + again.url.partition("#")[2])
-    assert off.locator("#needed").is_hidden()
+    assert off.locator("#need-answer").is_hidden()
+
+
+def test_servers_are_predicted_by_engine_model_gpus_and_burst(visit: Open, small: Path) -> None:
+    page = visit(small)
+    answer, form = page.locator("#server-answer"), page.locator("#server")
+    form.locator("[name=setting]").select_option("lightllm/tuned")
+    form.locator("[name=model]").select_option("llama2-7b")
+    form.locator("[name=gpus]").select_option("a800/1")
+    lines = answer.locator("p").all_text_contents()
+    assert all(line.startswith("predicted: ") for line in lines)
+    assert "repeating-linear-gradient" in answer.evaluate("one => getComputedStyle(one).backgroundImage")
+    for word in (
+        "expected to fit: cache ",
+        " requests at once",
+        "tokens/s over all GPUs",
+        "s for the burst",
+        "TTFT p99 ",
+    ):
+        assert word in " ".join(lines)
+    assert "EUR per million tokens" in " ".join(lines), "the platform has a price"
+    assert "kernels: datasheet" in lines[-1]
+    form.locator("[name=batch]").select_option("10")
+    form.locator("[name=percentile]").select_option("p50")
+    assert "TTFT p50 " in (answer.text_content() or "")
+    form.locator("[name=price]").fill("3600000")
+    assert "in the price's currency per million tokens" in (answer.text_content() or "")
+    again = visit(small, "#" + page.url.partition("#")[2])
+    assert "server.batch=10" in page.url
+    assert again.locator("#server-answer").text_content() == answer.text_content()
+    again.locator(".switch input").uncheck()
+    assert again.locator("#server-answer").is_hidden()
+    assert again.locator("#predicted form:visible").count() == 0
+
+
+def test_the_form_of_servers_says_what_does_not_fit_and_what_was_measured(visit: Open, small: Path) -> None:
+    choice = "vllm/tuned llama2-70b rtx4090/1"
+    text, changed = re.subn(rf'("{choice}": )\[.*?\]\]', r"\1[100, 90, 110, 256]", small.read_text())
+    text = text.replace('"measured": {}', f'"measured": {{"{choice} 10": "0123456789ab"}}')
+    assert changed == 1
+    other = small.with_name("other.html")
+    other.write_text(text)
+    setting, model, gpus = choice.split()
+    page = visit(other, f"#server.setting={setting}&server.model={model}&server.gpus={gpus}")
+    other.unlink()
+    answer = page.locator("#server-answer")
+    assert answer.text_content() == (
+        "predicted: expected to run out of memory: cache 100 [90–110] tokens, too little for a request of 640"
+    )
+    assert page.locator("#server + .measured").is_hidden()
+    page.locator("#server [name=batch]").select_option("10")
+    assert (page.locator("#server + .measured a").get_attribute("href") or "").endswith("cells/0123456789ab.html")
 
 
 def test_the_question_of_the_form_survives_in_the_address(visit: Open, small: Path) -> None:

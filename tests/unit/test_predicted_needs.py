@@ -8,7 +8,8 @@ from dissect.base.units import GIB
 from dissect.cells.terms import Terms
 from dissect.config.price import Price
 from dissect.predict.memory import predict_memory
-from dissect.present.report.predicted_needs import BATCHES, PredictedNeeds, predicted_needs
+from dissect.present.report.needs_form import PredictedNeeds
+from dissect.present.report.predicted_needs import BATCHES, predicted_needs
 from dissect.present.tables.columns import Record
 
 H200 = make.hardware(n_gpus=2)

@@ -29,6 +29,7 @@ from dissect.predict.server_times import (
     predict_server,
     shown_step_s,
     step_cost,
+    why_unpredicted,
 )
 from dissect.present.tables.predicted_latency import predicted_latency
 from dissect.present.tables.predicted_serving import compare_serving
@@ -213,13 +214,15 @@ def test_answers_of_one_token_have_no_time_per_token() -> None:
 def test_what_cannot_be_predicted_is_not() -> None:
     search = Arrival(kind="poisson", search=RateSearch())
     small = ONE.model_copy(update={"device_memory_bytes": 14 * GIB})
-    for spec in (
-        serve_spec(hardware(device="cpu", n_gpus=1)),
-        serve_spec(ONE, engine="transformers"),
-        serve_spec(ONE, arrival=search),
-        serve_spec(small, aligned=False),
-    ):
+    reasons = {
+        "engines on a CPU are not modelled": serve_spec(hardware(device="cpu", n_gpus=1)),
+        "its steps wait for their host": serve_spec(ONE, engine="transformers"),
+        "a search for a rate has no load of its own": serve_spec(ONE, arrival=search),
+    }
+    for reason, spec in reasons.items():
         assert predict_server(spec, [], SHEET, FREE) is None
+        assert reason in (why_unpredicted(spec) or "")
+    assert predict_server(serve_spec(small, aligned=False), [], SHEET, FREE) is None, "not one request fits"
     assert predict_server(serve_spec(ONE), [], Datasheet({}, None, None), FREE) is None
 
 

@@ -55,6 +55,8 @@ class EngineFacts:
     """Whether the engine's environment has the load generator of calibration."""
     batching: Callable[[ServeSpec], Batching] | None = None
     """How it forms batches; None where that is not known, so that its times are not predicted."""
+    unpredicted: str = "how it forms batches is not known"
+    """Why its times are not predicted, where ``batching`` is None."""
 
 
 @cache

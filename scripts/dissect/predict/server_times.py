@@ -102,13 +102,14 @@ def predict_server(
 ) -> ServerPrediction | None:
     """The predicted cache and times of a serving cell.
 
-    None on ``cpu``, where the engine does not say how it forms batches, where not one request fits, where the times of
-    operators are unknown, and for a search for a rate, which has no load of its own.
+    None where ``why_unpredicted`` has a reason, where not one request fits, and where operators' times are unknown.
     """
     rules, load = engine_facts(spec.framework).batching, spec.workload
+    if rules is None or why_unpredicted(spec):
+        return None
     curves = Curves(operators, sheet, spec.hardware, load.dtype)
     pace = StepPace(spec, curves)
-    if rules is None or spec.hardware.device == "cpu" or load.arrival.search or pace.origin == "unknown":
+    if pace.origin == "unknown":
         return None
     low, tokens, high = cache_tokens(spec)
     if tokens < load.input_tokens + load.output_tokens:
@@ -127,6 +128,16 @@ def predict_server(
     ends = (serve(1 - off), serve(1 + off)) if load.arrival.rate is not None else None
     least = max(sent, duration * (1 - off))
     return ServerPrediction(tokens, low, high, served, least, duration * (1 + off), off, ends, pace.origin, cost)
+
+
+def why_unpredicted(spec: ServeSpec) -> str | None:
+    """Why no times of a serving cell are predicted, in words; None where they are, if those of operators are known."""
+    facts = engine_facts(spec.framework)
+    if spec.hardware.device == "cpu":
+        return "engines on a CPU are not modelled"
+    if facts.batching is None:
+        return f"{facts.label}: {facts.unpredicted}"
+    return "a search for a rate has no load of its own" if spec.workload.arrival.search else None
 
 
 def cache_tokens(spec: ServeSpec) -> tuple[int, int, int]:

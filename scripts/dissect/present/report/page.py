@@ -21,7 +21,9 @@ from dissect.present.recommend.candidates import candidates
 from dissect.present.report.direct_answers import DirectAnswer, direct_answers
 from dissect.present.report.drawings import Drawing, figure_specs, overviews
 from dissect.present.report.grid_table import IDS, GridTable, grid_table, ids_of
-from dissect.present.report.predicted_needs import PredictedNeeds, predicted_needs
+from dissect.present.report.needs_form import PredictedNeeds
+from dissect.present.report.predicted_needs import predicted_needs
+from dissect.present.report.predicted_server_needs import server_needs
 from dissect.present.report.questions import WORDS, Form, forms_of
 from dissect.present.report.side_by_side import SideBySide, side_by_side
 from dissect.present.report.verdicts import PageClaim, read_claims
@@ -123,8 +125,8 @@ class Page:
     """What questions are asked with."""
     direct_answers: Sequence[DirectAnswer]
     """What is asked most, answered."""
-    needs: PredictedNeeds | None
-    """What training would need, predicted; None without a training cell on GPUs, or where it is not wanted."""
+    needs: Mapping[str, PredictedNeeds]
+    """What training and servers would need, predicted, by what asks: of each that has a measured cell on GPUs."""
     predictions: tuple[str, Path, dict[str, Any] | None] | None
     """Title, picture and description of the figure of predictions against what was measured; None without them."""
 
@@ -177,6 +179,8 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
     filters = _filters(laid, platforms)
     labels = {each.axis: dict(each.choices) for each in filters}
     predicted = read_manifest(manifests / f"{PREDICTION}.json") if wanted.predictions else None
+    known = read_records(predicted, project, read) if predicted else []
+    asked = {"need": predicted_needs(known, wanted.terms, labels), "server": server_needs(known, wanted.terms, labels)}
     rows = candidates((record for each in laid for record in each.records), wanted.terms)
     return Page(
         sections=_sections(wanted, items, claims),
@@ -187,7 +191,7 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         overviews=overviews([(each.manifest, each.records) for each in laid]),
         forms=forms_of(rows, labels),
         direct_answers=direct_answers(rows),
-        needs=predicted_needs(read_records(predicted, project, read), wanted.terms, labels) if predicted else None,
+        needs={name: form for name, form in asked.items() if form},
         predictions=_drawn_predictions(predicted, project) if predicted else None,
     )
 

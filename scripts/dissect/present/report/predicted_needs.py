@@ -4,18 +4,25 @@ Settings, models and GPUs are those of measured cells, each combined with each. 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import Any, TypeVar
 
 from dissect.base.outcome import Status
 from dissect.base.units import GIB
-from dissect.cells.cell_id import without_set
 from dissect.cells.spec import TrainingSpec
 from dissect.cells.terms import Terms
 from dissect.config.kinds import STAGE_TITLES
 from dissect.predict.memory import predict_memory
-from dissect.predict.outlook import OUTSIDE_BYTES, Outlook, needed_bytes
+from dissect.predict.outlook import OUTSIDE_BYTES, needed_bytes
+from dissect.present.report.needs_form import (
+    WORDS,
+    PredictedNeeds,
+    first_of,
+    gpu_facts,
+    gpus_label,
+    is_in,
+    place_of,
+    rounded,
+)
 from dissect.present.tables.columns import Record
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.measured_pace import MeasuredPace
@@ -23,18 +30,6 @@ from dissect.present.tables.measured_pace import MeasuredPace
 BATCHES = (1, 2, 4, 8, 16, 32)
 """Sequences per GPU that can be chosen."""
 _STAGES = ("pretrain", "finetune")
-_DIGITS = 4
-K = TypeVar("K")
-
-
-@dataclass(frozen=True)
-class PredictedNeeds:
-    """The fields of the form, and the answers to every choice."""
-
-    fields: Sequence[tuple[str, str, Sequence[tuple[str, str]]]]
-    """Name, title, and values with their labels."""
-    data: Mapping[str, Any]
-    """``gpus`` by platform, ``needs`` and keys of ``measured`` cells by choice, and words."""
 
 
 def predicted_needs(
@@ -44,10 +39,10 @@ def predicted_needs(
     trained = [(r, r.spec) for r in records if isinstance(r.spec, TrainingSpec) and r.cell.stage in _STAGES]
     trained = [(record, spec) for record, spec in trained if spec.hardware.device != "cpu"]
     cards = [(record, spec) for record, spec in trained if not spec.hardware.card_memory_bytes]
-    gpus = _first((f"{without_set(r.cell.platform)}/{r.cell.n_gpus}", (r, s)) for r, s in cards)
-    models = _first((record.cell.model, spec.model) for record, spec in trained)
+    gpus = first_of((place_of(r), (r, s)) for r, s in cards)
+    models = first_of((record.cell.model, spec.model) for record, spec in trained)
     # What a framework splits depends on the number of GPUs, so each setting keeps its own.
-    settings = _first(
+    settings = first_of(
         ("/".join((r.cell.stage, r.cell.framework, r.cell.method, str(r.cell.n_gpus))), s) for r, s in trained
     )
     pace, needs = MeasuredPace(records), {}
@@ -64,26 +59,18 @@ def predicted_needs(
         return None
     return PredictedNeeds(
         [
-            ("setting", "Method", [(name, _setting_label(name)) for name in settings if _is_in(needs, 0, name)]),
+            ("setting", "Method", [(name, _setting_label(name)) for name in settings if is_in(needs, 0, name)]),
             ("model", "Model", [(name, labels.get("model", {}).get(name, name)) for name in models]),
-            ("gpus", "GPUs", [(name, _gpus_label(name, r)) for name, (r, _) in gpus.items() if _is_in(needs, 2, name)]),
+            ("gpus", "GPUs", [(name, gpus_label(r)) for name, (r, _) in gpus.items() if is_in(needs, 2, name)]),
             ("batch", "Sequences per GPU", [(str(batch), str(batch)) for batch in BATCHES]),
         ],
         {
-            "gpus": {name: _facts(*found, terms) for name, found in gpus.items()},
+            "gpus": {name: gpu_facts(*found, terms) for name, found in gpus.items()},
             "needs": needs,
             "measured": {name: key for name, key in _measured(cards) if name in needs},
-            "words": [Outlook.FITS, Outlook.CLOSE, Outlook.RUNS_OUT],
+            "words": WORDS,
         },
     )  # fmt: skip
-
-
-def _first(pairs: Iterable[tuple[str, K]]) -> dict[str, K]:
-    """The first value of each key."""
-    found: dict[str, K] = {}
-    for key, value in pairs:
-        found.setdefault(key, value)
-    return found
 
 
 def _numbers(spec: TrainingSpec, batch: int, record: Record, pace: MeasuredPace) -> list[float] | None:
@@ -97,7 +84,7 @@ def _numbers(spec: TrainingSpec, batch: int, record: Record, pace: MeasuredPace)
     time = pace.predict(spec, batch, record.platform, pace.machine_of_platform(record.cell.platform))
     seconds = (time.step_s, time.high_s, time.low_s) if time else ()
     rates = [time.tokens / second for second in seconds if time and second]
-    return [_rounded(number) for number in (*(size / GIB for size in (*sizes, *cards)), *rates)]
+    return [rounded(number) for number in (*(size / GIB for size in (*sizes, *cards)), *rates)]
 
 
 def _measured(trained: Iterable[tuple[Record, TrainingSpec]]) -> Iterator[tuple[str, str]]:
@@ -106,33 +93,10 @@ def _measured(trained: Iterable[tuple[Record, TrainingSpec]]) -> Iterator[tuple[
         cell, batch = record.cell, spec.workload.batch
         if record.runs and record.runs.status is Status.OK and batch in BATCHES:
             setting = "/".join((cell.stage, cell.framework, cell.method, str(cell.n_gpus)))
-            yield f"{setting} {cell.model} {without_set(cell.platform)}/{cell.n_gpus} {batch}", record.runs.key
-
-
-def _rounded(number: float) -> float:
-    return float(f"{number:.{_DIGITS}g}")
-
-
-def _facts(record: Record, spec: TrainingSpec, terms: Mapping[str, Terms]) -> dict[str, Any]:
-    price = terms.get(without_set(record.cell.platform), Terms()).price
-    return {
-        "gpus": spec.hardware.n_gpus,
-        "gib": _rounded(spec.hardware.device_memory_bytes / GIB),
-        "price": price.per_gpu_hour if price else None,
-        "currency": price.currency if price else None,
-    }
-
-
-def _is_in(needs: Mapping[str, Any], part: int, name: str) -> bool:
-    return any(key.split(" ")[part] == name for key in needs)
+            yield f"{setting} {cell.model} {place_of(record)} {batch}", record.runs.key
 
 
 def _setting_label(name: str) -> str:
     stage, framework, method, n_gpus = name.split("/")
     title = next(title for known, title in STAGE_TITLES.items() if known == stage)
     return f"{title}, {framework_labels()[framework]}, {method}, {n_gpus} GPU{'s' * (n_gpus != '1')}"
-
-
-def _gpus_label(name: str, record: Record) -> str:
-    label = record.platform.label.partition(" (reference")[0]
-    return f"{label}, {name.rpartition('/')[2]} in use"

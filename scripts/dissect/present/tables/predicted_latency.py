@@ -14,11 +14,14 @@ def predicted_latency(found: ServerPrediction, name: LatencyName, share: float) 
     value = _latency(found.served, name, share)
     if value is None:
         return None
-    low, high = ((1 - found.off) * value, (1 + found.off) * value)
-    if found.ends:
-        low, high = (_latency(end, name, share) or 0.0 for end in found.ends)
-    off = OFF_LATENCY[name]
+    low, high = (_latency(end, name, share) or 0.0 for end in found.ends or (found.served, found.served))
+    off = latency_off(found, name)
     return Number(value, min(low, (1 - off) * value), max(high, (1 + off) * value))
+
+
+def latency_off(found: ServerPrediction, name: LatencyName) -> float:
+    """Share by which a latency may be off where all requests arrive at once."""
+    return max(found.off, OFF_LATENCY[name])
 
 
 def _latency(served: Served, name: LatencyName, share: float) -> float | None:

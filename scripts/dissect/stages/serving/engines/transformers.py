@@ -39,6 +39,7 @@ ENGINE = Engine(
     adjustable=frozenset({"memory_share", "cache_reserve_gib", "prefill_tokens"}),
     devices=("cpu", "cuda"),
     splits_models=False,
+    unpredicted="its steps wait for their host, for 20 ms on one, which no other cell shows",
     start=("-c", _PROGRAM),
     program="python3",
     arguments=arguments,
