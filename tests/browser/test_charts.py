@@ -211,6 +211,24 @@ def test_the_page_answers_as_the_command_does(page: Page, records: list[Record],
     )
 
 
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: "-".join(map(str, question.values())))
+def test_the_number_that_settings_are_ranked_by_is_marked(page: Page, question: dict[str, Any]) -> None:
+    ask(page, question)
+    page.evaluate("document.querySelectorAll('#recommended details').forEach(one => (one.open = true))")
+    for section in page.locator("#recommended section").all():
+        marked = section.locator("th[aria-sort]")
+        within = section.locator("tr[data-standing]:not([data-standing=OVER])").count()
+        assert bool(marked.count()) == bool(within)
+        for head in marked.all():
+            order = head.get_attribute("aria-sort")
+            arrow = head.evaluate("head => getComputedStyle(head, '::after').content")
+            assert arrow.startswith({"ascending": '" ↑"', "descending": '" ↓"'}[order or ""])
+            rows = "[...head.closest('table').tBodies[0].rows]"
+            texts = head.evaluate(f"head => {rows}.map(row => row.cells[head.cellIndex].textContent)")
+            numbers = [float(text.split()[0].replace(",", "")) for text in texts]
+            assert numbers == sorted(numbers, reverse=order == "descending")
+
+
 def ask(page: Page, question: dict[str, Any]) -> None:
     """Fill in the form as a reader does."""
     page.locator("#recommend select[name=stage]").select_option(question["stage"])

@@ -195,6 +195,10 @@ def _shown(answer: Answer, cell: Standings) -> dict[str, str]:
     return {"": MARKS[cell.standing], "setting": setting_name(row), **numbers, "marks": "; ".join(_cell_marks(cell))}
 
 
+SHOWN_INSTEAD = {"seconds_per_million_tokens": "tokens_per_s", "joules_per_token": "tokens_per_joule"}
+"""Column that is ranked by -> the number that is shown of it, which is its inverse and so ends with the worst."""
+
+
 def numbers_shown(percentile: str, currency: str | None) -> dict[str, str]:
     """Header -> column of the candidates, for the numbers that are shown of a setting."""
     money = currency or "unit of money"

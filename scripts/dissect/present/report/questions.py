@@ -26,6 +26,7 @@ from dissect.present.recommend.answer_text import (
     NEAR_LIMIT,
     NO_INTERVAL,
     SHOWN,
+    SHOWN_INSTEAD,
     number_text,
     numbers_shown,
     own_marks,
@@ -42,6 +43,8 @@ LIMITS = {
     "min_tokens_per_s": "Throughput, at least (tokens/s)",
 }
 """Key of a question -> title of its field, in the order of ``limits_of``."""
+_NAMING = ("Setting", "Standing")
+"""Headers left of the numbers."""
 _TITLES = {"model": "Model", "platform": "Platform", "framework": "Framework", "method": "Method", "n_gpus": "GPUs"}
 WORDS = {
     "marks": {standing.name: standing.value for standing in MARKS} | {"near": NEAR_LIMIT, "single": NO_INTERVAL},
@@ -118,16 +121,26 @@ def _columns(
     currency = next((row["currency"] for row in rows if row["currency"]), None)
     shown = numbers_shown(percentile, currency).items()
     known = {header: column for header, column in shown if any(row[column] is not None for row in rows)}
-    heads = ("Setting", "Standing", *known)
+    heads = (*_NAMING, *known)
+    ranked = {
+        name: column_of(question.model_copy(update={name.partition("=")[0]: objective}))
+        for name, objective in aims.items()
+    }
     return {
-        "aims": {
-            name: column_of(question.model_copy(update={name.partition("=")[0]: objective}))
-            for name, objective in aims.items()
-        },
+        "aims": ranked,
+        "sorted": {name: _sorted(column, aims[name], [*known.values()]) for name, column in ranked.items()},
         "limits": [(key, limits_of(question.model_copy(update={key: 1.0}))[0].column) for key in limits],
         "shown": list(known.values()),
-        "head": Markup().join(Markup('<th scope="col">{}</th>').format(head) for head in heads),
+        "heads": [escape(head) for head in heads],
     }
+
+
+def _sorted(column: str, objective: Objective, shown: Sequence[str]) -> tuple[int, str]:
+    """The place among the headers of the number that is ranked by, -1 where nothing has it, and the order of it."""
+    number = SHOWN_INSTEAD.get(column, column)
+    falls = number != column or objective in HIGHER_IS_BETTER
+    place = shown.index(number) + len(_NAMING) if number in shown else -1
+    return place, "descending" if falls else "ascending"
 
 
 def _candidate(row: Row, columns: Mapping[Percentile, Any], needed: Sequence[str], labels: Labels) -> dict[str, Any]:

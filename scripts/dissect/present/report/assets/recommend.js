@@ -35,13 +35,15 @@
     rank(found, asked);
     const said = ({ row, standing, reason, told, marks }) => [reason ?? words.marks[standing], ...(told ? [told] : []), ...marks, ...row.marks].join("; ");
     const line = (cell) => `<tr data-key="${cell.row.key}" data-standing="${cell.standing}">${cell.row.name}<td>${said(cell)}</td>${cell.row.cells[asked.percentile]}</tr>`;
-    const table = (cells) => `<div class="scroll" tabindex="0" role="region" aria-label="Settings"><table><thead><tr>${asked.head}</tr></thead>
+    const head = (order) => asked.heads.map((title, place) => `<th scope="col"${place === asked.place && order ? ` aria-sort="${order}"` : ""}>${title}</th>`).join("");
+    const table = (cells, order) => `<div class="scroll" tabindex="0" role="region" aria-label="Settings"><table><thead><tr>${head(order)}</tr></thead>
       <tbody>${cells.map(line).join("")}</tbody></table></div>`;
+    const ranked = (cells) => table(cells, asked.order);
     const nearest = over.slice(0, found.length ? 1 : words.nearest);
     const [{ row }] = group, standIn = row.choices.model === asked.given.model ? "" : row.choices.model;
     const count = `${group.length} setting${group.length === 1 ? "" : "s"} measured${over.length ? `, ${found.length} of them within the limits` : ""}`;
     return `<section data-work="${row.work}" data-stand-in="${standIn}"><h4>${row.work}${standIn && `, with ${row.model} in place of ${asked.label}`}: ${count}</h4>
-      ${found.length ? table(found.slice(0, words.shown)) : ""}${folded("More settings", found.slice(words.shown), table)}
+      ${found.length ? ranked(found.slice(0, words.shown)) : ""}${folded("More settings", found.slice(words.shown), ranked)}
       ${over.length ? `<p>${found.length ? "Nearest beyond the limits:" : "Nothing keeps within the limits; nearest to them:"}</p>${table(nearest)}` : ""}
       ${folded("Further beyond the limits", over.slice(nearest.length), table)}</section>`;
   }
@@ -50,14 +52,15 @@
     const { columns, lacking, higher, candidates, against } = stages[form.dataset.stage];
     const entries = [...new FormData(form)].filter(([, value]) => value);
     const { percentile = Object.keys(columns)[0], objective, ...given } = Object.fromEntries(entries);
-    const { aims, limits: known, head } = columns[percentile];
+    const { aims, limits: known, heads, sorted } = columns[percentile];
+    const [place, order] = sorted[objective];
     const limits = known.flatMap(([key, column]) => (given[key] > 0 ? { column, least: key.startsWith("min_"), bound: Number(given[key]) } : []));
     const fits = ({ choices, standIn }) => Object.keys(choices).every((axis) => [undefined, choices[axis]].includes(given[axis]) || (axis === "model" && standIn));
     const cells = candidates.filter(fits).map((row) => placed(row, aims[objective], limits, lacking));
     const isOther = ({ row }) => row.choices.model !== given.model;
     const ranked = cells.filter(({ standing }) => ["BEST", "OVER"].includes(standing)).sort((one, other) => isOther(one) - isOther(other));
     const groups = Object.values(Object.groupBy(ranked, (cell) => `${isOther(cell) && cell.row.model}: ${cell.row.work}`));
-    const asked = { aim: aims[objective], sign: higher.includes(objective) ? -1 : 1, against, head, percentile, given, label: form.elements.model.selectedOptions[0].innerHTML };
+    const asked = { aim: aims[objective], sign: higher.includes(objective) ? -1 : 1, against, heads, place, order, percentile, given, label: form.elements.model.selectedOptions[0].innerHTML };
     const list = (found) => `<ul>${found.map(({ row, standing, reason }) => `<li data-standing="${standing}">${row.id}: ${reason}</li>`).join("")}</ul>`;
     const output = document.getElementById("recommended");
     output.innerHTML = `${groups.map((group) => ranking(group, asked)).join("") || "<p>Nothing that fits the question was measured.</p>"}
