@@ -10,7 +10,7 @@ from typing import Any
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.any_spec import AnySpec
 from dissect.cells.cell_id import CellId
-from dissect.results.result import Result, ResultError, parse_result
+from dissect.results.result import Result, ResultError, parse_result, validated_result
 from dissect.results.upgrades import NewerVersionError
 
 _RUNS = ',\n"runs": ['
@@ -142,7 +142,7 @@ def parse_runs(data: bytes) -> CellRuns:
     records, ids = document["runs"], tuple(document.get("ids", ()))
     if not isinstance(records, list) or not records:
         raise ValueError("has no runs")
-    runs = tuple(parse_result(json.dumps(record).encode()) for record in records)
+    runs = tuple(map(validated_result, records))
     if keys := {run.key for run in runs} - {runs[0].key}:
         raise ValueError(f"holds runs of {runs[0].key} and of {min(keys)}")
     if ids and len(ids) != len(runs):

@@ -190,11 +190,23 @@ def parse_result(data: bytes) -> Result:
     """
     try:
         record = json.loads(data)
-        stored, version = record.get("spec"), record.get("schema_version")
-    except (ValueError, AttributeError):
-        raise ValueError("is not a JSON object (truncated?)") from None
+    except ValueError:
+        record = None
+    return validated_result(record, data)
+
+
+def validated_result(record: Any, data: bytes | None = None) -> Result:
+    """The result in a parsed ``result.json``, of which ``data`` is the text; made again where it is not given.
+
+    Raises:
+        NewerVersionError: a later version of the project wrote it.
+        ValueError: says what is wrong with it.
+    """
+    if not isinstance(record, dict):
+        raise ValueError("is not a JSON object (truncated?)")
+    stored, version = record.get("spec"), record.get("schema_version")
     try:
-        newest = data if version == SCHEMA_VERSION else json.dumps(upgraded(record))
+        newest = data if data and version == SCHEMA_VERSION else json.dumps(upgraded(record))
         result = Result.model_validate_json(newest)
     except ValidationError as error:
         first = error.errors()[0]

@@ -8,7 +8,7 @@ Groups = dict[str | None, list[float]]
 """Start -> natural logarithms of the values of its runs; None: runs whose start is not known."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunValue:
     """One number of one run, with where and when the run was measured.
 

@@ -1,7 +1,6 @@
 """All cells that a question can match, as rows of comparable numbers: per GPU, per joule, per unit of money."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, get_args
 
 from dissect.base.outcome import Status
@@ -129,7 +128,7 @@ def _read(row: Mapping[str, Any], name: str, factor: float = 1.0, inverse: bool 
     def convert(value: float | None) -> float | None:
         return None if not value else factor / value if inverse else factor * value
 
-    runs = [replace(each, value=convert(each.value) or 0.0) for each in values_of(row, name)]
+    runs = [RunValue(convert(each.value) or 0.0, each.start, each.round) for each in values_of(row, name)]
     value, low, high = (convert(row.get(name + end)) for end in ENDS)
     return (value, *((high, low) if inverse else (low, high))), runs
 

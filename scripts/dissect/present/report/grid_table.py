@@ -15,7 +15,7 @@ _NOT_MEASURED_BY = "system"
 """The framework of cells that only look at a machine."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GridPlace:
     """One ``td``."""
 
@@ -34,7 +34,7 @@ class GridPlace:
     """Those that neither its row nor its table gives."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GridLine:
     """One ``tr``."""
 

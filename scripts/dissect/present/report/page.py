@@ -25,6 +25,7 @@ from dissect.present.report.needs_form import PredictedNeeds
 from dissect.present.report.predicted_needs import predicted_needs
 from dissect.present.report.predicted_server_needs import server_needs
 from dissect.present.report.questions import WORDS, Form, forms_of
+from dissect.present.report.shared import Pool
 from dissect.present.report.side_by_side import SideBySide, side_by_side
 from dissect.present.report.verdicts import PageClaim, read_claims
 from dissect.present.tables.columns import Record, status_of
@@ -168,7 +169,8 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
     Raises:
         LayoutError: a layout does not fit its cells.
     """
-    read: Callable[[Path], CellRuns] = cache(read_runs)
+    pool = Pool()
+    read: Callable[[Path], CellRuns] = cache(lambda path: pool.runs(read_runs(path)))
     laid = [_lay_out(item, read_manifest(manifests / f"{item.name}.json"), project, read) for item in wanted.items]
     platforms = {name: facts.label for each in laid for name, facts in each.manifest.platforms.items()}
     claims: list[PageClaim] = []

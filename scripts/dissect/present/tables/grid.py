@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Origin:
     """The cell behind an entry, by its ids."""
 
@@ -20,7 +20,7 @@ class Origin:
     """Reason why the cell has no numbers; None if it has."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GridEntry:
     """One entry of a table with its footnotes."""
 
