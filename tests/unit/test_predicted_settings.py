@@ -84,6 +84,16 @@ def test_a_server_says_its_load_cache_latency_and_cost(project: Path) -> None:
     assert cost == pytest.approx(1e-3 * first.row["n_gpus"] * 1e6 / first.tokens_per_s, rel=0.01)
 
 
+def test_a_given_price_is_in_every_prediction(project: Path) -> None:
+    for stage in ("finetune", "serve"):
+        lines = [line for line in said(project, stage=stage, price="2.5 EUR").splitlines() if "predicted:" in line]
+        assert lines
+        assert all(" EUR per million tokens, expected to fit" in line for line in lines)
+    first = predicted(project, price="2.5 EUR")[0]
+    cost = float(first.text.partition(" EUR per")[0].rpartition("GiB, ")[2].partition(" ")[0])
+    assert cost == pytest.approx(2.5 * 4 / 3600 * 1e6 / first.tokens_per_s, rel=0.01)
+
+
 def test_a_full_screen_leaves_no_room(project: Path) -> None:
     assert predicted_text(predicted(project), 39) == ""
     assert predicted_text([], 0) == ""

@@ -8,10 +8,13 @@ import pytest
 
 import factories as make
 from dissect.base.outcome import Flag, Status
+from dissect.cells.terms import Terms
 from dissect.config.catalog import load_catalog
+from dissect.config.price import Price
 from dissect.config.question import Question
 from dissect.present.recommend.answer import answer
 from dissect.present.recommend.answer_text import answer_frame, answer_text
+from dissect.present.recommend.ask import check_prices
 from dissect.present.recommend.candidates import COLUMNS, candidates
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.columns import Record
@@ -165,6 +168,23 @@ def test_what_is_not_known_and_what_is(tmp_path: Path) -> None:
 def test_what_has_no_such_number_is_not_known(tmp_path: Path) -> None:
     found = ask([training(tmp_path, "L", 1.0, platform="a800")], minimise="cost")
     assert found.unknown[0].reason == "has no cost_per_million_tokens: its platform has no price"
+
+
+def test_a_given_price_counts_on_every_platform(tmp_path: Path, project: Path) -> None:
+    records = [training(tmp_path, "L", 1000.0, platform="a800"), training(tmp_path, "QL", 500.0, platform="h200")]
+    terms = {"a800": Terms(price=Price(per_gpu_hour=9, currency="USD", source="a list", date="2026-03"))}
+    rows = candidates(records, terms, price="3.6 EUR")
+    assert {row["currency"] for row in rows} == {"EUR"}
+    question = Question(stage="finetune", model="llama2-7b", minimise="cost")
+    check_prices(question, rows)
+    found = answer(question, rows)
+    assert [cell.row["method"] for cell in found.rankings[0].found] == ["L", "QL"]
+    assert found.rankings[0].found[0].row["cost_per_million_tokens"] == pytest.approx(2.0, rel=1e-3)
+    bare = candidates(records, {}, price=3.6)
+    check_prices(question, bare)
+    text = answer_text(answer(question, bare), load_catalog(project, {"price": 3.6}))
+    assert "unit of money per million tokens" in text
+    assert "Price of" not in text
 
 
 def test_settings_that_no_table_plans(tmp_path: Path) -> None:

@@ -46,3 +46,10 @@ def price_and_currency(given: float | str) -> tuple[float, str]:
     """The number of a given price, and its currency; empty without one."""
     number, _, currency = str(given).partition(" ")
     return float(number), currency
+
+
+def price_that_counts(given: float | str | None, declared: Price | None) -> tuple[float, str] | None:
+    """A given price, else that of a platform, as number and currency; None where neither is known."""
+    if given is not None:
+        return price_and_currency(given)
+    return (declared.per_gpu_hour, declared.currency) if declared else None

@@ -51,7 +51,8 @@ class Run(Model):
     times: bool = False
     """Whether ``plan`` predicts times and GPU hours too, for which it reads what was measured."""
     price: GivenPrice | None = None
-    """Price of a GPU-hour by which ``plan`` counts costs, such as ``2.5`` or ``2.5 EUR``; default: each platform's."""
+    """Price of a GPU-hour by which ``plan`` and ``recommend`` count costs, such as ``2.5`` or ``2.5 EUR``; default:
+    each platform's."""
     every: PositiveFloat | None = None
     """Interval in seconds at which ``progress`` repeats; default: it runs once."""
     file: str | None = None

@@ -33,7 +33,7 @@ OWN_KEYS: dict[str, set[str]] = {
     "packs": {"select"},
     "remeasure": {"select", "more", "fresh"},
     "progress": {"select", "every"},
-    "recommend": {*Question.model_fields},
+    "recommend": {"price", *Question.model_fields},
     "claims": set(),
     "compare": {"select", *Comparison.model_fields},
     "export": {"select", "file", "force"},

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from dissect.config.catalog import Catalog
-from dissect.config.price import price_and_currency
+from dissect.config.price import price_that_counts
 from dissect.predict.wall_time import WallTime
 
 RUN_S = ["run_s", "run_low_s", "run_high_s"]
@@ -30,10 +30,7 @@ def cost_columns(wall: WallTime, runs: int, n_gpus: int, price: tuple[float, str
 
 def price_of(catalog: Catalog, platform: str) -> tuple[float, str] | None:
     """Price of a GPU-hour and its currency, empty where none is named; None without a price."""
-    given, declared = catalog.root.price, catalog.platforms[platform].price
-    if given is not None:
-        return price_and_currency(given)
-    return (declared.per_gpu_hour, declared.currency) if declared else None
+    return price_that_counts(catalog.root.price, catalog.platforms[platform].price)
 
 
 def has_price(catalog: Catalog) -> bool:

@@ -1,7 +1,7 @@
 """An answer as lines for a terminal, and as a table."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,7 +21,7 @@ from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.on_device import DEVICE_RATE
 from dissect.present.tell_apart import command_for
 from dissect.statistics.judge import MARGIN
-from dissect.statistics.numbers import significant_decimals
+from dissect.statistics.numbers import Number, significant_decimals
 
 VERBS = {"pretrain": "Pre-train", "finetune": "Fine-tune", "serve": "Serve"}
 AIMS: dict[Objective, str] = {
@@ -48,6 +48,8 @@ SHOWN = 3
 """Settings of a ranking that are shown, beside the first of each standing."""
 ALWAYS = ("tokens_per_s", "memory_gib")
 """Columns that are shown beside the one that settings are ranked by."""
+COST = "cost_per_million_tokens"
+"""Column that is shown where there is a price."""
 SHOWN_AS = {"joules_per_token": "tokens_per_joule"}
 """Column that settings are ranked by -> the one that is shown in its place."""
 REASON = 80
@@ -177,7 +179,9 @@ def _command(ranking: Ranking) -> str:
 
 def _table(answer: Answer, cells: Sequence[Standings]) -> str:
     """A table of aligned columns, without those that no cell has."""
-    rows = [_shown(answer, cell) for cell in cells]
+    currencies = {cell.row["currency"] for cell in cells if cell.row["price_per_gpu_hour"]}
+    money = currencies.pop() if len(currencies) == 1 else None
+    rows = [_shown(answer, cell, money) for cell in cells]
     columns = [name for name in rows[0] if any(row[name] for row in rows)]
     # As a row of the body, since tabulate sets headers two characters wider.
     lines = [columns, *([row[name] for name in columns] for row in rows)]
@@ -185,11 +189,12 @@ def _table(answer: Answer, cells: Sequence[Standings]) -> str:
     return "\n".join(f"  {line.rstrip()}" for line in text.splitlines())
 
 
-def _shown(answer: Answer, cell: Standings) -> dict[str, str]:
+def _shown(answer: Answer, cell: Standings, money: str | None) -> dict[str, str]:
+    """The numbers of a row by header; ``money`` is the one currency of the table, None without a price or with more."""
     row = cell.row
-    columns = numbers_shown(answer.question.percentile, row["currency"])
+    columns = numbers_shown(answer.question.percentile, money)
     limits = (limit.column for limit in limits_of(answer.question))
-    wanted = {SHOWN_AS.get(answer.column, answer.column), *limits, *ALWAYS}
+    wanted = {SHOWN_AS.get(answer.column, answer.column), *limits, *ALWAYS} | ({COST} if money is not None else set())
     columns = {header: column for header, column in columns.items() if column in wanted}
     numbers = {header: number_text(row, column) for header, column in columns.items()}
     return {"": MARKS[cell.standing], "setting": setting_name(row), **numbers, "marks": "; ".join(_cell_marks(cell))}
@@ -201,7 +206,7 @@ SHOWN_INSTEAD = {"seconds_per_million_tokens": "tokens_per_s", "joules_per_token
 
 def numbers_shown(percentile: str, currency: str | None) -> dict[str, str]:
     """Header -> column of the candidates, for the numbers that are shown of a setting."""
-    money = currency or "unit of money"
+    money = money_of(currency)
     return {
         "tokens/s": "tokens_per_s",
         "tokens/s, device alone": DEVICE_RATE,
@@ -245,6 +250,20 @@ def _count(number: int, what: str, plural: str = "s") -> str:
     return f"{number} {what}{plural * (number != 1)}"
 
 
+def money_of(currency: str | None) -> str:
+    """The currency of a price, in words where it has none."""
+    return currency or "unit of money"
+
+
+def cost_words(row: Mapping[str, Any], seconds: Iterable[float], tokens: int) -> list[str]:
+    """What a million tokens cost where ``tokens`` take ``seconds`` (value and its ends); [] without a price."""
+    price = row["price_per_gpu_hour"]
+    if not price:
+        return []
+    per_million = (price * row["n_gpus"] * each / 3600 * 1e6 / tokens for each in seconds)
+    return [Number(*per_million).show(f"{money_of(row['currency'])} per million tokens")]
+
+
 def number_text(row: Mapping[str, Any], column: str) -> str:
     """The number with its interval if it has one, memory with its source; empty where it is missing."""
     if row[column] is None:
@@ -284,7 +303,7 @@ def _remarks(rankings: Sequence[Ranking], answer: Answer, catalog: Catalog) -> l
     platforms = dict.fromkeys(cell.row["platform"] for cell in shown)
     for name in platforms:
         price = catalog.platforms[name].price
-        if price:
+        if price and catalog.root.price is None:
             lines.append(price.sentence(name))
     return [*dict.fromkeys(lines), ""] if lines else []
 

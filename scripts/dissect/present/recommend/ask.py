@@ -77,7 +77,8 @@ def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, li
     platforms = list(dict.fromkeys([*catalog.root.platforms, *names(question.platform)]))
     study = load_study(project, {**command_line, "platforms": platforms})
     records = list(records_of(study, project, question.stage))
-    rows = candidates(records, terms_of(catalog), failures_of(records, Store(project / STORE_DIR)))
+    failures = failures_of(records, Store(project / STORE_DIR))
+    rows = candidates(records, terms_of(catalog), failures, catalog.root.price)
     if question.objective == "cost":
         check_prices(question, rows)
     return question, rows, study
@@ -97,14 +98,15 @@ def check_prices(question: Question, rows: Sequence[Mapping[str, Any]]) -> None:
         and row["platform"] in chosen
         and (row["model"] == question.model or row["stand_in"])
     ]
-    currencies = sorted({row["currency"] for row in asked if row["currency"]})
+    currencies = sorted({row["currency"] for row in asked if row["price_per_gpu_hour"]})
     if not currencies:
         # A platform that runs the model itself, before those that run another in its place.
         first = next((row["platform"] for row in sorted(asked, key=lambda row: bool(row["stand_in"]))), None)
         first = first or next(iter(chosen), "<name>")
         raise ConfigError(
             f"config/platforms/{first}.yaml: price: found nothing, but {WHERE} minimise=cost needs one: "
-            "price: {per_gpu_hour: <number>, currency: <ISO code>, source: <whose price>, date: <when>}"
+            "price: {per_gpu_hour: <number>, currency: <ISO code>, source: <whose price>, date: <when>}, "
+            "or price=<number> for all platforms"
         )
     if len(currencies) > 1:
         other = next(row["platform"] for row in asked if row["currency"] == currencies[1])

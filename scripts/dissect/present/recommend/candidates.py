@@ -8,7 +8,7 @@ from dissect.cells.cell_id import without_set
 from dissect.cells.spec import TrainingSpec
 from dissect.cells.terms import Terms
 from dissect.config.layout import ViewName
-from dissect.config.price import Price
+from dissect.config.price import price_that_counts
 from dissect.config.question import AskedStage
 from dissect.present.tables.columns import Record
 from dissect.present.tables.on_device import DEVICE_RATE
@@ -51,14 +51,17 @@ _VIEW: dict[AskedStage, ViewName] = {"pretrain": "training", "finetune": "traini
 
 
 def candidates(
-    records: Iterable[Record], terms: Mapping[str, Terms], failures: Mapping[str, str] | None = None
+    records: Iterable[Record],
+    terms: Mapping[str, Terms],
+    failures: Mapping[str, str] | None = None,
+    price: float | str | None = None,
 ) -> list[dict[str, Any]]:
     """One row per cell of the stages that can be asked about, with ``COLUMNS``; a cell of several tables counts once.
 
     Cells of held memory have none to rank by, since their speed is that of no card.
-    A platform without terms has no price and runs no stand-in. Throughput is that of the view: tokens of training
-    steps, or generated tokens of a server. ``failures`` has the last failure of cells without a result, by key. Cells
-    that calibrate the load generator are left out: they repeat the load of another cell.
+    A platform without terms runs no stand-in, and has no price unless one is given for all. Throughput is that of the
+    view: tokens of training steps, or generated tokens of a server. ``failures`` has the last failure of cells without
+    a result, by key. Cells that calibrate the load generator are left out: they repeat the load of another cell.
     """
     distinct = {(r.cell.platform, r.cell.id, r.cell.key): r for r in records if r.cell.stage in get_args(AskedStage)}
     rows = []
@@ -66,11 +69,14 @@ def candidates(
         found = [r for r in distinct.values() if r.cell.stage == stage and CALIBRATED not in r.cell.workload.split("-")]
         for record, row in zip(found, tidy_rows(found, VIEWS[view]), strict=True):
             terms_here = terms.get(without_set(record.cell.platform), Terms())
-            rows.append(dict.fromkeys(COLUMNS) | _row(record, row, terms_here, failures or {}))
+            rows.append(dict.fromkeys(COLUMNS) | _row(record, row, terms_here, failures or {}, price))
     return [row | {"number": number} for number, row in enumerate(rows)]
 
 
-def _row(record: Record, row: Mapping[str, Any], terms: Terms, failures: Mapping[str, str]) -> dict[str, Any]:
+def _row(
+    record: Record, row: Mapping[str, Any], terms: Terms, failures: Mapping[str, str], given: float | str | None
+) -> dict[str, Any]:
+    per_hour, currency = price_that_counts(given, terms.price) or (None, None)
     cell, serves = record.cell, record.cell.stage == "serve"
     shared = {name: row[name] for name in (*COLUMNS, START_CLASS) if name in row}
     status, reason = row["status"], row["reason"]
@@ -80,18 +86,17 @@ def _row(record: Record, row: Mapping[str, Any], terms: Terms, failures: Mapping
     numbers: dict[str, Any] = {RUN_VALUES: {}, DEVICE_VALUES: {}}
     held = record.platform.memory_is_held
     if status == Status.OK and not held:
-        numbers = _numbers(row, cell.n_gpus, terms.price, serves)
+        numbers = _numbers(row, cell.n_gpus, per_hour, serves)
     return {
         **shared, **numbers, "platform": without_set(cell.platform), "platform_label": record.platform.label,
         "stand_in": cell.model in terms.stand_ins, "work": work_of(record), "states": _states(record),
         "memory_is_held": held,
         "batch": row.get("batch_measured") or cell.batch, "status": status, "reason": reason,
-        "price_per_gpu_hour": terms.price.per_gpu_hour if terms.price else None,
-        "currency": terms.price.currency if terms.price else None,
+        "price_per_gpu_hour": per_hour, "currency": currency,
     }  # fmt: skip
 
 
-def _numbers(row: Mapping[str, Any], n_gpus: int, price: Price | None, serves: bool) -> dict[str, Any]:
+def _numbers(row: Mapping[str, Any], n_gpus: int, per_hour: float | None, serves: bool) -> dict[str, Any]:
     """The numbers of a cell that ended ``ok``, with their intervals and the values of its runs."""
     rate = "output_tokens_per_s" if serves else "tokens_per_s"
     per_joule = "tokens_per_joule_served" if serves else "tokens_per_joule"
@@ -101,8 +106,8 @@ def _numbers(row: Mapping[str, Any], n_gpus: int, price: Price | None, serves: b
         "tokens_per_s_per_gpu": (1 / n_gpus, False),
         "seconds_per_million_tokens": (1e6, True),
     }
-    if price:
-        per_second = price.per_gpu_hour * n_gpus / 3600
+    if per_hour:
+        per_second = per_hour * n_gpus / 3600
         of_rate |= {"cost_per_million_tokens": (1e6 * per_second, True), "tokens_per_price": (1 / per_second, False)}
     found = {name: _read(row, rate, *how) for name, how in of_rate.items()}
     on_device = {name: _read(row, DEVICE_RATE, *how) for name, how in of_rate.items()}

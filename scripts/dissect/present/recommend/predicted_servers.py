@@ -8,7 +8,7 @@ from dissect.cells.spec import ServeSpec
 from dissect.config.question import Question
 from dissect.predict.outlook import Outlook
 from dissect.predict.server_times import OFF_LATENCY, LatencyName, ServerPrediction
-from dissect.present.recommend.answer_text import setting_name
+from dissect.present.recommend.answer_text import cost_words, setting_name
 from dissect.present.tables.predicted_latency import predicted_latency
 from dissect.statistics.numbers import Number
 
@@ -42,9 +42,7 @@ class PredictedServer:
             f"TTFT {self.percentile} {self.latency('ttft').show('s')}",
             f"cache {Number(found.cache_tokens, found.cache_low, found.cache_high).show('tokens')}",
         ]  # fmt: skip
-        if price := self.row["price_per_gpu_hour"]:
-            per_token = [price * self.row["n_gpus"] * seconds / 3600 * 1e6 / tokens for seconds in ends]
-            parts.append(Number(*per_token).show(f"{self.row['currency']} per million tokens"))
+        parts += cost_words(self.row, ends, tokens)
         return f"{setting_name(self.row)}, {self.row['work']}: {', '.join(parts)}, {Outlook.FITS} ({found.sources})"
 
 

@@ -16,7 +16,7 @@ from dissect.predict.outlook import Outlook, outlook
 from dissect.predict.prediction import MemoryPrediction
 from dissect.predict.step_time import TimePrediction
 from dissect.present.recommend.answer import Answer
-from dissect.present.recommend.answer_text import setting_name
+from dissect.present.recommend.answer_text import cost_words, setting_name
 from dissect.present.recommend.candidates import NOT_MEASURED
 from dissect.present.recommend.predicted_servers import PredictedServer, predicted_servers
 from dissect.present.tables.measured_pace import MeasuredPace
@@ -49,7 +49,9 @@ class PredictedSetting:
         """The setting, and what is predicted of it."""
         rate = Number(self.tokens_per_s, self.time.tokens / self.time.high_s, self.time.tokens / self.time.low_s)
         sizes = (each / GIB for each in (self.memory.peak_bytes, self.memory.low_bytes, self.memory.high_bytes))
-        return f"{setting_name(self.row)}: {rate.show('tokens/s')}, {Number(*sizes).show('GiB')}, {Outlook.FITS}"
+        seconds = (self.time.step_s, self.time.low_s, self.time.high_s)
+        parts = [rate.show("tokens/s"), Number(*sizes).show("GiB"), *cost_words(self.row, seconds, self.time.tokens)]
+        return f"{setting_name(self.row)}: {', '.join(parts)}, {Outlook.FITS}"
 
 
 def predicted_settings(found: Answer, study: Study, project: Path) -> list[PredictedSetting | PredictedServer]:
