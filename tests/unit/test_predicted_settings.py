@@ -13,7 +13,7 @@ from dissect.cells.study import load_study
 from dissect.present.recommend.answer import answer as ranked
 from dissect.present.recommend.ask import gather
 from dissect.present.recommend.predicted_servers import PredictedServer
-from dissect.present.recommend.predicted_settings import PredictedSetting, predicted_settings, predicted_text
+from dissect.present.recommend.predicted_settings import COMPILED, PredictedSetting, predicted_settings, predicted_text
 
 ASKED = {"stage": "finetune", "model": "llama2-7b", "platform": "h200-x4", "suite": "full"}
 
@@ -92,6 +92,16 @@ def test_a_given_price_is_in_every_prediction(project: Path) -> None:
     first = predicted(project, price="2.5 EUR")[0]
     cost = float(first.text.partition(" EUR per")[0].rpartition("GiB, ")[2].partition(" ")[0])
     assert cost == pytest.approx(2.5 * 4 / 3600 * 1e6 / first.tokens_per_s, rel=0.01)
+
+
+def test_what_is_not_predicted_says_why(project: Path) -> None:
+    server = said(project, stage="serve").splitlines()
+    [line] = [each for each in server if "its steps wait for their host" in each]
+    assert line.startswith("Not predicted: ")
+    assert any("a search for a rate has no load of its own." in each for each in server)
+    assert "Not predicted" not in said(project, stage="serve", predicted=False)
+    assert COMPILED in said(project, stage="pretrain", method=["C", "Z3+C"])
+    assert COMPILED not in said(project, method=["L"])
 
 
 def test_a_full_screen_leaves_no_room(project: Path) -> None:

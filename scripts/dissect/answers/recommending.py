@@ -8,7 +8,7 @@ from dissect.cells.study import Study
 from dissect.present.recommend.answer import answer as ranked
 from dissect.present.recommend.answer_text import answer_frame, answer_text
 from dissect.present.recommend.ask import gather
-from dissect.present.recommend.predicted_settings import predicted_settings, predicted_text
+from dissect.present.recommend.predicted_settings import predicted_settings, predicted_text, unpredicted_text
 from dissect.present.tables.tidy import to_csv
 from dissect.results.atomic import write_atomically
 
@@ -25,5 +25,8 @@ def answer(_study: Study, project: Path, given: Mapping[str, Any]) -> str:
     found = ranked(question, candidates)
     write_atomically(project / CSV, to_csv(answer_frame(found)).encode())
     text = answer_text(found, study.catalog)
-    settings = predicted_settings(found, study, project) if question.predicted else []
-    return text + predicted_text(settings, text.count("\n"))
+    if not question.predicted:
+        return text
+    without = unpredicted_text(found, study)
+    settings = predicted_settings(found, study, project)
+    return text + predicted_text(settings, text.count("\n") + without.count("\n")) + without

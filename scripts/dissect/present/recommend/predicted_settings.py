@@ -1,5 +1,6 @@
 """Settings that were not measured, as they are predicted: beside an answer, never ranked in it."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from dissect.config.question import Question
 from dissect.predict.memory import predict_memory
 from dissect.predict.outlook import Outlook, outlook
 from dissect.predict.prediction import MemoryPrediction
+from dissect.predict.server_times import why_unpredicted
 from dissect.predict.step_time import TimePrediction
 from dissect.present.recommend.answer import Answer
 from dissect.present.recommend.answer_text import cost_words, setting_name
@@ -27,6 +29,7 @@ from dissect.statistics.numbers import Number
 
 SHOWN = 3
 """Settings that are shown."""
+COMPILED = "compiled layers: which kernels the compiler makes of them is not known"
 _SCREEN = 40
 """Lines of an answer in a terminal."""
 
@@ -56,14 +59,7 @@ class PredictedSetting:
 
 def predicted_settings(found: Answer, study: Study, project: Path) -> list[PredictedSetting | PredictedServer]:
     """Settings of the answer that are not measured and are expected to fit, the fastest first."""
-    # A reference of the same name is a measurement.
-    measured = {CellId.of(cell.row) for cell in found.standings if cell.row["reference"]}
-    unmeasured = [cell.row for cell in found.unknown if cell.reason == NOT_MEASURED]
-    unknown = [row for row in unmeasured if CellId.of(row) not in measured]
-    specs = {cell.id: cell.canonical for each in study.experiments.values() for cell in each if cell.canonical}
-    asked = [(row, parse_spec(specs[name])) for row in unknown if (name := str(CellId.of(row))) in specs]
-    asked = [(row, spec) for row, spec in asked if isinstance(spec, TrainingSpec | ServeSpec)]
-    asked = [(row, spec) for row, spec in asked if spec.hardware.device != "cpu"]
+    asked = _unmeasured(found, study)
     if not asked:
         return []
     manifest = study.prediction_of(study.catalog.experiments)
@@ -77,6 +73,30 @@ def predicted_settings(found: Answer, study: Study, project: Path) -> list[Predi
             served = servers.predict(spec, prediction_facts(study.catalog.platforms[row["platform"]]))
             settings += predicted_servers(row, spec, served, found.question)
     return sorted(settings, key=lambda each: -each.tokens_per_s)
+
+
+def _unmeasured(found: Answer, study: Study) -> list[tuple[Mapping[str, Any], TrainingSpec | ServeSpec]]:
+    """Settings of the answer on GPUs that are not measured, with their specs."""
+    # A reference of the same name is a measurement.
+    measured = {CellId.of(cell.row) for cell in found.standings if cell.row["reference"]}
+    unmeasured = [cell.row for cell in found.unknown if cell.reason == NOT_MEASURED]
+    unknown = [row for row in unmeasured if CellId.of(row) not in measured]
+    specs = {cell.id: cell.canonical for each in study.experiments.values() for cell in each if cell.canonical}
+    asked = [(row, parse_spec(specs[name])) for row in unknown if (name := str(CellId.of(row))) in specs]
+    known = [(row, spec) for row, spec in asked if isinstance(spec, TrainingSpec | ServeSpec)]
+    return [(row, spec) for row, spec in known if spec.hardware.device != "cpu"]
+
+
+def unpredicted_text(found: Answer, study: Study) -> str:
+    """How many settings of the answer have no prediction, by the reason; empty if all have one."""
+    reasons = Counter(reason for _, spec in _unmeasured(found, study) if (reason := _why_unpredicted(spec)))
+    return "".join(f"Not predicted: {number} × {reason}.\n" for reason, number in reasons.items())
+
+
+def _why_unpredicted(spec: TrainingSpec | ServeSpec) -> str | None:
+    if isinstance(spec, ServeSpec):
+        return why_unpredicted(spec)
+    return COMPILED if spec.method.is_compiled else None
 
 
 def _predicted(
