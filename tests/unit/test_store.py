@@ -211,6 +211,7 @@ def test_start_and_round_are_recorded_and_absent_in_what_was_measured_before(ent
     (found,) = entry.runs()
     assert (found.round.number, found.provenance.start.id) == (2, start.id)
     assert start.id != start.model_copy(update={"allocation": "7"}).id
+    assert start.id == start.model_copy(update={"gpus": ["another GPU of the same host"]}).id
     assert "round" not in RESULT.model_dump_json()
     assert "start" not in json.loads(RESULT.model_dump_json())["provenance"]
 

@@ -86,8 +86,8 @@ class Start(Model):
 
     @property
     def id(self) -> str:
-        """The start in eight hex digits."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        """The start in eight hex digits; without the GPUs, since runs on different GPUs of one host share its boot."""
+        return hashlib.sha256(self.model_dump_json(exclude={"gpus"}).encode()).hexdigest()[:8]
 
 
 class Round(Model):
