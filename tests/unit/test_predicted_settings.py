@@ -86,7 +86,8 @@ def test_a_server_says_its_load_cache_latency_and_cost(project: Path) -> None:
 
 def test_a_given_price_is_in_every_prediction(project: Path) -> None:
     for stage in ("finetune", "serve"):
-        lines = [line for line in said(project, stage=stage, price="2.5 EUR").splitlines() if "predicted:" in line]
+        text = said(project, stage=stage, price="2.5 EUR")
+        lines = [line for line in text.splitlines() if line.startswith("  predicted:")]
         assert lines
         assert all(" EUR per million tokens, expected to fit" in line for line in lines)
     first = predicted(project, price="2.5 EUR")[0]

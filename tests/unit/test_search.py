@@ -98,8 +98,9 @@ def test_a_prediction_that_is_off_by_three_percent_is_found_near_it(batch, off):
 
 def test_shipped_searches_would_take_two_trials():
     found = [read_runs(path) for path in REFERENCES.glob("*/*/*/*/*/*/*bmax*/*.json")]
-    assert len(found) >= 4
-    for runs in found:
+    searched = [runs for runs in found if isinstance(runs.newest.metrics, TrainingMetrics)]
+    assert len(searched) >= 4
+    for runs in searched:
         assert isinstance(runs.spec, TrainingSpec)
         assert isinstance(runs.newest.metrics, TrainingMetrics)
         limit, start = runs.newest.metrics.batch, largest_batch(runs.spec)
