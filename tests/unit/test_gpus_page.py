@@ -12,6 +12,7 @@ import pytest
 from dissect.base.outcome import Status
 from dissect.base.units import GIB
 from dissect.cells.cell_id import CellId
+from dissect.metrics.serving import ServingMetrics
 from dissect.metrics.training import TrainingMetrics
 from dissect.results.cell_runs import CellRuns, read_runs
 from page_tables import GPUS, block
@@ -52,3 +53,31 @@ def test_every_cell_is_on_the_page(platform: str) -> None:
     rows = [row(cell, runs) for cell, runs in launched(platform)]
     assert len(rows) == CELLS[platform]
     block(GPUS, platform, HEADER, rows)
+
+
+SERVERS = "| engine | policy | servers | burst (s) | tokens/s | ready (s) | cache (tokens) | at once | preemptions |"
+
+
+def test_every_server_of_four_h200_is_on_the_page() -> None:
+    """Medians over the servers; a server's burst is the median of its three."""
+    rows = []
+    for path in sorted((SETS / "h200-x4").rglob("*.json")):
+        cell, runs = CellId.parse(str(path.parent.relative_to(SETS / "h200-x4"))), read_runs(path)
+        found = [run.metrics for run in runs.runs if isinstance(run.metrics, ServingMetrics)]
+        burst_s = median(median(each.burst_durations_s or []) for each in found)
+        tokens = found[0].completion_tokens / len(found[0].burst_durations_s or [])
+        rows.append(
+            [
+                cell.framework,
+                cell.method,
+                len(found),
+                f"{burst_s:.1f}",
+                f"{tokens / burst_s:,.0f}",
+                f"{median(each.ready_s for each in found):.0f}",
+                f"{median(each.kv_cache_tokens or 0 for each in found):,.0f}",
+                f"{median(each.most_answering or 0 for each in found):.0f}",
+                f"{median(each.preemptions for each in found):.0f}" if found[0].preemptions is not None else "not told",
+            ]
+        )
+    assert sum(int(row[2]) for row in rows) == 17
+    block(GPUS, "h200-x4-serving", SERVERS, rows)

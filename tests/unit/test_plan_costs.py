@@ -88,7 +88,9 @@ def errors_of(records: list[Record], work: Mapping[str, Work]) -> tuple[list[flo
         others = WallTimes(wall for other, found in walls.items() if other != name for wall in found)
         typical = median(wall.total_s for wall in walls[name])
         found = others.predict(walls[name][0].spec, prediction)
-        assert found is not None
+        if found is None:  # no other cell of this engine was measured
+            assert sum(f"/{name.split('/')[3]}/" in other for other in work) == 1
+            continue
         errors.append(abs(found.seconds / typical - 1))
         covered += found.low_s <= typical <= found.high_s
     return errors, covered
@@ -182,8 +184,8 @@ def test_trials_come_on_top() -> None:
 def test_shipped_searches_took_as_long_as_such_trials(shipped: list[Record]) -> None:
     ratios = []
     for record in (record for record in shipped if record.results and record.cell.batch == "max"):
-        for run, wall in zip(record.results, measured_walls([record]), strict=True):
-            assert isinstance(run.metrics, TrainingMetrics)
+        searched = [run for run in record.results if isinstance(run.metrics, TrainingMetrics)]
+        for run, wall in zip(searched, measured_walls([record]), strict=True):
             one_s = wall.trial_start_s + (SLOW_STEPS + TRIAL_STEPS) * run.metrics.step_time_s.median
             ratios.append(len(run.metrics.trials) * one_s / run.durations.search_s)
     assert len(ratios) >= 9
