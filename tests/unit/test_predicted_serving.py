@@ -36,6 +36,7 @@ from dissect.present.tables.predicted_serving import compare_serving
 from dissect.present.tables.tidy import read_records
 from dissect.statistics.quantiles import quantile
 from factories import hardware, operator_metrics, operator_spec, serve_spec
+from page_tables import PREDICTION
 from yaml_models import architecture
 
 SHEET = Datasheet({"bf16": 1e15}, 4e12, 9e11)
@@ -287,8 +288,10 @@ def test_shipped_serving_cells(shipped_predictions: pd.DataFrame) -> None:
         assert known[f"{name}_covered"].dropna().astype(bool).mean() >= 0.9
 
 
-def test_intervals_of_latencies_have_the_shipped_percentiles_and_are_no_wider_than_that_takes(shipped: Path) -> None:
+def test_intervals_of_latencies_come_from_the_first_bursts_and_have_most_of_the_later_ones(shipped: Path) -> None:
+    """The bursts of the set ``h200`` gave the widths. The others were measured afterwards."""
     largest: dict[LatencyName, float] = dict.fromkeys(OFF_LATENCY, 0.0)
+    covered = []
     for each in compare_serving(read_records(load_study(shipped, {"suite": "full"}).prediction, shipped)):
         runs = [run.metrics for run in each.record.results if isinstance(run.metrics, ServingMetrics)]
         for name, share in product(OFF_LATENCY, (0.5, 0.9, 0.99)):
@@ -297,8 +300,12 @@ def test_intervals_of_latencies_have_the_shipped_percentiles_and_are_no_wider_th
             assert found
             assert found.low
             assert found.high
-            assert found.low <= measured <= found.high
-            largest[name] = max(largest[name], abs(measured / found.value - 1))
+            covered.append(found.low <= measured <= found.high)
+            if "@h200/" in each.record.cell.id:
+                assert covered[-1]
+                largest[name] = max(largest[name], abs(measured / found.value - 1))
+    assert f"{sum(covered)} of {len(covered)}" in " ".join(PREDICTION.read_text(encoding="utf-8").split())
+    assert sum(covered) >= 0.9 * len(covered)
     assert {name: OFF_LATENCY[name] - off for name, off in largest.items()} == pytest.approx(
         dict.fromkeys(largest, 0.0), abs=0.015
     )
@@ -306,5 +313,5 @@ def test_intervals_of_latencies_have_the_shipped_percentiles_and_are_no_wider_th
 
 def test_no_burst_corrects_itself(shipped_predictions: pd.DataFrame) -> None:
     for row in shipped_predictions[shipped_predictions["stage"] == "serve"].itertuples():
-        own = f"/{row.model}/{row.framework}/{row.method}/{row.workload}"
-        assert not [cell for cell in row.step_cost_from.split(";") if cell.endswith(own)]
+        own = f"serve/{row.platform}/{row.model}/{row.framework}/{row.method}/{row.workload}"
+        assert own not in row.step_cost_from.split(";")

@@ -18,14 +18,14 @@ STEP_S = 1.0e-3
 OFF_BURST: dict[TimeOrigin, float] = {MEASURED: 0.07, "datasheet": 0.34}
 """Share by which times may be off, by where those of the operators come from.
 
-Measured: the largest error of the 11 shipped bursts, each predicted from the others, which is their conformal quantile
-for 90 %. That of datasheets is that of training steps. It also counts where no burst of the engine is known on that
-GPU, since what the others show of an unknown scheduler was not measured.
+Measured: the largest error of the 11 bursts of the set ``h200``, each predicted from the others, which is their
+conformal quantile for 90 %. That of datasheets is that of training steps. It also counts where no burst of the engine
+is known on that GPU, since what the others show of an unknown scheduler was not measured.
 """
 OFF_LATENCY: dict[LatencyName, float] = {"ttft": 0.36, "tpot": 0.15, "latency": 0.07}
 """Share by which a latency at any percentile may be off, if that is more than for the duration.
 
-Measured: the largest error of the shipped bursts at p50, p90 and p99, relative to the prediction, as that of durations.
+Measured: the largest error of these bursts at p50, p90 and p99, relative to the prediction, as that of durations.
 """
 
 
