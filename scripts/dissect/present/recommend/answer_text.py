@@ -50,8 +50,8 @@ ALWAYS = ("tokens_per_s", "memory_gib")
 """Columns that are shown beside the one that settings are ranked by."""
 COST = "cost_per_million_tokens"
 """Column that is shown where there is a price."""
-SHOWN_AS = {"joules_per_token": "tokens_per_joule"}
-"""Column that settings are ranked by -> the one that is shown in its place."""
+SHOWN_AS = {"seconds_per_million_tokens": "tokens_per_s", "joules_per_token": "tokens_per_joule"}
+"""Column that settings are ranked by -> its inverse, which is shown in its place and so ends with the worst."""
 REASON = 80
 """Longest reason, in characters."""
 CSV = "results/recommend.csv"
@@ -198,10 +198,6 @@ def _shown(answer: Answer, cell: Standings, money: str | None) -> dict[str, str]
     columns = {header: column for header, column in columns.items() if column in wanted}
     numbers = {header: number_text(row, column) for header, column in columns.items()}
     return {"": MARKS[cell.standing], "setting": setting_name(row), **numbers, "marks": "; ".join(_cell_marks(cell))}
-
-
-SHOWN_INSTEAD = {"seconds_per_million_tokens": "tokens_per_s", "joules_per_token": "tokens_per_joule"}
-"""Column that is ranked by -> the number that is shown of it, which is its inverse and so ends with the worst."""
 
 
 def numbers_shown(percentile: str, currency: str | None) -> dict[str, str]:

@@ -26,7 +26,7 @@ from dissect.present.recommend.answer_text import (
     NEAR_LIMIT,
     NO_INTERVAL,
     SHOWN,
-    SHOWN_INSTEAD,
+    SHOWN_AS,
     number_text,
     numbers_shown,
     own_marks,
@@ -137,7 +137,7 @@ def _columns(
 
 def _sorted(column: str, objective: Objective, shown: Sequence[str]) -> tuple[int, str]:
     """The place among the headers of the number that is ranked by, -1 where nothing has it, and the order of it."""
-    number = SHOWN_INSTEAD.get(column, column)
+    number = SHOWN_AS.get(column, column)
     falls = number != column or objective in HIGHER_IS_BETTER
     place = shown.index(number) + len(_NAMING) if number in shown else -1
     return place, "descending" if falls else "ascending"
