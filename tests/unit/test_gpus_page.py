@@ -12,12 +12,15 @@ import pytest
 from dissect.base.outcome import Status
 from dissect.base.units import GIB
 from dissect.cells.cell_id import CellId
+from dissect.cells.references import read_sets
+from dissect.cells.study import load_study
 from dissect.metrics.serving import ServingMetrics
 from dissect.metrics.training import TrainingMetrics
 from dissect.results.cell_runs import CellRuns, read_runs
 from page_tables import GPUS, block
 
-SETS = Path(__file__).parents[2] / "config/references"
+ROOT = Path(__file__).parents[2]
+SETS = ROOT / "config/references"
 HEADER = "| framework | method | batch | runs | step (s) | device time (s) | GiB per GPU | cell (s) |"
 CELLS = {"h100-x2": 39, "h200-x2": 14, "h200-x2-te": 2, "h100-x4-24g": 2}
 """Platform -> number of its cells that were launched."""
@@ -53,6 +56,16 @@ def test_every_cell_is_on_the_page(platform: str) -> None:
     rows = [row(cell, runs) for cell, runs in launched(platform)]
     assert len(rows) == CELLS[platform]
     block(GPUS, platform, HEADER, rows)
+
+
+@pytest.mark.parametrize(("table", "label"), [("table_III", "Table III, 7B"), ("table_IX", "Table IX, 7B")])
+def test_rows_that_are_left_are_counted(table: str, label: str) -> None:
+    cells = load_study(ROOT, {"platforms": ["h100-x2"], "suite": "full"}).experiments[table]
+    ids = {cell.id for cell in cells if cell.model == "llama2-7b"}
+    known = ids & {*read_sets(ROOT)["h100-x2"].values()}
+    [line] = [line for line in GPUS.read_text().splitlines() if line.startswith(f"| {label} |")]
+    assert f"| {len(known)} of {len(ids)} rows" in line
+    assert f"| {len(ids - known)} rows" in line
 
 
 SERVERS = "| engine | policy | servers | burst (s) | tokens/s | ready (s) | cache (tokens) | at once | preemptions |"

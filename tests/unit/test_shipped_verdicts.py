@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 
 import factories as make
-from dissect.cells.cell_id import CellId
+from dissect.cells.cell_id import CellId, without_set
 from dissect.cells.references import SETS_DIR
 from dissect.cells.study import Study, load_study
 from dissect.cells.terms import terms_of
@@ -29,6 +29,7 @@ from dissect.results.cell_runs import CellRuns, published, run_id
 from dissect.results.reference_sets import publish_references, read_set
 from dissect.statistics.judge import RatioVerdict, judge
 from dissect.statistics.numbers import Verdict
+from page_tables import GPUS, block
 
 ROOT = Path(__file__).parents[2]
 SET = "h200"
@@ -38,6 +39,8 @@ CELL = "h200-x2/llama2-{}/deepspeed/{}/s350-b1-n2"
 INTERVAL = re.compile(r"\[([\d,.]+)–([\d,.]+)\]")
 DECIDED = (Verdict.HOLDS, Verdict.FAILS)
 TOLD = (Standing.BEHIND, Standing.TIED)
+ON_THE_PAGE = re.compile(r"H0[6-9]|H16")
+"""Claims on Table II, and on 70B with everything combined."""
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +128,18 @@ def test_no_decided_number_has_an_interval_of_no_width(shipped: Path, repeated: 
         assert low is not None
         assert high is not None
         assert low < high
+
+
+def test_the_page_of_gpus_shows_what_h100_say_of_claims(shipped: Path) -> None:
+    rows = [
+        (finding.claim_id, case.label, without_set(finding.platform), case.verdict, case.text)
+        for finding in findings(study_of(shipped).manifest("claims"), shipped)
+        if ON_THE_PAGE.match(finding.claim_id) and finding.platform.startswith("h100")
+        for case in finding.cases
+        if case.verdict is not Verdict.NOT_MEASURED
+    ]
+    assert rows
+    block(GPUS, "claims", "| claim | case | on | verdict | numbers |", rows)
 
 
 def test_13b_and_7b_with_adapters_were_measured_on_other_starts(shipped: Path) -> None:
