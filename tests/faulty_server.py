@@ -17,11 +17,12 @@ from typing import ClassVar
 FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
     "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "dies_in_second_probe", "slow", "offspring",
-    "raises_and_stays", "late", "hangs", "pauses", "workers_stay",
+    "raises_and_stays", "late", "hangs", "pauses", "workers_stay", "worker_dies", "worker_dies_at_once",
 )  # fmt: skip
 LAST_ANSWER = {"dies_in_load": 5, "oom_in_load": 5, "dies_in_second_probe": 6}
 """Fault -> number of prompts that it streams answers to before it dies; a probe of a search has six."""
 TOKEN_S = 0.002
+SLOW_TOKEN_S = 1.0
 LATE_S = 2.0
 """Seconds that loading a model takes before the port is opened."""
 
@@ -60,6 +61,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(500, b"transport error")
         if body.get("stream"):
             return self.stream(body)
+        if self.fault == "slow":
+            time.sleep(SLOW_TOKEN_S * body["max_tokens"])
+        if self.fault == "worker_dies_at_once" and len(body["prompt"].split()) > 3:  # after the request of readiness
+            self.hang()
         return self.reply(200, json.dumps(self.answer(body, " ".join(["w1"] * body["max_tokens"]))).encode())
 
     def answer(self, body: dict, text: str, usage: bool = True) -> dict:
@@ -93,12 +98,12 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         tokens = body["max_tokens"] - (self.fault == "short")
         for number in range(tokens):
-            time.sleep(TOKEN_S * (500 if self.fault == "slow" else 1))
+            time.sleep(SLOW_TOKEN_S if self.fault == "slow" else TOKEN_S)
             if self.fault == "oom_in_answers" and Handler.streamed > 3:
                 self.event({"error": "CUDA out of memory. Tried to allocate 1.31 GiB."})
                 break
-            if self.fault == "hangs" and Handler.streamed > 5:
-                threading.Event().wait()
+            if self.fault in ("hangs", "worker_dies") and Handler.streamed > 5:
+                self.hang()
             if self.fault == "cut" and number == tokens // 2:
                 self.close_connection = True
                 return None
@@ -108,6 +113,13 @@ class Handler(BaseHTTPRequestHandler):
         Handler.answered += 1
         self.close_connection = True
         return None
+
+    def hang(self) -> None:
+        """Never answer this request; where a worker died, with what LightLLM wrote on a GPU before."""
+        if self.fault != "hangs":
+            print("ERROR [impl.py:100] CUDA error: an illegal memory access was encountered", flush=True)
+            print("ERROR [impl.py:100] For debugging consider passing CUDA_LAUNCH_BLOCKING=1", flush=True)
+        threading.Event().wait()
 
     def event(self, content: dict) -> None:
         self.wfile.write(b"data: " + json.dumps(content).encode() + b"\n\n")

@@ -216,6 +216,10 @@ def test_death_in_between_tells_out_of_memory_from_the_rest(tmp_path):
     assert (death(load_engine(spec_of()), server).status, death(load_engine(spec_of()), server).phase) == (
         Status.OOM, Phase.GRAPH_CAPTURE,
     )  # fmt: skip
+    log.write_text("CUDA error: an illegal memory access was encountered\nFor debugging consider this\nbye\n")
+    how = death(load_engine(spec_of()), server)
+    assert how.status is Status.FAILED
+    assert how.reason.endswith(f"last error of {log}: CUDA error: an illegal memory access was encountered")
 
 
 @pytest.mark.parametrize("victim", ["owner", "keeper"])

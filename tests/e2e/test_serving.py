@@ -31,6 +31,7 @@ from dissect.stages.serving.load import RequestRecord
 from dissect.stages.serving.send_times import poisson_sends
 from dissect.stages.serving.server import free_ports
 from dissect.workloads.kv_cache import asked_cache_tokens, cache_bytes_of
+from measure_hasty import LEAST_S
 from yaml_models import architecture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -60,7 +61,7 @@ class Bench:
 
     def start(
         self, spec: ServeSpec, fault: str | None = None, url: str | None = None, python: str | None = None,
-        command: str | None = None,
+        command: str | None = None, script: str = "scripts/measure.py",
     ) -> subprocess.Popen[str]:  # fmt: skip
         how = {"url": url} if url else {"python": python or " ".join(CLIENT)}
         if command:
@@ -69,7 +70,7 @@ class Bench:
             how = {"command": f"{sys.executable} {ROOT}/tests/faulty_server.py --fault {fault}"}
         site = ServingSite.model_validate({"checkpoints": str(self.folder), "keep_checkpoints": True, **how})
         output = self.folder / "cells" / f"{self.entry(spec).name}.json"
-        command = [*CLIENT, "scripts/measure.py", "--spec", canonical_spec(spec), "--publish", str(output)]
+        command = [*CLIENT, script, "--spec", canonical_spec(spec), "--publish", str(output)]
         environment = {**os.environ, VARIABLE: site.model_dump_json(), "TOKENIZERS_PARALLELISM": "false"}
         return subprocess.Popen(
             [*command, "--store", str(self.folder / "store")], cwd=ROOT, env=environment, text=True,
@@ -348,6 +349,34 @@ def test_a_server_that_stays_but_runs_out_of_memory_is_out_of_memory(bench):
     assert "CUDA out of memory" in result.reason
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("worker_dies", "CUDA error: an illegal memory access was encountered"),
+        ("worker_dies_at_once", "CUDA error: an illegal memory access was encountered"),
+        ("hangs", "last line of"),
+    ],
+)
+def test_a_server_that_runs_on_but_answers_no_more_is_a_failure(bench, fault, words):
+    spec = bench.spec("lightllm")
+    out, err = (process := bench.start(spec, fault, script="tests/measure_hasty.py")).communicate(timeout=500)
+    assert process.returncode == 1
+    told = json.loads((bench.entry(spec) / "failure.json").read_text())
+    assert "the server runs, but ended no request for" in told["reason"], out + err
+    assert words in told["reason"]
+    if fault != "worker_dies_at_once":
+        partial = bench.records(spec, "requests.partial.jsonl.gz")
+        assert {record.status for record in partial} == {"ok", "error"}, "what was answered before is kept"
+
+
+def test_a_slow_server_has_not_stalled(bench):
+    """Its answers take longer than the shortest silence that is a stall, as those of the warm-up did."""
+    spec = bench.spec("lightllm", requests=4, output_tokens=LEAST_S + 5)
+    out, err = (process := bench.start(spec, "slow", script="tests/measure_hasty.py")).communicate(timeout=500)
+    assert process.returncode == 0, out + err
+    assert min(record.t_end_s for record in bench.records(spec)) > LEAST_S
+
+
 def test_a_server_that_hangs_in_the_load_ends_with_the_budget(bench):
     result = bench.measure(bench.spec("lightllm", budget_s=60.0), "hangs")
     assert (result.status, result.phase) == (Status.TIMEOUT, Phase.SERVE)
@@ -373,10 +402,10 @@ def test_a_server_that_dies_in_the_load_keeps_what_there_was(bench, fault, statu
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_is_left_when_the_measuring_process_is_ended_in_the_load(bench, number):
-    spec = bench.spec("lightllm", output_tokens=60)
+    spec = bench.spec("lightllm", output_tokens=30)
     process = bench.start(spec, "slow")
     deadline = time.monotonic() + 200
-    while not any("guidellm" in " ".join(p.cmdline()) for p in _alive(bench)):
+    while not any("guidellm" in p.cmdline() for p in _alive(bench)):  # as a word: the spec in the command has it too
         assert time.monotonic() < deadline, "the load was not sent"
         time.sleep(0.2)
     process.send_signal(number)

@@ -369,6 +369,7 @@ VENDOR = Vendor(
         r"|Cuda failure (\d+ )?'out of memory'"  # NCCL
         "|(CUBLAS|CUDNN|CUSOLVER|CUSPARSE)_STATUS_ALLOC_FAILED"
     ),
+    errors="(CUDA|NCCL) error|CUDA_ERROR_|(CUBLAS|CUDNN)_STATUS_",
     variables=("CUDA_", "NCCL_"),
     distributions=("nvidia-",),
 )

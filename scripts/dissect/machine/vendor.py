@@ -41,6 +41,8 @@ class Vendor:
     """Container runtime -> options that pass the GPUs on."""
     out_of_memory: str = ""
     """Regular expression of what its libraries say when a GPU's memory ran out; empty where torch says it all."""
+    errors: str = ""
+    """Regular expression of what its libraries say when a GPU, or a link between two, failed; empty without GPUs."""
     variables: Sequence[str] = ()
     """Prefixes of environment variables that steer its libraries, for the provenance."""
     distributions: Sequence[str] = ()

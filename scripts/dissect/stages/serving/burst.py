@@ -22,6 +22,7 @@ from dissect.stages.serving.engine_terms import contradiction, read_terms
 from dissect.stages.serving.load import Load, RequestRecord, Target
 from dissect.stages.serving.prompts import turn_prompts
 from dissect.stages.serving.server import Kept, Server, get, tail
+from dissect.stages.serving.stall import Silence, longest_silence_s
 from dissect.stages.serving.startup import version_of
 from dissect.stages.serving.watch import Ended, Watch, death
 from dissect.workloads.kv_cache import cache_bytes_of
@@ -80,7 +81,7 @@ def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder
     """Run guidellm to its end and return its output.
 
     Raises:
-        Ended: guidellm failed, or the server died.
+        Ended: guidellm failed, or the server died or stalled.
     """
     output, log = folder / "guidellm.json", folder / CLIENT_LOG
     for stale in (output, log, folder / PARTIAL):
@@ -92,7 +93,8 @@ def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder
             "HF_DATASETS_CACHE": cache, **hidden_gpus(),
         }  # fmt: skip
         with Kept(command, environment, log, folder=folder) as client:
-            _watch(client, engine, server, output, watch)
+            silence = Silence(watch, longest_silence_s(spec.workload, watch.warmup_s))
+            _watch(client, engine, server, output, watch, silence)
     if client.exit_code != 0 or not output.exists():
         reason = f"guidellm ended with exit code {client.exit_code} and {'a' if output.exists() else 'no'} record"
         raise Ended(Status.FAILED, Phase.SERVE, f"{reason}; the end of {log}: {' '.join(tail(log, 3).split())[-300:]}")
@@ -101,23 +103,24 @@ def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder
     return raw
 
 
-def _watch(client: Kept, engine: Engine, server: Server, output: Path, watch: Watch) -> None:
+def _watch(client: Kept, engine: Engine, server: Server, output: Path, watch: Watch, silence: Silence) -> None:
     """Wait until the load generator has ended.
 
     Raises:
-        Ended: the server died before; the records so far are kept.
+        Ended: the server died or stalled before; the records so far are kept.
     """
-    died_at: float | None = None
-    while client.exit_code is None:
+    stalled: Ended | None = None
+    gone_at: float | None = None
+    while client.exit_code is None and (gone_at is None or time.monotonic() <= gone_at + _CLIENT_LEAVES_S):
         watch.pause(server, client.pids(), Phase.SERVE)
-        if died_at is None and server.exit_code is not None:
-            died_at = time.monotonic()
-        if died_at is not None and time.monotonic() > died_at + _CLIENT_LEAVES_S:
-            break
-    if server.exit_code is not None:
+        if gone_at is None and (stalled := silence.stalled(engine, server, load.ended_so_far(client.said()))):
+            server.stop()
+        if gone_at is None and (stalled or server.exit_code is not None):
+            gone_at = time.monotonic()
+    if stalled or server.exit_code is not None:
         client.stop()
         _keep_partial(output)
-        raise death(engine, server)
+        raise stalled or death(engine, server)
 
 
 def _keep_partial(output: Path) -> None:

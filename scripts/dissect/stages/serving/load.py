@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ CONNECT_S = 60.0
 """Seconds that a request of a burst may wait for its connection."""
 CORES_PER_WORKER = 4
 MOST_WORKERS = 10
-
+_PROGRESS = re.compile(r"successful=(\d+) errored=(\d+) incomplete=(\d+)")
 
 Ending = Literal["ok", "error", "incomplete"]
 _LISTS: tuple[tuple[Ending, str], ...] = (("ok", "successful"), ("error", "errored"), ("incomplete", "incomplete"))
@@ -103,6 +104,12 @@ def command(spec: ServeSpec, target: Target, prompts: Path, output: Path) -> lis
     }
     parts = [part for name, value in options.items() for part in (f"--{name}", json.dumps(value))]
     return [sys.executable, "-m", "guidellm", "run", *parts, "--disable-console"]
+
+
+def ended_so_far(log: str) -> int | None:
+    """Number of requests that had ended by the last progress in guidellm's log, which is 10 s old; None before any."""
+    told = _PROGRESS.findall(log)
+    return sum(map(int, told[-1])) if told else None
 
 
 def normalise(raw: bytes) -> Load:

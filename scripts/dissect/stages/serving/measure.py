@@ -69,7 +69,8 @@ class ServingCell:
                 self._took(launch_s=ready_s)
                 warmup = time.monotonic()
                 startup.warm_up(self.spec, self.engine, folder, server, prompts.warmup, self.watch)
-                self._took(warmup_s=time.monotonic() - warmup)
+                self.watch.warmup_s = time.monotonic() - warmup
+                self._took(warmup_s=self.watch.warmup_s)
                 if load.arrival.search:
                     found = self._search(folder, server, prompts.of_burst[0])
                     bursts = [each.sent for each in found.probed]

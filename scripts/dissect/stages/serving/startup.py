@@ -21,6 +21,7 @@ from dissect.machine.vendor import shown_gpus, vendor_of
 from dissect.results.installed import installed_in, software_mismatch
 from dissect.stages.serving.engine import HOST, PORT_TAKEN, UNCAUGHT, Engine, Place, memory_phase, phase_of
 from dissect.stages.serving.server import RunningServer, Server, command_of, complete, free_ports, get, own_environment
+from dissect.stages.serving.stall import Silence
 from dissect.stages.serving.watch import Ended, Watch, death
 
 TRIES = 3
@@ -156,8 +157,9 @@ def warm_up(
     """Request complete answers to prompts that the load does not have, all at once; failed requests are only logged.
 
     Raises:
-        Ended: the server died, or a limit was passed.
+        Ended: the server died or stalled, or a limit was passed.
     """
+    silence = Silence(watch)
     bodies = [request_body(engine, checkpoint, prompt, spec.workload.output_tokens) for prompt in prompts]
     with _asking(len(bodies), server) as pool:
         asked = [pool.submit(complete, server.url, body, spec.sampling.budget_s) for body in bodies]
@@ -165,6 +167,8 @@ def warm_up(
             if server.exit_code is not None:
                 raise death(engine, server)
             watch.pause(server, [], phase_of(server.said(), engine))
+            if stalled := silence.stalled(engine, server, sum(answer.done() for answer in asked)):
+                raise stalled
     failed = [error for answer in asked if (error := answer.exception())]
     if failed:
         _LOG.info("%d of %d warm-up requests failed, one with: %s", len(failed), len(asked), failed[0])

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import time
 from dataclasses import dataclass, field
 
@@ -13,11 +14,12 @@ from dissect.machine.node import Node
 from dissect.machine.out_of_memory import IN_A_LOG
 from dissect.machine.sight import Lookout, lookout
 from dissect.machine.suspension import Suspensions
-from dissect.machine.vendor import vendor_of
+from dissect.machine.vendor import vendor_of, vendors
 from dissect.ranks.supervise import INTERVAL_S, tree_memory
 from dissect.stages.serving.engine import UNCAUGHT, Engine, memory_phase, phase_of
 from dissect.stages.serving.server import Server, tail
 
+_DEVICE_ERROR = re.compile(f".*(?:{'|'.join(vendor.errors for vendor in vendors().values() if vendor.errors)}).*")
 _LOG = logging.getLogger(__name__)
 
 
@@ -41,6 +43,8 @@ class Watch:
     """Notices them in its ``with`` block."""
     suspended_s: float = 0.0
     """Seconds in which the cell was suspended so far."""
+    warmup_s: float = 0.0
+    """Seconds in which the server answered the warm-up's requests."""
     start: float = field(default_factory=time.monotonic)
     client: ClientLoad = field(default_factory=ClientLoad)
     peak_rss_bytes: int = 0
@@ -93,8 +97,17 @@ class Watch:
         return (peak, vendor_of(self.spec.hardware).driver.lower()) if peak else (self.peak_rss_bytes, "rss")
 
 
-def death(engine: Engine, server: Server) -> Ended:
-    """Why a server ended: out of memory in some phase according to its log, else a failure with its last line."""
+def device_error(log: str) -> str | None:
+    """The last line of a log that tells of an error of a device, or None."""
+    found = [*_DEVICE_ERROR.finditer(log)]
+    return found[-1][0] if found else None
+
+
+def death(engine: Engine, server: Server, how: str | None = None) -> Ended:
+    """Why a server ended, or is of no more use (``how``): its log says out of memory, or it is a failure.
+
+    The sentence has the last error of a device in its log, else the last line.
+    """
     log = server.said()
     phase = memory_phase(log, engine)
     if phase is not None:
@@ -102,9 +115,10 @@ def death(engine: Engine, server: Server) -> Ended:
         return Ended(Status.OOM, phase, f"the server ran out of memory: {' '.join(found.split())[:300]}")
     phase = phase_of(log, engine)
     _LOG.info("the end of %s:\n%s", server.log, tail(server.log))
-    last = next((line for line in reversed(log.splitlines()) if line.strip()), "(empty)")
+    error, last = device_error(log), next((line for line in reversed(log.splitlines()) if line.strip()), "(empty)")
     if server.exit_code is None and (uncaught := UNCAUGHT.search(log)):
-        how, last = f"failed in phase {phase}, but some of its processes still run", uncaught["error"]
-    else:
-        how = f"ended in phase {phase} with exit code {server.exit_code}"
-    return Ended(Status.FAILED, phase, f"the server {how}; last line of {server.log}: {' '.join(last.split())[:300]}")
+        how = how or f"failed in phase {phase}, but some of its processes still run"
+        error = error or uncaught["error"]
+    how = how or f"ended in phase {phase} with exit code {server.exit_code}"
+    words = f"last {'error' if error else 'line'} of {server.log}: {' '.join((error or last).split())[:300]}"
+    return Ended(Status.FAILED, phase, f"the server {how}; {words}")

@@ -1,0 +1,44 @@
+"""Stalls: the server's processes run on, but no request ends any more."""
+
+import math
+import time
+from dataclasses import dataclass
+
+from dissect.cells.spec import ServeWorkload
+from dissect.stages.serving.engine import Engine
+from dissect.stages.serving.server import Server
+from dissect.stages.serving.watch import Ended, Watch, death, device_error
+
+LEAST_S = 120.0
+"""Shortest silence that is a stall: five times the longest in the shipped cells on H200, 22.6 s until 70B ended one."""
+AFTER_ERROR_S = 60.0
+"""The same where the log has an error of a device: no engine recovers from one, but it may end by itself."""
+
+
+def longest_silence_s(load: ServeWorkload, warmup_s: float) -> float:
+    """Longest time in seconds for which a server at work may end no request of a load.
+
+    Requests wait for each other, but not longer than if they came in groups as small as the warm-up, which took
+    ``warmup_s`` on this server with answers as long as these.
+    """
+    return max(LEAST_S, warmup_s * load.requests / load.warmup_requests)
+
+
+@dataclass
+class Silence:
+    """The time since the last request ended, without that in which the cell was suspended."""
+
+    watch: Watch
+    longest_s: float = math.inf
+    _ended: int | None = None
+    _since: float = 0.0
+
+    def stalled(self, engine: Engine, server: Server, ended: int | None) -> Ended | None:
+        """How the cell ends if the server has stalled; ``ended`` requests have ended so far, None if it is unknown."""
+        now = time.monotonic() - self.watch.suspended_s
+        if ended is None or ended != self._ended:
+            self._ended, self._since = ended, now
+        lasts_s = now - self._since
+        if lasts_s <= AFTER_ERROR_S or (lasts_s <= self.longest_s and not device_error(server.said())):
+            return None
+        return death(engine, server, f"runs, but ended no request for {lasts_s:.0f} s")
