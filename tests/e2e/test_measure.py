@@ -170,6 +170,12 @@ def test_search_that_fits_nothing_is_oom_and_smaller_batches_speak_for_larger(be
     assert ": oom (the tiny memory is full)" in bench.measure(two)[1]
     assert "skipped_oom (batch 2 of the same cell already ran out of memory" in bench.measure(with_batch(two, 5))[1]
     assert ": ok" in bench.measure(with_batch(two, 1))[1]
+    one = bench.spec(1, TINY_LIMIT="0", budget_s=61.0)
+    bench.measure(one)
+    before = bench.measured()
+    largest = bench.measure(with_batch(one, "max"))[1]
+    assert "skipped_oom (batch 1 of the same cell already ran out of memory" in largest
+    assert bench.measured() == before
 
 
 def test_states_beyond_the_memory_need_no_run(bench):

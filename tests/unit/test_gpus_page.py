@@ -58,6 +58,18 @@ def test_every_cell_is_on_the_page(platform: str) -> None:
     block(GPUS, platform, HEADER, rows)
 
 
+@pytest.mark.parametrize("folder", [path for path in SETS.iterdir() if path.is_dir()], ids=lambda path: path.name)
+def test_cells_and_runs_of_a_set_are_counted(folder: Path) -> None:
+    cells = [read_runs(path) for path in folder.rglob("*.json")]
+    [line] = [line for line in GPUS.read_text().splitlines() if line.startswith(f"| `{folder.name}` |")]
+    assert f"| {len(cells)}, {sum(len(cell.runs) for cell in cells)} |" in line
+
+
+def test_cells_without_a_run_are_counted() -> None:
+    found = [read_runs(path).newest.status for path in (SETS / "h100-x2").rglob("*.json")]
+    assert f"{found.count(Status.SKIPPED_OOM)} cells of Tables II, III, IV and IX" in GPUS.read_text()
+
+
 @pytest.mark.parametrize(("table", "label"), [("table_III", "Table III, 7B"), ("table_IX", "Table IX, 7B")])
 def test_rows_that_are_left_are_counted(table: str, label: str) -> None:
     cells = load_study(ROOT, {"platforms": ["h100-x2"], "suite": "full"}).experiments[table]

@@ -30,14 +30,13 @@ def certain_oom(spec: TrainingSpec, store: Store) -> str | None:
             f"parameters, gradients and optimizer states alone take {needed / GIB:.2f} GiB per GPU, "
             f"{there / GIB:.2f} GiB are available"
         )
-    if spec.workload.batch == "max":
-        return None
-    for batch in range(1, spec.workload.batch):
+    wanted = spec.workload.batch
+    for batch in range(1, 2 if wanted == "max" else wanted):
         key = spec_key(canonical_spec(with_batch(spec, batch)))
         smaller = store.entry(key).peek()
         if smaller is not None and smaller.status is Status.OOM:
             return f"batch {batch} of the same cell already ran out of memory (key {key}, phase {smaller.phase})"
-    return _searched(spec, spec.workload.batch, store)
+    return None if wanted == "max" else _searched(spec, wanted, store)
 
 
 def _searched(spec: TrainingSpec, batch: int, store: Store) -> str | None:
