@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from claim_cases import DROP, FAILS, FASTER, HOLDS, NOT_MEASURED, SLOWER, UNCLEAR, cell, claim, manifest, only
-from dissect.base.outcome import Flag
+from claim_cases import DROP, FAILS, FASTER, HOLDS, NOT_MEASURED, SLOWER, UNCLEAR, cell, claim, ended, manifest, only
+from dissect.base.outcome import Flag, Status
 from dissect.present.claims.claims_table import build_claims, check_text, findings
 from dissect.present.claims.select import measure_of
 from dissect.present.tables.over_runs import RUN_VALUES, ValueOfRun
@@ -145,12 +145,22 @@ def test_the_best_of_several_settings_is_compared_and_named(tmp_path: Path) -> N
     asked = {"kind": "ordering", "quantity": "tokens_per_s", "more": {"method": "Naive"}, "less": {"method": "Z2"}}
     asked["best"] = {"more": [{"method": "Q"}, {"method": "R"}]}
     cells = [cell(tmp_path, "Naive", 0.3), cell(tmp_path, "Z2", 0.2), cell(tmp_path, "Q", 0.1)]
+    cells.append(ended(tmp_path, "R", Status.OOM))
     found = only(tmp_path, manifest(cells, claim(asked)))
     assert check_text(found.claim) == "Throughput (tokens/s): Naive or Q or R above Z2"
     assert (found.verdict, [case.label for case in found.cases]) == (HOLDS, ["Q"])
     assert {*found.cases[0].keys} == {cells[1].key, cells[2].key}
-    assert only(tmp_path, manifest(cells[:2], claim(asked))).verdict is FAILS
     assert only(tmp_path, manifest(cells[1:2], claim(asked))).verdict is NOT_MEASURED
+
+
+def test_the_best_of_several_settings_is_not_known_before_all_are_measured(tmp_path: Path) -> None:
+    asked = {"kind": "ordering", "quantity": "tokens_per_s", "more": {"method": "Naive"}, "less": {"method": "Z2"}}
+    asked["best"] = {"more": [{"method": "Q"}, {"method": "R"}]}
+    cells = [cell(tmp_path, "Naive", 0.3), cell(tmp_path, "Z2", 0.2), ended(tmp_path, "R", Status.OOM)]
+    (case,) = only(tmp_path, manifest(cells, claim(asked))).cases
+    assert case.verdict is NOT_MEASURED
+    assert case.gap is not None
+    assert case.gap.missing == ("pretrain/h200/llama2-7b/*/Q/*-b1-*",)
 
 
 def test_the_table_says_it_all(tmp_path: Path) -> None:

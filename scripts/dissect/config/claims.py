@@ -96,7 +96,7 @@ class OrderCheck(Model):
     less: Where
     """Selection of the cell with the smaller number, in addition to that of both."""
     best: dict[Literal["more", "less"], list[Where]] = {}
-    """Further cells of a side: of all the one with the largest number counts, and the verdict names it."""
+    """Further cells of a side: once all have an outcome, the one with the largest number counts, and is named."""
 
     @property
     def sides(self) -> dict[str, Where]:

@@ -129,13 +129,14 @@ def prepare(
     varied = [axis for axis, value in claim.where.items() if isinstance(value, list)]
     for where in claim.cases:
         shown: Where = {axis: where[axis] for axis in varied}
-        sides = []
+        sides, others = [], []
         for choices in map(claim.choices, claim.check.sides):
             of = [side_of(rows, claim, {**where, **each}, platform, stand_ins) for each in choices]
             chosen = largest(of, getattr(claim.check, "quantity", ""))
             sides.append(of[chosen])
+            others += [side for side in of if side is not of[chosen]]
             shown |= choices[chosen] if len(choices) > 1 and of[chosen].rows else {}
-        gap = _of_no_card(claim, sides, platforms)
+        gap = _of_no_card(claim, sides, platforms) or _not_seen(others)
         cases.append(
             CheckedCase(shown, Verdict.NOT_MEASURED, gap=gap)
             if gap
@@ -211,6 +212,12 @@ def _of_no_card(claim: Claim, sides: Sequence[ClaimSide], platforms: Mapping[str
         cell_id(row) for side in sides for row in side.rows if platforms[row["platform"]].memory_is_held
     )
     return Gap("memory is held, so the speed is that of no card", tuple(ids)) if ids else None
+
+
+def _not_seen(others: Sequence[ClaimSide]) -> Gap | None:
+    """Why the best of several is not known: one of the others has no cell, and might have the largest number."""
+    missing = [side for side in others if not side.rows]
+    return Gap(no_cell(missing[0]).reason, tuple(side.pattern for side in missing)) if missing else None
 
 
 def _closed(case: _OpenCase, answer: BoundVerdict | None) -> CheckedCase:
