@@ -55,6 +55,21 @@ def test_the_paper_s_24_methods(project: Path) -> None:
     assert not [c for c in cells if c.unsupported]
 
 
+@pytest.mark.parametrize("platform", ["h100-x2", "h100-x4", "h200-x4"])
+def test_nothing_that_the_paper_has_is_unsupported(project: Path, platform: str) -> None:
+    made = study(project, platforms=[platform], suite="full").experiments.values()
+    assert {cell.unsupported for cells in made for cell in cells} <= {
+        None, "transformers serve does not support tensor parallelism", "a collective needs at least two GPUs",
+    }  # fmt: skip
+
+
+def test_all_training_runs_on_cpus(project: Path) -> None:
+    made = study(project, platforms=["cpu"], suite="full").experiments.values()
+    training = [cell for cells in made for cell in cells if cell.stage in ("pretrain", "finetune", "profile")]
+    assert training
+    assert {cell.unsupported for cell in training} == {None}
+
+
 def test_letters_turn_their_knobs(project: Path) -> None:
     made = study(project, platforms=["a800"], models=["llama2-7b"], suite="full")
     spec = spec_of(cell(made, "table_III", "pretrain/a800/llama2-7b/deepspeed/F+R+Z3+O/s350-b1-n8"))
