@@ -75,5 +75,5 @@ def largest_batch(spec: TrainingSpec) -> int | None:
 
 
 def usable_bytes(hardware: Hardware) -> int:
-    """Bytes of one GPU that the allocator can hand out; where processes are held to less, these are all its own."""
-    return hardware.device_memory_bytes - (OUTSIDE_BYTES if hardware.card_memory_bytes is None else 0)
+    """Bytes of one GPU that the allocator can hand out; a budget too holds context and NCCL's buffers."""
+    return hardware.device_memory_bytes - OUTSIDE_BYTES
