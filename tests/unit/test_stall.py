@@ -1,0 +1,44 @@
+"""How long a server under load may be silent before it has stalled."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import factories as make
+from dissect.base.outcome import Status
+from dissect.cells.spec import ServeSpec
+from dissect.metrics.serving import ServingMetrics
+from dissect.results.cell_runs import read_runs
+from dissect.results.result import Result
+from dissect.stages.serving.stall import LEAST_S, longest_silence_s
+
+ROOT = Path(__file__).parents[2]
+
+
+def silences(result: Result) -> Iterator[tuple[float, float]]:
+    """(Longest time in which no request ended, bound of a stall) of each burst of a result, in seconds."""
+    assert isinstance(result.metrics, ServingMetrics)
+    assert isinstance(result.spec, ServeSpec)
+    samples, load = result.metrics.samples, result.spec.workload
+    ends = [sent + latency for sent, latency in zip(samples.sent_s, samples.latency_s, strict=True)]
+    for start in range(0, len(ends), load.requests):
+        times = [0.0, *sorted(ends[start : start + load.requests])]
+        longest = max(after - before for before, after in pairwise(times))
+        yield longest, longest_silence_s(load, result.durations.warmup_s)
+
+
+def test_no_shipped_server_was_silent_for_nearly_as_long_as_one_that_stalls() -> None:
+    files = (ROOT / "config/references").glob("*/serve/**/*.json")
+    results = [result for path in files for result in read_runs(path).runs if result.status is Status.OK]
+    found = [pair for result in results for pair in silences(result)]
+    assert len(found) > len(results) > 20
+    assert 22 < max(silence for silence, _ in found) < 23
+    assert all(silence < bound / 5 for silence, bound in found)
+
+
+def test_a_server_may_be_silent_for_as_long_as_its_warm_up_says() -> None:
+    load = make.serve_spec(requests=1000, warmup_requests=16).workload
+    assert longest_silence_s(load, 1.0) == LEAST_S
+    assert longest_silence_s(load, 4.2) == pytest.approx(262.5)
