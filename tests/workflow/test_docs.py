@@ -104,6 +104,9 @@ def execute(clone: Clone, command: Command) -> str:
         return done.stdout
     if {"import", "compare", "references"} & set(arguments):
         bring(clone, re.findall(r"[\w-]+\.tar\.gz", str(command)))
+    if "export" in arguments and "/h200/" in str(command):
+        clone.snakemake("cells", "--config", "tables=all", "select=operators/h200/-/gemm/square/*")
+        assert len(clone.measured()) == 1
     # The clone's configuration has tables of pre-training only.
     every = ["tables=all"] if re.search(r"select=(?!\[?pretrain)", str(command)) else []
     ask = clone.ask if program == "llm-dissect" else partial(clone.snakemake, profile=None)

@@ -81,6 +81,27 @@ def test_a_bad_file_stops_with_one_sentence(exports: dict[str, Path], share: flo
     assert not (clone.folder / "results/store").exists()
 
 
+EVERY = "select='*/*/*/*/*/*' tables=all figures=all"
+
+
+def test_an_export_of_nothing_is_refused_and_says_what_has_runs(fresh: Clone) -> None:
+    fresh.snakemake("cells", "--config", "suite=full", "runs=1", "select=pretrain/cpu/*/ddp/R/*-b1-*")
+    assert len(fresh.measured()) == 1
+    for settings, hint in (("", "suite=full"), ("platforms=[h200]", f"{EVERY} suite=full")):
+        (line,) = fresh.ask("export", *settings.split(), expect=1).output.splitlines()
+        assert line.startswith("llm-dissect: export: none of the ")
+        assert line.endswith(f" selected cells has a run yet; {hint} has 1 that do")
+    (line,) = fresh.ask("export", "platforms=[h200]", "suite=full", expect=1).output.splitlines()
+    assert line.endswith(f"; {EVERY} has 1 that do")
+    assert not (fresh.folder / "results/export.tar.gz").exists()
+
+
+def test_where_nothing_is_measured_nothing_is_exported(fresh: Clone) -> None:
+    output = fresh.ask("export", expect=1).output
+    assert output.endswith("has a run yet; no cell of this configuration has, in either suite\n")
+    assert not (fresh.folder / "results/export.tar.gz").exists()
+
+
 def test_import_needs_a_file(tmp_path: Path) -> None:
     run = cluster(tmp_path / "clone", "cpu").snakemake("import", expect=1)
     assert "llm-dissect: --config file: found nothing" in run.output
