@@ -1,15 +1,15 @@
-"""What ``llm-dissect`` runs: a question of Snakemake's targets, with nothing around its answer.
+"""What ``llm-dissect`` runs: a target of Snakemake, and where that is a question, nothing around its answer.
 
-Exits with 0 and the answer, 1 and one sentence, or 2 for a command that is no question.
+A question exits with 0 and the answer, or with 1 and one sentence; a run has Snakemake's status; 2 is neither.
 """
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dissect.config.errors import listed, nearest
-from dissect.config.targets import FILE_KEYS, QUESTIONS
+from dissect.config.targets import FILE_KEYS, QUESTIONS, RUNS
 
 PROJECT = Path(__file__).parents[1]
 QUIET = ("--workflow-profile", "none", "--cores", "1", "--quiet", "all")
@@ -17,30 +17,46 @@ USAGE = """Usage: llm-dissect <question> [key=value …]
 
 {questions}
 
-The same through Snakemake: snakemake <question> [--config key=value …]. What measures and draws: snakemake all."""
+       llm-dissect <run> [key=value …] [options of Snakemake, such as -n or --profile profiles/local]
+
+{runs}
+
+The same through Snakemake: snakemake <question or run> [--config key=value …] [options]."""
 
 
 def main() -> None:
-    """Become the Snakemake that answers."""
-    question, *settings = sys.argv[1:] or ["--help"]
-    if question in ("-h", "--help", "help"):
-        print(USAGE.format(questions="\n".join(f"  {name:<11} {purpose}" for name, purpose in QUESTIONS.items())))
+    """Become the Snakemake that answers or measures."""
+    target, *words = sys.argv[1:] or ["--help"]
+    if target in ("-h", "--help", "help"):
+        print(USAGE.format(questions=_lines(QUESTIONS), runs=_lines(RUNS)))
         return
-    if problem := _problem(question, settings):
+    first = next((at for at, word in enumerate(words) if word.startswith("-") and word != "--config"), len(words))
+    settings, options = [word for word in words[:first] if word != "--config"], words[first:]
+    if problem := _problem(target, settings, options):
         print(f"llm-dissect: {problem}", file=sys.stderr)
         sys.exit(2)
-    given = [_from(Path.cwd(), each) for each in settings if each != "--config"]
+    given = ["--config", *(_from(Path.cwd(), each) for each in settings)] if settings else []
     os.chdir(PROJECT)
-    command = [sys.executable, "-m", "snakemake", question, *QUIET, *(["--config", *given] if given else [])]
+    command = [sys.executable, "-m", "snakemake", target, *given, *(QUIET if target in QUESTIONS else options)]
     os.execv(command[0], command)
 
 
-def _problem(question: str, settings: Sequence[str]) -> str | None:
+def _lines(commands: Mapping[str, str]) -> str:
+    return "\n".join(f"  {name:<11} {purpose}" for name, purpose in commands.items())
+
+
+def _problem(target: str, settings: Sequence[str], options: Sequence[str]) -> str | None:
     """What is wrong with the words of a command; None if nothing is."""
-    if question not in QUESTIONS:
-        return f"unknown question '{question}'{nearest(question, QUESTIONS)} (known: {listed(QUESTIONS)})"
-    strange = [each for each in settings if "=" not in each and each != "--config"]
-    return f"{strange[0]}: expected key=value; options are for snakemake {question}" if strange else None
+    known = [*QUESTIONS, *RUNS]
+    if target not in known and not target.startswith("results/"):
+        return f"unknown command '{target}'{nearest(target, known)} (known: {listed(known)}, a file in results/)"
+    if strange := [each for each in settings if "=" not in each]:
+        return f"{strange[0]}: expected key=value"
+    if options and target in QUESTIONS:
+        return f"{options[0]}: expected key=value; options are for snakemake {target}"
+    if settings and ("--config" in options or "-C" in options):
+        return f"{settings[0]}: expected all settings in one place, found others behind options"
+    return None
 
 
 def _from(folder: Path, setting: str) -> str:

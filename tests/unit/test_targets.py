@@ -9,11 +9,13 @@ from dissect.answers.dispatch import MODULES
 from dissect.cells.study import load_study
 from dissect.config.errors import ConfigError
 from dissect.config.root import RootConfig
-from dissect.config.targets import OWN_KEYS, QUESTIONS, question_of, refuse_unread
+from dissect.config.targets import OWN_KEYS, QUESTIONS, RUNS, question_of, refuse_unread
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = [PROJECT / "Snakefile", *PROJECT.glob("rules/*.smk")]
-RULES = {name for path in SOURCES for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)}
+RULES = [
+    part for path in SOURCES for part in re.findall(r"^rule (\w+):\n((?:\s.*\n|\n)+)", path.read_text(), re.MULTILINE)
+]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,8 @@ def test_one_target_that_reads_a_key_is_enough(command, keys):
 
 
 def test_every_target_and_key_is_one():
-    assert OWN_KEYS.keys() <= RULES | QUESTIONS.keys()
+    assert RUNS.keys() == {name for name, body in RULES if "output:" not in body}
+    assert OWN_KEYS.keys() == QUESTIONS.keys() | RUNS.keys() - {"all"}
     assert QUESTIONS.keys() == MODULES.keys() | {"progress"} <= OWN_KEYS.keys()
     assert set().union(*OWN_KEYS.values()) <= RootConfig.model_fields.keys()
 

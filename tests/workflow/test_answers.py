@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from clones import Clone
+from dissect.config.targets import OWN_KEYS, RUNS
 
 ANSWERS = {
     "plan": "9 cells, 0 to run",
@@ -28,9 +29,10 @@ REFUSED = {
     "prune": "--config: found none of select, older_than and protocol, expected at least one",
 }
 """Question that cannot be answered -> beginning of the sentence."""
-NO_QUESTION = {
-    "pln": "unknown question 'pln'; did you mean 'plan'? (known: claims, ",
-    "all": "unknown question 'all'",
+NO_COMMAND = {
+    "pln": "unknown command 'pln'; did you mean 'plan'? (known: all, cells, ",
+    "remeasure more": "more: expected key=value",
+    "remeasure more=2 -n --config fresh=true": "more=2: expected all settings in one place, ",
     "plan -n": "-n: expected key=value; options are for snakemake plan",
 }
 """Command that is none -> beginning of the sentence."""
@@ -59,14 +61,26 @@ def test_an_error_is_one_sentence_and_said_once(clone: Clone, question: str) -> 
     assert line.startswith(f"llm-dissect: {REFUSED[question]}")
 
 
-@pytest.mark.parametrize("command", NO_QUESTION)
-def test_what_is_no_question_is_one_sentence_too(clone: Clone, command: str) -> None:
+@pytest.mark.parametrize("command", NO_COMMAND)
+def test_what_is_no_command_is_one_sentence_too(clone: Clone, command: str) -> None:
     (line,) = clone.ask(*command.split(), expect=2).output.splitlines()
-    assert line.startswith(f"llm-dissect: {NO_QUESTION[command]}")
+    assert line.startswith(f"llm-dissect: {NO_COMMAND[command]}")
 
 
-def test_the_questions_are_listed(clone: Clone) -> None:
-    assert "\n  recommend   the best measured setting under limits\n" in clone.ask().output
+def test_the_commands_are_listed(clone: Clone) -> None:
+    output = clone.ask().output
+    assert "\n  recommend   the best measured setting under limits\n" in output
+    assert "\n  remeasure   add runs to the selected cells\n" in output
+
+
+@pytest.mark.parametrize("run", [*RUNS, "results/tables/table_IV.csv"])
+def test_a_run_is_that_of_snakemake(fresh: Clone, run: str) -> None:
+    settings = ("select=pretrain/cpu/*/deepspeed/Z2*/*",) if "select" in OWN_KEYS.get(run, ()) else ()
+    given = ("--config", *settings) if settings else ()
+    jobs = sorted(fresh.snakemake("-n", run, *given, profile=None).jobs)
+    assert jobs
+    assert sorted(fresh.ask(run, *settings, "-n").jobs) == jobs
+    assert sorted(fresh.ask(run, "--profile", "profiles/cpu", "-n", *given, folder="config").jobs) == jobs
 
 
 def test_files_are_those_of_the_folder_of_the_command(clone: Clone) -> None:

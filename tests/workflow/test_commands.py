@@ -50,6 +50,8 @@ def test_remeasure_is_one_command(clone: Clone, profile: str | None) -> None:
     assert clone.measured() == ["pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"]
     clone.snakemake("remeasure", "--config", select, profile=profile)
     assert clone.measured() == ["pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"]
+    clone.ask("remeasure", select, *(["--profile", f"profiles/{profile}"] if profile else []))
+    assert clone.measured() == ["pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"]
     # As often as asked, no more: the next run only draws from the new result.
     run = clone.snakemake("all")
     assert sorted(run.jobs) == ["Write report", "Write table table_III"]

@@ -24,6 +24,13 @@ QUESTIONS = {
     "prune": "runs of the store that may go, and their removal",
 }
 """Target that answers from what is there and measures nothing -> what it answers."""
+RUNS = {
+    "all": "measure what is missing, and draw every table, figure and the page",
+    "cells": "measure the selected cells, and draw nothing",
+    "remeasure": "add runs to the selected cells",
+    "packs": "measure the selected cells of a platform in one allocation of a batch system",
+}
+"""Target that measures -> what it does."""
 OWN_KEYS: dict[str, set[str]] = {
     "describe": {*Described.model_fields},
     "ready": {"select"},
