@@ -84,6 +84,16 @@ def test_a_file_that_was_copied_over_a_newer_one_hides_no_run(cells, tmp_path):
     assert len(read_runs(Path(first)).runs) == 3
 
 
+@pytest.mark.parametrize("spoiled", ["", "{", '{"runs": []}'])
+def test_a_file_that_was_spoiled_by_hand_is_healed_from_its_store(cells, tmp_path, spoiled):
+    store, (first, *_) = Store(tmp_path / "store"), cells
+    publish_stored(cells, store)
+    before = Path(first).read_bytes()
+    Path(first).write_text(spoiled)
+    assert publish_stored(cells, store).changed == [first]
+    assert Path(first).read_bytes() == before
+
+
 def test_a_file_of_one_run_as_earlier_versions_published_it_stays(cells, tmp_path):
     store, (_, second, _) = Store(tmp_path / "store"), cells
     publish_stored(cells, store)

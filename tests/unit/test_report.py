@@ -120,6 +120,16 @@ def test_claims_stand_beside_what_they_are_about(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_statements_that_say_the_same_are_told_apart(index: Path) -> None:
+    tree = html5lib.parse(index.read_text())
+    [table] = [each for each in tree.iter(f"{XHTML}table") if each.get("class") == "words summary"]
+    about = [td for td in table.iter(f"{XHTML}td") if td.get("class") == "about"]
+    names = ["".join(td.itertext()) for td in about]
+    assert len(names) > 1
+    assert len(set(names)) == len(names)
+    assert all(td.find(f"{XHTML}small") is not None for td in about)
+
+
 def built(project: Path) -> Page:
 
     small_report(project, ["table_III", "table_IV"])

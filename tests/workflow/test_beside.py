@@ -65,7 +65,7 @@ def test_what_was_killed_leaves_a_lock_that_unlock_removes(clone: Clone) -> None
     clone.snakemake("--unlock")
     assert locks(clone) == set()
     (clone.folder / "slow_keys.txt").unlink()
-    clone.snakemake("cells", "--rerun-incomplete")
+    clone.snakemake("cells")
 
 
 def test_what_was_killed_between_its_run_and_its_publishing_is_not_measured_again(clone: Clone) -> None:
@@ -80,7 +80,7 @@ def test_what_was_killed_between_its_run_and_its_publishing_is_not_measured_agai
     assert len(clone.measured()) == 1
     (clone.folder / "envs/run").write_text(before)
     clone.snakemake("--unlock", "cells")
-    clone.snakemake("cells", "--rerun-incomplete", "--config", f"select={SLOW}")
+    clone.snakemake("cells", "--config", f"select={SLOW}")
     assert clone.measured() == []
     assert clone.cell_file(SLOW).exists()
 

@@ -62,7 +62,7 @@ def test_what_was_killed_is_interrupted_not_running(clone: Clone, run: subproces
     assert "running" not in shown
     (clone.folder / "slow_keys.txt").unlink()
     clone.snakemake("--unlock", "all")
-    clone.snakemake("all", "--rerun-incomplete")
+    clone.snakemake("all")
     assert "interrupted" not in clone.snakemake("progress").output
 
 
