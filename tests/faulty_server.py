@@ -18,9 +18,12 @@ FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
     "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "dies_in_second_probe", "slow", "offspring",
     "raises_and_stays", "late", "hangs", "pauses", "workers_stay", "worker_dies", "worker_dies_at_once",
+    "loses",
 )  # fmt: skip
 LAST_ANSWER = {"dies_in_load": 5, "oom_in_load": 5, "dies_in_second_probe": 6}
 """Fault -> number of prompts that it streams answers to before it dies; a probe of a search has six."""
+UNANSWERED = {"hangs": range(6, 100), "worker_dies": range(6, 100), "loses": (3,)}
+"""Fault -> which of the streamed answers begin but never go on."""
 TOKEN_S = 0.002
 SLOW_TOKEN_S = 1.0
 LATE_S = 2.0
@@ -79,6 +82,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def stream(self, body: dict) -> None:
         Handler.streamed += 1
+        number = Handler.streamed
         Handler.prompts.add(body["prompt"])  # a load whose records are lost is sent again
         if self.fault == "overloaded" and Handler.streamed % 2:
             return self.reply(429, b'{"error": "Model is overloaded"}')
@@ -97,17 +101,17 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         tokens = body["max_tokens"] - (self.fault == "short")
-        for number in range(tokens):
+        for token in range(tokens):
             time.sleep(SLOW_TOKEN_S if self.fault == "slow" else TOKEN_S)
             if self.fault == "oom_in_answers" and Handler.streamed > 3:
                 self.event({"error": "CUDA out of memory. Tried to allocate 1.31 GiB."})
                 break
-            if self.fault in ("hangs", "worker_dies") and Handler.streamed > 5:
+            if number in UNANSWERED.get(self.fault, ()):
                 self.hang()
-            if self.fault == "cut" and number == tokens // 2:
+            if self.fault == "cut" and token == tokens // 2:
                 self.close_connection = True
                 return None
-            self.event(self.answer(body, "w1 ", usage=number == tokens - 1))
+            self.event(self.answer(body, "w1 ", usage=token == tokens - 1))
         self.wfile.write(b"data: [DONE]\n\n")
         self.wfile.flush()
         Handler.answered += 1
@@ -116,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def hang(self) -> None:
         """Never answer this request; where a worker died, with what LightLLM wrote on a GPU before."""
-        if self.fault != "hangs":
+        if self.fault.startswith("worker_dies"):
             print("ERROR [impl.py:100] CUDA error: an illegal memory access was encountered", flush=True)
             print("ERROR [impl.py:100] For debugging consider passing CUDA_LAUNCH_BLOCKING=1", flush=True)
         threading.Event().wait()

@@ -67,6 +67,16 @@ def serving(project: Path, engine: str, seconds: float, **load: Any) -> Record:
     return Record(cell.model_copy(update={"workload": workload}), make.PLATFORMS["h200"], make.cell_runs(*runs))
 
 
+def searched(project: Path, engine: str, capacity: float, ttft_s: float) -> Record:
+    """A search for the rate that holds a TTFT of 2 s, at which this engine takes less."""
+    spec = make.serve_spec(engine=engine, requests=40, arrival={"kind": "poisson", "search": {"ttft_s": 2.0}})
+    found = make.search_metrics(spec, capacity)
+    samples = found.samples.model_copy(update={"ttft_s": [ttft_s] * found.requests})
+    runs = make.in_rounds(make.ok_result(spec, found.model_copy(update={"samples": samples})) for _ in range(5))
+    cell = make.published_cell(project, *runs, platform="h200", method="tuned")
+    return Record(cell.model_copy(update={"workload": "r40-holds-n1"}), make.PLATFORMS["h200"], make.cell_runs(*runs))
+
+
 def recorded(project: Path, runs: Sequence[Result], method: str, platform: str = "h200", **ids: Any) -> Record:
     cell = make.published_cell(project, *runs, platform=platform, method=method, model=ids.pop("model", "llama2-7b"))
     return Record(cell.model_copy(update=ids), make.PLATFORMS[platform], make.cell_runs(*runs))

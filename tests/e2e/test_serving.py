@@ -355,6 +355,7 @@ def test_a_server_that_stays_but_runs_out_of_memory_is_out_of_memory(bench):
         ("worker_dies", "CUDA error: an illegal memory access was encountered"),
         ("worker_dies_at_once", "CUDA error: an illegal memory access was encountered"),
         ("hangs", "last line of"),
+        ("loses", "last line of"),
     ],
 )
 def test_a_server_that_runs_on_but_answers_no_more_is_a_failure(bench, fault, words):

@@ -13,7 +13,7 @@ from dissect.present.recommend.candidates import candidates
 from dissect.present.report import direct_answers as direct_answers_module
 from dissect.present.report.direct_answers import DirectAnswer, direct_answers
 from dissect.present.tables.columns import Record
-from recommend_cases import TERMS, ended, serving, training
+from recommend_cases import TERMS, ended, searched, serving, training
 
 ONCE = (1.0,)
 
@@ -82,6 +82,16 @@ def test_engines_are_held_to_the_shortest_limit_that_one_keeps(tmp_path: Path) -
     assert (pair.left.title, pair.right.title) == ("LightLLM", "vLLM")
     assert (pair.work, pair.verdict) == ("llama2-7b, r40-burst", "vLLM: 20 % faster, within TTFT p99 of 5 s")
     assert pair.right.numbers[2] == "TTFT p99 4.00 [3.96–4.04] s"
+
+
+def test_engines_at_the_rates_that_they_hold_are_held_to_the_objective_of_the_search(tmp_path: Path) -> None:
+    """The slower one answers within 1 s at its own rate, which is no reason to hold the other to it."""
+    searches = [searched(tmp_path, "vllm", 10.0, 0.8), searched(tmp_path, "lightllm", 20.0, 1.9)]
+    bursts = [serving(tmp_path, "vllm", 10.0), serving(tmp_path, "lightllm", 12.0)]
+    first, second = answers([*bursts, *searches])["engine-ttft"].pairs
+    assert (first.left.title, first.right.title, first.work) == ("vLLM", "LightLLM", "llama2-7b, r40-holds")
+    assert re.fullmatch(r"LightLLM: \d+ % faster, within TTFT p99 of 2 s", first.verdict)
+    assert second.work == "llama2-7b, r40-burst"
 
 
 def test_a_limit_that_one_run_keeps_tells_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from dissect.base.outcome import Status
 from dissect.cells.cell_id import without_set
-from dissect.cells.spec import TrainingSpec
+from dissect.cells.spec import ServeSpec, TrainingSpec
 from dissect.cells.terms import Terms
 from dissect.config.layout import ViewName
 from dissect.config.price import price_that_counts
@@ -37,7 +37,7 @@ LARGEST = ("memory_gib",)
 """Columns that hold the largest run, which no interval of a mean belongs to."""
 COLUMNS = (
     "stage", "platform", "platform_label", "model", "stand_in", "framework", "method", "workload", "n_gpus", "batch",
-    "device", "work", "states", "memory_is_held", "status", "reason",
+    "device", "work", "objective_ttft_s", "states", "memory_is_held", "status", "reason",
     *(number + end for number in NUMBERS for end in ENDS), *LARGEST,
     "memory_source", "price_per_gpu_hour", "currency", "reference", "flags", "runs", "starts", "measured_at",
     "machine", "git_commit", "key",
@@ -89,8 +89,8 @@ def _row(
         numbers = _numbers(row, cell.n_gpus, per_hour, serves)
     return {
         **shared, **numbers, "platform": without_set(cell.platform), "platform_label": record.platform.label,
-        "stand_in": cell.model in terms.stand_ins, "work": work_of(record), "states": _states(record),
-        "memory_is_held": held,
+        "stand_in": cell.model in terms.stand_ins, "work": work_of(record),
+        "objective_ttft_s": _objective_ttft_s(record), "states": _states(record), "memory_is_held": held,
         "batch": row.get("batch_measured") or cell.batch, "status": status, "reason": reason,
         "price_per_gpu_hour": per_hour, "currency": currency,
     }  # fmt: skip
@@ -158,6 +158,12 @@ def work_of(record: Record) -> str:
         return cell.workload.rsplit("-n", 1)[0]
     batch = "the largest batch of each setting" if cell.batch == "max" else f"batch {cell.batch}"
     return f"sequences of {cell.seq_len} tokens, {batch} per GPU, {_trained(record)}"
+
+
+def _objective_ttft_s(record: Record) -> float | None:
+    """Longest TTFT of the objective at which a search for a rate with a run was made."""
+    search = record.spec.workload.arrival.search if isinstance(record.spec, ServeSpec) else None
+    return search.ttft_s if search else None
 
 
 def _states(record: Record) -> str | None:
