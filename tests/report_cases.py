@@ -8,7 +8,8 @@ from typing import Any
 
 import factories as make
 from dissect.base.outcome import Flag, Phase, Status
-from dissect.cells.manifest import Manifest
+from dissect.cells.askable import Askable, AskedGpu
+from dissect.cells.manifest import Manifest, PlatformFacts
 from dissect.cells.predicted import prediction_manifest
 from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.cells.terms import Terms
@@ -62,6 +63,17 @@ def large_report(project: Path, n_cells: int = 5_000) -> Path:
         layout = {"kind": "pivot", "rows": ["method", "batch"], "columns": ["platform"]}
         manifests.append(make.manifest(f"table_{'VI'[index]}", cells, layout, title=f"Table {index + 2}: many"))
     return _write(project, manifests, None)
+
+
+def _asked(known: Mapping[str, PlatformFacts]) -> Askable:
+    """GPUs of the platforms but this machine's, with their prices."""
+    return Askable(
+        gpus={
+            name: AskedGpu(hardware=make.hardware(f"NVIDIA {name}", 1), facts=facts, price=TERMS[name].price)
+            for name, facts in known.items()
+            if name in TERMS and name != "cpu"
+        }
+    )
 
 
 def _ladder(project: Path, platform: str, count: int) -> list[Any]:
@@ -140,7 +152,10 @@ def _write(project: Path, manifests: Sequence[Manifest], verdicts: Manifest | No
     (project / "results/tables").mkdir(exist_ok=True)
     (project / f"results/tables/{PREDICTION}.csv").write_text(build_prediction(predicted, project).csv)
     (project / f"results/figures/{PREDICTION}.svg").write_text(SVG)
-    path.write_text(ReportManifest(items=items, claims=verdicts is not None, predictions=True, terms=TERMS).to_json())
+    wanted = ReportManifest(
+        items=items, claims=verdicts is not None, predictions=True, terms=TERMS, asked=_asked(known)
+    )
+    path.write_text(wanted.to_json())
     index = project / "results/report/index.html"
     write_report(path, index, project)
     return index

@@ -7,8 +7,8 @@ import pytest
 import factories as make
 from dissect.base.outcome import Phase, Status
 from dissect.base.units import GIB
-from dissect.cells.spec import ServeSpec, TrainingSpec
-from dissect.cells.terms import Terms
+from dissect.cells.askable import COUNTS, Askable, AskedGpu, AskedModel
+from dissect.cells.spec import ServeSpec, TrainingSpec, canonical_spec
 from dissect.config.price import Price
 from dissect.predict.server_times import OFF_BURST, OFF_LATENCY
 from dissect.present.report.needs_form import PredictedNeeds
@@ -46,29 +46,43 @@ def records(project: Path) -> list[Record]:
     ]
 
 
+ASKED = Askable(
+    gpus={
+        "small": AskedGpu(hardware=SMALL, facts=DATASHEET),
+        "h200": AskedGpu(hardware=make.hardware(n_gpus=1), facts=DATASHEET, price=PRICE),
+    },
+    models={"llama2-13b": AskedModel(label="Llama2-13B", architecture=make.LLAMA_13B)},
+    settings={"serve/sglang/defaults": canonical_spec(make.serve_spec(engine="sglang", aligned=False))},
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("servers")
+
+
+@pytest.fixture(scope="module")
 def needs(project: Path) -> PredictedNeeds:
-    found = server_needs(records(project), {"h200": Terms(price=PRICE)}, {"model": {"llama2-7b": "Llama2-7B"}})
+    found = server_needs(records(project), ASKED, {"model": {"llama2-7b": "Llama2-7B"}})
     assert found
     return found
 
 
-def test_every_engine_is_predicted_for_every_model_and_the_gpus_of_training_too(tmp_path: Path) -> None:
-    found = needs(tmp_path)
-    wanted = {
-        f"{engine}/tuned {model} {place}"
-        for engine in ("vllm", "tgi")
-        for model in ("llama2-7b", "llama2-13b")
-        for place in ("h200/1", "h200/2", "a800/1")
-    }
-    assert set(found.data["needs"]) == wanted
-    assert dict(found.fields[1][2]) == {"llama2-7b": "Llama2-7B", "llama2-13b": "llama2-13b"}
-    assert found.data["gpus"]["h200/1"]["price"] == 3.5
-    assert "wait for their host" in found.data["why"]["transformers/tuned"]
+def test_every_engine_is_predicted_for_every_model_and_gpu_and_as_tuned_where_no_server_was_measured(
+    needs: PredictedNeeds,
+) -> None:
+    tuned, models = {"serve/vllm/tuned", "serve/tgi/tuned"}, ("llama2-7b", "llama2-13b")
+    for gpu, settings in (("h200", {*tuned, "serve/sglang/defaults"}), ("small", tuned)):
+        wanted = {f"{name} {model} {count}" for name in settings for model in models for count in COUNTS}
+        assert set(needs.files[f"server-{gpu}"]) == wanted
+    assert dict(needs.fields[1][2])["llama2-7b"] == "Llama2-7B"
+    assert needs.data["gpus"]["h200"]["price"] == 3.5
+    assert "wait for their host" in needs.data["why"]["serve/transformers/tuned"]
 
 
-def test_the_numbers_are_those_that_recommend_predicts(tmp_path: Path) -> None:
-    data, pace = needs(tmp_path).data, ServerPace(records(tmp_path))
-    cache, low, high, most, source, *rows = data["needs"]["vllm/tuned llama2-13b h200/2"]
+def test_the_numbers_are_those_that_recommend_predicts(project: Path, needs: PredictedNeeds) -> None:
+    data, pace = needs.data, ServerPace(records(project))
+    cache, low, high, most, source, *rows = needs.files["server-h200"]["serve/vllm/tuned llama2-13b 2"]
     spec = make.serve_spec(make.hardware(n_gpus=2), model=make.LLAMA_13B, aligned=False, requests=1000)
     right = pace.predict(spec, DATASHEET)
     assert right
@@ -86,17 +100,20 @@ def test_the_numbers_are_those_that_recommend_predicts(tmp_path: Path) -> None:
     )
 
 
-def test_what_fits_no_request_has_no_times(tmp_path: Path) -> None:
-    cache, low, high, most = needs(tmp_path).data["needs"]["vllm/tuned llama2-13b a800/1"]
+def test_what_fits_no_request_has_no_times_and_other_gpus_no_large_burst(needs: PredictedNeeds) -> None:
+    cache, low, high, most = needs.files["server-small"]["serve/vllm/tuned llama2-13b 1"]
     assert (cache, low, high) == (0, 0, 0)
     assert most > 0
+    *_, source, one, ten, hundred = needs.files["server-small"]["serve/vllm/tuned llama2-7b 8"]
+    assert one[0] < ten[0] < hundred[0]
+    assert needs.data["sources"][source][0].startswith("kernels: datasheet")
 
 
-def test_what_was_measured_names_its_cell(tmp_path: Path) -> None:
-    measured = needs(tmp_path).data["measured"]
-    assert set(measured) == {f"{engine}/tuned llama2-7b h200/1 100" for engine in ("vllm", "tgi")}
+def test_what_was_measured_names_its_cell(needs: PredictedNeeds) -> None:
+    measured = needs.data["measured"]
+    assert set(measured) == {f"serve/{engine}/tuned llama2-7b 1 h200 100" for engine in ("vllm", "tgi")}
     assert {len(key) for key in measured.values()} == {12}
 
 
 def test_nothing_is_predicted_without_servers_on_gpus(tmp_path: Path) -> None:
-    assert server_needs(records(tmp_path)[3:], {}, {}) is None
+    assert server_needs(records(tmp_path)[3:], Askable(), {}) is None

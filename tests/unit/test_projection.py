@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from dissect.base.units import GIB
+from dissect.cells.platform_facts import prediction_facts
 from dissect.cells.spec import Hardware, TrainingSpec
-from dissect.cells.study import load_study, prediction_facts
+from dissect.cells.study import load_study
 from dissect.config.files import read_yaml
 from dissect.config.platform import Platform
 from dissect.predict.curves import OF_PEAK

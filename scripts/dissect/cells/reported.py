@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Literal
 
 from dissect.base.model import Model
+from dissect.cells.askable import Askable, askable
 from dissect.cells.terms import Terms, terms_of
 from dissect.config.catalog import Catalog
 from dissect.config.experiment import Experiment
@@ -29,6 +30,8 @@ class ReportManifest(Model):
     """Whether the page predicts what training would need, from the cells of the table of predictions."""
     terms: dict[str, Terms] = {}
     """Terms of each platform on the page."""
+    asked: Askable = Askable()
+    """What its forms of predictions ask about."""
 
     def to_json(self) -> str:
         """The manifest as indented JSON; equal manifests have equal bytes."""
@@ -43,6 +46,7 @@ def report_manifest(catalog: Catalog, platforms: Collection[str], predictions: b
         claims=catalog.wants_claims,
         predictions=predictions,
         terms=terms_of(catalog, platforms),
+        asked=askable(catalog) if predictions else Askable(),
     )
 
 

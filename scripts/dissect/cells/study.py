@@ -10,8 +10,9 @@ from dissect.cells.cell import Cell
 from dissect.cells.cell_id import EVERY_CELL, NO_NAME
 from dissect.cells.claimed import claims_manifest, reader_of
 from dissect.cells.globs import parse_glob, selection_of
-from dissect.cells.manifest import Fact, Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
+from dissect.cells.manifest import Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.overriding import Override
+from dissect.cells.platform_facts import platform_facts
 from dissect.cells.predicted import CAPTION, TITLE, prediction_manifest
 from dissect.cells.references import Reference, read_sets, references_of
 from dissect.cells.reported import ReportManifest, report_manifest
@@ -20,7 +21,6 @@ from dissect.config.catalog import PREDICTION, ROOT_FILE, Catalog, load_catalog
 from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError
 from dissect.config.kinds import LETTER_STAGES, STAGE_TITLES, Suite
-from dissect.config.platform import GpuFacts, Platform
 
 
 @dataclass(frozen=True)
@@ -203,11 +203,11 @@ class Study:
         """Facts of the platforms of these tables; reference results have labels of their own."""
         known = self.catalog.platforms
         platforms = dict.fromkeys(cell.platform for name in names for cell in self.experiments[name])
-        own = {platform: _platform_facts(known[platform], layout) for platform in platforms}
+        own = {platform: platform_facts(known[platform], layout) for platform in platforms}
         others = {}
         for reference in (reference for name in names for reference in self.references.get(name, [])):
             platform = reference.cell.platform
-            facts = _platform_facts(known[platform], layout)
+            facts = platform_facts(known[platform], layout)
             label = f"{facts.label} (reference {reference.set_name})"
             others[f"{platform}@{reference.set_name}"] = facts.model_copy(update={"label": label})
         return own | others
@@ -288,52 +288,3 @@ def _manifest_cell(cell: Cell, reference: str | None) -> ManifestCell:
         workload=cell.workload, n_gpus=cell.n_gpus, seq_len=cell.seq_len, batch=cell.batch, key=cell.key,
         path=cell.path, unsupported=cell.unsupported, reference=reference,
     )  # fmt: skip
-
-
-def _platform_facts(platform: Platform, layout: str) -> PlatformFacts:
-    """Facts of a platform that this kind of table shows, and no others: a change of those must not draw it again."""
-    gpu = platform.gpu
-    if layout == PREDICTION:
-        return prediction_facts(platform)
-    if layout == "platforms":
-        return PlatformFacts(label=platform.shown_label, declared=_declared(platform), peak_source=gpu.source)
-    bandwidth = gpu.memory_bandwidth_gb_per_s if layout == "roofline" else None
-    return PlatformFacts(
-        label=platform.shown_label,
-        gpu_label=platform.shown_gpu_label,
-        memory_is_held=platform.memory_budget_gib is not None,
-        memory_gib=(platform.memory_budget_gib or gpu.memory_gib) if layout == "claims" else None,
-        peak_flops=_peak_flops(gpu),
-        memory_bytes_per_s=bandwidth * 1e9 if bandwidth else None,
-    )
-
-
-def prediction_facts(platform: Platform) -> PlatformFacts:
-    """Facts of a platform from which times are predicted."""
-    bandwidth, link = platform.gpu.memory_bandwidth_gb_per_s, platform.interconnect.gb_per_s
-    return PlatformFacts(
-        label=platform.shown_label,
-        peak_flops=_peak_flops(platform.gpu),
-        memory_bytes_per_s=bandwidth * 1e9 if bandwidth else None,
-        link_bytes_per_s=link * 1e9 if link else None,
-    )
-
-
-def _peak_flops(gpu: GpuFacts) -> dict[str, float]:
-    return {dtype: tflops * 1e12 for dtype, tflops in sorted(gpu.peak_tflops.items())}
-
-
-def _declared(platform: Platform) -> dict[str, str]:
-    """Rows of Table I for one platform: fact -> value with unit."""
-    gpu, link = platform.gpu, platform.interconnect
-    rows = {
-        Fact.GPU: gpu.model,
-        Fact.GPUS: str(platform.gpus_per_node * platform.nodes),
-        Fact.GPU_MEMORY: f"{gpu.memory_gib:g} GiB",
-        Fact.MEMORY_BANDWIDTH: f"{gpu.memory_bandwidth_gb_per_s:g} GB/s" if gpu.memory_bandwidth_gb_per_s else None,
-        Fact.INTERCONNECT: link.kind + (f", {link.gb_per_s:g} GB/s" if link.gb_per_s else ""),
-        Fact.CPU: platform.host.cpu,
-        Fact.HOST_MEMORY: f"{platform.host.memory_gib:g} GiB",
-    }
-    facts = {str(fact): value for fact, value in rows.items() if value}
-    return facts | {f"Dense peak {dtype}": f"{tflops:g} TFLOP/s" for dtype, tflops in sorted(gpu.peak_tflops.items())}

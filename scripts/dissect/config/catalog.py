@@ -11,6 +11,7 @@ from dissect.config.errors import ConfigError, unknown
 from dissect.config.experiment import Axes, Experiment, MethodAxis, MethodCross, MethodsOfAxis
 from dissect.config.files import M, read_yaml, typed, validate
 from dissect.config.kinds import LETTER_STAGES, OPERATORS, Suite
+from dissect.config.known_gpus import KnownGpu, read_known_gpus
 from dissect.config.methods import NAIVE, Methods
 from dissect.config.names import check_name
 from dissect.config.platform import Platform
@@ -35,6 +36,8 @@ class Catalog:
     methods: Methods
     experiments: Mapping[str, Experiment]
     claims: Claims
+    known_gpus: Mapping[str, KnownGpu]
+    """GPUs of config/gpus.yaml by the name that their driver reports."""
     locks: Mapping[str, str]
     """Lock files: environment name -> text of its requirements.txt."""
 
@@ -91,6 +94,7 @@ def load_catalog(project: Path, command_line: Mapping[str, Any]) -> Catalog:
         methods=methods,
         experiments=_read_folder(folder / "experiments", Experiment),
         claims=validate(Claims, read_yaml(project / CLAIMS_FILE, CLAIMS_FILE), CLAIMS_FILE),
+        known_gpus=read_known_gpus(project),
         locks={path.parent.name: path.read_text() for path in sorted(project.glob("envs/*/requirements.txt"))},
     )
     _check_references(catalog)

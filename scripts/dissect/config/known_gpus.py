@@ -25,6 +25,8 @@ class KnownGpu(Model):
 
     label: str
     """Short name of the GPU in tables."""
+    memory_gib: PositiveFloat
+    """Memory in GiB, for predictions; a platform file has that of the machine at hand."""
     memory_bandwidth_gb_per_s: PositiveFloat
     """Peak memory bandwidth in GB/s."""
     peak_tflops: dict[DType, PositiveFloat]

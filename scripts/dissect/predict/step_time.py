@@ -67,6 +67,11 @@ class TimePrediction:
         return sum(part.seconds for part in self.parts)
 
     @property
+    def origin(self) -> str:
+        """Where the times of its kernels come from: the least certain of all."""
+        return self.parts[0].origin
+
+    @property
     def busy_share(self) -> float:
         """Share of the step in which a GPU does not wait for its host."""
         return 1 - sum(part.seconds for part in self.parts if part.name == "launch") / self.step_s
@@ -97,13 +102,14 @@ class Pace:
     def __init__(self, operators: Sequence[MeasuredOperator]) -> None:
         self._operators = operators
         self._curves: dict[tuple[str, ...], Curves] = {}
+        self._last: tuple[TrainingSpec, dict[int, StepEffort | None]] | None = None
 
     def predict(self, spec: TrainingSpec, batch: int, sheet: Datasheet, host: HostCost) -> TimePrediction | None:
         """The predicted time of a step with ``batch`` sequences per GPU.
 
         None on ``cpu``, where the framework does not say, and where the times of operators are unknown.
         """
-        effort, curves = effort_of(spec, batch), self._curves_of(spec, sheet)
+        effort, curves = self._effort_of(spec, batch), self._curves_of(spec, sheet)
         if effort is None:
             return None
         times, origins = times_of(effort, curves), {phase: curves.origin(work) for phase, work in effort.items()}
@@ -133,12 +139,28 @@ class Pace:
             return None
         return MeasuredStep(cell, step_identity(spec, batch), spec.hardware.gpu_model, machine, cost)
 
+    def _effort_of(self, spec: TrainingSpec, batch: int) -> StepEffort | None:
+        """The work of a rank, kept for the next spec if that is the same on another GPU."""
+        if self._last is None or not _is_same_work(self._last[0], spec):
+            self._last = spec, {}
+        known = self._last[1]
+        if batch not in known:
+            known[batch] = effort_of(spec, batch)
+        return known[batch]
+
     def _curves_of(self, spec: TrainingSpec, sheet: Datasheet) -> Curves:
         hardware, dtype = spec.hardware, spec.workload.dtype
         name = (hardware.gpu_model, hardware.interconnect, dtype, repr(sheet))
         if name not in self._curves:
             self._curves[name] = Curves(self._operators, sheet, hardware, dtype)
         return self._curves[name]
+
+
+def _is_same_work(one: TrainingSpec, other: TrainingSpec) -> bool:
+    on, there = one.hardware, other.hardware
+    same_gpus = (on.device, on.n_gpus, on.n_nodes) == (there.device, there.n_gpus, there.n_nodes)
+    same_work = (one.model, one.method, one.workload) == (other.model, other.method, other.workload)
+    return same_gpus and one.framework == other.framework and same_work
 
 
 def _ends(times: Times, host: HostCost, off_s: float) -> tuple[float, float]:

@@ -12,9 +12,10 @@ from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
 from dissect.cells.cell_id import PARTS
 from dissect.cells.frameworks import state_bytes
+from dissect.cells.platform_facts import prediction_facts
 from dissect.cells.resources import request_for
 from dissect.cells.spec import ServeSpec, Spec, TrainingSpec
-from dissect.cells.study import Study, prediction_facts
+from dissect.cells.study import Study
 from dissect.config.catalog import Catalog
 from dissect.config.kinds import LETTER_STAGES
 from dissect.predict.memory import predict_memory

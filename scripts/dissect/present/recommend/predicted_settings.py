@@ -9,8 +9,9 @@ from typing import Any
 from dissect.base.units import GIB
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell_id import CellId
+from dissect.cells.platform_facts import prediction_facts
 from dissect.cells.spec import ServeSpec, TrainingSpec
-from dissect.cells.study import Study, prediction_facts
+from dissect.cells.study import Study
 from dissect.config.question import Question
 from dissect.predict.memory import predict_memory
 from dissect.predict.outlook import Outlook, outlook

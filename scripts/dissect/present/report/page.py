@@ -127,7 +127,7 @@ class Page:
     direct_answers: Sequence[DirectAnswer]
     """What is asked most, answered."""
     needs: Mapping[str, PredictedNeeds]
-    """What training and servers would need, predicted, by what asks: of each that has a measured cell on GPUs."""
+    """What training and servers would need, predicted, by what asks."""
     predictions: tuple[str, Path, dict[str, Any] | None] | None
     """Title, picture and description of the figure of predictions against what was measured; None without them."""
 
@@ -182,7 +182,10 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
     labels = {each.axis: dict(each.choices) for each in filters}
     predicted = read_manifest(manifests / f"{PREDICTION}.json") if wanted.predictions else None
     known = read_records(predicted, project, read) if predicted else []
-    asked = {"need": predicted_needs(known, wanted.terms, labels), "server": server_needs(known, wanted.terms, labels)}
+    asked = {
+        "need": predicted_needs(known, wanted.asked, labels),
+        "server": server_needs(known, wanted.asked, labels),
+    }
     rows = candidates((record for each in laid for record in each.records), wanted.terms)
     return Page(
         sections=_sections(wanted, items, claims),

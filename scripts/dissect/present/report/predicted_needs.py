@@ -1,27 +1,30 @@
 """What training would need that was never run: predictions for a grid of settings, models, GPUs and batches.
 
-Settings, models and GPUs are those of measured cells, each combined with each. Nothing of this is a result.
+Any setting of the study, each model, each GPU that is declared or known by its datasheet. Nothing of this is a result.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from dissect.base.outcome import Status
 from dissect.base.units import GIB
+from dissect.cells.askable import COUNTS, Askable, AskedGpu
+from dissect.cells.frameworks import framework
 from dissect.cells.spec import TrainingSpec
-from dissect.cells.terms import Terms
 from dissect.config.kinds import STAGE_TITLES
+from dissect.predict.device_parts import is_hopper
 from dissect.predict.memory import predict_memory
-from dissect.predict.outlook import OUTSIDE_BYTES, needed_bytes
+from dissect.predict.outlook import OUTSIDE_BYTES, Outlook, needed_bytes, outlook
+from dissect.predict.prediction import MemoryPrediction
 from dissect.present.report.needs_form import (
     WORDS,
+    Choices,
     PredictedNeeds,
-    first_of,
     gpu_facts,
-    gpus_label,
-    is_in,
-    place_of,
+    on_gpus,
+    place_in,
     rounded,
+    setting_of,
 )
 from dissect.present.tables.columns import Record
 from dissect.present.tables.labels import framework_labels
@@ -33,70 +36,95 @@ _STAGES = ("pretrain", "finetune")
 
 
 def predicted_needs(
-    records: Sequence[Record], terms: Mapping[str, Terms], labels: Mapping[str, Mapping[str, str]]
+    records: Sequence[Record], asked: Askable, labels: Mapping[str, Mapping[str, str]]
 ) -> PredictedNeeds | None:
-    """Predictions from measured cells; None where no training cell on GPUs is among them."""
-    trained = [(r, r.spec) for r in records if isinstance(r.spec, TrainingSpec) and r.cell.stage in _STAGES]
-    trained = [(record, spec) for record, spec in trained if spec.hardware.device != "cpu"]
-    cards = [(record, spec) for record, spec in trained if not spec.hardware.card_memory_bytes]
-    gpus = first_of((place_of(r), (r, s)) for r, s in cards)
-    models = first_of((record.cell.model, spec.model) for record, spec in trained)
-    # What a framework splits depends on the number of GPUs, so each setting keeps its own.
-    settings = first_of(
-        ("/".join((r.cell.stage, r.cell.framework, r.cell.method, str(r.cell.n_gpus))), s) for r, s in trained
-    )
-    pace, needs = MeasuredPace(records), {}
-    for (setting, spec), (model, architecture), (place, (record, of)) in product(
-        settings.items(), models.items(), gpus.items()
+    """Predictions, corrected by measured cells; None where nothing that can be asked has one."""
+    choices = Choices(TrainingSpec, (r for r in records if r.cell.stage in _STAGES), asked)
+    grid = _Grid(MeasuredPace(records), choices.gpus)
+    for (setting, spec), (model, architecture), number in product(
+        choices.settings.items(), choices.models.items(), COUNTS
     ):
-        if spec.hardware.n_gpus != of.hardware.n_gpus:
-            continue
-        asked = spec.model_copy(update={"hardware": of.hardware, "model": architecture})
-        for batch in BATCHES:
-            if numbers := _numbers(asked, batch, record, pace):
-                needs[f"{setting} {model} {place} {batch}"] = numbers
-    if not needs:
+        grid.fill(f"{setting} {model} {number}", spec.model_copy(update={"model": architecture}), number)
+    settings = dict.fromkeys(key.partition(" ")[0] for file in grid.memory.values() for key in file)
+    if not settings:
         return None
     return PredictedNeeds(
         [
-            ("setting", "Method", [(name, _setting_label(name)) for name in settings if is_in(needs, 0, name)]),
-            ("model", "Model", [(name, labels.get("model", {}).get(name, name)) for name in models]),
-            ("gpus", "GPUs", [(name, gpus_label(r)) for name, (r, _) in gpus.items() if is_in(needs, 2, name)]),
+            ("setting", "Method", [(name, _setting_label(name)) for name in settings]),
+            *choices.fields(labels.get("model", {})),
+            ("count", "Number of GPUs", [(str(number), str(number)) for number in reversed(COUNTS)]),
             ("batch", "Sequences per GPU", [(str(batch), str(batch)) for batch in BATCHES]),
         ],
         {
-            "gpus": {name: gpu_facts(*found, terms) for name, found in gpus.items()},
-            "needs": needs,
-            "measured": {name: key for name, key in _measured(cards) if name in needs},
+            "gpus": {name: gpu_facts(gpu, [_memory_file(gpu), f"need-{name}"]) for name, gpu in choices.gpus.items()},
+            "batches": BATCHES,
+            "sources": grid.sources,
+            "measured": dict(_measured(choices)),
             "words": WORDS,
         },
+        grid.memory | {f"need-{name}": speeds for name, speeds in grid.speeds.items()},
     )  # fmt: skip
 
 
-def _numbers(spec: TrainingSpec, batch: int, record: Record, pace: MeasuredPace) -> list[float] | None:
-    """GiB per GPU: peak with interval, what a GPU must have at least and at most; then tokens/s with interval."""
-    memory = predict_memory(spec, batch)
-    if memory is None:
-        return None
-    sizes = (memory.peak_bytes, memory.low_bytes, memory.high_bytes)
-    least, _, most = needed_bytes(memory)
-    cards = (least + OUTSIDE_BYTES, most + OUTSIDE_BYTES)
-    time = pace.predict(spec, batch, record.platform, pace.machine_of_platform(record.cell.platform))
-    seconds = (time.step_s, time.high_s, time.low_s) if time else ()
-    rates = [time.tokens / second for second in seconds if time and second]
-    return [rounded(number) for number in (*(size / GIB for size in (*sizes, *cards)), *rates)]
+class _Grid:
+    """Memory, which is the same on all GPUs with the same workspaces, and the speed on each GPU."""
+
+    def __init__(self, pace: MeasuredPace, gpus: Mapping[str, AskedGpu]) -> None:
+        self._pace, self._gpus = pace, gpus
+        self.memory: dict[str, dict[str, list[list[float]]]] = {_memory_file(gpu): {} for gpu in gpus.values()}
+        """File -> choice -> for each batch GiB per GPU: peak with interval, what a GPU must have at least and most."""
+        self.speeds: dict[str, dict[str, list[list[float]]]] = {name: {} for name in gpus}
+        """GPU -> choice -> for each batch tokens/s with interval and place in ``sources``; empty without a speed."""
+        self.sources: list[str] = []
+
+    def fill(self, choice: str, spec: TrainingSpec, number: int) -> None:
+        """Add the predictions of a choice, if its framework takes so many GPUs."""
+        peaks: dict[str, list[MemoryPrediction]] = {}
+        for name, gpu in self._gpus.items():
+            there = spec.model_copy(update={"hardware": on_gpus(gpu, number)})
+            if framework(spec.framework).constraint(there):
+                return
+            file = _memory_file(gpu)
+            if file not in peaks:
+                peaks[file] = [found for batch in BATCHES if (found := predict_memory(there, batch))]
+                if peaks[file]:
+                    self.memory[file][choice] = [_sizes(found) for found in peaks[file]]
+            speeds = [self._speed(there, found, gpu) for found in peaks[file]]
+            while speeds and not speeds[-1]:
+                speeds.pop()
+            if speeds:
+                self.speeds[name][choice] = speeds
+
+    def _speed(self, spec: TrainingSpec, memory: MemoryPrediction, gpu: AskedGpu) -> list[float]:
+        if outlook(memory, spec.hardware) is Outlook.RUNS_OUT:
+            return []
+        time = self._pace.predict(spec, memory.batch, gpu.facts, frozenset())
+        if time is None or not time.low_s:
+            return []
+        rates = [rounded(time.tokens / seconds) for seconds in (time.step_s, time.high_s, time.low_s)]
+        return [*rates, place_in(self.sources, f"kernels: {time.origin}; launches: {time.host.source}")]
 
 
-def _measured(trained: Iterable[tuple[Record, TrainingSpec]]) -> Iterator[tuple[str, str]]:
+def _sizes(found: MemoryPrediction) -> list[float]:
+    least, _, most = needed_bytes(found)
+    sizes = (found.peak_bytes, found.low_bytes, found.high_bytes, least + OUTSIDE_BYTES, most + OUTSIDE_BYTES)
+    return [rounded(size / GIB) for size in sizes]
+
+
+def _memory_file(gpu: AskedGpu) -> str:
+    return "memory-hopper" if is_hopper(gpu.hardware) else "memory"
+
+
+def _measured(choices: Choices[TrainingSpec]) -> Iterator[tuple[str, str]]:
     """Choices that were measured, and the keys of their cells."""
-    for record, spec in trained:
-        cell, batch = record.cell, spec.workload.batch
-        if record.runs and record.runs.status is Status.OK and batch in BATCHES:
-            setting = "/".join((cell.stage, cell.framework, cell.method, str(cell.n_gpus)))
-            yield f"{setting} {cell.model} {place_of(record)} {batch}", record.runs.key
+    for record, spec in choices.measured:
+        batch, gpu = spec.workload.batch, choices.gpu_of(spec.hardware)
+        if gpu and record.runs and record.runs.status is Status.OK and batch in BATCHES:
+            name = f"{setting_of(record)} {record.cell.model} {spec.hardware.n_gpus} {gpu} {batch}"
+            yield name, record.runs.key
 
 
 def _setting_label(name: str) -> str:
-    stage, framework, method, n_gpus = name.split("/")
+    stage, engine, method = name.split("/")
     title = next(title for known, title in STAGE_TITLES.items() if known == stage)
-    return f"{title}, {framework_labels()[framework]}, {method}, {n_gpus} GPU{'s' * (n_gpus != '1')}"
+    return f"{title}, {framework_labels()[engine]}, {method}"

@@ -5,11 +5,12 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from html import escape
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -40,7 +41,7 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
     cells = get_context("spawn").Process(target=_write_cells, args=(manifest, folder / "cells", project), daemon=True)
     cells.start()
     page = build_page(ReportManifest.model_validate_json(manifest.read_bytes()), manifest.parent, project)
-    for name in ("figures", "tables"):
+    for name in ("figures", "tables", "predicted"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
     for name in ASSETS:
@@ -52,11 +53,21 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
     for item in (item for section in page.sections for item in section.items):
         (folder / f"tables/{item.name}.csv").write_text(to_csv(item.numbers), encoding="utf-8")
         (folder / f"tables/{item.name}.json").write_text(_json(item.numbers), encoding="utf-8")
+    for file, answers in (item for form in page.needs.values() for item in form.files.items()):
+        (folder / f"predicted/{file}.js").write_text(_script(file, answers), encoding="utf-8")
     template = environment().get_template("page.html.j2")
     template.stream(page=page, themes=CONFIGS, answers_shown=SHOWN).dump(str(index), encoding="utf-8")
     cells.join()
     if cells.exitcode:
         raise ChildProcessError(f"{folder / 'cells'}: pages are missing: their process ended with {cells.exitcode}")
+
+
+def _script(name: str, answers: Mapping[str, Any]) -> str:
+    """Answers as a script: from disk a page can load no other data."""
+    rows = (
+        f"{json.dumps(choice)}: {json.dumps(numbers, separators=(',', ':'))}" for choice, numbers in answers.items()
+    )
+    return f"predicted[{json.dumps(name)}] = {{\n" + ",\n".join(rows) + "\n};\n"
 
 
 def _json(numbers: pd.DataFrame) -> str:

@@ -1,6 +1,8 @@
 "use strict";
 // What training and servers would need: the reader's choice picks one of the predictions that
 // dissect.present.report.predicted_needs and predicted_server_needs made; memory, tokens and price are the reader's.
+// Those of a GPU are in the folder predicted, in scripts that add themselves here.
+const predicted = {};
 (() => {
   const section = document.getElementById("predicted");
   if (!section) return;
@@ -15,19 +17,36 @@
   const inverse = ([middle, low, high], of) => [of / middle, of / high, of / low];
   const scaled = (numbers, factor) => numbers.map((each) => each * factor);
 
+  const loading = {};
+  // A file of answers, once.
+  function load(file) {
+    loading[file] ??= new Promise((done) => {
+      const script = document.createElement("script");
+      script.src = `predicted/${file}.js`;
+      script.onload = done;
+      document.head.append(script);
+    });
+    return loading[file];
+  }
+
   // What an hour of all GPUs costs, and in what; nothing without a price.
   function hourly(fields, choice) {
     const price = Number(fields.price.value) || choice.price;
     const unit = fields.price.value || !choice.currency ? "in the price's currency" : choice.currency;
-    return price ? { price: choice.gpus * price, unit } : null;
+    return price ? { price: Number(fields.count.value) * price, unit } : null;
   }
 
-  function training({ words }, found, fields, choice) {
-    if (!found) return ["no prediction: this framework, kernel or split is not modelled"];
-    const [peak, low, high, least, most, ...rates] = found;
+  function training({ batches, sources, words }, [sizes, speeds], fields, choice) {
+    const place = batches.indexOf(Number(fields.batch.value));
+    if (!sizes) return ["no prediction: this framework, kernel or split is not modelled"];
+    const [peak, low, high, least, most] = sizes[place];
     const memory = Number(fields.memory.value) || choice.gib;
-    const fits = `${most <= memory ? words[0] : least > memory ? words[2] : words[1]} in ${show(memory)} GiB: ${range([peak, low, high], "GiB per GPU")}`;
-    if (rates.length < 3) return [fits, "no prediction of its speed"];
+    const outlook = most <= memory ? words[0] : least > memory ? words[2] : words[1];
+    const fits = `${outlook} in ${show(memory)} GiB: ${range([peak, low, high], "GiB per GPU")}`;
+    if (outlook === words[2]) return [fits];
+    const [middle, slow, fast, source] = speeds?.[place] ?? [];
+    if (!middle) return [fits, "no prediction of its speed: this GPU has less memory, or its copies from the host are not measured"];
+    const rates = [middle, slow, fast];
     const tokens = Number(fields.tokens.value);
     const hours = inverse(scaled(rates, 3600), tokens);
     const hour = hourly(fields, choice);
@@ -36,11 +55,12 @@
       range(rates, "tokens/s over all GPUs"),
       `${range(hours, "hours")} for ${show(tokens)} tokens`,
       hour ? range(scaled(hours, hour.price), hour.unit) : "cost: give the price of a GPU-hour",
+      sources[source],
     ];
   }
 
-  function server({ words, why, bursts, percentiles, latencies, sources, tokens }, found, fields, choice) {
-    if (!found) return [`no prediction: ${why[fields.setting.value] ?? "the engine does not split this model over these GPUs"}`];
+  function server({ words, why, bursts, percentiles, latencies, sources, tokens }, [found], fields, choice) {
+    if (!found) return [`no prediction: ${why[fields.setting.value] ?? "the engine does not split this model over these GPUs, or no server was measured on them, where it is predicted as tuned"}`];
     const [cache, low, high, limit, source, ...rows] = found;
     const length = tokens[0] + tokens[1];
     const outlook = low >= length ? words[0] : high < length ? words[2] : words[1];
@@ -50,7 +70,9 @@
     if (source === undefined) return [room, "no prediction of its times: neither operators nor a datasheet of these GPUs are known"];
     const [from, [off, ...offs]] = sources[source];
     const number = Number(fields.batch.value);
-    const [duration, ...times] = rows[bursts.indexOf(number)];
+    const row = rows[bursts.indexOf(number)];
+    if (!row) return [room, "no prediction of so large a burst: no server was measured on these GPUs"];
+    const [duration, ...times] = row;
     const seconds = around(duration, off);
     const percentile = fields.percentile.value;
     const place = percentiles.indexOf(percentile) * latencies.length;
@@ -78,19 +100,12 @@
     const link = form.nextElementSibling.querySelector("a");
     const fields = form.elements;
 
-    // Settings of training are for one number of GPUs, those of servers for any.
-    const offer = () => {
-      const count = fields.setting.value.split("/")[3];
-      for (const option of fields.gpus.options) option.disabled = Boolean(count) && option.value.split("/")[1] !== count;
-      if (fields.gpus.selectedOptions[0]?.disabled) fields.gpus.value = [...fields.gpus.options].find(({ disabled }) => !disabled)?.value;
-    };
-
-    const update = () => {
-      offer();
-      const asked = ["setting", "model", "gpus"].map((field) => fields[field].value).join(" ");
-      const cell = data.measured[`${asked} ${fields.batch.value}`];
+    const update = async () => {
       const choice = data.gpus[fields.gpus.value];
-      const found = choice && (data.needs[`${asked} ${fields.batch.value}`] ?? data.needs[asked]);
+      await Promise.all(choice.files.map(load));
+      if (choice !== data.gpus[fields.gpus.value]) return; // another was chosen meanwhile
+      const asked = ["setting", "model", "count"].map((field) => fields[field].value).join(" ");
+      const found = choice.files.map((file) => predicted[file][asked]);
       output.replaceChildren(
         ...answers[name](data, found, fields, choice).map((text) => {
           const line = document.createElement("p");
@@ -98,6 +113,7 @@
           return line;
         }),
       );
+      const cell = data.measured[`${asked} ${fields.gpus.value} ${fields.batch.value}`];
       link.parentElement.hidden = !cell;
       if (cell) link.href = `cells/${cell}.html`;
     };
