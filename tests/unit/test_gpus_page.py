@@ -80,7 +80,9 @@ def test_rows_that_are_left_are_counted(table: str, label: str) -> None:
     assert f"| {len(ids - known)} rows" in line
 
 
-SERVERS = "| model | engine | policy | servers | burst (s) | tokens/s | ready (s) | cache (tokens) | at once | preemptions |"
+SERVERS = (
+    "| model | engine | policy | servers | burst (s) | tokens/s | ready (s) | cache (tokens) | at once | preemptions |"
+)
 
 
 def test_every_server_on_h200_is_on_the_page() -> None:
