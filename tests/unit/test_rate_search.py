@@ -269,11 +269,11 @@ def replace_times(found: RateProbe, ttft_s: float) -> RateProbe:
 # Tables, figure and answers
 
 
-def cells_of(project: Path, capacities: dict[str, tuple[float, ...]]) -> list[Any]:
+def cells_of(project: Path, capacities: dict[str, tuple[float, ...]], **search: Any) -> list[Any]:
     """Engines that keep up to these rates, one per run."""
     cells = []
     for engine, runs in capacities.items():
-        arrival = {"kind": "poisson", "search": {"ttft_s": 2.0, "tpot_s": 0.2}}
+        arrival = {"kind": "poisson", "search": {"ttft_s": 2.0, "tpot_s": 0.2, **search}}
         spec = make.serve_spec(engine=engine, requests=200, arrival=arrival)
         results = make.in_rounds(make.ok_result(spec, make.search_metrics(spec, capacity)) for capacity in runs)
         cells.append(make.published_cell(project, *results, platform="h200", method="tuned"))
@@ -308,6 +308,14 @@ def test_runs_of_which_one_found_a_bound_have_no_number(tmp_path: Path) -> None:
     (row,) = plain_rows(frame)
     assert row["held_rate_per_s"] is None
     assert grid.entries[0][0].text == "19.87; ≥ 59.97"
+
+
+def test_a_search_that_ended_early_shows_its_bracket_and_says_what_it_is(tmp_path: Path) -> None:
+    manifest = make.manifest("table_rate", cells_of(tmp_path, {"vllm": (20.0,)}, probes=2), RATES)
+    _, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
+    entry = grid.entries[0][0]
+    assert entry.text == "8 to 22.63"
+    assert "the search ended before they were close" in " ".join(entry.notes)
 
 
 def test_the_page_of_a_cell_has_the_bound_in_place_of_the_rate(tmp_path: Path) -> None:

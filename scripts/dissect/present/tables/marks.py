@@ -7,7 +7,10 @@ from dissect.base.outcome import Flag, Status
 from dissect.present.tables.grid import GridEntry
 
 NOT_AVAILABLE = "n/a"
-BOUND_NOTE = "<: not even the lowest value that was tried held; ≥: the highest that was tried still held"
+BOUND_NOTE = (
+    "<: not even the lowest value that was tried held; ≥: the highest that was tried still held; "
+    "a to b: a held and b did not, and the search ended before they were close"
+)
 UNPLANNED = GridEntry("not planned", ("not planned: the experiment has no such cell",))
 UNSHIPPED = GridEntry("not measured", ("not measured: the reference results have no such cell",))
 

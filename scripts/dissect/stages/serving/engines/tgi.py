@@ -16,7 +16,7 @@ WIGGLE_ROOM = 0.9
 PREFILL_TOKENS = 4096
 """Default of ``--max-batch-prefill-tokens`` where it does not know the GPU (launcher/src/main.rs)."""
 _BESIDE_BYTES = 2.0e9
-"""CUDA context, libraries and the prompts of its warm-up. Assumed: no cell is shipped."""
+"""CUDA context, libraries and the prompts of its warm-up. Measured: a shipped cell on H200."""
 _ATTENTION_ON_CPUS = "flashdecoding-ipex"
 """As its own image for CPUs sets it (Dockerfile_intel)."""
 
