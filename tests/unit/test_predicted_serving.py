@@ -15,6 +15,7 @@ from dissect.cells.study import load_study
 from dissect.config.arrival import Arrival, RateSearch
 from dissect.metrics.serving import ServingMetrics
 from dissect.predict.curves import LEAST_S, MEASURED, OF_BANDWIDTH, OF_PEAK, Curves, Datasheet, MeasuredOperator
+from dissect.predict.gpu_power import IDLE
 from dissect.predict.repetition import load_identity
 from dissect.predict.server_queue import Served, ServerQueue, send_times
 from dissect.predict.server_step import PAGED, StepLoad, StepPace
@@ -203,6 +204,24 @@ def test_waiting_grows_faster_than_steps_where_requests_arrive_over_time() -> No
     assert ttft.high
     assert ttft.high / ttft.value > 2 * (1 + OFF_BURST["datasheet"])
     assert ttft.low < ttft.value
+
+
+def test_a_gpu_draws_its_limit_while_kernels_run_and_little_while_it_waits() -> None:
+    burst = serve_spec(ONE, requests=100)
+    slow = serve_spec(ONE, requests=100, arrival=Arrival(kind="constant", rate=0.01))
+    free, waits, idle = (
+        predict_server(spec, [], SHEET, cost)
+        for spec, cost in ((burst, FREE), (burst, StepCost(10.0, "host")), (slow, FREE))
+    )
+    assert free
+    assert waits
+    assert idle
+    middle, low, high = free.energy_j(700)
+    assert middle == pytest.approx(700 * free.duration_s)
+    assert low < (1 - free.off) * middle
+    assert high > (1 + free.off) * middle
+    for each in (waits, idle):
+        assert each.energy_j(700)[0] == pytest.approx(700 * IDLE * each.duration_s, rel=0.05)
 
 
 def test_answers_of_one_token_have_no_time_per_token() -> None:

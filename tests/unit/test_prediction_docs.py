@@ -90,10 +90,14 @@ def test_servers(shipped_predictions: pd.DataFrame) -> None:
         for name, found, of, decimals in named:
             inside = covered(found[f"{of}_covered"])
             rows.append([origin, name, len(found), *errors(found[f"{of}_error"], decimals), inside])
+        drawn = cells[cells["load_energy_error"].notna()]
+        inside = covered(drawn["load_energy_covered"])
+        rows.append([origin, "energy of a load", len(drawn), *errors(drawn["load_energy_error"]), inside])
         for name, column in (("median TTFT", "ttft_s"), ("median TPOT", "tpot_s")):
             off = (cells[f"predicted_{column}"] / cells[f"measured_{column}"] - 1).dropna()
             inside = cells[f"{column.removesuffix('_s')}_covered"].dropna()
             rows.append([origin, name, len(off), *errors(off), covered(inside)])
+        assert drawn["load_energy_error"].abs().median() <= 0.1
         assert bursts["burst_error"].abs().median() <= (0.1 if origin == MEASURED else 0.3)
         assert bare["unknown_gpu_burst_error"].abs().median() <= 0.15
         assert coverage(bare["unknown_gpu_burst_covered"]) >= 0.9
@@ -143,8 +147,9 @@ def goals_of(found: pd.DataFrame) -> list[Goal]:
         "memory": found["covered"], "step times": found["step_covered"],
         "step times, no cell of the machine": found["elsewhere_covered"],
         "step times, GPU left out": found["unknown_gpu_covered"],
-        "energy": energy["measured_energy_j"].between(energy["energy_low_j"], energy["energy_high_j"]),
-        "caches": found["cache_covered"], "bursts": found["burst_covered"],
+        "energy of steps": energy["measured_energy_j"].between(energy["energy_low_j"], energy["energy_high_j"]),
+        "energy of servers": found["load_energy_covered"], "caches": found["cache_covered"],
+        "bursts": found["burst_covered"],
         "bursts, GPU left out": found["unknown_gpu_burst_covered"],
         "median TTFT": found["ttft_covered"], "median TPOT": found["tpot_covered"],
     }  # fmt: skip

@@ -11,11 +11,12 @@ from dissect.base.outcome import Phase
 from dissect.base.units import GIB
 from dissect.cells.spec import TrainingSpec
 from dissect.predict.curves import ALIGNED, LEAST_S, MEASURED, STRIDED, Curve, Curves, Datasheet, MeasuredOperator
+from dissect.predict.gpu_power import IDLE
 from dissect.predict.host_cost import LAUNCH_S, HostCost, MeasuredStep, host_cost, launch_cost
 from dissect.predict.phase_times import HOOK_LAUNCHES, PhaseLimits, step_s
 from dissect.predict.repetition import step_identity
 from dissect.predict.step_effort import Effort, HostCopy, Message, Product, total
-from dissect.predict.step_time import DEVIATIONS, IDLE, OFF, Pace, TimePrediction, effort_of
+from dissect.predict.step_time import DEVIATIONS, OFF, Pace, TimePrediction, effort_of
 from dissect.present.tables.predicted_cells import COLUMNS
 from dissect.workloads.arithmetic import hardware_flops
 from factories import (

@@ -34,6 +34,8 @@ class Served:
 
     answers: list[ServedRequest]
     steps: int = 0
+    stepped_s: float = 0.0
+    """Seconds of all steps; the rest of the time nothing had arrived."""
     preemptions: int = 0
 
     @property
@@ -83,7 +85,9 @@ class ServerQueue:
         one = StepLoad(prompt, len(answering), context)
         number = 1 if prompt else self._equal_steps(next_s, one)
         middle = one._replace(context=context + len(answering) * (number - 1) // 2)
-        self.now_s += number * self.seconds(middle)
+        lasted = number * self.seconds(middle)
+        self.now_s += lasted
+        served.stepped_s += lasted
         served.steps += number
         for answer in answering:
             answer.tokens += number

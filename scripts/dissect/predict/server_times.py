@@ -8,6 +8,7 @@ from typing import Literal
 from dissect.cells.engines import engine_facts
 from dissect.cells.spec import ServeSpec
 from dissect.predict.curves import MEASURED, Curves, Datasheet, MeasuredOperator, TimeOrigin
+from dissect.predict.gpu_power import Ends, energy_of
 from dissect.predict.server_queue import Served, ServerQueue
 from dissect.predict.server_step import StepLoad, StepPace
 from dissect.workloads.kv_cache import asked_cache_tokens, cache_bytes_of, room_bytes
@@ -75,6 +76,13 @@ class ServerPrediction:
     origin: TimeOrigin
     cost: StepCost
     """What a step takes beside its kernels; its cells correct the prediction."""
+    n_gpus: int
+
+    def energy_j(self, limit_w: float) -> Ends:
+        """(Joules, low, high) of the load over all GPUs, each with a power limit of ``limit_w`` watts."""
+        work = self.served.stepped_s - self.cost.seconds * self.served.steps
+        works = (work, (1 - self.off) * work, (1 + self.off) * work)
+        return energy_of((self.duration_s, self.low_s, self.high_s), works, self.n_gpus * limit_w)
 
     @property
     def duration_s(self) -> float:
@@ -127,7 +135,8 @@ def predict_server(
     sent = served.answers[-1].sent_s  # what arrives over time cannot end before its last request is there
     ends = (serve(1 - off), serve(1 + off)) if load.arrival.rate is not None else None
     least = max(sent, duration * (1 - off))
-    return ServerPrediction(tokens, low, high, served, least, duration * (1 + off), off, ends, pace.origin, cost)
+    most, n_gpus = duration * (1 + off), spec.hardware.n_gpus
+    return ServerPrediction(tokens, low, high, served, least, most, off, ends, pace.origin, cost, n_gpus)
 
 
 def why_unpredicted(spec: ServeSpec) -> str | None:

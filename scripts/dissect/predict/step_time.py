@@ -10,6 +10,7 @@ from dissect.base.outcome import Phase
 from dissect.cells.frameworks import framework
 from dissect.cells.spec import TrainingSpec
 from dissect.predict.curves import MEASURED, Curves, Datasheet, MeasuredOperator, TimeOrigin
+from dissect.predict.gpu_power import energy_of
 from dissect.predict.host_cost import HostCost, MeasuredStep, launch_cost
 from dissect.predict.phase_times import Times, busy_s, step_s, times_of
 from dissect.predict.repetition import step_identity
@@ -29,10 +30,6 @@ DEVIATIONS = {"busy": 1.5, "machine": 2.7, "elsewhere": 2.0}
 Measured: conformal quantiles for 95 % over the shipped cells, each predicted from the others; of the busy cells, which
 are too few for one, the largest.
 """
-IDLE = 0.16
-"""Share of its power limit that a GPU draws while it waits for its host. Measured: shipped cells on H200."""
-OFF_POWER = 0.12
-"""Share by which the power of a GPU may be off, for 95 %."""
 BUSY = 0.8
 """Share of a step from which on its GPUs count as busy."""
 
@@ -84,12 +81,8 @@ class TimePrediction:
     def energy_j(self, limit_w: float) -> tuple[float, float, float]:
         """(Joules, low, high) of a step over all GPUs, each with a power limit of ``limit_w`` watts."""
         work = self.busy_share * self.step_s
-        middle, low, high = (self._joules(seconds, work, limit_w) for seconds in (self.step_s, self.low_s, self.high_s))
-        off = OFF_POWER * middle
-        return middle, max(0.0, middle - math.hypot(off, middle - low)), middle + math.hypot(off, high - middle)
-
-    def _joules(self, seconds: float, work_s: float, limit_w: float) -> float:
-        return self.n_gpus * limit_w * (IDLE * seconds + (1 - IDLE) * min(seconds, work_s))
+        works = (work, min(work, self.low_s), min(work, self.high_s))
+        return energy_of((self.step_s, self.low_s, self.high_s), works, self.n_gpus * limit_w)
 
 
 _RANKS: tuple[TimeOrigin, ...] = (MEASURED, "datasheet", "unknown")

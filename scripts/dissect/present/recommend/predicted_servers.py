@@ -19,6 +19,8 @@ class PredictedServer:
 
     row: Mapping[str, Any]
     found: ServerPrediction
+    limit_w: float | None
+    """Power limit of a GPU in watts; None where no result has it."""
     percentile: str
     """That of the question, such as ``p99``."""
 
@@ -42,12 +44,14 @@ class PredictedServer:
             f"TTFT {self.percentile} {self.latency('ttft').show('s')}",
             f"cache {Number(found.cache_tokens, found.cache_low, found.cache_high).show('tokens')}",
         ]  # fmt: skip
+        if self.limit_w:
+            parts.append(Number(*(each / tokens for each in found.energy_j(self.limit_w))).show("J/token"))
         parts += cost_words(self.row, ends, tokens)
         return f"{setting_name(self.row)}, {self.row['work']}: {', '.join(parts)}, {Outlook.FITS} ({found.sources})"
 
 
 def predicted_servers(
-    row: Mapping[str, Any], spec: ServeSpec, found: ServerPrediction | None, question: Question
+    row: Mapping[str, Any], spec: ServeSpec, found: ServerPrediction | None, limit_w: float | None, question: Question
 ) -> Iterator[PredictedServer]:
     """The setting if its cache certainly has room for a request and it keeps within the limits of the question.
 
@@ -56,7 +60,7 @@ def predicted_servers(
     load = spec.workload
     if found is None or question.memory_gb or found.cache_low < load.input_tokens + load.output_tokens:
         return
-    server = PredictedServer(row, found, question.percentile)
+    server = PredictedServer(row, found, limit_w, question.percentile)
     limits = {name: getattr(question, f"max_{name}_s") for name in OFF_LATENCY}
     is_within = all(bound is None or server.latency(name).value <= bound for name, bound in limits.items())
     if is_within and server.tokens_per_s >= (question.min_tokens_per_s or 0):

@@ -72,7 +72,9 @@ def predicted_settings(found: Answer, study: Study, project: Path) -> list[Predi
             settings += _predicted(row, spec, study, pace, found.question)
         elif isinstance(spec, ServeSpec):
             served = servers.predict(spec, prediction_facts(study.catalog.platforms[row["platform"]]))
-            settings += predicted_servers(row, spec, served, found.question)
+            settings += predicted_servers(
+                row, spec, served, servers.limits_w.get(spec.hardware.gpu_model), found.question
+            )
     return sorted(settings, key=lambda each: -each.tokens_per_s)
 
 

@@ -23,7 +23,7 @@ class MeasuredPace:
         self._from_datasheets = Pace([])
         self.steps = list(self._steps(records))
         """What a launch costs in each training cell on each machine, where launches limit it."""
-        self.limits_w = _power_limits(records)
+        self.limits_w = power_limits(records)
         """GPU model -> power limit in watts."""
         self._machines = _newest_machines(records)
 
@@ -91,7 +91,8 @@ def operators_of(records: Iterable[Record]) -> Iterator[MeasuredOperator]:
                 yield MeasuredOperator(spec, metrics)
 
 
-def _power_limits(records: Iterable[Record]) -> dict[str, float]:
+def power_limits(records: Iterable[Record]) -> dict[str, float]:
+    """GPU model -> median power limit in watts, of those that results have."""
     found: dict[str, list[float]] = {}
     for gpu in (gpu for record in records for run in record.results for gpu in gpus_of(run)):
         if gpu.power_limit_w:

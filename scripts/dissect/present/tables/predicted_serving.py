@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import geometric_mean, median
+from statistics import fmean, geometric_mean, median
 from typing import Any
 
 from dissect.cells.manifest import Manifest
 from dissect.cells.spec import ServeSpec
 from dissect.metrics.serving import ServingMetrics
 from dissect.predict.curves import MeasuredOperator
+from dissect.predict.gpu_power import Ends
 from dissect.predict.repetition import load_identity
 from dissect.predict.server_times import (
     LatencyName,
@@ -21,7 +22,7 @@ from dissect.predict.server_times import (
 )
 from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid
-from dissect.present.tables.measured_pace import datasheet_of, operators_of
+from dissect.present.tables.measured_pace import datasheet_of, operators_of, power_limits
 from dissect.present.tables.predicted_latency import predicted_latency
 from dissect.present.tables.prediction_groups import (
     error_grid,
@@ -50,6 +51,12 @@ SERVING_COLUMNS = {
     "unknown_gpu_burst_s": "predicted duration where nothing was measured with that GPU",
     "unknown_gpu_burst_error": "its error",
     "unknown_gpu_burst_covered": "whether its interval has the measured duration",
+    "measured_load_energy_j": "mean of the runs' energy of a load sent once, over all GPUs",
+    "predicted_load_energy_j": "its prediction; empty where no result has the power limit of that GPU",
+    "load_energy_low_j": "lower end of its interval",
+    "load_energy_high_j": "upper end of its interval",
+    "load_energy_error": "predicted / measured - 1",
+    "load_energy_covered": "whether the interval has the measured energy",
     "measured_ttft_s": "median time to the first token, geometric mean over runs; empty without streaming",
     "predicted_ttft_s": "its prediction",
     "ttft_low_s": "lower end of its interval",
@@ -75,6 +82,9 @@ HEADERS = (
     "Largest (%)",
     "In the interval",
     "Unknown GPU: median (%)",
+    "Largest (%)",
+    "In the interval",
+    "Energy: median error (%)",
     "Largest (%)",
     "In the interval",
     "TTFT: median error (%)",
@@ -105,6 +115,20 @@ class ComparedServer:
     """Measured duration of a burst; None where requests arrive over time."""
     measured_s: Mapping[LatencyName, float | None]
     """Measured medians of TTFT and TPOT, geometric mean over runs; None without streaming."""
+    energy_j: float | None
+    """Measured energy of a load sent once; None where it was not measured."""
+    energies: Ends | None
+    """Predicted energy with its interval; None without a power limit."""
+
+    @property
+    def energy_error(self) -> float | None:
+        """Relative error of the energy; None where it was not measured."""
+        return self.energies[0] / self.energy_j - 1 if self.energies and self.energy_j else None
+
+    @property
+    def energy_covered(self) -> bool | None:
+        """Whether the interval has the measured energy."""
+        return self.energies[1] <= self.energy_j <= self.energies[2] if self.energies and self.energy_j else None
 
     @property
     def cache_error(self) -> float | None:
@@ -135,7 +159,7 @@ class ComparedServer:
 def compare_serving(records: Sequence[Record]) -> Iterator[ComparedServer]:
     """Each serving cell beside its prediction, to which its own runs and repetitions of it contribute nothing."""
     operators = list(operators_of(records))
-    known = list(measured_bursts(records, operators))
+    known, limits_w = list(measured_bursts(records, operators)), power_limits(records)
     for record in records:
         spec, found = record.spec, _numbers(record)
         if not isinstance(spec, ServeSpec) or not found:
@@ -151,7 +175,11 @@ def compare_serving(records: Sequence[Record]) -> Iterator[ComparedServer]:
             latencies = {name: _typical(getattr(each.samples, f"{name}_s") for each in found) for name in MEDIANS}
             cache = int(median(tokens)) if tokens else None
             unknown = predict_server(spec, [], sheet, step_cost([], spec.hardware.gpu_model, spec.framework))
-            yield ComparedServer(record, prediction, unknown, cache, burst, latencies)
+            energies = [each.energy_j / len(each.burst_durations_s or [0]) for each in found if each.energy_j]
+            limit = limits_w.get(spec.hardware.gpu_model)
+            predicted = prediction.energy_j(limit) if limit else None
+            energy = fmean(energies) if energies else None
+            yield ComparedServer(record, prediction, unknown, cache, burst, latencies, energy, predicted)
 
 
 def measured_bursts(records: Sequence[Record], operators: Sequence[MeasuredOperator]) -> Iterator[MeasuredBurst]:
@@ -169,6 +197,7 @@ def measured_bursts(records: Sequence[Record], operators: Sequence[MeasuredOpera
 def serving_row(each: ComparedServer) -> dict[str, Any]:
     """The row of a cell by column."""
     cell, found, unknown = each.record.cell, each.prediction, each.unknown_gpu
+    energy, energy_low, energy_high = each.energies or (None, None, None)
     return names_of(cell) | {
         "status": each.record.runs and each.record.runs.status.value, "reference": cell.reference, "key": cell.key,
         "measured_cache_tokens": each.cache_tokens, "predicted_cache_tokens": found.cache_tokens,
@@ -178,6 +207,9 @@ def serving_row(each: ComparedServer) -> dict[str, Any]:
         "burst_high_s": found.high_s, "burst_error": each.burst_error(found),
         "burst_covered": each.burst_covered(found), "unknown_gpu_burst_s": unknown.duration_s if unknown else None,
         "unknown_gpu_burst_error": each.burst_error(unknown), "unknown_gpu_burst_covered": each.burst_covered(unknown),
+        "measured_load_energy_j": each.energy_j, "predicted_load_energy_j": energy, "load_energy_low_j": energy_low,
+        "load_energy_high_j": energy_high, "load_energy_error": each.energy_error,
+        "load_energy_covered": each.energy_covered,
         **{column: value for name in MEDIANS for column, value in _latency_row(each, name).items()},
         "predicted_output_tokens_per_s": found.tokens_per_s,
         "serving_origin": found.origin, "step_cost_s": found.cost.seconds,
@@ -213,6 +245,9 @@ def _texts(group: Sequence[ComparedServer]) -> list[str]:
         ),
         *errors_and_coverage(
             (each.burst_error(each.unknown_gpu), each.burst_covered(each.unknown_gpu)) for each in bare
+        ),
+        *errors_and_coverage(
+            (each.energy_error, each.energy_covered) for each in group if each.energy_error is not None
         ),
         *errors_and_coverage(each.latency_error("ttft") for each in streamed["ttft"]),
         *errors_and_coverage(each.latency_error("tpot") for each in streamed["tpot"]),

@@ -10,7 +10,7 @@ from dissect.predict.repetition import load_identity
 from dissect.predict.server_times import ServerPrediction, predict_server, step_cost
 from dissect.predict.wall_time import LoadTime
 from dissect.present.tables.columns import Record
-from dissect.present.tables.measured_pace import datasheet_of, operators_of
+from dissect.present.tables.measured_pace import datasheet_of, operators_of, power_limits
 from dissect.present.tables.predicted_serving import measured_bursts
 
 OFF_ARRIVAL = 0.1
@@ -23,6 +23,8 @@ class ServerPace:
     def __init__(self, records: Sequence[Record]) -> None:
         self._operators = list(operators_of(records))
         self._bursts = list(measured_bursts(records, self._operators))
+        self.limits_w = power_limits(records)
+        """GPU model -> power limit in watts."""
         self._known: dict[tuple[Any, ...], LoadTime | None] = {}
 
     def predict(self, spec: ServeSpec, facts: PlatformFacts) -> ServerPrediction | None:

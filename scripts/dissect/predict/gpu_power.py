@@ -1,0 +1,21 @@
+"""Energy of GPUs that draw their power limit while they work, and a share of it while they wait."""
+
+import math
+
+IDLE = 0.16
+"""Share of its power limit that a GPU draws while it waits for its host. Measured: shipped cells on H200."""
+OFF_POWER = 0.12
+"""Share by which the power of a GPU may be off, for 95 %."""
+
+
+Ends = tuple[float, float, float]
+"""A value with the lower and upper end of its interval."""
+
+
+def energy_of(seconds: Ends, work_s: Ends, limit_w: float) -> Ends:
+    """Joules of GPUs with limits of ``limit_w`` watts together, which work for ``work_s`` of so many seconds."""
+    middle, low, high = (
+        limit_w * (IDLE * each + (1 - IDLE) * work) for each, work in zip(seconds, work_s, strict=True)
+    )
+    off = OFF_POWER * middle
+    return middle, max(0.0, middle - math.hypot(off, middle - low)), middle + math.hypot(off, high - middle)
