@@ -15,6 +15,7 @@ from dissect.config.errors import ConfigError
 from dissect.machine.gpus import GpuInfo
 from dissect.present.finished_cells import finished_text
 from dissect.results.cell_runs import read_runs
+from dissect.results.installed import Installed
 from dissect.results.store import Failure
 from gpu_smoke import CELLS
 
@@ -76,6 +77,26 @@ def test_what_is_missing_is_named_before_the_launch(project: Path, monkeypatch: 
     assert "hardware_mismatch" not in text
     will_not_fit = r"will not fit: pretrain/rtx4090/llama2-7b/ddp/Naive/s350-b1-n8: .* states alone take 63 GiB per GPU"
     assert re.search(will_not_fit, text)
+
+
+def test_what_a_python_lacks_is_named_with_the_cells_that_need_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = Installed("3.12", {"torch": "2.11.0", "transformers": "5.17.0", "peft": "0.21.0"})
+    monkeypatch.setattr("dissect.machine.readiness.installed_in", lambda _: python)
+    monkeypatch.setattr(NO_NVCC, lambda: None)
+    platform = (project / "config/platforms/h100.yaml").read_text()
+    train = "environments: {train: {interpreter: python3, versions: {torch: 2.11.0, transformers: 5.17.0}}}\n"
+    (project / "config/platforms/lab.yaml").write_text(platform + train)
+    text = "\n".join(ready(project, monkeypatch, platform="lab"))
+    trained = [
+        f"{cell}/s350-b1-n1" for cell in ("pretrain/lab/llama2-7b/deepspeed/Q", "finetune/lab/llama2-7b/deepspeed/L")
+    ]
+    assert f"missing: python3 has no bitsandbytes, which 1 cells need: {trained[0]}" in text
+    (line,) = [line for line in text.splitlines() if "has no deepspeed, which 2 cells need: " in line]
+    assert all(cell in line for cell in trained)
+    assert "has no peft" not in text
+    assert "has no torch" not in text
 
 
 def test_memory_in_use_and_another_gpu_are_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ class Framework:
     states: tuple[States, ...] = ("fp32_master",)
     """What can stand beside bf16 weights; the first does unless a letter sets another."""
     distributions: tuple[str, ...] = ()
-    """Python distributions that no cell of another framework uses."""
+    """Python distributions that no cell of another framework uses; none of its cells runs without the first."""
     environment: str = "train"
     """Name of the environment that its runners use on platforms that declare it; elsewhere they use ``train``."""
 

@@ -4,11 +4,13 @@ import json
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dissect.base.units import GIB
+from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
+from dissect.cells.distributions import distributions_of
 from dissect.cells.software import launcher_of, lock_identity, software_of, workflow_python
 from dissect.config.catalog import Catalog
 from dissect.config.environment import Environment
@@ -74,7 +76,7 @@ def _compiles(cell: Cell) -> bool:
     return isinstance(method, dict) and (method.get("optimizer") in _COMPILED or builds_flash)
 
 
-def software_lacks(cells: Iterable[Cell], platform: Platform, catalog: Catalog, project: Path) -> Iterator[str]:
+def software_lacks(cells: Collection[Cell], platform: Platform, catalog: Catalog, project: Path) -> Iterator[str]:
     """Environments that are not built yet, with what that takes, and Pythons that differ from what is declared."""
     environments: dict[str, Environment] = {}
     for cell in cells:
@@ -90,10 +92,11 @@ def software_lacks(cells: Iterable[Cell], platform: Platform, catalog: Catalog, 
                 takes = BUILD_TIMES.get(environment.lock, "some minutes")
                 yield f"environment {environment.lock} is not built: its first cell builds it ({takes}), with a network"
         elif environment.interpreter:
-            yield from _interpreter_lacks(environment, catalog)
+            run = [cell for cell in cells if cell.launcher == launcher_of(environment)]
+            yield from _interpreter_lacks(environment, catalog, run)
 
 
-def _interpreter_lacks(environment: Environment, catalog: Catalog) -> Iterator[str]:
+def _interpreter_lacks(environment: Environment, catalog: Catalog, cells: Iterable[Cell]) -> Iterator[str]:
     try:
         found = installed_in(environment.interpreter or "")
     except (OSError, ValueError, subprocess.SubprocessError) as error:
@@ -101,6 +104,12 @@ def _interpreter_lacks(environment: Environment, catalog: Catalog) -> Iterator[s
         return
     if differs := software_mismatch(software_of(environment, catalog.locks), found):
         yield f"{environment.interpreter}: {differs}"
+    wanting: dict[str, list[str]] = {}
+    for cell in cells:
+        for name in distributions_of(parse_spec(cell.canonical)) - found.versions.keys() if cell.canonical else ():
+            wanting.setdefault(name, []).append(cell.id)
+    for name, ids in sorted(wanting.items()):
+        yield f"{environment.interpreter} has no {name}, which {len(ids)} cells need: {', '.join(ids)}"
 
 
 def disk_lacks(cells: Iterable[Cell], platform: Platform, catalog: Catalog, project: Path) -> Iterator[str]:
