@@ -14,7 +14,7 @@ from dissect.present.tables.columns import Record
 from dissect.present.tables.on_device import DEVICE_RATE
 from dissect.present.tables.over_runs import RUN_VALUES, values_of
 from dissect.present.tables.start_classes import START_CLASS
-from dissect.present.tables.tidy import tidy_rows
+from dissect.present.tables.tidy import rows_once
 from dissect.present.tables.views import VIEWS
 from dissect.statistics.run_values import RunValue
 
@@ -64,13 +64,15 @@ def candidates(
     a result, by key. Cells that calibrate the load generator are left out: they repeat the load of another cell.
     """
     distinct = {(r.cell.platform, r.cell.id, r.cell.key): r for r in records if r.cell.stage in get_args(AskedStage)}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for stage, view in _VIEW.items():
         found = [r for r in distinct.values() if r.cell.stage == stage and CALIBRATED not in r.cell.workload.split("-")]
-        for record, row in zip(found, tidy_rows(found, VIEWS[view]), strict=True):
+        for record in found:
+            [row] = rows_once(record, VIEWS[view])
             terms_here = terms.get(without_set(record.cell.platform), Terms())
-            rows.append(dict.fromkeys(COLUMNS) | _row(record, row, terms_here, failures or {}, price))
-    return [row | {"number": number} for number, row in enumerate(rows)]
+            made = _row(record, row, terms_here, failures or {}, price)
+            rows.append({**dict.fromkeys(COLUMNS), **made, "number": len(rows)})
+    return rows
 
 
 def _row(

@@ -1,6 +1,6 @@
 """Results of one table's cells, and the tidy CSV made of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,14 @@ def read_record(
 
 def tidy_rows(records: Iterable[Record], view: View) -> list[dict[str, Any]]:
     """The rows of all cells by column name, with the values of single runs."""
-    rows = [(record, dict(row)) for record in records for row in _rows_once(record, view)]
+    rows = [(record, dict(row)) for record in records for row in rows_once(record, view)]
     if view.across:
         view.across(rows)
     return [row for _, row in rows]
 
 
-def _rows_once(record: Record, view: View) -> list[dict[str, Any]]:
+def rows_once(record: Record, view: View) -> Sequence[Mapping[str, Any]]:
+    """The rows of one cell, the same ones for whoever asks; what compares cells of a table is empty."""
     known = record.rows_by_view
     if id(view) not in known:
         known[id(view)] = view.rows_of(record)
