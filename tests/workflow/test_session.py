@@ -5,6 +5,7 @@ import re
 import shutil
 
 from clones import ROOT, Clone
+from dissect.config.targets import QUESTIONS
 from shown import blocks, commands
 
 PAGE = ROOT / "docs/start.md"
@@ -17,7 +18,8 @@ SCREEN = 40
 def questions() -> list[list[str]]:
     """Words of the README's questions that need no file of others."""
     shown = [command.words for block in blocks("README.md") for command in commands(block)]
-    return [words[1:] for words in shown if words[0] == "llm-dissect" and words[1] not in NEEDS_A_FILE]
+    asked = [words[1:] for words in shown if words[0] == "llm-dissect" and words[1] in QUESTIONS]
+    return [words for words in asked if words[0] not in NEEDS_A_FILE]
 
 
 def test_the_session_of_the_docs_is_what_a_terminal_shows(fresh: Clone) -> None:
