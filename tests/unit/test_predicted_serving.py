@@ -1,6 +1,7 @@
 """Predicted servers: admission, waves and preemption worked out by hand, and every shipped serving cell."""
 
 from itertools import product
+from math import ceil
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from dissect.base.units import GIB
 from dissect.cells.engines import Batching, engine_facts
-from dissect.cells.spec import ServeWorkload
+from dissect.cells.spec import ServeSpec, ServeWorkload
 from dissect.cells.study import load_study
 from dissect.config.arrival import Arrival, RateSearch
 from dissect.metrics.serving import ServingMetrics
@@ -18,6 +19,7 @@ from dissect.predict.curves import LEAST_S, MEASURED, OF_BANDWIDTH, OF_PEAK, Cur
 from dissect.predict.gpu_power import IDLE
 from dissect.predict.repetition import load_identity
 from dissect.predict.server_queue import Served, ServerQueue, send_times
+from dissect.predict.server_rate import kept_share, predict_rate
 from dissect.predict.server_step import PAGED, StepLoad, StepPace
 from dissect.predict.server_times import (
     OFF_BURST,
@@ -25,6 +27,7 @@ from dissect.predict.server_times import (
     STEP_S,
     LatencyName,
     MeasuredBurst,
+    ServerPrediction,
     StepCost,
     cache_tokens,
     predict_server,
@@ -222,6 +225,32 @@ def test_a_gpu_draws_its_limit_while_kernels_run_and_little_while_it_waits() -> 
     assert high > (1 + free.off) * middle
     for each in (waits, idle):
         assert each.energy_j(700)[0] == pytest.approx(700 * IDLE * each.duration_s, rel=0.05)
+
+
+def test_the_rate_that_holds_is_the_largest_that_the_search_would_find() -> None:
+    search = RateSearch(lowest=1, highest=64, within=0.1, probe_s=10)
+    spec = serve_spec(ONE, requests=50, stream=True, arrival=Arrival(kind="poisson", search=search))
+
+    def predict(each: ServeSpec) -> ServerPrediction | None:
+        return predict_server(each, [], SHEET, FREE)
+
+    def share(rate: float) -> float:
+        at = {"arrival": Arrival(kind="poisson", rate=rate), "requests": max(50, ceil(10 * rate))}
+        found = predict(spec.model_copy(update={"workload": spec.workload.model_copy(update=at)}))
+        assert found
+        return kept_share(found.served, search)
+
+    found = predict_rate(spec, predict)
+    assert found
+    assert search.lowest < found.low < found.rate < found.high <= search.highest
+    assert share(found.rate) >= search.share > share(found.rate * (1 + search.within))
+    assert "datasheet" in found.sources
+    assert predict_rate(serve_spec(ONE), predict) is None, "a burst has no rate"
+    hopeless = search.model_copy(update={"ttft_s": 1e-9})
+    load = spec.workload.model_copy(update={"arrival": Arrival(kind="poisson", search=hopeless)})
+    none = predict_rate(spec.model_copy(update={"workload": load}), predict)
+    assert none
+    assert (none.rate, none.low, none.high) == (search.lowest,) * 3
 
 
 def test_answers_of_one_token_have_no_time_per_token() -> None:

@@ -16,7 +16,8 @@ CSV = "results/plan.csv"
 
 def answer(study: Study, project: Path, _given: Mapping[str, Any]) -> str:
     """Write the plan as CSV; its summary."""
-    predicts = study.catalog.root.times or has_price(study.catalog)
+    root = study.catalog.root
+    predicts = root.times or root.rates or has_price(study.catalog)
     plan = plan_table(study, Store(project / STORE_DIR), measured_times(study, project) if predicts else None)
     write_atomically(project / CSV, to_csv(plan).encode())
     return plan_text(plan, study.catalog)

@@ -50,6 +50,8 @@ class Run(Model):
     """Whether ``remeasure`` sets the earlier runs aside, and measures as many as the cell needs."""
     times: bool = False
     """Whether ``plan`` predicts times and GPU hours too, for which it reads what was measured."""
+    rates: bool = False
+    """Whether ``plan`` predicts them and the rate that holds of each search, which takes seconds for each."""
     price: GivenPrice | None = None
     """Price of a GPU-hour by which ``plan`` and ``recommend`` count costs, such as ``2.5`` or ``2.5 EUR``; default:
     each platform's."""

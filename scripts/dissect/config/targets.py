@@ -34,7 +34,7 @@ RUNS = {
 OWN_KEYS: dict[str, set[str]] = {
     "describe": {*Described.model_fields},
     "ready": {"select"},
-    "plan": {"times", "price"},
+    "plan": {"times", "rates", "price"},
     "show": {"select"},
     "cells": {"select"},
     "packs": {"select"},

@@ -20,6 +20,7 @@ from dissect.config.catalog import Catalog
 from dissect.config.kinds import LETTER_STAGES
 from dissect.predict.memory import predict_memory
 from dissect.predict.outlook import Outlook, largest_batch, outlook
+from dissect.predict.server_rate import predict_rate
 from dissect.predict.step_time import TimePrediction
 from dissect.predict.wall_time import LoadTime, WallTimes
 from dissect.present.measured_walls import measured_walls
@@ -32,6 +33,7 @@ from dissect.present.tables.tidy import read_records
 from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.results.result import ResultError
 from dissect.results.store import Store
+from dissect.statistics.numbers import Number
 
 REQUESTS = {"gpus": "gpu", "nodes": "nodes", "runtime_min": "runtime", "memory_mb": "mem_mb"}
 """Column -> resource requested from the batch system, per node (``cells/resources.py``)."""
@@ -55,6 +57,8 @@ TIMES = [
     "corrected_by",
 ]
 """Predicted time and energy of a step over all GPUs, with intervals, parts and origins, where they are asked for."""
+RATES = ["predicted_rate_per_s", "rate_low_per_s", "rate_high_per_s", "rate_from"]
+"""Predicted rate that holds in requests/s with its interval and origin, where it is asked for."""
 COLUMNS = [*PARTS, "status", "reason", "wall_s", *REQUESTS, *PREDICTED, "key"]
 TO_RUN = "to run"
 LATE = "may exceed its budget (predicted; `overrides` can raise sampling.budget_s)"
@@ -69,6 +73,8 @@ class MeasuredTimes:
     pace: MeasuredPace
     servers: ServerPace
     walls: WallTimes
+    rates: bool = False
+    """Whether the rate that holds is predicted too."""
 
 
 class PlanStatus(NamedTuple):
@@ -90,13 +96,15 @@ def plan_table(study: Study, store: Store, times: MeasuredTimes | None = None) -
     wanted = study.catalog.wanted_experiments
     cells = {cell.id: cell for name in wanted for cell in study.experiments[name]}
     rows = [_row(cell, store, study.catalog, times) for cell in cells.values()]
-    return pd.DataFrame(rows, columns=[*COLUMNS, *([*TIMES, *COSTS] if times else [])], dtype=object)
+    columns = [*COLUMNS, *([*TIMES, *COSTS] if times else []), *(RATES if times and times.rates else [])]
+    return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
 def measured_times(study: Study, project: Path) -> MeasuredTimes:
     """What the published cells and the reference results say of times, of all tables and figures."""
     records = read_records(study.measurable, project, lambda path: read_runs(path) if path.exists() else None)
-    return MeasuredTimes(MeasuredPace(records), ServerPace(records), WallTimes(measured_walls(records)))
+    walls = WallTimes(measured_walls(records))
+    return MeasuredTimes(MeasuredPace(records), ServerPace(records), walls, study.catalog.root.rates)
 
 
 def plan_text(plan: pd.DataFrame, catalog: Catalog) -> str:
@@ -107,7 +115,7 @@ def plan_text(plan: pd.DataFrame, catalog: Catalog) -> str:
     lines = [f"{count} x {reason}" for reason, count in reasons.value_counts(sort=False).items()]
     head = [f"{len(plan)} cells, {len(waiting)} to run", "", *counts.to_string().splitlines(), ""]
     times = cost_lines(waiting, catalog) if "run_s" in waiting else _times(plan)
-    below = [*times, *lines, *_doubts(waiting), *_late(waiting), *_paces(waiting)]
+    below = [*times, *lines, *_doubts(waiting), *_late(waiting), *_paces(waiting), *_rates(waiting)]
     return "\n".join(line.rstrip() for line in [*head, *below]).rstrip()
 
 
@@ -144,6 +152,20 @@ def _paces(waiting: pd.DataFrame) -> list[str]:
         f"tokens/s (predicted) in {len(cells)} cells"
         for (platform, model, framework), cells in timed.groupby(["platform", "model", "framework"], sort=True)
     ]
+
+
+def _rates(waiting: pd.DataFrame) -> list[str]:
+    """The predicted rate that holds of each search, where it was asked for."""
+    if "predicted_rate_per_s" not in waiting:
+        return []
+    told = waiting[waiting["predicted_rate_per_s"].notna()]
+    return [_rate(row) for row in told.itertuples()]
+
+
+def _rate(row: Any) -> str:
+    held = Number(row.predicted_rate_per_s, row.rate_low_per_s, row.rate_high_per_s)
+    cell = f"{row.framework} {row.method} on {row.platform}, {row.model}, {row.workload}"
+    return f"{cell}: {held.show('requests/s')} (predicted)"
 
 
 def _sizes(row: Any) -> str:
@@ -184,7 +206,10 @@ def _row(cell: Cell, store: Store, catalog: Catalog, times: MeasuredTimes | None
             numbers |= _timed(work, times.pace.limits_w.get(spec.hardware.gpu_model)) if work else {}
     if spec and times and standing.runs:
         if isinstance(spec, ServeSpec):
-            work = times.servers.load(spec, prediction_facts(platform))
+            facts = prediction_facts(platform)
+            work = times.servers.load(spec, facts)
+            if times.rates and (found := predict_rate(spec, lambda each: times.servers.predict(each, facts))):
+                numbers |= dict(zip(RATES, (found.rate, found.low, found.high, found.sources), strict=True))
         expected = Outlook(str(numbers["outlook"])) if "outlook" in numbers else None
         if wall := times.walls.predict(spec, work, expected):
             # Running out of memory is an outcome, of which one run is enough.
