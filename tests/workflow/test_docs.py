@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from clones import ROOT, Clone, Run
-from dissect.config.targets import QUESTIONS
+from dissect.config.targets import QUESTIONS, RUNS
 from shown import PAGES, Command, blocks, commands
 
 WORKED = {"docs/extending.md": "fresh", "docs/tutorial.md": "clone"}
@@ -152,7 +152,7 @@ def test_commands_within_sentences_name_targets_that_exist() -> None:
     known = {
         "make": set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)),
         "snakemake": set(re.findall(r"^rule (\w+):", rules, re.MULTILINE)) | QUESTIONS.keys(),
-        "llm-dissect": QUESTIONS.keys(),
+        "llm-dissect": QUESTIONS.keys() | RUNS.keys(),
     }
     named = [
         (page, program, target)
