@@ -1,6 +1,8 @@
 """Reading and validating YAML 1.2 files; every problem becomes a ConfigError."""
 
 from collections.abc import Iterable
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +35,7 @@ def read_yaml(path: Path, shown: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{shown}: cannot be read as UTF-8 text ({error})") from None
     try:
-        data = YAML(typ="safe", pure=True).load(text)
+        data = deepcopy(_parse(text))
     except MarkedYAMLError as error:
         raise ConfigError(f"{shown}: {_yaml_sentence(error)}") from None
     except (YAMLError, ValueError) as error:
@@ -48,6 +50,12 @@ def read_yaml(path: Path, shown: str) -> dict[str, Any]:
             f"{shown}: found a {type(data).__name__} at the top level, expected a mapping of keys to values"
         )
     return data
+
+
+@cache
+def _parse(text: str) -> Any:
+    """What a text has as YAML, which nobody may change. Most of the time to load a study, so a process does it once."""
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def typed(value: Any, nested: bool = False) -> Any:
