@@ -4,6 +4,7 @@ A question exits with 0 and the answer, or with 1 and one sentence; a run has Sn
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,7 +55,7 @@ def _problem(target: str, settings: Sequence[str], options: Sequence[str]) -> st
         return f"{strange[0]}: expected key=value"
     if options and target in QUESTIONS:
         return f"{options[0]}: expected key=value; options are for snakemake {target}"
-    if settings and ("--config" in options or "-C" in options):
+    if settings and any(re.match("--config(=|$)|-C", option) for option in options):
         return f"{settings[0]}: expected all settings in one place, found others behind options"
     return None
 

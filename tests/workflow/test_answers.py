@@ -33,6 +33,8 @@ NO_COMMAND = {
     "pln": "unknown command 'pln'; did you mean 'plan'? (known: all, cells, ",
     "remeasure more": "more: expected key=value",
     "remeasure more=2 -n --config fresh=true": "more=2: expected all settings in one place, ",
+    "cells select=x --config=suite=full": "select=x: expected all settings in one place, ",
+    "cells select=x -Csuite=full": "select=x: expected all settings in one place, ",
     "plan -n": "-n: expected key=value; options are for snakemake plan",
 }
 """Command that is none -> beginning of the sentence."""
