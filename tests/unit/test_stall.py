@@ -12,6 +12,7 @@ from dissect.cells.spec import ServeSpec
 from dissect.metrics.serving import ServingMetrics
 from dissect.results.cell_runs import read_runs
 from dissect.results.result import Result
+from dissect.stages.serving.send_times import poisson_sends
 from dissect.stages.serving.stall import LEAST_S, longest_silence_s
 
 ROOT = Path(__file__).parents[2]
@@ -42,3 +43,14 @@ def test_a_server_may_be_silent_for_as_long_as_its_warm_up_says() -> None:
     load = make.serve_spec(requests=1000, warmup_requests=16).workload
     assert longest_silence_s(load, 1.0) == LEAST_S
     assert longest_silence_s(load, 4.2) == pytest.approx(262.5)
+
+
+def test_a_server_may_be_silent_for_as_long_as_one_answer_takes() -> None:
+    load = make.serve_spec(requests=1, warmup_requests=16).workload
+    assert longest_silence_s(load, 500.0) == 500.0
+
+
+def test_a_server_may_be_silent_while_no_request_arrives() -> None:
+    load = make.serve_spec(requests=100, arrival={"kind": "poisson", "rate": 0.01}).workload
+    gaps = [after - before for seed in range(50) for before, after in pairwise(poisson_sends(0.01, 100, seed))]
+    assert LEAST_S < max(gaps) < longest_silence_s(load, 1.0)

@@ -19,9 +19,12 @@ def longest_silence_s(load: ServeWorkload, warmup_s: float) -> float:
     """Longest time in seconds for which a server at work may end no request of a load.
 
     Requests wait for each other, but not longer than if they came in groups as small as the warm-up, which took
-    ``warmup_s`` on this server with answers as long as these.
+    ``warmup_s`` on this server with answers as long as these; one answer takes up to that long too. Where requests
+    arrive over time, none may be there: of a thousand such loads one has a longer gap between two.
     """
-    return max(LEAST_S, warmup_s * load.requests / load.warmup_requests)
+    rate = load.arrival.rate or (load.arrival.search and load.arrival.search.lowest)
+    gap_s = math.log(1000 * load.requests) / rate if rate else 0.0
+    return max(LEAST_S, warmup_s * max(1.0, load.requests / load.warmup_requests)) + gap_s
 
 
 @dataclass
