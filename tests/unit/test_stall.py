@@ -1,5 +1,6 @@
 """How long a server under load may be silent before it has stalled."""
 
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -9,11 +10,16 @@ import pytest
 import factories as make
 from dissect.base.outcome import Status
 from dissect.cells.spec import ServeSpec
+from dissect.machine.node import Node
 from dissect.metrics.serving import ServingMetrics
 from dissect.results.cell_runs import read_runs
 from dissect.results.result import Result
+from dissect.stages.serving import stall
+from dissect.stages.serving.engine import load_engine
 from dissect.stages.serving.send_times import poisson_sends
-from dissect.stages.serving.stall import LEAST_S, longest_silence_s
+from dissect.stages.serving.server import RunningServer
+from dissect.stages.serving.stall import LEAST_S, Silence, longest_silence_s
+from dissect.stages.serving.watch import Watch
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,3 +60,15 @@ def test_a_server_may_be_silent_while_no_request_arrives() -> None:
     load = make.serve_spec(requests=100, arrival={"kind": "poisson", "rate": 0.01}).workload
     gaps = [after - before for seed in range(50) for before, after in pairwise(poisson_sends(0.01, 100, seed))]
     assert LEAST_S < max(gaps) < longest_silence_s(load, 1.0)
+
+
+def test_a_server_that_ended_all_requests_is_not_silent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(stall, "AFTER_ERROR_S", 0.0)
+    spec = make.serve_spec()
+    engine, server = load_engine(spec), RunningServer((), {}, tmp_path / "server.log")
+    silence = Silence(Watch(spec, Node("none", None)), longest_s=0.0, requests=3)
+    found = []
+    for ended in (2, 2, 3, 3):
+        found.append(silence.stalled(engine, server, ended) is not None)
+        time.sleep(0.01)
+    assert found == [False, True, False, False]

@@ -93,7 +93,7 @@ def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder
             "HF_DATASETS_CACHE": cache, **hidden_gpus(),
         }  # fmt: skip
         with Kept(command, environment, log, folder=folder) as client:
-            silence = Silence(watch, longest_silence_s(spec.workload, watch.warmup_s))
+            silence = Silence(watch, longest_silence_s(spec.workload, watch.warmup_s), spec.workload.requests)
             _watch(client, engine, server, output, watch, silence)
     if client.exit_code != 0 or not output.exists():
         reason = f"guidellm ended with exit code {client.exit_code} and {'a' if output.exists() else 'no'} record"

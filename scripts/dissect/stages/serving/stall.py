@@ -29,17 +29,21 @@ def longest_silence_s(load: ServeWorkload, warmup_s: float) -> float:
 
 @dataclass
 class Silence:
-    """The time since the last request ended, without that in which the cell was suspended."""
+    """The time since the last request ended, without that in which the cell was suspended.
+
+    A server that has ended all ``requests`` is not silent: the load generator writes its records then.
+    """
 
     watch: Watch
     longest_s: float = math.inf
+    requests: float = math.inf
     _ended: int | None = None
     _since: float = 0.0
 
     def stalled(self, engine: Engine, server: Server, ended: int | None) -> Ended | None:
         """How the cell ends if the server has stalled; ``ended`` requests have ended so far, None if it is unknown."""
         now = time.monotonic() - self.watch.suspended_s
-        if ended is None or ended != self._ended:
+        if ended is None or ended != self._ended or ended >= self.requests:
             self._ended, self._since = ended, now
         lasts_s = now - self._since
         if lasts_s <= AFTER_ERROR_S or (lasts_s <= self.longest_s and not device_error(server.said())):
