@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from report_cases import NASTY
 
@@ -366,6 +366,15 @@ def test_the_form_of_servers_says_what_does_not_fit_and_what_was_measured(
     assert page.locator("#server + .measured").is_hidden()
     page.locator("#server [name=batch]").select_option("10")
     assert (page.locator("#server + .measured a").get_attribute("href") or "").endswith("cells/0123456789ab.html")
+
+
+def test_a_form_says_that_its_answers_are_not_beside_the_page(browser: Browser, small: Path, tmp_path: Path) -> None:
+    without = shutil.ignore_patterns("predicted")
+    index = Path(shutil.copytree(small.parent, tmp_path / "report", ignore=without)) / small.name
+    # The console tells that the file is missing.
+    page = browser.new_page()
+    page.goto(index.as_uri() + "#server.gpus=rtx4090")
+    expect(page.locator("#server-answer")).to_contain_text("predicted/server-rtx4090.js is not beside this page")
 
 
 def test_the_question_of_the_form_survives_in_the_address(visit: Open, small: Path) -> None:

@@ -86,7 +86,9 @@ class _Grid:
                 return
             file = _memory_file(gpu)
             if file not in peaks:
-                peaks[file] = [found for batch in BATCHES if (found := predict_memory(there, batch))]
+                found = [predict_memory(there, batch) for batch in BATCHES]
+                # The page finds a batch by its place.
+                peaks[file] = [each for each in found if each] if all(found) else []
                 if peaks[file]:
                     self.memory[file][choice] = [_sizes(found) for found in peaks[file]]
             speeds = [self._speed(there, found, gpu) for found in peaks[file]]

@@ -23,7 +23,7 @@ const predicted = {};
     loading[file] ??= new Promise((done) => {
       const script = document.createElement("script");
       script.src = `predicted/${file}.js`;
-      script.onload = done;
+      script.onload = script.onerror = done;
       document.head.append(script);
     });
     return loading[file];
@@ -105,9 +105,13 @@ const predicted = {};
       await Promise.all(choice.files.map(load));
       if (choice !== data.gpus[fields.gpus.value]) return; // another was chosen meanwhile
       const asked = ["setting", "model", "count"].map((field) => fields[field].value).join(" ");
-      const found = choice.files.map((file) => predicted[file][asked]);
+      const missing = choice.files.find((file) => !predicted[file]);
+      const found = choice.files.map((file) => predicted[file]?.[asked]);
+      const texts = missing
+        ? [`nothing, for predicted/${missing}.js is not beside this page`]
+        : answers[name](data, found, fields, choice);
       output.replaceChildren(
-        ...answers[name](data, found, fields, choice).map((text) => {
+        ...texts.map((text) => {
           const line = document.createElement("p");
           line.textContent = `predicted: ${text}`;
           return line;
