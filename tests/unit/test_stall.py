@@ -19,7 +19,7 @@ from dissect.stages.serving.engine import load_engine
 from dissect.stages.serving.send_times import poisson_sends
 from dissect.stages.serving.server import RunningServer
 from dissect.stages.serving.stall import LEAST_S, Silence, longest_silence_s
-from dissect.stages.serving.watch import Watch
+from dissect.stages.serving.watch import Watch, device_error
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,3 +72,17 @@ def test_a_server_that_ended_all_requests_is_not_silent(monkeypatch: pytest.Monk
         found.append(silence.stalled(engine, server, ended) is not None)
         time.sleep(0.01)
     assert found == [False, True, False, False]
+
+
+def test_an_error_before_the_requests_shortens_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(stall, "AFTER_ERROR_S", 0.0)
+    spec = make.serve_spec()
+    log = tmp_path / "server.log"
+    log.write_text("CUDA error: an illegal memory access was encountered\n")
+    engine, server = load_engine(spec), RunningServer((), {}, log)
+    for earlier, expected in ((device_error(log.read_text()), [False, False]), (None, [False, True])):
+        silence, found = Silence(Watch(spec, Node("none", None)), earlier=earlier), []
+        for _ in range(2):
+            found.append(silence.stalled(engine, server, 1) is not None)
+            time.sleep(0.01)
+        assert found == expected

@@ -24,7 +24,7 @@ from dissect.stages.serving.prompts import turn_prompts
 from dissect.stages.serving.server import Kept, Server, get, tail
 from dissect.stages.serving.stall import Silence, longest_silence_s
 from dissect.stages.serving.startup import version_of
-from dissect.stages.serving.watch import Ended, Watch, death
+from dissect.stages.serving.watch import Ended, Watch, death, device_error
 from dissect.workloads.kv_cache import cache_bytes_of
 
 PROMPTS = "prompts.jsonl"
@@ -93,7 +93,8 @@ def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder
             "HF_DATASETS_CACHE": cache, **hidden_gpus(),
         }  # fmt: skip
         with Kept(command, environment, log, folder=folder) as client:
-            silence = Silence(watch, longest_silence_s(spec.workload, watch.warmup_s), spec.workload.requests)
+            longest_s = longest_silence_s(spec.workload, watch.warmup_s)
+            silence = Silence(watch, longest_s, spec.workload.requests, device_error(server.said()))
             _watch(client, engine, server, output, watch, silence)
     if client.exit_code != 0 or not output.exists():
         reason = f"guidellm ended with exit code {client.exit_code} and {'a' if output.exists() else 'no'} record"

@@ -12,7 +12,7 @@ from dissect.stages.serving.watch import Ended, Watch, death, device_error
 LEAST_S = 120.0
 """Shortest silence that is a stall: five times the longest in the shipped cells on H200, 22.6 s until 70B ended one."""
 AFTER_ERROR_S = 60.0
-"""The same where the log has an error of a device: no engine recovers from one, but it may end by itself."""
+"""The same after an error of a device in the log: no engine recovers from one, but it may end by itself."""
 
 
 def longest_silence_s(load: ServeWorkload, warmup_s: float) -> float:
@@ -37,6 +37,8 @@ class Silence:
     watch: Watch
     longest_s: float = math.inf
     requests: float = math.inf
+    earlier: str | None = None
+    """The last error of a device in the log before these requests, which the server has survived."""
     _ended: int | None = None
     _since: float = 0.0
 
@@ -46,6 +48,8 @@ class Silence:
         if ended is None or ended != self._ended or ended >= self.requests:
             self._ended, self._since = ended, now
         lasts_s = now - self._since
-        if lasts_s <= AFTER_ERROR_S or (lasts_s <= self.longest_s and not device_error(server.said())):
+        if lasts_s <= AFTER_ERROR_S or (
+            lasts_s <= self.longest_s and device_error(server.said()) in (None, self.earlier)
+        ):
             return None
         return death(engine, server, f"runs, but ended no request for {lasts_s:.0f} s")

@@ -22,7 +22,7 @@ from dissect.results.installed import installed_in, software_mismatch
 from dissect.stages.serving.engine import HOST, PORT_TAKEN, UNCAUGHT, Engine, Place, memory_phase, phase_of
 from dissect.stages.serving.server import RunningServer, Server, command_of, complete, free_ports, get, own_environment
 from dissect.stages.serving.stall import Silence
-from dissect.stages.serving.watch import Ended, Watch, death
+from dissect.stages.serving.watch import Ended, Watch, death, device_error
 
 TRIES = 3
 """Number of ports to try: between choosing one and listening on it, another process may take it."""
@@ -159,7 +159,7 @@ def warm_up(
     Raises:
         Ended: the server died or stalled, or a limit was passed.
     """
-    silence = Silence(watch)
+    silence = Silence(watch, earlier=device_error(server.said()))
     bodies = [request_body(engine, checkpoint, prompt, spec.workload.output_tokens) for prompt in prompts]
     with _asking(len(bodies), server) as pool:
         asked = [pool.submit(complete, server.url, body, spec.sampling.budget_s) for body in bodies]
