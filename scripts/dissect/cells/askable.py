@@ -7,10 +7,11 @@ from dissect.base.model import Model
 from dissect.base.units import GIB
 from dissect.cells.manifest import PlatformFacts
 from dissect.cells.platform_facts import peak_flops, prediction_facts
-from dissect.cells.resolve import expand
+from dissect.cells.point import points_of
+from dissect.cells.resolve import CELL_OF
 from dissect.cells.spec import Hardware, ModelArchitecture
 from dissect.config.catalog import Catalog
-from dissect.config.kinds import LETTER_STAGES
+from dissect.config.kinds import LETTER_STAGES, Stage
 from dissect.config.known_gpus import KnownGpu
 from dissect.config.platform import Platform
 from dissect.config.price import Price
@@ -114,13 +115,15 @@ def _settings(catalog: Catalog) -> dict[str, str]:
     if not platforms:
         return {}
     base = max(platforms, key=partial(_breadth, platforms))
-    found: dict[str, str] = {}
+    found: dict[tuple[Stage, str, str], str] = {}
     for name, experiment in catalog.wanted_experiments.items():
         if experiment.stage in (*LETTER_STAGES, "serve") and experiment.stage != "profile":
-            for cell in expand(name, catalog, [base], []):
-                if cell.canonical:
-                    found.setdefault(f"{cell.stage}/{cell.framework}/{cell.method}", cell.canonical)
-    return found
+            for point in points_of(name, catalog, [base]):
+                setting = (experiment.stage, point.framework, point.method)
+                # A spec takes long to make, and one of each setting is enough.
+                if setting not in found and (spec := CELL_OF[experiment.stage](point, catalog, []).canonical):
+                    found[setting] = spec
+    return {"/".join(setting): spec for setting, spec in found.items()}
 
 
 def _breadth(platforms: dict[str, Platform], name: str) -> tuple[int, int, str]:
