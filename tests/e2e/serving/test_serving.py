@@ -7,96 +7,24 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import venv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from serving_bench import CLIENT, ROOT, Bench
 
-import factories as make
 from dissect.base.outcome import Flag, Phase, Status
-from dissect.cells.site import VARIABLE, ServingSite
 from dissect.cells.software import workflow_python
-from dissect.cells.spec import ServeSpec, Software, canonical_spec, spec_key
+from dissect.cells.spec import ServeSpec
 from dissect.metrics.serving import EngineTerms, RateProbe, ServingMetrics
 from dissect.results.agreement import check_samples
-from dissect.results.cell_runs import read_runs
-from dissect.results.result import Result
-from dissect.stages.serving.load import RequestRecord
 from dissect.stages.serving.send_times import poisson_sends
 from dissect.stages.serving.server import free_ports
 from dissect.workloads.kv_cache import asked_cache_tokens, cache_bytes_of
-from measure_hasty import LEAST_S
-from yaml_models import architecture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-ROOT = Path(__file__).parents[2]
-CLIENT = [str(ROOT / "envs/run"), f"client@{workflow_python()}", "--", "python"]
-
-
-@dataclass
-class Bench:
-    """One project folder, and how to measure in it."""
-
-    folder: Path
-
-    def spec(self, engine: str, budget_s: float = 300.0, **load: Any) -> ServeSpec:
-        on = make.hardware(n_gpus=1, device="cpu").model_copy(update={"environment": {"OMP_NUM_THREADS": "1"}})
-        sizes = {"requests": 10, "input_tokens": 32, "output_tokens": 8, "warmup_requests": 2, **load}
-        spec = make.serve_spec(on, engine=engine, aligned=False, model=architecture("llama-tiny"), **sizes)
-        sampling = spec.sampling.model_copy(update={"budget_s": budget_s, "ready_s": 200.0})
-        cache = ["--cb-num-blocks", "64", "--cb-max-batch-tokens", "512"] if engine == "transformers" else []
-        settings = spec.settings.model_copy(update={"arguments": cache})
-        return spec.model_copy(
-            update={"sampling": sampling, "settings": settings, "software": Software(), "client": Software()}
-        )
-
-    def entry(self, spec: ServeSpec) -> Path:
-        return self.folder / "store" / spec_key(canonical_spec(spec))
-
-    def start(
-        self, spec: ServeSpec, fault: str | None = None, url: str | None = None, python: str | None = None,
-        command: str | None = None, script: str = "scripts/measure.py",
-    ) -> subprocess.Popen[str]:  # fmt: skip
-        how = {"url": url} if url else {"python": python or " ".join(CLIENT)}
-        if command:
-            how = {"command": command}
-        if fault:
-            how = {"command": f"{sys.executable} {ROOT}/tests/faulty_server.py --fault {fault}"}
-        site = ServingSite.model_validate({"checkpoints": str(self.folder), "keep_checkpoints": True, **how})
-        output = self.folder / "cells" / f"{self.entry(spec).name}.json"
-        command = [*CLIENT, script, "--spec", canonical_spec(spec), "--publish", str(output)]
-        environment = {**os.environ, VARIABLE: site.model_dump_json(), "TOKENIZERS_PARALLELISM": "false"}
-        return subprocess.Popen(
-            [*command, "--store", str(self.folder / "store")], cwd=ROOT, env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-
-    def measure(self, spec: ServeSpec, fault: str | None = None, **how: str) -> Result:
-        out, err = (process := self.start(spec, fault, **how)).communicate(timeout=500)
-        assert process.returncode == 0, out + err
-        return read_runs(self.folder / "cells" / f"{self.entry(spec).name}.json").newest
-
-    def records(self, spec: ServeSpec, name: str = "requests.jsonl.gz") -> list[RequestRecord]:
-        (path,) = self.entry(spec).rglob(name)
-        lines = gzip.decompress(path.read_bytes()).splitlines()
-        return [RequestRecord.model_validate_json(line) for line in lines]
-
-    def processes(self) -> list[psutil.Process]:
-        """Everything that has to do with this folder: servers, keepers, load generators and their owner."""
-        return [p for p in psutil.process_iter(["cmdline"]) if str(self.folder) in " ".join(p.info["cmdline"] or [])]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    assert made.processes() == [], "no process outlives its test"
 
 
 def test_transformers_serve_answers_a_real_burst(bench):
@@ -341,88 +269,3 @@ def test_an_engine_finds_the_programs_of_its_own_environment(bench):
     (home / "bin/hypercorn").chmod(0o755)
     result = bench.measure(bench.spec("lightllm"), python=str(home / "bin/python"))
     assert (result.status, result.reason) == (Status.OK, None)
-
-
-def test_a_server_that_stays_but_runs_out_of_memory_is_out_of_memory(bench):
-    result = bench.measure(bench.spec("lightllm"), "oom_in_answers")
-    assert (result.status, result.phase) == (Status.OOM, Phase.SERVE)
-    assert "CUDA out of memory" in result.reason
-
-
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        ("worker_dies", "CUDA error: an illegal memory access was encountered"),
-        ("worker_dies_at_once", "CUDA error: an illegal memory access was encountered"),
-        ("hangs", "last line of"),
-        ("loses", "last line of"),
-    ],
-)
-def test_a_server_that_runs_on_but_answers_no_more_is_a_failure(bench, fault, words):
-    spec = bench.spec("lightllm")
-    out, err = (process := bench.start(spec, fault, script="tests/measure_hasty.py")).communicate(timeout=500)
-    assert process.returncode == 1
-    told = json.loads((bench.entry(spec) / "failure.json").read_text())
-    assert "the server runs, but ended no request for" in told["reason"], out + err
-    assert words in told["reason"]
-    if fault != "worker_dies_at_once":
-        partial = bench.records(spec, "requests.partial.jsonl.gz")
-        assert {record.status for record in partial} == {"ok", "error"}, "what was answered before is kept"
-
-
-def test_a_slow_server_has_not_stalled(bench):
-    """Its answers take longer than the shortest silence that is a stall, as those of the warm-up did."""
-    spec = bench.spec("lightllm", requests=4, output_tokens=LEAST_S + 5)
-    out, err = (process := bench.start(spec, "slow", script="tests/measure_hasty.py")).communicate(timeout=500)
-    assert process.returncode == 0, out + err
-    assert min(record.t_end_s for record in bench.records(spec)) > LEAST_S
-
-
-def test_a_server_that_hangs_in_the_load_ends_with_the_budget(bench):
-    result = bench.measure(bench.spec("lightllm", budget_s=60.0), "hangs")
-    assert (result.status, result.phase) == (Status.TIMEOUT, Phase.SERVE)
-    assert "the budget was spent" in result.reason
-
-
-@pytest.mark.parametrize(("fault", "status"), [("dies_in_load", Status.FAILED), ("oom_in_load", Status.OOM)])
-def test_a_server_that_dies_in_the_load_keeps_what_there_was(bench, fault, status):
-    spec = bench.spec("lightllm")
-    out, err = (process := bench.start(spec, fault)).communicate(timeout=500)
-    assert process.returncode == (0 if status is Status.OOM else 1)
-    said = out + err
-    assert ("CUDA out of memory" if status is Status.OOM else "the engine is gone") in said
-    partial = bench.records(spec, "requests.partial.jsonl.gz")
-    assert {record.status for record in partial} == {"ok", "error"}
-    assert not list(bench.entry(spec).rglob("requests.jsonl.gz"))
-    logs = [gzip.decompress(path.read_bytes()) for path in bench.entry(spec).rglob("server.log.gz")]
-    assert logs == [(bench.entry(spec) / "server.log").read_bytes()] * (status is Status.OOM)
-    if status is Status.FAILED:
-        assert json.loads((bench.entry(spec) / "failure.json").read_text())["attempt"] == 1
-        assert "the engine is gone" in (bench.entry(spec) / "log.txt").read_text()
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_nothing_is_left_when_the_measuring_process_is_ended_in_the_load(bench, number):
-    spec = bench.spec("lightllm", output_tokens=30)
-    process = bench.start(spec, "slow")
-    deadline = time.monotonic() + 200
-    while not any("guidellm" in p.cmdline() for p in _alive(bench)):  # as a word: the spec in the command has it too
-        assert time.monotonic() < deadline, "the load was not sent"
-        time.sleep(0.2)
-    process.send_signal(number)
-    process.communicate(timeout=120)
-    while left := _alive(bench):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.2)
-    assert not list(bench.entry(spec).rglob("result.json"))
-
-
-def _alive(bench: Bench) -> list[psutil.Process]:
-    alive = []
-    for process in bench.processes():
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE:
-                alive.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return alive
