@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from serving_bench import CLIENT, ROOT, Bench
 
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.software import workflow_python
@@ -23,6 +22,7 @@ from dissect.results.agreement import check_samples
 from dissect.stages.serving.send_times import poisson_sends
 from dissect.stages.serving.server import free_ports
 from dissect.workloads.kv_cache import asked_cache_tokens, cache_bytes_of
+from serving_bench import CLIENT, ROOT, Bench
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -7,10 +7,10 @@ import time
 
 import psutil
 import pytest
-from serving_bench import Bench
 
 from dissect.base.outcome import Phase, Status
 from measure_hasty import LEAST_S
+from serving_bench import Bench
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
