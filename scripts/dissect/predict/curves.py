@@ -60,15 +60,15 @@ class Curve:
 
     def __init__(self, points: Iterable[tuple[float, float]]) -> None:
         self._points = sorted(points)
+        self._sizes = [size for size, _ in self._points]
 
     def at(self, size: float) -> float:
         """Seconds for a size: as the smallest point below it, in proportion above the largest."""
-        sizes = [x for x, _ in self._points]
-        index = bisect_left(sizes, size)
+        index = bisect_left(self._sizes, size)
         if index == 0:
             return self._points[0][1]
-        if index == len(sizes):
-            return self._points[-1][1] * size / sizes[-1]
+        if index == len(self._sizes):
+            return self._points[-1][1] * size / self._sizes[-1]
         (x0, y0), (x1, y1) = self._points[index - 1 : index + 1]
         slope = math.log(y1 / y0) / math.log(x1 / x0)
         return y0 * math.exp(slope * math.log(size / x0))
@@ -107,8 +107,8 @@ class Curves:
 
     def compute_s(self, effort: Effort) -> float:
         """Seconds of products and of kernels that move bytes."""
-        products = sum(number * self._product_s(product) for product, number in effort.products.items())
-        return products + sum(number * self._moved_s(moved) for moved, number in effort.moved.items())
+        products = sum(number * self.product_s(product) for product, number in effort.products.items())
+        return products + sum(number * self.moved_s(moved) for moved, number in effort.moved.items())
 
     def messages_s(self, effort: Effort, *, hidden: bool) -> float:
         """Seconds of the collectives that may run beside other kernels, or of those that may not."""
@@ -125,7 +125,8 @@ class Curves:
         curve, size = self._curves.get(("host_to_host",)), effort.host_bytes.total()
         return curve.at(size / 2) if curve and size else 0.0
 
-    def _product_s(self, product: Product) -> float:
+    def product_s(self, product: Product) -> float:
+        """Seconds of one kernel that multiplies matrices."""
         share = self._attended if product.attention else 1
         flops = share * product.number * gemm_flops(product.m, product.n, product.k)
         if not self._products:
@@ -139,7 +140,8 @@ class Curves:
         n, k = min(self._products, key=lambda known: abs(math.log(known[0] * known[1] / size)))
         return max(LEAST_S, self._products[n, k].at(product.m) * size / (n * k))
 
-    def _moved_s(self, moved: Moved) -> float:
+    def moved_s(self, moved: Moved) -> float:
+        """Seconds of one kernel that moves bytes."""
         size = moved.size / (STRIDED if moved.strided else 1)
         if curve := self._curves.get(("device_to_device",)):
             return curve.at(size / 2)  # a copy of a size reads and writes it

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from dissect.cells.spec import ServeSpec
 from dissect.predict.curves import Curves, TimeOrigin
-from dissect.predict.step_effort import Effort, Message, Product
+from dissect.predict.step_effort import Effort, Message, Moved, Product
 from dissect.workloads.dtypes import BYTES
 from dissect.workloads.kv_cache import cache_bytes_of
 
@@ -33,6 +33,8 @@ class StepPace:
     def __init__(self, spec: ServeSpec, curves: Curves) -> None:
         self._spec, self._curves = spec, curves
         self._linear_s = lru_cache(maxsize=None)(self._linear)
+        self._attention_s = lru_cache(maxsize=None)(curves.product_s)
+        self._cache_bytes_per_token = cache_bytes_of(spec, 1)
 
     @property
     def origin(self) -> TimeOrigin:
@@ -69,16 +71,16 @@ class StepPace:
 
     def _reading_s(self, context: int) -> float:
         """Seconds in which attention reads the cache of running answers."""
-        layers, gpus = self._spec.model.num_hidden_layers, self._spec.hardware.n_gpus
-        work = Effort()
-        work.move(int(cache_bytes_of(self._spec, context) / gpus / layers / PAGED), layers if context else 0)
-        return self._curves.compute_s(work)
+        if not context:
+            return 0.0
+        layers = self._spec.model.num_hidden_layers
+        size = self._cache_bytes_per_token * context / self._spec.hardware.n_gpus / layers / PAGED
+        return layers * self._curves.moved_s(Moved(int(size)))
 
     def _prompts_s(self, tokens: int) -> float:
         """Seconds of attention over prompts, of which a causal kernel computes half the square twice."""
         arch, length = self._spec.model, self._spec.workload.input_tokens
         heads = arch.num_attention_heads // self._spec.hardware.n_gpus * tokens // length
-        work = Effort()
-        if heads:
-            work.products[Product(length, length, arch.head_size, heads)] += arch.num_hidden_layers
-        return self._curves.compute_s(work)
+        return (
+            arch.num_hidden_layers * self._attention_s(Product(length, length, arch.head_size, heads)) if heads else 0.0
+        )
