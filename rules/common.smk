@@ -118,12 +118,28 @@ def runs_of(wildcards):
 
 
 @cache
-def request_for(cell):
-    return resources_of(cell, STUDY.catalog.platforms[cell.platform])
+def predicted_times():
+    """What predicts run times, where first tries ask for these; a dry run shows whole limits.
+
+    What a batch system kills for its run time is tried again with the whole limit, so without retries nothing is
+    predicted.
+    """
+    if not (SUBMITS and workflow.is_main_process) or workflow.dryrun or not workflow.execution_settings.retries:
+        return None
+    from dissect.present.run_times import measured_times
+
+    return measured_times(STUDY, Path.cwd())
 
 
-def request_of(wildcards):
-    return request_for(cell_of(wildcards))
+@cache
+def request_for(cell, times):
+    platform = STUDY.catalog.platforms[cell.platform]
+    return resources_of(cell, platform, times and times.longest_s(cell, platform))
+
+
+def request_of(wildcards, attempt=2):
+    """Resources requested for a cell, by a retry for the whole run time that its limits allow."""
+    return request_for(cell_of(wildcards), predicted_times() if attempt == 1 else None)
 
 
 def threads_of(wildcards):
@@ -132,7 +148,7 @@ def threads_of(wildcards):
 
 
 def urgency_of(wildcards):
-    return urgency(cell_of(wildcards), request_of(wildcards))
+    return urgency(cell_of(wildcards), request_of(wildcards, attempt=1))
 
 
 THREADS = threads_of if "gpu" in workflow.global_resources else ALL_CORES
@@ -147,6 +163,15 @@ def requests(request):
     """
     names = NAMES if SUBMITS else [name for name in NAMES if name in workflow.global_resources]
     return {name: lambda wildcards, name=name: request(wildcards)[name] for name in names}
+
+
+def requests_of_cells():
+    """Requests of the jobs of cells; a first try may ask for less run time than the whole, which a retry asks for."""
+    whole = requests(request_of)
+    if "runtime" not in whole:
+        return whole
+    runtime = lambda wildcards, attempt: request_of(wildcards, attempt)["runtime"]
+    return whole | {"runtime": runtime, "whole_runtime": whole["runtime"]}
 
 
 def measures_here():

@@ -5,7 +5,11 @@ onstart:
     if "slurm" in workflow.executor_plugin.name:
         submitted = [job.resources for job in workflow.dag.needrun_jobs() if not job.is_local]
         use_one_cluster(submitted)
-        refuse_what_cannot_run(submitted)
+        # A retry asks for the whole run time.
+        whole = [
+            {**request, "runtime": request.get("whole_runtime", request.get("runtime"))} for request in submitted
+        ]
+        refuse_what_cannot_run(whole)
 
 
 # Snakemake keeps temporary inputs of a target that runs nothing.

@@ -8,7 +8,7 @@ rule measure_pretrain:
     priority: URGENCY
     threads: THREADS
     resources:
-        **requests(request_of),
+        **requests_of_cells(),
         launcher=launcher_of,
         # A resource, because a change of a parameter would run the job again.
         runs=runs_of,

@@ -23,7 +23,7 @@ rule remeasure_cell:
     priority: URGENCY
     threads: THREADS
     resources:
-        **requests(request_of),
+        **requests_of_cells(),
         launcher=launcher_of,
     params:
         spec=spec_of,

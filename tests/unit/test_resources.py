@@ -140,6 +140,14 @@ def test_time_follows_the_budget_and_memory_the_declared(project: Path) -> None:
     assert short["mem_mb"] == 5202, "4 GiB that the spec declares, and some for Snakemake"
 
 
+@pytest.mark.parametrize(("longest_s", "minutes"), [(1.0, 11), (120.0, 13), (1e4, 15), (None, 15)])
+def test_a_prediction_shortens_the_time_and_nothing_else(longest_s: float | None, minutes: int, project: Path) -> None:
+    found = study(project)
+    cell = next(cell for cell in found.by_path.values() if cell.id == Z2)
+    asked = resources_of(cell, found.catalog.platforms["cpu"], longest_s)
+    assert asked == request_of(found, Z2) | {"runtime": minutes}
+
+
 def test_a_platform_without_wishes_asks_for_little(project: Path) -> None:
     request = request_of(study(project), Z2)
     assert {name for name in NAMES if request[name] is not None} == {"runtime", "mem_mb", "cpus_per_task", "nodes"}

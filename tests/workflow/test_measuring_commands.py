@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clones import stubbed_clone
+from clones import Clone, stubbed_clone
 from dissect.cells.runners import runners
 from protocols import check_protocol
 
@@ -50,3 +50,18 @@ def test_a_batch_system_gets_searches_and_long_limits_first(tmp_path: Path) -> N
     assert "/Z2/" in jobs[0]
     assert set(jobs[1 : 1 + len(searches)]) == set(searches)
     assert len(jobs) > 1 + len(searches)
+
+
+@pytest.mark.slow
+def test_a_first_try_asks_for_the_predicted_time_and_a_retry_for_the_whole(clone: Clone) -> None:
+    """Cells of its kind were measured; the job fails until it has been tried twice, as one that is killed does."""
+    budget = "overrides={'pretrain/cpu/*/deepspeed/Z2/*': {sampling: {budget_s: 1200}}}"
+    asks = "echo {resources.runtime} {resources.whole_runtime} >>asked.txt; test $(wc -l <asked.txt) = 2 && "
+    clone.edit("rules/common.smk", 'MEASURE = "', f'MEASURE = "{asks}')
+    select = "select=pretrain/cpu/*/deepspeed/Z2/*"
+    clone.snakemake("cells", "--jobs", "1", "--retries", "1", "--config", select, budget)
+    first, retry = (map(int, line.split()) for line in (clone.folder / "asked.txt").read_text().splitlines())
+    margin_min, budget_min = 10, 20
+    (asked, whole), again = first, tuple(retry)
+    assert margin_min <= asked < whole == margin_min + budget_min
+    assert again == (whole, whole)

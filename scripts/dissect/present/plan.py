@@ -1,7 +1,6 @@
 """The plan of a run: every cell with its status, before anything is launched. Imports no torch."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,26 +16,21 @@ from dissect.cells.resources import request_for
 from dissect.cells.spec import ServeSpec, Spec, TrainingSpec
 from dissect.cells.study import Study
 from dissect.config.catalog import Catalog
-from dissect.config.kinds import LETTER_STAGES
-from dissect.predict.memory import predict_memory
-from dissect.predict.outlook import Outlook, largest_batch, outlook
+from dissect.config.platform import Platform
+from dissect.predict.outlook import Outlook
 from dissect.predict.server_rate import predict_rate
 from dissect.predict.step_time import TimePrediction
-from dissect.predict.wall_time import LoadTime, WallTimes
-from dissect.present.measured_walls import measured_walls
 from dissect.present.plan_costs import COLUMNS as COSTS
 from dissect.present.plan_costs import cost_columns, cost_lines, over_budget, price_of
-from dissect.present.tables.measured_pace import MeasuredPace
+from dissect.present.run_times import ExpectedMemory, RunTimes, expected_memory, longest_wall_s
 from dissect.present.tables.predicted_time import part_columns
-from dissect.present.tables.server_pace import ServerPace
-from dissect.present.tables.tidy import read_records
 from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.results.result import ResultError
 from dissect.results.store import Store
 from dissect.statistics.numbers import Number
 
 REQUESTS = {"gpus": "gpu", "nodes": "nodes", "runtime_min": "runtime", "memory_mb": "mem_mb"}
-"""Column -> resource requested from the batch system, per node (``cells/resources.py``)."""
+"""Column -> resource that a first try requests from the batch system, per node (``cells/resources.py``)."""
 PREDICTED = ["memory_gib", "memory_low_gib", "memory_high_gib", "host_memory_gib", "expected_batch", "outlook"]
 """Predicted peak per GPU with its interval, host memory per node, the batch of these, and what they say."""
 TIMES = [
@@ -66,17 +60,6 @@ NAMED = 4
 """Cells that a line of the summary names; the CSV has all."""
 
 
-@dataclass(frozen=True)
-class MeasuredTimes:
-    """What measured cells say of the times of others."""
-
-    pace: MeasuredPace
-    servers: ServerPace
-    walls: WallTimes
-    rates: bool = False
-    """Whether the rate that holds is predicted too."""
-
-
 class PlanStatus(NamedTuple):
     """How a cell stands."""
 
@@ -88,7 +71,7 @@ class PlanStatus(NamedTuple):
     """Runs to measure."""
 
 
-def plan_table(study: Study, store: Store, times: MeasuredTimes | None = None) -> pd.DataFrame:
+def plan_table(study: Study, store: Store, times: RunTimes | None = None) -> pd.DataFrame:
     """One row per cell of the wanted tables and figures; ``wall_s`` is the wall time of a finished cell in seconds.
 
     With ``times`` those of steps and runs are predicted too, and what the cells to run cost.
@@ -96,15 +79,8 @@ def plan_table(study: Study, store: Store, times: MeasuredTimes | None = None) -
     wanted = study.catalog.wanted_experiments
     cells = {cell.id: cell for name in wanted for cell in study.experiments[name]}
     rows = [_row(cell, store, study.catalog, times) for cell in cells.values()]
-    columns = [*COLUMNS, *([*TIMES, *COSTS] if times else []), *(RATES if times and times.rates else [])]
+    columns = [*COLUMNS, *([*TIMES, *COSTS] if times else []), *(RATES if times and study.catalog.root.rates else [])]
     return pd.DataFrame(rows, columns=columns, dtype=object)
-
-
-def measured_times(study: Study, project: Path) -> MeasuredTimes:
-    """What the published cells and the reference results say of times, of all tables and figures."""
-    records = read_records(study.measurable, project, lambda path: read_runs(path) if path.exists() else None)
-    walls = WallTimes(measured_walls(records))
-    return MeasuredTimes(MeasuredPace(records), ServerPace(records), walls, study.catalog.root.rates)
 
 
 def plan_text(plan: pd.DataFrame, catalog: Catalog) -> str:
@@ -189,46 +165,43 @@ def _times(plan: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _row(cell: Cell, store: Store, catalog: Catalog, times: MeasuredTimes | None) -> dict[str, object]:
+def _row(cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None) -> dict[str, object]:
     spec, platform = parse_spec(cell.canonical) if cell.canonical else None, catalog.platforms[cell.platform]
     standing = _plan_status(cell, spec, store)
     ids = {name: getattr(cell, name) for name in PARTS}
-    asked = request_for(spec, cell.runs, platform) if spec else {}
-    requests = {column: asked.get(name) for column, name in REQUESTS.items()}
     shown = {"status": standing.status, "reason": standing.reason, "wall_s": standing.wall_s, "key": cell.key or ""}
-    numbers: dict[str, object] = {}
-    work: TimePrediction | LoadTime | None = None
-    if cell.stage in LETTER_STAGES and isinstance(spec, TrainingSpec):
-        numbers = _predicted(spec)
-        if times and (batch := numbers.get("expected_batch")):
-            machine = times.pace.machine_of_platform(cell.platform)
-            work = times.pace.predict(spec, int(str(batch)), prediction_facts(platform), machine)
-            numbers |= _timed(work, times.pace.limits_w.get(spec.hardware.gpu_model)) if work else {}
-    if spec and times and standing.runs:
-        if isinstance(spec, ServeSpec):
-            facts = prediction_facts(platform)
-            work = times.servers.load(spec, facts)
-            if times.rates and (found := predict_rate(spec, lambda each: times.servers.predict(each, facts))):
-                numbers |= dict(zip(RATES, (found.rate, found.low, found.high, found.sources), strict=True))
-        expected = Outlook(str(numbers["outlook"])) if "outlook" in numbers else None
-        if wall := times.walls.predict(spec, work, expected):
+    if spec is None:
+        return {**ids, **shown}
+    expected = expected_memory(spec)
+    numbers = _memory(expected) if expected else {}
+    longest_s = None
+    if times and (expected or standing.runs):
+        work = times.work(spec, cell.platform, platform, expected)
+        if isinstance(work, TimePrediction):
+            numbers |= _timed(work, times.pace.limits_w.get(spec.hardware.gpu_model))
+        if standing.runs and (wall := times.walls.predict(spec, work, expected and expected.outlook)):
+            longest_s = longest_wall_s(wall, expected)
             # Running out of memory is an outcome, of which one run is enough.
-            runs = 1 if expected is Outlook.RUNS_OUT else standing.runs
+            runs = 1 if expected and expected.outlook is Outlook.RUNS_OUT else standing.runs
             numbers |= cost_columns(wall, runs, cell.n_gpus, price_of(catalog, cell.platform))
-    return {**ids, **shown, **requests, **numbers}
+        if catalog.root.rates and standing.runs and isinstance(spec, ServeSpec):
+            numbers |= _rate_of(spec, platform, times)
+    asked = request_for(spec, cell.runs, platform, longest_s)
+    return {**ids, **shown, **{column: asked.get(name) for column, name in REQUESTS.items()}, **numbers}
 
 
-def _predicted(spec: TrainingSpec) -> dict[str, object]:
-    """Predicted memory of a training cell; of the batch ``max`` that of the largest batch that is expected to fit."""
-    searched = largest_batch(spec) if spec.workload.batch == "max" else None
-    batch = spec.workload.batch if searched is None else max(1, searched)
-    found = predict_memory(spec, batch) if isinstance(batch, int) else None
-    if found is None:
-        return {}
+def _memory(expected: ExpectedMemory) -> dict[str, object]:
+    """Columns of the predicted memory of a training cell."""
+    found = expected.memory
     sizes = (found.peak_bytes, found.low_bytes, found.high_bytes, found.host_bytes)
     gib = dict(zip(PREDICTED, (round(size / GIB, 3) for size in sizes), strict=False))
-    said = outlook(found, spec.hardware) if searched is None else Outlook.FITS if searched else Outlook.RUNS_OUT
-    return gib | {"expected_batch": batch if searched is None else searched, "outlook": said}
+    return gib | {"expected_batch": expected.batch, "outlook": expected.outlook}
+
+
+def _rate_of(spec: ServeSpec, platform: Platform, times: RunTimes) -> dict[str, object]:
+    """Columns of the predicted rate that holds; none where it is not predicted."""
+    found = predict_rate(spec, lambda each: times.servers.predict(each, prediction_facts(platform)))
+    return dict(zip(RATES, (found.rate, found.low, found.high, found.sources), strict=True)) if found else {}
 
 
 def _timed(found: TimePrediction, limit_w: float | None) -> dict[str, object]:
