@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from scipy.cluster.hierarchy import DisjointSet
-
 from dissect.statistics.log_estimate import LogEstimate
 from dissect.statistics.run_values import Groups, RunValue, by_start
 
@@ -46,7 +44,7 @@ def pool_starts(cells: Iterable[Sequence[RunValue]]) -> BetweenStarts | None:
     Cells on the same starts are not independent, as a slow host slows them all. So the degrees of freedom are counted
     as if the starts' effects were the same for all cells: starts less the groups that cells link them to.
     """
-    starts: DisjointSet[str] = DisjointSet()
+    groups: list[set[str]] = []
     squares, weights, n_cells = 0.0, 0, 0
     for runs in cells:
         means = {start: fmean(logs) for start, logs in by_start(runs).items() if start is not None}
@@ -55,15 +53,12 @@ def pool_starts(cells: Iterable[Sequence[RunValue]]) -> BetweenStarts | None:
         n_cells += 1
         squares += variance(means.values()) * (len(means) - 1)
         weights += len(means) - 1
-        first, *others = means
-        starts.add(first)
-        for other in others:
-            starts.add(other)
-            starts.merge(first, other)
+        linked = [group for group in groups if group & means.keys()]
+        groups = [group for group in groups if group not in linked] + [means.keys() | set().union(*linked)]
     if not n_cells:
         return None
-    n_starts = len(starts)
-    return BetweenStarts(squares / weights, n_starts - starts.n_subsets, n_starts, n_cells)
+    n_starts = sum(map(len, groups))
+    return BetweenStarts(squares / weights, n_starts - len(groups), n_starts, n_cells)
 
 
 def are_many(groups: Groups) -> bool:

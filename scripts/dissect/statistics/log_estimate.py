@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import scipy
 from scipy import special
 
 LEVEL = 0.05
@@ -97,8 +96,9 @@ def family_level(p_values: Sequence[float], level: float = LEVEL) -> float:
     """
     if not p_values:
         return level
-    decided = int((scipy.stats.false_discovery_control(p_values) <= level).sum())
-    return level * max(decided, 1) / len(p_values)
+    m = len(p_values)
+    decided = [rank for rank, p in enumerate(sorted(p_values), 1) if p * m <= level * rank]
+    return level * max(decided, default=1) / m
 
 
 def _critical(df: float, level: float) -> float:
