@@ -164,7 +164,22 @@ def test_what_somebody_wrote_is_not_replaced(project: Path, monkeypatch: pytest.
     with pytest.raises(ConfigError, match=r"differs from this machine in gpu; nothing replaces it: name=<other>"):
         answer(study, project, {})
     assert path.read_text() == before
+    answer(load_study(project, {"name": "two", "force": True}), project, {})
+    assert "memory_gib: 79.6" in path.read_text()
     assert "two" in load_study(project, {"platforms": ["two"]}).catalog.platforms
+
+
+def test_host_memory_that_grew_is_told_and_not_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dissect.answers.describing.find_device", lambda: ("cuda", [recorded(0)]))
+    study, path = load_study(project, {"name": "one"}), project / "config/platforms/one.yaml"
+    for size in (64, 252):
+        monkeypatch.setattr("dissect.answers.describing.host_memory_bytes", lambda size=size: size * 2**30)
+        said = answer(study, project, {})
+    assert "The host memory is 252 GiB, the file says 64: it stays" in said
+    assert "memory_gib: 64" in path.read_text(), "cells with this in their key may be measured"
+    path.write_text(path.read_text().replace("memory_gib: 64", "memory_gib: 64\n  note: mine"))
+    with pytest.raises(ConfigError, match="differs from this machine in host"):
+        answer(study, project, {})
 
 
 def test_the_compiler_must_be_of_pytorch_s_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from dissect.workloads.dtypes import BYTES
 
 
 def answer(study: Study, project: Path, _given: Mapping[str, Any]) -> str:
-    """Write the file unless it is there; what it has, and what could not be known.
+    """Write the file unless it is there or ``force`` replaces it; what it has, and what could not be known.
 
     Raises:
         ConfigError: there is no GPU, the interpreter does not start, or another file has the name.
@@ -36,14 +36,14 @@ def answer(study: Study, project: Path, _given: Mapping[str, Any]) -> str:
     text, unknown = platform_file(machine, read_known_gpus(project), weights, root.name)
     path = project / "config/platforms" / f"{root.name}.yaml"
     validate(Platform, YAML(typ="safe", pure=True).load(text), str(path))
-    is_there = path.exists()
-    if is_there:
-        _check_same(path, text)
-    else:
+    stays = path.exists() and not root.force
+    told = _compare(path, text) if stays else []
+    if not stays:
         write_atomically(path, text.encode())
     return "\n".join(
         [
-            f"{path}: {'is there already: ' if is_there else ''}{machine.summary}",
+            f"{path}: {'is there already: ' if stays else ''}{machine.summary}",
+            *told,
             *(["", "Not known:", *(f"  {sentence}" for sentence in unknown)] if unknown else []),
             "",
             f"Next: make gpu-smoke PLATFORM={root.name}",
@@ -99,15 +99,24 @@ def _installed(interpreter: str) -> Installed:
         raise ConfigError(f"--config interpreter: '{interpreter}' does not start a Python: {error}") from None
 
 
-def _check_same(path: Path, text: str) -> None:
-    """Check that a file says the same but for its comments.
+def _compare(path: Path, text: str) -> list[str]:
+    """What is told of a file that says the same but for its comments and the host memory, which may grow with use.
 
     Raises:
-        ConfigError: it does not; nothing replaces what somebody wrote.
+        ConfigError: it says something else, which nothing replaces unasked.
     """
     there, found = read_yaml(path, str(path)), YAML(typ="safe", pure=True).load(text)
-    if differ := [key for key in {**there, **found} if there.get(key) != found.get(key)]:
+    hosts = [dict(each.get("host") or {}) for each in (there, found)]
+    before, now = (host.pop("memory_gib", None) for host in hosts)
+    others = there | {"host": hosts[0]}, found | {"host": hosts[1]}
+    if differ := [key for key in {**there, **found} if others[0].get(key) != others[1].get(key)]:
         raise ConfigError(
             f"{path}: is there and differs from this machine in {', '.join(differ)}; nothing replaces it: "
-            "name=<other> writes another file"
+            "name=<other> writes another file, force=true writes this one anew"
         )
+    if before == now:
+        return []
+    return [
+        f"The host memory is {now} GiB, the file says {before or 'nothing'}: it stays, as do the keys of its cells; "
+        "force=true writes it anew"
+    ]

@@ -60,7 +60,7 @@ class Run(Model):
     file: str | None = None
     """Path of the file that ``export`` writes, and ``import`` and ``references`` read."""
     force: bool = False
-    """Whether ``export`` replaces a file that is no export."""
+    """Whether ``export`` replaces a file that is no export, and ``describe`` a platform file."""
 
 
 class RootConfig(Question, Comparison, Upkeep, Described, Run):

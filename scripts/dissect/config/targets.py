@@ -32,7 +32,7 @@ RUNS = {
 }
 """Target that measures -> what it does."""
 OWN_KEYS: dict[str, set[str]] = {
-    "describe": {*Described.model_fields},
+    "describe": {"force", *Described.model_fields},
     "ready": {"select"},
     "plan": {"times", "rates", "price"},
     "show": {"select"},
