@@ -8,7 +8,8 @@ from dissect.config.catalog import PREDICTION
 from dissect.config.layout import FigureLayout
 from dissect.present.figures.against_measured import describe_prediction
 from dissect.present.figures.describe import describe
-from dissect.present.figures.draw import read_tidy, save
+from dissect.present.figures.draw import save
+from dissect.present.tables.read_tidy import read_tidy
 
 
 def main() -> None:

@@ -17,7 +17,10 @@ from dissect.config.catalog import PREDICTION
 from dissect.config.price import Price
 from dissect.present.claims.claims_table import COLUMNS
 from dissect.present.report.write import write_report
+from dissect.present.tables.frames import framed, to_csv
+from dissect.present.tables.lay_out import lay_out
 from dissect.present.tables.predicted_cells import build_prediction
+from dissect.present.tables.tidy import read_records
 from dissect.results.atomic import write_atomically
 from dissect.results.store import Failure, Store
 from table_cases import CASES
@@ -133,9 +136,12 @@ def _write(project: Path, manifests: Sequence[Manifest], verdicts: Manifest | No
     folder = project / "results/manifests"
     folder.mkdir(parents=True, exist_ok=True)
     (project / "results/figures").mkdir(exist_ok=True)
+    (project / "results/tables").mkdir(exist_ok=True)
     items = []
     for manifest in manifests:
         (folder / f"{manifest.name}.json").write_text(manifest.to_json())
+        columns, rows, _ = lay_out(manifest, read_records(manifest, project))
+        (project / f"results/tables/{manifest.name}.csv").write_text(to_csv(framed(rows, columns)))
         if manifest.kind == "figure":
             (project / f"results/figures/{manifest.name}.svg").write_text(SVG)
         stage = manifest.cells[0].stage
@@ -149,7 +155,6 @@ def _write(project: Path, manifests: Sequence[Manifest], verdicts: Manifest | No
     known = {name: facts.model_copy(update=sheet) for name, facts in platforms.items()}
     predicted = prediction_manifest(cells, known)
     (folder / f"{PREDICTION}.json").write_text(predicted.to_json())
-    (project / "results/tables").mkdir(exist_ok=True)
     (project / f"results/tables/{PREDICTION}.csv").write_text(build_prediction(predicted, project).csv)
     (project / f"results/figures/{PREDICTION}.svg").write_text(SVG)
     wanted = ReportManifest(

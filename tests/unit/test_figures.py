@@ -19,13 +19,14 @@ from dissect.cells.manifest import Manifest, ManifestCell
 from dissect.config.layout import FigureLayout
 from dissect.present.figures.describe import describe
 from dissect.present.figures.distribution import stairs
-from dissect.present.figures.draw import read_tidy, save
+from dissect.present.figures.draw import save
 from dissect.present.figures.layers import data_of, shape
 from dissect.present.figures.look import CONFIGS
 from dissect.present.figures.roofline import roof
 from dissect.present.tables.columns import Record
 from dissect.present.tables.efficiency import fill_efficiency
 from dissect.present.tables.over_runs import RUN_VALUES
+from dissect.present.tables.read_tidy import read_tidy
 from dissect.present.tables.table import build_table
 from dissect.present.tables.tidy import read_records, tidy_rows
 from dissect.present.tables.views import VIEWS

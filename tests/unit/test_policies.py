@@ -4,8 +4,8 @@ from pathlib import Path
 
 import factories as make
 from dissect.cells.manifest import Manifest
-from dissect.present.tables.table import lay_out
-from dissect.present.tables.tidy import plain_rows, read_records
+from dissect.present.tables.lay_out import lay_out
+from dissect.present.tables.tidy import read_records
 
 LAYOUT = {
     "kind": "pivot", "view": "serving", "rows": ["framework", "method"], "split": ["platform"],
@@ -26,8 +26,8 @@ def engines(project: Path, reference: str | None = None) -> Manifest:
 
 def test_a_csv_has_the_settings_of_each_cell(tmp_path: Path) -> None:
     manifest = engines(tmp_path)
-    frame, _ = lay_out(manifest, read_records(manifest, tmp_path))
-    told = {(row["framework"], row["method"]): row["settings"] for row in plain_rows(frame)}
+    laid = lay_out(manifest, read_records(manifest, tmp_path))
+    told = {(row["framework"], row["method"]): row["settings"] for row in laid.rows}
     assert told["vllm", "tuned"] == "defaults"
     assert told["vllm", "aligned"].startswith(
         "max_sequences 256, memory_share 0.9, chunked_prefill True, cache_reserve"
@@ -37,9 +37,9 @@ def test_a_csv_has_the_settings_of_each_cell(tmp_path: Path) -> None:
 def test_a_table_says_what_the_policies_of_shipped_results_were(tmp_path: Path) -> None:
     """They may have been measured before a policy changed, and keep its name."""
     manifest = engines(tmp_path, "h200")
-    _, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
+    _, _, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
     (said,) = [each for each in grid.remarks if each.startswith("Policies as they were")]
     assert "measured: tuned of vLLM, SGLang: defaults; aligned of vLLM, SGLang: max_sequences 256, " in said
     own = engines(tmp_path)
-    _, (grid,) = lay_out(own, read_records(own, tmp_path))
+    _, _, (grid,) = lay_out(own, read_records(own, tmp_path))
     assert not [each for each in grid.remarks if each.startswith("Policies")]

@@ -14,10 +14,11 @@ from dissect.cells.study import Study, load_study
 from dissect.config.catalog import PREDICTION
 from dissect.predict.memory import predict_memory
 from dissect.present.figures.against_measured import describe_prediction
-from dissect.present.figures.draw import read_tidy, save
+from dissect.present.figures.draw import save
 from dissect.present.plan import TIMES, plan_table, plan_text
 from dissect.present.run_times import measured_times
 from dissect.present.tables.predicted_cells import COLUMNS, build_prediction
+from dissect.present.tables.read_tidy import read_tidy
 from dissect.results.reference_sets import publish_references
 from dissect.results.store import Store
 from factories import ended_result, hardware, manifest, ok_result, pretrain_spec, published_cell, training_metrics

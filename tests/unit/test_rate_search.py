@@ -22,8 +22,8 @@ from dissect.present.compare.readings import readings_of
 from dissect.present.figures.describe import describe
 from dissect.present.recommend.standing import Standing
 from dissect.present.report import cell_page
-from dissect.present.tables.table import lay_out
-from dissect.present.tables.tidy import plain_rows, read_records
+from dissect.present.tables.lay_out import lay_out
+from dissect.present.tables.tidy import read_records
 from dissect.results.agreement import check_samples
 from dissect.stages.serving import burst, rate_probes
 from dissect.stages.serving.bisection import Bisection
@@ -289,8 +289,8 @@ RATES = {
 
 def test_a_table_has_the_rate_or_a_bound_the_share_with_its_interval_and_the_tries(tmp_path: Path) -> None:
     manifest = make.manifest("table_rate", cells_of(tmp_path, CAPACITIES), RATES)
-    frame, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
-    rows = {row["framework"]: row for row in plain_rows(frame)}
+    _, found, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
+    rows = {row["framework"]: row for row in found}
     shown = {name[0]: [entry.text for entry in line] for name, line in zip(grid.rows, grid.entries, strict=True)}
     assert rows["vllm"]["held_rate_per_s_low"] < rows["vllm"]["held_rate_per_s"] < rows["vllm"]["held_rate_per_s_high"]
     assert rows["lightllm"]["held_rate_per_s"] <= 19.0 < rows["lightllm"]["failed_rate_per_s"]
@@ -304,15 +304,15 @@ def test_a_table_has_the_rate_or_a_bound_the_share_with_its_interval_and_the_tri
 
 def test_runs_of_which_one_found_a_bound_have_no_number(tmp_path: Path) -> None:
     manifest = make.manifest("table_rate", cells_of(tmp_path, {"vllm": (20.0, 200.0)}), RATES)
-    frame, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
-    (row,) = plain_rows(frame)
+    _, found, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
+    (row,) = found
     assert row["held_rate_per_s"] is None
     assert grid.entries[0][0].text == "19.87; ≥ 59.97"
 
 
 def test_a_search_that_ended_early_shows_its_bracket_and_says_what_it_is(tmp_path: Path) -> None:
     manifest = make.manifest("table_rate", cells_of(tmp_path, {"vllm": (20.0,)}, probes=2), RATES)
-    _, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
+    _, _, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
     entry = grid.entries[0][0]
     assert entry.text == "8 to 22.63"
     assert "the search ended before they were close" in " ".join(entry.notes)
@@ -355,8 +355,8 @@ def test_a_search_that_ended_with_a_wide_bracket_has_no_rate(tmp_path: Path) -> 
     runs = make.in_rounds(make.ok_result(spec, make.search_metrics(spec, 20.0, ready_s=n)) for n in (55.0, 56.0))
     cell = make.published_cell(tmp_path, *runs, platform="h200", method="tuned")
     manifest = make.manifest("table_rate", [cell], RATES)
-    frame, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
-    (row,) = plain_rows(frame)
+    _, found, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
+    (row,) = found
     assert (row["held_rate_per_s"], row["rate_bound"]) == (None, "13.45 to 22.63")
     assert grid.entries[0][0].text == "13.45 to 22.63"
     (record,) = read_records(manifest, tmp_path)
@@ -377,10 +377,10 @@ def test_the_figure_has_every_probe_in_both_panels_and_the_limits(tmp_path: Path
         "values": ["offered_rate_per_s", "ttft_p99_s", "tpot_p99_s"],
     }  # fmt: skip
     manifest = make.manifest("fig_rate", cells_of(tmp_path, CAPACITIES), layout, kind="figure")
-    frame, _ = lay_out(manifest, read_records(manifest, tmp_path))
-    figure = describe(manifest, FigureLayout.model_validate(layout), plain_rows(frame))
+    _, found, _ = lay_out(manifest, read_records(manifest, tmp_path))
+    figure = describe(manifest, FigureLayout.model_validate(layout), found)
     said = drawn.texts(figure)
     assert {"TTFT p99 (s)", "TPOT p99 (ms)", "Offered rate (requests/s)"} <= set(said)
     points = drawn.marks(figure, "symbol")
-    assert len([point for point in points if "series" in str(point)]) >= 2 * len(frame)
-    assert len(frame) == 5 * 6
+    assert len([point for point in points if "series" in str(point)]) >= 2 * len(found)
+    assert len(found) == 5 * 6

@@ -13,7 +13,8 @@ from dissect.config.catalog import load_catalog
 from dissect.config.price import Price
 from dissect.config.question import Question
 from dissect.present.recommend.answer import answer
-from dissect.present.recommend.answer_text import answer_frame, answer_text
+from dissect.present.recommend.answer_frame import answer_frame
+from dissect.present.recommend.answer_text import answer_text
 from dissect.present.recommend.ask import check_prices
 from dissect.present.recommend.candidates import COLUMNS, candidates
 from dissect.present.recommend.standing import Standing

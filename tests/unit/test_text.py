@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from dissect.base.text import controls, no_formula, without_controls
-from dissect.present.tables.tidy import to_csv
+from dissect.present.tables.frames import to_csv
 from dissect.ranks.messages import describe
 
 

@@ -9,7 +9,7 @@ from dissect.present.compare.comparison_text import differences_frame, lines_fra
 from dissect.present.compare.pairs import compare
 from dissect.present.compare.reasons import differences
 from dissect.present.compare.sides import read_side
-from dissect.present.tables.tidy import to_csv
+from dissect.present.tables.frames import to_csv
 from dissect.results.atomic import write_atomically
 
 FOLDER = "results/compare"

@@ -8,7 +8,7 @@ from dissect.cells.study import Study
 from dissect.present.plan import plan_table, plan_text
 from dissect.present.plan_costs import has_price
 from dissect.present.run_times import measured_times
-from dissect.present.tables.tidy import to_csv
+from dissect.present.tables.frames import to_csv
 from dissect.results.atomic import write_atomically
 from dissect.results.store import STORE_DIR, Store
 

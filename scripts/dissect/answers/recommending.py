@@ -6,13 +6,12 @@ from typing import Any
 
 from dissect.cells.study import Study
 from dissect.present.recommend.answer import answer as ranked
-from dissect.present.recommend.answer_text import answer_frame, answer_text
+from dissect.present.recommend.answer_frame import answer_frame
+from dissect.present.recommend.answer_text import CSV, answer_text
 from dissect.present.recommend.ask import gather
 from dissect.present.recommend.predicted_settings import predicted_settings, predicted_text, unpredicted_text
-from dissect.present.tables.tidy import to_csv
+from dissect.present.tables.frames import to_csv
 from dissect.results.atomic import write_atomically
-
-CSV = "results/recommend.csv"
 
 
 def answer(_study: Study, project: Path, given: Mapping[str, Any]) -> str:

@@ -11,11 +11,12 @@ from dissect.config.claims import Claim, Expected, OrderCheck, OutcomeCheck, Pai
 from dissect.config.layout import ViewName
 from dissect.present.claims.decide import Finding, decide, prepare
 from dissect.present.claims.select import Gap
+from dissect.present.tables.frames import to_csv
 from dissect.present.tables.grid import Grid, GridEntry
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.render import html, latex, markdown
 from dissect.present.tables.table import Table
-from dissect.present.tables.tidy import read_records, tidy_rows, to_csv
+from dissect.present.tables.tidy import read_records, tidy_rows
 from dissect.present.tables.views import VIEWS
 from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.statistics.numbers import Number, Verdict

@@ -3,25 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import vl_convert
 
 from dissect.present.figures.look import CONFIGS
-from dissect.present.figures.subject import Row
-from dissect.present.tables.tidy import plain_rows
 
-_TEXT = (
-    "platform", "model", "framework", "method", "workload", "batch", "status", "phase", "reason", "device", "dtype",
-    "product", "direction", "key", "reference", "flags",
-)  # fmt: skip
-_WHOLE = ("rows", "size_bytes", "sequence", "probe")
 _PNG_PPI = 300
-
-
-def read_tidy(path: Path) -> list[Row]:
-    """The rows of a CSV that ``write_table`` wrote; an empty field is None, ids and marks stay text."""
-    frame = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, "string") | dict.fromkeys(_WHOLE, "Int64"))
-    return list(plain_rows(frame))
 
 
 def save(described: dict[str, Any], path: Path) -> None:

@@ -1,10 +1,9 @@
-"""An answer as lines for a terminal, and as a table."""
+"""An answer as lines for a terminal."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 from tabulate import tabulate
 
 from dissect.base.outcome import Flag
@@ -15,7 +14,6 @@ from dissect.config.methods import NAIVE
 from dissect.config.question import Objective, Question, names
 from dissect.present.recommend.against import has_interval
 from dissect.present.recommend.answer import Answer, Ranking, Standings, limits_of
-from dissect.present.recommend.candidates import COLUMNS
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.on_device import DEVICE_RATE
@@ -55,24 +53,7 @@ SHOWN_AS = {"seconds_per_million_tokens": "tokens_per_s", "joules_per_token": "t
 REASON = 80
 """Longest reason, in characters."""
 CSV = "results/recommend.csv"
-
-
-def answer_frame(answer: Answer) -> pd.DataFrame:
-    """One row per cell of the answer: its standing, the reason, and all its numbers."""
-    rows = [
-        {
-            "rank": rank,
-            "standing": cell.standing.value,
-            "why": cell.reason,
-            "told": cell.told,
-            "close_to_limit": ";".join(cell.close),
-        }
-        | dict(cell.row)
-        for rank, cell in _numbered(answer)
-    ]
-    columns = ["rank", "standing", "why", "told", "close_to_limit", *COLUMNS]
-    never = [{"standing": "never planned", "why": pattern} for pattern in answer.never_planned]
-    return pd.DataFrame(rows + never, columns=columns, dtype=object)
+"""Where a run of the question leaves all of it."""
 
 
 def answer_text(answer: Answer, catalog: Catalog) -> str:
@@ -133,12 +114,6 @@ def asked(question: Question) -> str:
     given = [text.format(bound) for text, bound in limits.items() if bound is not None]
     aim = AIMS[question.objective]
     return ", ".join([f"{VERBS[str(question.stage)]} {question.model}", *filter(None, chosen), *given]) + f": {aim}."
-
-
-def _numbered(answer: Answer) -> Iterator[tuple[int | None, Standings]]:
-    ranks = {id(cell): rank for ranking in answer.rankings for rank, cell in enumerate(ranking.found, 1)}
-    for cell in answer.standings:
-        yield ranks.get(id(cell)), cell
 
 
 def _ranking(answer: Answer, ranking: Ranking) -> Iterator[str]:

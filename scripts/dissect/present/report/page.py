@@ -7,8 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from dissect.base.outcome import Status
 from dissect.cells.manifest import Manifest, ManifestCell, read_manifest
 from dissect.cells.reported import ReportItem, ReportManifest
@@ -16,7 +14,6 @@ from dissect.config.catalog import PREDICTION
 from dissect.config.claims import CLAIMS
 from dissect.config.kinds import STAGE_TITLES
 from dissect.present.figures.against_measured import describe_prediction
-from dissect.present.figures.draw import read_tidy
 from dissect.present.recommend.candidates import candidates
 from dissect.present.report.direct_answers import DirectAnswer, direct_answers
 from dissect.present.report.drawings import Drawing, figure_specs, overviews
@@ -24,14 +21,15 @@ from dissect.present.report.grid_table import IDS, GridTable, grid_table, ids_of
 from dissect.present.report.needs_form import PredictedNeeds
 from dissect.present.report.predicted_needs import predicted_needs
 from dissect.present.report.predicted_server_needs import server_needs
-from dissect.present.report.questions import WORDS, Form, forms_of
+from dissect.present.report.questions import Form, Labels, forms_of
 from dissect.present.report.shared import Pool
 from dissect.present.report.side_by_side import SideBySide, side_by_side
 from dissect.present.report.verdicts import PageClaim, read_claims
 from dissect.present.tables.columns import Record, status_of
 from dissect.present.tables.grid import Origin
 from dissect.present.tables.labels import framework_labels
-from dissect.present.tables.table import lay_out
+from dissect.present.tables.lay_out import LaidOut, lay_out
+from dissect.present.tables.read_tidy import read_tidy
 from dissect.present.tables.tidy import read_record, read_records, slo_of
 from dissect.results.cell_runs import CellRuns, read_runs
 
@@ -64,8 +62,6 @@ class Item:
     """SVG that the workflow drew."""
     specs: Sequence[tuple[str, dict[str, Any]]]
     """Of a figure what can be chosen, and its description in Vega-Lite."""
-    numbers: pd.DataFrame
-    """The tidy rows that it is made of."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +128,6 @@ class Page:
     """Title, picture and description of the figure of predictions against what was measured; None without them."""
 
     @property
-    def candidates(self) -> Mapping[str, Any]:
-        """What questions are answered from."""
-        return {"words": WORDS, "stages": {form.stage: form.data for form in self.forms}}
-
-    @property
     def decided(self) -> Sequence[tuple[PageClaim, str]]:
         """Claims with a verdict somewhere, and the id of the part of the page that has it in full."""
         places = {claim.id: item.name for section in self.sections for item in section.items for claim in item.claims}
@@ -160,18 +151,22 @@ class _Laid:
     manifest: Manifest
     records: list[Record]
     tables: list[GridTable]
-    numbers: pd.DataFrame
 
 
-def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
+def build_page(
+    wanted: ReportManifest, manifests: Path, project: Path, keep: Callable[[str, LaidOut], object] = lambda *_: None
+) -> Page:
     """Read everything that the page shows; ``manifests`` is the folder of manifests, paths are below the project.
+
+    ``keep`` gets the rows of each item by its name while they are there: the page has no room for those of all cells.
 
     Raises:
         LayoutError: a layout does not fit its cells.
     """
     pool = Pool()
     read: Callable[[Path], CellRuns] = cache(lambda path: pool.runs(read_runs(path)))
-    laid = [_lay_out(item, read_manifest(manifests / f"{item.name}.json"), project, read) for item in wanted.items]
+    found = [(item, read_manifest(manifests / f"{item.name}.json")) for item in wanted.items]
+    laid = [_lay_out(item, manifest, project, read, keep) for item, manifest in found]
     platforms = {name: facts.label for each in laid for name, facts in each.manifest.platforms.items()}
     claims: list[PageClaim] = []
     if wanted.claims:
@@ -186,7 +181,7 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         "need": predicted_needs(known, wanted.asked, labels),
         "server": server_needs(known, wanted.asked, labels),
     }
-    rows = candidates((record for each in laid for record in each.records), wanted.terms)
+    forms, answers = _answers([record for each in laid for record in each.records], wanted, labels)
     return Page(
         sections=_sections(wanted, items, claims),
         claims=claims,
@@ -194,17 +189,24 @@ def build_page(wanted: ReportManifest, manifests: Path, project: Path) -> Page:
         side_by_side=side_by_side((each.manifest, each.records) for each in laid),
         facts=_facts([record for each in laid for record in each.records]),
         overviews=overviews([(each.manifest, each.records) for each in laid]),
-        forms=forms_of(rows, labels),
-        direct_answers=direct_answers(rows),
+        forms=forms,
+        direct_answers=answers,
         needs={name: form for name, form in asked.items() if form},
         predictions=_drawn_predictions(predicted, project) if predicted else None,
     )
 
 
-def _lay_out(item: ReportItem, manifest: Manifest, project: Path, read: Callable[[Path], CellRuns]) -> _Laid:
+def _lay_out(
+    item: ReportItem,
+    manifest: Manifest,
+    project: Path,
+    read: Callable[[Path], CellRuns],
+    keep: Callable[[str, LaidOut], object],
+) -> _Laid:
     records = read_records(manifest, project, read)
-    numbers, grids = lay_out(manifest, records)
-    return _Laid(item, manifest, records, [grid_table(grid, manifest.title) for grid in grids], numbers)
+    found = lay_out(manifest, records)
+    keep(item.name, found)
+    return _Laid(item, manifest, records, [grid_table(grid, manifest.title) for grid in found.grids])
 
 
 def _item(laid: _Laid, claims: Iterable[PageClaim], project: Path) -> Item:
@@ -218,8 +220,14 @@ def _item(laid: _Laid, claims: Iterable[PageClaim], project: Path) -> Item:
         claims=[claim for claim in claims if claim.is_about(manifest.title)],
         figure=project / FIGURES_DIR / f"{manifest.name}.svg" if manifest.kind == "figure" else None,
         specs=figure_specs(manifest, laid.records) if manifest.kind == "figure" else [],
-        numbers=laid.numbers,
     )
+
+
+def _answers(
+    records: Iterable[Record], wanted: ReportManifest, labels: Labels
+) -> tuple[list[Form], list[DirectAnswer]]:
+    rows = candidates(records, wanted.terms)
+    return forms_of(rows, labels), direct_answers(rows)
 
 
 def _sections(wanted: ReportManifest, items: Sequence[Item], claims: Sequence[PageClaim]) -> list[Section]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
 from dissect.base.outcome import Status
@@ -70,7 +71,9 @@ class Form:
     aims: Mapping[str, str]
     """As on the command line -> in words."""
     data: Mapping[str, Any]
-    """``candidates``, and per percentile the columns of aims and limits, and those that are shown."""
+    """Per percentile the columns of aims and limits, and those that are shown; verdicts on pairs of candidates."""
+    candidates: Sequence[Markup]
+    """Each as JSON, which takes a fifth of the memory of what it says."""
 
 
 def forms_of(rows: Iterable[Row], labels: Labels) -> list[Form]:
@@ -103,9 +106,9 @@ def _form(stage: AskedStage, rows: Sequence[Row], labels: Labels) -> Form:
         {
             "columns": columns, "lacking": {column: why_without(column) for column in needed},
             "higher": [_aim(objective) for objective in HIGHER_IS_BETTER],
-            "candidates": [_candidate(row, columns, sorted(needed), labels) for row in rows],
             "against": _against(columns, objectives, rows),
         },
+        [htmlsafe_json_dumps(_candidate(row, columns, sorted(needed), labels)) for row in rows],
     )  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def _comparison(stage: str, laid: Sequence[tuple[Manifest, Sequence[Record]]]) -
     fields = {"rows": [*kind.rows], "columns": ["platform"], "values": [*kind.values]}
     layout = TableLayout.model_validate({"kind": "pivot", "view": kind.view, **fields})
     manifest = _manifest(stage, kind, layout, records, [manifest for manifest, _ in laid])
-    rows = [row | {"workload": _without_gpus(row["workload"])} for row in tidy_rows(records, VIEWS[kind.view])]
+    rows = [{**row, "workload": _without_gpus(row["workload"])} for row in tidy_rows(records, VIEWS[kind.view])]
     tables = [grid_table(grid, manifest.title) for grid in pivot(manifest, layout, rows)]
     return SideBySide(manifest.name, manifest.title, manifest.caption, tables)
 

@@ -5,14 +5,13 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from html import escape
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -20,8 +19,9 @@ from dissect.cells.reported import ReportManifest
 from dissect.present.figures.look import CONFIGS
 from dissect.present.report.cell_page import build_cell_page
 from dissect.present.report.direct_answers import SHOWN
-from dissect.present.report.page import build_page, cell_entries
-from dissect.present.tables.tidy import plain_rows, to_csv
+from dissect.present.report.page import TABLES_DIR, build_page, cell_entries
+from dissect.present.report.questions import WORDS
+from dissect.present.tables.lay_out import LaidOut
 
 _HERE = Path(__file__).parent
 ASSETS = ("report.css", "charts.css", "theme.js", "page.js", "charts.js", "recommend.js", "state.js", "needs.js")
@@ -40,23 +40,26 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
     # Pages of cells are half of the work. In a process of their own, they also keep no run in memory.
     cells = get_context("spawn").Process(target=_write_cells, args=(manifest, folder / "cells", project), daemon=True)
     cells.start()
-    page = build_page(ReportManifest.model_validate_json(manifest.read_bytes()), manifest.parent, project)
     for name in ("figures", "tables", "predicted"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
+
+    def keep(name: str, laid: LaidOut) -> None:
+        shutil.copyfile(project / TABLES_DIR / f"{name}.csv", folder / f"tables/{name}.csv")
+        with (folder / f"tables/{name}.json").open("w", encoding="utf-8") as file:
+            file.writelines(_json(laid))
+
+    page = build_page(ReportManifest.model_validate_json(manifest.read_bytes()), manifest.parent, project, keep)
     for name in ASSETS:
         shutil.copyfile(_HERE / "assets" / name, folder / name)
     (folder / LIBRARY).write_text(_library(), encoding="utf-8")
     pictures = [item.figure for section in page.sections for item in section.items if item.figure]
     for figure in [*pictures, *([page.predictions[1]] if page.predictions else [])]:
         shutil.copyfile(figure, folder / "figures" / figure.name)
-    for item in (item for section in page.sections for item in section.items):
-        (folder / f"tables/{item.name}.csv").write_text(to_csv(item.numbers), encoding="utf-8")
-        (folder / f"tables/{item.name}.json").write_text(_json(item.numbers), encoding="utf-8")
     for file, answers in (item for form in page.needs.values() for item in form.files.items()):
         (folder / f"predicted/{file}.js").write_text(_script(file, answers), encoding="utf-8")
     template = environment().get_template("page.html.j2")
-    template.stream(page=page, themes=CONFIGS, answers_shown=SHOWN).dump(str(index), encoding="utf-8")
+    template.stream(page=page, themes=CONFIGS, words=WORDS, answers_shown=SHOWN).dump(str(index), encoding="utf-8")
     cells.join()
     if cells.exitcode:
         raise ChildProcessError(f"{folder / 'cells'}: pages are missing: their process ended with {cells.exitcode}")
@@ -70,10 +73,14 @@ def _script(name: str, answers: Mapping[str, Any]) -> str:
     return f"predicted[{json.dumps(name)}] = {{\n" + ",\n".join(rows) + "\n};\n"
 
 
-def _json(numbers: pd.DataFrame) -> str:
+def _json(laid: LaidOut) -> Iterator[str]:
     """A row per line, without its empty fields."""
-    rows = ({name: value for name, value in row.items() if value not in (None, "")} for row in plain_rows(numbers))
-    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows) + "\n]\n"
+    between = "[\n"
+    for row in laid.rows:
+        filled = {name: row[name] for name in laid.columns if row[name] not in (None, "")}
+        yield between + json.dumps(filled, ensure_ascii=False, allow_nan=False)
+        between = ",\n"
+    yield "\n]\n" if laid.rows else "[\n\n]\n"
 
 
 @cache

@@ -1,10 +1,8 @@
 """Table I: facts that each platform declares, and facts detected on it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import pandas as pd
 
 from dissect.base.units import GIB
 from dissect.cells.manifest import Fact, Manifest
@@ -12,7 +10,6 @@ from dissect.metrics.inspection import InspectMetrics
 from dissect.present.tables.columns import Record, Scalar, metrics_of, status_of
 from dissect.present.tables.grid import Grid, GridEntry, Origin
 from dissect.present.tables.marks import NOT_AVAILABLE, mark
-from dissect.present.tables.tidy import plain_rows
 
 COLUMNS = {
     "platform": "id of the platform file",
@@ -40,18 +37,17 @@ class Detector:
     """Whether the fact is about GPUs, so that processes in place of GPUs have no value for it."""
 
 
-def table_frame(manifest: Manifest, records: list[Record]) -> pd.DataFrame:
+def table_rows(manifest: Manifest, records: list[Record]) -> list[dict[str, Scalar]]:
     """One row per platform and fact, in the declared order."""
     by_platform = {record.cell.platform: record for record in records}
     facts = _fact_names(manifest)
-    rows = [_row(manifest, name, fact, by_platform.get(name)) for name in manifest.platforms for fact in facts]
-    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    return [_row(manifest, name, fact, by_platform.get(name)) for name in manifest.platforms for fact in facts]
 
 
-def table_grid(manifest: Manifest, records: list[Record], frame: pd.DataFrame) -> Grid:
+def table_grid(manifest: Manifest, records: list[Record], rows: Sequence[Mapping[str, Scalar]]) -> Grid:
     """Facts as rows, and a pair of columns (declared, detected) per platform."""
     by_platform = {record.cell.platform: record for record in records}
-    cells = {(row["platform"], row["fact"]): row for row in plain_rows(frame)}
+    cells = {(row["platform"], row["fact"]): row for row in rows}
     facts = _fact_names(manifest)
     labels = {name: platform.label for name, platform in manifest.platforms.items()}
     return Grid(

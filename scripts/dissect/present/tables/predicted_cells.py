@@ -5,12 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 from dissect.cells.manifest import Manifest
+from dissect.present.tables.frames import to_csv
 from dissect.present.tables.predicted_memory import MEMORY_COLUMNS, compare_memory, memory_grid, memory_row
 from dissect.present.tables.predicted_serving import SERVING_COLUMNS, compare_serving, serving_grid, serving_row
 from dissect.present.tables.predicted_time import TIME_COLUMNS, compare_times, time_grid, time_row
 from dissect.present.tables.render import html, latex, markdown
 from dissect.present.tables.table import Table
-from dissect.present.tables.tidy import read_records, to_csv
+from dissect.present.tables.tidy import read_records
 
 COLUMNS = MEMORY_COLUMNS | TIME_COLUMNS | SERVING_COLUMNS
 """Column of the CSV -> its meaning."""

@@ -1,12 +1,9 @@
-"""Results of one table's cells, and the tidy CSV made of them."""
+"""Results of one table's cells, and the tidy rows made of them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from dissect.base.text import no_formula
 from dissect.cells.manifest import Manifest, ManifestCell, PlatformFacts
 from dissect.config.layout import Slo
 from dissect.present.tables.columns import Record
@@ -47,11 +44,12 @@ def read_record(
     return Record(cell, platform, runs, slo)
 
 
-def tidy_rows(records: Iterable[Record], view: View) -> list[dict[str, Any]]:
+def tidy_rows(records: Iterable[Record], view: View) -> list[Mapping[str, Any]]:
     """The rows of all cells by column name, with the values of single runs."""
+    if not view.across:
+        return [row for record in records for row in rows_once(record, view)]
     rows = [(record, dict(row)) for record in records for row in rows_once(record, view)]
-    if view.across:
-        view.across(rows)
+    view.across(rows)
     return [row for _, row in rows]
 
 
@@ -61,23 +59,3 @@ def rows_once(record: Record, view: View) -> Sequence[Mapping[str, Any]]:
     if id(view) not in known:
         known[id(view)] = view.rows_of(record)
     return known[id(view)]
-
-
-def framed(rows: list[dict[str, Any]], view: View) -> pd.DataFrame:
-    """The rows as a frame, columns as the view documents them."""
-    # Of dtype object, so that whole numbers stay whole beside empty fields.
-    return pd.DataFrame(rows, columns=view.column_names(), dtype=object)
-
-
-def to_csv(frame: pd.DataFrame) -> str:
-    """Text of the CSV, in which no text is a formula; equal frames have equal bytes."""
-    texts = frame.select_dtypes(["object", "str"])
-    plain = {str(name): pd.Series(map(no_formula, column), frame.index, object) for name, column in texts.items()}
-    return frame.assign(**plain).to_csv(index=False, lineterminator="\n")
-
-
-def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The frame's rows by column name, None where a field is empty."""
-    names = [str(name) for name in frame.columns]
-    columns = [column.astype(object).where(column.notna(), None) for _, column in frame.items()]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

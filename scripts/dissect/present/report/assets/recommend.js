@@ -49,7 +49,7 @@
   }
 
   function answer(form) {
-    const { columns, lacking, higher, candidates, against } = stages[form.dataset.stage];
+    const { candidates, about: { columns, lacking, higher, against } } = stages[form.dataset.stage];
     const entries = [...new FormData(form)].filter(([, value]) => value);
     const { percentile = Object.keys(columns)[0], objective, ...given } = Object.fromEntries(entries);
     const { aims, limits: known, heads, sorted } = columns[percentile];
