@@ -267,15 +267,17 @@ def test_what_an_environment_prepares_reaches_its_build(project: Project) -> Non
         ("8.9\n8.6", {}, "80", None),
         ("12.0\n9.0", {"MAX_JOBS": "3"}, "90;120", "3"),
         ("9.0", {"FLASH_ATTN_CUDA_ARCHS": "80"}, "80", None),
+        (None, {}, "80;90;100;120", None),
     ],
 )
 def test_flash_attn_is_compiled_for_the_gpus_that_are_there(
-    tmp_path: Path, capabilities: str, given: dict[str, str], archs: str, jobs: str | None
+    tmp_path: Path, capabilities: str | None, given: dict[str, str], archs: str, jobs: str | None
 ) -> None:
-    for name, output in (("nvidia-smi", capabilities), ("nvcc", "")):
-        (tmp_path / name).write_text(f"#!/bin/sh\nprintf '{output}\n'\n")
+    driver = "exit 127" if capabilities is None else f"printf '{capabilities}\n'"
+    for name, does in (("nvidia-smi", driver), ("nvcc", "true")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
         (tmp_path / name).chmod(0o755)
-    show = 'echo "$FLASH_ATTN_CUDA_ARCHS $MAX_JOBS $NVCC_THREADS"'
+    show = 'echo "${FLASH_ATTN_CUDA_ARCHS-80;90;100;120} $MAX_JOBS $NVCC_THREADS"'
     script = f"set -euo pipefail; . {SOURCE.parent}/train-flash/prepare; {show}"
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", **given}
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
@@ -285,6 +287,25 @@ def test_flash_attn_is_compiled_for_the_gpus_that_are_there(
     assert chosen == jobs or 1 <= int(chosen) <= min(len(os.sched_getaffinity(0)), max(1, memory // 5 + 1))
     minutes = -(-73 * len(archs.split(";")) * 6 // int(chosen))
     assert f"for the architectures {archs} with {chosen} jobs: about {minutes} min" in done.stderr
+
+
+def test_files_of_flash_attn_that_this_build_compiled_are_counted(tmp_path: Path) -> None:
+    """Not those that an earlier build left in uv's cache."""
+    prepare, objects = SOURCE.parent / "train-flash/prepare", tmp_path / "sdists-v9/flash-attn/build"
+    objects.mkdir(parents=True)
+    (objects / "earlier.o").touch()
+    os.utime(objects / "earlier.o", (0, 0))
+    (tmp_path / "folder.lock").touch()
+    for name in ("one.o", "two.o", "two.cu"):
+        (objects / name).touch()
+        os.utime(objects / name, (2**32, 2**32))
+    for name in ("uv", "nvcc"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {tmp_path}\n")
+        (tmp_path / name).chmod(0o755)
+    script = f"set -euo pipefail; uv={tmp_path}/uv folder={tmp_path}/folder; . {prepare}; progress"
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "2 of 73 files of flash-attn are compiled\n"
 
 
 def test_without_a_compiler_flash_attn_is_no_traceback(project: Project) -> None:
