@@ -126,6 +126,10 @@ def test_every_column_sorts_both_ways_and_back(visit: Open, small: Path) -> None
     assert sorted_columns > 50
 
 
+def test_the_page_of_5_000_cells_keeps_its_size(large: Path) -> None:
+    assert large.stat().st_size < 11.5e6, "its first paint grows with it: make bench BENCH=report"
+
+
 def test_a_large_table_sorts(visit: Open, large: Path) -> None:
     page = visit(large)
     table = page.locator("table.grid").first

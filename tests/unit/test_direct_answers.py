@@ -70,7 +70,7 @@ def test_a_limit_of_memory_decides_before_speed(tmp_path: Path) -> None:
     ]  # fmt: skip
     [pair] = answers(records)["13b-24gb"].pairs
     assert (pair.verdict, pair.left.numbers[1], pair.right.numbers[1]) == (
-        "only QL keeps within 24 GiB", "37.0 GiB", "19.0 GiB",
+        "only QL keeps within 24 GiB", "37.0 GiB by nvml", "19.0 GiB by nvml",
     )  # fmt: skip
     both = answers([*records, training(tmp_path, "QL+R", 1500.0, gib=18, **model)])["13b-24gb"]
     assert [(pair.left.title, pair.verdict) for pair in both.pairs] == [("QL+R", "QL: 20 % faster, within 24 GiB")]

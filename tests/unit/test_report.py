@@ -130,8 +130,29 @@ def test_statements_that_say_the_same_are_told_apart(index: Path) -> None:
     assert all(td.find(f"{XHTML}small") is not None for td in about)
 
 
-def built(project: Path) -> Page:
+def test_every_view_of_memory_names_its_one_definition(index: Path) -> None:
+    """Allocator, driver, NVML or resident set: of a column, of a figure and of an answer."""
+    manifests, project = index.parents[1] / "manifests", index.parents[2]
+    wanted = ReportManifest.model_validate_json((manifests / "report.json").read_bytes())
+    page = build_page(wanted, manifests, project)
+    defined: dict[str, set[str]] = {}
+    for table in (table for part in page.sections for item in part.items for table in item.tables):
+        for column in {name.removesuffix(" (GiB)") for name, _ in table.headers[-1] if name.endswith("emory (GiB)")}:
+            [meaning] = [remark for remark in table.remarks if remark.startswith(f"{column}: ")]
+            defined.setdefault(column, set()).add(meaning)
+    assert {"Peak memory", "Paper's memory", "Server's memory"} <= defined.keys()
+    assert all(len(meanings) == 1 for meanings in defined.values())
+    for text in (*map(min, defined.values()), *(d.caption for d in page.overviews if d.name.startswith("memory"))):
+        assert re.search("allocator|driver|NVML|resident", text), text
+    sides = [side for found in page.direct_answers for pair in found.pairs for side in (pair.left, pair.right)]
+    answers = [number for side in sides for number in side.numbers if "GiB" in number]
+    ranked = [text for form in page.forms for each in form.candidates for text in re.findall(r"[\d.]+ by \w+", each)]
+    assert answers
+    assert ranked
+    assert all(text.rpartition(" by ")[2] in ("allocator", "nvml", "rss") for text in (*answers, *ranked))
 
+
+def built(project: Path) -> Page:
     small_report(project, ["table_III", "table_IV"])
     folder = project / "results/manifests"
     return build_page(ReportManifest.model_validate_json((folder / "report.json").read_bytes()), folder, project)

@@ -29,6 +29,12 @@ def attention_seconds(kernel: str) -> Points:
     return found
 
 
+def test_pages_about_platform_files_of_others_call_them_code() -> None:
+    for page in ("your-gpu", "results-from-others"):
+        text = " ".join((ROOT / f"docs/{page}.md").read_text().split())
+        assert "A platform file is code: its `interpreter` is a command" in text, page
+
+
 def test_the_kernels_differ_by_what_the_page_says() -> None:
     package, own = attention_seconds("flash_attention_2"), attention_seconds("sdpa_flash")
     assert package.keys() == own.keys()

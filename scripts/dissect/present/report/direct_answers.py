@@ -181,7 +181,7 @@ def _words(judged: Judgement) -> str:
 def _side(title: str, row: Row, other: Row) -> ShownSide:
     numbers = [f"{number_text(row, _RATE)} tokens/s" if _has_rate(row) else "out of memory"]
     if row["memory_gib"] is not None:
-        numbers.append(f"{row['memory_gib']:.1f} GiB")
+        numbers.append(f"{row['memory_gib']:.1f} GiB by {row['memory_source']}")
     if row["stage"] == "serve" and row["ttft_p99_s"] is not None:
         numbers.append(f"TTFT p99 {number_text(row, 'ttft_p99_s')} s")
     model = [row["model"]] if row["model"] != other["model"] else []

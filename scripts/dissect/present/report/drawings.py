@@ -23,9 +23,9 @@ from dissect.present.tables.views import VIEWS
 Parts = Sequence[tuple[Manifest, Sequence[Record]]]
 _LATENCIES: tuple[QuantityName, ...] = ("latency_s", "ttft_s", "tpot_s")
 _MEMORY = (
-    "Each point is one cell: peak memory of one GPU against throughput per GPU (on CPU: of one process). Up and to the "
-    "left is better. The stepped line joins the cells that no other of the same platform and model beats in both. "
-    "Point at a mark to see its method and batch."
+    "Each point is one cell: peak memory of one GPU, as PyTorch's allocator counts it, against throughput per GPU (on "
+    "CPU: resident memory of one process). Up and to the left is better. The stepped line joins the cells that no "
+    "other of the same platform and model beats in both. Point at a mark to see its method and batch."
 )
 _SERVERS = (
     "Each point is one load on one server: the tokens/s of a single user (the inverse of the median TPOT) against the "

@@ -42,7 +42,7 @@ const predicted = {};
     const [peak, low, high, least, most] = sizes[place];
     const memory = Number(fields.memory.value) || choice.gib;
     const outlook = most <= memory ? words[0] : least > memory ? words[2] : words[1];
-    const fits = `${outlook} in ${show(memory)} GiB: ${range([peak, low, high], "GiB per GPU")}`;
+    const fits = `${outlook} in ${show(memory)} GiB: ${range([peak, low, high], "GiB per GPU by the allocator")}`;
     if (outlook === words[2]) return [fits];
     const [middle, slow, fast, source] = speeds?.[place] ?? [];
     if (!middle) return [fits, "no prediction of its speed: this GPU has less memory, or its copies from the host are not measured"];
