@@ -67,7 +67,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_start_changes_the_trials_and_not_the_limit(off: int, most_trials: int, folder: Path) -> None:
     right = limit(folder)
     assert 4 < right < 40
-    found = metrics_of(searched(SearchStart(max(1, right + off), "prediction"), folder))
+    batch = max(1, right + off)
+    found = metrics_of(searched(SearchStart(batch, "prediction", range(batch - 1, batch + 2)), folder))
     assert found.search_start == "prediction"
     # Where the kernel maps libraries moves the limit of a CPU's address space by a batch from process to process.
     assert abs(found.batch - right) <= 1

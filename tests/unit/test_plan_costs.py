@@ -13,7 +13,7 @@ from dissect.cells.any_spec import parse_spec
 from dissect.cells.resources import OVER
 from dissect.cells.spec import ServeSpec
 from dissect.cells.study import Study, load_study
-from dissect.config.arrival import Arrival
+from dissect.config.arrival import Arrival, RateSearch
 from dissect.config.errors import ConfigError
 from dissect.config.scheduler import Scheduler
 from dissect.metrics.training import TrainingMetrics
@@ -24,11 +24,11 @@ from dissect.predict.wall_time import (
     SLOW_STEPS,
     TRACE_S,
     TRIAL_STEPS,
-    TRIALS,
     WARMUP_S,
     WARMUP_STEPS,
     LoadTime,
     MeasuredWall,
+    Tries,
     WallTimes,
     steps_s,
 )
@@ -41,6 +41,7 @@ from dissect.present.tables.server_pace import ServerPace
 from dissect.present.tables.tidy import read_records
 from dissect.results.reference_sets import publish_references
 from dissect.results.store import Store
+from dissect.stages.serving.bisection import Bisection
 from dissect.stages.training.measure import PROBE_STEPS
 from factories import hardware, ok_result, operator_spec, pretrain_spec, serve_spec, training_metrics
 from page_tables import PREDICTION, block
@@ -151,6 +152,35 @@ def test_a_load_that_arrives_over_time_takes_as_long_as_it_is_sent(shipped: list
     assert fast == burst, "the server cannot keep up"
 
 
+def test_a_search_for_a_rate_takes_as_long_as_its_loads(shipped: list[Record]) -> None:
+    record = next(each for each in shipped if isinstance(each.spec, ServeSpec) and each.spec.framework == "vllm")
+    assert isinstance(record.spec, ServeSpec)
+    search = RateSearch(lowest=1.0, highest=64.0, probe_s=60.0)
+    arrival = Arrival(kind="poisson", search=search)
+    workload = record.spec.workload.model_copy(update={"arrival": arrival, "requests": 1000})
+    spec = record.spec.model_copy(update={"workload": workload})
+    found = ServerPace(shipped).load(spec, record.platform)
+    assert found is not None
+    assert found.tries == (6, 6, 6)
+    assert 6 * search.probe_s <= found.low_s <= found.seconds < found.high_s
+    assert found.high_s > 1000 / Bisection(search).ends[0] / 1.1, "the last rate is hardly above the lowest"
+    wall = WallTimes([MeasuredWall(spec, total_s=100, start_s=20)]).predict(spec, found)
+    assert wall is not None
+    assert (wall.needs_s, wall.search_s) == (None, wall.seconds - 20), "its budget ends it with what it has found"
+
+
+def test_searches_are_counted_in_the_plan(measured: Path) -> None:
+    plan, text = planned(measured, times=True, tables=["table_II"])
+    searches = plan[plan["tries"].notna()]
+    fitting = searches[searches["expected_batch"] > 0]
+    assert set(searches["workload"].str.contains("-bmax-")) == {True}
+    assert (fitting["tries"] >= 2).all()
+    assert (searches["tries_fewest"] <= searches["tries"]).all()
+    assert (searches["tries"] <= searches["tries_most"]).all()
+    assert (fitting["search_s"] > 0).all()
+    assert f"of these {len(searches)} searches: {searches['tries'].sum()} tries (" in text
+
+
 def test_a_run_of_a_server_is_its_start_and_its_loads() -> None:
     spec = serve_spec(bursts=3)
     known = WallTimes([MeasuredWall(spec, total_s=100, start_s=20)])
@@ -187,10 +217,11 @@ def test_trials_come_on_top() -> None:
     spec = pretrain_spec()
     searched = spec.model_copy(update={"workload": spec.workload.model_copy(update={"batch": "max"})})
     known = WallTimes([MeasuredWall(spec, total_s=100, start_s=20, trial_start_s=5)])
-    one, search = known.predict(spec, step(0.1)), known.predict(searched, step(0.1))
+    one, search = known.predict(spec, step(0.1)), known.predict(searched, step(0.1), trials=Tries(3, 2, 5))
     assert one is not None
     assert search is not None
-    assert search.seconds - one.seconds == pytest.approx(TRIALS[1] * (5 + (SLOW_STEPS + TRIAL_STEPS) * 0.1))
+    assert search.seconds - one.seconds == pytest.approx(3 * (5 + (SLOW_STEPS + TRIAL_STEPS) * 0.1))
+    assert search.search_s == pytest.approx(search.seconds - one.seconds)
     assert search.needs_s is not None
     assert search.needs_s == pytest.approx(one.needs_s + search.seconds - one.seconds)
 

@@ -161,10 +161,14 @@ def test_the_largest_batch_is_the_last_that_fits() -> None:
     spec = pretrain_spec(hardware(n_gpus=8), batch="max", zero_stage=3)
     found = largest_batch(spec)
     assert found is not None
-    assert found > 1
-    fitting = [fits(predicted(spec, batch), spec.hardware) for batch in (found, found + 1)]
+    assert 1 < found.low <= found.expected <= found.high
+    fitting = [fits(predicted(spec, found.expected + more), spec.hardware) for more in (0, 1)]
     assert fitting == [True, False]
-    assert largest_batch(pretrain_spec(batch="max", model=LLAMA_13B)) == 0
+    said = [outlook(predicted(spec, batch), spec.hardware) for batch in (found.low, found.low + 1)]
+    assert said == [Outlook.FITS, Outlook.CLOSE]
+    said = [outlook(predicted(spec, batch), spec.hardware) for batch in (found.high, found.high + 1)]
+    assert said == [Outlook.CLOSE, Outlook.RUNS_OUT]
+    assert largest_batch(pretrain_spec(batch="max", model=LLAMA_13B)) == (0, 0, 0)
     assert largest_batch(pretrain_spec(hardware(device="cpu"), batch="max")) is None
 
 

@@ -70,6 +70,7 @@ def test_a_search_tries_a_rate_once_and_stays_between_its_ends(capacity: float, 
     assert 1 <= len(rates) <= most
     assert len(set(rates)) == len(rates)
     assert all(low < rate < high for rate in rates)
+    assert min(rates) > search.lowest, "by which a stall is told"
     assert (low, high) == pytest.approx((0.5, 20.0), rel=20.0**0.5 if most == 1 else 0.6)
 
 

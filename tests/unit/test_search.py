@@ -1,6 +1,7 @@
 """The search for the largest batch finds exactly the limit, wherever it starts and however memory behaves."""
 
 from collections.abc import Callable
+from math import ceil, log2
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,23 @@ from dissect.cells.spec import TrainingSpec
 from dissect.metrics.training import TrainingMetrics, Trial
 from dissect.predict.outlook import largest_batch
 from dissect.results.cell_runs import read_runs
-from dissect.stages.training.search import SearchStart, bracket, extrapolated_limit, next_batch, search_max
+from dissect.stages.training.search import (
+    SearchStart,
+    bracket,
+    count_trials,
+    extrapolated_limit,
+    next_batch,
+    search_max,
+)
+from dissect.stages.training.siblings import predicted_start
 
 REFERENCES = Path(__file__).parents[2] / "config/references"
 MEMORY = 10_000
 SMALLEST = SearchStart()
 
 
-def predicted(batch: int) -> SearchStart:
-    return SearchStart(batch, "prediction")
+def predicted(batch: int, off: int = 1) -> SearchStart:
+    return SearchStart(batch, "prediction", range(max(0, batch - off), batch + off + 1))
 
 
 def similar(batch: int) -> SearchStart:
@@ -39,7 +48,8 @@ def trier(limit: int, peak: Callable[[int], int | None] = lambda batch: 100 * ba
 @given(
     limit=st.integers(0, 3000),
     start=st.just(SMALLEST)
-    | st.builds(SearchStart, st.integers(-5, 5000), st.sampled_from(["prediction", "similar cell"])),
+    | st.builds(SearchStart, st.integers(-5, 5000), st.just("similar cell"))
+    | st.builds(predicted, st.integers(0, 5000), st.integers(0, 200)),
     slope=st.integers(-50, 5000),
     intercept=st.integers(0, 10**6),
     noise=st.lists(st.integers(0, 10**5), min_size=1, max_size=7),
@@ -76,10 +86,11 @@ def test_a_right_start_needs_two_trials():
     ("limit", "tried"),
     [
         (11, [12, 11]),
-        (13, [12, 13, 15, 14]),
+        (13, [12, 13, 14]),
         (10, [12, 11, 9, 10]),
-        (40, [12, 13, 15, 19, 40, 41]),
-        (0, [12, 11, 9, 5, 2, 1]),
+        (14, [12, 13, 14, 15]),
+        (40, [12, 13, 14, 40, 41]),
+        (0, [12, 11, 9, 3, 1]),
     ],
 )
 def test_a_wrong_prediction_costs_trials_only(limit, tried):
@@ -88,12 +99,19 @@ def test_a_wrong_prediction_costs_trials_only(limit, tried):
     assert bracket(trials).passed == limit
 
 
-@given(batch=st.integers(30, 2000), off=st.floats(-0.03, 0.03))
-def test_a_prediction_that_is_off_by_three_percent_is_found_near_it(batch, off):
-    limit = round(batch * (1 + off))
-    tried = [trial.batch for trial in search_max(trier(limit), predicted(batch), 10 * MEMORY)]
-    assert max(abs(each - batch) for each in tried) <= max(7, 0.07 * batch)
-    assert len(tried) <= 12
+@given(batch=st.integers(1, 200), share=st.floats(-0.02, 0.02))
+def test_a_limit_within_two_percent_takes_two_to_four_trials(batch, share):
+    start, off = predicted(batch, max(1, round(0.03 * batch))), int(abs(share) * batch)
+    assert count_trials(batch, start) in (2, 3)
+    assert 2 <= count_trials(batch + (off if share > 0 else -off), start) <= 4
+
+
+@given(batch=st.integers(30, 2000), off=st.floats(-0.03, 0.03), window=st.floats(0.03, 0.05))
+def test_a_limit_that_is_expected_is_found_near_the_prediction(batch, off, window):
+    limit, width = round(batch * (1 + off)), ceil(batch * window)
+    tried = [trial.batch for trial in search_max(trier(limit), predicted(batch, width), 10 * MEMORY)]
+    assert max(abs(each - batch) for each in tried) <= width + 1
+    assert len(tried) <= 3 + ceil(log2(width + 1))
 
 
 def test_shipped_searches_would_take_two_trials():
@@ -105,9 +123,10 @@ def test_shipped_searches_would_take_two_trials():
         assert isinstance(runs.newest.metrics, TrainingMetrics)
         limit, start = runs.newest.metrics.batch, largest_batch(runs.spec)
         assert start is not None
-        trials = search_max(trier(limit), predicted(start), runs.spec.hardware.device_memory_bytes)
+        trials = search_max(trier(limit), predicted_start(start), runs.spec.hardware.device_memory_bytes)
         assert [trial.batch for trial in trials] == [limit, limit + 1]
         assert len(runs.newest.metrics.trials) > 2
+        assert count_trials(limit, predicted(limit - 1)) == 3, "from where they started on H100"
 
 
 def test_what_is_predicted_to_fit_nothing_starts_with_one():

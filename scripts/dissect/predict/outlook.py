@@ -2,6 +2,9 @@
 
 from bisect import bisect_left
 from enum import StrEnum
+from functools import cache
+from math import inf
+from typing import NamedTuple
 
 from dissect.base.units import GIB
 from dissect.cells.spec import Hardware, TrainingSpec
@@ -59,19 +62,35 @@ def fits(prediction: MemoryPrediction, hardware: Hardware) -> bool:
     return needed <= usable_bytes(hardware) and prediction.host_bytes <= hardware.host_memory_bytes
 
 
-def largest_batch(spec: TrainingSpec) -> int | None:
-    """Sequences per GPU that are expected to fit, 0 where not even one is; None without a prediction."""
+class LargestBatch(NamedTuple):
+    """Sequences per GPU that are expected to fit, 0 where not even one is, with the interval."""
 
-    def passes(batch: int) -> bool:
+    low: int
+    expected: int
+    high: int
+
+
+def largest_batch(spec: TrainingSpec) -> LargestBatch | None:
+    """The largest batch that is expected to fit; None without a prediction."""
+
+    @cache
+    def needed(batch: int) -> tuple[float, float, float]:
         found = predict_memory(spec, batch)
-        return found is not None and fits(found, spec.hardware)
+        fits_host = found is not None and found.host_bytes <= spec.hardware.host_memory_bytes
+        return needed_bytes(found) if found and fits_host else (inf, inf, inf)
 
     if predict_memory(spec, 1) is None:
         return None
-    above = 1
-    while above < MOST_SEQUENCES and passes(above):
-        above *= 2
-    return bisect_left(range(1, above), True, key=lambda batch: not passes(batch))
+    room = usable_bytes(spec.hardware)
+
+    def largest(end: int) -> int:
+        above = 1
+        while above < MOST_SEQUENCES and needed(above)[end] <= room:
+            above *= 2
+        return bisect_left(range(1, above), True, key=lambda batch: needed(batch)[end] > room)
+
+    least, expected, most = range(3)
+    return LargestBatch(largest(most), largest(expected), largest(least))
 
 
 def usable_bytes(hardware: Hardware) -> int:

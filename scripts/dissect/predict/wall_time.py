@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 from dissect.cells.spec import Hardware, InspectSpec, OperatorSpec, Sampling, ServeSpec, Spec, TrainingSpec
 from dissect.predict.outlook import Outlook
@@ -16,8 +17,6 @@ Measured: fitted to the 105 shipped runs of training, whose steps take 0.1 to 2 
 """
 TRACED_STEPS, TRACE_S = 3, 2.0
 """Steps after the window that are traced, and seconds to read the trace. Measured: shipped cells on H200 and H100."""
-TRIALS = (2, 3, 6)
-"""Fewest, expected and most trials of a search for the largest batch that starts at the predicted one."""
 TRIAL_STEPS = 3
 """Steps of a trial (``PROBE_STEPS`` of the stage), the first of them slow."""
 SPREAD, BETWEEN_GPUS = 0.4, 0.3
@@ -29,6 +28,14 @@ DEVIATIONS = 2.0
 """Ends of the interval, in standard deviations."""
 
 Kind = tuple[object, ...]
+
+
+class Tries(NamedTuple):
+    """Trials of a search for the largest batch, or rates that a search for one tries."""
+
+    expected: int
+    fewest: int
+    most: int
 
 
 @dataclass(frozen=True)
@@ -43,15 +50,19 @@ class WallTime:
     needs_s: float | None = None
     """The least that its steps and trials need of its budget; None where that is not predicted."""
     budget_s: float | None = None
+    search_s: float = 0.0
+    """The part of it that a search takes: trials before the run, or all loads of a search for a rate."""
 
 
 @dataclass(frozen=True)
 class LoadTime:
-    """Predicted duration of a server's load, sent once, in seconds."""
+    """Predicted duration of a server's load, sent once, in seconds; of a search for a rate that of all its loads."""
 
     seconds: float
     low_s: float
     high_s: float
+    tries: Tries | None = None
+    """Rates that a search tries; None of one load."""
 
 
 @dataclass(frozen=True)
@@ -104,17 +115,21 @@ class WallTimes:
         self._wholes = _Typical((_kind(each.spec), each.spec.hardware, each.total_s) for each in known)
 
     def predict(
-        self, spec: Spec, work: TimePrediction | LoadTime | None = None, expected: Outlook | None = None
+        self,
+        spec: Spec,
+        work: TimePrediction | LoadTime | None = None,
+        expected: Outlook | None = None,
+        trials: Tries | None = None,
     ) -> WallTime | None:
         """The wall time of a run, from what is predicted of its steps or its load; None where nothing is known.
 
-        What is ``expected`` of its memory says whether it gets to its steps.
+        What is ``expected`` of its memory says whether it gets to its steps; ``trials`` come before these.
         """
         found = None
         if isinstance(spec, TrainingSpec | ServeSpec) and (start := self._starts.of(_start_kind(spec), spec.hardware)):
             if isinstance(spec, TrainingSpec) and not isinstance(work, LoadTime):
                 trial = self._trial_starts.of(_start_kind(spec), spec.hardware) or start
-                found = _trained(spec, start, trial, work, expected)
+                found = _trained(spec, start, (trial, trials or Tries(0, 0, 0)), work, expected)
             elif isinstance(spec, ServeSpec) and isinstance(work, LoadTime):
                 found = _served(spec, start, work)
         return found or self._wholes.of(_kind(spec), spec.hardware)
@@ -125,31 +140,37 @@ def _served(spec: ServeSpec, start: WallTime, load: LoadTime) -> WallTime:
     times, budget = spec.workload.bursts + spec.workload.calibrate, spec.sampling.budget_s
     ends = ((start.seconds, load.seconds), (start.low_s, load.low_s), (start.high_s, load.high_s))
     seconds, low, high = (min(budget, start_s + times * load_s) for start_s, load_s in ends)
-    needs_s = start.seconds + times * load.seconds
-    return WallTime(seconds, low, high, f"predicted load; its start: {start.origin}", needs_s, budget)
+    origin = f"predicted load; its start: {start.origin}"
+    if load.tries:  # the budget ends a search with what it has found
+        return WallTime(seconds, low, high, origin, search_s=seconds - start.seconds)
+    return WallTime(seconds, low, high, origin, start.seconds + times * load.seconds, budget)
 
 
 def _trained(
-    spec: TrainingSpec, start: WallTime, trial: WallTime, step: TimePrediction | None, expected: Outlook | None
+    spec: TrainingSpec,
+    start: WallTime,
+    searching: tuple[WallTime, Tries],
+    step: TimePrediction | None,
+    expected: Outlook | None,
 ) -> WallTime | None:
     """A run of training, with the starts of its trials; None where neither steps nor running out are predicted."""
     if step is None and expected is not Outlook.RUNS_OUT:
         return None
-    fewest, middle, most = TRIALS if spec.workload.batch == "max" else (0, 0, 0)
+    trial, trials = searching
     longest = start.high_s
     if step:
-        longest = _run_s(spec, start.high_s, step.high_s, most * _trial_s(trial.high_s, step.high_s))
+        longest = _run_s(spec, start.high_s, step.high_s, trials.most * _trial_s(trial.high_s, step.high_s))
     if step is None or expected is Outlook.RUNS_OUT:
         return WallTime(start.seconds, start.low_s, longest, f"its start: {start.origin}")
     least = start.low_s
     if expected is not Outlook.CLOSE:
-        least = _run_s(spec, start.low_s, step.low_s, fewest * _trial_s(trial.low_s, step.low_s))
-    trials_s = middle * _trial_s(trial.seconds, step.step_s)
+        least = _run_s(spec, start.low_s, step.low_s, trials.fewest * _trial_s(trial.low_s, step.low_s))
+    trials_s = trials.expected * _trial_s(trial.seconds, step.step_s)
     seconds = _run_s(spec, start.seconds, step.step_s, trials_s)
     fewest_steps = SLOW_STEPS + spec.sampling.warmup_min_steps + spec.sampling.min_steps
     needs_s = fewest_steps * step.step_s + trials_s
     origin = f"predicted steps; its start: {start.origin}"
-    return WallTime(seconds, least, longest, origin, needs_s, spec.sampling.budget_s)
+    return WallTime(seconds, least, longest, origin, needs_s, spec.sampling.budget_s, trials_s)
 
 
 def _run_s(spec: TrainingSpec, start_s: float, step_s: float, trials_s: float) -> float:

@@ -20,8 +20,9 @@ from dissect.config.platform import Platform
 from dissect.predict.outlook import Outlook
 from dissect.predict.server_rate import predict_rate
 from dissect.predict.step_time import TimePrediction
+from dissect.predict.wall_time import LoadTime
 from dissect.present.plan_costs import COLUMNS as COSTS
-from dissect.present.plan_costs import cost_columns, cost_lines, over_budget, price_of
+from dissect.present.plan_costs import cost_columns, cost_lines, over_budget, price_of, search_columns
 from dissect.present.run_times import ExpectedMemory, RunTimes, expected_memory, longest_wall_s
 from dissect.present.tables.predicted_time import part_columns
 from dissect.results.cell_runs import CellRuns, read_runs
@@ -179,11 +180,13 @@ def _row(cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None) -> 
         work = times.work(spec, cell.platform, platform, expected)
         if isinstance(work, TimePrediction):
             numbers |= _timed(work, times.pace.limits_w.get(spec.hardware.gpu_model))
-        if standing.runs and (wall := times.walls.predict(spec, work, expected and expected.outlook)):
+        if standing.runs and (wall := times.wall(spec, work, expected)):
             longest_s = longest_wall_s(wall, expected)
             # Running out of memory is an outcome, of which one run is enough.
             runs = 1 if expected and expected.outlook is Outlook.RUNS_OUT else standing.runs
             numbers |= cost_columns(wall, runs, cell.n_gpus, price_of(catalog, cell.platform))
+            tries = work.tries if isinstance(work, LoadTime) else expected and expected.trials
+            numbers |= search_columns(tries, wall.search_s) if tries else {}
         if catalog.root.rates and standing.runs and isinstance(spec, ServeSpec):
             numbers |= _rate_of(spec, platform, times)
     asked = request_for(spec, cell.runs, platform, longest_s)

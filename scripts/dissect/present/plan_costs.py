@@ -6,12 +6,15 @@ import pandas as pd
 
 from dissect.config.catalog import Catalog
 from dissect.config.price import price_that_counts
-from dissect.predict.wall_time import WallTime
+from dissect.predict.wall_time import Tries, WallTime
 
 RUN_S = ["run_s", "run_low_s", "run_high_s"]
 GPU_HOURS = ["gpu_hours", "gpu_hours_low", "gpu_hours_high"]
 COST = ["cost", "cost_low", "cost_high"]
-COLUMNS = [*RUN_S, "run_s_from", "needs_s", "budget_s", *GPU_HOURS, *COST, "currency"]
+TRIES = ["tries", "tries_fewest", "tries_most"]
+SEARCH = [*TRIES, "search_s"]
+"""Trials of a search for the largest batch, or rates that one for the rate that holds tries, and their seconds."""
+COLUMNS = [*RUN_S, "run_s_from", "needs_s", "budget_s", *SEARCH, *GPU_HOURS, *COST, "currency"]
 """Predicted wall time of a run, what it needs of its budget, GPU hours and cost of the runs that a cell lacks."""
 
 
@@ -26,6 +29,11 @@ def cost_columns(wall: WallTime, runs: int, n_gpus: int, price: tuple[float, str
         per_hour, currency = price
         found |= dict(zip(COST, (per_hour * each for each in hours), strict=True)) | {"currency": currency}
     return found
+
+
+def search_columns(tries: Tries, search_s: float) -> dict[str, object]:
+    """What a search takes in one run."""
+    return dict(zip(SEARCH, (*tries, search_s), strict=True))
 
 
 def price_of(catalog: Catalog, platform: str) -> tuple[float, str] | None:
@@ -48,6 +56,14 @@ def cost_lines(waiting: pd.DataFrame, catalog: Catalog) -> Iterator[str]:
         yield f"{stage} on {platform}: {_sums(cells)}"
     if len(once) and len(once.groupby(["stage", "platform"])) > 1:
         yield f"in total: {_sums(once)}"
+    searches = once[once["tries"].notna()]
+    if len(searches):
+        hours = searches["gpu_hours"] * searches["search_s"] / searches["run_s"]
+        tries, fewest, most = (int(searches[column].sum()) for column in TRIES)
+        yield (
+            f"of these {len(searches)} searches: {tries} tries ({fewest} to {most}) in a run of each, "
+            f"{hours.sum():,.2f} GPU hours (predicted)"
+        )
     if catalog.root.price is None:
         for platform in dict.fromkeys(once["platform"]):
             if price := catalog.platforms[platform].price:

@@ -11,15 +11,17 @@ from dissect.cells.spec import ServeSpec, Spec, TrainingSpec
 from dissect.cells.study import Study
 from dissect.config.platform import Platform
 from dissect.predict.memory import predict_memory
-from dissect.predict.outlook import Outlook, largest_batch, outlook
+from dissect.predict.outlook import LargestBatch, Outlook, largest_batch, outlook
 from dissect.predict.prediction import MemoryPrediction
 from dissect.predict.step_time import TimePrediction
-from dissect.predict.wall_time import LoadTime, WallTime, WallTimes
+from dissect.predict.wall_time import LoadTime, Tries, WallTime, WallTimes
 from dissect.present.measured_walls import measured_walls
 from dissect.present.tables.measured_pace import MeasuredPace
 from dissect.present.tables.server_pace import ServerPace
 from dissect.present.tables.tidy import read_records
 from dissect.results.cell_runs import read_runs
+from dissect.stages.training.search import count_trials
+from dissect.stages.training.siblings import predicted_start
 
 
 class ExpectedMemory(NamedTuple):
@@ -29,6 +31,8 @@ class ExpectedMemory(NamedTuple):
     batch: int
     """Sequences per GPU; of the batch ``max`` as many as are expected to fit, 0 where not even one is."""
     outlook: Outlook
+    trials: Tries | None = None
+    """Trials of the batch ``max``."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,15 @@ class RunTimes:
         spec = parse_spec(cell.canonical or "")
         expected = expected_memory(spec)
         work = self.work(spec, cell.platform, declared, expected)
-        wall = self.walls.predict(spec, work, expected and expected.outlook)
+        wall = self.wall(spec, work, expected)
         return longest_wall_s(wall, expected) if wall else None
+
+    def wall(
+        self, spec: Spec, work: TimePrediction | LoadTime | None, expected: ExpectedMemory | None
+    ) -> WallTime | None:
+        """The predicted wall time of a run with such work and memory; None where nothing is known."""
+        outlook, trials = (expected.outlook, expected.trials) if expected else (None, None)
+        return self.walls.predict(spec, work, outlook, trials)
 
 
 def longest_wall_s(wall: WallTime, expected: ExpectedMemory | None) -> float | None:
@@ -77,11 +88,19 @@ def expected_memory(spec: Spec) -> ExpectedMemory | None:
     """
     if not isinstance(spec, TrainingSpec):
         return None
-    searched = largest_batch(spec) if spec.workload.batch == "max" else None
-    batch = spec.workload.batch if searched is None else max(1, searched)
-    found = predict_memory(spec, batch) if isinstance(batch, int) else None
-    if found is None or not isinstance(batch, int):
+    if spec.workload.batch == "max":
+        searched = largest_batch(spec)
+        return _expected_search(spec, searched) if searched else None
+    found = predict_memory(spec)
+    return ExpectedMemory(found, spec.workload.batch, outlook(found, spec.hardware)) if found else None
+
+
+def _expected_search(spec: TrainingSpec, largest: LargestBatch) -> ExpectedMemory | None:
+    found = predict_memory(spec, max(1, largest.expected))
+    if found is None:
         return None
-    if searched is None:
-        return ExpectedMemory(found, batch, outlook(found, spec.hardware))
-    return ExpectedMemory(found, searched, Outlook.FITS if searched else Outlook.RUNS_OUT)
+    said = Outlook.FITS if largest.low else Outlook.CLOSE if largest.high else Outlook.RUNS_OUT
+    start = predicted_start(largest)
+    numbers = [count_trials(limit, start) for limit in start.expected]
+    trials = Tries(count_trials(largest.expected, start), min(numbers), max(numbers))
+    return ExpectedMemory(found, largest.expected, said, trials)

@@ -7,10 +7,12 @@ from statistics import linear_regression
 from dissect.base.outcome import Status
 from dissect.metrics.training import SearchOrigin, Trial
 
-_NEAR = 3
-"""Trials after which a search leaves the surroundings of a predicted start."""
-_OFF = 0.01
-"""Unit of the steps away from a predicted start, as a share of it; the second trial is right beside it."""
+_NEARER = 1 - 0.5**0.5
+"""Share of the expected limits on one side of the prediction up to which the second trial goes.
+
+It halves what is likely, if limits are less likely the further they are from the prediction, and none is beyond its
+interval.
+"""
 _GUESSES = 6
 """Trials in which guesses may be used; later trials double or halve, so that the search always ends."""
 _LEAP = 8
@@ -48,6 +50,8 @@ class SearchStart:
 
     batch: int = 1
     origin: SearchOrigin = "smallest"
+    expected: range = range(0)
+    """Limits that are expected, in the interval of a prediction; empty without one."""
 
 
 def search_max(try_batch: Callable[[int], Trial], start: SearchStart, memory_bytes: int) -> list[Trial]:
@@ -67,10 +71,8 @@ def next_batch(trials: Sequence[Trial], start: SearchStart, memory_bytes: int) -
     if not trials:
         return max(1, start.batch)
     known = bracket(trials)
-    if start.origin == "prediction" and len(trials) <= _NEAR:
-        unit = 1 if len(trials) == 1 else max(1, int(_OFF * start.batch))
-        if near := _next_to(known, unit * 2 ** (len(trials) - 1)):
-            return near
+    if start.expected and (expected := _as_expected(known, start)):
+        return expected
     guess = extrapolated_limit(trials, memory_bytes) if len(trials) < _GUESSES else None
     if guess is not None and known.passed <= guess < (known.ran_out or guess + 1):  # else the trials disproved it
         return max(min(guess, _LEAP * known.passed), known.passed + 1)
@@ -79,11 +81,31 @@ def next_batch(trials: Sequence[Trial], start: SearchStart, memory_bytes: int) -
     return known.passed + 1 if len(trials) == 1 else 2 * known.passed  # the start may have been the limit itself
 
 
-def _next_to(known: Bracket, distance: int) -> int | None:
-    """So far beyond the one end of the bracket that is known; None where both are."""
-    if known.ran_out is None:
-        return known.passed + distance
-    return max(1, known.ran_out - distance) if known.passed == 0 else None
+def _as_expected(known: Bracket, start: SearchStart) -> int | None:
+    """The middle of the expected limits that are left, and in the end what proves the first or last of them.
+
+    Below all of them where nothing passed, further with each trial; None once the trials have disproved them otherwise.
+    """
+    passes, runs_out = max(known.passed, start.expected[0]), start.expected[-1] + 1
+    if known.ran_out is not None:
+        runs_out = min(known.ran_out, runs_out)
+    if passes >= runs_out:
+        return None if known.passed else max(1, runs_out - 2 * max(1, start.batch - runs_out))
+    if (left := runs_out - passes) == 1:
+        return passes if known.passed < passes else runs_out
+    near = max(1, round(_NEARER * left))
+    if (known.passed, known.ran_out) == (start.batch, None):
+        return passes + near
+    return runs_out - near if (known.passed, known.ran_out) == (0, start.batch) else (passes + runs_out) // 2
+
+
+def count_trials(limit: int, start: SearchStart) -> int:
+    """Number of trials that a search for this limit takes, as long as memory tells nothing."""
+
+    def try_batch(batch: int) -> Trial:
+        return Trial(batch=batch, status=Status.OK if batch <= limit else Status.OOM)
+
+    return len(search_max(try_batch, start, 0))
 
 
 def extrapolated_limit(trials: Sequence[Trial], memory_bytes: int) -> int | None:

@@ -8,7 +8,7 @@ from dissect.base.units import GIB
 from dissect.cells.frameworks import state_bytes
 from dissect.cells.spec import TrainingSpec, canonical_spec, spec_key
 from dissect.metrics.training import TrainingMetrics
-from dissect.predict.outlook import largest_batch
+from dissect.predict.outlook import LargestBatch, largest_batch
 from dissect.results.result import Result
 from dissect.results.store import Store
 from dissect.stages.training.search import SearchStart, bracket
@@ -60,8 +60,8 @@ def search_start(spec: TrainingSpec, store: Store) -> SearchStart:
 
     Without a prediction, at that of the most similar ``max`` cell in the store, of the same hardware and model.
     """
-    if (predicted := _predicted(spec)) is not None:
-        return SearchStart(max(1, predicted), "prediction")
+    if (found := _predicted(spec)) is not None:
+        return predicted_start(found)
     wanted = spec.model_dump(mode="json")
     known = [(_likeness(wanted, other), entry) for entry, other in store.specs() if _is_comparable(wanted, other)]
     for _, entry in sorted(known, key=lambda pair: -pair[0]):
@@ -71,7 +71,12 @@ def search_start(spec: TrainingSpec, store: Store) -> SearchStart:
     return SearchStart()
 
 
-def _predicted(spec: TrainingSpec) -> int | None:
+def predicted_start(found: LargestBatch) -> SearchStart:
+    """Where a search starts whose limit is predicted."""
+    return SearchStart(max(1, found.expected), "prediction", range(found.low, found.high + 1))
+
+
+def _predicted(spec: TrainingSpec) -> LargestBatch | None:
     try:
         return largest_batch(spec)
     except Exception:  # whatever a prediction gets wrong, the search finds the limit
