@@ -105,6 +105,8 @@ def claims(project: Path, manifests: Sequence[Manifest]) -> Manifest:
          "numbers": "2 [1–3] tokens/s > 0.5 tokens/s", "keys": key},
         {"id": "H1", "item": "Table III", "says": "F is faster.", "platform": "a800", "verdict": "not measured",
          "reason": "no experiment plans such a cell"},
+        {"id": "H1-Z2", "item": "Table III", "says": "F is faster.", "platform": "h200", "verdict": "holds",
+         "check": "Throughput (tokens/s): F+Z2 above Z2", "numbers": "2 > 1", "keys": key},
         {"id": "H2", "item": "Table III", "says": "R < F & so on.", "platform": "h200", "case": "batch 1",
          "verdict": "does not hold", "numbers": "1 < 2"},
         {"id": "H2", "item": "Table III", "says": "R < F & so on.", "platform": "h200", "case": "batch 2",

@@ -19,7 +19,7 @@ from claim_cases import (
 from dissect.cells.manifest import ManifestCell
 from dissect.cells.study import load_study
 from dissect.config.errors import ConfigError
-from dissect.present.claims.claims_table import findings
+from dissect.present.claims.claims_table import check_text, findings
 
 PAPER = "config/references/paper.yaml"
 
@@ -121,6 +121,13 @@ def test_claims_about_serving_are_decided(
     assert {name for name, verdict in found.items() if verdict is UNCLEAR} == unclear
     assert len(found) == 11
     assert NOT_MEASURED not in found.values()
+
+
+def test_claims_that_say_the_same_are_checked_in_other_words(project: Path) -> None:
+    known = load_study(project, {}).catalog.claims.claims.values()
+    told = [(claim.item, claim.says, check_text(claim)) for claim in known]
+    assert len(set(told)) == len(told)
+    assert len({(item, says) for item, says, _ in told}) < len(told)
 
 
 def test_an_experiment_cannot_take_the_name_of_the_claims(project: Path) -> None:

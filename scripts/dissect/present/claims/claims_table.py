@@ -62,15 +62,18 @@ def findings(manifest: Manifest, project: Path, read: Callable[[Path], CellRuns 
 
 
 def check_text(claim: Claim) -> str:
-    """Short text of how a claim is checked."""
+    """Short text of how a claim is checked: no two claims that say the same have the same."""
     check = claim.check
     if isinstance(check, OutcomeCheck):
-        return "runs out of memory" if check.outcome == "oom" else "runs"
+        return f"{_setting(claim.where)} {'runs out of memory' if check.outcome == 'oom' else 'runs'}"
     name = DERIVED_HEADERS.get(check.quantity) or _header(claim.view, check.quantity)
     if isinstance(check, OrderCheck):
         more, less = (" or ".join(map(_side, claim.choices(side))) for side in check.sides)
         return f"{name}: {more} above {less}"
-    what = PAIRS[check.kind].format(of=_side(check.of), to=_side(check.to)) if isinstance(check, PairCheck) else ""
+    if isinstance(check, PairCheck):
+        what = PAIRS[check.kind].format(of=_side(check.of), to=_side(check.to))
+    else:
+        what = f" of {_setting(claim.where)}"
     return f"{name}{what}: {_expectation(check)}"
 
 
@@ -81,6 +84,13 @@ def _header(view: ViewName, quantity: str) -> str:
 
 def _side(where: Where) -> str:
     return ", ".join(framework_labels().get(str(value), str(value)) for value in where.values()) or "all"
+
+
+def _setting(where: Mapping[Any, object]) -> str:
+    """Framework and method of the cells that a claim reads, as far as it names them."""
+    labels, named = framework_labels(), [where[axis] for axis in ("framework", "method") if axis in where]
+    several = [each if isinstance(each, list) else [each] for each in named]
+    return ", ".join(" or ".join(labels.get(str(value), str(value)) for value in each) for each in several)
 
 
 def _expectation(expected: Expected) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +47,8 @@ class PageClaim:
     says: str
     stated_for: str
     check: str
+    repeats: bool
+    """Whether another claim about the same says the same, so that only the check tells them apart."""
     rulings: Sequence[Ruling]
 
     @property
@@ -70,14 +73,21 @@ def read_claims(path: Path, labels: Mapping[str, str]) -> list[PageClaim]:
     by_id: dict[str, dict[str, list[dict[str, str]]]] = {}
     for row in rows:
         by_id.setdefault(row["id"], {}).setdefault(row["platform"], []).append(row)
-    return [_claim(name, platforms, labels) for name, platforms in by_id.items()]
+    said = Counter((row["item"], row["says"]) for row in {row["id"]: row for row in rows}.values())
+    return [_claim(name, platforms, labels, said) for name, platforms in by_id.items()]
 
 
-def _claim(name: str, platforms: Mapping[str, list[dict[str, str]]], labels: Mapping[str, str]) -> PageClaim:
+def _claim(
+    name: str,
+    platforms: Mapping[str, list[dict[str, str]]],
+    labels: Mapping[str, str],
+    said: Mapping[tuple[str, str], int],
+) -> PageClaim:
     first = next(iter(platforms.values()))[0]
+    repeats = said[first["item"], first["says"]] > 1
     rulings = [_ruling(platform, rows, labels) for platform, rows in platforms.items()]
     fields = {field: first[field] for field in ("item", "stage", "says", "stated_for", "check")}
-    return PageClaim(id=name, rulings=rulings, **fields)
+    return PageClaim(id=name, repeats=repeats, rulings=rulings, **fields)
 
 
 def _ruling(platform: str, rows: Sequence[Mapping[str, str]], labels: Mapping[str, str]) -> Ruling:
