@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dissect.config.errors import listed, nearest
-from dissect.config.targets import FILE_KEYS, QUESTIONS, RUNS
+from dissect.config.root import RootConfig
+from dissect.config.targets import FILE_KEYS, OWN_KEYS, QUESTIONS, RUNS
 
 PROJECT = Path(__file__).parents[1]
 QUIET = ("--workflow-profile", "none", "--cores", "1", "--quiet", "all")
@@ -55,8 +56,11 @@ def _problem(target: str, settings: Sequence[str], options: Sequence[str]) -> st
         return f"{strange[0]}: expected key=value"
     if options and target in QUESTIONS:
         return f"{options[0]}: expected key=value; options are for snakemake {target}"
-    if settings and any(re.match("--config(=|$)|-C", option) for option in options):
-        return f"{settings[0]}: expected all settings in one place, found others behind options"
+    if any(re.match("--config(=|$)|-C", option) for option in options):
+        return f"{settings[0]}: expected all settings in one place, found others behind options" if settings else None
+    keys = RootConfig.model_fields.keys() | set().union(*OWN_KEYS.values())
+    if behind := [each for each in options if "=" in each and each.partition("=")[0] in keys]:
+        return f"{behind[0]}: expected settings before options, found it behind {options[0]}"
     return None
 
 

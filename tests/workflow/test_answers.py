@@ -35,6 +35,7 @@ NO_COMMAND = {
     "remeasure more=2 -n --config fresh=true": "more=2: expected all settings in one place, ",
     "cells select=x --config=suite=full": "select=x: expected all settings in one place, ",
     "cells select=x -Csuite=full": "select=x: expected all settings in one place, ",
+    "cells -n suite=full": "suite=full: expected settings before options, found it behind -n",
     "plan -n": "-n: expected key=value; options are for snakemake plan",
 }
 """Command that is none -> beginning of the sentence."""
