@@ -1,6 +1,7 @@
 """Errors in the configuration, each reported in one sentence."""
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable
@@ -32,6 +33,24 @@ def unknown(where: str, what: str, name: str, known: Iterable[str]) -> ConfigErr
     return ConfigError(f"{where}: unknown {what} '{name}'{nearest(name, known)} (known: {listed(known)})")
 
 
+_EXPECTED = {
+    "list_type": "a list",
+    "dict_type": "a mapping of keys to values",
+    "string_type": "a text, in quotes where it reads as something else",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number without a unit",
+    "float_type": "a number without a unit",
+}
+"""Pydantic's type of an error -> what would be right."""
+
+
+_TAGS = frozenset(("bool", "str", "int", "float", "constrained-str", "constrained-int", "constrained-float"))
+
+
 def validation_sentence(file: Path | str, error: ValidationError, model: type[BaseModel]) -> str:
     """The most relevant of Pydantic's errors as one sentence, followed by the number of further errors."""
     # A misspelt key is often the reason why another one is missing, so it comes first.
@@ -46,11 +65,12 @@ def validation_sentence(file: Path | str, error: ValidationError, model: type[Ba
             return f"{file}: {path}: unknown key '{name}'{nearest(name, fields)} (known: {listed(fields)}){more}"
         case "missing":
             return f"{file}: {path}: missing required key{more}"
-        case _:
+        case kind:
             found = _short(first["input"])
             message = first["msg"].removeprefix("Value error, ")
-            message = message[0].lower() + message[1:]
-            return f"{file}: {path}: found {found}: {message}{_nearest_literal(first)}{more}"
+            message = f"expected {_EXPECTED[kind]}" if kind in _EXPECTED else message[0].lower() + message[1:]
+            example = f": [{first['input']}]" if kind == "list_type" and isinstance(first["input"], str) else ""
+            return f"{file}: {path}: found {found}: {message}{example}{_nearest_literal(first)}{more}"
 
 
 def _nearest_literal(error: Any) -> str:
@@ -66,8 +86,8 @@ def _short(value: object) -> str:
 
 
 def _without_tags(loc: tuple[int | str, ...]) -> list[int | str]:
-    # Pydantic adds the names of union members (``list[str]``, ``function-after[...]``) to the path.
-    return [part for part in loc if not (isinstance(part, str) and any(c in part for c in "[]()"))]
+    # Pydantic adds the names of union members (``str``, ``list[str]``, ``function-after[...]``) to the path.
+    return [part for part in loc if part not in _TAGS and not re.search(r"[][()]", str(part))]
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
