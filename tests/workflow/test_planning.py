@@ -80,4 +80,4 @@ def test_planning_searches_no_garbage_and_a_run_does() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--no-hooks"]], ids=["", "no hooks"])
 def test_a_run_searches_for_garbage_as_it_may_last_for_days(options: list[str]) -> None:
-    assert searches(FEW, "results/tables/claims.csv", *options)[1]
+    assert searches(FEW, "results/tables/table_prediction.csv", *options)[1]
