@@ -3,7 +3,7 @@
 from itertools import product
 from math import ceil
 from pathlib import Path
-from statistics import geometric_mean
+from statistics import geometric_mean, median
 from typing import Any
 
 import pandas as pd
@@ -18,6 +18,7 @@ from dissect.metrics.serving import ServingMetrics
 from dissect.predict.curves import LEAST_S, MEASURED, OF_BANDWIDTH, OF_PEAK, Curves, Datasheet, MeasuredOperator
 from dissect.predict.gpu_power import IDLE
 from dissect.predict.repetition import load_identity
+from dissect.predict.server_memory import predict_server_memory
 from dissect.predict.server_queue import Served, ServerQueue, send_times
 from dissect.predict.server_rate import kept_share, predict_rate
 from dissect.predict.server_step import PAGED, StepLoad, StepPace
@@ -38,6 +39,7 @@ from dissect.predict.server_times import (
 from dissect.present.tables.predicted_latency import predicted_latency
 from dissect.present.tables.predicted_serving import compare_serving
 from dissect.present.tables.tidy import read_records
+from dissect.results.cell_runs import read_runs
 from dissect.statistics.quantiles import quantile
 from factories import hardware, operator_metrics, operator_spec, serve_spec
 from page_tables import PREDICTION
@@ -357,6 +359,35 @@ def test_intervals_of_latencies_come_from_the_first_bursts_and_have_most_of_the_
     assert {name: OFF_LATENCY[name] - off for name, off in largest.items()} == pytest.approx(
         dict.fromkeys(largest, 0.0), abs=0.015
     )
+
+
+def test_shipped_servers_take_the_predicted_memory() -> None:
+    errors, covered = [], []
+    for path in (Path(__file__).parents[2] / "config/references").glob("*/serve/**/*.json"):
+        runs = read_runs(path)
+        assert isinstance(runs.spec, ServeSpec)
+        found = predict_server_memory(runs.spec)
+        told = [run.metrics for run in runs.runs if isinstance(run.metrics, ServingMetrics)]
+        if found is None or not told:
+            continue
+        measured = median(each.server_memory_bytes or 0 for each in told)
+        peak, low, high = found
+        errors.append(abs(peak / measured - 1))
+        covered.append(low <= measured <= high)
+    page = " ".join(PREDICTION.read_text(encoding="utf-8").split())
+    said = f"median error of {100 * median(errors):.1f} % and a largest of {100 * max(errors):.1f} %"
+    assert said in page
+    assert f"{sum(covered)} of {len(covered)} are in the interval" in page
+    assert median(errors) < 0.02
+
+
+def test_memory_of_servers_is_not_predicted_where_their_cache_is_not() -> None:
+    spec = serve_spec(engine="vllm", on=hardware(n_gpus=1))
+    one = predict_server_memory(spec)
+    assert one is not None
+    assert one[1] < one[0] < one[2]
+    assert predict_server_memory(serve_spec(engine="transformers")) is None
+    assert predict_server_memory(serve_spec(engine="vllm", on=hardware(device="cpu"))) is None
 
 
 def test_no_burst_corrects_itself(shipped_predictions: pd.DataFrame) -> None:

@@ -13,7 +13,15 @@ from dissect.cells.study import load_study
 from dissect.present.recommend.answer import answer as ranked
 from dissect.present.recommend.ask import gather
 from dissect.present.recommend.predicted_servers import PredictedServer
-from dissect.present.recommend.predicted_settings import COMPILED, PredictedSetting, predicted_settings, predicted_text
+from dissect.present.recommend.predicted_settings import (
+    COMPILED,
+    PIPELINES,
+    PredictedSetting,
+    predicted_settings,
+    predicted_text,
+    why_no_steps,
+)
+from factories import megatron_spec
 
 ASKED = {"stage": "finetune", "model": "llama2-7b", "platform": "h200-x4", "suite": "full"}
 
@@ -103,6 +111,8 @@ def test_what_is_not_predicted_says_why(project: Path) -> None:
     assert "Not predicted" not in said(project, stage="serve", predicted=False)
     assert COMPILED in said(project, stage="pretrain", method=["C", "Z3+C"])
     assert COMPILED not in said(project, method=["L"])
+    assert why_no_steps(megatron_spec(pipeline_parallel=2)) == PIPELINES
+    assert why_no_steps(megatron_spec()) is None
 
 
 def test_a_full_screen_leaves_no_room(project: Path) -> None:

@@ -117,6 +117,21 @@ def test_the_plan_says_what_is_expected(project: Path) -> None:
     )
 
 
+def test_the_plan_predicts_memory_throughput_and_energy_of_servers(project: Path) -> None:
+    shutil.copytree(PROJECT / "config/references/h200", project / "config/references/h200")
+    asked = study(project, platforms=["h200"], models=["llama2-7b"], tables=["table_arrival"], figures=[])
+    publish_references(project)
+    planned = plan_table(asked, Store(project / "results/store"), measured_times(asked, project))
+    row = planned[planned["framework"] == "sglang"].iloc[0]
+    assert 0 < row["memory_low_gib"] < row["memory_gib"] < row["memory_high_gib"]
+    assert 0 < row["energy_low_j"] < row["energy_j"] < row["energy_high_j"]
+    assert row["tokens_per_s"] > 0
+    assert "sglang on h200, llama2-7b: " in plan_text(planned, asked.catalog)
+    unpredicted = planned[planned["framework"] == "transformers"].iloc[0]
+    assert pd.isna(unpredicted["memory_gib"])
+    assert pd.isna(unpredicted["tokens_per_s"])
+
+
 def test_the_plan_predicts_times_where_they_are_asked_for(project: Path) -> None:
     only = {"platforms": ["h200-x2", "a800"], "models": ["llama2-7b"], "tables": ["table_III"], "figures": []}
     asked = study(project, **only)

@@ -141,12 +141,16 @@ def predict_server(
 
 def why_unpredicted(spec: ServeSpec) -> str | None:
     """Why no times of a serving cell are predicted, in words; None where they are, if those of operators are known."""
+    no_load = "a search for a rate has no load of its own" if spec.workload.arrival.search else None
+    return why_unmodelled(spec) or no_load
+
+
+def why_unmodelled(spec: ServeSpec) -> str | None:
+    """Why nothing of a server is predicted, in words; None where its cache and memory are."""
     facts = engine_facts(spec.framework)
     if spec.hardware.device == "cpu":
         return "engines on a CPU are not modelled"
-    if facts.batching is None:
-        return f"{facts.label}: {facts.unpredicted}"
-    return "a search for a rate has no load of its own" if spec.workload.arrival.search else None
+    return f"{facts.label}: {facts.unpredicted}" if facts.batching is None else None
 
 
 def cache_tokens(spec: ServeSpec) -> tuple[int, int, int]:

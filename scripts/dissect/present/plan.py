@@ -18,6 +18,7 @@ from dissect.cells.study import Study
 from dissect.config.catalog import Catalog
 from dissect.config.platform import Platform
 from dissect.predict.outlook import Outlook
+from dissect.predict.server_memory import predict_server_memory
 from dissect.predict.server_rate import predict_rate
 from dissect.predict.step_time import TimePrediction
 from dissect.predict.wall_time import LoadTime
@@ -33,15 +34,14 @@ from dissect.statistics.numbers import Number
 REQUESTS = {"gpus": "gpu", "nodes": "nodes", "runtime_min": "runtime", "memory_mb": "mem_mb"}
 """Column -> resource that a first try requests from the batch system, per node (``cells/resources.py``)."""
 PREDICTED = ["memory_gib", "memory_low_gib", "memory_high_gib", "host_memory_gib", "expected_batch", "outlook"]
-"""Predicted peak per GPU with its interval, host memory per node, the batch of these, and what they say."""
+"""Predicted peak per GPU with its interval; of training host memory per node, the batch of these, and what they say."""
+ENERGY = ["energy_j", "energy_low_j", "energy_high_j"]
 TIMES = [
     "predicted_step_s",
     "step_low_s",
     "step_high_s",
     "tokens_per_s",
-    "energy_j",
-    "energy_low_j",
-    "energy_high_j",
+    *ENERGY,
     "compute_s",
     "exposed_communication_s",
     "optimizer_s",
@@ -51,7 +51,10 @@ TIMES = [
     "launch_cost_s",
     "corrected_by",
 ]
-"""Predicted time and energy of a step over all GPUs, with intervals, parts and origins, where they are asked for."""
+"""Predicted time and energy of a step over all GPUs, with intervals, parts and origins, where they are asked for.
+
+Of a server: the tokens per second that it generates, and the energy of its load.
+"""
 RATES = ["predicted_rate_per_s", "rate_low_per_s", "rate_high_per_s", "rate_from"]
 """Predicted rate that holds in requests/s with its interval and origin, where it is asked for."""
 COLUMNS = [*PARTS, "status", "reason", "wall_s", *REQUESTS, *PREDICTED, "key"]
@@ -174,12 +177,14 @@ def _row(cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None) -> 
     if spec is None:
         return {**ids, **shown}
     expected = expected_memory(spec)
-    numbers = _memory(expected) if expected else {}
+    numbers: dict[str, object] = _memory(expected) if expected else {}
+    if isinstance(spec, ServeSpec) and (ends := predict_server_memory(spec)):
+        numbers = dict(zip(PREDICTED, (round(size / GIB, 3) for size in ends), strict=False))
     longest_s = None
     if times and (expected or standing.runs):
         work = times.work(spec, cell.platform, platform, expected)
         if isinstance(work, TimePrediction):
-            numbers |= _timed(work, times.pace.limits_w.get(spec.hardware.gpu_model))
+            numbers |= _timed(work, times.limit_w(spec))
         if standing.runs and (wall := times.wall(spec, work, expected)):
             longest_s = longest_wall_s(wall, expected)
             # Running out of memory is an outcome, of which one run is enough.
@@ -187,8 +192,9 @@ def _row(cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None) -> 
             numbers |= cost_columns(wall, runs, cell.n_gpus, price_of(catalog, cell.platform))
             tries = work.tries if isinstance(work, LoadTime) else expected and expected.trials
             numbers |= search_columns(tries, wall.search_s) if tries else {}
-        if catalog.root.rates and standing.runs and isinstance(spec, ServeSpec):
-            numbers |= _rate_of(spec, platform, times)
+        if standing.runs and isinstance(spec, ServeSpec):
+            numbers |= _served(spec, platform, times)
+            numbers |= _rate_of(spec, platform, times) if catalog.root.rates else {}
     asked = request_for(spec, cell.runs, platform, longest_s)
     return {**ids, **shown, **{column: asked.get(name) for column, name in REQUESTS.items()}, **numbers}
 
@@ -199,6 +205,15 @@ def _memory(expected: ExpectedMemory) -> dict[str, object]:
     sizes = (found.peak_bytes, found.low_bytes, found.high_bytes, found.host_bytes)
     gib = dict(zip(PREDICTED, (round(size / GIB, 3) for size in sizes), strict=False))
     return gib | {"expected_batch": expected.batch, "outlook": expected.outlook}
+
+
+def _served(spec: ServeSpec, platform: Platform, times: RunTimes) -> dict[str, object]:
+    """Columns of the predicted throughput and energy of a load; none where it is not predicted."""
+    found, limit_w = times.servers.predict(spec, prediction_facts(platform)), times.limit_w(spec)
+    if found is None:
+        return {}
+    energies = found.energy_j(limit_w) if limit_w else ()
+    return {"tokens_per_s": found.tokens_per_s, **dict(zip(ENERGY, energies, strict=False))}
 
 
 def _rate_of(spec: ServeSpec, platform: Platform, times: RunTimes) -> dict[str, object]:

@@ -54,6 +54,10 @@ class RunTimes:
             return None
         return self.pace.predict(spec, expected.batch, facts, self.pace.machine_of_platform(platform))
 
+    def limit_w(self, spec: Spec) -> float | None:
+        """Power limit in watts of a GPU of which there is a result."""
+        return self.pace.limits_w.get(spec.hardware.gpu_model)
+
     def longest_s(self, cell: Cell, declared: Platform) -> float | None:
         """Upper end of the wall time of one run in seconds; None where ``longest_wall_s`` has none."""
         spec = parse_spec(cell.canonical or "")

@@ -30,6 +30,7 @@ from dissect.statistics.numbers import Number
 
 SHOWN = 3
 """Settings that are shown."""
+PIPELINES = "pipelines: how long their stages wait for each other was never measured"
 COMPILED = "compiled layers: which kernels the compiler makes of them is not known"
 _SCREEN = 40
 """Lines of an answer in a terminal."""
@@ -92,14 +93,19 @@ def _unmeasured(found: Answer, study: Study) -> list[tuple[Mapping[str, Any], Tr
 
 def unpredicted_text(found: Answer, study: Study) -> str:
     """How many settings of the answer have no prediction, by the reason; empty if all have one."""
-    reasons = Counter(reason for _, spec in _unmeasured(found, study) if (reason := _why_unpredicted(spec)))
+    reasons = Counter(reason for _, spec in _unmeasured(found, study) if (reason := _why(spec)))
     return "".join(f"Not predicted: {number} × {reason}.\n" for reason, number in reasons.items())
 
 
-def _why_unpredicted(spec: TrainingSpec | ServeSpec) -> str | None:
-    if isinstance(spec, ServeSpec):
-        return why_unpredicted(spec)
-    return COMPILED if spec.method.is_compiled else None
+def _why(spec: TrainingSpec | ServeSpec) -> str | None:
+    return why_unpredicted(spec) if isinstance(spec, ServeSpec) else why_no_steps(spec)
+
+
+def why_no_steps(spec: TrainingSpec) -> str | None:
+    """Why the steps of a training cell on GPUs are not predicted, in words; None where the spec is no reason."""
+    if spec.method.is_compiled:
+        return COMPILED
+    return PIPELINES if getattr(spec.method, "pipeline_parallel", 1) > 1 else None
 
 
 def _predicted(
