@@ -163,10 +163,8 @@ def build_page(
     Raises:
         LayoutError: a layout does not fit its cells.
     """
-    pool = Pool()
-    read: Callable[[Path], CellRuns] = cache(lambda path: pool.runs(read_runs(path)))
-    found = [(item, read_manifest(manifests / f"{item.name}.json")) for item in wanted.items]
-    laid = [_lay_out(item, manifest, project, read, keep) for item, manifest in found]
+    predicted = read_manifest(manifests / f"{PREDICTION}.json") if wanted.predictions else None
+    laid, known = _read(wanted, predicted, manifests, project, keep)
     platforms = {name: facts.label for each in laid for name, facts in each.manifest.platforms.items()}
     claims: list[PageClaim] = []
     if wanted.claims:
@@ -175,12 +173,12 @@ def build_page(
     items = [_item(each, claims, project) for each in laid]
     filters = _filters(laid, platforms)
     labels = {each.axis: dict(each.choices) for each in filters}
-    predicted = read_manifest(manifests / f"{PREDICTION}.json") if wanted.predictions else None
-    known = read_records(predicted, project, read) if predicted else []
     asked = {
         "need": predicted_needs(known, wanted.asked, labels),
         "server": server_needs(known, wanted.asked, labels),
     }
+    drawn = _drawn_predictions(predicted, project) if predicted else None
+    del predicted, known  # As many cells again as the tables have: what is left needs the room.
     forms, answers = _answers([record for each in laid for record in each.records], wanted, labels)
     return Page(
         sections=_sections(wanted, items, claims),
@@ -192,8 +190,23 @@ def build_page(
         forms=forms,
         direct_answers=answers,
         needs={name: form for name, form in asked.items() if form},
-        predictions=_drawn_predictions(predicted, project) if predicted else None,
+        predictions=drawn,
     )
+
+
+def _read(
+    wanted: ReportManifest,
+    predicted: Manifest | None,
+    manifests: Path,
+    project: Path,
+    keep: Callable[[str, LaidOut], object],
+) -> tuple[list[_Laid], list[Record]]:
+    """All items, and the cells that are predicted; each result is read once."""
+    pool = Pool()
+    read: Callable[[Path], CellRuns] = cache(lambda path: pool.runs(read_runs(path)))
+    found = [(item, read_manifest(manifests / f"{item.name}.json")) for item in wanted.items]
+    laid = [_lay_out(item, manifest, project, read, keep) for item, manifest in found]
+    return laid, read_records(predicted, project, read) if predicted else []
 
 
 def _lay_out(
@@ -246,8 +259,9 @@ def _sections(wanted: ReportManifest, items: Sequence[Item], claims: Sequence[Pa
 
 
 def _drawn_predictions(manifest: Manifest, project: Path) -> tuple[str, Path, dict[str, Any] | None]:
-    rows = read_tidy(project / TABLES_DIR / f"{PREDICTION}.csv")
-    described = describe_prediction(manifest, rows) if len(rows) <= MOST_PREDICTED else None
+    described = None
+    if len(manifest.cells) <= MOST_PREDICTED:
+        described = describe_prediction(manifest, read_tidy(project / TABLES_DIR / f"{PREDICTION}.csv"))
     return manifest.title, project / FIGURES_DIR / f"{PREDICTION}.svg", described
 
 
