@@ -59,6 +59,7 @@ class Curve:
     """Times over sizes, straight between two measured points where both axes are logarithmic."""
 
     def __init__(self, points: Iterable[tuple[float, float]]) -> None:
+        """``points`` are (size, seconds), at least one of them; sizes are bytes, rows of a matrix or FLOPs."""
         self._points = sorted(points)
         self._sizes = [size for size, _ in self._points]
 
@@ -80,6 +81,7 @@ class Curves:
     def __init__(
         self, measured: Sequence[MeasuredOperator], sheet: Datasheet, hardware: Hardware, dtype: DType
     ) -> None:
+        """``measured`` may be of any GPU, those of others are left out; products count in ``dtype``."""
         self._dtype, self._link, self._bandwidth = dtype, sheet.link_bytes_per_s, sheet.memory_bytes_per_s
         self._peak, self._interconnect = sheet.peak_flops.get(dtype), hardware.interconnect
         self._attended = 1.0 if is_hopper(hardware) else BEFORE_HOPPER

@@ -38,6 +38,7 @@ class HostCost:
     """Host time per launch, and what it was taken from."""
 
     launch_s: float
+    """Seconds per launch, Python and framework included."""
     spread: float
     """Standard deviation of the logarithm of what a further cell shows."""
     source: str

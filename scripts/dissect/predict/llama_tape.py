@@ -33,6 +33,7 @@ class LlamaCase:
 
     arch: ModelArchitecture
     batch: int
+    """Sequences on one GPU."""
     positions: int
     """Tokens of a sequence, trained positions in front of them included."""
     attention: AttentionKernel
@@ -47,7 +48,9 @@ class LlamaCase:
     trains_rest: bool
     """Whether embedding, norms and head do."""
     quantized: bool
+    """Whether the linear layers of the decoder have 4-bit weights (NF4)."""
     adapter: Adapter | None
+    """What is trained beside them; None without an adapter."""
 
     def __hash__(self) -> int:  # of what can be hashed, which an adapter's targets cannot
         return hash((self.arch, self.batch, self.positions, self.attention, self.width, self.quantized))

@@ -72,12 +72,15 @@ class MemoryPrediction:
     """Predicted peak of the allocator on each GPU, and of the host memory of one node."""
 
     batch: int
+    """Sequences per GPU."""
     phase: Phase
     """Phase in which the peak is."""
     parts: tuple[Part, ...]
     """What makes up the peak, largest first."""
     low_bytes: int
+    """Lower end of the interval of the peak."""
     high_bytes: int
+    """Its upper end, over all moments of the step."""
     host_parts: tuple[Part, ...]
     """Host memory of one rank."""
     host_bytes: int

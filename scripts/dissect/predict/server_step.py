@@ -31,6 +31,7 @@ class StepPace:
     """Seconds of the steps of a server, without what its host adds."""
 
     def __init__(self, spec: ServeSpec, curves: Curves) -> None:
+        """``curves`` are those of the spec's hardware and dtype."""
         self._spec, self._curves = spec, curves
         self._linear_s = lru_cache(maxsize=None)(self._linear)
         self._attention_s = lru_cache(maxsize=None)(curves.product_s)
@@ -42,7 +43,7 @@ class StepPace:
         return self._curves.origin(self._layers(1, 1))
 
     def seconds(self, load: StepLoad) -> float:
-        """Time of a step."""
+        """Seconds of a step; its collectives over the GPUs of the spec included."""
         linear = self._linear_s(load.prompt_tokens + load.answers, max(1, load.answers))
         return linear + self._reading_s(load.context) + self._prompts_s(load.prompt_tokens)
 

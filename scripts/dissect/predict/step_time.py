@@ -93,6 +93,7 @@ class Pace:
     """Predicts times from operators that were measured, and from what datasheets say."""
 
     def __init__(self, operators: Sequence[MeasuredOperator]) -> None:
+        """``operators`` may be of several GPUs; a prediction takes those of its own."""
         self._operators = operators
         self._curves: dict[tuple[str, ...], Curves] = {}
         self._last: tuple[TrainingSpec, dict[int, StepEffort | None]] | None = None

@@ -104,6 +104,7 @@ class WallTimes:
     """Predicts wall times from those of measured runs."""
 
     def __init__(self, measured: Iterable[MeasuredWall]) -> None:
+        """``measured`` are runs that ended ``ok``, on any GPU and of any stage."""
         known = list(measured)
         started = [(each.spec, each.start_s) for each in known if isinstance(each.spec, TrainingSpec | ServeSpec)]
         self._starts = _Typical((_start_kind(spec), spec.hardware, seconds) for spec, seconds in started)
