@@ -34,7 +34,7 @@ from dissect.predict.wall_time import (
 )
 from dissect.present.measured_walls import measured_walls
 from dissect.present.plan import plan_table, plan_text
-from dissect.present.run_times import measured_times
+from dissect.present.run_times import expected_memory, measured_times
 from dissect.present.tables.columns import Record
 from dissect.present.tables.predicted_time import compare_times
 from dissect.present.tables.server_pace import ServerPace
@@ -94,7 +94,9 @@ def errors_of(records: list[Record], work: Mapping[str, Work]) -> tuple[list[flo
     for name, prediction in ((name, each) for name, each in work.items() if walls[name]):
         others = WallTimes(wall for other, found in walls.items() if other != name for wall in found)
         typical = median(wall.total_s for wall in walls[name])
-        found = others.predict(walls[name][0].spec, prediction)
+        spec = walls[name][0].spec
+        expected = expected_memory(spec)
+        found = others.predict(spec, prediction, trials=expected and expected.trials)
         if found is None:  # no other cell of this engine was measured
             assert sum(f"/{name.split('/')[3]}/" in other for other in work) == 1
             continue
