@@ -12,7 +12,6 @@ import pytest
 from dissect.base.units import GIB
 from dissect.cells.engines import Batching, engine_facts
 from dissect.cells.spec import ServeSpec, ServeWorkload
-from dissect.cells.study import load_study
 from dissect.config.arrival import Arrival, RateSearch
 from dissect.metrics.serving import ServingMetrics
 from dissect.predict.curves import LEAST_S, MEASURED, OF_BANDWIDTH, OF_PEAK, Curves, Datasheet, MeasuredOperator
@@ -36,9 +35,9 @@ from dissect.predict.server_times import (
     step_cost,
     why_unpredicted,
 )
+from dissect.present.tables.columns import Record
 from dissect.present.tables.predicted_latency import predicted_latency
 from dissect.present.tables.predicted_serving import compare_serving
-from dissect.present.tables.tidy import read_records
 from dissect.results.cell_runs import read_runs
 from dissect.statistics.quantiles import quantile
 from factories import hardware, operator_metrics, operator_spec, serve_spec
@@ -338,11 +337,13 @@ def test_shipped_serving_cells(shipped_predictions: pd.DataFrame) -> None:
         assert known[f"{name}_covered"].dropna().astype(bool).mean() >= 0.9
 
 
-def test_intervals_of_latencies_come_from_the_first_bursts_and_have_most_of_the_later_ones(shipped: Path) -> None:
+def test_intervals_of_latencies_come_from_the_first_bursts_and_have_most_of_the_later_ones(
+    shipped_records: list[Record],
+) -> None:
     """The bursts of the set ``h200`` gave the widths. The others were measured afterwards."""
     largest: dict[LatencyName, float] = dict.fromkeys(OFF_LATENCY, 0.0)
     covered = []
-    for each in compare_serving(read_records(load_study(shipped, {"suite": "full"}).prediction, shipped)):
+    for each in compare_serving(shipped_records):
         runs = [run.metrics for run in each.record.results if isinstance(run.metrics, ServingMetrics)]
         for name, share in product(OFF_LATENCY, (0.5, 0.9, 0.99)):
             found = predicted_latency(each.prediction, name, share)

@@ -59,8 +59,10 @@ class Published:
         if found:
             low, middle, high = (found.tokens / seconds for seconds in (found.high_s, found.step_s, found.low_s))
             speeds = (f"{middle:,.0f}", f"{low:,.0f} to {high:,.0f}", f"{100 * (self.error or 0):+.0f} %")
-        told = f"{self.memory_gib:.1f} ({self.memory_is})"
-        return [self.gpus, self.what, f"{self.tokens_per_s:,.0f}", *speeds, told, f"{memory.peak_bytes / GIB:.1f}"]
+        peak_gib = memory.peak_bytes / GIB
+        off = peak_gib / self.memory_gib - 1
+        peaks = (f"{self.memory_gib:.1f} ({self.memory_is})", f"{peak_gib:.1f}", f"{100 * off:+.0f} %")
+        return [self.gpus, self.what, f"{self.tokens_per_s:,.0f}", *speeds, *peaks]
 
 
 def on(platform: Platform, n_gpus: int) -> Hardware:
@@ -100,7 +102,7 @@ def published() -> list[Published]:
 
 
 def test_projections_to_the_papers_machines(published: list[Published]) -> None:
-    header = "| GPUs | run | tokens/s | predicted | interval | error | GiB | predicted |"
+    header = "| GPUs | run | tokens/s | predicted | interval | error | GiB | predicted | error |"
     block(PREDICTION, "published", header, (each.row for each in published))
     timed = [each for each in published if each.time]
     assert {each.what for each in published if not each.time} == {"70B, QLoRA, FSDP, offloaded"}, (
@@ -174,6 +176,10 @@ def test_projections_of_the_papers_claims() -> None:
     assert scaling["rtx4090"] == pytest.approx(90.8, abs=2)
     assert scaling["a800"] >= 95
     assert outlooks == {Outlook.RUNS_OUT}
+    step_s, text = lora.tokens / 15734, " ".join(PREDICTION.read_text(encoding="utf-8").split())
+    assert f"its step would take {1e3 * step_s:.0f} ms, a third of what launching it takes a host" in text
+    launches_s = sum(part.seconds for part in lora.parts if part.name == "launch")
+    assert step_s / launches_s == pytest.approx(1 / 3, abs=0.05), "a third of launching"
 
 
 def test_a_published_step_exceeds_the_share_of_products_on_h200(published: list[Published]) -> None:

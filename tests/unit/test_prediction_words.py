@@ -1,0 +1,117 @@
+"""The numbers in sentences of docs/prediction.md: constants of the predictor, and what the shipped cells show."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import pandas as pd
+import pytest
+
+from dissect.base.units import GIB
+from dissect.cells.spec import TrainingSpec
+from dissect.metrics.training import TrainingMetrics
+from dissect.predict.curves import MEASURED, OF_BANDWIDTH, OF_LINK, OF_PEAK
+from dissect.predict.gpu_power import IDLE, OFF_POWER
+from dissect.predict.host_cost import BETWEEN_MACHINES, LAUNCH_S, WITHIN_MACHINE
+from dissect.predict.memory import predict_memory
+from dissect.predict.outlook import OF_ACTIVATIONS, OF_PEAK_MEMORY, OUTSIDE_BYTES, usable_bytes
+from dissect.predict.passes import TEMPORARY
+from dissect.predict.phase_times import HOOK_LAUNCHES
+from dissect.predict.prediction import CALIBRATED
+from dissect.predict.server_step import PAGED
+from dissect.predict.server_times import OFF_BURST, OFF_LATENCY, STEP_S
+from dissect.predict.step_time import DEVIATIONS, OFF, OFF_OFFLOAD
+from dissect.predict.wall_time import BETWEEN_GPUS, SPREAD
+from dissect.present.tables.columns import Record
+from dissect.present.tables.measured_pace import MeasuredPace
+from dissect.results.cell_runs import read_runs
+from page_tables import PREDICTION
+
+REFERENCES = Path(__file__).parents[2] / "config/references"
+TEXT = " ".join(PREDICTION.read_text(encoding="utf-8").split())
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.3g}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"The CUDA context and NCCL take {OUTSIDE_BYTES / GIB:.1f} GiB",
+        f"needs {percent(OF_ACTIVATIONS[0])} to {percent(OF_ACTIVATIONS[-1])} % of the activations more than the peak",
+        f"at least {percent(OF_PEAK_MEMORY[0])} to {percent(OF_PEAK_MEMORY[-1])} % of the peak",
+        f"temporary memory inside kernels ({percent(TEMPORARY)} % of the activations)",
+        f"takes {CALIBRATED} of what each part may be off by",
+        f"products reach {OF_PEAK} of the peak, copies {OF_BANDWIDTH} of the bandwidth and collectives {OF_LINK} of",
+        f"draws its power limit while it works and {IDLE} of it while it waits",
+        f"else {1e6 * LAUNCH_S:.0f} µs. A tensor that ZeRO-3 gathers and releases counts as {HOOK_LAUNCHES} launches",
+        f"a standard deviation of {percent(OFF[MEASURED])} % ({percent(OFF['datasheet'])} % where it comes from a "
+        f"datasheet, {percent(OFF_OFFLOAD)} % of offloading)",
+        f"one of {WITHIN_MACHINE} of its logarithm within a machine and {BETWEEN_MACHINES} between machines",
+        f"The ends are at {DEVIATIONS['machine']} deviations where GPUs wait for a host of which cells are known, at "
+        f"{DEVIATIONS['elsewhere']} where none is known, and at {DEVIATIONS['busy']} where GPUs are busy",
+        f"The power of a GPU may be off by {percent(OFF_POWER)} %",
+        f"Attention reads the cache at {PAGED} of a copy's speed. A step takes {1e3 * STEP_S:.1f} ms beside its",
+        f"The interval of a duration is {percent(OFF_BURST[MEASURED])} % either way",
+        f"and {percent(OFF_BURST['datasheet'])} % where a datasheet stands in",
+        f"at least {percent(OFF_LATENCY['ttft'])} % for TTFT, {percent(OFF_LATENCY['tpot'])} % for TPOT and "
+        f"{percent(OFF_LATENCY['latency'])} % for a whole answer",
+        f"what starts take ({SPREAD} of its logarithm, and {BETWEEN_GPUS} from GPU to GPU)",
+    ],
+)
+def test_constants(words: str) -> None:
+    assert words in TEXT
+
+
+def test_fragmentation_is_what_the_searches_leave() -> None:
+    """Of the memory beside a peak, a share of the activations: too little one batch above the limit, enough at it."""
+    enough, too_little, trials = [], [], []
+    for spec, metrics in searches():
+        room = usable_bytes(spec.hardware)
+        for batch, found in ((metrics.batch, enough), (metrics.batch + 1, too_little)):
+            predicted = predict_memory(spec, batch)
+            assert predicted
+            activations = sum(part.size for part in predicted.parts if part.name == "activations")
+            found.append((room - predicted.peak_bytes) / activations)
+        trials.append(len(metrics.trials))
+    assert (max(too_little), min(enough)) == pytest.approx((OF_ACTIVATIONS[0], OF_ACTIVATIONS[-1]), abs=0.001)
+    assert OF_ACTIVATIONS[1] == pytest.approx((max(too_little) + min(enough)) / 2, abs=0.001)
+    assert sorted(trials) == [4, 4, 4, 8]
+    assert (
+        "Of the four shipped searches the one on H200 took eight trials without a prediction, and those on H100 four"
+        in TEXT
+    )
+
+
+def searches() -> Iterator[tuple[TrainingSpec, TrainingMetrics]]:
+    """Each shipped search for the largest batch that found one."""
+    for runs in map(read_runs, REFERENCES.glob("*/*/*/*/*/*/*bmax*/*.json")):
+        if isinstance(runs.newest.metrics, TrainingMetrics):
+            assert isinstance(runs.spec, TrainingSpec)
+            yield runs.spec, runs.newest.metrics
+
+
+def test_the_largest_errors_of_memory(shipped_predictions: pd.DataFrame) -> None:
+    off = shipped_predictions.set_index(["framework", "method"])["error"].dropna().abs()
+    large, small = 100 * off[off > 0.01], 100 * off[off <= 0.01]
+    assert set(large.index) == {
+        ("fsdp", "L"), ("fsdp", "QL+F+R"), ("deepspeed", "QL+Z3"), ("deepspeed", "QL+F+R+Z3"),
+        ("deepspeed", "QL+F+R+Z3+O"),
+    }  # fmt: skip
+    assert f"{large.min():.1f} to {large.max():.1f} %; all others are within {small.max():.1f} %" in TEXT
+
+
+def test_what_a_launch_costs_on_each_host(shipped_records: list[Record]) -> None:
+    known = MeasuredPace(shipped_records).steps
+    hosts: dict[frozenset[str], list[float]] = {}
+    for each in known:
+        hosts.setdefault(each.machine, []).append(each.launch_s)
+    typical = {machine: median(costs) for machine, costs in hosts.items()}
+    low, high = (1e6 * end(typical.values()) for end in (min, max))
+    assert len(hosts) == 15
+    told = f"{low:.0f} to {high:.0f} µs, Python and framework included, on the fifteen hosts of the shipped cells"
+    assert f"{told}, but within {percent(WITHIN_MACHINE)} %" in TEXT
+    off = [math.log(cost / typical[machine]) for machine, costs in hosts.items() for cost in costs]
+    assert math.hypot(*off) / math.sqrt(len(off)) == pytest.approx(WITHIN_MACHINE, abs=0.005)
