@@ -71,12 +71,13 @@ def test_what_two_clones_measured_of_one_cell_is_all_kept(exports: dict[str, Pat
 
 @pytest.mark.parametrize("share", [0.5, None], ids=["truncated", "missing"])
 def test_a_bad_file_stops_with_one_sentence(exports: dict[str, Path], share: float | None, tmp_path: Path) -> None:
+    """Braces in its name, which Snakemake would fill in, are as good as letters."""
     clone = cluster(tmp_path / "clone", "cpu")
     data = exports["a800"].read_bytes()
     if share:
-        (clone.folder / "bad.tar.gz").write_bytes(data[: int(len(data) * share)])
-    run = clone.snakemake("import", "--config", "file=bad.tar.gz", expect=1)
-    assert "llm-dissect: bad.tar.gz: " in run.output
+        (clone.folder / "bad{x}.tar.gz").write_bytes(data[: int(len(data) * share)])
+    run = clone.snakemake("import", "--config", "file=bad{x}.tar.gz", expect=1)
+    assert "llm-dissect: bad{x}.tar.gz: " in run.output
     assert "Traceback" not in run.output
     assert not (clone.folder / "results/store").exists()
 
