@@ -28,7 +28,7 @@ def test_memory(shipped_predictions: pd.DataFrame) -> None:
         fitted = group[group["error"].notna()]
         right = f"{(group['call'] == 'right').sum()} of {len(group)}"
         rows.append([name, len(fitted), *errors(fitted["error"], 2), covered(fitted["covered"]), right])
-    block(PREDICTION, "memory", "| cells | that ran | median error | largest | in the interval | right calls |", rows)
+    block(PREDICTION, "memory", "| cells | that ran | median error | largest | in the interval | told right |", rows)
 
 
 def test_step_times(shipped_predictions: pd.DataFrame) -> None:

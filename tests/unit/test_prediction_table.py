@@ -13,6 +13,7 @@ from dissect.base.outcome import Phase, Status
 from dissect.cells.study import Study, load_study
 from dissect.config.catalog import PREDICTION
 from dissect.predict.memory import predict_memory
+from dissect.predict.outlook import OUTSIDE_BYTES
 from dissect.present.figures.against_measured import describe_prediction
 from dissect.present.figures.draw import save
 from dissect.present.plan import TIMES, plan_table, plan_text
@@ -66,7 +67,7 @@ def test_errors_coverage_and_calls(tmp_path: Path) -> None:
     assert rows["Naive"]["outlook"] == "expected to run out of memory"
     assert "gradients in fp32, one by one and flat" in rows["Naive"]["parts"]
     text = " ".join(table.markdown.split())
-    assert "| all | | | | 3 | 12.52 | 25.00 | 1 of 2 | 3 | 0 |" in text
+    assert "| all | | | | 3 | 12.52 | 25.00 | 1 of 2 | 3 | 0 | 0 |" in text
     assert "The largest errors: pretrain/h200/llama2-7b/deepspeed/Z3" in text
 
 
@@ -74,7 +75,18 @@ def test_a_wrong_call_counts(tmp_path: Path) -> None:
     fits = published_cell(tmp_path, ran_out(pretrain_spec(H200, zero_stage=3)), platform="h200")
     table = build_prediction(manifest(PREDICTION, [fits], {"kind": PREDICTION}), tmp_path)
     assert [row["call"] for row in rows_of(table.csv)] == ["wrong"]
-    assert "| n/a | n/a | 0 of 0 | 0 | 1 |" in " ".join(table.markdown.split())
+    assert "| n/a | n/a | 0 of 0 | 0 | 0 | 1 |" in " ".join(table.markdown.split())
+
+
+def test_what_may_run_out_of_memory_is_no_right_call(tmp_path: Path) -> None:
+    found = predict_memory(pretrain_spec(H200))
+    assert found
+    memory = int(1.05 * found.peak_bytes) + OUTSIDE_BYTES
+    spec = pretrain_spec(H200.model_copy(update={"device_memory_bytes": memory}))
+    close = published_cell(tmp_path, measured(spec, 0), platform="h200")
+    table = build_prediction(manifest(PREDICTION, [close], {"kind": PREDICTION}), tmp_path)
+    assert [row["call"] for row in rows_of(table.csv)] == ["open"]
+    assert "| 1 of 1 | 0 | 1 | 0 |" in " ".join(table.markdown.split())
 
 
 def study(project: Path, **command_line: Any) -> Study:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from dissect.base.outcome import Status
 from dissect.base.units import GIB
 from dissect.cells.manifest import Manifest
 from dissect.cells.spec import TrainingSpec
 from dissect.predict.memory import predict_memory
-from dissect.predict.outlook import fits, outlook
+from dissect.predict.outlook import Outlook, outlook
 from dissect.predict.prediction import MemoryPrediction
 from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid
@@ -41,7 +41,7 @@ MEMORY_COLUMNS = {
     "device_memory_bytes": "memory of one GPU that processes may use",
     "outlook": "what is said of such a cell before it runs",
     "fits": "whether it did not run out of memory",
-    "call": "right or wrong: whether fitting was predicted",
+    "call": "right or wrong: whether what was said came; open where it may run out of memory",
     "host_bytes": "predicted host memory of a node, without the processes themselves",
     "parts": "what makes up the predicted peak: name, bytes and origin, separated by ;",
     "reference": "set of reference results; empty for this clone's own",
@@ -50,13 +50,22 @@ MEMORY_COLUMNS = {
 """Column of the CSV -> its meaning."""
 OUTCOMES = (Status.OK, Status.OOM)
 """Outcomes that a call can be held against; what was proven not to fit was not tried."""
-COLUMN_HEADERS = ("Cells", "Median error (%)", "Largest error (%)", "In the interval", "Fits: right", "Fits: wrong")
+COLUMN_HEADERS = (
+    "Cells",
+    "Median error (%)",
+    "Largest error (%)",
+    "In the interval",
+    "Fits: right",
+    "Fits: open",
+    "Fits: wrong",
+)
 RULES = (
     "Errors are predicted / measured - 1, without sign. Right and wrong count cells that ran, and cells that were tried"
-    " and ran out of memory, by whether that was predicted; how much of the memory fragments was set from five of the "
-    "shipped ones, which are therefore no test of it (docs/prediction.md). Cells on cpu and compiled layers have no "
-    "prediction."
+    " and ran out of memory, by whether that was expected; open is what may run out of memory. How much of the memory "
+    "fragments was set from the largest batches of the shipped cells, which are therefore no test of it "
+    "(docs/prediction.md). Cells on cpu and compiled layers have no prediction."
 )
+Call = Literal["right", "open", "wrong"]
 
 
 @dataclass(frozen=True)
@@ -82,9 +91,16 @@ class ComparedMemory:
         return self.prediction.low_bytes <= self.measured <= self.prediction.high_bytes
 
     @property
-    def is_right(self) -> bool:
-        """Whether fitting was predicted as it came."""
-        return fits(self.prediction, self.spec.hardware) == (self.measured is not None)
+    def outlook(self) -> Outlook:
+        """What is said of such a cell before it runs."""
+        return outlook(self.prediction, self.spec.hardware)
+
+    @property
+    def call(self) -> Call:
+        """Whether the cell did what was said of it; open where that was no answer."""
+        if self.outlook is Outlook.CLOSE:
+            return "open"
+        return "right" if (self.outlook is Outlook.FITS) == (self.measured is not None) else "wrong"
 
 
 def compare_memory(records: Sequence[Record]) -> Iterator[ComparedMemory]:
@@ -109,8 +125,8 @@ def memory_row(each: ComparedMemory) -> dict[str, Any]:
         "measured_bytes": each.measured, "predicted_bytes": found.peak_bytes, "predicted_low": found.low_bytes,
         "predicted_high": found.high_bytes, "error": each.error, "covered": each.covered,
         "predicted_phase": found.phase.value, "device_memory_bytes": each.spec.hardware.device_memory_bytes,
-        "outlook": outlook(found, each.spec.hardware).value, "fits": each.measured is not None,
-        "call": "right" if each.is_right else "wrong", "host_bytes": found.host_bytes or None, "parts": parts,
+        "outlook": each.outlook.value, "fits": each.measured is not None, "call": each.call,
+        "host_bytes": found.host_bytes or None, "parts": parts,
         "reference": cell.reference, "key": cell.key,
     }  # fmt: skip
 
@@ -123,9 +139,9 @@ def memory_grid(manifest: Manifest, compared: Sequence[ComparedMemory]) -> Grid:
 
 def _texts(group: Sequence[ComparedMemory]) -> list[str]:
     ran = [each for each in group if each.error is not None]
-    covered, right = sum(bool(each.covered) for each in ran), sum(each.is_right for each in group)
+    covered, calls = sum(bool(each.covered) for each in ran), [each.call for each in group]
     numbers = median_and_largest(each.error for each in ran)
-    return [str(len(group)), *numbers, f"{covered} of {len(ran)}", str(right), str(len(group) - right)]
+    return [str(len(group)), *numbers, f"{covered} of {len(ran)}", *(str(calls.count(call)) for call in get_args(Call))]
 
 
 def _misses(compared: Sequence[ComparedMemory]) -> str:
