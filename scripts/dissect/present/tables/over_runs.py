@@ -1,6 +1,6 @@
 """The rows of a cell's runs as one row: each column says how its values combine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -24,6 +24,26 @@ class ValueOfRun(NamedTuple):
     start: str | None
     round: str | None
     """Pass and round, in which other cells ran under the same conditions."""
+
+
+class RunValues(Mapping[str, Sequence[ValueOfRun]]):
+    """Quantity -> its values in the runs: of thousands of rows bare numbers, and once per row where they come from."""
+
+    __slots__ = ("_numbers", "_origins")
+
+    def __init__(self, origins: Sequence[tuple[str | None, str | None]], numbers: Mapping[str, Sequence[Any]]) -> None:
+        """Start and round of each run, and a quantity's number in each run, None where it has none."""
+        self._origins, self._numbers = origins, numbers
+
+    def __getitem__(self, quantity: str) -> Sequence[ValueOfRun]:
+        pairs = zip(self._numbers[quantity], self._origins, strict=True)
+        return [ValueOfRun(number, *origin) for number, origin in pairs if number is not None]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
 
 @dataclass(frozen=True)
@@ -52,25 +72,22 @@ def counts_of(points: Sequence[PointOfRun]) -> dict[str, Scalar]:
 
 def numbers_of(quantities: Sequence[Quantity], points: Sequence[PointOfRun]) -> dict[str, Any]:
     """Numbers of a point over its runs, and ``RUN_VALUES``; none if a run has no number for the point."""
+    complete = points if all(point.measured is not None for point in points) else ()
     # Of thousands of cells, so that starts and rounds are read once.
-    complete = all(point.measured is not None for point in points)
-    origins = [(point.measured, start_of(point.run), _round_of(point.run)) for point in points if complete]
+    origins = tuple((start_of(point.run), _round_of(point.run)) for point in complete)
     numbers: dict[str, Any] = {}
-    values: dict[str, Sequence[ValueOfRun]] = {}
+    values: dict[str, Sequence[Any]] = {}
     for quantity in quantities:
-        found = [
-            ValueOfRun(value, start, of_round)  # type: ignore[arg-type]  # Quantities are numbers.
-            for measured, start, of_round in origins
-            if (value := quantity.value(measured)) is not None
-        ]
-        if quantity.instead and len(found) < len(origins):
-            found = []
+        each: tuple[Any, ...] = tuple(quantity.value(point.measured) for point in complete)
+        if quantity.instead and None in each:
+            each = ()
+        found = [ValueOfRun(value, *origin) for value, origin in zip(each, origins, strict=False) if value is not None]
         numbers |= _combined(quantity, found)
         if found and quantity.combination is Combination.SHARE:
-            numbers |= _share(quantity, [measured for measured, _, _ in origins])
+            numbers |= _share(quantity, [point.measured for point in complete])
         if found and (quantity.combination is not Combination.COMMON or numbers[quantity.name] is None):
-            values[quantity.name] = found
-    return {**numbers, RUN_VALUES: values}
+            values[quantity.name] = each
+    return {**numbers, RUN_VALUES: RunValues(origins, values)}
 
 
 def values_of(row: Mapping[str, Any], quantity: str) -> Sequence[RunValue]:
