@@ -111,18 +111,27 @@ class Clone:
 
 def new_clone(folder: Path) -> Clone:
     """What git would give, with scripts/ linked and without results."""
-    for name in ("config", "rules", "profiles"):
+    copy_configuration(folder)
+    for name in ("rules", "profiles"):
         shutil.copytree(ROOT / name, folder / name)
-    for shipped in (folder / "config/references").glob("*/"):  # tests bring their own reference results
-        shutil.rmtree(shipped)
     for name in ("Snakefile", "llm-dissect"):
         shutil.copy(ROOT / name, folder)
     (folder / "scripts").symlink_to(ROOT / "scripts")
-    for path in (*ROOT.glob("envs/*/requirements.txt"), ROOT / "envs/run"):
-        target = folder / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
+    shutil.copy(ROOT / "envs/run", folder / "envs")
     return Clone(folder)
+
+
+def copy_configuration(folder: Path) -> None:
+    """The configuration and the lock files, without reference results: tests bring their own."""
+
+    def shipped(path: str, names: list[str]) -> list[str]:
+        return [name for name in names if Path(path).name == "references" and Path(path, name).is_dir()]
+
+    shutil.copytree(ROOT / "config", folder / "config", ignore=shipped)
+    for lock in ROOT.glob("envs/*/requirements.txt"):
+        target = folder / lock.relative_to(ROOT)
+        target.parent.mkdir(parents=True)
+        shutil.copy(lock, target)
 
 
 def stubbed_clone(folder: Path) -> Clone:

@@ -1,6 +1,5 @@
 """Fixtures that every kind of test shares."""
 
-import shutil
 import signal
 from pathlib import Path
 
@@ -8,10 +7,8 @@ import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 
+from clones import copy_configuration
 from groups import GroupScheduling
-
-ROOT = Path(__file__).parents[1]
-
 
 # What a shell starts in the background ignores SIGINT, and so would all that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -37,11 +34,5 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
 def project(tmp_path: Path) -> Path:
     """A copy of the configuration alone: enough to resolve, to be broken by the test."""
     folder = tmp_path / "project"
-    shutil.copytree(ROOT / "config", folder / "config")
-    for shipped in (folder / "config/references").glob("*/"):  # tests bring their own reference results
-        shutil.rmtree(shipped)
-    for lock in ROOT.glob("envs/*/requirements.txt"):
-        target = folder / lock.relative_to(ROOT)
-        target.parent.mkdir(parents=True)
-        shutil.copy(lock, target)
+    copy_configuration(folder)
     return folder

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from clones import ROOT
 from dissect.base.outcome import Phase
 from dissect.cells.cell import Cell
 from dissect.cells.study import Study, load_study
