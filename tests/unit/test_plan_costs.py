@@ -180,6 +180,7 @@ def test_searches_are_counted_in_the_plan(measured: Path) -> None:
     assert (searches["tries_fewest"] <= searches["tries"]).all()
     assert (searches["tries"] <= searches["tries_most"]).all()
     assert (fitting["search_s"] > 0).all()
+    assert (fitting["search_s"] < fitting["run_s"]).all()
     assert f"of these {len(searches)} searches: {searches['tries'].sum()} tries (" in text
 
 

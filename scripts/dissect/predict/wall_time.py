@@ -171,7 +171,8 @@ def _trained(
     fewest_steps = SLOW_STEPS + spec.sampling.warmup_min_steps + spec.sampling.min_steps
     needs_s = fewest_steps * step.step_s + trials_s
     origin = f"predicted steps; its start: {start.origin}"
-    return WallTime(seconds, least, longest, origin, needs_s, spec.sampling.budget_s, trials_s)
+    budget = spec.sampling.budget_s
+    return WallTime(seconds, least, longest, origin, needs_s, budget, min(budget, trials_s))
 
 
 def _run_s(spec: TrainingSpec, start_s: float, step_s: float, trials_s: float) -> float:
