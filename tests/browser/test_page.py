@@ -320,6 +320,18 @@ def test_predictions_look_predicted_follow_the_form_and_can_be_switched_off(visi
     assert off.locator("#need-answer").is_hidden()
 
 
+def test_what_the_host_cannot_hold_is_expected_to_run_out(visit: Open, small: Path, tmp_path: Path) -> None:
+    index = Path(shutil.copytree(small.parent, tmp_path / "report")) / small.name
+    text, changed = re.subn(r'"host_gib": [\d.]+', '"host_gib": -1', index.read_text())
+    assert changed
+    index.write_text(text)
+    page = visit(index)
+    answer = page.locator("#need-answer")
+    page.locator("#need [name=memory]").fill("1000")
+    expect(answer.locator("p").first).to_contain_text("expected to run out of memory on the host, which needs ")
+    expect(answer.locator("p")).to_have_count(2)
+
+
 def test_servers_are_predicted_by_engine_model_gpus_and_burst(visit: Open, small: Path) -> None:
     page = visit(small)
     answer, form = page.locator("#server-answer"), page.locator("#server")

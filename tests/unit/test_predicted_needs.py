@@ -68,12 +68,15 @@ def test_settings_models_and_gpus_are_asked_whether_measured_or_not(found: Predi
 
 def test_memory_and_speed_of_what_was_never_run(found: PredictedNeeds) -> None:
     choice, place = "pretrain/deepspeed/Z3 llama2-7b 8", BATCHES.index(4)
-    peak, low, high, least, most = found.files["memory-hopper"][choice][place]
+    peak, low, high, least, most, host = found.files["memory-hopper"][choice][place]
     right = predict_memory(make.pretrain_spec(make.hardware(n_gpus=8), zero_stage=3), 4)
     assert right
     assert peak == float(f"{right.peak_bytes / GIB:.4g}")
     assert low < peak < high < most
     assert least > low
+    assert host == float(f"{right.host_bytes / GIB:.4g}")
+    assert found.data["gpus"]["h200"]["host_gib"] == H200.host_memory_bytes / GIB
+    assert set(found.data["lengths"].values()) == {350}
     rate, slow, fast, source = found.files["need-h200"][choice][place]
     assert slow < rate < fast
     assert found.data["sources"][source] == "kernels: datasheet; launches: a constant, measured with H200"

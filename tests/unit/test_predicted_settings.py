@@ -1,6 +1,9 @@
 """What `recommend` says of settings that were not measured: below its answer, called predicted, and never ranked."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +13,18 @@ import pytest
 from dissect.answers.recommending import CSV, answer
 from dissect.base.units import GIB
 from dissect.cells.study import load_study
+from dissect.predict.outlook import Outlook
 from dissect.present.recommend.answer import answer as ranked
 from dissect.present.recommend.ask import gather
+from dissect.present.recommend.predicted_rank import LIMITS
 from dissect.present.recommend.predicted_servers import PredictedServer
 from dissect.present.recommend.predicted_settings import (
     COMPILED,
     PIPELINES,
+    UNTIMED,
+    Forecast,
     PredictedSetting,
-    predicted_settings,
-    predicted_text,
+    forecast,
     why_no_steps,
 )
 from factories import megatron_spec
@@ -27,17 +33,17 @@ ASKED = {"stage": "finetune", "model": "llama2-7b", "platform": "h200-x4", "suit
 
 
 def predicted(project: Path, **more: Any) -> list[PredictedSetting]:
-    return [each for each in _all(project, **more) if isinstance(each, PredictedSetting)]
+    return [each for each in forecast_of(project, **more).settings if isinstance(each, PredictedSetting)]
 
 
 def servers(project: Path, **more: Any) -> list[PredictedServer]:
-    found = _all(project, stage="serve", **more)
+    found = forecast_of(project, stage="serve", **more).settings
     return [each for each in found if isinstance(each, PredictedServer)]
 
 
-def _all(project: Path, **more: Any) -> list[PredictedSetting | PredictedServer]:
+def forecast_of(project: Path, **more: Any) -> Forecast:
     question, rows, study = gather(project, ASKED | more)
-    return predicted_settings(ranked(question, rows), study, project)
+    return forecast(ranked(question, rows), study, project)
 
 
 def said(project: Path, **more: Any) -> str:
@@ -58,9 +64,9 @@ def test_settings_that_are_expected_to_fit_are_predicted_the_fastest_first(proje
 
 def test_they_stand_below_the_answer_and_can_be_left_out(project: Path) -> None:
     text = said(project)
-    below = text.partition("Predicted, not measured: the fastest of ")[2].splitlines()
-    assert len(below) == 4
-    assert all(line.startswith("  predicted: 4 x H200") and " GiB, expected to fit" in line for line in below[1:])
+    below = [line for line in text.splitlines() if line.startswith("  predicted: ")]
+    assert 1 < len(below) <= 3
+    assert all(line.startswith("  predicted: 4 x H200") and ", expected to fit" in line for line in below)
     assert text.count("\n") <= 40
     assert "predicted" not in said(project, predicted=False)
     assert set(pd.read_csv(project / CSV)["standing"]) <= {"not known", "unsupported", "never planned"}
@@ -68,9 +74,9 @@ def test_they_stand_below_the_answer_and_can_be_left_out(project: Path) -> None:
 
 def test_servers_are_predicted_within_the_limits_of_the_question(project: Path) -> None:
     found = servers(project)
-    rates = [each.tokens_per_s for each in found]
+    waits = [each.latency("latency").value for each in found]
     assert len(found) > 3
-    assert rates == sorted(rates, reverse=True)
+    assert waits == sorted(waits)
     assert "transformers" not in {each.row["framework"] for each in found}
     assert all(each.found.cache_low > 0 for each in found)
     ttfts = sorted(each.latency("ttft").value for each in found)
@@ -115,6 +121,39 @@ def test_what_is_not_predicted_says_why(project: Path) -> None:
     assert why_no_steps(megatron_spec()) is None
 
 
-def test_a_full_screen_leaves_no_room(project: Path) -> None:
-    assert predicted_text(predicted(project), 39) == ""
-    assert predicted_text([], 0) == ""
+def test_predictions_follow_the_objective(project: Path) -> None:
+    """The last of one order is the first of another."""
+    numbers: dict[str, Callable[[PredictedSetting], float]] = {
+        "memory": lambda each: each.memory.peak_bytes,
+        "energy": lambda each: each.joules_per_token or inf,
+        "cost": lambda each: each.row["n_gpus"] / each.tokens_per_s,
+    }
+    for objective, number in numbers.items():
+        found = predicted(project, minimise=objective, price="2 EUR")
+        assert [number(each) for each in found] == sorted(number(each) for each in found)
+    assert "the least energy of each kind of work" in said(project, minimise="energy")
+
+
+def test_each_setting_is_counted_once_and_one_is_shown_however_long_the_answer(project: Path) -> None:
+    found = forecast_of(project, model="llama2-70b", platform="rtx4090")
+    question, rows, _ = gather(project, ASKED | {"model": "llama2-70b", "platform": "rtx4090"})
+    counted = len(found.settings) + found.beyond.total() + found.unknown.total()
+    assert counted == len(ranked(question, rows).unknown)
+    assert found.beyond[Outlook.RUNS_OUT] > 20
+    assert found.unknown[UNTIMED] > 0
+    text = found.text(200)
+    assert text.count("  predicted: RTX4090, ") == 1
+    assert f"Predicted: {found.beyond[Outlook.RUNS_OUT]} × expected to run out of memory.\n" in text
+    assert forecast_of(project, min_tokens_per_s=1e9).beyond[LIMITS] > 3
+
+
+def test_the_best_of_each_kind_of_work_is_shown(project: Path) -> None:
+    text = said(project, platform="rtx4090")
+    lines = [line for line in text.splitlines() if line.startswith("  predicted: ")]
+    assert len({line.split(", ")[2].partition("+")[0] for line in lines}) == len(lines) == 2, "prompts and adapters"
+
+
+def test_the_largest_batch_is_predicted_with_its_size(project: Path) -> None:
+    found = predicted(project, stage="pretrain", platform="a800", framework="ddp")
+    names = [each.text.partition(": ")[0] for each in found if each.row["batch"] == "max"]
+    assert any(re.fullmatch(r"A800, PyTorch DDP, Naive, 8 GPUs, batch max of \d+", name) for name in names), names

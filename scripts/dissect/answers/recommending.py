@@ -9,7 +9,7 @@ from dissect.present.recommend.answer import answer as ranked
 from dissect.present.recommend.answer_frame import answer_frame
 from dissect.present.recommend.answer_text import CSV, answer_text
 from dissect.present.recommend.ask import gather
-from dissect.present.recommend.predicted_settings import predicted_settings, predicted_text, unpredicted_text
+from dissect.present.recommend.predicted_settings import forecast
 from dissect.present.tables.frames import to_csv
 from dissect.results.atomic import write_atomically
 
@@ -24,8 +24,4 @@ def answer(_study: Study, project: Path, given: Mapping[str, Any]) -> str:
     found = ranked(question, candidates)
     write_atomically(project / CSV, to_csv(answer_frame(found)).encode())
     text = answer_text(found, study.catalog)
-    if not question.predicted:
-        return text
-    without = unpredicted_text(found, study)
-    settings = predicted_settings(found, study, project)
-    return text + predicted_text(settings, text.count("\n") + without.count("\n")) + without
+    return text + forecast(found, study, project).text(text.count("\n")) if question.predicted else text

@@ -80,7 +80,7 @@ def _rest(rankings: Sequence[Ranking]) -> list[str]:
         return []
     within = sum(bool(ranking.found) for ranking in rankings)
     kept = f", {within} with settings within the limits" if any(ranking.over for ranking in rankings) else ""
-    return [f"{_count(len(rankings), 'more kind', 's')} of work{kept}: {CSV} has all.", ""]
+    return [f"{counted(len(rankings), 'more kind', 's')} of work{kept}: {CSV} has all.", ""]
 
 
 def _not_ranked(answer: Answer) -> Iterator[str]:
@@ -120,7 +120,7 @@ def _ranking(answer: Answer, ranking: Ranking) -> Iterator[str]:
     of = f", with {ranking.stand_in} in place of {answer.question.model}" if ranking.stand_in else ""
     measured = len(ranking.found) + len(ranking.over)
     within = "" if not ranking.over else f", {len(ranking.found)} of them within the limits"
-    yield f"{ranking.work}{of}: {_count(measured, 'setting')} measured{within}."
+    yield f"{ranking.work}{of}: {counted(measured, 'setting')} measured{within}."
     if ranking.found:
         shown = _telling(ranking.found)
         yield _table(answer, shown)
@@ -210,14 +210,15 @@ def own_marks(row: Mapping[str, Any]) -> Iterator[str]:
 def setting_name(row: Mapping[str, Any]) -> str:
     """Platform, framework, method, GPUs and batch of a candidate."""
     framework = framework_labels().get(row["framework"], row["framework"])
-    gpus = _count(
+    gpus = counted(
         row["n_gpus"], "process" if row["device"] == "cpu" else "GPU", "es" if row["device"] == "cpu" else "s"
     )
     batch = f", batch {row['batch']}" if row["batch"] else ""
     return f"{row['platform_label']}, {framework}, {row['method']}, {gpus}{batch}"
 
 
-def _count(number: int, what: str, plural: str = "s") -> str:
+def counted(number: int, what: str, plural: str = "s") -> str:
+    """A number with what it counts, in the plural where there is not one."""
     return f"{number} {what}{plural * (number != 1)}"
 
 

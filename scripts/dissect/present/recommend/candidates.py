@@ -158,8 +158,14 @@ def work_of(record: Record) -> str:
     cell = record.cell
     if cell.stage == "serve":
         return cell.workload.rsplit("-n", 1)[0]
-    batch = "the largest batch of each setting" if cell.batch == "max" else f"batch {cell.batch}"
-    return f"sequences of {cell.seq_len} tokens, {batch} per GPU, {_trained(record)}"
+    return training_work(cell.seq_len, cell.batch, record.spec)
+
+
+def training_work(seq_len: int | None, batch: int | str | None, spec: object) -> str:
+    """That of training with its spec; of a cell without a run only its adapter's name would be known."""
+    size = "the largest batch of each setting" if batch == "max" else f"batch {batch}"
+    trains = _trained(spec.method) if isinstance(spec, TrainingSpec) else "what its method trains"
+    return f"sequences of {seq_len} tokens, {size} per GPU, {trains}"
 
 
 def _objective_ttft_s(record: Record) -> float | None:
@@ -174,11 +180,9 @@ def _states(record: Record) -> str | None:
     return spec.method.states if isinstance(spec, TrainingSpec) and spec.workload.dtype == "bf16" else None
 
 
-def _trained(record: Record) -> str:
-    """What the optimizer updates; of a cell without a run only its adapter's name would be known."""
-    method = record.spec.method if isinstance(record.spec, TrainingSpec) else None
-    adapter = method.trained_adapter if method else None
-    if adapter:
+def _trained(method: Any) -> str:
+    """What the optimizer updates."""
+    if adapter := method.trained_adapter:
         fields = ", ".join(f"{name} {value}" for name, value in adapter.model_dump(exclude={"kind"}).items())
         return f"{adapter.kind} trains ({fields})"
-    return "all but a frozen 4-bit base trains" if method and method.is_quantized else "all parameters train"
+    return "all but a frozen 4-bit base trains" if method.is_quantized else "all parameters train"

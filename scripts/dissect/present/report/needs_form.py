@@ -83,9 +83,10 @@ def on_gpus(gpu: AskedGpu, number: int) -> Hardware:
 
 
 def gpu_facts(gpu: AskedGpu, files: Sequence[str]) -> dict[str, Any]:
-    """Memory of one GPU in GiB, the price of an hour, and the files with its answers."""
+    """Memory of one GPU and of its host in GiB, the price of an hour, and the files with its answers."""
     return {
         "gib": rounded(gpu.hardware.device_memory_bytes / GIB),
+        "host_gib": rounded(gpu.hardware.host_memory_bytes / GIB),
         "price": gpu.price.per_gpu_hour if gpu.price else None,
         "currency": gpu.price.currency if gpu.price else None,
         "files": files,

@@ -58,6 +58,7 @@ def predicted_needs(
         {
             "gpus": {name: gpu_facts(gpu, [_memory_file(gpu), f"need-{name}"]) for name, gpu in choices.gpus.items()},
             "batches": BATCHES,
+            "lengths": {setting: spec.workload.seq_len for setting, spec in choices.settings.items()},
             "sources": grid.sources,
             "measured": dict(_measured(choices)),
             "words": WORDS,
@@ -72,7 +73,9 @@ class _Grid:
     def __init__(self, pace: MeasuredPace, gpus: Mapping[str, AskedGpu]) -> None:
         self._pace, self._gpus = pace, gpus
         self.memory: dict[str, dict[str, list[list[float]]]] = {_memory_file(gpu): {} for gpu in gpus.values()}
-        """File -> choice -> for each batch GiB per GPU: peak with interval, what a GPU must have at least and most."""
+        """File -> choice -> for each batch GiB: per GPU the peak with interval and what it must have at least and most,
+        then what the host must have.
+        """
         self.speeds: dict[str, dict[str, list[list[float]]]] = {name: {} for name in gpus}
         """GPU -> choice -> for each batch tokens/s with interval and place in ``sources``; empty without a speed."""
         self.sources: list[str] = []
@@ -109,8 +112,8 @@ class _Grid:
 
 def _sizes(found: MemoryPrediction) -> list[float]:
     least, _, most = needed_bytes(found)
-    sizes = (found.peak_bytes, found.low_bytes, found.high_bytes, least + OUTSIDE_BYTES, most + OUTSIDE_BYTES)
-    return [rounded(size / GIB) for size in sizes]
+    needed = (least + OUTSIDE_BYTES, most + OUTSIDE_BYTES, found.host_bytes)
+    return [rounded(size / GIB) for size in (found.peak_bytes, found.low_bytes, found.high_bytes, *needed)]
 
 
 def _memory_file(gpu: AskedGpu) -> str:

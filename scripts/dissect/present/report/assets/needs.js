@@ -36,14 +36,15 @@ const predicted = {};
     return price ? { price: Number(fields.count.value) * price, unit } : null;
   }
 
-  function training({ batches, sources, words }, [sizes, speeds], fields, choice) {
+  function training({ batches, sources, words, lengths }, [sizes, speeds], fields, choice) {
     const place = batches.indexOf(Number(fields.batch.value));
     if (!sizes) return ["no prediction: this framework, kernel or split is not modelled"];
-    const [peak, low, high, least, most] = sizes[place];
+    const [peak, low, high, least, most, host] = sizes[place];
     const memory = Number(fields.memory.value) || choice.gib;
     const outlook = most <= memory ? words[0] : least > memory ? words[2] : words[1];
     const fits = `${outlook} in ${show(memory)} GiB: ${range([peak, low, high], "GiB per GPU by the allocator")}`;
     if (outlook === words[2]) return [fits];
+    if (host > choice.host_gib) return [`${words[2]} on the host, which needs ${show(host)} of its ${show(choice.host_gib)} GiB`, `${range([peak, low, high], "GiB per GPU by the allocator")}`];
     const [middle, slow, fast, source] = speeds?.[place] ?? [];
     if (!middle) return [fits, "no prediction of its speed: this GPU has less memory, or its copies from the host are not measured"];
     const rates = [middle, slow, fast];
@@ -53,7 +54,7 @@ const predicted = {};
     return [
       fits,
       range(rates, "tokens/s over all GPUs"),
-      `${range(hours, "hours")} for ${show(tokens)} tokens`,
+      `${range(hours, "hours")} for ${show(tokens)} tokens, in sequences of ${lengths[fields.setting.value]}`,
       hour ? range(scaled(hours, hour.price), hour.unit) : "cost: give the price of a GPU-hour",
       sources[source],
     ];
