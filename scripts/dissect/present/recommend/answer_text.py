@@ -97,7 +97,7 @@ def _not_ranked(answer: Answer) -> Iterator[str]:
 
 
 def _short(reason: str) -> str:
-    return reason if len(reason) <= REASON else f"{reason[:REASON]}…"
+    return reason if len(reason) <= REASON else f"{reason[:REASON].rpartition(' ')[0]}…"
 
 
 def asked(question: Question) -> str:
