@@ -108,7 +108,7 @@ BAD = [
     edit("extends itself", NO_NVLINK, "extends: rtx3090", "extends: rtx3090-no-nvlink", "cycle"),
     # Wrong types and values.
     root("platforms is no list", "platforms: [cpu]", "platforms: cpu", "platforms", "'cpu'", "expected a list: [cpu]"),
-    root("text as a number", "platforms: [cpu]", "platforms: [cpu]\nruns: x", "runs", "'x': expected a whole number"),
+    root("word as a number", "platforms: [cpu]", "platforms: [cpu]\nruns: x", "runs", "'x': expected a whole number"),
     root("number as a name", "platforms: [cpu]", "platforms: [7]", "platforms.0", "found 7", "expected a text"),
     root("empty value", "suite: smoke", "suite:", "suite", "found None"),
     edit("negative size", TINY, "hidden_size: 256", "hidden_size: -256", "architecture.hidden_size", "greater than 0"),
