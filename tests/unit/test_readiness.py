@@ -75,7 +75,7 @@ def test_what_is_missing_is_named_before_the_launch(project: Path, monkeypatch: 
     assert "missing: environment train is not built: its first cell builds it (" in text
     assert "missing: environment vllm is not built" in text
     assert "hardware_mismatch" not in text
-    will_not_fit = r"will not fit: pretrain/rtx4090/llama2-7b/ddp/Naive/s350-b1-n8: .* states alone take 63 GiB per GPU"
+    will_not_fit = r"will not fit: pretrain/rtx4090/llama2-7b/ddp/Naive/s350-b1-n8: states alone take 63 GiB per GPU"
     assert re.search(will_not_fit, text)
 
 

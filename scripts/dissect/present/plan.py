@@ -59,6 +59,7 @@ RATES = ["predicted_rate_per_s", "rate_low_per_s", "rate_high_per_s", "rate_from
 """Predicted rate that holds in requests/s with its interval and origin, where it is asked for."""
 COLUMNS = [*PARTS, "status", "reason", "wall_s", *REQUESTS, *PREDICTED, "key"]
 TO_RUN = "to run"
+TOO_LARGE = "will not fit"
 LATE = "may exceed its budget (predicted; `overrides` can raise sampling.budget_s)"
 NAMED = 4
 """Cells that a line of the summary names; the CSV has all."""
@@ -91,12 +92,22 @@ def plan_text(plan: pd.DataFrame, catalog: Catalog) -> str:
     """How many cells would run, counts by status, times and costs, reasons, and cells that may not fit."""
     counts = plan.groupby(["stage", "platform", "status"], sort=True).size().unstack(fill_value=0)
     waiting = plan[plan["status"] == TO_RUN]
-    reasons = plan.loc[plan["reason"] != "", "status"] + ": " + plan["reason"]
+    is_told = (plan["reason"] != "") & (plan["status"] != TOO_LARGE)
+    reasons = plan.loc[is_told, "status"] + ": " + plan["reason"]
     lines = [f"{count} x {reason}" for reason, count in reasons.value_counts(sort=False).items()]
     head = [f"{len(plan)} cells, {len(waiting)} to run", "", *counts.to_string().splitlines(), ""]
-    times = cost_lines(waiting, catalog) if "run_s" in waiting else _times(plan)
-    below = [*times, *lines, *_doubts(waiting), *_late(waiting), *_paces(waiting), *_rates(waiting)]
+    times = cost_lines(waiting, catalog) if "run_s" in waiting else _times(plan, catalog)
+    below = [*times, *lines, *_too_large(plan), *_doubts(waiting), *_late(waiting), *_paces(waiting), *_rates(waiting)]
     return "\n".join(line.rstrip() for line in [*head, *below]).rstrip()
+
+
+def _too_large(plan: pd.DataFrame) -> list[str]:
+    """Cells that certainly run out of memory: methods of a framework and model whose states take as much."""
+    cells = plan[plan["status"] == TOO_LARGE]
+    return [
+        f"{len(same)} x {TOO_LARGE}: {framework}, {model} {', '.join(dict.fromkeys(same['method']))}: {reason}"
+        for (framework, model, reason), same in cells.groupby(["framework", "model", "reason"], sort=False)
+    ]
 
 
 def _doubts(waiting: pd.DataFrame) -> list[str]:
@@ -157,7 +168,7 @@ def _needs(row: Any) -> str:
     return f"{row.needs_s:,.0f} of {row.budget_s:,.0f} s"
 
 
-def _times(plan: pd.DataFrame) -> list[str]:
+def _times(plan: pd.DataFrame, catalog: Catalog) -> list[str]:
     """Estimates from the mean of the finished cells of the same stage and platform."""
     lines = []
     for (stage, platform), cells in plan.groupby(["stage", "platform"]):
@@ -165,7 +176,8 @@ def _times(plan: pd.DataFrame) -> list[str]:
         if waiting and pd.notna(took):
             lines.append(f"{stage} on {platform}: about {waiting * took / 60:.0f} min for {waiting} cells")
         elif waiting:
-            lines.append(f"{stage} on {platform}: unknown time for {waiting} cells, none is finished")
+            predicted = "" if catalog.platforms[platform].device == "cpu" else " (times=true predicts)"
+            lines.append(f"{stage} on {platform}: unknown time for {waiting} cells, none is finished{predicted}")
     return lines
 
 
@@ -242,8 +254,7 @@ def _plan_status(cell: Cell, spec: Spec | None, store: Store) -> PlanStatus:
     if runs:
         return PlanStatus("cached", wall_s=runs.newest.durations.total_s)
     if isinstance(spec, TrainingSpec) and (needed := state_bytes(spec)) > spec.hardware.device_memory_bytes:
-        reason = f"{cell.model} {cell.method}: states alone take {needed / GIB:.0f} GiB per GPU"
-        return PlanStatus("will not fit", reason)
+        return PlanStatus(TOO_LARGE, f"states alone take {needed / GIB:.0f} GiB per GPU")
     return PlanStatus(TO_RUN, runs=cell.runs)
 
 
