@@ -24,6 +24,7 @@ from recommend_cases import EUR, TERMS, training
         ({"stage": "finetune"}, "--config model: found nothing"),
         ({"stage": "fine"}, "stage: found 'fine'"),
         ({"stage": "finetune", "model": "llama2-8b"}, "unknown model 'llama2-8b'; did you mean"),
+        ({"stage": "finetune", "model": "none-such"}, "unknown model 'none-such' (known: llama-tiny, "),
         ({"stage": "finetune", "model": "llama2-7b", "platform": ["h200", "h300"]}, "unknown platform 'h300'"),
         ({"stage": "finetune", "model": "llama2-7b", "method": "XY"}, "--config method"),
         ({"stage": "serve", "model": "llama2-7b", "method": "fast"}, "unknown policy 'fast'"),

@@ -35,7 +35,7 @@ def read_question(catalog: Catalog) -> Question:
         raise ConfigError(f"{WHERE} maximise: found '{question.maximise}' beside 'minimise', expected one of the two")
     if question.stage != "serve" and (foreign := [key for key in SERVING_LIMITS if getattr(question, key)]):
         raise ConfigError(f"{WHERE} {foreign[0]}: found a limit of servers, but the stage is '{question.stage}'")
-    known = known_names(catalog)
+    known = {**known_names(catalog), "model": catalog.models}
     for axis, given in {
         "model": question.model,
         "platform": question.platform,
