@@ -1,6 +1,7 @@
 """Which setting is best: from candidates to an answer and its lines."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -286,9 +287,23 @@ def test_a_platform_without_numbers_names_its_relatives(tmp_path: Path, project:
     assert found.elsewhere == {"rtx3090": ["rtx3090-no-nvlink"]}
     says = "rtx3090 has no numbers; there are some of rtx3090-no-nvlink: platform=rtx3090-no-nvlink."
     assert says in answer_text(found, load_catalog(project, {})).splitlines()
-    assert ask([waiting, there], platform="rtx3090").elsewhere == {"rtx3090": ["h200"]}
+    far = ask([waiting, there], platform="rtx3090")
+    assert far.elsewhere == {"rtx3090": ["h200"]}
+    says = "rtx3090 has no numbers; there are some of h200, on other GPUs: platform=h200."
+    assert says in answer_text(far, load_catalog(project, {})).splitlines()
+    held = replace(there, platform=there.platform.model_copy(update={"memory_is_held": True}))
+    assert ask([waiting, held], platform="rtx3090").elsewhere == {}, "speeds of no card"
     assert ask([waiting], platform="rtx3090").elsewhere == {}
     assert ask([waiting, relative]).elsewhere == {}
+
+
+def test_a_long_reason_is_cut_before_a_bracket_that_would_stay_open(tmp_path: Path, project: Path) -> None:
+    found = ask([ended(tmp_path, "L+R", Status.OOM)])
+    reason = "batch 1 of the same cell already ran out of memory (key 0123456789ab, phase optimizer)"
+    text = answer_text(
+        replace(found, out_of_memory=[replace(found.out_of_memory[0], reason=reason)]), load_catalog(project, {})
+    )
+    assert ": batch 1 of the same cell already ran out of memory…\n" in text
 
 
 def by_device(project: Path, **rates: float) -> list[Record]:

@@ -140,7 +140,7 @@ def answer(question: Question, rows: Sequence[Row]) -> Answer:
 
 def _elsewhere(question: Question, rows: Sequence[Row]) -> dict[str, list[str]]:
     anywhere = question.model_copy(update={"platform": None})
-    asked = [row for row in rows if row["status"] == Status.OK and _is_asked(anywhere, row)]
+    asked = [row for row in rows if ended_of(row) is None and _is_asked(anywhere, row)]
     measured = {row["platform"] for row in asked}
     having = list(dict.fromkeys(row["platform"] for row in asked if row["model"] == question.model))
     without = [name for name in names(question.platform) if name not in measured]

@@ -1,5 +1,6 @@
 """An answer as lines for a terminal."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -54,11 +55,12 @@ REASON = 80
 """Longest reason, in characters."""
 CSV = "results/recommend.csv"
 """Where a run of the question leaves all of it."""
+_OPEN_BRACKET = re.compile(r"\s*\([^)]*$")
 
 
 def answer_text(answer: Answer, catalog: Catalog) -> str:
     """The answer on one screen: the best settings, those that come next, and in a line each what is not known."""
-    lines = [asked(answer.question), *_elsewhere(answer), ""]
+    lines = [asked(answer.question), *_elsewhere(answer, catalog), ""]
     ordered = sorted(answer.rankings, key=lambda each: (not each.found, bool(each.stand_in), -len(each.found)))
     shown = [ranking for ranking in ordered if ranking.found][:RANKINGS] or ordered[:1]
     for ranking in shown:
@@ -69,9 +71,11 @@ def answer_text(answer: Answer, catalog: Catalog) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _elsewhere(answer: Answer) -> Iterator[str]:
+def _elsewhere(answer: Answer, catalog: Catalog) -> Iterator[str]:
+    gpu = {name: platform.gpu.model for name, platform in catalog.platforms.items()}
     for platform, others in answer.elsewhere.items():
-        yield f"{platform} has no numbers; there are some of {' and '.join(others)}: platform={others[0]}."
+        on = "" if gpu[platform] in (gpu[other] for other in others) else ", on other GPUs"
+        yield f"{platform} has no numbers; there are some of {' and '.join(others)}{on}: platform={others[0]}."
 
 
 def _rest(rankings: Sequence[Ranking]) -> list[str]:
@@ -90,14 +94,17 @@ def _not_ranked(answer: Answer) -> Iterator[str]:
         yield f"Not known: {len(answer.unknown)}: {', '.join(f'{number} × {reason}' for reason, number in reasons)}."
     for title, cells in (("Out of memory", answer.out_of_memory), ("Unsupported", answer.impossible)):
         if cells:
-            yield f"{title}: {len(cells)}, such as {CellId.of(cells[0].row)}: {_short(cells[0].reason)}."
+            yield f"{title}: {len(cells)}, such as {CellId.of(cells[0].row)}: {_short(cells[0].reason, end='.')}"
     if answer.never_planned:
         yield f"Never planned: {len(answer.never_planned)}, such as {answer.never_planned[0]}."
     yield f"{CSV} has every setting, with its numbers or its reason."
 
 
-def _short(reason: str) -> str:
-    return reason if len(reason) <= REASON else f"{reason[:REASON].rpartition(' ')[0]}…"
+def _short(reason: str, end: str = "") -> str:
+    """It with its end, or whole words of its first ``REASON`` characters, without a bracket that would stay open."""
+    if len(reason) <= REASON:
+        return reason + end
+    return f"{_OPEN_BRACKET.sub('', reason[:REASON].rpartition(' ')[0])}…"
 
 
 def asked(question: Question) -> str:
