@@ -84,7 +84,8 @@ with one_sentence():
         with planning(Path.cwd(), stays=is_run) as alone:
             BESIDE_ANOTHER = write_manifests(STUDY, Path.cwd(), code_digest(PROJECT / "scripts"), alone)
             published = publish_stored(STUDY.by_path, Store(STORE_DIR), alone)
-        say(*STUDY.notices, *BESIDE_ANOTHER, *published.notices)
+        # Questions read no manifest.
+        say(*STUDY.notices, *([] if ASKED else BESIDE_ANOTHER), *published.notices)
 
 
 def given(wildcards):

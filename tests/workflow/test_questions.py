@@ -37,7 +37,11 @@ def test_recommend_by_price(clone: Clone) -> None:
     assert "llm-dissect: config/platforms/cpu.yaml: price: found nothing" in run.output
     file = clone.folder / "config/platforms/cpu.yaml"
     file.write_text(file.read_text() + PRICE)
+    lock = clone.folder / ".snakemake/locks/0.output.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text("results/tables/table_III.csv\n")
     run = clone.snakemake("recommend", "--config", *question)
+    assert "Another snakemake is active" not in run.output, "the answer needs none of the manifests that it keeps"
     assert "EUR per million tokens" in run.output
     assert "Price of cpu: 0.02 EUR per GPU-hour, a test, 2026-03-01." in run.output
 
