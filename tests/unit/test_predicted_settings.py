@@ -20,6 +20,7 @@ from dissect.present.recommend.predicted_rank import LIMITS
 from dissect.present.recommend.predicted_servers import PredictedServer
 from dissect.present.recommend.predicted_settings import (
     COMPILED,
+    ELSEWHERE,
     PIPELINES,
     UNTIMED,
     Forecast,
@@ -68,7 +69,9 @@ def test_they_stand_below_the_answer_and_can_be_left_out(project: Path) -> None:
     assert 1 < len(below) <= 3
     assert all(line.startswith("  predicted: 4 x H200") and ", expected to fit" in line for line in below)
     assert text.count("\n") <= 40
-    assert "predicted" not in said(project, predicted=False)
+    assert ELSEWHERE not in text
+    assert said(project, platform="rtx4090", n_gpus=2).endswith(f"\n{ELSEWHERE}\n")
+    assert "predicted" not in said(project, predicted=False).lower()
     assert set(pd.read_csv(project / CSV)["standing"]) <= {"not known", "unsupported", "never planned"}
 
 

@@ -34,6 +34,7 @@ SHOWN = 3
 UNTIMED = "the times of its kernels, or of its copies to host memory, are not known"
 PIPELINES = "pipelines: how long their stages wait for each other was never measured"
 COMPILED = "compiled layers: which kernels the compiler makes of them is not known"
+ELSEWHERE = "Predicted: none; the forms of results/report/index.html predict other GPUs, and other numbers of them."
 _SCREEN = 40
 """Lines of an answer in a terminal."""
 
@@ -96,7 +97,7 @@ class Forecast:
 
     def text(self, lines_above: int) -> str:
         """The best of each kind of work in words, as many as a screen has room for below the answer, one at least."""
-        lines = []
+        lines = [] if self.settings or self.beyond or self.unknown else [ELSEWHERE]
         if self.settings:
             works = dict.fromkeys(each.row["work"] for each in self.settings)
             best = [next(each for each in self.settings if each.row["work"] == work) for work in works]
