@@ -239,7 +239,8 @@ def test_the_text_says_all_of_it(tmp_path: Path, project: Path) -> None:
     text = answer_text(found, load_catalog(project, {}))
     for part in (
         "Fine-tune llama2-7b, memory per GPU up to 24 GB: lowest cost per token.", "ahead", "no difference",
-        "cannot tell", "2.00 [1.98–2.02]", "× the best (runs 5 and 5, starts 1 and 1, shared rounds",
+        "cannot tell", "in the order of their values, with or without one.",
+        "2.00 [1.98–2.02]", "× the best (runs 5 and 5, starts 1 and 1, shared rounds",
         "  To tell: snakemake remeasure --config select='[finetune/h200/llama2-7b/deepspeed/",
         "20.0 by nvml", "throttled; ", "reference set", "commit 0123456789",
         "PT, 2 GPUs, batch 1: memory_gib is 40, the limit is 24", "Out of memory: 1", "Not known: 1",
