@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,17 @@ def test_the_plan_says_what_is_expected(project: Path) -> None:
     assert "x expected to run out of memory (predicted): deepspeed on a800, llama2-7b" in plan_text(
         planned, asked.catalog
     )
+
+
+def test_the_plan_is_of_the_selected_cells_and_the_docs_name_its_columns(project: Path) -> None:
+    glob = "pretrain/a800/llama2-7b/ddp/Naive/*"
+    asked = study(project, platforms=["a800"], select=glob, times=True, rates=True)
+    plan = plan_table(asked, Store(project / "results/store"), measured_times(asked, project))
+    cells = plan[["stage", "platform", "model", "framework", "method"]].drop_duplicates()
+    assert ["/".join(cell) for cell in cells.itertuples(index=False)] == [glob.removesuffix("/*")]
+    page = (PROJECT / "docs/output.md").read_text().partition("## Columns of the plan")[2].partition("\n## ")[0]
+    named = re.findall(r"`([a-z_]+)`", "".join(line.split(" | ")[0] for line in page.splitlines() if line[:3] == "| `"))
+    assert sorted(named) == sorted(plan.columns)
 
 
 def test_methods_that_will_not_fit_share_a_line(project: Path) -> None:

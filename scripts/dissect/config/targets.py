@@ -34,7 +34,7 @@ RUNS = {
 OWN_KEYS: dict[str, set[str]] = {
     "describe": {"force", *Described.model_fields},
     "ready": {"select"},
-    "plan": {"times", "rates", "price"},
+    "plan": {"select", "times", "rates", "price"},
     "show": {"select"},
     "cells": {"select"},
     "packs": {"select"},
@@ -52,7 +52,7 @@ OWN_KEYS: dict[str, set[str]] = {
 """Target -> the keys that it reads, of those that not all read; targets without a name here read none of them."""
 FILE_KEYS = ("file", "left", "right")
 """Keys that can name a file."""
-SELECTING = frozenset(("cells", "packs", "remeasure", "progress", "export", "ready", "show"))
+SELECTING = frozenset(("cells", "packs", "remeasure", "progress", "export", "plan", "ready", "show"))
 """Targets whose ``select`` must match cells of the configuration; those of others may have other names."""
 
 

@@ -77,12 +77,11 @@ class PlanStatus(NamedTuple):
 
 
 def plan_table(study: Study, store: Store, times: RunTimes | None = None) -> pd.DataFrame:
-    """One row per cell of the wanted tables and figures; ``wall_s`` is the wall time of a finished cell in seconds.
+    """One row per cell that is selected, or of the wanted tables and figures; ``wall_s`` is its wall time in seconds.
 
     With ``times`` those of steps and runs are predicted too, and what the cells to run cost.
     """
-    wanted = study.catalog.wanted_experiments
-    cells = {cell.id: cell for name in wanted for cell in study.experiments[name]}
+    cells = {cell.id: cell for cell in study.selected}
     rows = [_row(cell, store, study.catalog, times) for cell in cells.values()]
     columns = [*COLUMNS, *([*TIMES, *COSTS] if times else []), *(RATES if times and study.catalog.root.rates else [])]
     return pd.DataFrame(rows, columns=columns, dtype=object)
