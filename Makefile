@@ -32,11 +32,11 @@ smoke: .venv/bin/llm-dissect train-env client-env ## Measure on this machine's C
 gpu-smoke: .venv/bin/llm-dissect ## Measure a few cells on this machine's GPUs, within ten minutes of GPU time (PLATFORM=here)
 	@python scripts/gpu_smoke.py $(PLATFORM)
 
-check: lint ## Check style, types and what starts no pipeline: within 3 minutes on two cores
+check: lint ## Check style, types and what starts no pipeline: within 6 minutes on two cores
 	@echo "Testing modules"
 	@pytest $(PARALLEL) tests/unit
 
-test: check train-env client-env ## Run every test that this machine can run, but the longest: within 35 minutes on two cores
+test: check train-env client-env ## Run every test that this machine can run, but the longest: an hour on two cores
 	@echo "Testing what needs torch, in the train environment"
 	@envs/run train -- python tests/in_train.py --dist worksteal -m torch
 	@echo "Testing the pipeline"

@@ -1,8 +1,10 @@
 """What `recommend` says of settings that were not measured: below its answer, called predicted, and never ranked."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from clones import copy_configuration
 from dissect.answers.recommending import CSV, answer
 from dissect.base.units import GIB
 from dissect.cells.study import load_study
@@ -43,13 +46,29 @@ def servers(project: Path, **more: Any) -> list[PredictedServer]:
 
 
 def forecast_of(project: Path, **more: Any) -> Forecast:
-    question, rows, study = gather(project, ASKED | more)
+    return _forecast(project, json.dumps(ASKED | more))
+
+
+@cache
+def _forecast(project: Path, asked: str) -> Forecast:
+    question, rows, study = gather(project, json.loads(asked))
     return forecast(ranked(question, rows), study, project)
 
 
 def said(project: Path, **more: Any) -> str:
-    given = ASKED | more
-    return answer(load_study(project, given), project, given)
+    return _said(project, json.dumps(ASKED | more))
+
+
+@cache
+def _said(project: Path, asked: str) -> str:
+    return answer(load_study(project, json.loads(asked)), project, json.loads(asked))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("predicted") / "project"
+    copy_configuration(folder)
+    return folder
 
 
 def test_settings_that_are_expected_to_fit_are_predicted_the_fastest_first(project: Path) -> None:
