@@ -95,3 +95,11 @@ def test_a_full_disk(tmp_path: Path) -> None:
     (sentence,) = [line for line in output if line.startswith("llm-dissect: ")]
     assert sentence.startswith("llm-dissect: results: No space left on device; ")
     assert not [line for line in output if "Traceback" in line]
+
+
+def test_a_table_is_written_though_the_disk_of_its_log_is_full(tmp_path: Path) -> None:
+    clone, table = new_clone(tmp_path / "clone"), "results/tables/table_prediction.csv"
+    with small_disk(clone.folder / "results/logs"):
+        (clone.folder / "results/logs/filler").write_bytes(bytes(256 * 1024))
+        assert clone.snakemake(table).jobs == ["Write table table_prediction"]
+    assert (clone.folder / table).read_text().startswith("stage,")
