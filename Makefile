@@ -17,8 +17,8 @@ PARALLEL := -n logical --maxprocesses 8 --dist loadgroup
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help smoke gpu-smoke check test test-slurm test-kubernetes prove-invalidation lint format bench docs docs-links venv envs validate train-env client-env \
-    docs-env locks screenshot schemas clean
+.PHONY: help smoke gpu-smoke check test test-torch test-pipeline test-slurm test-kubernetes prove-invalidation lint \
+    format bench docs docs-links venv envs validate train-env client-env docs-env locks screenshot schemas clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -36,9 +36,13 @@ check: lint ## Check style, types and what starts no pipeline: within 6 minutes 
 	@echo "Testing modules"
 	@pytest $(PARALLEL) tests/unit
 
-test: check train-env client-env ## Run every test that this machine can run, but the longest: an hour on two cores
+test: check test-torch test-pipeline ## Run every test that this machine can run, but the longest: an hour on two cores
+
+test-torch: .venv/.complete train-env ## Test the real libraries of training, in their environment
 	@echo "Testing what needs torch, in the train environment"
 	@envs/run train -- python tests/in_train.py --dist worksteal -m torch
+
+test-pipeline: .venv/.complete train-env client-env ## Test the pipeline, the page and servers
 	@echo "Testing the pipeline"
 	@pytest $(PARALLEL) -m "not torch and not slurm and not kubernetes" --ignore tests/unit
 
