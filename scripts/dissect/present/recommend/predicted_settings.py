@@ -14,8 +14,7 @@ from dissect.cells.platform_facts import prediction_facts
 from dissect.cells.spec import ServeSpec, TrainingSpec
 from dissect.cells.study import Study
 from dissect.config.question import Objective, Question
-from dissect.predict.memory import predict_memory
-from dissect.predict.outlook import Outlook, largest_batch, outlook
+from dissect.predict.outlook import Outlook
 from dissect.predict.prediction import MemoryPrediction
 from dissect.predict.step_time import TimePrediction
 from dissect.present.recommend.answer import Answer
@@ -23,6 +22,7 @@ from dissect.present.recommend.answer_text import cost_words, counted, setting_n
 from dissect.present.recommend.candidates import NOT_MEASURED, training_work
 from dissect.present.recommend.predicted_rank import BEST, LIMITS, Beyond, Predicted, Unpredicted
 from dissect.present.recommend.predicted_servers import predicted_server
+from dissect.present.run_times import expected_memory
 from dissect.present.tables.measured_pace import MeasuredPace
 from dissect.present.tables.server_pace import ServerPace
 from dissect.present.tables.tidy import read_records
@@ -167,13 +167,12 @@ def _predicted(
         Beyond: it is not expected to fit, or to keep within the limits of the question.
         Unpredicted: its memory or its time is not predicted.
     """
-    largest = largest_batch(spec) if spec.workload.batch == "max" else None
-    memory = predict_memory(spec, max(1, largest.expected) if largest else None)
-    if memory is None:
+    expected = expected_memory(spec)
+    if expected is None:
         raise Unpredicted(why_no_steps(spec) or "its memory is not modelled")
-    expected = Outlook.FITS if largest and largest.expected else outlook(memory, spec.hardware)
-    if expected is not Outlook.FITS:
-        raise Beyond(expected)
+    if expected.outlook is not Outlook.FITS:
+        raise Beyond(expected.outlook)
+    memory = expected.memory
     if question.memory_gb and memory.high_bytes > question.memory_gb * GIB:
         raise Beyond(LIMITS)
     time = pace.predict(spec, memory.batch, facts, pace.machine_of_platform(row["platform"]))
