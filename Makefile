@@ -32,8 +32,8 @@ smoke: .venv/bin/llm-dissect train-env client-env ## Measure on this machine's C
 gpu-smoke: .venv/bin/llm-dissect ## Measure a few cells on this machine's GPUs, within ten minutes of GPU time (PLATFORM=here)
 	@python scripts/gpu_smoke.py $(PLATFORM)
 
-check: lint ## Check style, types and what starts no pipeline: within 6 minutes on two cores
-	@echo "Testing modules"
+check: lint ## Check style and types, run the unit tests: within 6 minutes on two cores
+	@echo "Running the unit tests"
 	@pytest $(PARALLEL) tests/unit
 
 test: check test-torch test-pipeline ## Run every test that this machine can run, but the longest: an hour on two cores
