@@ -1,5 +1,5 @@
 # Builds and runs everything; `make help` lists the targets.
-# Needs Python 3.11 or 3.12 with its venv module, git, gcc, g++ and make.
+# Needs Python 3.11 or 3.12 with its venv module and headers, git, gcc, g++ and make.
 
 SUITE ?= smoke
 PLATFORM ?= here
