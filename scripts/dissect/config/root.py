@@ -42,8 +42,8 @@ class Run(Model):
     overrides: dict[str, CellOverride] = {}
     """Glob over cells -> parameters, such as ``pretrain/h200/llama2-70b/*/Z3*/*: {sampling: {budget_s: 1800}}``."""
     select: OneOrMore = None
-    """Globs over the cells of all known platforms, for the targets ``cells``, ``remeasure``, ``export``, ``prune`` and
-    ``references``."""
+    """Globs over the cells of all known platforms, for the commands that take a selection, such as ``cells``, ``show``,
+    ``remeasure``, ``export`` and ``prune``."""
     more: Runs = 1
     """Runs that ``remeasure`` adds to each selected cell, whatever its outcome."""
     fresh: bool = False
@@ -51,14 +51,14 @@ class Run(Model):
     times: bool = False
     """Whether ``plan`` predicts times and GPU hours too, for which it reads what was measured."""
     rates: bool = False
-    """Whether ``plan`` predicts them and the rate that holds of each search, which takes seconds for each."""
+    """Whether ``plan`` also predicts times and, for each search, the rate that holds, which takes seconds for each."""
     price: GivenPrice | None = None
     """Price of a GPU-hour by which ``plan`` and ``recommend`` count costs, such as ``2.5`` or ``2.5 EUR``; default:
     each platform's."""
     every: PositiveFloat | None = None
     """Interval in seconds at which ``progress`` repeats; default: it runs once."""
     file: str | None = None
-    """Path of the file that ``export`` writes, and ``import`` and ``references`` read."""
+    """Path of the file that ``export`` writes, and ``import``, ``references`` and ``validate`` read."""
     force: bool = False
     """Whether ``export`` replaces a file that is no export, and ``describe`` a platform file."""
 
