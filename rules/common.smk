@@ -31,7 +31,6 @@ from dissect.config.errors import unknown
 from dissect.config.targets import QUESTIONS, SELECTING, question_of, refuse_unread
 from dissect.cells.preflight import refuse_what_cannot_run
 from dissect.cells.slurm_executor import install, late_option
-from dissect.present.progress import show_progress
 from dissect.results.folder_lock import keep_locks_of_others, planning
 from dissect.results.publish import publish_stored
 from dissect.results.reference_sets import publish_references
@@ -135,7 +134,7 @@ def predicted_times():
 @cache
 def request_for(cell, times):
     platform = STUDY.catalog.platforms[cell.platform]
-    return resources_of(cell, platform, times and times.longest_s(cell, platform))
+    return resources_of(cell, platform, times and times.of(cell).longest_s)
 
 
 def request_of(wildcards, attempt=2):

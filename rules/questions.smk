@@ -5,6 +5,8 @@
 if ASKED:
     gc.enable()
 if ASKED == "progress":
+    from dissect.present.progress import show_progress
+
     show_progress(STUDY, Store(STORE_DIR))
     sys.exit()
 elif ASKED:

@@ -81,7 +81,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     project = tmp_path_factory.mktemp("project")
     (project / "config").symlink_to(PROJECT / "config")
     publish_references(project)
-    return read_records(load_study(PROJECT, {"platforms": ["cpu"], "suite": "full"}).measurable, project)
+    return read_records(load_study(PROJECT, {"platforms": ["h200"], "suite": "full"}).measurable, project)
 
 
 def errors_of(records: list[Record], work: Mapping[str, Work]) -> tuple[list[float], int, list[bool]]:

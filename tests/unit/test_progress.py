@@ -12,11 +12,17 @@ import pytest
 
 from clones import ROOT
 from dissect.base.outcome import Phase
+from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
 from dissect.cells.study import Study, load_study
-from dissect.present.progress import Look, Seen, State, kinds, progress_text, reports, span, times_by_kind, work_left
+from dissect.predict.outlook import Outlook
+from dissect.present.plan import plan_table
+from dissect.present.progress import Look, Seen, State, progress_text, reports, span, work_left
+from dissect.present.run_times import measured_times
 from dissect.results.activity import FILE, MARGIN_S, Activity, activity_of, announced, is_true
+from dissect.results.result import Durations
 from dissect.results.store import Failure, Store
+from factories import measured_at, ok_result
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOLDER = """
@@ -56,12 +62,32 @@ def activity(publishes: str = "a.json", seconds: float = 30, **changes: object) 
     return Activity.model_validate({**fields, "slurm_job": None, **changes})
 
 
-def done(cell: Cell, wall_s: float, outcome: str = "ok") -> Seen:
-    return Seen(cell, State.DONE, outcome, wall_s)
+def measure(store: Store, cell: Cell, *walls_s: float) -> None:
+    """Leave a run in the store for each of these wall times."""
+    for minute, wall_s in enumerate(walls_s):
+        run = measured_at(ok_result(parse_spec(cell.canonical or "")), minute)
+        store.entry(run.key).write_run(run.model_copy(update={"durations": Durations(total_s=wall_s)}), [])
+
+
+def waiting(cell: Cell, lacks: int = 1) -> Seen:
+    return Seen(cell, State.WAITING, lacks)
+
+
+def seconds_left(study: Study, store: Store, *seen: Seen) -> float:
+    return work_left(seen, Look(study, store).times, NOW).seconds
+
+
+def seen_of(study: Study, store: Store, cell: Cell) -> Seen:
+    return next(each for each in Look(study, store)(NOW) if each.cell == cell)
 
 
 def state_of(study: Study, store: Store, cell: Cell) -> State:
-    return next(each.state for each in Look(study, store)(NOW) if each.cell == cell)
+    return seen_of(study, store, cell).state
+
+
+def text_of(study: Study, store: Store) -> str:
+    look = Look(study, store)
+    return progress_text(look(NOW), look.times, NOW)
 
 
 def leave(store: Store, cell: Cell, left: Activity) -> None:
@@ -72,11 +98,10 @@ def leave(store: Store, cell: Cell, left: Activity) -> None:
 
 
 def test_nothing_was_measured_yet(study: Study, store: Store) -> None:
-    seen = Look(study, store)(NOW)
-    text = progress_text(seen, NOW)
-    assert {each.state for each in seen} == {State.WAITING}
-    assert f"{len(seen)} cells: {len(seen)} waiting" in text
-    assert f"unknown time for {len(seen)} cells, at most" in text
+    number, text = len(study.selected_targets), text_of(study, store)
+    assert {each.state for each in Look(study, store)(NOW)} == {State.WAITING}
+    assert f"{number} cells: {number} waiting; {5 * number} runs to measure\n" in text
+    assert f"{number} cells not predicted, at most" in text
     assert text.endswith("nothing is measured at the moment")
 
 
@@ -88,16 +113,16 @@ def test_a_live_process_is_running_and_a_killed_one_interrupted(study: Study, st
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == "held\n"
-        now = datetime.now(UTC)
-        (running,) = (each for each in Look(study, store)(now) if each.state is State.RUNNING)
+        now, look = datetime.now(UTC), Look(study, store)
+        (running,) = (each for each in look(now) if each.state is State.RUNNING)
         assert running.cell == cell
-        text = progress_text([running], now)
+        text = progress_text([running], look.times, now)
         assert f"{cell.id}  starting, for " in text
         assert f"attempt 3, on {platform.node()}" in text
         os.kill(holder.pid, signal.SIGKILL)
     assert activity_of(store.entry(cell.key or "")) is not None
     assert state_of(study, store, cell) is State.INTERRUPTED
-    text = progress_text(Look(study, store)(NOW), NOW)
+    text = text_of(study, store)
     assert f"{cell.id}  attempt 3, begun " in text
     assert "running" not in text
 
@@ -148,15 +173,15 @@ def test_what_a_running_cell_does_shows_in_its_folder(study: Study, store: Store
     folder = store.entry(cell.key or "").folder
     for name, doing in (("server.log", "server starts"), ("guidellm.log", "under load")):
         (folder / name).touch()
-        assert next(each.doing for each in Look(study, store)(NOW) if each.cell == cell) == doing
+        assert seen_of(study, store, cell).doing == doing
     (folder / "log.txt").write_text("a library's line\ntrial of batch 4: ok\n")
-    seen = next(each for each in Look(study, store)(NOW) if each.cell == cell)
+    seen = seen_of(study, store, cell)
     assert seen.doing == "under load (trial of batch 4: ok)"
     (folder / "log.txt").unlink()
     old = (NOW - timedelta(days=1)).timestamp()
     for name in ("server.log", "guidellm.log"):
         os.utime(folder / name, (old, old))
-    assert next(each.doing for each in Look(study, store)(NOW) if each.cell == cell) == "starting"
+    assert seen_of(study, store, cell).doing == "starting"
 
 
 def test_a_failed_cell_shows_reason_and_log(study: Study, store: Store) -> None:
@@ -164,7 +189,7 @@ def test_a_failed_cell_shows_reason_and_log(study: Study, store: Store) -> None:
     entry = store.entry(cell.key or "")
     entry.folder.mkdir(parents=True)
     entry.write_failure(Failure(attempt=2, phase=Phase.BUILD, reason="it broke", log="log.txt", failed_at="2026-01-01"))
-    text = progress_text(Look(study, store)(NOW), NOW)
+    text = text_of(study, store)
     assert f"{cell.id}  it broke in phase build (attempt 2, 2026-01-01); log: log.txt" in text
 
 
@@ -176,48 +201,84 @@ def test_a_broken_result_is_not_done(study: Study, store: Store) -> None:
     assert state_of(study, store, cell) is State.WAITING
 
 
-def test_estimates_come_from_the_nearest_kind(study: Study) -> None:
-    one, two, three, *_ = cells_of(study)
-    finished = [done(one, 10), done(two, 100), done(two, 300), done(three, 1, "skipped_oom")]
-    times = times_by_kind(finished)
-    assert times[kinds(one)[0]] == 10
-    assert times[kinds(two)[0]] == 200
-    assert kinds(three)[0] not in times, "a cell that never ran says nothing of how long one takes"
-    assert work_left([Seen(one, State.WAITING)], times, NOW).seconds == 10
-    assert work_left([Seen(three, State.WAITING)], times, NOW).seconds == 100, "that of its model and framework"
-
-
-def test_time_already_spent_and_cells_at_a_time_count(study: Study) -> None:
-    one, two, three, *_ = cells_of(study)
-    seen = [
-        *(done(cell, 3600) for cell in (one, two, three)),
-        *(Seen(cell, State.RUNNING, activity=activity(seconds=1800)) for cell in (one, two)),
-        Seen(three, State.WAITING),
-    ]
-    assert work_left(seen, times_by_kind(seen), NOW).seconds == 1800 + 1800 + 3600
-    assert progress_text(seen, NOW).endswith("about 60 min left, 2 at a time")
-
-
-def test_two_names_of_one_key_are_measured_once(study: Study) -> None:
+def test_a_cell_is_done_once_it_has_all_its_runs(study: Study, store: Store) -> None:
     cell = cells_of(study)[0]
-    seen = [done(cell, 100), Seen(cell, State.RUNNING, activity=activity(seconds=40)), Seen(cell, State.WAITING)]
-    assert work_left(seen, times_by_kind(seen), NOW).seconds == 60
+    assert cell.runs == 5
+    look = Look(study, store)
+    for number in range(1, 5):
+        measure(store, cell, *range(number))
+        assert next(each for each in look(NOW) if each.cell == cell) == waiting(cell, 5 - number)
+    measure(store, cell, *range(5))
+    assert next(each for each in look(NOW) if each.cell == cell) == Seen(cell, State.DONE, outcome="ok")
 
 
-def test_a_kind_of_which_none_is_finished_is_said_to_be_unknown(study: Study) -> None:
-    one, two, *_ = cells_of(study)
-    assert work_left([Seen(one, State.WAITING), Seen(two, State.WAITING)], {}, NOW).unknown == 2
+def test_the_rest_is_predicted_as_by_the_plan_from_runs_that_have_just_ended(study: Study, store: Store) -> None:
+    """A cell that still lacks runs is not published yet."""
+    one, two, *_, other = cells_of(study)
+    assert one.framework == two.framework != other.framework
+    look = Look(study, store)
+    assert work_left([waiting(two)], look.times, NOW).unknown == 1
+    measure(store, one, 10, 30, 20)
+    look(NOW)
+    work = work_left([waiting(two, lacks=4), waiting(other)], look.times, NOW)
+    assert (work.seconds, work.unknown) == (4 * 20, 1)
+    planned = plan_table(study, store, measured_times(study, Path())).set_index("key").loc[two.key]
+    ends = tuple(4 * planned[name] for name in ("run_s", "run_low_s", "run_high_s"))
+    assert (work.seconds, work.low_s, work.high_s) == ends
+    assert work.low_s < work.seconds < work.high_s
+    assert work.at_most_s == Seen(other, State.WAITING).budget_s > 0
+
+
+def test_runs_on_a_platform_that_is_only_selected_count(project: Path, store: Store) -> None:
+    selected = load_study(project, {"platforms": ["cpu"], "select": "operators/h200-x2/-/memcpy/*/*"})
+    one, two, *_ = cells_of(selected)
+    measure(store, one, 10)
+    assert seconds_left(selected, store, waiting(two)) == 10
+
+
+def test_time_already_spent_and_cells_at_a_time_count(study: Study, store: Store) -> None:
+    one, two, three, *_ = [cell for cell in cells_of(study) if cell.framework == "deepspeed"]
+    measure(store, one, 3600)
+    seen = [
+        *(Seen(cell, State.RUNNING, 1, activity=activity(seconds=1800)) for cell in (one, two)),
+        waiting(three),
+    ]
+    assert seconds_left(study, store, *seen) == 1800 + 1800 + 3600
+    last = progress_text(seen, Look(study, store).times, NOW).splitlines()[-1]
+    assert last.startswith("about 60 min (")
+    assert last.endswith(") left (predicted), 2 at a time")
+
+
+def test_two_names_of_one_key_are_measured_once(study: Study, store: Store) -> None:
+    cell = cells_of(study)[0]
+    measure(store, cell, 100)
+    assert seconds_left(study, store, Seen(cell, State.RUNNING, 1, activity=activity(seconds=40)), waiting(cell)) == 60
+
+
+def test_cells_that_run_out_of_memory_need_one_run_or_none(project: Path, store: Store) -> None:
+    asked = {"platforms": ["rtx4090"], "models": ["llama2-7b"], "tables": ["table_III"], "figures": [], "suite": "full"}
+    study = load_study(project, asked)
+    plan, times = plan_table(study, store).set_index("key"), Look(study, store).times
+    runs: dict[str, set[int]] = {}
+    for cell in cells_of(study):
+        row = plan.loc[cell.key]
+        runs.setdefault(row["outlook"] if row["status"] == "to run" else row["status"], set()).add(
+            times.of(cell).runs(5)
+        )
+    assert (runs["will not fit"], runs[Outlook.RUNS_OUT], runs[Outlook.FITS]) == ({0}, {1}, {5})
+    fitting = plan[plan["status"] == "to run"]
+    assert work_left([waiting(cell) for cell in cells_of(study)], times, NOW).unknown == fitting.index.nunique()
 
 
 def test_the_end_is_said_and_ends_the_repetition(study: Study, store: Store) -> None:
     cells = cells_of(study)
-    assert progress_text([done(cell, 1) for cell in cells], NOW).endswith("everything is measured")
-    with_failure = [done(cells[0], 1), Seen(cells[1], State.FAILED)]
-    assert progress_text(with_failure, NOW).endswith("the next run tries what failed again")
+    times = Look(study, store).times
+    finished = [Seen(cell, State.DONE, outcome="ok") for cell in cells]
+    assert progress_text(finished, times, NOW).endswith("everything is measured")
+    with_failure = [finished[0], Seen(cells[1], State.FAILED)]
+    assert progress_text(with_failure, times, NOW).endswith("the next run tries what failed again")
     for cell in cells:
-        path = Path(cell.path or "")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('{"status": "ok", "durations": {"total_s": 2.0}}')
+        measure(store, cell, *range(cell.runs))
     (only,) = reports(study, store, every_s=1e9)
     assert only.endswith("everything is measured")
 

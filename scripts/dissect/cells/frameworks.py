@@ -71,3 +71,8 @@ def state_bytes(spec: TrainingSpec) -> int:
     It is a lower bound: a cell whose states alone exceed the memory always runs out of memory.
     """
     return framework(spec.framework).state_bytes(spec)
+
+
+def states_exceed_memory(spec: TrainingSpec) -> bool:
+    """Whether parameters, gradients and optimizer states alone exceed the memory of a GPU."""
+    return state_bytes(spec) > spec.hardware.device_memory_bytes

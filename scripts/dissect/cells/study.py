@@ -164,12 +164,18 @@ class Study:
 
     @cached_property
     def measurable(self) -> Manifest:
-        """The manifest of the cells of all tables and figures, whose runs tell how long others take."""
-        names = [*self.catalog.experiments]
-        return self._of_predictions(names, [each for name in names for each in self._shown(name)])
+        """The manifest of the cells whose runs tell how long the selected ones take, which are among them.
+
+        They are those of all tables and figures on the same kinds of device.
+        """
+        names, known = [*self.catalog.experiments], self.catalog.platforms
+        shown = [*(each for name in names for each in self._shown(name)), *((cell, None) for cell in self.selected)]
+        devices = {known[cell.platform].device for cell in self.selected}
+        return self._of_predictions(names, [each for each in shown if known[each[0].platform].device in devices])
 
     def _of_predictions(self, names: list[str], shown: list[tuple[Cell, str | None]]) -> Manifest:
-        cells, facts = [_manifest_cell(*each) for each in shown if each[0].path], self._platforms(names, PREDICTION)
+        cells = [_manifest_cell(*each) for each in shown if each[0].path]
+        facts = self._platforms(names, PREDICTION, {cell.platform for cell in self.selected})
         return prediction_manifest(cells, {cell.platform: facts[cell.platform] for cell in cells})
 
     def heading(self, name: str) -> Heading:
@@ -199,10 +205,10 @@ class Study:
             return [cell.path for cell in derived.cells if cell.path and cell.reference]
         return list(dict.fromkeys(_paths([reference.cell for reference in self.references.get(name, [])])))
 
-    def _platforms(self, names: list[str], layout: str) -> dict[str, PlatformFacts]:
-        """Facts of the platforms of these tables; reference results have labels of their own."""
+    def _platforms(self, names: list[str], layout: str, more: Iterable[str] = ()) -> dict[str, PlatformFacts]:
+        """Facts of the platforms of these tables and of ``more``; reference results have labels of their own."""
         known = self.catalog.platforms
-        platforms = dict.fromkeys(cell.platform for name in names for cell in self.experiments[name])
+        platforms = dict.fromkeys([*(cell.platform for name in names for cell in self.experiments[name]), *more])
         own = {platform: platform_facts(known[platform], layout) for platform in platforms}
         others = {}
         for reference in (reference for name in names for reference in self.references.get(name, [])):

@@ -10,7 +10,7 @@ from dissect.base.units import GIB
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
 from dissect.cells.cell_id import PARTS
-from dissect.cells.frameworks import state_bytes
+from dissect.cells.frameworks import state_bytes, states_exceed_memory
 from dissect.cells.platform_facts import prediction_facts
 from dissect.cells.resources import request_for
 from dissect.cells.spec import ServeSpec, Spec, TrainingSpec
@@ -24,7 +24,7 @@ from dissect.predict.step_time import TimePrediction
 from dissect.predict.wall_time import LoadTime
 from dissect.present.plan_costs import COLUMNS as COSTS
 from dissect.present.plan_costs import cost_columns, cost_lines, over_budget, price_of, search_columns
-from dissect.present.run_times import ExpectedMemory, RunTimes, expected_memory, longest_wall_s
+from dissect.present.run_times import ExpectedMemory, RunTimes, expected_memory
 from dissect.present.tables.predicted_time import part_columns
 from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.results.result import ResultError
@@ -193,16 +193,15 @@ def _row(cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None) -> 
         numbers = dict(zip(PREDICTED, (round(size / GIB, 3) for size in ends), strict=False))
     longest_s = None
     if times and (expected or standing.runs):
-        work = times.work(spec, cell.platform, platform, expected)
-        if isinstance(work, TimePrediction):
-            numbers |= _timed(work, times.limit_w(spec))
-        if standing.runs and (wall := times.wall(spec, work, expected)):
-            longest_s = longest_wall_s(wall, expected)
-            # Running out of memory is an outcome, of which one run is enough.
-            runs = 1 if expected and expected.outlook is Outlook.RUNS_OUT else standing.runs
-            numbers |= cost_columns(wall, runs, cell.n_gpus, price_of(catalog, cell.platform))
-            tries = work.tries if isinstance(work, LoadTime) else expected and expected.trials
-            numbers |= search_columns(tries, wall.search_s) if tries else {}
+        run = times.expect(spec, cell.platform, expected)
+        if isinstance(run.work, TimePrediction):
+            numbers |= _timed(run.work, times.limit_w(spec))
+        if standing.runs and run.wall:
+            longest_s = run.longest_s
+            runs = run.runs(standing.runs)
+            numbers |= cost_columns(run.wall, runs, cell.n_gpus, price_of(catalog, cell.platform))
+            tries = run.work.tries if isinstance(run.work, LoadTime) else expected and expected.trials
+            numbers |= search_columns(tries, run.wall.search_s) if tries else {}
         if standing.runs and isinstance(spec, ServeSpec):
             numbers |= _served(spec, platform, times)
             numbers |= _rate_of(spec, platform, times) if catalog.root.rates else {}
@@ -252,8 +251,8 @@ def _plan_status(cell: Cell, spec: Spec | None, store: Store) -> PlanStatus:
         return PlanStatus(TO_RUN, f"{len(runs.runs)} of {cell.runs} runs are measured", runs=lacking)
     if runs:
         return PlanStatus("cached", wall_s=runs.newest.durations.total_s)
-    if isinstance(spec, TrainingSpec) and (needed := state_bytes(spec)) > spec.hardware.device_memory_bytes:
-        return PlanStatus(TOO_LARGE, f"states alone take {needed / GIB:.0f} GiB per GPU")
+    if isinstance(spec, TrainingSpec) and states_exceed_memory(spec):
+        return PlanStatus(TOO_LARGE, f"states alone take {state_bytes(spec) / GIB:.0f} GiB per GPU")
     return PlanStatus(TO_RUN, runs=cell.runs)
 
 

@@ -1,27 +1,29 @@
-"""Progress of a run, for a second terminal: cells done, failed, running and waiting, and an estimate of the rest.
+"""Progress of a run, for a second terminal: cells done, failed, running and waiting, and how long the rest takes.
 
-It only reads: results, failures, and the file that a measuring process leaves beside its lock. Imports no torch.
+It only reads: results, failures, and the file that a measuring process leaves beside its lock. The rest is predicted as
+by ``plan``, from the same runs, among them those of this run that have just ended. Imports no torch.
 """
 
 import json
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from statistics import median
 
 from tabulate import tabulate
 
-from dissect.base.outcome import Status
 from dissect.cells.cell import Cell
 from dissect.cells.study import Study
+from dissect.present.run_times import RunTimes, measured_times
 from dissect.results.activity import Activity, activity_of, is_true, slurm_jobs
+from dissect.results.cell_runs import CellRuns
+from dissect.results.result import ResultError
 from dissect.results.store import Entry, Failure, Store
 
 SIGNS = (("under load", "guidellm.log"), ("server starts", "server.log"), ("ranks at work", "ranks"))
@@ -50,67 +52,77 @@ class Seen:
 
     cell: Cell
     state: State
+    lacks: int = 0
+    """Runs that are left to measure, the one under way among them."""
     outcome: str | None = None
     """Outcome of a finished cell."""
-    wall_s: float | None = None
-    """Wall time of a finished cell in seconds."""
     activity: Activity | None = None
     """Activity of a running or interrupted cell."""
     doing: str = ""
     """What a running cell does, as far as its files show."""
     failure: Failure | None = None
 
+    def spent_s(self, now: datetime) -> float:
+        """Seconds since the run under way started; 0 without one."""
+        return self.activity.seconds(now) if self.activity and self.state is State.RUNNING else 0.0
+
     @property
-    def budget_s(self) -> float | None:
-        """The cell's budget in seconds; None if it has none."""
+    def budget_s(self) -> float:
+        """The budget of a run in seconds; 0 if it has none."""
         return _budget_s(self.cell)
 
 
-def _budget_s(cell: Cell) -> float | None:
+def _budget_s(cell: Cell) -> float:
     budget: float | None = json.loads(cell.canonical or "{}").get("sampling", {}).get("budget_s")
-    return budget
+    return budget or 0.0
 
 
 class Look:
-    """Reads the state of all cells of a study, as often as called; a finished cell is read once."""
+    """Reads the state of all cells of a study, as often as called; what has not changed is read once."""
 
     def __init__(self, study: Study, store: Store) -> None:
-        self._cells = {path: study.by_path[path] for path in study.selected_targets}
-        self._store = store
-        self._finished: dict[Path, tuple[int, str, float]] = {}
+        self._study, self._store = study, store
+        self._known: dict[Path, tuple[tuple[object, ...], CellRuns | None]] = {}
+        self._times: RunTimes | None = None
 
     def __call__(self, now: datetime) -> list[Seen]:
         """The state of all cells at the time ``now``."""
-        keys, jobs = self._store.keys(), cache(slurm_jobs)
-        return [self._look(Path(path), cell, keys, now, jobs) for path, cell in self._cells.items()]
+        cells, jobs = {path: self._study.by_path[path] for path in self._study.selected_targets}, cache(slurm_jobs)
+        return [self._look(Path(path), cell, now, jobs) for path, cell in cells.items()]
 
-    def _look(self, path: Path, cell: Cell, keys: Set[str], now: datetime, jobs: Callable[[], Set[str] | None]) -> Seen:
-        if cell.key is None or cell.key not in keys:
-            return self._done(cell, path) or Seen(cell, State.WAITING)
-        entry = self._store.entry(cell.key)
+    @property
+    def times(self) -> RunTimes:
+        """What all runs that are there tell of the time of others."""
+        if self._times is None:
+            self._times = measured_times(self._study, Path(), self._runs)
+        return self._times
+
+    def _look(self, path: Path, cell: Cell, now: datetime, jobs: Callable[[], Set[str] | None]) -> Seen:
+        entry, runs = self._store.entry(path.stem), self._runs(path)
+        lacks = runs.lacking(cell.runs) if runs else cell.runs
         activity = activity_of(entry)
         ours = activity is not None and activity.publishes == str(path)
-        if ours and activity is not None and is_true(activity, entry.held(), _budget_s(cell) or 0.0, now, jobs):
-            return Seen(cell, State.RUNNING, activity=activity, doing=_doing(entry, activity))
-        for finished in (path, *(run.path for run in entry.run_files())):
-            if done := self._done(cell, finished):
-                return done
+        if ours and activity is not None and is_true(activity, entry.held(), _budget_s(cell), now, jobs):
+            return Seen(cell, State.RUNNING, max(1, lacks), activity=activity, doing=_doing(entry, activity))
+        if runs and not lacks:
+            return Seen(cell, State.DONE, outcome=runs.status)
         if ours:
-            return Seen(cell, State.INTERRUPTED, activity=activity)
+            return Seen(cell, State.INTERRUPTED, lacks, activity=activity)
         failure = entry.failure()
-        return Seen(cell, State.FAILED, failure=failure) if failure else Seen(cell, State.WAITING)
+        return Seen(cell, State.FAILED if failure else State.WAITING, lacks, failure=failure)
 
-    def _done(self, cell: Cell, path: Path) -> Seen | None:
-        """A finished cell, or None; a broken result does not count."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            changed = path.stat().st_mtime_ns
-            if path not in self._finished or self._finished[path][0] != changed:
-                document = json.loads(path.read_bytes())
-                result = document["runs"][-1] if "runs" in document else document
-                self._finished[path] = (changed, result["status"], result["durations"]["total_s"])
-            _, outcome, wall_s = self._finished[path]
-            return Seen(cell, State.DONE, outcome, wall_s)
-        return None
+    def _runs(self, path: Path) -> CellRuns | None:
+        """The valid runs of a published path, else those of the store, which has them as soon as each has ended."""
+        entry = self._store.entry(path.stem)
+        version: tuple[object, ...] = tuple(run.id for run in entry.run_files())
+        with suppress(FileNotFoundError):
+            version = (path.stat().st_mtime_ns, *version)
+        if path not in self._known or self._known[path][0] != version:
+            found = None
+            with suppress(ResultError):
+                found = self._store.runs_at(path)
+            self._known[path], self._times = (version, found or entry.peek()), None
+        return self._known[path][1]
 
 
 def _doing(entry: Entry, activity: Activity) -> str:
@@ -133,59 +145,45 @@ def _last_line(log: Path) -> str:
     return ""
 
 
-Kind = tuple[object, ...]
-
-
-def kinds(cell: Cell) -> tuple[Kind, ...]:
-    """Kinds of cells that a cell belongs to, the most specific first; a ``max`` search takes longer than one batch."""
-    base = (cell.stage, cell.platform, cell.batch == "max")
-    more = (cell.framework, cell.model)
-    return ((*base, *more, cell.method), (*base, *more), (*base, cell.framework), base)
-
-
-def times_by_kind(seen: Iterable[Seen]) -> dict[Kind, float]:
-    """Median seconds of the finished cells of each kind; cells skipped without running do not count."""
-    times: dict[Kind, list[float]] = defaultdict(list)
-    for each in seen:
-        if each.wall_s is not None and each.outcome != Status.SKIPPED_OOM:
-            for kind in kinds(each.cell):
-                times[kind].append(each.wall_s)
-    return {kind: median(found) for kind, found in times.items()}
-
-
 @dataclass(frozen=True)
 class RemainingWork:
-    """The work that is left, with estimates of its time."""
+    """The work that is left, with predictions of its time, one run after the other."""
 
     seconds: float = 0.0
-    """Estimated seconds of the cells with a finished cell of the same kind, one after the other."""
+    low_s: float = 0.0
+    high_s: float = 0.0
     unknown: int = 0
-    """Number of cells without a finished cell of the same kind."""
+    """Number of cells that are not predicted."""
     at_most_s: float = 0.0
     """Sum of the budgets of those cells in seconds."""
 
 
-def work_left(seen: Sequence[Seen], times: Mapping[Kind, float], now: datetime) -> RemainingWork:
-    """Estimate from the finished cells of the nearest kind; two names of one key are measured once."""
-    seconds, at_most, unknown = 0.0, 0.0, 0
+def work_left(seen: Sequence[Seen], times: RunTimes, now: datetime) -> RemainingWork:
+    """Predict the runs that are left; two names of one key are measured once."""
+    seconds = low = high = at_most = 0.0
+    unknown = 0
     waiting_first = sorted((each for each in seen if each.state in LEFT), key=lambda each: -LEFT.index(each.state))
     for each in {each.cell.key: each for each in waiting_first}.values():
-        took = next((times[kind] for kind in kinds(each.cell) if kind in times), None)
-        spent = each.activity.seconds(now) if each.activity and each.state is State.RUNNING else 0.0
-        if took is None:
-            unknown += 1
-            at_most += max(0.0, (each.budget_s or 0.0) - spent)
+        run, spent_s = times.of(each.cell), each.spent_s(now)
+        runs = run.runs(each.lacks)
+        if run.wall is None:
+            unknown += runs > 0
+            at_most += max(0.0, each.budget_s * runs - spent_s)
         else:
-            seconds += max(0.0, took - spent)
-    return RemainingWork(seconds, unknown, at_most)
+            seconds += max(0.0, run.wall.seconds * runs - spent_s)
+            low += max(0.0, run.wall.low_s * runs - spent_s)
+            high += max(0.0, run.wall.high_s * runs - spent_s)
+    return RemainingWork(seconds, low, high, unknown, at_most)
 
 
-def progress_text(seen: Sequence[Seen], now: datetime) -> str:
-    """Text for the terminal: counts by platform and stage, running and failed cells, and an estimate of the rest."""
+def progress_text(seen: Sequence[Seen], times: RunTimes, now: datetime) -> str:
+    """Text for the terminal: counts by platform and stage, running and failed cells, and how long the rest takes."""
     counts = Counter(each.state for each in seen)
     numbers = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
+    left = [each for each in seen if each.state in LEFT]
+    runs = sum(each.lacks for each in left)
+    numbers += f"; {runs} runs to measure" if runs > len(left) else ""
     lines = [f"{now:%Y-%m-%d %H:%M:%S} UTC: {len(seen)} cells{': ' if numbers else ''}{numbers}", ""]
-    times = times_by_kind(seen)
     lines += [_counts(seen, times, now), ""]
     by_state = {state: [each for each in seen if each.state is state] for state in State}
     sections = {
@@ -198,7 +196,7 @@ def progress_text(seen: Sequence[Seen], now: datetime) -> str:
     return "\n".join([*lines, _verdict(seen, work_left(seen, times, now))])
 
 
-def _counts(seen: Sequence[Seen], times: Mapping[Kind, float], now: datetime) -> str:
+def _counts(seen: Sequence[Seen], times: RunTimes, now: datetime) -> str:
     groups: dict[tuple[str, str], list[Seen]] = defaultdict(list)
     for each in seen:
         groups[each.cell.platform, each.cell.stage].append(each)
@@ -235,7 +233,7 @@ def _failed(cell: Cell, failure: Failure) -> str:
 
 
 def _verdict(seen: Sequence[Seen], work: RemainingWork) -> str:
-    """The last line: the estimated remaining time, or that nothing is left."""
+    """The last line: the predicted remaining time, or that nothing is left."""
     running = sum(each.state is State.RUNNING for each in seen)
     if not any(each.state in LEFT for each in seen):
         failed = any(each.state is State.FAILED for each in seen)
@@ -243,20 +241,17 @@ def _verdict(seen: Sequence[Seen], work: RemainingWork) -> str:
             "nothing runs, nothing waits; the next run tries what failed again" if failed else "everything is measured"
         )
     pace = f"{running} at a time" if running > 1 else "one after the other"
-    known = f"about {span(work.seconds / max(1, running))} left, {pace}" if work.seconds or not work.unknown else ""
-    unknown = (
-        f"unknown time for {work.unknown} cells"
-        + (f", at most {span(work.at_most_s)} by their budgets" if work.at_most_s else "")
-        if work.unknown
-        else ""
-    )
+    middle, low, high = (span(each / max(1, running)) for each in (work.seconds, work.low_s, work.high_s))
+    known = f"about {middle} ({low} to {high}) left (predicted), {pace}" if work.high_s or not work.unknown else ""
+    unknown = f"{work.unknown} cell{'s' * (work.unknown != 1)} not predicted" if work.unknown else ""
+    budgets = f", at most {span(work.at_most_s)} by their budgets" if work.at_most_s else ""
     idle = "" if running else "nothing is measured at the moment"
-    return "; ".join(part for part in (known, unknown, idle) if part)
+    return "; ".join(part for part in (known, unknown + budgets, idle) if part)
 
 
 def _amount(work: RemainingWork) -> str:
-    known = span(work.seconds) if work.seconds or not work.unknown else ""
-    return " + ".join(part for part in (known, f"{work.unknown} unknown" if work.unknown else "") if part)
+    known = span(work.seconds) if work.high_s or not work.unknown else ""
+    return " + ".join(part for part in (known, f"{work.unknown} not predicted" if work.unknown else "") if part)
 
 
 def span(seconds: float) -> str:
@@ -273,7 +268,7 @@ def reports(study: Study, store: Store, every_s: float | None) -> Iterator[str]:
     while True:
         now = datetime.now(UTC)
         seen = look(now)
-        yield progress_text(seen, now)
+        yield progress_text(seen, look.times, now)
         if every_s is None or not any(each.state in LEFT for each in seen):
             return
         time.sleep(every_s)

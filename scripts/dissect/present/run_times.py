@@ -1,11 +1,13 @@
 """Predicted memory, work and wall time of a cell's run, from its spec and what measured cells say. Imports no torch."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
+from dissect.cells.frameworks import states_exceed_memory
 from dissect.cells.platform_facts import prediction_facts
 from dissect.cells.spec import ServeSpec, Spec, TrainingSpec
 from dissect.cells.study import Study
@@ -16,10 +18,12 @@ from dissect.predict.prediction import MemoryPrediction
 from dissect.predict.step_time import TimePrediction
 from dissect.predict.wall_time import LoadTime, Tries, WallTime, WallTimes
 from dissect.present.measured_walls import measured_walls
+from dissect.present.tables.columns import Record
 from dissect.present.tables.measured_pace import MeasuredPace
 from dissect.present.tables.server_pace import ServerPace
 from dissect.present.tables.tidy import read_records
-from dissect.results.cell_runs import read_runs
+from dissect.results.cell_runs import CellRuns
+from dissect.results.store import STORE_DIR, Store
 from dissect.stages.training.search import count_trials
 from dissect.stages.training.siblings import predicted_start
 
@@ -35,54 +39,83 @@ class ExpectedMemory(NamedTuple):
     """Trials of the batch ``max``."""
 
 
-@dataclass(frozen=True)
+class ExpectedRun(NamedTuple):
+    """What is predicted of each run of a cell."""
+
+    memory: ExpectedMemory | None
+    work: TimePrediction | LoadTime | None
+    """The time of a training step, or of a server's load."""
+    wall: WallTime | None
+    is_skipped: bool
+    """Whether states alone exceed the memory, so that nothing runs."""
+
+    @property
+    def longest_s(self) -> float | None:
+        """Upper end of its wall time in seconds; None of a cell that takes longer if it does not run out of memory."""
+        return None if self.wall is None or self._runs_out else self.wall.high_s
+
+    def runs(self, lacking: int) -> int:
+        """Of the runs that a cell lacks those that run: running out of memory is an outcome, of which one is enough."""
+        return 0 if self.is_skipped else min(1, lacking) if self._runs_out else lacking
+
+    @property
+    def _runs_out(self) -> bool:
+        return self.memory is not None and self.memory.outlook is Outlook.RUNS_OUT
+
+
 class RunTimes:
     """What measured cells say of the times of others."""
 
-    pace: MeasuredPace
-    servers: ServerPace
-    walls: WallTimes
+    def __init__(self, records: Sequence[Record], platforms: Mapping[str, Platform]) -> None:
+        self._records, self._platforms = records, platforms
+        self._walls = WallTimes(measured_walls(records))
+        self._expected: dict[str, ExpectedRun] = {}
 
-    def work(
-        self, spec: Spec, platform: str, declared: Platform, expected: ExpectedMemory | None
-    ) -> TimePrediction | LoadTime | None:
-        """The predicted time of a step, of a training cell with memory that is ``expected``, or of a server's load."""
-        facts = prediction_facts(declared)
-        if isinstance(spec, ServeSpec):
-            return self.servers.load(spec, facts)
-        if not (isinstance(spec, TrainingSpec) and expected and expected.batch):
-            return None
-        return self.pace.predict(spec, expected.batch, facts, self.pace.machine_of_platform(platform))
+    @cached_property
+    def pace(self) -> MeasuredPace:
+        """What they say of steps of training on GPUs."""
+        return MeasuredPace(self._records)
+
+    @cached_property
+    def servers(self) -> ServerPace:
+        """What they say of servers on GPUs."""
+        return ServerPace(self._records)
 
     def limit_w(self, spec: Spec) -> float | None:
         """Power limit in watts of a GPU of which there is a result."""
         return self.pace.limits_w.get(spec.hardware.gpu_model)
 
-    def longest_s(self, cell: Cell, declared: Platform) -> float | None:
-        """Upper end of the wall time of one run in seconds; None where ``longest_wall_s`` has none."""
-        spec = parse_spec(cell.canonical or "")
-        expected = expected_memory(spec)
-        work = self.work(spec, cell.platform, declared, expected)
-        wall = self.wall(spec, work, expected)
-        return longest_wall_s(wall, expected) if wall else None
+    def of(self, cell: Cell) -> ExpectedRun:
+        """What is predicted of a supported cell, worked out once."""
+        path = cell.path or ""
+        if path not in self._expected:
+            spec = parse_spec(cell.canonical or "")
+            self._expected[path] = self.expect(spec, cell.platform, expected_memory(spec))
+        return self._expected[path]
 
-    def wall(
-        self, spec: Spec, work: TimePrediction | LoadTime | None, expected: ExpectedMemory | None
-    ) -> WallTime | None:
-        """The predicted wall time of a run with such work and memory; None where nothing is known."""
-        outlook, trials = (expected.outlook, expected.trials) if expected else (None, None)
-        return self.walls.predict(spec, work, outlook, trials)
+    def expect(self, spec: Spec, platform: str, memory: ExpectedMemory | None) -> ExpectedRun:
+        """What is predicted of a cell of a platform with such memory."""
+        work = self._work(spec, platform, memory)
+        outlook, trials = (memory.outlook, memory.trials) if memory else (None, None)
+        is_skipped = isinstance(spec, TrainingSpec) and states_exceed_memory(spec)
+        return ExpectedRun(memory, work, self._walls.predict(spec, work, outlook, trials), is_skipped)
+
+    def _work(self, spec: Spec, platform: str, memory: ExpectedMemory | None) -> TimePrediction | LoadTime | None:
+        facts = prediction_facts(self._platforms[platform])
+        if isinstance(spec, ServeSpec):
+            return self.servers.load(spec, facts)
+        if not (isinstance(spec, TrainingSpec) and memory and memory.batch):
+            return None
+        return self.pace.predict(spec, memory.batch, facts, self.pace.machine_of_platform(platform))
 
 
-def longest_wall_s(wall: WallTime, expected: ExpectedMemory | None) -> float | None:
-    """Upper end of a wall time in seconds; None of a cell that takes longer if it does not run out of memory."""
-    return None if expected and expected.outlook is Outlook.RUNS_OUT else wall.high_s
+def measured_times(study: Study, project: Path, read: Callable[[Path], CellRuns | None] | None = None) -> RunTimes:
+    """What the runs of this clone and the reference results say of times, of all tables and figures.
 
-
-def measured_times(study: Study, project: Path) -> RunTimes:
-    """What the published cells and the reference results say of times, of all tables and figures."""
-    records = read_records(study.measurable, project, lambda path: read_runs(path) if path.exists() else None)
-    return RunTimes(MeasuredPace(records), ServerPace(records), WallTimes(measured_walls(records)))
+    ``read`` gives those of a published path; by default the published ones, else those of the store.
+    """
+    records = read_records(study.measurable, project, read or Store(project / STORE_DIR).runs_at)
+    return RunTimes(records, study.catalog.platforms)
 
 
 def expected_memory(spec: Spec) -> ExpectedMemory | None:
