@@ -197,8 +197,7 @@ def _row(cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None) -> 
         if isinstance(run.work, TimePrediction):
             numbers |= _timed(run.work, times.limit_w(spec))
         if standing.runs and run.wall:
-            longest_s = run.longest_s
-            runs = run.runs(standing.runs)
+            longest_s, runs = run.longest_s, run.runs(standing.runs)
             numbers |= cost_columns(run.wall, runs, cell.n_gpus, price_of(catalog, cell.platform))
             tries = run.work.tries if isinstance(run.work, LoadTime) else expected and expected.trials
             numbers |= search_columns(tries, run.wall.search_s) if tries else {}

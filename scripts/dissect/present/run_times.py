@@ -42,25 +42,20 @@ class ExpectedMemory(NamedTuple):
 class ExpectedRun(NamedTuple):
     """What is predicted of each run of a cell."""
 
-    memory: ExpectedMemory | None
     work: TimePrediction | LoadTime | None
     """The time of a training step, or of a server's load."""
     wall: WallTime | None
-    is_skipped: bool
-    """Whether states alone exceed the memory, so that nothing runs."""
+    enough: int | None = None
+    """Runs that are enough if it runs out of memory as expected: one, and none where states alone exceed it."""
 
     @property
     def longest_s(self) -> float | None:
         """Upper end of its wall time in seconds; None of a cell that takes longer if it does not run out of memory."""
-        return None if self.wall is None or self._runs_out else self.wall.high_s
+        return self.wall.high_s if self.wall and self.enough is None else None
 
     def runs(self, lacking: int) -> int:
-        """Of the runs that a cell lacks those that run: running out of memory is an outcome, of which one is enough."""
-        return 0 if self.is_skipped else min(1, lacking) if self._runs_out else lacking
-
-    @property
-    def _runs_out(self) -> bool:
-        return self.memory is not None and self.memory.outlook is Outlook.RUNS_OUT
+        """Runs that are expected of those that the cell lacks."""
+        return lacking if self.enough is None else min(lacking, self.enough)
 
 
 class RunTimes:
@@ -98,7 +93,8 @@ class RunTimes:
         work = self._work(spec, platform, memory)
         outlook, trials = (memory.outlook, memory.trials) if memory else (None, None)
         is_skipped = isinstance(spec, TrainingSpec) and states_exceed_memory(spec)
-        return ExpectedRun(memory, work, self._walls.predict(spec, work, outlook, trials), is_skipped)
+        enough = 0 if is_skipped else 1 if outlook is Outlook.RUNS_OUT else None
+        return ExpectedRun(work, self._walls.predict(spec, work, outlook, trials), enough)
 
     def _work(self, spec: Spec, platform: str, memory: ExpectedMemory | None) -> TimePrediction | LoadTime | None:
         facts = prediction_facts(self._platforms[platform])
