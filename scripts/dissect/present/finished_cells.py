@@ -52,7 +52,6 @@ def _line(cell: Cell, runs: CellRuns | Failure | None) -> tuple[str, ...]:
     if runs.status is not Status.OK or row[name] is None:
         return cell.id, "", "", "", count, mark(row).text if runs.status is not Status.OK else "no number", ""
     quantity = view.by_name[name]
-    ends = [row[f"{name}_{end}"] for end in ("low", "high")] if quantity.has_interval else []
     gib = view.by_name[memory].show(row[memory]) if memory and row[memory] else ""
     flags = str(row["flags"] or "").replace(";", "; ")
-    return cell.id, quantity.show(row[name], *ends), quantity.unit, gib, count, "ok", flags
+    return cell.id, quantity.show_row(row), quantity.unit, gib, count, "ok", flags

@@ -184,8 +184,8 @@ def _apart(one: Row, other: Row) -> bool:
 def _shown(row: Row, quantity: Quantity) -> SideNumber | None:
     if row[quantity.name] is None:
         return None
-    ends = [row.get(quantity.name + end) for end in ("", "_low", "_high")]
-    scaled = [None if end is None else end * quantity.scale for end in ends]
+    numbers = [row.get(column) for column in quantity.columns]
+    scaled = [None if number is None else number * quantity.scale for number in numbers]
     return SideNumber(Number(scaled[0] or 0.0, *scaled[1:]), values_of(row, quantity.name), factor=quantity.scale)
 
 

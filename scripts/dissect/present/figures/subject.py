@@ -129,5 +129,4 @@ def interval_of(row: Row, quantity: Quantity) -> dict[str, float]:
 
 def shown(quantity: Quantity, row: Row) -> str:
     """A number with its interval and unit."""
-    ends = [row.get(f"{quantity.name}_{end}") for end in ("low", "high")]
-    return f"{quantity.show(row[quantity.name], *ends)} {quantity.unit}".rstrip()
+    return f"{quantity.show_row(row)} {quantity.unit}".rstrip()

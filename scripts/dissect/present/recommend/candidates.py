@@ -1,6 +1,7 @@
 """All cells that a question can match, as rows of comparable numbers: per GPU, per joule, per unit of money."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, get_args
 
 from dissect.base.outcome import Status
@@ -121,8 +122,16 @@ def _numbers(row: Mapping[str, Any], n_gpus: int, per_hour: float | None, serves
     }
     names = [name for name in NUMBERS if serves and name.split("_")[0] in TIMES]
     found |= {name: _read(row, name) for name in names}
-    ends = {name + end: each for name, (three, _) in found.items() for end, each in zip(ENDS, three, strict=True)}
+    ends = {
+        column: each for name, (three, _) in found.items() for column, each in zip(_columns(name), three, strict=True)
+    }
     return {**ends, RUN_VALUES: _runs(found), DEVICE_VALUES: _runs(on_device), "memory_source": source}
+
+
+@cache
+def _columns(name: str) -> tuple[str, ...]:
+    """A number and its ends; the same texts for thousands of rows."""
+    return tuple(name + end for end in ENDS)
 
 
 def _runs(numbers: Mapping[str, _Read]) -> dict[str, list[RunValue]]:
@@ -136,7 +145,7 @@ def _read(row: Mapping[str, Any], name: str, factor: float = 1.0, inverse: bool 
         return None if not value else factor / value if inverse else factor * value
 
     runs = [RunValue(convert(each.value) or 0.0, each.start, each.round) for each in values_of(row, name)]
-    value, low, high = (convert(row.get(name + end)) for end in ENDS)
+    value, low, high = (convert(row.get(column)) for column in _columns(name))
     return (value, *((high, low) if inverse else (low, high))), runs
 
 

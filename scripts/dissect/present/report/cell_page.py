@@ -245,9 +245,7 @@ def _points(name: str, view: View, rows: Sequence[Mapping[str, Any]]) -> Numbers
 
 
 def _shown(quantity: Quantity, row: Mapping[str, Any]) -> str:
-    value = row[quantity.name]
-    if value is None:
+    if row[quantity.name] is None:
         return str(row[quantity.instead]) if quantity.instead and row[quantity.instead] else "n/a"
-    ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.has_interval else []
     some = only_some_runs(row, quantity.name)
-    return quantity.show(value, *ends) + (f" ({some})" if some else "")
+    return quantity.show_row(row) + (f" ({some})" if some else "")

@@ -4,9 +4,10 @@ Units are in the names; an empty field means that the cell has no such number (i
 the machine cannot measure it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, TypeVar
 
 from dissect.base.model import Model
@@ -108,7 +109,12 @@ class Quantity:
     optional: bool = False
     """Whether a table has no such column where no cell has the number."""
 
-    @property
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the CSV: the number's own and, where it has an interval, those of its ends."""
+        return (self.name, f"{self.name}_low", f"{self.name}_high") if self.has_interval else (self.name,)
+
+    @cached_property
     def has_interval(self) -> bool:
         """Whether the CSV has the ends of its interval."""
         return self.combination in (Combination.TYPICAL, Combination.SHARE)
@@ -117,6 +123,11 @@ class Quantity:
     def title(self) -> str:
         """Header with unit."""
         return f"{self.header} ({self.unit})" if self.unit else self.header
+
+    def show_row(self, row: Mapping[str, Any]) -> str:
+        """The number of a row that has it, as printed with its interval."""
+        numbers: list[Any] = [row.get(column) for column in self.columns]
+        return self.show(*numbers)
 
     def show(self, value: float, low: float | None = None, high: float | None = None) -> str:
         """The number as printed, with its interval in brackets in as many decimals."""

@@ -82,12 +82,15 @@ def numbers_of(quantities: Sequence[Quantity], points: Sequence[PointOfRun]) -> 
         if quantity.instead and None in each:
             each = ()
         found = [ValueOfRun(value, *origin) for value, origin in zip(each, origins, strict=False) if value is not None]
-        numbers |= _combined(quantity, found)
         if found and quantity.combination is Combination.SHARE:
-            numbers |= _share(quantity, [point.measured for point in complete])
+            combined = _share(quantity, [point.measured for point in complete])
+        else:
+            combined = _combined(quantity, found)
+        numbers.update(zip(quantity.columns, combined, strict=False))
         if found and (quantity.combination is not Combination.COMMON or numbers[quantity.name] is None):
             values[quantity.name] = each
-    return {**numbers, RUN_VALUES: RunValues(origins, values)}
+    numbers[RUN_VALUES] = RunValues(origins, values)
+    return numbers
 
 
 def values_of(row: Mapping[str, Any], quantity: str) -> Sequence[RunValue]:
@@ -133,8 +136,8 @@ def why_absent(row: Mapping[str, Any], quantity: Quantity) -> str:
     return f"the runs differ: {shown}" if shown else quantity.absent
 
 
-def _combined(quantity: Quantity, values: Sequence[ValueOfRun]) -> dict[str, float | None]:
-    """A number over runs with the ends of its interval where the quantity has one, as columns of the CSV.
+def _combined(quantity: Quantity, values: Sequence[ValueOfRun]) -> tuple[float | None, float | None, float | None]:
+    """A number over runs with the ends of its interval.
 
     A geometric mean needs positive numbers: where a run has none, the arithmetic mean stands without an interval.
     """
@@ -155,17 +158,15 @@ def _combined(quantity: Quantity, values: Sequence[ValueOfRun]) -> dict[str, flo
             value, ends = found.value, (found.low, found.high)
         case _:
             value = fmean(numbers)
-    if not quantity.has_interval:
-        return {quantity.name: value}
-    return dict(zip((quantity.name + end for end in ("", "_low", "_high")), (value, *ends), strict=True))
+    return value, *ends
 
 
-def _share(quantity: Quantity, measured: Sequence[Any]) -> dict[str, float | None]:
-    """A share of all trials of all runs with the ends of its interval, as columns of the CSV."""
+def _share(quantity: Quantity, measured: Sequence[Any]) -> tuple[float | None, float | None, float | None]:
+    """A share of all trials of all runs with the ends of its interval."""
     trials = [quantity.trials(each) if quantity.trials else 0 for each in measured]
     kept = [float(quantity.value(each) or 0) * n for each, n in zip(measured, trials, strict=True)]
     low, high = ends_over_runs(list(zip(kept, trials, strict=True))) or (None, None)
-    return {quantity.name: sum(kept) / sum(trials), f"{quantity.name}_low": low, f"{quantity.name}_high": high}
+    return sum(kept) / sum(trials), low, high
 
 
 def _round_of(run: Result) -> str | None:

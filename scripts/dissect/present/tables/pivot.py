@@ -130,6 +130,5 @@ def _number(row: Row, quantity: Quantity) -> GridEntry:
         if quantity.instead and row[quantity.instead]:
             return GridEntry(str(row[quantity.instead]).replace(";", "; "), (BOUND_NOTE,))
         return GridEntry(NOT_AVAILABLE, (f"{NOT_AVAILABLE}: {why_absent(row, quantity)}",))
-    ends = [row[f"{quantity.name}_{end}"] for end in ("low", "high")] if quantity.has_interval else []
     some = only_some_runs(row, quantity.name)
-    return GridEntry(quantity.show(row[quantity.name], *ends), (some,) if some else (), value=row[quantity.name])
+    return GridEntry(quantity.show_row(row), (some,) if some else (), value=row[quantity.name])

@@ -35,8 +35,7 @@ class View:
 
     def column_names(self) -> list[str]:
         """The header of the tidy CSV."""
-        interval = ("", "_low", "_high")
-        numbers = [q.name + suffix for q in self.quantities for suffix in (interval if q.has_interval else ("",))]
+        numbers = [column for q in self.quantities for column in q.columns]
         ends = [column.name for column in (*self.origin, *PROVENANCE)]
         return [c.name for c in IDENTITY] + list(self.axes) + [c.name for c in OUTCOME] + numbers + ends
 
@@ -53,7 +52,9 @@ class View:
                     place = tuple(named[axis] for axis in self.axes)
                     places.setdefault(place, []).append(PointOfRun(run, named, measured))
         rows = [
-            shared | counts_of(points) | names_of(points) | numbers_of(self.quantities, points)
+            {**shared, **counts_of(points), **names_of(points), **numbers_of(self.quantities, points)}
             for points in places.values()
-        ] or [shared | dict.fromkeys(self.axes) | numbers_of(self.quantities, [])]
-        return [row | {START_CLASS: class_of(record.spec, row)} for row in rows]
+        ] or [{**shared, **dict.fromkeys(self.axes), **numbers_of(self.quantities, [])}]
+        for row in rows:
+            row[START_CLASS] = class_of(record.spec, row)
+        return rows
