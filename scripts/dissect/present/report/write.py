@@ -5,23 +5,21 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from html import escape
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from dissect.cells.reported import ReportManifest
 from dissect.present.figures.look import CONFIGS
 from dissect.present.report.cell_page import build_cell_page
 from dissect.present.report.direct_answers import SHOWN
+from dissect.present.report.markup import environment
 from dissect.present.report.page import TABLES_DIR, build_page, cell_entries
 from dissect.present.report.questions import WORDS
 from dissect.present.tables.lay_out import LaidOut
+from dissect.results.atomic import write_atomically
 
 _HERE = Path(__file__).parent
 ASSETS = ("report.css", "charts.css", "theme.js", "page.js", "charts.js", "recommend.js", "state.js", "needs.js")
@@ -52,7 +50,7 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
     page = build_page(ReportManifest.model_validate_json(manifest.read_bytes()), manifest.parent, project, keep)
     for name in ASSETS:
         shutil.copyfile(_HERE / "assets" / name, folder / name)
-    (folder / LIBRARY).write_text(_library(), encoding="utf-8")
+    _write_library(folder / LIBRARY)
     pictures = [item.figure for section in page.sections for item in section.items if item.figure]
     for figure in [*pictures, *([page.predictions[1]] if page.predictions else [])]:
         shutil.copyfile(figure, folder / "figures" / figure.name)
@@ -83,41 +81,17 @@ def _json(laid: LaidOut) -> Iterator[str]:
     yield "\n]\n" if laid.rows else "[\n\n]\n"
 
 
-@cache
-def _library() -> str:
-    """As vl-convert carries it: no network is used. In another process: its engine takes 100 MB until that ends."""
+def _write_library(path: Path) -> None:
+    """As vl-convert carries it: no network is used. Bundled once per version, which takes seconds.
+
+    In another process: its engine takes 100 MB until that ends.
+    """
+    stamp = f"// From vl-convert {version('vl-convert-python')}\n"
+    if path.exists() and path.open(encoding="utf-8").readline() == stamp:
+        return
     program = "import vl_convert; print(vl_convert.javascript_bundle('window.vegaEmbed = vegaEmbed;'), end='')"
-    return subprocess.check_output([sys.executable, "-X", "utf8", "-c", program], encoding="utf-8")
-
-
-def environment() -> Environment:
-    """Templates: whatever is put into them is escaped, and a name that they do not have is an error."""
-    made = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    # What sorting needs, and no digit more: there are thousands.
-    made.filters |= {"round_to_six": "{:.6g}".format, "pairs": _pairs, "lines": _lines}
-    return made
-
-
-def _pairs(values: Iterable[tuple[str, str]]) -> Markup:
-    """Terms and their descriptions; not by a template, which takes thrice as long for a hundred of each cell."""
-    return Markup("\n".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in values))
-
-
-def _lines(values: Iterable[Sequence[str]]) -> Markup:
-    """Rows of a table, each with its header first."""
-    return Markup(
-        "\n".join(
-            f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(text)}</td>" for text in others)}</tr>'
-            for first, *others in values
-        )
-    )
+    bundle = subprocess.check_output([sys.executable, "-X", "utf8", "-c", program])
+    write_atomically(path, stamp.encode() + bundle)
 
 
 def _write_cells(manifest: Path, folder: Path, project: Path) -> None:
