@@ -123,10 +123,10 @@ class Pace:
         tokens = batch * spec.hardware.n_gpus * spec.workload.seq_len
         return TimePrediction(parts, low, high, host, tokens, spec.hardware.n_gpus)
 
-    def show(
+    def measured_step(
         self, cell: str, spec: TrainingSpec, batch: int, sheet: Datasheet, step: float, machine: frozenset[str]
     ) -> MeasuredStep | None:
-        """What a launch costs in a cell whose steps take ``step`` seconds; None where launches do not limit it."""
+        """The launch cost that a cell with steps of ``step`` seconds shows; None where launches do not limit it."""
         effort = effort_of(spec, batch)
         cost = launch_cost(times_of(effort, self._curves_of(spec, sheet)), step) if effort else None
         if cost is None:

@@ -1,10 +1,10 @@
-"""A cell of several nodes: on each of the others srun starts a follower, a parent that forks the ranks of its node.
+"""A cell of several nodes: on every other node srun starts a follower, a parent that forks the ranks of its node.
 
-The parent on the first node of the job leads: it holds the cell's lock and publishes, and it starts the followers anew
-for each attempt. A follower imports and compiles, says on its standard output that it is ready, waits for the word to
-start, and says in the end what became of its ranks; what else it prints goes to standard error. Its standard input
-brings that word, and tells it that its leader lives: when it closes, for whatever reason, the follower ends with all
-its ranks. No time of a clock passes between nodes, only seconds that are left, and no file.
+The parent on the first node of the job is the leader: it holds the cell's lock and publishes, and it starts new
+followers for each attempt. A follower imports and compiles, reports on its standard output that it is ready, waits for
+the start signal on its standard input, and reports in the end how its ranks ended; all other output goes to standard
+error. When its standard input closes, for whatever reason, its leader is gone, and the follower ends with all its
+ranks. Nodes exchange no clock times and no files, only the seconds that are left.
 """
 
 import math
@@ -42,14 +42,14 @@ from dissect.results.installed import installed, software_mismatch
 SRUN: Final = ("srun", "--export=ALL", "--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=none")
 SCRIPT: Final = "scripts/measure_node.py"
 REPORT_S = 2 * GRACE_S
-"""What a follower gets to report once the attempt has ended here: it gives its own ranks ``GRACE_S``."""
+"""Seconds that a follower has to report once the attempt has ended here: it gives its own ranks ``GRACE_S``."""
 READY_LOOK_S = 0.1
-"""Between two looks at followers that prepare."""
+"""Seconds between two polls of followers that prepare."""
 READY: Final = b"llm-dissect: ready"
 ENDED: Final = b"llm-dissect: ended "
-"""What a follower says on its standard output; its report follows the second."""
+"""What a follower writes to its standard output; its report follows the second."""
 END_S = 10.0
-"""What srun gets to end once its follower was told to."""
+"""Seconds that srun has to end once its follower was told to."""
 
 
 class Order(Model):
@@ -59,7 +59,7 @@ class Order(Model):
     node: PositiveInt
     """Its place in the job; the leader's is 0."""
     port: PositiveInt
-    """Where the group meets, on the leader's node."""
+    """Port of the process group's rendezvous, on the leader's node."""
     workdir: Path
     """Folder for the reports of its ranks, which it alone reads."""
     probe_steps: PositiveInt | None

@@ -56,7 +56,7 @@ class MeasuredPace:
                 spec, step = record.spec, typical_step_s(found)
                 if isinstance(spec, TrainingSpec) and machine:
                     sheet = datasheet_of(record.platform)
-                    if shown := self._pace.show(record.cell.id, spec, found[0].batch, sheet, step, machine):
+                    if shown := self._pace.measured_step(record.cell.id, spec, found[0].batch, sheet, step, machine):
                         yield shown
 
 
