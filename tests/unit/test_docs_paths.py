@@ -14,7 +14,7 @@ from shown import PAGES, ROOT
 
 LIBRARY = ROOT / "scripts/dissect"
 FOLDERS = {"config", "docs", "envs", "profiles", "rules", "scripts", "tests"}
-ROOMS = {path.name for path in LIBRARY.iterdir() if path.is_dir()} - {"results"}
+PACKAGES = {path.name for path in LIBRARY.iterdir() if path.is_dir()} - {"results"}
 """`results/` is the folder of results in the docs."""
 
 
@@ -30,7 +30,7 @@ def paths(page: str) -> Iterator[str]:
     for token in inline(page):
         if token.type == "code_inline":
             for word in token.content.split():
-                if re.fullmatch(r"[\w-]+/[\w./+-]+", word) and word.split("/")[0] in FOLDERS | ROOMS:
+                if re.fullmatch(r"[\w-]+/[\w./+-]+", word) and word.split("/")[0] in FOLDERS | PACKAGES:
                     yield word
 
 

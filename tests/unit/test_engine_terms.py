@@ -136,9 +136,7 @@ def test_two_gpus_share_weights_and_cache() -> None:
 
 def test_a_gpu_that_holds_less_than_a_request_is_not_tried() -> None:
     small = make.hardware(n_gpus=1).model_copy(update={"device_memory_bytes": 17 * GIB})
-    assert cannot_fit(make.serve_spec(small)) == (
-        "the terms leave a key-value cache of 0 tokens, one request takes 640"
-    )
+    assert cannot_fit(make.serve_spec(small)) == "the terms leave a KV cache of 0 tokens, one request takes 640"
     assert cannot_fit(make.serve_spec(small, aligned=False)) is None
 
 
@@ -211,7 +209,7 @@ def test_an_engine_without_graphs_says_so() -> None:
     [
         ("vllm", '"max_num_seqs": 256', '"max_num_seqs": 1024', "1024 requests at once, the terms are 256"),
         ("vllm", "Running: 256", "Running: 438", "438 requests ran at once, the terms are at most 256"),
-        ("vllm", "223,232", "180,000", "a key-value cache of 180000 tokens, the terms are 226048"),
+        ("vllm", "223,232", "180,000", "a KV cache of 180000 tokens, the terms are 226048"),
         ("vllm", 'caching="False"', 'caching="True"', "that its prefix cache is on"),
         ("vllm", "reserved 109.0", "reserved 54.5", "54.50 GiB for 223232 tokens, the model's sizes give 109.00 GiB"),
         ("lightllm", '"batch_max_tokens":8192', '"batch_max_tokens":16384',

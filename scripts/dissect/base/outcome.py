@@ -65,7 +65,7 @@ _MEANINGS = {
     Flag.POWER_CAPPED: "its power limit held a GPU below 95 % of its clock during the measured window",
     Flag.OTHER_PROCESSES: "other processes used the device during the measured window",
     Flag.NEIGHBOURS: "other cells, or other jobs of the batch system, ran on the same host meanwhile",
-    Flag.PREEMPTED: "the engine stopped requests for lack of key-value cache and computed them again",
+    Flag.PREEMPTED: "the engine stopped requests for lack of KV cache and computed them again",
     Flag.SUSPENDED: "the batch system suspended the job in the measured window: the times include the interruption",
     Flag.HARDWARE_MISMATCH: "the hardware found differs from what the platform declares",
     Flag.CUDA_REDIRECTED: "Megatron-LM, written for GPUs, ran on a CPU with its calls of torch.cuda redirected",

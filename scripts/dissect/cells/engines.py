@@ -22,7 +22,7 @@ class Batching:
     memory_share: float
     """Share of each GPU's memory that it plans with."""
     beside_bytes: float
-    """Bytes of that share per GPU that are neither weights nor key-value cache."""
+    """Bytes of that share per GPU that are neither weights nor KV cache."""
     beside_off: float
     """Share by which these may be off."""
     mixes: bool

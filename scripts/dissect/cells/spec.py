@@ -219,7 +219,7 @@ class EngineSettings(Model):
     chunked_prefill: bool | None
     """Whether the engine splits the prefill of long prompts."""
     cache_reserve_gib: PositiveFloat | None = added(None)
-    """GiB per GPU of the memory share that are neither weights nor key-value cache; the cache takes all the rest."""
+    """GiB per GPU of the memory share that are neither weights nor KV cache; the cache takes all the rest."""
     prefill_tokens: PositiveInt | None = added(None)
     """Most tokens of prompts that the engine processes in one step."""
     graph_sequences: PositiveInt | None = added(None)

@@ -89,7 +89,7 @@ class SettingsOverride(Model):
     chunked_prefill: bool | None = None
     """Whether the engine splits the prefill of long prompts."""
     cache_reserve_gib: PositiveFloat | None = None
-    """GiB per GPU of the memory share that are neither weights nor key-value cache; the cache takes all the rest."""
+    """GiB per GPU of the memory share that are neither weights nor KV cache; the cache takes all the rest."""
     prefill_tokens: PositiveInt | None = None
     """Most tokens of prompts that the engine processes in one step."""
     graph_sequences: PositiveInt | None = None

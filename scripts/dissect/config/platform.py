@@ -127,7 +127,7 @@ class AlignedSettings(Model):
     chunked_prefill: bool = True
     """Whether engines split the prefill of long prompts."""
     cache_reserve_gib: PositiveFloat = 3.0
-    """GiB per GPU of that share for all but weights and key-value cache; the cache takes the rest in every engine."""
+    """GiB per GPU of that share for all but weights and KV cache; the cache takes the rest in every engine."""
     prefill_tokens: PositiveInt = 8192
     """Most tokens of prompts that an engine processes in one step."""
 

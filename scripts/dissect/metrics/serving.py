@@ -40,9 +40,9 @@ class EngineTerms(Model):
     most_running: PositiveInt | None = None
     """Most requests that it reported to be running at one moment."""
     cache_tokens: PositiveInt | None = None
-    """Room of the key-value cache in tokens over all requests."""
+    """Capacity of the KV cache in tokens over all requests."""
     cache_bytes: PositiveInt | None = None
-    """Room of the key-value cache in bytes over all GPUs."""
+    """Capacity of the KV cache in bytes over all GPUs."""
     prefill_tokens: PositiveInt | None = None
     """Most tokens of prompts in one step."""
     graph_sequences: NonNegativeInt | None = None
@@ -137,9 +137,9 @@ class ServingMetrics(Model):
     server_memory_source: str
     """Source of the peak memory: ``nvml`` or another driver's name, or ``rss``."""
     kv_cache_tokens: PositiveInt | None
-    """Capacity of the key-value cache in tokens as the engine reports it; None where it does not."""
+    """Capacity of the KV cache in tokens as the engine reports it; None where it does not."""
     kv_cache_bytes: PositiveInt | None
-    """Capacity of the key-value cache in bytes over all GPUs, from the model's sizes."""
+    """Capacity of the KV cache in bytes over all GPUs, from the model's sizes."""
     prefix_cache_hits: NonNegativeInt | None
     """Prefix-cache hits in tokens as the engine reports them; None where it does not."""
     energy_j: PositiveFloat | None

@@ -16,7 +16,7 @@ Measured: median and range over the shipped servers on one H200; one on two GPUs
 
 
 def predict_server_memory(spec: ServeSpec) -> Ends | None:
-    """(Peak, low, high) in bytes per GPU as its driver reports it: weights, key-value cache and what is beside.
+    """(Peak, low, high) in bytes per GPU as its driver reports it: weights, KV cache and what is beside.
 
     None where the cache is not predicted, and where weights leave none.
     """

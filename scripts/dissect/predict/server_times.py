@@ -1,4 +1,4 @@
-"""Predicted key-value cache, duration and latencies of a serving cell."""
+"""Predicted KV cache, duration and latencies of a serving cell."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class ServerPrediction:
     """Predicted cache and times of a load on a server; times are seconds."""
 
     cache_tokens: int
-    """Room of the key-value cache over all requests."""
+    """Capacity of the KV cache over all requests."""
     cache_low: int
     cache_high: int
     served: Served

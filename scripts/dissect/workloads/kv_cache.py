@@ -1,4 +1,4 @@
-"""Sizes of a server's key-value cache."""
+"""Sizes of a server's KV cache."""
 
 from dissect.base.units import GIB
 from dissect.cells.spec import ServeSpec
@@ -25,7 +25,7 @@ def room_bytes(spec: ServeSpec, share: float, beside: float) -> float:
 
 
 def asked_cache_tokens(spec: ServeSpec) -> int | None:
-    """Room of the key-value cache that the spec asks for, in tokens over all requests; None leaves it to the engine.
+    """Capacity of the KV cache that the spec asks for, in tokens over all requests; None leaves it to the engine.
 
     The memory share of every GPU, less weights and reserve; not positive where these leave nothing.
     """

@@ -36,7 +36,7 @@ MEDIANS: tuple[LatencyName, ...] = ("ttft", "tpot")
 """Latencies whose medians are compared."""
 
 SERVING_COLUMNS = {
-    "measured_cache_tokens": "room of the key-value cache as the engine reports it, in tokens",
+    "measured_cache_tokens": "capacity of the KV cache as the engine reports it, in tokens",
     "predicted_cache_tokens": "its prediction",
     "cache_low": "lower end of its interval",
     "cache_high": "upper end of its interval",

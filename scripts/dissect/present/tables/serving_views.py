@@ -191,13 +191,13 @@ _QUANTITIES: tuple[Quantity, ...] = (
         Combination.LARGEST, decimals=2, absent="its processes are not known here",
     ),
     Quantity(
-        "kv_cache_gib", "KV cache", "GiB", "room of the key-value cache over all GPUs, as the engine reports it",
+        "kv_cache_gib", "KV cache", "GiB", "capacity of the KV cache over all GPUs, as the engine reports it",
         lambda m: m.metrics.kv_cache_bytes / GIB if m.metrics.kv_cache_bytes else None, Combination.COMMON,
         decimals=2,
         absent="the engine does not report it",
     ),
     Quantity(
-        "kv_cache_tokens", "KV cache", "tokens", "room of the key-value cache, as the engine reports it",
+        "kv_cache_tokens", "KV cache", "tokens", "capacity of the KV cache, as the engine reports it",
         lambda m: m.metrics.kv_cache_tokens, Combination.COMMON, decimals=0, absent="the engine does not report it",
     ),
     *_terms(),

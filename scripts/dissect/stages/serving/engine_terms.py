@@ -13,7 +13,7 @@ from dissect.workloads.kv_cache import asked_cache_tokens, cache_bytes_of
 
 LOG = "log"
 MOST_DEVIATION = 0.05
-"""Share by which a reported key-value cache may differ from the terms: TGI sizes it itself, from a share of memory."""
+"""Share by which a reported KV cache may differ from the terms: TGI sizes it itself, from a share of memory."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TermReport:
 
 
 def asked_cache_bytes_per_gpu(spec: ServeSpec) -> int | None:
-    """Room of the key-value cache that the spec asks for, in bytes per GPU; None leaves it to the engine."""
+    """Capacity of the KV cache that the spec asks for, in bytes per GPU; None leaves it to the engine."""
     tokens = asked_cache_tokens(spec)
     return None if tokens is None else cache_bytes_of(spec, tokens) // spec.hardware.n_gpus
 
@@ -70,7 +70,7 @@ def contradiction(spec: ServeSpec, terms: EngineTerms) -> str | None:
     if told.graph_sequences and graphs is not None and graphs < told.graph_sequences:
         return f"the engine reports CUDA graphs up to {graphs} requests, the terms are {told.graph_sequences}"
     if tokens and terms.cache_tokens and abs(terms.cache_tokens / tokens - 1) > MOST_DEVIATION:
-        return f"the engine reports a key-value cache of {terms.cache_tokens} tokens, the terms are {tokens}"
+        return f"the engine reports a KV cache of {terms.cache_tokens} tokens, the terms are {tokens}"
     return _other_size(spec, terms)
 
 
@@ -82,7 +82,7 @@ def _other_size(spec: ServeSpec, terms: EngineTerms) -> str | None:
     if abs(terms.cache_bytes / expected - 1) <= MOST_DEVIATION:
         return None
     sizes = f"{terms.cache_bytes / GIB:.2f} GiB for {terms.cache_tokens} tokens, the model's sizes give"
-    return f"the engine reports a key-value cache of {sizes} {expected / GIB:.2f} GiB"
+    return f"the engine reports a KV cache of {sizes} {expected / GIB:.2f} GiB"
 
 
 Groups = Sequence[tuple[str | None, ...]]

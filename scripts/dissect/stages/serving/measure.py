@@ -197,7 +197,7 @@ def cannot_fit(spec: ServeSpec) -> str | None:
     there = spec.hardware.device_memory_bytes
     tokens, request = asked_cache_tokens(spec), spec.workload.input_tokens + spec.workload.output_tokens
     if needed <= there and tokens is not None and tokens < request:
-        return f"the terms leave a key-value cache of {max(tokens, 0)} tokens, one request takes {request}"
+        return f"the terms leave a KV cache of {max(tokens, 0)} tokens, one request takes {request}"
     if needed <= there:
         return None
     return f"the weights alone take {needed / GIB:.2f} GiB per GPU, {there / GIB:.2f} GiB are available"

@@ -46,7 +46,7 @@ ENGINE = Engine(
     environment=lambda _: {},
     # It refuses a request with a field that it does not know, such as ignore_eos.
     body={"temperature": 0},
-    # The key-value cache is made for the first request.
+    # The KV cache is made for the first request.
     progress=(
         (re.compile(r"Application startup complete"), Phase.KV_CACHE),
         (re.compile(r'POST /v1/completions HTTP/1.1" 200'), Phase.SERVE),

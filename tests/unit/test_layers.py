@@ -1,4 +1,4 @@
-"""The house: docs/design.md tells the same rooms, in the same order, as the contract that import-linter checks."""
+"""docs/design.md lists the same packages, in the same order, as the layers that import-linter checks."""
 
 import ast
 import re
@@ -14,16 +14,16 @@ LIBRARY = ROOT / "scripts/dissect"
 
 def layers() -> list[str]:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    (rooms,) = [contract["layers"] for contract in contracts if contract.get("containers") == ["dissect"]]
-    return rooms
+    (packages,) = [contract["layers"] for contract in contracts if contract.get("containers") == ["dissect"]]
+    return packages
 
 
-def test_the_design_page_lists_the_rooms_as_the_linter_has_them() -> None:
+def test_the_design_page_lists_the_layers_as_the_linter_has_them() -> None:
     page = (ROOT / "docs/design.md").read_text()
     assert re.findall(r"^\| `(\w+)/` \|", page, re.MULTILINE) == layers()
 
 
-def test_every_module_is_in_a_room() -> None:
+def test_every_module_is_in_a_layer() -> None:
     assert {path.name for path in LIBRARY.iterdir() if path.suffix != ".pyc"} - {"__init__.py", "__pycache__"} == {
         *layers()
     }
