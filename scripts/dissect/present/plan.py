@@ -61,6 +61,7 @@ COLUMNS = [*PARTS, "status", "reason", "wall_s", *REQUESTS, *PREDICTED, "key"]
 TO_RUN = "to run"
 TOO_LARGE = "will not fit"
 LATE = "may exceed its budget (predicted; `overrides` can raise sampling.budget_s)"
+HOW_LONG = "times=true predicts how long they take"
 NAMED = 4
 """Cells that a line of the summary names; the CSV has all."""
 
@@ -95,7 +96,7 @@ def plan_text(plan: pd.DataFrame, catalog: Catalog) -> str:
     reasons = plan.loc[is_told, "status"] + ": " + plan["reason"]
     lines = [f"{count} x {reason}" for reason, count in reasons.value_counts(sort=False).items()]
     head = [f"{len(plan)} cells, {len(waiting)} to run", "", *counts.to_string().splitlines(), ""]
-    times = cost_lines(waiting, catalog) if "run_s" in waiting else _times(plan, catalog)
+    times = cost_lines(waiting, catalog) if "run_s" in waiting else [HOW_LONG] * (len(waiting) > 0)
     below = [*times, *lines, *_too_large(plan), *_doubts(waiting), *_late(waiting), *_paces(waiting), *_rates(waiting)]
     return "\n".join(line.rstrip() for line in [*head, *below]).rstrip()
 
@@ -165,19 +166,6 @@ def _sizes(row: Any) -> str:
 
 def _needs(row: Any) -> str:
     return f"{row.needs_s:,.0f} of {row.budget_s:,.0f} s"
-
-
-def _times(plan: pd.DataFrame, catalog: Catalog) -> list[str]:
-    """Estimates from the mean of the finished cells of the same stage and platform."""
-    lines = []
-    for (stage, platform), cells in plan.groupby(["stage", "platform"]):
-        waiting, took = (cells["status"] == TO_RUN).sum(), cells["wall_s"].mean()
-        if waiting and pd.notna(took):
-            lines.append(f"{stage} on {platform}: about {waiting * took / 60:.0f} min for {waiting} cells")
-        elif waiting:
-            predicted = "" if catalog.platforms[platform].device == "cpu" else " (times=true predicts)"
-            lines.append(f"{stage} on {platform}: unknown time for {waiting} cells, none is finished{predicted}")
-    return lines
 
 
 def _row(cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None) -> dict[str, object]:
