@@ -17,15 +17,15 @@ QUESTIONS = {
     "recommend": "the best measured setting under limits",
     "compare": "two sets of cells side by side",
     "claims": "which of the paper's claims hold",
-    "references": "the reference results, or an export added to them",
+    "references": "the reference results; adds an export to them",
     "export": "finished cells as one file",
     "import": "the cells of an export, verified; overwrites nothing",
-    "validate": "whether results from others can join the references",
-    "prune": "runs of the store that may go, and their removal",
+    "validate": "whether an export can be added to the reference results",
+    "prune": "stored runs that can be removed; removes them",
 }
 """Target that answers from what is there and measures nothing -> what it answers."""
 RUNS = {
-    "all": "measure what is missing, and draw every table, figure and the page",
+    "all": "measure what is missing, and draw every table, figure and the report page",
     "cells": "measure the selected cells, and draw nothing",
     "remeasure": "add runs to the selected cells",
     "packs": "measure the selected cells of a platform in one allocation of a batch system",

@@ -261,8 +261,8 @@ def _remarks(rankings: Sequence[Ranking], answer: Answer, catalog: Catalog) -> l
     standings = {cell.standing for cell in shown}
     lines = []
     meanings = {
-        Standing.AHEAD: "ahead: the best value with an interval, but some others cannot be told from it; settings "
-        "stand in the order of their values, with or without one.",
+        Standing.AHEAD: "ahead: the best value with an interval, but some others cannot be distinguished from it; "
+        "settings are in the order of their values, with or without one.",
         Standing.TIED: f"no difference: the interval of its ratio to the best lies within ± {100 * MARGIN:g} %.",
         Standing.BEHIND: "behind: the interval of its ratio to the best excludes 1; at most 5 % of these are expected "
         "to be wrong.",

@@ -192,6 +192,9 @@ def _states(record: Record) -> str | None:
 def _trained(method: Any) -> str:
     """What the optimizer updates."""
     if adapter := method.trained_adapter:
-        fields = ", ".join(f"{name} {value}" for name, value in adapter.model_dump(exclude={"kind"}).items())
+        fields = ", ".join(
+            f"{name} {'/'.join(value) if isinstance(value, list) else value}"
+            for name, value in adapter.model_dump(exclude={"kind"}).items()
+        )
         return f"{adapter.kind} trains ({fields})"
     return "all but a frozen 4-bit base trains" if method.is_quantized else "all parameters train"

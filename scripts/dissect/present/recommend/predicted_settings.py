@@ -34,7 +34,7 @@ SHOWN = 3
 UNTIMED = "the times of its kernels, or of its copies to host memory, are not known"
 PIPELINES = "pipelines: how long their stages wait for each other was never measured"
 COMPILED = "compiled layers: which kernels the compiler makes of them is not known"
-ELSEWHERE = "Predicted: none; the forms of results/report/index.html predict other GPUs, and other numbers of them."
+ELSEWHERE = "Predicted: none; the forms of results/report/index.html predict other GPUs and other GPU counts."
 _SCREEN = 40
 """Lines of an answer in a terminal."""
 
