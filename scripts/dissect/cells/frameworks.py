@@ -48,7 +48,7 @@ class Framework:
     constraint: Callable[[Any], str | None] = field(default=lambda _: None)
     """Function from a spec to the reason why it is unsupported, or None."""
     states: tuple[States, ...] = ("fp32_master",)
-    """What can stand beside bf16 weights; the first does unless a letter sets another."""
+    """Optimizer states that it supports with bf16 weights; the first is the default."""
     distributions: tuple[str, ...] = ()
     """Python distributions that no cell of another framework uses; none of its cells runs without the first."""
     environment: str = "train"

@@ -61,7 +61,7 @@ class TrainingMethod(Model):
     attention: AttentionKernel
     recompute: bool
     states: States = added("fp32_master")
-    """What stands beside bf16 weights; with fp32 weights everything is fp32."""
+    """Optimizer states with bf16 weights; with fp32 weights everything is fp32."""
 
     @property
     def trained_adapter(self) -> Adapter | None:

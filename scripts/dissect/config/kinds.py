@@ -10,7 +10,7 @@ Optimizer = Literal["torch_adamw", "deepspeed_fused_adam", "deepspeed_cpu_adam"]
 TorchOptimizer = Literal["torch_adamw", "torch_adamw_foreach", "torch_adamw_loop"]
 """PyTorch's AdamW in one fused kernel, in a few kernels over all parameters, or in several kernels per parameter."""
 States = Literal["bf16", "fp32_master"]
-"""What stands beside bf16 weights: gradients and moments in bf16, or fp32 master weights and moments."""
+"""Optimizer states with bf16 weights: gradients and moments in bf16, or fp32 master weights and moments."""
 Quantization = Literal["none", "nf4"]
 ZeroStage = Literal[0, 1, 2, 3]
 LayerSpec = Literal["local", "transformer_engine"]

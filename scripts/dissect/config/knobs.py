@@ -13,7 +13,7 @@ class Knobs(Model):
     recompute: bool | None = None
     """Whether the backward pass recomputes the activations of every decoder layer."""
     states: States | None = None
-    """What stands beside bf16 weights: ``bf16`` gradients and moments, or ``fp32_master`` weights and fp32 moments."""
+    """Optimizer states with bf16 weights: ``bf16`` gradients and moments, or ``fp32_master`` weights and moments."""
 
 
 class AdapterKnobs(Knobs):

@@ -184,7 +184,7 @@ def _objective_ttft_s(record: Record) -> float | None:
 
 
 def _states(record: Record) -> str | None:
-    """What stands beside bf16 weights in a training cell with a run."""
+    """Precision of the optimizer states of a training cell with a run, if its weights are bf16."""
     spec = record.spec
     return spec.method.states if isinstance(spec, TrainingSpec) and spec.workload.dtype == "bf16" else None
 
