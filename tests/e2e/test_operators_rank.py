@@ -17,6 +17,7 @@ from dissect.cells.runners import runners  # noqa: E402
 from dissect.cells.spec import OperatorSampling, OperatorSpec, OperatorWorkload  # noqa: E402
 from dissect.ranks.launch import Launch  # noqa: E402
 from dissect.ranks.supervise import Ending, conclude, supervise  # noqa: E402
+from dissect.stages.operators.collectives import operand_of, right_result  # noqa: E402
 from dissect.stages.operators.points import raw_samples  # noqa: E402
 from factories import hardware, operator_spec  # noqa: E402
 from forked_ranks import TINY  # noqa: E402
@@ -100,6 +101,17 @@ def test_collectives_of_two_ranks(operator: str, dtype: str) -> None:
     assert [p.message_bytes for p in found] == [2 * width, 1000, 1 << 18]
     assert len(ending.reports) == 2
     assert all(len(record["seconds"]) == 2 for record in raw_samples(ending.reports))
+
+
+@pytest.mark.parametrize("n_ranks", [2, 23, 170])
+def test_sums_over_many_ranks_are_exact_in_bf16(n_ranks: int) -> None:
+    two = tiny("all_reduce", (8,), "bf16")
+    spec = two.model_copy(update={"hardware": hardware(n_gpus=n_ranks, device="cpu")})
+    summed = torch.zeros(4, dtype=torch.bfloat16)
+    for rank in range(n_ranks):
+        summed += operand_of(spec, rank)
+    assert torch.equal(summed, right_result(spec, 4, summed))
+    assert summed.sum() > 4 * n_ranks
 
 
 def test_a_message_that_does_not_fit_loses_no_other_on_either_rank() -> None:

@@ -75,10 +75,10 @@ def _work(spec: OperatorSpec, device: Device, share: int) -> Work:
     empty = partial(torch.zeros, device=device.torch_device, dtype=torch_dtype(spec.workload.dtype))
     source, target = _on_all_ranks(lambda: [empty(count * share) for count in counts])
     call = _call(spec.operator, source, target)
-    source.fill_(rank + 1)
+    source.fill_(operand_of(spec, rank))
     call()
     result = source if spec.operator == "all_reduce" else target
-    if _on_any_rank(not torch.equal(result, _expected(spec, share, result))):
+    if _on_any_rank(not torch.equal(result, right_result(spec, share, result))):
         raise WrongResultError(f"{spec.operator} of {source.numel()} elements returned wrong numbers")
     # Sums of sums would soon overflow.
     source.zero_()
@@ -97,14 +97,19 @@ def _call(operator: str, source: "torch.Tensor", target: "torch.Tensor") -> Call
             return partial(distributed.reduce_scatter_tensor, target, source)
 
 
-def _expected(spec: OperatorSpec, share: int, result: "torch.Tensor") -> "torch.Tensor":
-    """The right result where every rank r gives r + 1; it is exact in bf16 for up to 22 ranks."""
+def operand_of(spec: OperatorSpec, rank: int) -> int:
+    """What a rank fills its operand with: bf16 has all integers up to 256, so sums are exact for up to 170 ranks."""
+    return rank % 256 + 1 if spec.operator == "all_gather" else rank % 2 + 1
+
+
+def right_result(spec: OperatorSpec, share: int, result: "torch.Tensor") -> "torch.Tensor":
+    """What a collective makes of the operands: shares of ``share`` elements after each other, or their sum."""
     import torch
 
-    ranks = torch.arange(1, spec.hardware.n_gpus + 1, device=result.device, dtype=result.dtype)
+    given = [operand_of(spec, rank) for rank in range(spec.hardware.n_gpus)]
     if spec.operator == "all_gather":
-        return ranks.repeat_interleave(share)
-    return torch.full_like(result, float(ranks.sum()))
+        return torch.tensor(given, device=result.device, dtype=result.dtype).repeat_interleave(share)
+    return torch.full_like(result, sum(given))
 
 
 def _on_all_ranks(allocate: Callable[[], T]) -> T:
