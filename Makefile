@@ -86,8 +86,10 @@ docs-links: docs-env ## Ask every address that the docs name whether it still an
 	@envs/run docs -- python -m sphinx -M linkcheck docs docs/_build --quiet
 
 validate: .venv/bin/llm-dissect ## Check the reference results that this branch changes, as a pull request does (BASE=origin/main)
-	@git diff --name-only --diff-filter=d $(BASE)...HEAD -- 'config/references/*/*' | cut -d/ -f3 | sort -u | \
-	    while read -r set; do llm-dissect validate into="$$set" || exit; done
+	@files=$$(git diff --name-only --diff-filter=d $(BASE)...HEAD -- 'config/references/*/*') || exit; \
+	sets=$$(echo "$$files" | cut -d/ -f3 | sort -u); \
+	test -n "$$sets" || echo "Nothing to check: no reference results are committed beyond $(BASE)."; \
+	for set in $$sets; do llm-dissect validate into="$$set" || exit; done
 
 venv: .venv/bin/llm-dissect ## Build .venv alone: enough to plan, and to draw what is measured
 
@@ -98,6 +100,8 @@ envs: .venv/bin/llm-dissect train-env client-env ## Build the environments ahead
 	    envs/run --build vllm && envs/run --build sglang && envs/run --build train@3.12 && envs/run --build train-flash@3.12; fi
 
 train-env: .venv/.complete
+	@python -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || { \
+	    echo "Python.h is missing: DeepSpeed's CPU optimizer needs Python's headers (python3-dev on Debian)." >&2; exit 1; }
 	@envs/run --build train
 
 client-env: .venv/.complete
