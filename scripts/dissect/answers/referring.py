@@ -14,7 +14,7 @@ from dissect.results.reference_sets import add_to_set, read_set
 
 
 def answer(study: Study, project: Path, _given: Mapping[str, Any]) -> str:
-    """Add the runs of ``file`` to the set ``into`` if both are given, then check all sets; the list of their cells.
+    """Add the runs of ``file`` to the set ``into`` if both are given, then check all sets; the list of them.
 
     Raises:
         ConfigError: ``into`` is given without a file.
