@@ -5,6 +5,7 @@ by ``plan``, from the same runs, among them those of this run that have just end
 """
 
 import json
+import os
 import sys
 import time
 from collections import Counter, defaultdict
@@ -276,6 +277,7 @@ def reports(study: Study, store: Store, every_s: float | None) -> Iterator[str]:
 
 def show_progress(study: Study, store: Store) -> None:
     """Print the progress once, or with ``every`` repeatedly, in place on a terminal, until Ctrl-C or the end."""
+    os.nice(19)  # What is measured beside it comes first: predictions take seconds of a core.
     clear = "\x1b[2J\x1b[H" if sys.stdout.isatty() and study.catalog.root.every else ""
     with suppress(KeyboardInterrupt):
         for report in reports(study, store, study.catalog.root.every):
