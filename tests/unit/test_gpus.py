@@ -10,7 +10,7 @@ import pytest
 from dissect.machine.gpus import GpuInfo, GpuLoad, Read, Reading, Slowdown, power_capped, throttled, within
 from dissect.machine.lease import Neighbours
 from dissect.machine.node import Node, mismatch
-from dissect.machine.sight import Lookout
+from dissect.machine.node_monitor import NodeMonitor
 
 GIB = 2**30
 UUIDS = ["GPU-aa11", "GPU-ab22", "GPU-cc33"]
@@ -122,8 +122,8 @@ def test_peak_is_over_the_whole_run():
 
 def test_memory_of_a_trace_after_the_window_is_not_the_cells():
     seen = load([device()], {0: [reading(1, used=3), reading(2, used=5), reading(3, used=9)]})
-    look = Lookout(Node([device()], None), seen, None, Neighbours([]))
-    assert look.sight(1.5, 2.5, []).peak_memory_bytes == 5
+    monitor = NodeMonitor(Node([device()], None), seen, None, Neighbours([]))
+    assert monitor.observe(1.5, 2.5, []).peak_memory_bytes == 5
 
 
 def test_declared_and_found_hardware():

@@ -7,7 +7,7 @@ import pytest
 
 from dissect.machine.jobs_beside import jobs_beside
 from dissect.machine.node import look_at_node
-from dissect.machine.sight import lookout
+from dissect.machine.node_monitor import monitor_of
 from factories import hardware
 
 
@@ -30,7 +30,7 @@ def test_a_result_tells_whether_other_jobs_are_known(
     now = time.monotonic()
     assert jobs_beside(now - 1, now) == jobs
     here = hardware(device="cpu", n_gpus=1)
-    sight = lookout(look_at_node(here), here).sight(now - 1, now, [])
-    assert said in sight.other_processes
-    assert ("Slurm" in sight.other_processes) is bool(said)
-    assert sight.jobs == (jobs or [])
+    observation = monitor_of(look_at_node(here), here).observe(now - 1, now, [])
+    assert said in observation.other_processes
+    assert ("Slurm" in observation.other_processes) is bool(said)
+    assert observation.jobs == (jobs or [])

@@ -17,7 +17,7 @@ from dissect.cells.cell import Cell
 from dissect.cells.study import Study, load_study
 from dissect.predict.outlook import Outlook
 from dissect.present.plan import plan_table
-from dissect.present.progress import Look, Seen, State, progress_text, reports, span, work_left
+from dissect.present.progress import CellProgress, ProgressReader, State, progress_text, reports, span, work_left
 from dissect.present.run_times import measured_times
 from dissect.results.activity import FILE, MARGIN_S, Activity, activity_of, announced, is_true
 from dissect.results.result import Durations
@@ -69,16 +69,16 @@ def measure(store: Store, cell: Cell, *walls_s: float) -> None:
         store.entry(run.key).write_run(run.model_copy(update={"durations": Durations(total_s=wall_s)}), [])
 
 
-def waiting(cell: Cell, lacks: int = 1) -> Seen:
-    return Seen(cell, State.WAITING, lacks)
+def waiting(cell: Cell, lacks: int = 1) -> CellProgress:
+    return CellProgress(cell, State.WAITING, lacks)
 
 
-def seconds_left(study: Study, store: Store, *seen: Seen) -> float:
-    return work_left(seen, Look(study, store).times, NOW).seconds
+def seconds_left(study: Study, store: Store, *seen: CellProgress) -> float:
+    return work_left(seen, ProgressReader(study, store).times, NOW).seconds
 
 
-def seen_of(study: Study, store: Store, cell: Cell) -> Seen:
-    return next(each for each in Look(study, store)(NOW) if each.cell == cell)
+def seen_of(study: Study, store: Store, cell: Cell) -> CellProgress:
+    return next(each for each in ProgressReader(study, store).read(NOW) if each.cell == cell)
 
 
 def state_of(study: Study, store: Store, cell: Cell) -> State:
@@ -86,8 +86,8 @@ def state_of(study: Study, store: Store, cell: Cell) -> State:
 
 
 def text_of(study: Study, store: Store) -> str:
-    look = Look(study, store)
-    return progress_text(look(NOW), look.times, NOW)
+    reader = ProgressReader(study, store)
+    return progress_text(reader.read(NOW), reader.times, NOW)
 
 
 def leave(store: Store, cell: Cell, left: Activity) -> None:
@@ -99,7 +99,7 @@ def leave(store: Store, cell: Cell, left: Activity) -> None:
 
 def test_nothing_was_measured_yet(study: Study, store: Store) -> None:
     number, text = len(study.selected_targets), text_of(study, store)
-    assert {each.state for each in Look(study, store)(NOW)} == {State.WAITING}
+    assert {each.state for each in ProgressReader(study, store).read(NOW)} == {State.WAITING}
     assert f"{number} cells: {number} waiting; {5 * number} runs to measure\n" in text
     assert f"{number} cells not predicted, at most" in text
     assert text.endswith("nothing is measured at the moment")
@@ -113,10 +113,10 @@ def test_a_live_process_is_running_and_a_killed_one_interrupted(study: Study, st
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == "held\n"
-        now, look = datetime.now(UTC), Look(study, store)
-        (running,) = (each for each in look(now) if each.state is State.RUNNING)
+        now, reader = datetime.now(UTC), ProgressReader(study, store)
+        (running,) = (each for each in reader.read(now) if each.state is State.RUNNING)
         assert running.cell == cell
-        text = progress_text([running], look.times, now)
+        text = progress_text([running], reader.times, now)
         assert f"{cell.id}  starting, for " in text
         assert f"attempt 3, on {platform.node()}" in text
         os.kill(holder.pid, signal.SIGKILL)
@@ -204,29 +204,29 @@ def test_a_broken_result_is_not_done(study: Study, store: Store) -> None:
 def test_a_cell_is_done_once_it_has_all_its_runs(study: Study, store: Store) -> None:
     cell = cells_of(study)[0]
     assert cell.runs == 5
-    look = Look(study, store)
+    reader = ProgressReader(study, store)
     for number in range(1, 5):
         measure(store, cell, *range(number))
-        assert next(each for each in look(NOW) if each.cell == cell) == waiting(cell, 5 - number)
+        assert next(each for each in reader.read(NOW) if each.cell == cell) == waiting(cell, 5 - number)
     measure(store, cell, *range(5))
-    assert next(each for each in look(NOW) if each.cell == cell) == Seen(cell, State.DONE, outcome="ok")
+    assert next(each for each in reader.read(NOW) if each.cell == cell) == CellProgress(cell, State.DONE, outcome="ok")
 
 
 def test_the_rest_is_predicted_as_by_the_plan_from_runs_that_have_just_ended(study: Study, store: Store) -> None:
     """A cell that still lacks runs is not published yet."""
     one, two, *_, other = cells_of(study)
     assert one.framework == two.framework != other.framework
-    look = Look(study, store)
-    assert work_left([waiting(two)], look.times, NOW).unknown == 1
+    reader = ProgressReader(study, store)
+    assert work_left([waiting(two)], reader.times, NOW).unknown == 1
     measure(store, one, 10, 30, 20)
-    look(NOW)
-    work = work_left([waiting(two, lacks=4), waiting(other)], look.times, NOW)
+    reader.read(NOW)
+    work = work_left([waiting(two, lacks=4), waiting(other)], reader.times, NOW)
     assert (work.seconds, work.unknown) == (4 * 20, 1)
     planned = plan_table(study, store, measured_times(study, Path())).set_index("key").loc[two.key]
     ends = tuple(4 * planned[name] for name in ("run_s", "run_low_s", "run_high_s"))
     assert (work.seconds, work.low_s, work.high_s) == ends
     assert work.low_s < work.seconds < work.high_s
-    assert work.at_most_s == Seen(other, State.WAITING).budget_s > 0
+    assert work.at_most_s == CellProgress(other, State.WAITING).budget_s > 0
 
 
 def test_runs_on_a_platform_that_is_only_selected_count(project: Path, store: Store) -> None:
@@ -240,11 +240,11 @@ def test_time_already_spent_and_cells_at_a_time_count(study: Study, store: Store
     one, two, three, *_ = [cell for cell in cells_of(study) if cell.framework == "deepspeed"]
     measure(store, one, 3600)
     seen = [
-        *(Seen(cell, State.RUNNING, 1, activity=activity(seconds=1800)) for cell in (one, two)),
+        *(CellProgress(cell, State.RUNNING, 1, activity=activity(seconds=1800)) for cell in (one, two)),
         waiting(three),
     ]
     assert seconds_left(study, store, *seen) == 1800 + 1800 + 3600
-    last = progress_text(seen, Look(study, store).times, NOW).splitlines()[-1]
+    last = progress_text(seen, ProgressReader(study, store).times, NOW).splitlines()[-1]
     assert last.startswith("about 60 min (")
     assert last.endswith(") left (predicted), 2 at a time")
 
@@ -252,13 +252,14 @@ def test_time_already_spent_and_cells_at_a_time_count(study: Study, store: Store
 def test_two_names_of_one_key_are_measured_once(study: Study, store: Store) -> None:
     cell = cells_of(study)[0]
     measure(store, cell, 100)
-    assert seconds_left(study, store, Seen(cell, State.RUNNING, 1, activity=activity(seconds=40)), waiting(cell)) == 60
+    running = CellProgress(cell, State.RUNNING, 1, activity=activity(seconds=40))
+    assert seconds_left(study, store, running, waiting(cell)) == 60
 
 
 def test_cells_that_run_out_of_memory_need_one_run_or_none(project: Path, store: Store) -> None:
     asked = {"platforms": ["rtx4090"], "models": ["llama2-7b"], "tables": ["table_III"], "figures": [], "suite": "full"}
     study = load_study(project, asked)
-    plan, times = plan_table(study, store).set_index("key"), Look(study, store).times
+    plan, times = plan_table(study, store).set_index("key"), ProgressReader(study, store).times
     runs: dict[str, set[int]] = {}
     for cell in cells_of(study):
         row = plan.loc[cell.key]
@@ -272,10 +273,10 @@ def test_cells_that_run_out_of_memory_need_one_run_or_none(project: Path, store:
 
 def test_the_end_is_said_and_ends_the_repetition(study: Study, store: Store) -> None:
     cells = cells_of(study)
-    times = Look(study, store).times
-    finished = [Seen(cell, State.DONE, outcome="ok") for cell in cells]
+    times = ProgressReader(study, store).times
+    finished = [CellProgress(cell, State.DONE, outcome="ok") for cell in cells]
     assert progress_text(finished, times, NOW).endswith("everything is measured")
-    with_failure = [finished[0], Seen(cells[1], State.FAILED)]
+    with_failure = [finished[0], CellProgress(cells[1], State.FAILED)]
     assert progress_text(with_failure, times, NOW).endswith("the next run tries what failed again")
     for cell in cells:
         measure(store, cell, *range(cell.runs))

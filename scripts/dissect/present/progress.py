@@ -48,7 +48,7 @@ LEFT = (State.RUNNING, State.INTERRUPTED, State.WAITING)
 
 
 @dataclass(frozen=True)
-class Seen:
+class CellProgress:
     """One cell with its state."""
 
     cell: Cell
@@ -78,7 +78,7 @@ def _budget_s(cell: Cell) -> float:
     return budget or 0.0
 
 
-class Look:
+class ProgressReader:
     """Reads the state of all cells of a study, as often as called; what has not changed is read once."""
 
     def __init__(self, study: Study, store: Store) -> None:
@@ -86,10 +86,10 @@ class Look:
         self._known: dict[Path, tuple[tuple[object, ...], CellRuns | None]] = {}
         self._times: RunTimes | None = None
 
-    def __call__(self, now: datetime) -> list[Seen]:
+    def read(self, now: datetime) -> list[CellProgress]:
         """The state of all cells at the time ``now``."""
         cells, jobs = {path: self._study.by_path[path] for path in self._study.selected_targets}, cache(slurm_jobs)
-        return [self._look(Path(path), cell, now, jobs) for path, cell in cells.items()]
+        return [self._read_cell(Path(path), cell, now, jobs) for path, cell in cells.items()]
 
     @property
     def times(self) -> RunTimes:
@@ -98,19 +98,19 @@ class Look:
             self._times = measured_times(self._study, Path(), self._runs)
         return self._times
 
-    def _look(self, path: Path, cell: Cell, now: datetime, jobs: Callable[[], Set[str] | None]) -> Seen:
+    def _read_cell(self, path: Path, cell: Cell, now: datetime, jobs: Callable[[], Set[str] | None]) -> CellProgress:
         entry, runs = self._store.entry(path.stem), self._runs(path)
         lacks = runs.lacking(cell.runs) if runs else cell.runs
         activity = activity_of(entry)
         ours = activity is not None and activity.publishes == str(path)
         if ours and activity is not None and is_true(activity, entry.held(), _budget_s(cell), now, jobs):
-            return Seen(cell, State.RUNNING, max(1, lacks), activity=activity, doing=_doing(entry, activity))
+            return CellProgress(cell, State.RUNNING, max(1, lacks), activity=activity, doing=_doing(entry, activity))
         if runs and not lacks:
-            return Seen(cell, State.DONE, outcome=runs.status)
+            return CellProgress(cell, State.DONE, outcome=runs.status)
         if ours:
-            return Seen(cell, State.INTERRUPTED, lacks, activity=activity)
+            return CellProgress(cell, State.INTERRUPTED, lacks, activity=activity)
         failure = entry.failure()
-        return Seen(cell, State.FAILED if failure else State.WAITING, lacks, failure=failure)
+        return CellProgress(cell, State.FAILED if failure else State.WAITING, lacks, failure=failure)
 
     def _runs(self, path: Path) -> CellRuns | None:
         """The valid runs of a published path, else those of the store, which has them as soon as each has ended."""
@@ -159,7 +159,7 @@ class RemainingWork:
     """Sum of the budgets of those cells in seconds."""
 
 
-def work_left(seen: Sequence[Seen], times: RunTimes, now: datetime) -> RemainingWork:
+def work_left(seen: Sequence[CellProgress], times: RunTimes, now: datetime) -> RemainingWork:
     """Predict the runs that are left; two names of one key are measured once."""
     seconds = low = high = at_most = 0.0
     unknown = 0
@@ -177,7 +177,7 @@ def work_left(seen: Sequence[Seen], times: RunTimes, now: datetime) -> Remaining
     return RemainingWork(seconds, low, high, unknown, at_most)
 
 
-def progress_text(seen: Sequence[Seen], times: RunTimes, now: datetime) -> str:
+def progress_text(seen: Sequence[CellProgress], times: RunTimes, now: datetime) -> str:
     """Text for the terminal: counts by platform and stage, running and failed cells, and how long the rest takes."""
     counts = Counter(each.state for each in seen)
     numbers = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
@@ -197,8 +197,8 @@ def progress_text(seen: Sequence[Seen], times: RunTimes, now: datetime) -> str:
     return "\n".join([*lines, _verdict(seen, work_left(seen, times, now))])
 
 
-def _counts(seen: Sequence[Seen], times: RunTimes, now: datetime) -> str:
-    groups: dict[tuple[str, str], list[Seen]] = defaultdict(list)
+def _counts(seen: Sequence[CellProgress], times: RunTimes, now: datetime) -> str:
+    groups: dict[tuple[str, str], list[CellProgress]] = defaultdict(list)
     for each in seen:
         groups[each.cell.platform, each.cell.stage].append(each)
     found = {each.state for each in seen} | {State.DONE}
@@ -233,7 +233,7 @@ def _failed(cell: Cell, failure: Failure) -> str:
     return f"{cell.id}  {failure.reason}{phase} ({when}); log: {failure.log}"
 
 
-def _verdict(seen: Sequence[Seen], work: RemainingWork) -> str:
+def _verdict(seen: Sequence[CellProgress], work: RemainingWork) -> str:
     """The last line: the predicted remaining time, or that nothing is left."""
     running = sum(each.state is State.RUNNING for each in seen)
     if not any(each.state in LEFT for each in seen):
@@ -265,11 +265,11 @@ def span(seconds: float) -> str:
 
 def reports(study: Study, store: Store, every_s: float | None) -> Iterator[str]:
     """Yield one report, or one every ``every_s`` seconds while cells are left."""
-    look = Look(study, store)
+    reader = ProgressReader(study, store)
     while True:
         now = datetime.now(UTC)
-        seen = look(now)
-        yield progress_text(seen, look.times, now)
+        seen = reader.read(now)
+        yield progress_text(seen, reader.times, now)
         if every_s is None or not any(each.state in LEFT for each in seen):
             return
         time.sleep(every_s)

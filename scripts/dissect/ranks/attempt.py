@@ -11,7 +11,7 @@ from typing import Any
 from dissect.base.outcome import Flag, Status
 from dissect.cells.spec import Hardware, OperatorSpec, TrainingSpec
 from dissect.machine.node import Node, too_few_gpus
-from dissect.machine.sight import Sight, lookout
+from dissect.machine.node_monitor import NodeObservation, monitor_of
 from dissect.ranks.launch import Launch, meet_here
 from dissect.ranks.measurement import Measurement
 from dissect.ranks.messages import KEPT, RankEntry, RankReport
@@ -29,7 +29,7 @@ class Attempt:
     """When the ranks were forked, CLOCK_MONOTONIC."""
     reports_here: list[RankReport]
     """Reports of this node's ranks, whose times are of its clock."""
-    sights: list[Sight]
+    observations: list[NodeObservation]
     """What was seen of each node, this one first."""
     uncounted_s: float
     """Seconds that do not count to the budget: other nodes prepared, or the job was suspended."""
@@ -39,15 +39,15 @@ class Attempt:
     @property
     def gpu_peak_bytes(self) -> int | None:
         """Largest used memory of any GPU, up to the end of the window."""
-        peaks = (sight.peak_memory_bytes for sight in self.sights)
+        peaks = (observation.peak_memory_bytes for observation in self.observations)
         return max((peak for peak in peaks if peak is not None), default=None)
 
     def measurement(self, before: Durations) -> tuple[Measurement, dict[Flag, bool]]:
         """The outcome without numbers, and which flags the machine raises."""
-        here, *elsewhere = self.sights
+        here, *elsewhere = self.observations
         notes: dict[str, Any] = {"hardware_mismatch": here.mismatch} if here.mismatch else {}
         if elsewhere:
-            notes["nodes"] = [sight.model_dump(mode="json") for sight in self.sights]
+            notes["nodes"] = [observation.model_dump(mode="json") for observation in self.observations]
         measurement = Measurement(
             status=self.ending.status,
             phase=self.ending.phase,
@@ -59,7 +59,9 @@ class Attempt:
             files=self.files,
             anchors=[report.anchor for report in self.reports_here if report.anchor],
         )
-        return measurement, {flag: any(sight.doubts()[flag] for sight in self.sights) for flag in here.doubts()}
+        return measurement, {
+            flag: any(observation.doubts()[flag] for observation in self.observations) for flag in here.doubts()
+        }
 
 
 def run_attempt(
@@ -80,7 +82,7 @@ def run_attempt(
     workdir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=workdir, prefix="attempt-"))
     hardware = spec.hardware
-    watch, meeting, count = lookout(node, hardware), meet_here(hardware.n_gpus), ranks_per_node(hardware)
+    watch, meeting, count = monitor_of(node, hardware), meet_here(hardware.n_gpus), ranks_per_node(hardware)
     with Followers(orders(spec, folder, probe_steps, meeting), launcher) as others:
         waited_s = others.wait_until_ready()
         launch = Launch(entry, count, folder, deadline + waited_s, probe_steps, meeting)
@@ -92,9 +94,9 @@ def run_attempt(
     window = window_of(ending.reports[:count]) if timed else (start, time.monotonic())
     files = {path.name: path.read_bytes() for path in (folder / KEPT).glob("*")}
     shutil.rmtree(workdir, ignore_errors=True)
-    sights = [watch.sight(*window, here.suspensions), *others.sights]
+    observations = [watch.observe(*window, here.suspensions), *others.observations]
     uncounted_s = waited_s + sum(until - since for since, until in here.suspensions)
-    return Attempt(ending, start, ending.reports[:count], sights, uncounted_s, files)
+    return Attempt(ending, start, ending.reports[:count], observations, uncounted_s, files)
 
 
 def unfit(hardware: Hardware, node: Node) -> str | None:

@@ -31,7 +31,7 @@ from dissect.base.outcome import Phase, Status
 from dissect.cells.any_spec import AnySpec, parse_spec
 from dissect.cells.spec import Hardware, OperatorSpec, Spec, TrainingSpec, canonical_spec
 from dissect.machine.node import look_at_node, too_few_gpus
-from dissect.machine.sight import Lookout, Sight, lookout
+from dissect.machine.node_monitor import NodeMonitor, NodeObservation, monitor_of
 from dissect.ranks.bound import die_with
 from dissect.ranks.launch import Launch, Rendezvous
 from dissect.ranks.messages import RankEntry
@@ -75,7 +75,7 @@ class Report(Model):
     """What a follower reports: how its ranks ended, and what it saw of its node."""
 
     end: NodeEnd
-    sight: Sight
+    observation: NodeObservation
 
 
 def ranks_per_node(hardware: Hardware) -> int:
@@ -117,7 +117,7 @@ class Followers(OtherNodes):
     orders: Sequence[Order]
     launcher: str
     """Command that starts the Python of the cell."""
-    sights: list[Sight] = field(default_factory=list)
+    observations: list[NodeObservation] = field(default_factory=list)
     """What those saw that reported, once :meth:`ends` was asked."""
     _steps: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _said: list[IO[bytes]] = field(default_factory=list)
@@ -194,7 +194,7 @@ class Followers(OtherNodes):
         except (StopIteration, ValidationError):
             sentence = f"node {order.node} of the job (from 0) ended without a report, srun with {code}: see the log"
             return NodeEnd(lost=sentence)
-        self.sights.append(report.sight)
+        self.observations.append(report.observation)
         return report.end
 
 
@@ -204,7 +204,7 @@ def follow(order: Order) -> int:
     os.dup2(2, 1)
     spec, hardware = order.spec, order.spec.hardware
     node = look_at_node(hardware)
-    watch = lookout(node, hardware)
+    watch = monitor_of(node, hardware)
     start = time.monotonic()
     if sentence := software_mismatch(spec.software, installed()):
         end = NodeEnd(stopped=Ending(Status.INVALID, None, sentence, []))
@@ -217,13 +217,13 @@ def follow(order: Order) -> int:
     ending = conclude([end])
     passed = ending.status is Status.OK
     window = window_of(ending.reports) if passed and order.probe_steps is None else (start, time.monotonic())
-    report = Report(end=end, sight=watch.sight(*window, end.suspensions))
+    report = Report(end=end, observation=watch.observe(*window, end.suspensions))
     with os.fdopen(answer, "wb") as file:
         file.write(ENDED + report.model_dump_json().encode() + b"\n")
     return 0 if passed else 1
 
 
-def _run_ranks(order: Order, entry: RankEntry, deadline: float, watch: Lookout) -> NodeEnd:
+def _run_ranks(order: Order, entry: RankEntry, deadline: float, watch: NodeMonitor) -> NodeEnd:
     spec = order.spec
     order.workdir.mkdir(parents=True, exist_ok=True)
     launch = Launch(

@@ -143,13 +143,13 @@ class ServingCell:
 
     def _seen(self, window: tuple[float, float]) -> Measurement:
         """What the watchers saw of the machine in the window."""
-        sight = self.watch.machine.sight(*window, self.watch.suspensions.intervals)
+        observation = self.watch.machine.observe(*window, self.watch.suspensions.intervals)
         return Measurement(
             status=Status.OK,
-            flags=[flag for flag in Flag if sight.doubts().get(flag, False)],
+            flags=[flag for flag in Flag if observation.doubts().get(flag, False)],
             durations=self.durations,
-            gpus=sight.gpus,
-            other_processes=sight.other_processes,
+            gpus=observation.gpus,
+            other_processes=observation.other_processes,
             notes={**self.node.notes, **self.notes},
         )
 

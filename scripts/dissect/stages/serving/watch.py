@@ -11,8 +11,8 @@ from dissect.base.units import GIB
 from dissect.cells.spec import ServeSpec
 from dissect.machine.clientload import ClientLoad
 from dissect.machine.node import Node
+from dissect.machine.node_monitor import NodeMonitor, monitor_of
 from dissect.machine.out_of_memory import IN_A_LOG
-from dissect.machine.sight import Lookout, lookout
 from dissect.machine.suspension import Suspensions
 from dissect.machine.vendor import vendor_of, vendors
 from dissect.ranks.supervise import INTERVAL_S, tree_memory
@@ -48,10 +48,10 @@ class Watch:
     start: float = field(default_factory=time.monotonic)
     client: ClientLoad = field(default_factory=ClientLoad)
     peak_rss_bytes: int = 0
-    machine: Lookout = field(init=False)
+    machine: NodeMonitor = field(init=False)
 
     def __post_init__(self) -> None:
-        self.machine = lookout(self.node, self.spec.hardware)
+        self.machine = monitor_of(self.node, self.spec.hardware)
 
     def start_budget(self) -> None:
         """Count the cell's budget from here."""

@@ -1,4 +1,4 @@
-"""What is seen of one node while its ranks run: its GPUs, or its cores, and who else uses them."""
+"""What is observed of one node while its ranks run: its GPUs, or its cores, and who else uses them."""
 
 import os
 import platform
@@ -18,8 +18,8 @@ from dissect.machine.vendor import vendor_of
 from dissect.results.result import Gpu
 
 
-class Sight(Model):
-    """What was seen of one node in the measured window."""
+class NodeObservation(Model):
+    """What was observed of one node in the measured window."""
 
     name: str
     gpus: list[Gpu] | str
@@ -53,7 +53,7 @@ class Sight(Model):
 
 
 @dataclass
-class Lookout:
+class NodeMonitor:
     """The watchers of one node; a new one for every attempt."""
 
     node: Node
@@ -66,7 +66,7 @@ class Lookout:
         """The watchers that this node has."""
         return [load for load in (self.gpu, self.host, self.neighbours) if load is not None]
 
-    def sight(self, start: float, end: float, suspensions: list[Interval]) -> Sight:
+    def observe(self, start: float, end: float, suspensions: list[Interval]) -> NodeObservation:
         """What they saw between two moments, CLOCK_MONOTONIC; ``suspensions`` are those of the measuring process."""
         load = self.gpu or self.host
         others, disturbed = load.others(start, end) if load else (f"not seen: {self.node.gpus}", False)
@@ -74,7 +74,7 @@ class Lookout:
         beside = [f"other cells had {neighbours} GPUs of this host"] if neighbours else []
         beside += [f"Slurm ran {len(jobs)} other jobs on this node"] if jobs else []
         beside += ["other Slurm jobs on this node are unknown: squeue gave no answer"] if jobs is None else []
-        return Sight(
+        return NodeObservation(
             name=os.environ.get("SLURMD_NODENAME") or platform.node(),
             gpus=self.gpu.gpus(start, end) if self.gpu else str(self.node.gpus),
             peak_memory_bytes=self.gpu.peak_bytes(end) if self.gpu else None,
@@ -87,8 +87,8 @@ class Lookout:
         )
 
 
-def lookout(node: Node, hardware: Hardware) -> Lookout:
-    """A lookout with the watchers that this hardware needs."""
+def monitor_of(node: Node, hardware: Hardware) -> NodeMonitor:
+    """A monitor with the watchers that this hardware needs."""
     gpu = GpuLoad(node.gpus, vendor_of(hardware).reader) if isinstance(node.gpus, list) else None
     neighbours = Neighbours([info.uuid for info in gpu.known] if gpu else [])
-    return Lookout(node, gpu, HostLoad() if hardware.device == "cpu" else None, neighbours)
+    return NodeMonitor(node, gpu, HostLoad() if hardware.device == "cpu" else None, neighbours)
