@@ -1,6 +1,7 @@
 """A trainer that counts the work of its steps and the bytes that it holds."""
 
 import json
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,6 @@ class WatchedTrainer(TorchTrainer):
         """Both moments of AdamW, of all parameters that have them."""
         return [state[name] for state in self.optimizer.state.values() for name in ("exp_avg", "exp_avg_sq")]
 
+    @abstractmethod
     def held_bytes(self) -> int:
         """Bytes of parameters, gradients and moments, as the framework keeps them."""
-        raise NotImplementedError
