@@ -86,6 +86,7 @@ def numbers_of(quantities: Sequence[Quantity], points: Sequence[PointOfRun]) -> 
             combined = _share(quantity, [point.measured for point in complete])
         else:
             combined = _combined(quantity, found)
+        # Without an interval only the number has a column.
         numbers.update(zip(quantity.columns, combined, strict=False))
         if found and (quantity.combination is not Combination.COMMON or numbers[quantity.name] is None):
             values[quantity.name] = each
