@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from snakemake.cli import parse_config
 
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell, published_id
@@ -16,6 +17,7 @@ from dissect.cells.study import Study, load_study, refuse_empty_globs
 from dissect.config.adapters.lora import Lora
 from dissect.config.adapters.prompt_tuning import PromptTuning
 from dissect.config.errors import ConfigError
+from dissect.config.files import typed
 from dissect.stages.training.deepspeed.spec import FinetuneSpec, PretrainSpec
 
 ALL = ["cpu", "a800", "rtx4090", "rtx3090", "rtx3090-no-nvlink", "h200", "h200-no-nvlink"]
@@ -338,6 +340,19 @@ def test_more_gpus_than_there_are_is_a_reason(project: Path) -> None:
 )
 def test_select_takes_what_it_matches(project: Path, glob: str, methods: set[str]) -> None:
     assert {c.method for c in study(project, select=glob).selected} == methods
+
+
+@pytest.mark.parametrize(
+    ("text", "globs"),
+    [
+        ("[serve/h200/*/vll?/*/*, serve/cpu]", ["serve/h200/*/vll?/*/*", "serve/cpu"]),
+        ("[*/h200/*,'?/cpu', \"a\"]", ["*/h200/*", "?/cpu", "a"]),
+        ("[serve/h[12]00]", ["serve/h[12]00"]),
+        ("[ps]*/cpu/s[0-9]", "[ps]*/cpu/s[0-9]"),
+    ],
+)
+def test_a_list_on_the_command_line_takes_every_wildcard(text: str, globs: str | list[str]) -> None:
+    assert typed(parse_config([f"select={text}"])["select"]) == globs
 
 
 def test_select_reaches_every_known_platform_and_no_manifest(project: Path) -> None:

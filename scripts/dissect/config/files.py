@@ -1,5 +1,6 @@
 """Reading and validating YAML 1.2 files; every problem becomes a ConfigError."""
 
+import re
 from collections.abc import Iterable
 from copy import deepcopy
 from functools import cache
@@ -20,6 +21,7 @@ LARGEST = 100_000
 """Most values in a file; what an alias stands for counts as often as it is used."""
 GREATEST = 1e15
 """Largest number that a key may have."""
+_LIST = re.compile(r"\[((?:[^][]|\[[^][]*\])*)\]")
 
 
 def read_yaml(path: Path, shown: str) -> dict[str, Any]:
@@ -59,11 +61,16 @@ def _parse(text: str) -> Any:
 
 
 def typed(value: Any, nested: bool = False) -> Any:
-    """A value of Snakemake's ``--config`` with what it leaves as text: ``true``, and numbers in lists and mappings."""
+    """A value of Snakemake's ``--config`` with what it leaves as text.
+
+    That is ``true``, numbers in lists and mappings, and lists of globs with a wildcard that means something in YAML.
+    """
     if isinstance(value, dict):
         return {key: typed(inner, nested=True) for key, inner in value.items()}
     if isinstance(value, list):
         return [typed(inner, nested=True) for inner in value]
+    if isinstance(value, str) and not nested and (listed := _LIST.fullmatch(value)):
+        return [typed(inner.strip(" '\""), nested=True) for inner in listed[1].split(",")]
     if not isinstance(value, str) or not (nested or value in ("true", "false")):
         return value
     try:
