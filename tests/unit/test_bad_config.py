@@ -162,6 +162,13 @@ BAD = [
     whole("an alias within itself", ROOT, "platforms: &all [*all]\n", "nested deeper than 50 levels"),
     whole("deep nesting", ROOT, f"platforms: {'[' * 2000}{']' * 2000}\n", "nested deeper than 50 levels"),
     edit("absurd memory", CPU, "memory_gib: 4}", "memory_gib: 1e300}", "memory_gib: found 1e+300", "at most 1e+15"),
+    edit("memory beyond any float", CPU, "memory_gib: 4}", f"memory_gib: {10**400}}}",
+         "host.memory_gib: found a number of more than 300 digits, expected a finite number of at most 1e+15"),
+    edit("hardly any memory", CPU, "memory_gib: 4}", "memory_gib: 5e-324}",
+         "host.memory_gib: found 4.94066e-324, expected 0 or at least 1e-15"),
+    option("price beyond any float", "price", 10**400, "config/config.yaml with --config: price: found a number of"),
+    option("price of next to nothing", "price", f"0.{'0' * 320}1", "price", "expected a number above 0"),
+    option("number of thousands of digits in a list", "batch", [f"1{'0' * 5000}"], "unknown key 'batch'"),
 ]  # fmt: skip
 
 

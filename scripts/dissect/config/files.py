@@ -21,6 +21,8 @@ LARGEST = 100_000
 """Most values in a file; what an alias stands for counts as often as it is used."""
 GREATEST = 1e15
 """Largest number that a key may have."""
+LEAST = 1e-15
+"""Smallest number above 0 that a key may have: what is divided by it stays in the range of a float."""
 _LIST = re.compile(r"\[((?:[^][]|\[[^][]*\])*)\]")
 
 
@@ -75,7 +77,7 @@ def typed(value: Any, nested: bool = False) -> Any:
         return value
     try:
         scalar = YAML(typ="safe", pure=True).load(value)
-    except YAMLError:
+    except (YAMLError, ValueError):  # YAML refuses numbers of thousands of digits by a ValueError
         return value
     return scalar if isinstance(scalar, (int, float)) else value
 
@@ -117,10 +119,19 @@ def _inner(value: Any) -> Iterable[Any]:
 def _check_numbers(value: Any, where: str) -> None:
     """Refuse infinity and not-a-number, which YAML has but JSON, and therefore a spec, has not; and absurd sizes."""
     if isinstance(value, (int, float)) and not abs(value) <= GREATEST:  # not-a-number is no smaller either
-        raise ConfigError(f"{where}: found {value:g}, expected a finite number of at most {GREATEST:g}")
+        raise ConfigError(f"{where}: found {_shown(value)}, expected a finite number of at most {GREATEST:g}")
+    if isinstance(value, float) and 0 < abs(value) < LEAST:
+        raise ConfigError(f"{where}: found {value:g}, expected 0 or at least {LEAST:g}")
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         _check_numbers(inner, f"{where}{'.' if '.yaml: ' in where else ': '}{key}")
+
+
+def _shown(number: float) -> str:
+    try:
+        return f"{number:g}"
+    except OverflowError:  # a whole number beyond the largest float
+        return "a number of more than 300 digits"
 
 
 def _yaml_sentence(error: MarkedYAMLError) -> str:
