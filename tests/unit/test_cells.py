@@ -16,6 +16,7 @@ from dissect.cells.spec import TrainingSpec
 from dissect.cells.study import Study, load_study, refuse_empty_globs
 from dissect.config.adapters.lora import Lora
 from dissect.config.adapters.prompt_tuning import PromptTuning
+from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
 from dissect.config.files import typed
 from dissect.stages.training.deepspeed.spec import FinetuneSpec, PretrainSpec
@@ -201,6 +202,18 @@ def test_inheritance_lays_keys_over_the_parent(project: Path) -> None:
     plain, switched_off = by_platform["rtx3090"].hardware, by_platform["rtx3090-no-nvlink"].hardware
     assert switched_off.environment == {**plain.environment, "NCCL_P2P_DISABLE": "1"}
     assert switched_off.gpu_model == plain.gpu_model
+
+
+def test_facts_and_price_of_a_gpu_are_those_of_its_model(project: Path) -> None:
+    h200, b200 = (project / f"config/platforms/{name}.yaml" for name in ("h200", "b200"))
+    h200.write_text(f"{h200.read_text()}price: {{per_gpu_hour: 3, currency: EUR, source: a list, date: 2026-11}}\n")
+    b200.write_text("label: B200\nextends: h200\ngpu: {model: NVIDIA B200, label: B200, memory_gib: 179}\n")
+    platforms = load_catalog(project, {}).platforms
+    priced = {name for name, platform in platforms.items() if platform.price}
+    assert priced == {name for name, platform in platforms.items() if platform.gpu.model == "NVIDIA H200"}
+    assert len(priced) > 1
+    assert (platforms["b200"].gpu.peak_tflops, platforms["b200"].gpu.source) == ({}, None)
+    assert platforms["b200"].interconnect == platforms["h200"].interconnect
 
 
 def test_an_override_changes_what_it_matches_and_nothing_else(project: Path) -> None:

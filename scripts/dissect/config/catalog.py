@@ -24,6 +24,8 @@ REPORT = "report"
 """Name of the report page's manifest; no table or figure may have it."""
 PREDICTION = "table_prediction"
 """Name of the table of predicted against measured cells, which reads the cells of other tables."""
+OF_ONE_GPU = ("gpu", "price")
+"""Keys of a platform that one of another ``gpu.model`` does not inherit: the facts of a GPU, and its price."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,15 @@ def _inherit(name: str, raw: Mapping[str, dict[str, Any]], folder: str, chain: t
         raise unknown(where, what, parent, raw)
     if parent in (*chain, name):
         raise ConfigError(f"{where}: inheritance cycle {' -> '.join((*chain, name, parent))}")
-    return _merge(_inherit(parent, raw, folder, (*chain, name)), raw[name])
+    inherited = _inherit(parent, raw, folder, (*chain, name))
+    if _gpu_model(raw[name]) not in (None, _gpu_model(inherited)):
+        inherited = {key: value for key, value in inherited.items() if key not in OF_ONE_GPU}
+    return _merge(inherited, raw[name])
+
+
+def _gpu_model(data: dict[str, Any]) -> object:
+    gpu = data.get("gpu")
+    return gpu.get("model") if isinstance(gpu, dict) else None
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -157,7 +157,7 @@ class Platform(Model):
     label: str
     """Name of the platform in tables and figures."""
     extends: Name | None = None
-    """Platform whose keys this one inherits."""
+    """Platform whose keys this one inherits, but ``gpu`` and ``price`` only where ``gpu.model`` is the same."""
     device: Device
     """Device that cells run on; ``cpu`` is this machine, without GPUs."""
     gpu: GpuFacts
