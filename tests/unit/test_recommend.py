@@ -9,6 +9,7 @@ import pytest
 
 import factories as make
 from dissect.base.outcome import Flag, Status
+from dissect.cells.cell_id import CellId
 from dissect.cells.terms import Terms
 from dissect.config.catalog import load_catalog
 from dissect.config.price import Price
@@ -280,21 +281,33 @@ def test_many_settings_fit_a_screen(tmp_path: Path, project: Path) -> None:
     assert "2 more kinds of work: results/recommend.csv has all." in text
 
 
-def test_a_platform_without_numbers_names_its_relatives(tmp_path: Path, project: Path) -> None:
+def test_a_platform_without_numbers_says_what_measures_it_and_names_its_relatives(
+    tmp_path: Path, project: Path
+) -> None:
     here, there = training(tmp_path, "L", 900.0, platform="rtx3090"), training(tmp_path, "L", 900.0, platform="h200")
     relative = training(tmp_path, "L", 900.0, platform="rtx3090-no-nvlink")
     waiting = Record(here.cell, here.platform, None)
     found = ask([waiting, relative, there], platform=["rtx3090", "h200"])
     assert found.elsewhere == {"rtx3090": ["rtx3090-no-nvlink"]}
-    says = "rtx3090 has no numbers; there are some of rtx3090-no-nvlink: platform=rtx3090-no-nvlink."
-    assert says in answer_text(found, load_catalog(project, {})).splitlines()
-    far = ask([waiting, there], platform="rtx3090")
+    catalog = load_catalog(project, {"suite": "full"})
+    command = f"snakemake cells --config select='{CellId.parse(here.cell.id)}' suite=full"
+    measures, *says = answer_text(found, catalog).splitlines()[1:3]
+    assert measures == f"rtx3090 has no numbers. To measure: {command}"
+    assert says == ["There are some of rtx3090-no-nvlink: platform=rtx3090-no-nvlink."]
+    other = Record(here.cell.model_copy(update={"method": "QL"}), here.platform, None)
+    far = ask([waiting, other, there], platform="rtx3090")
     assert far.elsewhere == {"rtx3090": ["h200"]}
-    says = "rtx3090 has no numbers; there are some of h200, on other GPUs: platform=h200."
-    assert says in answer_text(far, load_catalog(project, {})).splitlines()
+    measures, *says = answer_text(far, load_catalog(project, {})).splitlines()[1:3]
+    assert measures.endswith(f"select='{CellId.parse(here.cell.id)._replace(method='*')}'")
+    assert says == ["There are some of h200, on other GPUs: platform=h200."]
     held = replace(there, platform=there.platform.model_copy(update={"memory_is_held": True}))
-    assert ask([waiting, held], platform="rtx3090").elsewhere == {}, "speeds of no card"
-    assert ask([waiting], platform="rtx3090").elsewhere == {}
+    assert ask([waiting, held], platform="rtx3090").elsewhere == {"rtx3090": []}, "speeds of no card"
+    alone = answer_text(ask([waiting], platform="rtx3090"), catalog).splitlines()
+    assert alone[1:3] == [f"rtx3090 has no numbers. To measure: {command}", ""]
+    slow = replace(waiting, platform=held.platform)
+    for nothing_to_measure in (slow, there):
+        bare = answer_text(ask([nothing_to_measure], platform="rtx3090"), catalog).splitlines()
+        assert bare[1] == "rtx3090 has no numbers."
     assert ask([waiting, relative]).elsewhere == {}
 
 

@@ -86,7 +86,7 @@ class Answer:
     never_planned: Sequence[str]
     """Globs over settings that no table plans, though each of their parts is planned elsewhere."""
     elsewhere: Mapping[str, Sequence[str]]
-    """Platform of the question without numbers -> platforms that have them, its relatives if there are any."""
+    """Platform of the question without numbers -> those that have some: its relatives, or all if it has none."""
 
     @property
     def standings(self) -> list[Standings]:
@@ -145,7 +145,7 @@ def _elsewhere(question: Question, rows: Sequence[Row]) -> dict[str, list[str]]:
     having = list(dict.fromkeys(row["platform"] for row in asked if row["model"] == question.model))
     without = [name for name in names(question.platform) if name not in measured]
     relatives = {name: [other for other in having if _family(other) == _family(name)] for name in without}
-    return {name: relatives[name] or having for name in without if having}
+    return {name: relatives[name] or having for name in without}
 
 
 def _family(platform: str) -> str:

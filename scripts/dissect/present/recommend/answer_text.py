@@ -15,6 +15,7 @@ from dissect.config.methods import NAIVE
 from dissect.config.question import Objective, Question, names
 from dissect.present.recommend.against import has_interval
 from dissect.present.recommend.answer import Answer, Ranking, Standings, limits_of
+from dissect.present.recommend.candidates import NOT_MEASURED
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.on_device import DEVICE_RATE
@@ -60,7 +61,7 @@ _OPEN_BRACKET = re.compile(r"\s*\([^)]*$")
 
 def answer_text(answer: Answer, catalog: Catalog) -> str:
     """The answer on one screen: the best settings, those that come next, and in a line each what is not known."""
-    lines = [asked(answer.question), *_elsewhere(answer, catalog), ""]
+    lines = [asked(answer.question), *_without_numbers(answer, catalog), ""]
     ordered = sorted(answer.rankings, key=lambda each: (not each.found, bool(each.stand_in), -len(each.found)))
     shown = [ranking for ranking in ordered if ranking.found][:RANKINGS] or ordered[:1]
     for ranking in shown:
@@ -71,11 +72,19 @@ def answer_text(answer: Answer, catalog: Catalog) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _elsewhere(answer: Answer, catalog: Catalog) -> Iterator[str]:
+def _without_numbers(answer: Answer, catalog: Catalog) -> Iterator[str]:
+    """What measures on a platform of the question that has no numbers, and which others have some."""
     gpu = {name: platform.gpu.model for name, platform in catalog.platforms.items()}
+    suite = " suite=full" if catalog.root.suite == "full" else ""
     for platform, others in answer.elsewhere.items():
-        on = "" if gpu[platform] in (gpu[other] for other in others) else ", on other GPUs"
-        yield f"{platform} has no numbers; there are some of {' and '.join(others)}{on}: platform={others[0]}."
+        rows = [cell.row for cell in answer.unknown if cell.row["platform"] == platform]
+        cells = [CellId.of(row) for row in rows if row["status"] == NOT_MEASURED and not row["memory_is_held"]]
+        select = "/".join(part[0] if len({*part}) == 1 else "*" for part in zip(*cells, strict=True))
+        measure = f" To measure: snakemake cells --config select='{select}'{suite}" if cells else ""
+        yield f"{platform} has no numbers.{measure}"
+        if others:
+            on = "" if gpu[platform] in (gpu[other] for other in others) else ", on other GPUs"
+            yield f"There are some of {' and '.join(others)}{on}: platform={others[0]}."
 
 
 def _rest(rankings: Sequence[Ranking]) -> list[str]:
