@@ -190,7 +190,7 @@ def test_other_work_ends_a_search_at_once(changes: dict[str, Any], status: Statu
 def test_an_answer_that_was_cut_off_did_not_keep_it() -> None:
     """guidellm takes it for answered, and it may have no token at all."""
     cut = [record(18, completion_tokens=None), record(19, completion_tokens=None, t_first_token_s=None)]
-    told = rate_probes._told_cut(sent([*(record(n) for n in range(18)), *cut])).load.records
+    told = rate_probes._mark_cut(sent([*(record(n) for n in range(18)), *cut])).load.records
     assert [each.status for each in told] == ["ok"] * 18 + ["incomplete"] * 2
     assert (judged(told).kept, judged(told).requests) == (18, 20)
     with pytest.raises(Ended, match="no request at 5/s was answered: incomplete"):
@@ -209,7 +209,7 @@ def found_by(monkeypatch: pytest.MonkeyPatch, folder: Path, ends: list[Any], **s
 
     moments = count()
     monkeypatch.setattr(burst, "send", send)
-    monkeypatch.setattr(burst, "told_by", lambda _: ServerReport(f"moment {next(moments)}", ""))
+    monkeypatch.setattr(burst, "report_of", lambda _: ServerReport(f"moment {next(moments)}", ""))
     spec = spec_of(probe_s=1.0, lowest=1.0, highest=64.0, **search)
     prompts = [f"w{n}" for n in range(rate_probes.most_requests(spec, 42))]
     nothing: Any = None
@@ -220,7 +220,7 @@ def test_a_spent_budget_ends_the_search_with_what_it_has(monkeypatch: pytest.Mon
     spent = Ended(Status.TIMEOUT, Phase.SERVE, "the budget was spent")
     found = found_by(monkeypatch, tmp_path, [0.5, 3.0, spent])
     assert (len(found.probed), found.ended_by) == (2, "budget")
-    assert found.told.probe.rate == pytest.approx(8.0, rel=0.05)
+    assert found.chosen.probe.rate == pytest.approx(8.0, rel=0.05)
     with pytest.raises(Ended):
         found_by(monkeypatch, tmp_path, [spent])
 
@@ -242,11 +242,15 @@ def test_the_numbers_are_those_of_the_highest_rate_that_held_or_the_lowest(
 ) -> None:
     found = found_by(monkeypatch, tmp_path, [0.5, 3.0, 0.5, 3.0], probes=4)
     rates = [each.probe.rate for each in found.probed]
-    assert found.told.probe.rate == rates[2] == max(r for r, p in zip(rates, found.probed, strict=True) if p.probe.kept)
-    assert [told.counters for told in found.told.told] == ["moment 2", "moment 3"], "what the engine counted, too"
+    assert (
+        found.chosen.probe.rate == rates[2] == max(r for r, p in zip(rates, found.probed, strict=True) if p.probe.kept)
+    )
+    assert [report.counters for report in found.chosen.reports] == ["moment 2", "moment 3"], (
+        "what the engine counted, too"
+    )
     assert found.ended_by == "probes"
     assert found_by(monkeypatch, tmp_path, [0.5, 3.0, 0.5, 3.0, 0.5, 3.0]).ended_by == "bracket"
-    assert found_by(monkeypatch, tmp_path, [3.0, 3.0], probes=2).told.probe.rate < rates[0]
+    assert found_by(monkeypatch, tmp_path, [3.0, 3.0], probes=2).chosen.probe.rate < rates[0]
 
 
 def test_samples_of_every_probe_must_agree_with_the_result() -> None:

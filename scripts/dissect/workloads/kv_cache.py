@@ -29,8 +29,8 @@ def asked_cache_tokens(spec: ServeSpec) -> int | None:
 
     The memory share of every GPU, less weights and reserve; not positive where these leave nothing.
     """
-    told = spec.settings
-    if told.cache_reserve_gib is None or told.memory_share is None:
+    settings = spec.settings
+    if settings.cache_reserve_gib is None or settings.memory_share is None:
         return None
-    room = room_bytes(spec, told.memory_share, told.cache_reserve_gib * GIB)
+    room = room_bytes(spec, settings.memory_share, settings.cache_reserve_gib * GIB)
     return int(room * spec.hardware.n_gpus // cache_bytes_of(spec, _PAGE)) * _PAGE

@@ -77,7 +77,7 @@ class MeasuredSearch:
         return None if self.rate else f"{held:.4g} to {failed:.4g}"
 
     @property
-    def told(self) -> MeasuredProbe:
+    def chosen(self) -> MeasuredProbe:
         """The probe at the highest rate that held, or at the lowest rate where none did."""
         wanted = self.bracket.held or self.bracket.failed
         return MeasuredProbe(next(p for p in self.probes if p.rate == wanted), self.output_tokens)
@@ -146,7 +146,8 @@ RATES = View(
         Quantity(
             "kept_share", "Within the objective", "%",
             f"share of the requests at that rate, or at the lowest where none held; {_IN_BRACKETS}",
-            lambda m: m.told.share, Combination.SHARE, scale=1e2, decimals=2, trials=lambda m: m.told.probe.requests,
+            lambda m: m.chosen.share, Combination.SHARE, scale=1e2, decimals=2,
+            trials=lambda m: m.chosen.probe.requests,
         ),
         Quantity(
             "probes_tried", "Rates tried", "", "number of rates that were tried", lambda m: len(m.probes),
@@ -155,7 +156,7 @@ RATES = View(
         Quantity(
             "goodput_tokens_per_s", "Goodput", "tokens/s",
             "generated tokens of the requests within the objective, over the time from the first send to the end",
-            lambda m: m.told.tokens_per_s(m.told.probe.kept),
+            lambda m: m.chosen.tokens_per_s(m.chosen.probe.kept),
         ),
     ),
     origin=(

@@ -134,8 +134,8 @@ def _keep_partial(output: Path) -> None:
     output.unlink()
 
 
-def told_by(server: Server) -> ServerReport:
-    """What the server has told so far."""
+def report_of(server: Server) -> ServerReport:
+    """What the server reports of itself by now."""
     return ServerReport(get(server.url, "/metrics") or "", server.said() if server.log.exists() else None)
 
 
@@ -145,11 +145,11 @@ def conclude(
 ) -> dict[str, Any]:  # fmt: skip
     """Fields of a ``Measurement`` from all bursts; without numbers where one broke the contract.
 
-    ``before`` is what the server had told before the first, ``after`` what after the last, if it had other loads since.
+    ``before`` is the server's report before the first, ``after`` that after the last, if it had other loads since.
     """
     records = [record for sent in bursts for record in sent.load.records]
     files = {REQUESTS: load.to_jsonl_gz(records), RAW: raw_of(bursts)}
-    end = told_by(server)
+    end = report_of(server)
     after = after or end
     hits = total(end.counters, engine.prefix_hits)
     version = version_of(engine, server)

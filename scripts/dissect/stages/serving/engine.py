@@ -41,7 +41,7 @@ class Place:
 
 @dataclass(frozen=True)
 class ServerReport:
-    """What a server has told of itself up to a moment."""
+    """What a server reports of itself up to a moment."""
 
     counters: str
     """Its answer to ``/metrics``; empty where it has none."""
@@ -127,16 +127,16 @@ def preemptions(before: ServerReport, after: ServerReport, engine: Engine) -> in
     return None if ended is None else ended - (_preempted(before, engine) or 0)
 
 
-def _preempted(told: ServerReport, engine: Engine) -> int | None:
+def _preempted(report: ServerReport, engine: Engine) -> int | None:
     words = engine.preempted_in_log
-    if words is None or told.log is None:
-        return total(told.counters, engine.preempted)
-    return (total(told.log, words) or 0) if words.groups else len(words.findall(told.log))
+    if words is None or report.log is None:
+        return total(report.counters, engine.preempted)
+    return (total(report.log, words) or 0) if words.groups else len(words.findall(report.log))
 
 
 def gap_histogram(before: ServerReport, after: ServerReport, engine: Engine) -> GapHistogram | None:
     """The gaps between tokens that an engine counted between two moments; None where it counts none."""
-    begun, ended = (_cumulative(told.counters, engine) for told in (before, after))
+    begun, ended = (_cumulative(report.counters, engine) for report in (before, after))
     if not ended:
         return None
     upto = [round(ended[bound] - begun.get(bound, 0.0)) for bound in sorted(ended)]

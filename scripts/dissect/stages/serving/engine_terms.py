@@ -55,20 +55,20 @@ def read_terms(
 
 def contradiction(spec: ServeSpec, terms: EngineTerms) -> str | None:
     """How the reported terms differ from those that the spec asks for, in one sentence, or None."""
-    told, tokens = spec.settings, asked_cache_tokens(spec)
+    settings, tokens = spec.settings, asked_cache_tokens(spec)
     running, graphs = terms.most_running, terms.graph_sequences
     if terms.prefix_cache:
         return "the engine reports that its prefix cache is on"
     for asked, reported, what in (
-        (told.max_sequences, terms.max_sequences, "requests at once"),
-        (told.prefill_tokens, terms.prefill_tokens, "tokens of prompts in a step"),
+        (settings.max_sequences, terms.max_sequences, "requests at once"),
+        (settings.prefill_tokens, terms.prefill_tokens, "tokens of prompts in a step"),
     ):
         if None not in (asked, reported) and asked != reported:
             return f"the engine reports {reported} {what}, the terms are {asked}"
-    if told.max_sequences and running and running > told.max_sequences:
-        return f"the engine reports that {running} requests ran at once, the terms are at most {told.max_sequences}"
-    if told.graph_sequences and graphs is not None and graphs < told.graph_sequences:
-        return f"the engine reports CUDA graphs up to {graphs} requests, the terms are {told.graph_sequences}"
+    if settings.max_sequences and running and running > settings.max_sequences:
+        return f"the engine reports that {running} requests ran at once, the terms are at most {settings.max_sequences}"
+    if settings.graph_sequences and graphs is not None and graphs < settings.graph_sequences:
+        return f"the engine reports CUDA graphs up to {graphs} requests, the terms are {settings.graph_sequences}"
     if tokens and terms.cache_tokens and abs(terms.cache_tokens / tokens - 1) > MOST_DEVIATION:
         return f"the engine reports a KV cache of {terms.cache_tokens} tokens, the terms are {tokens}"
     return _other_size(spec, terms)

@@ -76,7 +76,7 @@ class ServingCell:
                     bursts = [each.sent for each in found.probed]
                     measured = rate_probes.conclude(found, self.engine, server, self.watch, ready_s)
                 else:
-                    before = burst.told_by(server)
+                    before = burst.report_of(server)
                     bursts = [self._burst(folder, server, prompts.of_burst[n]) for n in range(load.bursts)]
                     measured = burst.conclude(self.spec, self.engine, server, bursts, before, self.watch, ready_s)
                 if load.calibrate and measured.get("metrics"):

@@ -38,8 +38,8 @@ class Probed:
     """The same with the requests that were answered alone."""
     spec: ServeSpec
     """Load of the answered requests."""
-    told: tuple[ServerReport, ServerReport]
-    """What the server had told before the probe, and after it."""
+    reports: tuple[ServerReport, ServerReport]
+    """The server's reports of itself before the probe, and after it."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Found:
     ended_by: Literal["bracket", "probes", "budget"]
 
     @property
-    def told(self) -> Probed:
-        """The probe at the highest rate that held, or at the lowest rate where none did."""
+    def chosen(self) -> Probed:
+        """The probe whose numbers the cell has: at the highest rate that held, or at the lowest where none did."""
         held = [each for each in self.probed if each.probe.holds(self.search.share)]
         return max(held, key=_rate) if held else min(self.probed, key=_rate)
 
@@ -93,21 +93,21 @@ def find_rate(
     unseen = iter(prompts)
     (folder / SO_FAR).unlink(missing_ok=True)
     found: list[Probed] = []
-    bracket, before = RateBracket(None, None), burst.told_by(server)
+    bracket, before = RateBracket(None, None), burst.report_of(server)
     while (rate := bisection.next_rate(bracket, len(found))) is not None:
         sends = poisson_sends(rate, spec.workload.requests, gaps, search.probe_s)
         write_prompts(folder / burst.PROMPTS, [*islice(unseen, len(sends))], sends)
         try:
-            sent = _told_cut(burst.send(_with_requests(spec, len(sends)), engine, checkpoint, server, folder, watch))
+            sent = _mark_cut(burst.send(_with_requests(spec, len(sends)), engine, checkpoint, server, folder, watch))
         except Ended as how:
             if how.status is not Status.TIMEOUT or not found:
                 raise
             _LOG.info("the probe at %g/s does not count: %s", rate, how.reason)
             return Found(search, found, "budget")
         write_atomically(folder / SO_FAR, load.to_jsonl_gz(_numbered([*(each.sent for each in found), sent])))
-        told = before, burst.told_by(server)
-        found.append(_judged(spec, search, rate, len(sends), sent, told))
-        before = told[1]
+        after = burst.report_of(server)
+        found.append(_judged(spec, search, rate, len(sends), sent, (before, after)))
+        before = after
         bracket = RateBracket.of((each.probe for each in found), search.share)
         probe = found[-1].probe
         _LOG.info("at %g/s %d of %d requests kept the objective", rate, probe.kept, probe.requests)
@@ -126,7 +126,7 @@ def _numbered(probes: Iterable[Sent]) -> list[RequestRecord]:
     ]
 
 
-def _told_cut(sent: Sent) -> Sent:
+def _mark_cut(sent: Sent) -> Sent:
     """The same, with answers that ended before the server's count of their tokens as ``incomplete``.
 
     To the load generator they are answered. Where a server never counts, none is left, and the probe does not pass.
@@ -141,7 +141,12 @@ def _told_cut(sent: Sent) -> Sent:
 
 
 def _judged(
-    spec: ServeSpec, search: RateSearch, rate: float, requests: int, sent: Sent, told: tuple[ServerReport, ServerReport]
+    spec: ServeSpec,
+    search: RateSearch,
+    rate: float,
+    requests: int,
+    sent: Sent,
+    reports: tuple[ServerReport, ServerReport],
 ) -> Probed:
     """The probe that a load was.
 
@@ -172,14 +177,14 @@ def _judged(
         ttft_s=ttft,
         tpot_s=tpot,
     )
-    return Probed(probe, sent, replace(sent, load=replace(sent.load, records=answered)), alone, told)
+    return Probed(probe, sent, replace(sent, load=replace(sent.load, records=answered)), alone, reports)
 
 
 def conclude(found: Found, engine: Engine, server: Server, watch: Watch, ready_s: float) -> dict[str, Any]:
     """Fields of a ``Measurement`` from all probes; without numbers where the engine served on other terms."""
-    told = found.told
-    before, after = told.told
-    fields = burst.conclude(told.spec, engine, server, [told.answered], before, watch, ready_s, after)
+    chosen = found.chosen
+    before, after = chosen.reports
+    fields = burst.conclude(chosen.spec, engine, server, [chosen.answered], before, watch, ready_s, after)
     files = {
         burst.REQUESTS: load.to_jsonl_gz(_numbered(each.sent for each in found.probed)),
         burst.RAW: burst.raw_of([each.sent for each in found.probed]),
@@ -187,5 +192,5 @@ def conclude(found: Found, engine: Engine, server: Server, watch: Watch, ready_s
     metrics = fields.get("metrics")
     if not isinstance(metrics, ServingMetrics):
         return fields | {"files": files}
-    told_of = {"probes": [each.probe for each in found.probed], "search_ended_by": found.ended_by}
-    return {"metrics": metrics.model_copy(update=told_of), "files": files}
+    searched = {"probes": [each.probe for each in found.probed], "search_ended_by": found.ended_by}
+    return {"metrics": metrics.model_copy(update=searched), "files": files}

@@ -38,11 +38,11 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
 
 def batching(spec: ServeSpec) -> Batching:
     """Batches of its router, which knows how long answers become; defaults of its code (``api_cli.py``)."""
-    told = spec.settings
+    settings = spec.settings
     return Batching(
-        max_sequences=told.max_sequences or 256,
-        prefill_tokens=told.prefill_tokens or 8192,
-        memory_share=told.memory_share or 0.8,
+        max_sequences=settings.max_sequences or 256,
+        prefill_tokens=settings.prefill_tokens or 8192,
+        memory_share=settings.memory_share or 0.8,
         beside_bytes=_BESIDE_BYTES,
         beside_off=0.15,
         mixes=False,

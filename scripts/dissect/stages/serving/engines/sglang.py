@@ -39,16 +39,16 @@ def batching(spec: ServeSpec) -> Batching:
     It leaves memory for graphs and activations itself (``_handle_gpu_memory_settings``), in place of a profiled step.
     It admits requests that may not all finish; since it seldom has to retract one, each has all its room here.
     """
-    told, hardware = spec.settings, spec.hardware
+    settings, hardware = spec.settings, spec.hardware
     card = hardware.card_memory_bytes or hardware.device_memory_bytes
     default_tokens, default_graphs = (2048, 32) if card < 35 * GIB else (8192, 256)
-    tokens, graphs = told.prefill_tokens or default_tokens, told.graph_sequences or default_graphs
+    tokens, graphs = settings.prefill_tokens or default_tokens, settings.graph_sequences or default_graphs
     kept = MIB * (512 + 1.5 * max(tokens, 2048) + 2 * graphs + 128 * hardware.n_gpus)
     kept = max(kept, 10 * GIB) if card > 60 * GIB else kept
     return Batching(
-        max_sequences=told.max_sequences or 2048,
+        max_sequences=settings.max_sequences or 2048,
         prefill_tokens=tokens,
-        memory_share=told.memory_share or 1 - kept / card,
+        memory_share=settings.memory_share or 1 - kept / card,
         beside_bytes=_CONTEXT_BYTES,
         beside_off=0.5,
         mixes=False,

@@ -87,12 +87,12 @@ def batching(spec: ServeSpec) -> Batching:
 
     A prompt goes beside running answers where it splits prompts, as it does unless it is told otherwise.
     """
-    told = spec.settings
-    splits = told.max_sequences is None and told.chunked_prefill is not False
+    settings = spec.settings
+    splits = settings.max_sequences is None and settings.chunked_prefill is not False
     return Batching(
-        max_sequences=told.max_sequences or spec.workload.requests,
-        prefill_tokens=told.prefill_tokens or PREFILL_TOKENS,
-        memory_share=told.memory_share or WIGGLE_ROOM,
+        max_sequences=settings.max_sequences or spec.workload.requests,
+        prefill_tokens=settings.prefill_tokens or PREFILL_TOKENS,
+        memory_share=settings.memory_share or WIGGLE_ROOM,
         beside_bytes=_BESIDE_BYTES,
         beside_off=0.5,
         mixes=splits,

@@ -43,16 +43,16 @@ def batching(spec: ServeSpec) -> Batching:
     A profiled step, the largest that it may take, leaves the cache what it does not need: gate, up, their product and
     the hidden states before and after, and logits in bf16 and, twice, in fp32.
     """
-    told, arch, hardware = spec.settings, spec.model, spec.hardware
+    settings, arch, hardware = spec.settings, spec.model, spec.hardware
     card = hardware.card_memory_bytes or hardware.device_memory_bytes
     is_large = card >= 70 * GIB and "A100" not in hardware.gpu_model
-    sequences = told.max_sequences or (1024 if is_large else 256)
-    tokens = told.prefill_tokens or (8192 if is_large else 2048)
+    sequences = settings.max_sequences or (1024 if is_large else 256)
+    tokens = settings.prefill_tokens or (8192 if is_large else 2048)
     activations = tokens * BYTES[spec.workload.dtype] * (3 * arch.intermediate_size + 2 * arch.hidden_size)
     return Batching(
         max_sequences=sequences,
         prefill_tokens=tokens,
-        memory_share=told.memory_share or 0.92,
+        memory_share=settings.memory_share or 0.92,
         beside_bytes=_CONTEXT_BYTES + activations / hardware.n_gpus + sequences * arch.vocab_size * 10,
         beside_off=0.15,
         mixes=True,
