@@ -116,6 +116,8 @@ BAD = [
     edit("text as a number", TINY, "hidden_size: 256", "hidden_size: '256'", "hidden_size", "a whole number"),
     edit("fraction as a size", TINY, "hidden_size: 256", "hidden_size: 256.5", "hidden_size", "a whole number"),
     edit("zero GPUs", CPU, "gpus_per_node: 2", "gpus_per_node: 0", "gpus_per_node", "greater than 0"),
+    edit("absurd number of GPUs", CPU, "gpus_per_node: 2", "gpus_per_node: 1000000",
+         "'gpus_per_node' times 'nodes' is 1,000,000, expected at most 10,000"),
     edit("sweep beyond the platform", CPU, "[1, 2]", "[1, 2, 4]", "gpu_counts", "has 2 GPUs"),
     edit("negative memory", CPU, "memory_gib: 4}", "memory_gib: -4}", "host.memory_gib", "greater than 0"),
     edit("number as an environment variable", CPU, '"1"', "1", "environment.OMP_NUM_THREADS", "expected a text"),

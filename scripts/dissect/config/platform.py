@@ -16,6 +16,8 @@ from dissect.config.scheduler import Scheduler
 
 LARGEST_BUDGET = 0.9
 """Largest budget as a share of the card's memory: what is declared and what a driver finds may differ by the rest."""
+MOST_GPUS = 10_000
+"""Most GPUs of a platform; plans look at the partition of each rank."""
 
 
 class GpuFacts(Model):
@@ -219,6 +221,8 @@ class Platform(Model):
             ):
                 raise ValueError(f"the engine '{name}' runs in 'apptainer' or 'docker', without 'modules'")
         total = self.gpus_per_node * self.nodes
+        if total > MOST_GPUS:
+            raise ValueError(f"'gpus_per_node' times 'nodes' is {total:,}, expected at most {MOST_GPUS:,}")
         if len(set(self.gpu_counts)) != len(self.gpu_counts):
             raise ValueError("duplicate in 'gpu_counts'")
         if too_many := [count for count in self.gpu_counts if count > total]:
