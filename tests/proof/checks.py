@@ -19,6 +19,7 @@ SIZES = [
 ]  # fmt: skip
 MODEL = {"label": {}, "source": {}, "architecture": {size: {} for size in SIZES}}
 MOST_RUNS = 50
+MOST_GPUS = 10_000
 FIGURES_ALONE = {"draws", "panels", "series", "x", "table_view"}
 TABLES_ALONE = {"rows", "columns", "split"}
 """Keys of a layout that the other kind has not."""
@@ -166,8 +167,8 @@ def check_names(config: Yaml) -> None:
         known([] if root[key] == "all" else root[key], names)
     for platform in config["platforms"].values():
         total = platform["gpus_per_node"] * platform.get("nodes", 1)
-        if any(count > total for count in platform["gpu_counts"]):
-            raise Refused("gpu_counts")
+        if total > MOST_GPUS or any(count > total for count in platform["gpu_counts"]):
+            raise Refused("GPUs")
         known(platform.get("workload", {}).get("models") or [], config["models"])
         known(platform.get("serving", {}).get("gpus", {}), config["models"])
         environments = platform.get("environments", {}).values()

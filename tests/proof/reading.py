@@ -57,7 +57,15 @@ def inherited(name: str, raw: dict[str, Yaml], seen: tuple[str, ...]) -> Yaml:
         return raw[name]
     if parent not in raw or parent in (*seen, name):
         raise Refused(f"{name} extends {parent}")
-    return laid_over(inherited(parent, raw, (*seen, name)), raw[name])
+    base = inherited(parent, raw, (*seen, name))
+    if gpu_model(raw[name]) not in (None, gpu_model(base)):
+        base = {key: value for key, value in base.items() if key not in ("gpu", "price")}
+    return laid_over(base, raw[name])
+
+
+def gpu_model(platform: Yaml) -> Any:
+    gpu = platform.get("gpu")
+    return gpu.get("model") if isinstance(gpu, dict) else None
 
 
 def laid_over(base: Yaml, top: Yaml) -> Yaml:
