@@ -16,7 +16,13 @@ from dissect.cells.references import read_sets
 from dissect.cells.study import load_study
 from dissect.metrics.serving import ServingMetrics
 from dissect.metrics.training import TrainingMetrics
+from dissect.present.recommend.answer import answer
+from dissect.present.recommend.answer_text import answer_text
+from dissect.present.recommend.ask import gather
+from dissect.present.tables.rate_views import search_of
 from dissect.results.cell_runs import CellRuns, read_runs
+from dissect.results.result import Result
+from dissect.statistics.quantiles import quantile
 from page_tables import GPUS, block
 
 ROOT = Path(__file__).parents[2]
@@ -83,14 +89,22 @@ def test_rows_that_are_left_are_counted(table: str, label: str) -> None:
 SERVERS = (
     "| model | engine | policy | servers | burst (s) | tokens/s | ready (s) | cache (tokens) | at once | preemptions |"
 )
+RATES = "| engine | held | TTFT p99 (s) | TPOT p99 (ms) | goodput (tokens/s) | did not | TTFT p99 (s) | kept |"
+
+
+def served() -> Iterator[tuple[CellId, list[Result]]]:
+    """The servers on one H200, one run each."""
+    for path in sorted((SETS / "h200-servers").rglob("*.json")):
+        yield CellId.parse(str(path.parent.relative_to(SETS / "h200-servers"))), read_runs(path).runs
 
 
 def test_every_server_on_h200_is_on_the_page() -> None:
     """Medians over the servers; a server's burst is the median of its three."""
     rows = []
-    for path in sorted((SETS / "h200-servers").rglob("*.json")):
-        cell, runs = CellId.parse(str(path.parent.relative_to(SETS / "h200-servers"))), read_runs(path)
-        found = [run.metrics for run in runs.runs if isinstance(run.metrics, ServingMetrics)]
+    for cell, runs in served():
+        found = [run.metrics for run in runs if isinstance(run.metrics, ServingMetrics) and not run.metrics.probes]
+        if not found:
+            continue
         burst_s = median(median(each.burst_durations_s or []) for each in found)
         tokens = found[0].completion_tokens / len(found[0].burst_durations_s or [])
         rows.append(
@@ -107,5 +121,40 @@ def test_every_server_on_h200_is_on_the_page() -> None:
                 f"{median(each.preemptions for each in found):.0f}" if found[0].preemptions is not None else "not told",
             ]
         )
-    assert sum(int(row[3]) for row in rows) == 28
+    assert sum(int(row[3]) for row in rows) == 30
     block(GPUS, "h200-serving", SERVERS, rows)
+
+
+def test_every_rate_that_holds_on_h200_is_on_the_page() -> None:
+    rows = []
+    for cell, runs in served():
+        for search in filter(None, map(search_of, runs)):
+            held, failed = (next(p for p in search.probes if p.rate == rate) for rate in search.bracket)
+            assert p99(failed.ttft_s) > search.search.ttft_s
+            assert p99(failed.tpot_s) < search.search.tpot_s / 2, "the page says that TTFT alone ends them"
+            rows.append(
+                [
+                    cell.framework,
+                    f"{held.rate:.1f}",
+                    f"{p99(held.ttft_s):.2f}",
+                    f"{1e3 * p99(held.tpot_s):.0f}",
+                    f"{search.chosen.tokens_per_s(held.kept):,.0f}",
+                    f"{failed.rate:.1f}",
+                    f"{p99(failed.ttft_s):.2f}",
+                    f"{100 * failed.kept / failed.requests:.1f} %",
+                ]
+            )
+    assert len(rows) == 3
+    block(GPUS, "h200-rates", RATES, rows)
+
+
+def p99(samples: list[float]) -> float:
+    return quantile(sorted(samples), 0.99)
+
+
+def test_sglang_is_ahead_of_vllm_on_equal_terms(shipped: Path) -> None:
+    asked = {"stage": "serve", "model": "llama2-7b", "platform": "h200", "method": "aligned", "maximise": "throughput"}
+    question, rows, study = gather(shipped, asked)
+    text = answer_text(answer(question, rows), study.catalog)
+    [told] = [line for line in text.splitlines() if "vLLM, aligned" in line and "× the best" in line]
+    assert told.partition(": ")[2] in " ".join(GPUS.read_text().split())

@@ -3,11 +3,18 @@
 With UPDATE_GOLDEN=1 in the environment the page is written instead, as after new reference results.
 """
 
+from functools import partial
+
 import pandas as pd
 import pytest
 
+from dissect.cells.spec import ServeSpec
+from dissect.predict.server_rate import predict_rate
 from dissect.predict.step_time import BUSY
+from dissect.present.tables.columns import Record
 from dissect.present.tables.labels import framework_labels
+from dissect.present.tables.rate_views import search_of
+from dissect.present.tables.server_pace import ServerPace
 from page_tables import PREDICTION, block
 
 
@@ -80,6 +87,25 @@ def test_servers(shipped_predictions: pd.DataFrame) -> None:
     block(PREDICTION, "servers", "| times from | | cells | median error | largest | in the interval |", rows)
 
 
-@pytest.mark.parametrize("name", ["goals", "memory", "times", "servers", "published", "paper", "walls"])
+def test_rates_that_hold(shipped_records: list[Record]) -> None:
+    """No search corrects a prediction, so each is as if it had not been measured."""
+    pace, rows = ServerPace(shipped_records), []
+    for record in shipped_records:
+        if not isinstance(record.spec, ServeSpec):
+            continue
+        for search in filter(None, map(search_of, record.results)):
+            found = predict_rate(record.spec, partial(pace.predict, facts=record.platform))
+            held, failed = search.bracket
+            assert found
+            assert held
+            assert failed
+            names = [framework_labels()[record.spec.framework], record.cell.method, f"{held:.1f}", f"{failed:.1f}"]
+            inside = "yes" if found.low <= failed and held <= found.high else "no"
+            rows.append([*names, f"{found.rate:.1f} ({found.low:.1f} to {found.high:.1f})", inside])
+    assert rows
+    block(PREDICTION, "rates", "| engine | policy | held | did not | predicted | overlap |", rows)
+
+
+@pytest.mark.parametrize("name", ["goals", "memory", "times", "servers", "rates", "published", "paper", "walls"])
 def test_each_table_stands_once(name: str) -> None:
     assert PREDICTION.read_text(encoding="utf-8").count(f"<!-- numbers: {name} -->") == 1
