@@ -35,8 +35,9 @@ def write_report(manifest: Path, index: Path, project: Path) -> None:
         LayoutError: a layout does not fit its cells.
     """
     folder = index.parent
-    # Pages of cells are half of the work. In a process of their own, they also keep no run in memory.
-    cells = get_context("spawn").Process(target=_write_cells, args=(manifest, folder / "cells", project), daemon=True)
+    # Pages of cells are half of the work. In a process of their own, they also keep no run in memory. A fork need not
+    # import again what is imported here, which takes longer than the pages of a small study.
+    cells = get_context("fork").Process(target=_write_cells, args=(manifest, folder / "cells", project), daemon=True)
     cells.start()
     for name in ("figures", "tables", "predicted"):
         shutil.rmtree(folder / name, ignore_errors=True)
