@@ -1,7 +1,8 @@
 """Runs of Snakemake as forks of one process that has imported Snakemake and this library.
 
-Two thirds of a run that has nothing to do are imports. A fork is a new process like any other: with its own folder,
-environment, arguments and output, and what it runs is Snakemake's own entry point.
+Two thirds of a run that has nothing to do are imports, and half of the rest is to parse the configuration. A fork is
+a new process like any other: with its own folder, environment, arguments and output, and what it runs is Snakemake's
+own entry point.
 """
 
 import json
@@ -45,6 +46,7 @@ def serve() -> None:
     rules = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
     for module in re.findall(r"^from (dissect[\w.]*) import", rules, re.MULTILINE):
         import_module(module)
+    import_module("dissect.cells.study").load_study(ROOT, {})  # a clone that edits a file parses it anew
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()
