@@ -75,7 +75,7 @@ def test_a_server_that_dies_in_the_load_keeps_what_there_was(bench, fault, statu
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_is_left_when_the_measuring_process_is_ended_in_the_load(bench, number):
-    spec = bench.spec("lightllm", output_tokens=30)
+    spec = bench.spec("lightllm")
     process = bench.start(spec, "slow")
     deadline = time.monotonic() + 200
     while not any("guidellm" in p.cmdline() for p in _alive(bench)):  # as a word: the spec in the command has it too
