@@ -73,7 +73,7 @@ def test_a_start_changes_the_trials_and_not_the_limit(folder: Path) -> None:
     assert abs(found.batch - right) <= 1
     outcomes = {trial.batch: trial.status for trial in found.trials}
     assert (outcomes[found.batch], outcomes[found.batch + 1]) == (Status.OK, Status.OOM)
-    assert len(found.trials) <= 7
+    assert len(found.trials) <= 8
 
 
 def test_a_predictor_that_fails_costs_trials_only(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
