@@ -11,8 +11,9 @@ PYTHON ?= python3 python3.12 python3.11
 EDITS ?= 1000
 RUNS ?= 30
 
-# tests/groups.py says which tests stay together.
-PARALLEL := -n logical --maxprocesses 8 --dist loadgroup
+# tests/groups.py says which tests stay together. Those of the pipeline have a process more than there are cores, for
+# servers are mostly waited for.
+PARALLEL := --maxprocesses 8 --dist loadgroup
 
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -34,7 +35,7 @@ gpu-smoke: .venv/bin/llm-dissect ## Measure a few cells on this machine's GPUs, 
 
 check: lint ## Check style and types, run the unit tests: within 6 minutes on two cores
 	@echo "Running the unit tests"
-	@pytest $(PARALLEL) tests/unit
+	@pytest -n logical $(PARALLEL) tests/unit
 
 test: check test-torch test-pipeline ## Run every test that this machine can run, but the longest: an hour on two cores
 
@@ -44,7 +45,7 @@ test-torch: .venv/.complete train-env ## Test the real libraries of training, in
 
 test-pipeline: .venv/.complete train-env client-env ## Test the pipeline, the page and servers
 	@echo "Testing the pipeline"
-	@pytest $(PARALLEL) -m "not torch and not slurm and not kubernetes" --ignore tests/unit
+	@pytest -n $$(($$(nproc) + 1)) $(PARALLEL) -m "not torch and not slurm and not kubernetes" --ignore tests/unit
 
 test-slurm: .venv/.complete train-env ## Test on a real Slurm cluster on this machine (as root, with Debian's packages), for 17 minutes
 	@pytest -m slurm tests/e2e/slurm

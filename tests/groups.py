@@ -5,7 +5,8 @@ import re
 from xdist.scheduler import LoadScopeScheduling
 
 GROUPS = re.compile(
-    r"tests/e2e/"  # they measure and start real programs: no two of them side by side
+    r"tests/e2e/serving/"  # servers and loads, one after the other: most of the time something is waited for
+    r"|tests/e2e/"  # they measure and start real programs: no two of them side by side
     r"|tests/browser/"  # one browser, and two pages that take seconds to make
     r"|tests/workflow/test_(claims|exchange|site)\.py"  # clones and a site that all tests of a module read
 )
