@@ -19,6 +19,7 @@ from dissect.cells.study import load_study
 from dissect.predict.outlook import Outlook
 from dissect.present.recommend.answer import answer as ranked
 from dissect.present.recommend.ask import gather
+from dissect.present.recommend.candidates import Candidate
 from dissect.present.recommend.predicted_rank import LIMITS
 from dissect.present.recommend.predicted_servers import PredictedServer
 from dissect.present.recommend.predicted_settings import (
@@ -114,7 +115,7 @@ def test_a_server_says_its_load_cache_latency_and_cost(project: Path) -> None:
     assert all(word in line for word in ("tokens/s", "TTFT p99", "cache ", "expected to fit (kernels: ", " s,"))
     assert "predicted" not in said(project, stage="serve", predicted=False)
     first = servers(project)[0]
-    priced = replace(first, row={**first.row, "price_per_gpu_hour": 3.6, "currency": "EUR"})
+    priced = replace(first, row=Candidate(first.row, price_per_gpu_hour=3.6, currency="EUR"))
     assert "EUR per million tokens" in priced.text
     cost = float(priced.text.partition(" EUR per")[0].rpartition(", ")[2].partition(" ")[0])
     assert cost == pytest.approx(1e-3 * first.row["n_gpus"] * 1e6 / first.tokens_per_s, rel=0.01)

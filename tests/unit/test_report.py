@@ -279,7 +279,7 @@ def test_no_table_may_take_the_page_s_name(project: Path) -> None:
 def test_many_predicted_cells_are_a_picture_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = small_report(tmp_path, ["table_III"]).read_text()
     assert 'id="chart-table_prediction"' in drawn
-    monkeypatch.setattr("dissect.present.report.page.MOST_PREDICTED", 1)
+    monkeypatch.setattr("dissect.present.report.drawings.MOST_PREDICTED", 1)
     text = small_report(tmp_path, ["table_III"]).read_text()
     assert 'id="chart-table_prediction"' not in text
     assert '<img src="figures/table_prediction.svg"' in text

@@ -19,7 +19,7 @@ GRAVEST = (Status.INVALID, Status.TIMEOUT, Status.OOM, Status.SKIPPED_OOM)
 """Outcomes other than ``ok``; the first of them that a run has is the cell's."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CellRuns:
     """The runs of one cell, in the order in which they were measured; at least one."""
 
@@ -37,7 +37,8 @@ class CellRuns:
     @property
     def status(self) -> Status:
         """``ok`` if all runs are, else the gravest outcome of any run."""
-        return next((status for status in GRAVEST if any(run.status is status for run in self.runs)), Status.OK)
+        found = {run.status for run in self.runs}
+        return next((status for status in GRAVEST if status in found), Status.OK)
 
     @property
     def phase(self) -> Phase | None:

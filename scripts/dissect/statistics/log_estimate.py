@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import special
+from dissect.statistics import lazy_scipy as scipy
 
 LEVEL = 0.05
 """Expected share of false verdicts among those of one answer or table; an interval of its own covers with 95 %."""
@@ -39,11 +39,11 @@ class LogEstimate:
 
     def p_above(self, bound: float) -> float:
         """Smallest level at which the whole interval lies above the bound; 1 where the value does not."""
-        return min(1.0, 2 * float(special.stdtr(self.df, (_log(bound) - self.mean) / self.se)))
+        return min(1.0, 2 * float(scipy.special.stdtr(self.df, (_log(bound) - self.mean) / self.se)))
 
     def p_below(self, bound: float) -> float:
         """Smallest level at which the whole interval lies below the bound; 1 where the value does not."""
-        return min(1.0, 2 * float(special.stdtr(self.df, (self.mean - _log(bound)) / self.se)))
+        return min(1.0, 2 * float(scipy.special.stdtr(self.df, (self.mean - _log(bound)) / self.se)))
 
     def p_inside(self, low: float, high: float) -> float:
         """Smallest level at which the whole interval lies between two bounds: two one-sided tests (Schuirmann, 1987).
@@ -64,9 +64,9 @@ class LogEstimate:
         # Where the inverse would not converge, only the uncertainty of the variance counts, with its chi-squared.
         far = critical > 1000
         shift = (
-            critical * math.sqrt(special.chdtri(df, 1 - POWER) / df)
+            critical * math.sqrt(scipy.special.chdtri(df, 1 - POWER) / df)
             if far
-            else special.nctdtrinc(df, 1 - POWER, critical)
+            else scipy.special.nctdtrinc(df, 1 - POWER, critical)
         )
         return _exp(self.se * float(shift))
 
@@ -102,7 +102,7 @@ def family_level(p_values: Sequence[float], level: float = LEVEL) -> float:
 
 
 def _critical(df: float, level: float) -> float:
-    return float(special.stdtrit(df, 1 - level / 2))
+    return float(scipy.special.stdtrit(df, 1 - level / 2))
 
 
 def _log(bound: float) -> float:

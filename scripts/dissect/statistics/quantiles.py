@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from functools import cache
 
-import scipy
+from dissect.statistics import lazy_scipy as scipy
 
 TAIL = 0.025
 """Probability on each side of an interval, which covers with 95 %."""

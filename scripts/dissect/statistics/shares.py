@@ -4,8 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import special
-
+from dissect.statistics import lazy_scipy as scipy
 from dissect.statistics.log_estimate import LEVEL
 
 
@@ -73,7 +72,7 @@ def _effective(groups: Sequence[tuple[float, int]], together: bool) -> float:
     squares = math.fsum((successes - share * trials) ** 2 for successes, trials in groups)
     variance = starts / (starts - 1) * squares / n**2
     independent = min(n, share * (1 - share) / variance) if variance else n
-    few = special.stdtrit(n - 1, 1 - LEVEL / 2) / special.stdtrit(starts - 1, 1 - LEVEL / 2)
+    few = scipy.special.stdtrit(n - 1, 1 - LEVEL / 2) / scipy.special.stdtrit(starts - 1, 1 - LEVEL / 2)
     # Starts are independent of each other, however alike their trials are.
     return float(max(starts, independent * few**2))
 
@@ -81,6 +80,6 @@ def _effective(groups: Sequence[tuple[float, int]], together: bool) -> float:
 def binomial_ends(share: float, n: float) -> tuple[float, float]:
     """Clopper and Pearson's interval, by the quantiles of the beta distribution, for any positive number of trials."""
     successes, failures = share * n, (1 - share) * n
-    low = special.betaincinv(successes, failures + 1, LEVEL / 2) if share > 0 else 0.0
-    high = special.betaincinv(successes + 1, failures, 1 - LEVEL / 2) if share < 1 else 1.0
+    low = scipy.special.betaincinv(successes, failures + 1, LEVEL / 2) if share > 0 else 0.0
+    high = scipy.special.betaincinv(successes + 1, failures, 1 - LEVEL / 2) if share < 1 else 1.0
     return float(low), float(high)

@@ -19,7 +19,7 @@ def answer_frame(answer: Answer) -> pd.DataFrame:
             "told": cell.told,
             "close_to_limit": ";".join(cell.close),
         }
-        | dict(cell.row)
+        | {column: cell.row[column] for column in COLUMNS}
         for rank, cell in _numbered(answer)
     ]
     columns = ["rank", "standing", "why", "told", "close_to_limit", *COLUMNS]

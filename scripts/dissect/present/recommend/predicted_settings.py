@@ -19,7 +19,7 @@ from dissect.predict.prediction import MemoryPrediction
 from dissect.predict.step_time import TimePrediction
 from dissect.present.recommend.answer import Answer
 from dissect.present.recommend.answer_text import cost_words, counted, setting_name
-from dissect.present.recommend.candidates import NOT_MEASURED, training_work
+from dissect.present.recommend.candidates import NOT_MEASURED, Candidate, training_work
 from dissect.present.recommend.predicted_rank import BEST, LIMITS, Beyond, Predicted, Unpredicted
 from dissect.present.recommend.predicted_servers import predicted_server
 from dissect.present.run_times import expected_memory
@@ -127,7 +127,7 @@ def forecast(found: Answer, study: Study, project: Path) -> Forecast:
         try:
             if isinstance(spec, TrainingSpec):
                 work = training_work(spec.workload.seq_len, spec.workload.batch, spec)
-                settings.append(_predicted({**row, "work": work}, spec, facts, pace, found.question))
+                settings.append(_predicted(Candidate(row, work=work), spec, facts, pace, found.question))
             else:
                 served = servers.predict(spec, facts)
                 limit_w = servers.limits_w.get(spec.hardware.gpu_model)

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dissect.base.outcome import Status
 from dissect.cells.cell_id import CellId
 from dissect.cells.manifest import Manifest
 from dissect.config.layout import FigureLayout, QuantityName, ViewName
+from dissect.present.figures.against_measured import describe_prediction
 from dissect.present.figures.breakdown import modules
 from dissect.present.figures.describe import describe, placed, specification
 from dissect.present.figures.interactivity import interactivity
@@ -17,10 +19,15 @@ from dissect.present.figures.memory import memory
 from dissect.present.figures.subject import Row, Subject
 from dissect.present.tables.columns import Record
 from dissect.present.tables.marks import mark, short_mark
-from dissect.present.tables.tidy import tidy_rows
+from dissect.present.tables.read_tidy import read_tidy
+from dissect.present.tables.tidy import rows_alone, tidy_rows
 from dissect.present.tables.views import VIEWS
 
 Parts = Sequence[tuple[Manifest, Sequence[Record]]]
+Specs = Sequence[tuple[str, dict[str, Any]]]
+"""What can be chosen, and its description in Vega-Lite."""
+MOST_PREDICTED = 500
+"""Predicted cells up to which their figure is drawn in the browser; of more the page has the picture alone."""
 _LATENCIES: tuple[QuantityName, ...] = ("latency_s", "ttft_s", "tpot_s")
 _MEMORY = (
     "Each point is one cell: peak memory of one GPU, as PyTorch's allocator counts it, against throughput per GPU (on "
@@ -73,8 +80,10 @@ class Drawing:
     """Name and title of where the numbers are."""
 
 
-def figure_specs(manifest: Manifest, records: list[Record]) -> list[tuple[str, dict[str, Any]]]:
+def figure_specs(manifest: Manifest, records: list[Record]) -> Specs:
     """The figure of an experiment as its files have it; of latencies every kind that the servers told."""
+    if manifest.kind != "figure":
+        return []
     layout = FigureLayout.model_validate(manifest.layout)
     rows = tidy_rows(records, VIEWS[layout.view])
     others = [kind for kind in _LATENCIES if layout.kind == "distribution" and kind != layout.drawn]
@@ -85,13 +94,18 @@ def figure_specs(manifest: Manifest, records: list[Record]) -> list[tuple[str, d
     ]  # fmt: skip
 
 
+def prediction_spec(manifest: Manifest, table: Path) -> dict[str, Any] | None:
+    """The figure of predictions against what was measured, from their table; None of too many cells."""
+    return describe_prediction(manifest, read_tidy(table)) if len(manifest.cells) <= MOST_PREDICTED else None
+
+
 def overviews(parts: Parts) -> list[Drawing]:
     """The overviews that have a number."""
     found = {record.cell.id: record for _, records in parts for record in records}
     drawings = []
     for overview in OVERVIEWS:
         records = [record for record in found.values() if record.cell.stage == overview.stage]
-        rows = tidy_rows(records, VIEWS[overview.view])
+        rows = rows_alone(records, VIEWS[overview.view])
         if any(row["status"] == Status.OK for row in rows):
             drawings.append(_drawing(overview, parts, records, rows))
     return drawings

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from dissect.base.outcome import Status
 from dissect.cells.cell_id import NO_NAME
@@ -107,7 +108,7 @@ def _line(
 
 def _place(entry: GridEntry, known: Mapping[str, str], footnotes: Footnotes) -> GridPlace:
     origin = entry.origin
-    ids = {name: value for name, value in ids_of(origin).items() if name not in known} if origin else {}
+    ids = tuple(item for item in ids_of(origin).items() if item[0] not in known) if origin else ()
     text, bracket, interval = entry.text.partition(" [") if entry.value is not None else (entry.text, "", "")
     # The reason of an outcome is said at the place itself.
     notes = () if origin and origin.reason else entry.notes
@@ -119,8 +120,14 @@ def _place(entry: GridEntry, known: Mapping[str, str], footnotes: Footnotes) -> 
         reason=origin.reason if origin else None,
         key=origin.key if origin else None,
         value=entry.value,
-        ids=ids,
+        ids=_mapping(ids),
     )
+
+
+@cache
+def _mapping(ids: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """Thousands of places have one of a few."""
+    return dict(ids)
 
 
 def _kind(entry: GridEntry) -> str:

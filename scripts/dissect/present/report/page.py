@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dissect.base.outcome import Status
 from dissect.cells.manifest import Manifest, ManifestCell, read_manifest
@@ -13,10 +13,8 @@ from dissect.cells.reported import ReportItem, ReportManifest
 from dissect.config.catalog import PREDICTION
 from dissect.config.claims import CLAIMS
 from dissect.config.kinds import STAGE_TITLES
-from dissect.present.figures.against_measured import describe_prediction
 from dissect.present.recommend.candidates import candidates
 from dissect.present.report.direct_answers import DirectAnswer, direct_answers
-from dissect.present.report.drawings import Drawing, figure_specs, overviews
 from dissect.present.report.grid_table import IDS, GridTable, grid_table, ids_of
 from dissect.present.report.needs_form import PredictedNeeds
 from dissect.present.report.predicted_needs import predicted_needs
@@ -29,9 +27,11 @@ from dissect.present.tables.columns import Record, status_of
 from dissect.present.tables.grid import Origin
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.lay_out import LaidOut, lay_out
-from dissect.present.tables.read_tidy import read_tidy
 from dissect.present.tables.tidy import read_record, read_records, slo_of
 from dissect.results.cell_runs import CellRuns, read_runs
+
+if TYPE_CHECKING:
+    from dissect.present.report.drawings import Drawing, Specs
 
 _STAGES: Mapping[str, str] = {str(stage): title for stage, title in STAGE_TITLES.items()}
 """Looked up by names that were read from files."""
@@ -42,8 +42,6 @@ FILTER_TITLES = {
     "framework": "Framework",
     "method": "Method",
 }
-MOST_PREDICTED = 500
-"""Predicted cells up to which their figure is drawn in the browser; of more the page has the picture alone."""
 TABLES_DIR = "results/tables"
 FIGURES_DIR = "results/figures"
 
@@ -60,7 +58,7 @@ class Item:
     claims: Sequence[PageClaim]
     figure: Path | None
     """SVG that the workflow drew."""
-    specs: Sequence[tuple[str, dict[str, Any]]]
+    specs: "Specs"
     """Of a figure what can be chosen, and its description in Vega-Lite."""
 
 
@@ -117,7 +115,7 @@ class Page:
     side_by_side: Sequence[SideBySide]
     facts: Mapping[str, str]
     """What stands at the top: how many cells there are and how they ended."""
-    overviews: Sequence[Drawing]
+    overviews: "Sequence[Drawing]"
     forms: Sequence[Form]
     """What questions are asked with."""
     direct_answers: Sequence[DirectAnswer]
@@ -163,23 +161,24 @@ def build_page(
     Raises:
         LayoutError: a layout does not fit its cells.
     """
-    predicted = read_manifest(manifests / f"{PREDICTION}.json") if wanted.predictions else None
-    laid, known = _read(wanted, predicted, manifests, project, keep)
+    laid, predicted, known = _read(wanted, manifests, project, keep)
     platforms = {name: facts.label for each in laid for name, facts in each.manifest.platforms.items()}
     claims: list[PageClaim] = []
     if wanted.claims:
         platforms |= {name: f.label for name, f in read_manifest(manifests / f"{CLAIMS}.json").platforms.items()}
         claims = read_claims(project / TABLES_DIR / f"{CLAIMS}.csv", platforms)
-    items = [_item(each, claims, project) for each in laid]
     filters = _filters(laid, platforms)
     labels = {each.axis: dict(each.choices) for each in filters}
     asked = {
         "need": predicted_needs(known, wanted.asked, labels),
         "server": server_needs(known, wanted.asked, labels),
     }
-    drawn = _drawn_predictions(predicted, project) if predicted else None
-    del predicted, known  # As many cells again as the tables have: what is left needs the room.
+    del known  # As many records again as the tables have: what is left needs the room.
     forms, answers = _answers([record for each in laid for record in each.records], wanted, labels)
+    # Altair takes 28 MB: the room that the candidates of the answers had.
+    from dissect.present.report.drawings import figure_specs, overviews, prediction_spec
+
+    items = [_item(each, claims, project, figure_specs(each.manifest, each.records)) for each in laid]
     return Page(
         sections=_sections(wanted, items, claims),
         claims=claims,
@@ -190,23 +189,30 @@ def build_page(
         forms=forms,
         direct_answers=answers,
         needs={name: form for name, form in asked.items() if form},
-        predictions=drawn,
+        predictions=(
+            predicted.title,
+            project / FIGURES_DIR / f"{PREDICTION}.svg",
+            prediction_spec(predicted, project / TABLES_DIR / f"{PREDICTION}.csv"),
+        )
+        if predicted
+        else None,
     )
 
 
 def _read(
-    wanted: ReportManifest,
-    predicted: Manifest | None,
-    manifests: Path,
-    project: Path,
-    keep: Callable[[str, LaidOut], object],
-) -> tuple[list[_Laid], list[Record]]:
+    wanted: ReportManifest, manifests: Path, project: Path, keep: Callable[[str, LaidOut], object]
+) -> tuple[list[_Laid], Manifest | None, list[Record]]:
     """All items, and the cells that are predicted; each result is read once."""
     pool = Pool()
+
+    def known(name: str) -> Manifest:
+        manifest: Manifest = pool.part(read_manifest(manifests / f"{name}.json"))
+        return manifest
+
     read: Callable[[Path], CellRuns] = cache(lambda path: pool.runs(read_runs(path)))
-    found = [(item, read_manifest(manifests / f"{item.name}.json")) for item in wanted.items]
-    laid = [_lay_out(item, manifest, project, read, keep) for item, manifest in found]
-    return laid, read_records(predicted, project, read) if predicted else []
+    laid = [_lay_out(item, known(item.name), project, read, keep) for item in wanted.items]
+    predicted = known(PREDICTION) if wanted.predictions else None
+    return laid, predicted, read_records(predicted, project, read) if predicted else []
 
 
 def _lay_out(
@@ -222,7 +228,7 @@ def _lay_out(
     return _Laid(item, manifest, records, [grid_table(grid, manifest.title) for grid in found.grids])
 
 
-def _item(laid: _Laid, claims: Iterable[PageClaim], project: Path) -> Item:
+def _item(laid: _Laid, claims: Iterable[PageClaim], project: Path, specs: "Specs") -> Item:
     manifest = laid.manifest
     return Item(
         name=manifest.name,
@@ -232,7 +238,7 @@ def _item(laid: _Laid, claims: Iterable[PageClaim], project: Path) -> Item:
         tables=laid.tables,
         claims=[claim for claim in claims if claim.is_about(manifest.title)],
         figure=project / FIGURES_DIR / f"{manifest.name}.svg" if manifest.kind == "figure" else None,
-        specs=figure_specs(manifest, laid.records) if manifest.kind == "figure" else [],
+        specs=specs,
     )
 
 
@@ -256,13 +262,6 @@ def _sections(wanted: ReportManifest, items: Sequence[Item], claims: Sequence[Pa
         )
         for stage in sorted(set(stages), key=list(_STAGES).index)
     ]
-
-
-def _drawn_predictions(manifest: Manifest, project: Path) -> tuple[str, Path, dict[str, Any] | None]:
-    described = None
-    if len(manifest.cells) <= MOST_PREDICTED:
-        described = describe_prediction(manifest, read_tidy(project / TABLES_DIR / f"{PREDICTION}.csv"))
-    return manifest.title, project / FIGURES_DIR / f"{PREDICTION}.svg", described
 
 
 def _facts(records: Sequence[Record]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from dissect.config.layout import QuantityName, TableLayout, ViewName
 from dissect.present.report.grid_table import GridTable, grid_table
 from dissect.present.tables.columns import Record
 from dissect.present.tables.pivot import pivot
-from dissect.present.tables.tidy import tidy_rows
+from dissect.present.tables.tidy import rows_alone
 from dissect.present.tables.views import VIEWS
 
 _GPUS = re.compile(r"-n\d+$")
@@ -74,7 +74,9 @@ def _comparison(stage: str, laid: Sequence[tuple[Manifest, Sequence[Record]]]) -
     fields = {"rows": [*kind.rows], "columns": ["platform"], "values": [*kind.values]}
     layout = TableLayout.model_validate({"kind": "pivot", "view": kind.view, **fields})
     manifest = _manifest(stage, kind, layout, records, [manifest for manifest, _ in laid])
-    rows = [{**row, "workload": _without_gpus(row["workload"])} for row in tidy_rows(records, VIEWS[kind.view])]
+    rows = rows_alone(records, VIEWS[kind.view])
+    if "workload" in kind.rows:
+        rows = [{**row, "workload": _without_gpus(row["workload"])} for row in rows]
     tables = [grid_table(grid, manifest.title) for grid in pivot(manifest, layout, rows)]
     return SideBySide(manifest.name, manifest.title, manifest.caption, tables)
 

@@ -24,7 +24,7 @@ Scalar = str | int | float | bool | None
 M = TypeVar("M", bound=Model)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One cell of a table: its entry in the manifest, and its runs unless it is ``unsupported`` or not measured."""
 

@@ -47,10 +47,15 @@ def read_record(
 def tidy_rows(records: Iterable[Record], view: View) -> list[Mapping[str, Any]]:
     """The rows of all cells by column name, with the values of single runs."""
     if not view.across:
-        return [row for record in records for row in rows_once(record, view)]
+        return rows_alone(records, view)
     rows = [(record, dict(row)) for record in records for row in rows_once(record, view)]
     view.across(rows)
     return [row for _, row in rows]
+
+
+def rows_alone(records: Iterable[Record], view: View) -> list[Mapping[str, Any]]:
+    """The rows of all cells, not copied; what compares cells of a table is empty."""
+    return [row for record in records for row in rows_once(record, view)]
 
 
 def rows_once(record: Record, view: View) -> Sequence[Mapping[str, Any]]:
