@@ -85,10 +85,14 @@ def test_every_item_has_its_numbers_as_files(index: Path) -> None:
 def test_equal_inputs_give_equal_bytes_and_old_pages_go(tmp_path: Path) -> None:
     folder = small_report(tmp_path).parent
     before = files(folder)
+    kept, edited = sorted((folder / "cells").iterdir())[:2]
+    written_ns = kept.stat().st_mtime_ns
+    edited.write_text("of an earlier version")
     (folder / "cells/0123456789ab.html").write_text("of a cell that is gone")
     (folder / "figures/fig_99.svg").write_text("of a figure that is gone")
     small_report(tmp_path)
     assert files(folder) == before
+    assert kept.stat().st_mtime_ns == written_ns, "an equal page is not written again"
 
 
 def test_nothing_that_is_shown_becomes_markup(index: Path) -> None:

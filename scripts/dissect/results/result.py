@@ -13,6 +13,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import to_json
 
 from dissect.base.model import Model, added
 from dissect.base.outcome import Flag, Phase, Status
@@ -206,7 +207,7 @@ def validated_result(record: Any, data: bytes | None = None) -> Result:
         raise ValueError("is not a JSON object (truncated?)")
     stored, version = record.get("spec"), record.get("schema_version")
     try:
-        newest = data if data and version == SCHEMA_VERSION else json.dumps(upgraded(record))
+        newest = data if data and version == SCHEMA_VERSION else to_json(upgraded(record))
         result = Result.model_validate_json(newest)
     except ValidationError as error:
         first = error.errors()[0]

@@ -96,12 +96,17 @@ def _write_library(path: Path) -> None:
 
 
 def _write_cells(manifest: Path, folder: Path, project: Path) -> None:
-    """A page per cell that has a run; pages of other cells go."""
+    """A page per cell that has a run, written where it differs from the one that is there; pages of other cells go."""
     gc.disable()  # Nothing that is read refers to itself.
     template = environment().get_template("cell.html.j2")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    gone = {path.name for path in folder.iterdir()}
     wanted = ReportManifest.model_validate_json(manifest.read_bytes())
     for entry in cell_entries(wanted, manifest.parent):
         if cell := build_cell_page(entry, project):
-            (folder / f"{entry.key}.html").write_text(template.render(cell=cell), encoding="utf-8")
+            path, text = folder / f"{entry.key}.html", template.render(cell=cell).encode()
+            if path.name not in gone or path.read_bytes() != text:
+                path.write_bytes(text)
+            gone.discard(path.name)
+    for name in gone:
+        (folder / name).unlink()
