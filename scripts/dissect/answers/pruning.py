@@ -24,12 +24,13 @@ def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
     """
     root, question = study.catalog.root, _question(study)
     wanted = {str(study.by_path[path].key) for path in study.targets}
-    ids = {key: published_id(paths[0]) for key, paths in published_paths(project, given).items()}
     published: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(Path(CELLS_DIR).rglob("*.json")):
         published[path.stem].append(path)
-        ids.setdefault(path.stem, published_id(path.as_posix()))
+    ids = {key: published_id(paths[0].as_posix()) for key, paths in published.items()}
     store = Store(STORE_DIR)
+    if not store.keys() <= ids.keys():  # to resolve every cell takes seconds
+        ids |= {key: published_id(paths[0]) for key, paths in published_paths(project, given).items()}
     with planning(project) as alone:
         if root.really and not alone:
             raise ConfigError("another snakemake is active in this folder: prune when it has ended")
