@@ -34,6 +34,10 @@ def check_shape(config: Yaml) -> None:
         check_platform(platform)
     for model in config["models"].values():
         require(model, MODEL)
+        sizes = model["architecture"]
+        heads = sizes["num_attention_heads"]
+        if sizes["hidden_size"] % (2 * heads) or heads % sizes["num_key_value_heads"]:
+            raise Refused("heads of a fraction")
     for letter in config["letters"].values():
         require(letter, {"means": {}})
         for knobs in (letter.get("knobs") or {}, *letter.get("knobs_with", {}).values()):

@@ -149,6 +149,8 @@ BAD = [
     option("select of an unknown method", "select", "pretrain/cpu/*/deepspeed/Z5/*", "--config select", "'Z5'"),
     option("select of too many parts", "select", "a/b/c/d/e/f/g", "--config select", "expected 6 parts"),
     option("unknown key on the command line", "siute", "full", "--config", "siute", "did you mean 'suite'?"),
+    edit("heads of a fraction", TINY, "attention_heads: 4", "attention_heads: 3", "'hidden_size' is 256, no multiple"),
+    edit("groups of a fraction", TINY, "value_heads: 4", "value_heads: 3", "no multiple of 'num_key_value_heads' (3)"),
     # Names that would leave their directory.
     root("name with a path", "platforms: [cpu]", "platforms: [../cpu]", "platforms.0", "'../cpu'", "letters, digits"),
     edit("extends with a path", NO_NVLINK, "extends: rtx3090", "extends: ../models/x", "../models/x"),

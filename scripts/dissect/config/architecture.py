@@ -1,8 +1,8 @@
 """config/models/*.yaml: a Llama-like decoder."""
 
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from dissect.base.model import Model
 
@@ -36,6 +36,20 @@ class ModelArchitecture(Model):
     """Epsilon of RMSNorm."""
     rope_theta: PositiveFloat
     """Base of the rotary position embedding."""
+
+    @model_validator(mode="after")
+    def _heads_are_whole(self) -> Self:
+        width, heads, key_value_heads = self.hidden_size, self.num_attention_heads, self.num_key_value_heads
+        if width % (2 * heads):
+            raise ValueError(
+                f"'hidden_size' is {width}, no multiple of twice 'num_attention_heads' ({heads}): the rotary position "
+                "embedding needs heads of an even width"
+            )
+        if heads % key_value_heads:
+            raise ValueError(
+                f"'num_attention_heads' is {heads}, no multiple of 'num_key_value_heads' ({key_value_heads})"
+            )
+        return self
 
     @property
     def head_size(self) -> int:
