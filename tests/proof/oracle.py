@@ -77,12 +77,14 @@ def expected(project: Path, measured: Mapping[str, int]) -> Expected:
     predicted = predicted if trained else []
     drawn |= dict.fromkeys((PREDICTION, PREDICTED), content(prediction_content(config, predicted), predicted))
     wanted = {job for name, experiment in asked.items() for job in jobs_of(name, experiment)}
-    if trained and (config["root"]["tables"] == "all" or PREDICTION[1] in config["root"]["tables"]):
+    asks = trained and (config["root"]["tables"] == "all" or PREDICTION[1] in config["root"]["tables"])
+    if asks:
         wanted |= {PREDICTION, PREDICTED}
     if config["root"]["tables"] == "all" or "claims" in config["root"]["tables"]:
         wanted.add(CLAIMS)
     on_page = {cell.id.split("/")[1] for name in asked for cell in every[name]}
-    drawn[REPORT] = content(report_content(config, {job: drawn[job] for job in wanted}, on_page), [])
+    page = report_content(config, {job: drawn[job] for job in wanted}, on_page)
+    drawn[REPORT] = content([page, forms_content(config, asked) if asks else None], [])
     return Expected(frozenset(cells), runs, frozenset({*wanted, REPORT}), drawn)
 
 
@@ -181,6 +183,42 @@ def report_content(config: Yaml, drawn: dict[tuple[str, str], Json], platforms: 
         {name: [config["platforms"][name].get("price"), config["platforms"][name].get("workload", {}).get("models")]
          for name in platforms},
     ]  # fmt: skip
+
+
+def forms_content(config: Yaml, asked: dict[str, Yaml]) -> Json:
+    """What the forms of predictions choose from: GPUs, models, and one cell of each setting on one platform."""
+    platforms = {name: each for name, each in config["platforms"].items() if each["device"] != "cpu"}
+    nodes = [name for name, each in platforms.items() if each.get("nodes", 1) == 1]
+    settings: dict[str, str] = {}
+    if nodes:
+        base = max(nodes, key=lambda name: (
+            platforms[name]["gpus_per_node"], len(platforms[name].get("environments") or {}), name
+        ))  # fmt: skip
+        there = config | {"root": config["root"] | {"platforms": [base], "overrides": {}}}
+        for experiment in asked.values():
+            if experiment["stage"] in {*LETTERED, "serve"} - {"profile"}:
+                for cell in cells_of(there, experiment):
+                    stage, _, _, framework, method, _ = cell.id.split("/")
+                    if cell.fingerprint:
+                        settings.setdefault(f"{stage}/{framework}/{method}", cell.fingerprint)
+    models = [(name, config["models"][name]) for name in config["root"]["models"]]
+    return [
+        gpus_asked(platforms), [*settings.items()],
+        [[name, each["label"], numbers(each["architecture"])] for name, each in models],
+    ]  # fmt: skip
+
+
+def gpus_asked(platforms: dict[str, Yaml]) -> list[Json]:
+    """Each GPU with each of its links as its largest platform declares it; the others are known by datasheets."""
+    found: dict[tuple[str, str], Json] = {}
+    for name in sorted(platforms, key=lambda name: -platforms[name]["gpus_per_node"]):
+        platform = platforms[name]
+        gpu, link = platform["gpu"], platform["interconnect"]
+        alone = platform["gpus_per_node"] == 1 and gpu["model"] in {model for model, _ in found}
+        if not platform.get("memory_budget_gib") and not alone:
+            facts = [*lines(platform)[1:], link.get("gb_per_s"), gpu["memory_gib"], platform["host"]["memory_gib"]]
+            found.setdefault((gpu["model"], link["kind"]), [name, *facts, platform.get("price")])
+    return [[*kind, *facts] for kind, facts in found.items()]
 
 
 def place(job: tuple[str, str], config: Yaml) -> tuple[Any, ...]:
