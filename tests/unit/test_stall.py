@@ -25,13 +25,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def silences(result: Result) -> Iterator[tuple[float, float]]:
-    """(Longest time in which no request ended, bound of a stall) of each burst of a result, in seconds."""
+    """(Longest time in which no request ended, bound of a stall) of each load of a result, in seconds."""
     assert isinstance(result.metrics, ServingMetrics)
     assert isinstance(result.spec, ServeSpec)
     samples, load = result.metrics.samples, result.spec.workload
     ends = [sent + latency for sent, latency in zip(samples.sent_s, samples.latency_s, strict=True)]
-    for start in range(0, len(ends), load.requests):
-        times = [0.0, *sorted(ends[start : start + load.requests])]
+    size = len(ends) if result.metrics.probes else load.requests
+    for start in range(0, len(ends), size):
+        times = [0.0, *sorted(ends[start : start + size])]
         longest = max(after - before for before, after in pairwise(times))
         yield longest, longest_silence_s(load, result.durations.warmup_s)
 
