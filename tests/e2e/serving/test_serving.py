@@ -118,7 +118,9 @@ def test_guidellms_mock_server_understands_the_requests_of_each_engine(bench, mo
     assert {(record.status, record.completion_tokens) for record in records} == {("ok", 8)}
     assert len(records) == 10
     assert all(record.t_first_token_s - record.t_send_s > 0.03 for record in records)
-    assert all(record.t_last_token_s - record.t_first_token_s > 7 * 0.002 for record in records)
+    # On a busy machine the client may read several tokens at once, and never before they were sent.
+    assert all(record.t_last_token_s - record.t_send_s > 0.03 + 7 * 0.002 for record in records)
+    assert max(record.t_last_token_s - record.t_first_token_s for record in records) > 7 * 0.002
     # It takes every blank for a token, and nothing but that is wrong.
     assert (result.status, result.reason) == (Status.INVALID, "the server counted 63 tokens in prompts of 32")
 
