@@ -1,4 +1,4 @@
-"""From experiments to cells: methods, stand-ins, overrides, globs, constraints, sharing."""
+"""From experiments to cells: methods, stand-ins, overrides, constraints, sharing."""
 
 import re
 from dataclasses import replace
@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from snakemake.cli import parse_config
 
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell, published_id
 from dissect.cells.frameworks import framework
 from dissect.cells.runners import runners
 from dissect.cells.spec import TrainingSpec
-from dissect.cells.study import Study, load_study, refuse_empty_globs
+from dissect.cells.study import Study, load_study
 from dissect.config.adapters.lora import Lora
 from dissect.config.adapters.prompt_tuning import PromptTuning
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
-from dissect.config.files import typed
 from dissect.stages.training.deepspeed.spec import FinetuneSpec, PretrainSpec
 
 ALL = ["cpu", "a800", "rtx4090", "rtx3090", "rtx3090-no-nvlink", "h200", "h200-no-nvlink"]
@@ -341,55 +339,6 @@ def test_more_gpus_than_there_are_is_a_reason(project: Path) -> None:
     set_overrides(project, "'*/cpu/*/*/Q/*': {hardware: {n_gpus: 16}}")
     reasons = {c.unsupported for c in study(project).experiments["fig_4"]}
     assert reasons == {"the platform has 2 GPUs, not 16"}
-
-
-@pytest.mark.parametrize(
-    ("glob", "methods"),
-    [
-        ("pretrain/cpu/*/deepspeed/Z2*/*", {"Z2", "Z2+O"}),
-        ("pretrain/cpu/*/deepspeed/O+Z2/*", {"Z2+O"}),
-        ("*/cpu/llama-*/*/[NQ]*/*-b1-*", {"Naive", "Q", "QL", "QL+F+R", "QL+F+R+CO"}),
-    ],
-)
-def test_select_takes_what_it_matches(project: Path, glob: str, methods: set[str]) -> None:
-    assert {c.method for c in study(project, select=glob).selected} == methods
-
-
-@pytest.mark.parametrize(
-    ("text", "globs"),
-    [
-        ("[serve/h200/*/vll?/*/*, serve/cpu]", ["serve/h200/*/vll?/*/*", "serve/cpu"]),
-        ("[*/h200/*,'?/cpu', \"a\"]", ["*/h200/*", "?/cpu", "a"]),
-        ("[serve/h[12]00]", ["serve/h[12]00"]),
-        ("[ps]*/cpu/s[0-9]", "[ps]*/cpu/s[0-9]"),
-    ],
-)
-def test_a_list_on_the_command_line_takes_every_wildcard(text: str, globs: str | list[str]) -> None:
-    assert typed(parse_config([f"select={text}"])["select"]) == globs
-
-
-def test_select_reaches_every_known_platform_and_no_manifest(project: Path) -> None:
-    plain = study(project)
-    made = study(project, select="pretrain/h200/*/deepspeed/Z3+O/*")
-    assert {c.platform for c in made.selected} == {"h200"}
-    assert {name: made.manifest(name) for name in made.experiments} == {
-        name: plain.manifest(name) for name in plain.experiments
-    }
-    assert made.targets == plain.targets
-
-
-@pytest.mark.parametrize(
-    ("glob", "suite", "hint"),
-    [("pretrain/cpu/*/ddp/R/*", "smoke", "; suite=full has "), ("pretrain/cpu/*/*/*/no-such-workload", "full", None)],
-)
-def test_select_of_nothing_is_refused(project: Path, glob: str, suite: str, hint: str | None) -> None:
-    given = {"select": ["*/*/*/*/*/*", glob], "suite": suite}
-    made = study(project, **given)
-    assert made.unmatched == [glob]
-    sentence = re.escape(f"--config select: '{glob}' matches no cell of the suite '{suite}'{hint or ''}")
-    with pytest.raises(ConfigError, match=sentence if hint else sentence + "$"):
-        refuse_empty_globs(made, project, given)
-    refuse_empty_globs(study(project, select="*/*/*/*/*/*"), project, {})
 
 
 def test_a_collision_of_keys_is_an_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

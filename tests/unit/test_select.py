@@ -1,0 +1,60 @@
+"""``select``: which cells its globs take, and what is refused."""
+
+import re
+from pathlib import Path
+
+import pytest
+from snakemake.cli import parse_config
+
+from dissect.cells.study import load_study, refuse_empty_globs
+from dissect.config.errors import ConfigError
+from dissect.config.files import typed
+
+
+@pytest.mark.parametrize(
+    ("glob", "methods"),
+    [
+        ("pretrain/cpu/*/deepspeed/Z2*/*", {"Z2", "Z2+O"}),
+        ("pretrain/cpu/*/deepspeed/O+Z2/*", {"Z2+O"}),
+        ("*/cpu/llama-*/*/[NQ]*/*-b1-*", {"Naive", "Q", "QL", "QL+F+R", "QL+F+R+CO"}),
+    ],
+)
+def test_select_takes_what_it_matches(project: Path, glob: str, methods: set[str]) -> None:
+    assert {c.method for c in load_study(project, {"select": glob}).selected} == methods
+
+
+@pytest.mark.parametrize(
+    ("text", "globs"),
+    [
+        ("[serve/h200/*/vll?/*/*, serve/cpu]", ["serve/h200/*/vll?/*/*", "serve/cpu"]),
+        ("[*/h200/*,'?/cpu', \"a\"]", ["*/h200/*", "?/cpu", "a"]),
+        ("[serve/h[12]00]", ["serve/h[12]00"]),
+        ("[ps]*/cpu/s[0-9]", "[ps]*/cpu/s[0-9]"),
+    ],
+)
+def test_a_list_on_the_command_line_takes_every_wildcard(text: str, globs: str | list[str]) -> None:
+    assert typed(parse_config([f"select={text}"])["select"]) == globs
+
+
+def test_select_reaches_every_known_platform_and_no_manifest(project: Path) -> None:
+    plain = load_study(project, {})
+    made = load_study(project, {"select": "pretrain/h200/*/deepspeed/Z3+O/*"})
+    assert {c.platform for c in made.selected} == {"h200"}
+    assert {name: made.manifest(name) for name in made.experiments} == {
+        name: plain.manifest(name) for name in plain.experiments
+    }
+    assert made.targets == plain.targets
+
+
+@pytest.mark.parametrize(
+    ("glob", "suite", "hint"),
+    [("pretrain/cpu/*/ddp/R/*", "smoke", "; suite=full has "), ("pretrain/cpu/*/*/*/no-such-workload", "full", None)],
+)
+def test_select_of_nothing_is_refused(project: Path, glob: str, suite: str, hint: str | None) -> None:
+    given = {"select": ["*/*/*/*/*/*", glob], "suite": suite}
+    made = load_study(project, given)
+    assert made.unmatched == [glob]
+    sentence = re.escape(f"--config select: '{glob}' matches no cell of the suite '{suite}'{hint or ''}")
+    with pytest.raises(ConfigError, match=sentence if hint else sentence + "$"):
+        refuse_empty_globs(made, project, given)
+    refuse_empty_globs(load_study(project, {"select": "*/*/*/*/*/*"}), project, {})
