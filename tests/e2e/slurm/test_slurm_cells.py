@@ -170,7 +170,9 @@ def test_nodes_fail_and_memory_runs_out(cluster: Cluster, site_of: Callable[...,
     assert (oom.status, oom.phase) == ("oom", "host")
     assert site.attempts("/small/") == 1
     assert "SLURM status is: 'TIMEOUT'" in run.output
-    assert (site.result("/late/").status, site.result("/late/").attempts) == ("ok", 2)
+    # On a busy machine the first job may end before its ranks start: then it was no attempt at measuring.
+    assert "DUE TO TIME LIMIT" in site.slurm_logs("_late_")
+    assert site.result("/late/").status == "ok"
     assert site.result("/hungry/").status == "ok"
     assert site.attempts("/hungry/") == 1, "the first job got no further than the start"
     assert "Exceeded job memory limit" in site.slurm_logs("_hungry_")
