@@ -115,11 +115,11 @@ def build_cell_page(entry: CellEntry, project: Path) -> CellPage | None:
     )
 
 
-def flattened(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Leaves of nested mappings: dotted name -> value as text."""
+def flattened(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Leaves of nested dicts: dotted name -> value as text."""
     for name, value in tree.items():
         path = f"{above}.{name}" if above else name
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, dict) and value:
             yield from flattened(value, path)
         else:
             yield path, value if isinstance(value, str) else _as_json(value)
@@ -220,7 +220,7 @@ def _views(record: Record) -> Sequence[ViewName]:
 def _single(name: str, view: View, row: Mapping[str, Any]) -> Numbers:
     having = [q for q in view.quantities if row[q.name] is not None or (q.instead and row[q.instead])]
     # Nothing is predicted from one run.
-    runs = {q.name: found for q in having if len(found := _predicted(q, row)) > 1}
+    runs = {q.name: found for q in having if len(found := _predicted(q, row)) > 1} if row["runs"] > 1 else {}
     further = {q: further_runs(summarise(found), view.by_name[q].show) for q, found in runs.items()}
     columns = {
         "Quantity": [q.title for q in having],

@@ -72,23 +72,25 @@ def counts_of(points: Sequence[PointOfRun]) -> dict[str, Scalar]:
 
 def numbers_of(quantities: Sequence[Quantity], points: Sequence[PointOfRun]) -> dict[str, Any]:
     """Numbers of a point over its runs, and ``RUN_VALUES``; none if a run has no number for the point."""
+    numbers: dict[str, Any] = {column: None for quantity in quantities for column in quantity.columns}
+    values: dict[str, Sequence[Any]] = {}
     complete = points if all(point.measured is not None for point in points) else ()
     # Of thousands of cells, so that starts and rounds are read once.
     origins = tuple((start_of(point.run), _round_of(point.run)) for point in complete)
-    numbers: dict[str, Any] = {}
-    values: dict[str, Sequence[Any]] = {}
     for quantity in quantities:
-        each: tuple[Any, ...] = tuple(quantity.value(point.measured) for point in complete)
-        if quantity.instead and None in each:
-            each = ()
-        found = [ValueOfRun(value, *origin) for value, origin in zip(each, origins, strict=False) if value is not None]
-        if found and quantity.combination is Combination.SHARE:
-            combined = _share(quantity, [point.measured for point in complete])
+        each: tuple[Any, ...] = tuple([quantity.value(point.measured) for point in complete])
+        found = [value for value in each if value is not None]
+        if not found or (quantity.instead and len(found) < len(each)):
+            continue
+        if quantity.combination is Combination.SHARE:
+            numbers.update(zip(quantity.columns, _share(quantity, complete), strict=True))
+        elif len(found) == 1:
+            numbers[quantity.name] = found[0]
         else:
-            combined = _combined(quantity, found)
-        # Without an interval only the number has a column.
-        numbers.update(zip(quantity.columns, combined, strict=False))
-        if found and (quantity.combination is not Combination.COMMON or numbers[quantity.name] is None):
+            runs = [ValueOfRun(n, *origin) for n, origin in zip(each, origins, strict=True) if n is not None]
+            # Without an interval only the number has a column.
+            numbers.update(zip(quantity.columns, _combined(quantity, runs), strict=False))
+        if quantity.combination is not Combination.COMMON or numbers[quantity.name] is None:
             values[quantity.name] = each
     numbers[RUN_VALUES] = RunValues(origins, values)
     return numbers
@@ -126,7 +128,8 @@ def ratio_of(left: Sequence[RunValue], right: Sequence[RunValue]) -> Judgement |
 
 def only_some_runs(row: Mapping[str, Any], quantity: str) -> str:
     """How many of its cell's runs a number comes from, where only some of them have it; else empty."""
-    having, runs = len(row[RUN_VALUES].get(quantity, ())), row["runs"]
+    runs = row["runs"]
+    having = runs if runs == 1 else len(row[RUN_VALUES].get(quantity, ()))
     return f"{having} of {runs} runs have this number" if 0 < having < runs else ""
 
 
@@ -138,7 +141,7 @@ def why_absent(row: Mapping[str, Any], quantity: Quantity) -> str:
 
 
 def _combined(quantity: Quantity, values: Sequence[ValueOfRun]) -> tuple[float | None, float | None, float | None]:
-    """A number over runs with the ends of its interval.
+    """A number over several runs with the ends of its interval.
 
     A geometric mean needs positive numbers: where a run has none, the arithmetic mean stands without an interval.
     """
@@ -146,10 +149,6 @@ def _combined(quantity: Quantity, values: Sequence[ValueOfRun]) -> tuple[float |
     ends: tuple[float | None, float | None] = (None, None)
     value: float | None
     match quantity.combination:
-        case _ if len(numbers) == 1:
-            value = numbers[0]
-        case _ if not numbers:
-            value = None
         case Combination.COMMON:
             value = numbers[0] if len(set(numbers)) == 1 else None
         case Combination.LARGEST:
@@ -162,10 +161,10 @@ def _combined(quantity: Quantity, values: Sequence[ValueOfRun]) -> tuple[float |
     return value, *ends
 
 
-def _share(quantity: Quantity, measured: Sequence[Any]) -> tuple[float | None, float | None, float | None]:
+def _share(quantity: Quantity, points: Sequence[PointOfRun]) -> tuple[float | None, float | None, float | None]:
     """A share of all trials of all runs with the ends of its interval."""
-    trials = [quantity.trials(each) if quantity.trials else 0 for each in measured]
-    kept = [float(quantity.value(each) or 0) * n for each, n in zip(measured, trials, strict=True)]
+    trials = [quantity.trials(point.measured) if quantity.trials else 0 for point in points]
+    kept = [float(quantity.value(point.measured) or 0) * n for point, n in zip(points, trials, strict=True)]
     low, high = ends_over_runs(list(zip(kept, trials, strict=True))) or (None, None)
     return sum(kept) / sum(trials), low, high
 
