@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -29,21 +30,28 @@ class ValueOfRun(NamedTuple):
 class RunValues(Mapping[str, Sequence[ValueOfRun]]):
     """Quantity -> its values in the runs: of thousands of rows bare numbers, and once per row where they come from."""
 
-    __slots__ = ("_numbers", "_origins")
+    __slots__ = ("_numbers", "_origins", "_places")
 
     def __init__(self, origins: Sequence[tuple[str | None, str | None]], numbers: Mapping[str, Sequence[Any]]) -> None:
         """Start and round of each run, and a quantity's number in each run, None where it has none."""
-        self._origins, self._numbers = origins, numbers
+        self._origins, self._places = origins, _places(tuple(numbers))
+        self._numbers = tuple(zip(*numbers.values(), strict=True))
 
     def __getitem__(self, quantity: str) -> Sequence[ValueOfRun]:
-        pairs = zip(self._numbers[quantity], self._origins, strict=True)
-        return [ValueOfRun(number, *origin) for number, origin in pairs if number is not None]
+        place, pairs = self._places[quantity], zip(self._numbers, self._origins, strict=True)
+        return [ValueOfRun(of_run[place], *origin) for of_run, origin in pairs if of_run[place] is not None]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._numbers)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._places)
+
+
+@cache
+def _places(names: tuple[str, ...]) -> Mapping[str, int]:
+    """Name -> its place among them: one object for the rows of thousands of cells."""
+    return {name: place for place, name in enumerate(names)}
 
 
 @dataclass(frozen=True)
