@@ -16,12 +16,13 @@ def test_runs_stay_equal_and_share_what_they_have_alike(tmp_path: Path) -> None:
         data = result.model_dump_json().encode()
         (tmp_path / f"{number}.json").write_bytes(published([(run_id(data), data)]))
     read = [read_runs(tmp_path / f"{number}.json") for number in range(len(results))]
-    before = [(cell, [run.model_dump_json() for run in cell.runs]) for cell in read]
-    kept = [pool.runs(cell) for cell in read]
-    for cell, (was, texts) in zip(kept, before, strict=True):
-        assert cell == was
+    before = [[run.model_dump_json() for run in cell.runs] for cell in read]
+    for cell in read:
+        for run in cell.runs:
+            assert pool.part(run) is run
+    for cell, texts in zip(read, before, strict=True):
         assert [run.model_dump_json() for run in cell.runs] == texts
-    first, second, third = (cell.newest for cell in kept)
+    first, second, third = (cell.newest for cell in read)
     assert first is not second
     assert first.spec is not second.spec
     assert first.spec.hardware is second.spec.hardware is third.spec.hardware
@@ -39,7 +40,7 @@ def test_equal_numbers_of_other_types_stay_apart(tmp_path: Path) -> None:
         result = result.model_copy(update={"provenance": result.provenance.model_copy(update={"notes": facts})})
         path.write_text(result.model_dump_json())
         texts.append(result.model_dump_json())
-        assert pool.runs(read_runs(path)).newest.model_dump_json() == texts[-1]
+        assert pool.part(read_runs(path).newest).model_dump_json() == texts[-1]
     assert len(set(texts)) == 3
 
 

@@ -206,10 +206,15 @@ def _read(
     pool = Pool()
 
     def known(name: str) -> Manifest:
-        manifest: Manifest = pool.part(read_manifest(manifests / f"{name}.json"))
-        return manifest
+        return pool.part(read_manifest(manifests / f"{name}.json"))
 
-    read: Callable[[Path], CellRuns] = cache(lambda path: pool.runs(read_runs(path)))
+    @cache
+    def read(path: Path) -> CellRuns:
+        cell = read_runs(path)
+        for run in cell.runs:
+            pool.part(run)
+        return cell
+
     laid = [_lay_out(item, known(item.name), project, read, keep) for item in wanted.items]
     predicted = known(PREDICTION) if wanted.predictions else None
     return laid, predicted, read_records(predicted, project, read) if predicted else []
