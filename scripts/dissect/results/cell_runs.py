@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.any_spec import AnySpec
 from dissect.cells.cell_id import CellId
@@ -134,7 +136,7 @@ def parse_runs(data: bytes) -> CellRuns:
         ValueError: says what is wrong with it.
     """
     try:
-        document: Any = json.loads(data)
+        document: Any = from_json(data)
     except ValueError:
         raise ValueError("is not a JSON object (truncated?)") from None
     if not isinstance(document, dict) or "runs" not in document:
