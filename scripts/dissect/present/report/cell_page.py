@@ -13,7 +13,7 @@ from dissect.cells.cell_id import without_set
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, ViewName
 from dissect.present.report.page import CellEntry
 from dissect.present.report.samples import samples_svg
-from dissect.present.tables.columns import OUTCOME, PROVENANCE, Combination, Quantity, Record, start_of
+from dissect.present.tables.columns import Combination, Quantity, Record, count_starts, start_of
 from dissect.present.tables.further_runs import FURTHER_RUNS, further_runs
 from dissect.present.tables.labels import axis_label, row_header
 from dissect.present.tables.over_runs import only_some_runs, values_of
@@ -22,7 +22,7 @@ from dissect.present.tables.view import View
 from dissect.present.tables.views import VIEWS
 from dissect.results.result import Result, ResultError
 from dissect.results.run_files import files_of_runs
-from dissect.results.store import STORE_DIR, Failure, Store
+from dissect.results.store import STORE_DIR, Entry, Failure
 from dissect.statistics.run_values import RunValue
 from dissect.statistics.summarise import summarise
 
@@ -110,7 +110,7 @@ def build_cell_page(entry: CellEntry, project: Path) -> CellPage | None:
         items=entry.items,
         spec=list(flattened(record.spec.model_dump(mode="json"))),
         log=tail(folder / "log.txt") if own else "",
-        failure=Store(folder.parent).entry(entry.key).failure() if own else None,
+        failure=Entry(folder).failure() if own else None,
         command=f"snakemake remeasure --config select='{bare}'",
     )
 
@@ -166,7 +166,9 @@ def _measurement(record: Record, project: Path) -> ShownMeasurement:
         ok=cell.status is Status.OK,
         reason=cell.reason,
         numbers=list(_numbers(record)),
-        over=" ".join(interval_remarks([{c.name: c.value(record) for c in (*OUTCOME, *PROVENANCE)}])),
+        over=" ".join(
+            interval_remarks([{"status": cell.status, "runs": len(cell.runs), "starts": count_starts(cell.runs)}])
+        ),
         flags=[(flag.value, Flag(flag).meaning) for flag in cell.flags],
         runs=[_run(run, folders.get(each)) for each, run in zip(ids, cell.runs, strict=True)],
     )

@@ -175,7 +175,7 @@ def _against(columns: Mapping[Percentile, Any], objectives: Mapping[str, Objecti
 
 
 def _places(row: Row, columns: Iterable[str]) -> Markup:
-    return Markup().join(Markup("<td>{}</td>").format(number_text(row, column)) for column in columns)
+    return Markup("".join(f"<td>{escape(number_text(row, column))}</td>" for column in columns))
 
 
 def _number(row: Row, column: str) -> list[Any]:
