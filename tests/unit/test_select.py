@@ -29,6 +29,7 @@ def test_select_takes_what_it_matches(project: Path, glob: str, methods: set[str
         ("[serve/h200/*/vll?/*/*, serve/cpu]", ["serve/h200/*/vll?/*/*", "serve/cpu"]),
         ("[*/h200/*,'?/cpu', \"a\"]", ["*/h200/*", "?/cpu", "a"]),
         ("[serve/h[12]00]", ["serve/h[12]00"]),
+        ("[serve/h[1,2]00, serve/cpu]", ["serve/h[1,2]00", "serve/cpu"]),
         ("[ps]*/cpu/s[0-9]", "[ps]*/cpu/s[0-9]"),
     ],
 )

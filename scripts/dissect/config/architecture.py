@@ -1,8 +1,8 @@
 """config/models/*.yaml: a Llama-like decoder."""
 
-from typing import Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from dissect.base.model import Model
 
@@ -24,7 +24,7 @@ class ModelArchitecture(Model):
     """Width of the residual stream."""
     intermediate_size: PositiveInt
     """Width of the gated MLP."""
-    num_hidden_layers: PositiveInt
+    num_hidden_layers: Annotated[int, Field(gt=0, le=1000)]
     """Number of decoder layers."""
     num_attention_heads: PositiveInt
     """Number of query heads."""

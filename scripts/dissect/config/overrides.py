@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from dissect.base.model import Model
-from dissect.config.kinds import AttentionKernel, DType, Optimizer, TorchOptimizer
+from dissect.config.kinds import AttentionKernel, DType, Optimizer, Requests, TorchOptimizer
 
 
 class StepSampling(Model):
@@ -52,7 +52,7 @@ class WorkloadOverride(Model):
     """Seed of random weights and tokens."""
     profiled_steps: PositiveInt | None = None
     """Number of steps under the profiler (stage ``profile``)."""
-    requests: PositiveInt | None = None
+    requests: Requests | None = None
     """Number of requests (stage ``serve``, as all below up to ``sizes``)."""
     input_tokens: PositiveInt | None = None
     """Tokens per prompt."""

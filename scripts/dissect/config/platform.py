@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from dissect.base.model import Model
 from dissect.base.registry import ENGINES, FRAMEWORKS
 from dissect.config.environment import Environment, default_environments
-from dissect.config.kinds import DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily, Pinning
+from dissect.config.kinds import DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily, Pinning, Requests
 from dissect.config.names import Name, Names
 from dissect.config.overrides import SamplingOverride, SettingsOverride, StepSampling
 from dissect.config.price import Price
@@ -90,7 +90,7 @@ class SearchStandIn(Model):
 class ServingStandIn(Model):
     """Serving load for machines that are too small for the paper's."""
 
-    requests: PositiveInt | None = None
+    requests: Requests | None = None
     """Number of requests."""
     input_tokens: PositiveInt | None = None
     """Tokens per prompt."""
