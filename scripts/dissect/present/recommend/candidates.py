@@ -50,12 +50,15 @@ DEVICE_VALUES = "device_values"
 _Read = tuple[tuple[float | None, float | None, float | None], list[RunValue]]
 _VIEW: dict[AskedStage, ViewName] = {"pretrain": "training", "finetune": "training", "serve": "serving"}
 
+_FIELDS = {*COLUMNS, *(number + end for number in LARGEST for end in ENDS), RUN_VALUES, DEVICE_VALUES, START_CLASS}
+
 
 class Candidate(dict[str, Any]):
-    """A row, None in every column that it does not fill: most rows of thousands fill a third."""
+    """A row, None in columns that it does not fill: most rows of thousands fill a third. Others are a KeyError."""
 
     def __missing__(self, column: str) -> None:
-        return None
+        if column not in _FIELDS:
+            raise KeyError(column)
 
 
 def candidates(
