@@ -30,6 +30,7 @@ from dissect.stages.serving.bisection import Bisection
 from dissect.stages.serving.burst import Sent
 from dissect.stages.serving.engine import ServerReport
 from dissect.stages.serving.load import Load, RequestRecord, to_jsonl_gz
+from dissect.stages.serving.ready_server import ReadyServer
 from dissect.stages.serving.send_times import LEAD_S, poisson_sends
 from dissect.stages.serving.watch import Ended
 from recommend_cases import ask
@@ -201,19 +202,19 @@ def found_by(monkeypatch: pytest.MonkeyPatch, folder: Path, ends: list[Any], **s
     """A search whose probes end like this: records, or how the cell ended."""
     outcomes = iter(ends)
 
-    def send(spec: ServeSpec, *_: Any) -> Sent:
+    def send(ready: ReadyServer) -> Sent:
         outcome = next(outcomes)
         if isinstance(outcome, Ended):
             raise outcome
-        return sent([record(n, ttft_s=outcome) for n in range(spec.workload.requests)])
+        return sent([record(n, ttft_s=outcome) for n in range(ready.spec.workload.requests)])
 
     moments = count()
     monkeypatch.setattr(burst, "send", send)
-    monkeypatch.setattr(burst, "report_of", lambda _: ServerReport(f"moment {next(moments)}", ""))
+    monkeypatch.setattr(ReadyServer, "report", lambda _: ServerReport(f"moment {next(moments)}", ""))
     spec = spec_of(probe_s=1.0, lowest=1.0, highest=64.0, **search)
     prompts = [f"w{n}" for n in range(rate_probes.most_requests(spec, 42))]
     nothing: Any = None
-    return rate_probes.find_rate(spec, nothing, folder, nothing, folder, nothing, prompts, 42)
+    return rate_probes.find_rate(ReadyServer(spec, nothing, folder, nothing, folder, nothing, 1.0), prompts, 42)
 
 
 def test_a_spent_budget_ends_the_search_with_what_it_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from dissect.stages.serving.engine import Engine, ServerReport, gap_histogram, p
 from dissect.stages.serving.engine_terms import contradiction, read_terms
 from dissect.stages.serving.load import Load, RequestRecord, Target
 from dissect.stages.serving.prompts import turn_prompts
-from dissect.stages.serving.server import Kept, Server, get, tail
+from dissect.stages.serving.ready_server import ReadyServer
+from dissect.stages.serving.server import Kept, get, tail
 from dissect.stages.serving.stall import Silence, longest_silence_s
 from dissect.stages.serving.startup import version_of
 from dissect.stages.serving.watch import Ended, Watch, death, device_error
@@ -54,38 +55,38 @@ class Sent:
     client_cpu: float
 
 
-def send(spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, folder: Path, watch: Watch) -> Sent:
+def send(ready: ReadyServer) -> Sent:
     """Send the load; send it once more, with other prompts, if the load generator loses a record.
 
     Raises:
         Ended: the server or the load generator ended before the load was complete.
     """
-    target = Target(server.url, engine.model_name(checkpoint), checkpoint, dict(engine.body))
     for loads in range(1, MOST_LOADS + 1):
         if loads > 1:
-            turn_prompts(folder / PROMPTS)
-        raw = _run(spec, engine, target, server, folder, watch)
+            turn_prompts(ready.folder / PROMPTS)
+        raw = _run(ready)
         records = load.normalise(raw)
-        lost = contract.lost_records(spec, records.records)
+        lost = contract.lost_records(ready.spec, records.records)
         if not lost:
             break
-        _LOG.info("the load generator lost %d of %d records in load %d", lost, spec.workload.requests, loads)
+        _LOG.info("the load generator lost %d of %d records in load %d", lost, ready.spec.workload.requests, loads)
     clocks = time.monotonic() - time.time()
     end = records.started_at + records.end_s
-    return Sent(
-        records, raw, loads, (records.started_at + clocks, end + clocks), watch.client.busiest(records.started_at, end)
-    )
+    busiest = ready.watch.client.busiest(records.started_at, end)
+    return Sent(records, raw, loads, (records.started_at + clocks, end + clocks), busiest)
 
 
-def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder: Path, watch: Watch) -> bytes:
+def _run(ready: ReadyServer) -> bytes:
     """Run guidellm to its end and return its output.
 
     Raises:
         Ended: guidellm failed, or the server died or stalled.
     """
+    spec, engine, folder = ready.spec, ready.engine, ready.folder
     output, log = folder / "guidellm.json", folder / CLIENT_LOG
     for stale in (output, log, folder / PARTIAL):
         stale.unlink(missing_ok=True)
+    target = Target(ready.server.url, engine.model_name(ready.checkpoint), ready.checkpoint, dict(engine.body))
     command = load.command(spec, target, folder.absolute() / PROMPTS, output.absolute())
     with TemporaryDirectory(prefix="llm-dissect-") as cache:
         environment = {
@@ -93,9 +94,9 @@ def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder
             "HF_DATASETS_CACHE": cache, **hidden_gpus(),
         }  # fmt: skip
         with Kept(command, environment, log, folder=folder) as client:
-            longest_s = longest_silence_s(spec.workload, watch.warmup_s)
-            silence = Silence(watch, longest_s, spec.workload.requests, device_error(server.said()))
-            _watch(client, engine, server, output, watch, silence)
+            longest_s = longest_silence_s(spec.workload, ready.watch.warmup_s)
+            silence = Silence(ready.watch, longest_s, spec.workload.requests, device_error(ready.server.said()))
+            _watch(ready, client, silence, output)
     if client.exit_code != 0 or not output.exists():
         reason = f"guidellm ended with exit code {client.exit_code} and {'a' if output.exists() else 'no'} record"
         raise Ended(Status.FAILED, Phase.SERVE, f"{reason}; the end of {log}: {' '.join(tail(log, 3).split())[-300:]}")
@@ -104,16 +105,17 @@ def _run(spec: ServeSpec, engine: Engine, target: Target, server: Server, folder
     return raw
 
 
-def _watch(client: Kept, engine: Engine, server: Server, output: Path, watch: Watch, silence: Silence) -> None:
+def _watch(ready: ReadyServer, client: Kept, silence: Silence, output: Path) -> None:
     """Wait until the load generator has ended.
 
     Raises:
         Ended: the server died or stalled before; the records so far are kept.
     """
+    engine, server = ready.engine, ready.server
     stalled: Ended | None = None
     gone_at: float | None = None
     while client.exit_code is None and (gone_at is None or time.monotonic() <= gone_at + _CLIENT_LEAVES_S):
-        watch.pause(server, client.pids(), Phase.SERVE)
+        ready.watch.pause(server, client.pids(), Phase.SERVE)
         if gone_at is None and (stalled := silence.stalled(engine, server, load.ended_so_far(client.said()))):
             server.stop()
         if gone_at is None and (stalled or server.exit_code is not None):
@@ -134,22 +136,17 @@ def _keep_partial(output: Path) -> None:
     output.unlink()
 
 
-def report_of(server: Server) -> ServerReport:
-    """What the server reports of itself by now."""
-    return ServerReport(get(server.url, "/metrics") or "", server.said() if server.log.exists() else None)
-
-
 def conclude(
-    spec: ServeSpec, engine: Engine, server: Server, bursts: Sequence[Sent], before: ServerReport, watch: Watch,
-    ready_s: float, after: ServerReport | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    ready: ReadyServer, bursts: Sequence[Sent], before: ServerReport, after: ServerReport | None = None
+) -> dict[str, Any]:
     """Fields of a ``Measurement`` from all bursts; without numbers where one broke the contract.
 
     ``before`` is the server's report before the first, ``after`` that after the last, if it had other loads since.
     """
+    spec, engine, server = ready.spec, ready.engine, ready.server
     records = [record for sent in bursts for record in sent.load.records]
     files = {REQUESTS: load.to_jsonl_gz(records), RAW: raw_of(bursts)}
-    end = report_of(server)
+    end = ready.report()
     after = after or end
     hits = total(end.counters, engine.prefix_hits)
     version = version_of(engine, server)
@@ -159,7 +156,7 @@ def conclude(
         status = Status.OOM if contract.ran_out_of_memory(records) else Status.INVALID
         return {"status": status, "phase": Phase.SERVE, "reason": broken, "files": files, "flags": ()}
     tokens = terms.cache_tokens
-    peak, source = watch.peak_bytes()
+    peak, source = ready.watch.peak_bytes()
     metrics = ServingMetrics(
         requests=len(records),
         prompt_tokens=sum(record.prompt_tokens or 0 for record in records),
@@ -168,7 +165,7 @@ def conclude(
         burst_durations_s=[sent.load.end_s for sent in bursts],
         send_spread_s=max(record.t_send_s or 0.0 for record in records),
         samples=samples_of(spec, records),
-        ready_s=ready_s,
+        ready_s=ready.ready_s,
         loads=sum(sent.loads for sent in bursts),
         client_cpu=max(sent.client_cpu for sent in bursts),
         server_memory_bytes=peak or None,
@@ -176,7 +173,7 @@ def conclude(
         kv_cache_tokens=tokens,
         kv_cache_bytes=cache_bytes_of(spec, tokens) if tokens else None,
         prefix_cache_hits=hits,
-        energy_j=_energy(bursts, watch),
+        energy_j=_energy(bursts, ready.watch),
         inter_token_pooled_s=pooled_gap(spec, records),
         inter_token_gaps=gap_histogram(before, after, engine),
         preemptions=preemptions(before, after, engine),

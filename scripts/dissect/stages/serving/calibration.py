@@ -11,27 +11,27 @@ from dissect.cells.spec import ServeSpec
 from dissect.metrics.serving import Calibration
 from dissect.stages.serving.burst import PROMPTS
 from dissect.stages.serving.engine import Engine
-from dissect.stages.serving.server import Kept, Server, tail
-from dissect.stages.serving.watch import Ended, Watch, death
+from dissect.stages.serving.ready_server import ReadyServer
+from dissect.stages.serving.server import Kept, tail
+from dissect.stages.serving.watch import Ended, death
 
 OUTPUT = "vllm_bench.json"
 LOG = "vllm_bench.log"
 
 
-def calibrate(
-    spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, server: Server, folder: Path, watch: Watch
-) -> Calibration:
+def calibrate(ready: ReadyServer, site: ServingSite) -> Calibration:
     """Send the load again with ``vllm bench serve``.
 
     Raises:
         Ended: the server or the load generator failed.
     """
-    command = bench_command(spec, engine, site, checkpoint, server.url, folder.absolute())
+    spec, engine, server, folder = ready.spec, ready.engine, ready.server, ready.folder
+    command = bench_command(spec, engine, site, ready.checkpoint, server.url, folder.absolute())
     (folder / OUTPUT).unlink(missing_ok=True)
     (folder / LOG).unlink(missing_ok=True)
     with Kept(command, {"HF_HUB_OFFLINE": "1"}, folder / LOG, folder=folder) as client:
         while client.exit_code is None:
-            watch.pause(server, client.pids(), Phase.SERVE)
+            ready.watch.pause(server, client.pids(), Phase.SERVE)
             if server.exit_code is not None:
                 raise death(engine, server)
     if client.exit_code != 0 or not (folder / OUTPUT).exists():

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.base.units import GIB
@@ -24,8 +23,8 @@ from dissect.stages.serving.calibration import calibrate
 from dissect.stages.serving.checkpoint import NoSpace, checkpoint, checkpoint_bytes
 from dissect.stages.serving.engine import Engine, load_engine
 from dissect.stages.serving.prompts import Prompts, check_prompts, make_prompts, shared_out, write_prompts
+from dissect.stages.serving.ready_server import ReadyServer
 from dissect.stages.serving.send_times import poisson_sends
-from dissect.stages.serving.server import Server
 from dissect.stages.serving.watch import Ended, Watch
 from dissect.workloads.kv_cache import asked_cache_tokens
 
@@ -65,33 +64,29 @@ class ServingCell:
             prompts = self._prompts(folder)
             self._took(prepare_s=time.monotonic() - start)
             self.watch.start_budget()
-            with self._server(folder) as (server, ready_s):
-                self._took(launch_s=ready_s)
+            with self._server(folder) as ready:
+                self._took(launch_s=ready.ready_s)
                 warmup = time.monotonic()
-                startup.warm_up(self.spec, self.engine, folder, server, prompts.warmup, self.watch)
+                startup.warm_up(ready, prompts.warmup)
                 self.watch.warmup_s = time.monotonic() - warmup
                 self._took(warmup_s=self.watch.warmup_s)
                 if load.arrival.search:
-                    found = self._search(folder, server, prompts.of_burst[0])
+                    found = rate_probes.find_rate(ready, prompts.of_burst[0], self.gaps)
                     bursts = [each.sent for each in found.probed]
-                    measured = rate_probes.conclude(found, self.engine, server, self.watch, ready_s)
+                    measured = rate_probes.conclude(ready, found)
                 else:
-                    before = burst.report_of(server)
-                    bursts = [self._burst(folder, server, prompts.of_burst[n]) for n in range(load.bursts)]
-                    measured = burst.conclude(self.spec, self.engine, server, bursts, before, self.watch, ready_s)
-                if load.calibrate and measured.get("metrics"):
-                    self._calibrate(folder, server, measured)
+                    before = ready.report()
+                    bursts = [self._burst(ready, prompts.of_burst[n]) for n in range(load.bursts)]
+                    measured = burst.conclude(ready, bursts, before)
+                if load.calibrate and (metrics := measured.get("metrics")):
+                    second = calibrate(ready, self.site)
+                    measured["metrics"] = metrics.model_copy(update={"calibration": second})
         measured["files"] |= self._log()
         self._took(window_s=sum(sent.load.end_s for sent in bursts))
         seen = self._seen((bursts[0].window[0], bursts[-1].window[1]))
         if measured.get("metrics") and measured["metrics"].preemptions:
             measured["flags"] = [flag for flag in Flag if flag in {*seen.flags, Flag.PREEMPTED}]
         return replace(seen, **measured)
-
-    def _calibrate(self, folder: Path, server: Server, measured: dict[str, Any]) -> None:
-        """Add the numbers of the second load generator."""
-        found = calibrate(self.spec, self.engine, self.site, folder, server, self.folder, self.watch)
-        measured["metrics"] = measured["metrics"].model_copy(update={"calibration": found})
 
     def ended(self, how: Ended) -> Measurement:
         """A measurement without numbers: why it ended, and what was seen of the machine."""
@@ -112,27 +107,19 @@ class ServingCell:
         check_prompts(prompts, load.input_tokens, folder / "tokenizer.json")
         return shared_out(prompts, one, load.warmup_requests)
 
-    def _burst(self, folder: Path, server: Server, prompts: Sequence[str]) -> burst.Sent:
+    def _burst(self, ready: ReadyServer, prompts: Sequence[str]) -> burst.Sent:
         """One burst, of prompts that the server has not seen."""
         arrival, seed = self.spec.workload.arrival, self.spec.workload.seed
         sends = poisson_sends(arrival.rate, len(prompts), seed) if arrival.kind == "poisson" and arrival.rate else None
         write_prompts(self.folder / burst.PROMPTS, prompts, sends)
-        return burst.send(self.spec, self.engine, folder, server, self.folder, self.watch)
-
-    def _search(self, folder: Path, server: Server, prompts: Sequence[str]) -> rate_probes.Found:
-        """The rate that holds, by probes of prompts that the server has not seen."""
-        return rate_probes.find_rate(
-            self.spec, self.engine, folder, server, self.folder, self.watch, prompts, self.gaps
-        )
+        return burst.send(ready)
 
     @contextmanager
-    def _server(self, folder: Path) -> Iterator[tuple[Server, float]]:
+    def _server(self, checkpoint: Path) -> Iterator[ReadyServer]:
         """Context with the engine ready; afterwards it is gone and the GPUs' memory is free."""
-        with startup.started(self.spec, self.engine, self.site, folder, self.folder / SERVER_LOG, self.watch) as (
-            server,
-            ready_s,
-        ):
-            yield server, ready_s
+        log = self.folder / SERVER_LOG
+        with startup.started(self.spec, self.engine, self.site, checkpoint, log, self.watch) as (server, ready_s):
+            yield ReadyServer(self.spec, self.engine, checkpoint, server, self.folder, self.watch, ready_s)
         if isinstance(self.node.gpus, list) and self.site.url is None:
             self.watch.close()
             if left := wait_until_idle(self.node.gpus, vendor_of(self.spec.hardware).find_gpus):

@@ -5,7 +5,6 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any, Literal
 
 from dissect.base.outcome import Phase, Status
@@ -16,12 +15,12 @@ from dissect.results.atomic import write_atomically
 from dissect.stages.serving import burst, contract, load
 from dissect.stages.serving.bisection import Bisection
 from dissect.stages.serving.burst import Sent
-from dissect.stages.serving.engine import Engine, ServerReport
+from dissect.stages.serving.engine import ServerReport
 from dissect.stages.serving.load import RequestRecord
 from dissect.stages.serving.prompts import write_prompts
+from dissect.stages.serving.ready_server import ReadyServer
 from dissect.stages.serving.send_times import poisson_sends
-from dissect.stages.serving.server import Server
-from dissect.stages.serving.watch import Ended, Watch
+from dissect.stages.serving.watch import Ended
 
 SO_FAR = "probes.partial.jsonl.gz"
 """Name of the file with the requests of all complete probes, while a search goes on or after it ended early."""
@@ -73,10 +72,7 @@ def most_requests(spec: ServeSpec, gaps: int) -> int:
     return sum(len(poisson_sends(rate, spec.workload.requests, gaps, search.probe_s)) for rate in rates)
 
 
-def find_rate(
-    spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, folder: Path, watch: Watch,
-    prompts: Sequence[str], gaps: int,
-) -> Found:  # fmt: skip
+def find_rate(ready: ReadyServer, prompts: Sequence[str], gaps: int) -> Found:
     """Bisect until the bracket is narrow, the probes are spent, or the time budget is; at least one probe is complete.
 
     ``gaps`` is the seed of the arrivals. All probes of a search have the same, over their rate: a higher rate is never
@@ -86,6 +82,7 @@ def find_rate(
         Ended: the server or the load generator ended, the budget was spent in the first probe, or a probe did other
             work than the spec asks for.
     """
+    spec, folder = ready.spec, ready.folder
     search = spec.workload.arrival.search
     if search is None:
         raise ValueError("the load has no search")
@@ -93,19 +90,19 @@ def find_rate(
     unseen = iter(prompts)
     (folder / SO_FAR).unlink(missing_ok=True)
     found: list[Probed] = []
-    bracket, before = RateBracket(None, None), burst.report_of(server)
+    bracket, before = RateBracket(None, None), ready.report()
     while (rate := bisection.next_rate(bracket, len(found))) is not None:
         sends = poisson_sends(rate, spec.workload.requests, gaps, search.probe_s)
         write_prompts(folder / burst.PROMPTS, [*islice(unseen, len(sends))], sends)
         try:
-            sent = _mark_cut(burst.send(_with_requests(spec, len(sends)), engine, checkpoint, server, folder, watch))
+            sent = _mark_cut(burst.send(replace(ready, spec=_with_requests(spec, len(sends)))))
         except Ended as how:
             if how.status is not Status.TIMEOUT or not found:
                 raise
             _LOG.info("the probe at %g/s does not count: %s", rate, how.reason)
             return Found(search, found, "budget")
         write_atomically(folder / SO_FAR, load.to_jsonl_gz(_numbered([*(each.sent for each in found), sent])))
-        after = burst.report_of(server)
+        after = ready.report()
         found.append(_judged(spec, search, rate, len(sends), sent, (before, after)))
         before = after
         bracket = RateBracket.of((each.probe for each in found), search.share)
@@ -180,11 +177,11 @@ def _judged(
     return Probed(probe, sent, replace(sent, load=replace(sent.load, records=answered)), alone, reports)
 
 
-def conclude(found: Found, engine: Engine, server: Server, watch: Watch, ready_s: float) -> dict[str, Any]:
+def conclude(ready: ReadyServer, found: Found) -> dict[str, Any]:
     """Fields of a ``Measurement`` from all probes; without numbers where the engine served on other terms."""
     chosen = found.chosen
     before, after = chosen.reports
-    fields = burst.conclude(chosen.spec, engine, server, [chosen.answered], before, watch, ready_s, after)
+    fields = burst.conclude(replace(ready, spec=chosen.spec), [chosen.answered], before, after)
     files = {
         burst.REQUESTS: load.to_jsonl_gz(_numbered(each.sent for each in found.probed)),
         burst.RAW: burst.raw_of([each.sent for each in found.probed]),

@@ -20,6 +20,7 @@ from dissect.machine.node import Node
 from dissect.machine.vendor import shown_gpus, vendor_of
 from dissect.results.installed import installed_in, software_mismatch
 from dissect.stages.serving.engine import HOST, PORT_TAKEN, UNCAUGHT, Engine, Place, memory_phase, phase_of
+from dissect.stages.serving.ready_server import ReadyServer
 from dissect.stages.serving.server import RunningServer, Server, command_of, complete, free_ports, get, own_environment
 from dissect.stages.serving.stall import Silence
 from dissect.stages.serving.watch import Ended, Watch, death, device_error
@@ -151,22 +152,21 @@ def _asking(threads: int, server: Server) -> Iterator[ThreadPoolExecutor]:
             raise
 
 
-def warm_up(
-    spec: ServeSpec, engine: Engine, checkpoint: Path, server: Server, prompts: Sequence[str], watch: Watch
-) -> None:
+def warm_up(ready: ReadyServer, prompts: Sequence[str]) -> None:
     """Request complete answers to prompts that the load does not have, all at once; failed requests are only logged.
 
     Raises:
         Ended: the server died or stalled, or a limit was passed.
     """
-    silence = Silence(watch, earlier=device_error(server.said()))
-    bodies = [request_body(engine, checkpoint, prompt, spec.workload.output_tokens) for prompt in prompts]
+    spec, engine, server = ready.spec, ready.engine, ready.server
+    silence = Silence(ready.watch, earlier=device_error(server.said()))
+    bodies = [request_body(engine, ready.checkpoint, prompt, spec.workload.output_tokens) for prompt in prompts]
     with _asking(len(bodies), server) as pool:
         asked = [pool.submit(complete, server.url, body, spec.sampling.budget_s) for body in bodies]
         while not all(answer.done() for answer in asked):
             if server.exit_code is not None:
                 raise death(engine, server)
-            watch.pause(server, [], phase_of(server.said(), engine))
+            ready.watch.pause(server, [], phase_of(server.said(), engine))
             if stalled := silence.stalled(engine, server, sum(answer.done() for answer in asked)):
                 raise stalled
     failed = [error for answer in asked if (error := answer.exception())]
