@@ -19,6 +19,7 @@ from dissect.metrics.training import TrainingMetrics
 from dissect.present.recommend.answer import answer
 from dissect.present.recommend.answer_text import answer_text
 from dissect.present.recommend.ask import gather
+from dissect.present.tables.columns import start_of
 from dissect.present.tables.rate_views import search_of
 from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.results.result import Result
@@ -121,7 +122,7 @@ def test_every_server_on_h200_is_on_the_page() -> None:
                 f"{median(each.preemptions for each in found):.0f}" if found[0].preemptions is not None else "not told",
             ]
         )
-    assert sum(int(row[3]) for row in rows) == 30
+    assert sum(int(row[3]) for row in rows) == 33
     block(GPUS, "h200-serving", SERVERS, rows)
 
 
@@ -146,6 +147,21 @@ def test_every_rate_that_holds_on_h200_is_on_the_page() -> None:
             )
     assert len(rows) == 3
     block(GPUS, "h200-rates", RATES, rows)
+
+
+def test_bursts_of_13b_repeat_on_another_start() -> None:
+    [sglang, vllm] = [
+        " and ".join(f"{median(bursts_of(run)):.1f}" for run in runs)
+        for cell, runs in served()
+        if cell.model == "llama2-13b" and len({start_of(run) for run in runs}) == 2
+    ]
+    told = f"SGLang's bursts took {sglang} s, vLLM's {vllm} s"
+    assert told in " ".join(GPUS.read_text().split())
+
+
+def bursts_of(run: Result) -> list[float]:
+    assert isinstance(run.metrics, ServingMetrics)
+    return run.metrics.burst_durations_s or []
 
 
 def p99(samples: list[float]) -> float:

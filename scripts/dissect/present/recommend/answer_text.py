@@ -275,7 +275,8 @@ def _remarks(rankings: Sequence[Ranking], answer: Answer, catalog: Catalog) -> l
         Standing.TIED: f"no difference: the interval of its ratio to the best lies within ± {100 * MARGIN:g} %.",
         Standing.BEHIND: "behind: the interval of its ratio to the best excludes 1; at most 5 % of these are expected "
         "to be wrong.",
-        Standing.UNTOLD: "cannot tell: neither, or too few runs for an interval; two are needed.",
+        Standing.UNTOLD: "cannot tell: neither, or too few runs for an interval; two on one start, or three starts, "
+        "are needed.",
     }
     lines += [text for standing, text in meanings.items() if standing in standings]
     lines += [
