@@ -20,6 +20,7 @@ COLLECTIVES = "config/experiments/operators_collectives.yaml"
 ROOFLINE = "config/experiments/fig_roofline.yaml"
 FIG_4 = "config/experiments/fig_4.yaml"
 FIG_7 = "config/experiments/fig_7.yaml"
+RATE = "config/experiments/table_rate.yaml"
 LATENCY = "config/experiments/latency.yaml"
 
 
@@ -172,6 +173,8 @@ BAD = [
          "architecture.num_hidden_layers", "less than or equal to 1000"),
     edit("absurdly many requests", CPU, "requests: ", "requests: 100000000",
          "serving.requests", "less than or equal to 1000000"),
+    edit("a search of absurdly many requests", RATE, "search: {", "search: {highest: 1000000, probe_s: 600, ",
+         "axes.arrival", "'highest' times 'probe_s' is 6e+08 requests, more than 1000000"),
     edit("hardly any memory", CPU, "memory_gib: 4}", "memory_gib: 5e-324}",
          "host.memory_gib: found 4.94066e-324, expected 0 or at least 1e-15"),
     option("price beyond any float", "price", 10**400, "config/config.yaml with --config: price: found a number of"),

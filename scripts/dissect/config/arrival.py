@@ -6,6 +6,10 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from dissect.base.model import Model, added
 
+MOST_REQUESTS = 1_000_000
+"""Most requests of a load: each is kept in memory, by its prediction too."""
+Requests = Annotated[int, Field(gt=0, le=MOST_REQUESTS)]
+
 
 class RateSearch(Model):
     """Search for the largest rate at which requests keep an objective, by bisection on one warm server."""
@@ -31,6 +35,8 @@ class RateSearch(Model):
     def _ends_are_apart(self) -> Self:
         if self.highest <= self.lowest * (1 + self.within):
             raise ValueError("'highest' is not above 'lowest' by more than 'within', so there is nothing to search")
+        if (most := self.highest * self.probe_s) > MOST_REQUESTS:
+            raise ValueError(f"'highest' times 'probe_s' is {most:g} requests, more than {MOST_REQUESTS}")
         return self
 
 

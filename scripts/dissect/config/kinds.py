@@ -1,8 +1,6 @@
 """Closed lists of values that configuration and specs share."""
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 DType = Literal["bf16", "fp32"]
 FlashKernel = Literal["sdpa_flash", "flash_attention_2", "flash_attention_3"]
@@ -51,5 +49,3 @@ Pinning = Literal["none", "gpu"]
 """Cores that a rank runs on: all that its job has, or of these the ones next to its GPU."""
 PythonMinor = Literal["3.11", "3.12"]
 Suite = Literal["smoke", "full"]
-Requests = Annotated[int, Field(gt=0, le=1_000_000)]
-"""Number of requests of a load, each of which is kept in memory, also by the prediction."""

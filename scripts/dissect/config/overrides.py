@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from dissect.base.model import Model
-from dissect.config.kinds import AttentionKernel, DType, Optimizer, Requests, TorchOptimizer
+from dissect.config.arrival import Requests
+from dissect.config.kinds import AttentionKernel, DType, Optimizer, TorchOptimizer
 
 
 class StepSampling(Model):

@@ -6,8 +6,9 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from dissect.base.model import Model
 from dissect.base.registry import ENGINES, FRAMEWORKS
+from dissect.config.arrival import Requests
 from dissect.config.environment import Environment, default_environments
-from dissect.config.kinds import DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily, Pinning, Requests
+from dissect.config.kinds import DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily, Pinning
 from dissect.config.names import Name, Names
 from dissect.config.overrides import SamplingOverride, SettingsOverride, StepSampling
 from dissect.config.price import Price

@@ -13,6 +13,7 @@ from dissect.statistics.summarise import Summary
 
 NumberCheck = ValueCheck | PairCheck | OrderCheck
 ONE_RUN = "one run: no interval"
+RUN_PER_START = "one run on each of two starts: no interval"
 NO_INTERVAL = "no interval"
 
 
@@ -71,7 +72,9 @@ def evidence_of(check: NumberCheck, sides: Sequence[SideNumber], answer: BoundVe
 def _basis(found: Summary | Contrast) -> str:
     if isinstance(found, Contrast):
         return found.words
-    return found.scope.value if found.estimate else ONE_RUN
+    if found.estimate:
+        return found.scope.value
+    return ONE_RUN if found.n_runs == 1 else RUN_PER_START
 
 
 def _ends(check: NumberCheck) -> tuple[float | None, float | None]:

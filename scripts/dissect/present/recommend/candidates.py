@@ -50,7 +50,14 @@ DEVICE_VALUES = "device_values"
 _Read = tuple[tuple[float | None, float | None, float | None], list[RunValue]]
 _VIEW: dict[AskedStage, ViewName] = {"pretrain": "training", "finetune": "training", "serve": "serving"}
 
-_FIELDS = {*COLUMNS, *(number + end for number in LARGEST for end in ENDS), RUN_VALUES, DEVICE_VALUES, START_CLASS}
+_FIELDS = {
+    *COLUMNS,
+    *(number + end for number in LARGEST for end in ENDS),
+    RUN_VALUES,
+    DEVICE_VALUES,
+    START_CLASS,
+    "number",
+}
 
 
 class Candidate(dict[str, Any]):

@@ -87,7 +87,7 @@ def _json(laid: LaidOut) -> Iterator[str]:
 
 def _trim_heap() -> None:
     """Give back what the runs of all cells took: the page's long texts fit into none of the gaps. With glibc only."""
-    with suppress(AttributeError):
+    with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
 

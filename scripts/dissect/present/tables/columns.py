@@ -227,7 +227,11 @@ OUTCOME = (
 PROVENANCE = (
     Column("reference", "set of reference results; empty for this clone's own", lambda r: r.cell.reference),
     Column("flags", "reasons to doubt (dissect.base.outcome.Flag), separated by ;", lambda r: flags_of(r)),
-    Column("runs", "runs that the numbers combine; an interval needs two", lambda r: len(r.results) or None),
+    Column(
+        "runs",
+        "runs that the numbers combine; an interval needs two on one start, or three starts",
+        lambda r: len(r.results) or None,
+    ),
     Column(
         "starts",
         "boots of a machine in an allocation that these ran on; empty if unknown",

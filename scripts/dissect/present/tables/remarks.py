@@ -64,18 +64,24 @@ def _machine(manifest: Manifest, platform: str, rows: Sequence[Row], shown: Sequ
 
 def interval_remarks(rows: Sequence[Row]) -> list[str]:
     """What the numbers in brackets are, or why there are none; nothing where no cell has a number."""
-    runs = [row["runs"] for row in rows if row["status"] == Status.OK]
-    if not runs:
+    measured = [row for row in rows if row["status"] == Status.OK]
+    if not measured:
         return []
-    if max(runs) == 1:
-        return ["One run of each cell: no interval."]
-    several = [row for row in rows if row["status"] == Status.OK and row["runs"] > 1]
+    several = [row for row in measured if _has_interval(row)]
+    without = [row["runs"] for row in measured if not _has_interval(row)]
+    if not several:
+        return [f"One run of each cell{', or one on each of two starts' * (max(without) > 1)}: no interval."]
     starts = [row["starts"] for row in several if row["starts"]]
     over = _counted([row["runs"] for row in several], "run")
     on = f" on {_counted(starts, 'start')}" if starts else ", on starts that are not known"
     here = "; over fewer than three starts it holds for these only" if starts and min(starts) < MIN_STARTS else ""
-    single = "; one run: no interval" if min(runs) == 1 else ""
+    single = f"; one run{', or one on each of two starts' * (max(without) > 1)}: no interval" if without else ""
     return [f"In brackets: 95 % confidence interval over {over}{on}{here}{single}."]
+
+
+def _has_interval(row: Row) -> bool:
+    starts = row["starts"] or 1
+    return bool(row["runs"] > starts or starts >= MIN_STARTS)
 
 
 def _counted(numbers: Sequence[int], noun: str) -> str:
