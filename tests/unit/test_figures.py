@@ -9,6 +9,7 @@ from typing import Any
 
 import altair as alt
 import pytest
+import vl_convert
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -226,6 +227,14 @@ def test_bars_are_as_high_as_the_numbers_and_outcomes_stand_in_their_place(tmp_p
     assert {"TGI, aligned: invalid", "TGI: OOM", "transformers serve: unsupported"} <= set(said)
     assert said.count("TGI: OOM") == 1, "both policies ended alike"
     assert {"vLLM, tuned", "LightLLM, aligned", "Llama2-7b", "Llama2-70b"} <= set(said)
+
+
+def test_bars_of_each_panel_are_as_wide_as_its_own_groups_allow(tmp_path: Path) -> None:
+    """By the width of another panel, which may have fewer groups, bars would stand among those of the next group."""
+    figure = described(fig_6(tmp_path), tmp_path)
+    scales = vl_convert.vegalite_to_vega(figure)["scales"]
+    widths = [scale["range"][1]["signal"] for scale in scales if scale["name"].endswith("xOffset")]
+    assert widths == [f"bandwidth('concat_{number}_x')" for number in range(len(figure["concat"]))]
 
 
 def test_a_distribution_steps_through_every_request_of_every_run(tmp_path: Path) -> None:

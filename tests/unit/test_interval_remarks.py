@@ -17,8 +17,8 @@ from dissect.statistics.summarise import summarise
         ([(3, 3), (1, 1)], "In brackets: 95 % confidence interval over 3 runs on 3 starts; one run: no interval."),
         (
             [(4, 1), (2, 2)],
-            "In brackets: 95 % confidence interval over 4 runs on 1 start; over fewer than three starts it holds for these "
-            "only; one run, or one on each of two starts: no interval.",
+            "In brackets: 95 % confidence interval over 4 runs on 1 start; over fewer than three starts it holds for "
+            "these only; one run, or one on each of two starts: no interval.",
         ),
         ([(2, None)], "In brackets: 95 % confidence interval over 2 runs, on starts that are not known."),
     ],

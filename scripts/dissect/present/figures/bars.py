@@ -11,6 +11,9 @@ from dissect.present.figures.look import NOTE
 from dissect.present.figures.subject import Panel, Row, Subject, interval_of
 from dissect.present.tables.marks import short_mark
 
+_LINES = r"split(replace(datum.label, ' (reference ', '\n(reference\n'), '\n')"
+"""Of a group's label: the set of a reference stands below its machine, since groups are narrow."""
+
 
 def bars(subject: Subject) -> Described:
     """Bars from zero with intervals, grouped by the last axis; an outcome stands upright in place of a number."""
@@ -21,8 +24,8 @@ def bars(subject: Subject) -> Described:
     for number, panel in enumerate(panels):
         title = f"{quantity.header} ({quantity.unit})" if number % across(len(panels)) == 0 else None
         base = alt.Chart().encode(
-            x=alt.X("group:N").title(None).sort(None).axis(labelAngle=0, ticks=False),
-            xOffset=alt.XOffset("place:N").sort(places),
+            x=alt.X("group:N").title(None).sort(None).axis(labelAngle=0, ticks=False, labelExpr=_LINES),
+            xOffset=alt.XOffset("place:N").scale(domain=places),
         )
         bar = base.transform_filter("isValid(datum.value)").mark_bar(tooltip=TELLS)
         bar = bar.encode(alt.Y("value:Q").title(title).axis(tickCount=5), _tones(subject, len(panels)))
@@ -32,7 +35,11 @@ def bars(subject: Subject) -> Described:
         ends = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.2)
         layers = [bar, ends.encode(y="low:Q", y2="high:Q"), lost.encode(text="outcome:N")]
         parts.append(alt.layer(*layers, data=data_of(_marks(subject, panel))))
-    return side_by_side(subject, panels, parts, [[] for _ in panels])
+    # A shared scale would have the width of the first panel's groups, and panels have other numbers of these.
+    together: Described = side_by_side(subject, panels, parts, [[] for _ in panels]).resolve_scale(
+        xOffset="independent"
+    )
+    return together
 
 
 def _tones(subject: Subject, n_panels: int) -> alt.Color:
