@@ -49,6 +49,13 @@ class Summary:
     estimate: LogEstimate | None
     """The value on the log scale, for further questions; None without an interval."""
 
+    @property
+    def words(self) -> str:
+        """What the interval holds for, or why there is none."""
+        if self.estimate:
+            return self.scope.value
+        return "one run: no interval" if self.n_runs == 1 else "one run on each of two starts: no interval"
+
 
 def summarise(runs: Sequence[RunValue], between: BetweenStarts | None = None) -> Summary:
     """Value of a cell with intervals, from its runs in the order of measurement.

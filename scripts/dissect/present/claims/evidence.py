@@ -7,13 +7,10 @@ from dissect.config.claims import OrderCheck, PairCheck, ValueCheck
 from dissect.present.claims.select import SideNumber
 from dissect.statistics.between_starts import BetweenStarts
 from dissect.statistics.bounds import Bounded, BoundVerdict
-from dissect.statistics.contrast import Basis, Contrast
+from dissect.statistics.contrast import Basis
 from dissect.statistics.numbers import Number, Verdict, change, difference, percent, ratio, within
-from dissect.statistics.summarise import Summary
 
 NumberCheck = ValueCheck | PairCheck | OrderCheck
-ONE_RUN = "one run: no interval"
-RUN_PER_START = "one run on each of two starts: no interval"
 NO_INTERVAL = "no interval"
 
 
@@ -61,20 +58,12 @@ def evidence_of(check: NumberCheck, sides: Sequence[SideNumber], answer: BoundVe
     counted = tuple(map(len, runs)), tuple(map(len, starts))
     if answer is not None:
         result = _in_units(check, sides[0], Number(answer.value, answer.low, answer.high))
-        return Evidence(answer.verdict, result, *counted, _basis(answer.rests_on), answer.detectable)
+        return Evidence(answer.verdict, result, *counted, answer.rests_on.words, answer.detectable)
     result = _combined(check, [side.number for side in sides])
     if len(sides) > 1 and not set.intersection(*starts):
         # Each interval holds for its own starts; what these differ by is in none of them.
         return Evidence(Verdict.UNCLEAR, Number(result.value), *counted, Basis.BETWEEN.value, None)
     return Evidence(within(result, *_ends(check)), result, *counted, NO_INTERVAL if result.low is None else "", None)
-
-
-def _basis(found: Summary | Contrast) -> str:
-    if isinstance(found, Contrast):
-        return found.words
-    if found.estimate:
-        return found.scope.value
-    return ONE_RUN if found.n_runs == 1 else RUN_PER_START
 
 
 def _ends(check: NumberCheck) -> tuple[float | None, float | None]:
