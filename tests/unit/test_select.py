@@ -30,6 +30,8 @@ def test_select_takes_what_it_matches(project: Path, glob: str, methods: set[str
         ("[*/h200/*,'?/cpu', \"a\"]", ["*/h200/*", "?/cpu", "a"]),
         ("[serve/h[12]00]", ["serve/h[12]00"]),
         ("[serve/h[1,2]00, serve/cpu]", ["serve/h[1,2]00", "serve/cpu"]),
+        ("[[ps]*/h[1,2,4]00/[!,]*, *[,], s*]", ["[ps]*/h[1,2,4]00/[!,]*", "*[,]", "s*"]),
+        ("[*/a,, s*,]", ["*/a", "", "s*", ""]),
         ("[ps]*/cpu/s[0-9]", "[ps]*/cpu/s[0-9]"),
     ],
 )

@@ -24,8 +24,8 @@ GREATEST = 1e15
 LEAST = 1e-15
 """Smallest number above 0 that a key may have: what is divided by it stays in the range of a float."""
 _LIST = re.compile(r"\[((?:[^][]|\[[^][]*\])*)\]")
-_BETWEEN = re.compile(r",(?![^][]*\])")
-"""A comma between globs, and none in the brackets of one."""
+_ITEM = re.compile(r",((?:[^][,]|\[[^][]*\])*)")
+"""A glob of a list and the comma before it; one in the brackets of a glob ends none."""
 
 
 def read_yaml(path: Path, shown: str) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def typed(value: Any, nested: bool = False) -> Any:
     if isinstance(value, list):
         return [typed(inner, nested=True) for inner in value]
     if isinstance(value, str) and not nested and (listed := _LIST.fullmatch(value)):
-        return [typed(inner.strip(" '\""), nested=True) for inner in _BETWEEN.split(listed[1])]
+        return [typed(inner.strip(" '\""), nested=True) for inner in _ITEM.findall(f",{listed[1]}")]
     if not isinstance(value, str) or not (nested or value in ("true", "false")):
         return value
     try:
