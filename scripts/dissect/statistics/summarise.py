@@ -30,7 +30,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Summary:
-    """The value of a cell from its runs; no interval with fewer than two runs."""
+    """The value of a cell from its runs; an interval needs two runs on one start, or three known starts."""
 
     value: float
     """Geometric mean of the runs; of several starts, that of their means, so each start counts once."""

@@ -131,8 +131,9 @@ def _numbers(compared: Compared) -> Grid:
             f"faster, slower: the interval of the ratio excludes 1; no difference: it lies within {margin} of 1; at "
             f"most {100 * LEVEL:g} % of the verdicts of each kind are expected to be false. cannot tell: neither.",
             "Numbers are means over runs, of memory too, and the ratio is one of these means.",
-            "Intervals are over runs; runs of shared rounds or starts make that of the ratio narrower. Detectable is "
-            "the ratio that would have been told from 1 with 80 % power. Fewer than two runs on a side: no interval.",
+            "Intervals are over runs and need two on one start, or three starts. For that of the ratio both sides must "
+            "share these, unless the variance between starts is known; shared rounds or starts make it narrower. "
+            "Detectable is the ratio that would have been told from 1 with 80 % power.",
         ],
     )
 

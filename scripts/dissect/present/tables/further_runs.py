@@ -10,7 +10,7 @@ FURTHER_RUNS = "95 % of further runs lie within"
 
 
 def further_runs(found: Summary, show: Callable[[float], str]) -> str:
-    """The prediction intervals of a cell with the start that each is for; empty with fewer than two runs of a start."""
+    """The prediction intervals of a cell with the start that each is for; empty without an interval."""
     places = {"on the last start": found.next_run, "on another start": found.new_start}
     return "; ".join(f"{_ends(interval, show)} {place}" for place, interval in places.items() if interval)
 
