@@ -1,6 +1,6 @@
 """The plan of a run: every cell with its status, before anything is launched. Imports no torch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +21,8 @@ from dissect.predict.outlook import Outlook
 from dissect.predict.server_memory import predict_server_memory
 from dissect.predict.server_rate import predict_rate
 from dissect.predict.step_time import TimePrediction
-from dissect.predict.wall_time import LoadTime
 from dissect.present.plan_costs import COLUMNS as COSTS
-from dissect.present.plan_costs import cost_columns, cost_lines, over_budget, price_of, search_columns
+from dissect.present.plan_costs import cost_columns, cost_lines, over_budget, price_of
 from dissect.present.run_times import ExpectedMemory, RunTimes, expected_memory
 from dissect.present.tables.predicted_time import part_columns
 from dissect.results.cell_runs import CellRuns, read_runs
@@ -169,39 +168,36 @@ def _needs(row: Any) -> str:
 
 
 def _row(cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None) -> dict[str, object]:
+    """Columns of one cell: how it stands, and with a spec what it requests and is predicted to take."""
     spec, platform = parse_spec(cell.canonical) if cell.canonical else None, catalog.platforms[cell.platform]
-    standing = _plan_status(cell, spec, store)
-    ids = {name: getattr(cell, name) for name in PARTS}
-    shown = {"status": standing.status, "reason": standing.reason, "wall_s": standing.wall_s, "key": cell.key or ""}
+    status, reason, wall_s, lacking = _plan_status(cell, spec, store)
+    shown = {name: getattr(cell, name) for name in PARTS}
+    shown |= {"status": status, "reason": reason, "wall_s": wall_s, "key": cell.key or ""}
     if spec is None:
-        return {**ids, **shown}
+        return shown
     expected = expected_memory(spec)
-    numbers: dict[str, object] = _memory(expected) if expected else {}
-    if isinstance(spec, ServeSpec) and (ends := predict_server_memory(spec)):
-        numbers = dict(zip(PREDICTED, (round(size / GIB, 3) for size in ends), strict=False))
-    longest_s = None
-    if times and (expected or standing.runs):
-        run = times.expect(spec, cell.platform, expected)
-        if isinstance(run.work, TimePrediction):
-            numbers |= _timed(run.work, times.limit_w(spec))
-        if standing.runs and run.wall:
-            longest_s, runs = run.longest_s, run.runs(standing.runs)
-            numbers |= cost_columns(run.wall, runs, cell.n_gpus, price_of(catalog, cell.platform))
-            tries = run.work.tries if isinstance(run.work, LoadTime) else expected and expected.trials
-            numbers |= search_columns(tries, run.wall.search_s) if tries else {}
-        if standing.runs and isinstance(spec, ServeSpec):
-            numbers |= _served(spec, platform, times)
-            numbers |= _rate_of(spec, platform, times) if catalog.root.rates else {}
-    asked = request_for(spec, cell.runs, platform, longest_s)
-    return {**ids, **shown, **{column: asked.get(name) for column, name in REQUESTS.items()}, **numbers}
+    run = times.expect(spec, cell.platform, expected) if times and (expected or lacking) else None
+    asked = request_for(spec, cell.runs, platform, run.longest_s if run and lacking else None)
+    shown |= {column: asked.get(name) for column, name in REQUESTS.items()} | _memory(spec, expected)
+    if times and run:
+        shown |= _timed(run.work, times.limit_w(spec)) if isinstance(run.work, TimePrediction) else {}
+        shown |= cost_columns(run, lacking, cell.n_gpus, price_of(catalog, cell.platform))
+    if times and lacking and isinstance(spec, ServeSpec):
+        shown |= _served(spec, platform, times) | (_rate_of(spec, platform, times) if catalog.root.rates else {})
+    return shown
 
 
-def _memory(expected: ExpectedMemory) -> dict[str, object]:
-    """Columns of the predicted memory of a training cell."""
-    found = expected.memory
-    sizes = (found.peak_bytes, found.low_bytes, found.high_bytes, found.host_bytes)
-    gib = dict(zip(PREDICTED, (round(size / GIB, 3) for size in sizes), strict=False))
-    return gib | {"expected_batch": expected.batch, "outlook": expected.outlook}
+def _memory(spec: Spec, expected: ExpectedMemory | None) -> dict[str, object]:
+    """Columns of the predicted memory of a training cell or server; none where it is not predicted."""
+    sizes: Sequence[float] = ()
+    said: dict[str, object] = {}
+    if isinstance(spec, ServeSpec):
+        sizes = predict_server_memory(spec) or ()
+    elif expected:
+        found = expected.memory
+        sizes = (found.peak_bytes, found.low_bytes, found.high_bytes, found.host_bytes)
+        said = {"expected_batch": expected.batch, "outlook": expected.outlook}
+    return dict(zip(PREDICTED, (round(size / GIB, 3) for size in sizes), strict=False)) | said
 
 
 def _served(spec: ServeSpec, platform: Platform, times: RunTimes) -> dict[str, object]:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from dissect.config.catalog import Catalog
 from dissect.config.price import price_that_counts
-from dissect.predict.wall_time import Tries, WallTime
+from dissect.present.run_times import ExpectedRun
 
 RUN_S = ["run_s", "run_low_s", "run_high_s"]
 GPU_HOURS = ["gpu_hours", "gpu_hours_low", "gpu_hours_high"]
@@ -18,22 +18,21 @@ COLUMNS = [*RUN_S, "run_s_from", "needs_s", "budget_s", *SEARCH, *GPU_HOURS, *CO
 """Predicted wall time of a run, what it needs of its budget, GPU hours and cost of the runs that a cell lacks."""
 
 
-def cost_columns(wall: WallTime, runs: int, n_gpus: int, price: tuple[float, str] | None) -> dict[str, object]:
-    """Wall time of a run, and GPU hours and cost of ``runs``."""
+def cost_columns(run: ExpectedRun, lacking: int, n_gpus: int, price: tuple[float, str] | None) -> dict[str, object]:
+    """Wall time of a run, GPU hours and cost of those that a cell lacks; empty without any, or without a prediction."""
+    wall = run.wall
+    if wall is None or not lacking:
+        return {}
     ends = (wall.seconds, wall.low_s, wall.high_s)
-    hours = [seconds * runs * n_gpus / 3600 for seconds in ends]
+    hours = [seconds * run.runs(lacking) * n_gpus / 3600 for seconds in ends]
     found: dict[str, object] = dict(zip(RUN_S, ends, strict=True)) | {"run_s_from": wall.origin}
     found |= {"needs_s": wall.needs_s, "budget_s": wall.budget_s} if wall.needs_s else {}
+    found |= dict(zip(SEARCH, (*run.tries, wall.search_s), strict=True)) if run.tries else {}
     found |= dict(zip(GPU_HOURS, hours, strict=True))
     if price:
         per_hour, currency = price
         found |= dict(zip(COST, (per_hour * each for each in hours), strict=True)) | {"currency": currency}
     return found
-
-
-def search_columns(tries: Tries, search_s: float) -> dict[str, object]:
-    """What a search takes in one run."""
-    return dict(zip(SEARCH, (*tries, search_s), strict=True))
 
 
 def price_of(catalog: Catalog, platform: str) -> tuple[float, str] | None:

@@ -47,6 +47,8 @@ class ExpectedRun(NamedTuple):
     wall: WallTime | None
     enough: int | None = None
     """Runs that are enough if it runs out of memory as expected: one, and none where states alone exceed it."""
+    tries: Tries | None = None
+    """Trials of a search for the largest batch, or rates that one for the rate that holds tries."""
 
     @property
     def longest_s(self) -> float | None:
@@ -94,7 +96,8 @@ class RunTimes:
         outlook, trials = (memory.outlook, memory.trials) if memory else (None, None)
         is_skipped = isinstance(spec, TrainingSpec) and states_exceed_memory(spec)
         enough = 0 if is_skipped else 1 if outlook is Outlook.RUNS_OUT else None
-        return ExpectedRun(work, self._walls.predict(spec, work, outlook, trials), enough)
+        tries = work.tries if isinstance(work, LoadTime) else trials
+        return ExpectedRun(work, self._walls.predict(spec, work, outlook, trials), enough, tries)
 
     def _work(self, spec: Spec, platform: str, memory: ExpectedMemory | None) -> TimePrediction | LoadTime | None:
         facts = prediction_facts(self._platforms[platform])
