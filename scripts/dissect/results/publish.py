@@ -53,32 +53,28 @@ def _settle(stored: Entry | None, path: str, runs: int, alone: bool, found: Publ
     """Publish or withdraw one cell."""
     published = Path(path)
     withdrawn, exists = withdrawn_copy(published), published.exists()
-    if exists and (_is_settled(stored, published, runs) if stored else _has(published, runs)):
-        return
-    if not (exists or stored or withdrawn.exists()):
+    if exists and _is_settled(stored, published, runs):
         return
     known = stored.peek() if stored else None
     if known is None and not (stored and stored.was_set_aside):
-        known = _read(published if exists else withdrawn)  # copied without its store
-        stored = None
-    if known is None or known.lacking(runs):
-        if exists and alone:
-            published.replace(withdrawn)
-        if exists:
-            (found.changed if alone else found.withheld).append(path)
-    elif not exists and withdrawn.exists() and (not stored or withdrawn.read_bytes() == stored.published_bytes()):
+        known, stored = _read(published if exists else withdrawn), None  # copied without its store
+    enough = known is not None and not known.lacking(runs)
+    if enough and not exists and _is_current(withdrawn, stored):
         withdrawn.replace(published)  # with its old time, so that nothing is drawn again
         found.changed.append(path)
-    elif stored and stored.publish_if_idle(published):
+    elif enough and stored and stored.publish_if_idle(published):
         found.changed.append(path)
+    elif exists and not enough and alone:
+        published.replace(withdrawn)
+        found.changed.append(path)
+    elif exists and not enough:
+        found.withheld.append(path)
 
 
-def _is_settled(stored: Entry, published: Path, runs: int) -> bool:
-    return stored.count() >= runs and not stored.differs_from(published)
-
-
-def _has(published: Path, runs: int) -> bool:
-    """Whether a file without its store holds so many runs; valid or not is seen where they are read."""
+def _is_settled(stored: Entry | None, published: Path, runs: int) -> bool:
+    """Whether a file holds so many runs, those of its store if it has one; valid or not is seen where they are read."""
+    if stored:
+        return stored.count() >= runs and not stored.differs_from(published)
     try:
         document = json.loads(published.read_bytes())
     except ValueError:
@@ -86,8 +82,13 @@ def _has(published: Path, runs: int) -> bool:
     return isinstance(document, dict) and len(document.get("runs", [document])) >= runs
 
 
+def _is_current(withdrawn: Path, stored: Entry | None) -> bool:
+    """Whether a withdrawn file is there, with the runs of its store if it has one."""
+    return withdrawn.exists() and (not stored or withdrawn.read_bytes() == stored.published_bytes())
+
+
 def _read(path: Path) -> CellRuns | None:
-    """A file whose runs the store does not have, or None."""
+    """A file whose runs the store does not have; None where it is missing or broken."""
     try:
         return read_runs(path)
     except ResultError:
