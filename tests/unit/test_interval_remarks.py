@@ -32,3 +32,11 @@ def test_a_run_on_each_of_two_starts_gives_no_interval() -> None:
     runs = [RunValue(1.0, "first", None), RunValue(1.1, "second", None)]
     told = [summarise(runs[:count]).words for count in (1, 2)]
     assert told == ["one run: no interval", "one run on each of two starts: no interval"]
+
+
+@pytest.mark.parametrize("runs", range(1, 6))
+def test_remarks_agree_with_the_statistics_on_what_has_an_interval(runs: int) -> None:
+    for starts in range(1, runs + 1):
+        found = summarise([RunValue(1.0 + number, f"start {number % starts}") for number in range(runs)])
+        [remark] = interval_remarks([{"status": Status.OK, "runs": runs, "starts": starts}])
+        assert remark.startswith("In brackets") == (found.low is not None), remark

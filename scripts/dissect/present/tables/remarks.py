@@ -80,6 +80,7 @@ def interval_remarks(rows: Sequence[Row]) -> list[str]:
 
 
 def _has_interval(row: Row) -> bool:
+    """Whether ``summarise`` gives so many runs on so many starts an interval."""
     starts = row["starts"] or 1
     return bool(row["runs"] > starts or starts >= MIN_STARTS)
 
