@@ -22,6 +22,9 @@ def measure(_: argparse.Namespace) -> pd.DataFrame:
 
     The memory is that of the largest process, or of this one where that is larger, since Linux counts it up to the
     start of another program: so another process makes the cells.
+
+    Raises:
+        subprocess.CalledProcessError: making the cells or writing the page failed.
     """
     rows = []
     with tempfile.TemporaryDirectory() as folder:

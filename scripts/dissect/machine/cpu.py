@@ -49,7 +49,11 @@ class CpuDevice:
         """Do nothing: no work is queued on a CPU."""
 
     def limit_memory(self, budget_bytes: int) -> None:
-        """Hold data segments and private mappings to what they are now plus the budget."""
+        """Hold data segments and private mappings to what they are now plus the budget: RLIMIT_DATA of setrlimit(2).
+
+        Raises:
+            ValueError: the hard limit of this process is lower.
+        """
         limit = _status_bytes("VmData") + budget_bytes
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         if hard != resource.RLIM_INFINITY and limit > hard:

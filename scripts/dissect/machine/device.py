@@ -30,7 +30,11 @@ class Device(Protocol):
         ...
 
     def limit_memory(self, budget_bytes: int) -> None:
-        """From here on let allocations beyond the budget fail, where the device itself has no such limit."""
+        """From here on let allocations beyond the budget fail, where the device itself has no such limit.
+
+        Raises:
+            ValueError: the system does not let this process have so much.
+        """
         ...
 
     def is_full(self) -> bool:

@@ -32,9 +32,11 @@ LIBRARY = "vega.js"
 def write_report(manifest: Path, index: Path, project: Path) -> None:
     """Write index.html and what it links to, and remove the pages of cells that are gone.
 
+    The row of a missing or broken result has the reason.
+
     Raises:
-        ResultError: a result is missing or broken.
         LayoutError: a layout does not fit its cells.
+        ChildProcessError: the process that writes the pages of cells failed.
     """
     folder = index.parent
     # Pages of cells are half of the work. In a process of their own, they also keep no run in memory. A fork need not

@@ -77,6 +77,7 @@ def profile_steps(
 
     Raises:
         IncompleteProfileError: the trace does not account for the steps.
+        TypeError: the workload is not that of a profile.
     """
     from torch.profiler import ProfilerActivity, profile
 

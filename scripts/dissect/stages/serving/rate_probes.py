@@ -81,6 +81,7 @@ def find_rate(ready: ReadyServer, prompts: Sequence[str], gaps: int) -> Found:
     Raises:
         Ended: the server or the load generator ended, the budget was spent in the first probe, or a probe did other
             work than the spec asks for.
+        ValueError: the load of the spec has no search.
     """
     spec, folder = ready.spec, ready.folder
     search = spec.workload.arrival.search

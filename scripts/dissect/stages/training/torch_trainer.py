@@ -55,7 +55,11 @@ class TorchTrainer(LlamaTrainer):
             return super()._forward(tokens)
 
     def warm_compiler(self, device: Device) -> None:
-        """Run forward and backward once for what they compile, so that no warm-up step does; no parameter changes."""
+        """Run forward and backward once for what they compile, so that no warm-up step does; no parameter changes.
+
+        Raises:
+            ValueError: the batch of the spec is not a number yet.
+        """
         workload = self._spec.workload
         if not isinstance(workload.batch, int):
             raise ValueError(f"a rank compiles for a number of sequences, not batch {workload.batch!r}")
