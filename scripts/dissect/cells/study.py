@@ -264,7 +264,11 @@ def refuse_empty_globs(study: Study, project: Path, command_line: Mapping[str, A
 
 
 def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Published paths by key, of all cells that the configuration describes, on any platform and in either suite."""
+    """Published paths by key, of all cells that the configuration describes, on any platform and in either suite.
+
+    Raises:
+        ConfigError: the configuration is invalid.
+    """
     every = {"select": str(EVERY_CELL), "tables": "all", "figures": "all"}
     paths: dict[str, list[str]] = {}
     for suite in get_args(Suite):

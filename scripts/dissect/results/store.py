@@ -239,13 +239,21 @@ class Entry:
         return published((identity, found[identity]) for identity in order)
 
     def differs_from(self, output: Path) -> bool:
-        """Whether a published file holds other runs than this entry; runs are read only if the ids differ."""
+        """Whether a published file holds other runs than this entry; runs are read only if the ids differ.
+
+        Raises:
+            OSError: the published file cannot be read.
+        """
         if published_ids(output) == {run.id for run in self.run_files()}:
             return False
         return self.peek() is None or output.read_bytes() != self.published_bytes()
 
     def publish_if_idle(self, output: Path) -> bool:
-        """Publish the valid runs of an entry that no process has locked; returns whether it did."""
+        """Publish the valid runs of an entry that no process has locked; returns whether it did.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         if self.peek() is None:
             return False
         with self.locked_if_idle() as idle:

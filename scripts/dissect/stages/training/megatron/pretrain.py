@@ -51,7 +51,11 @@ def prepare(_: MegatronSpec) -> None:
 
 
 def connect(spec: MegatronSpec) -> None:
-    """Form Megatron's groups of ranks and seed its random states; on ``cpu`` redirect calls of CUDA first."""
+    """Form Megatron's groups of ranks and seed its random states; on ``cpu`` redirect calls of CUDA first.
+
+    Raises:
+        WrongKernelError: the layers that the spec names are not installed.
+    """
     choose_layers(spec.method.layer_spec)
     if vendor_of(spec.hardware).torch_type == "cpu":
         redirect_cuda()
