@@ -20,7 +20,7 @@ def union(intervals: Iterable[Interval]) -> list[Interval]:
 
 
 def length(disjoint: Iterable[Interval]) -> float:
-    """Total time of disjoint intervals."""
+    """Total time of disjoint intervals, in their unit."""
     return sum(end - start for start, end in disjoint)
 
 

@@ -229,5 +229,5 @@ def _why(end: RankEnd) -> str:
 
 
 def window_of(reports: Sequence[RankReport]) -> tuple[float, float]:
-    """Start and end of the measured window over all ranks, CLOCK_MONOTONIC."""
+    """Start and end of the measured window over all ranks, seconds of CLOCK_MONOTONIC."""
     return min(report.window_start for report in reports), max(report.window_end for report in reports)

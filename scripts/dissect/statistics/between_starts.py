@@ -77,7 +77,10 @@ def variance_within(groups: Groups) -> tuple[float, int]:
 
 
 def variance_of_starts(groups: Groups) -> float:
-    """Variance of the starts' means, which keep a part of the runs' variance, at least that of ``RESOLUTION``."""
+    """Variance of the starts' means of logarithms, at least what ``RESOLUTION`` leaves in them.
+
+    It includes the part of the runs' variance that is left in a mean.
+    """
     least = RESOLUTION**2 * share_of_runs(groups) * len(groups)
     return max(variance([fmean(logs) for logs in groups.values()]), least)
 

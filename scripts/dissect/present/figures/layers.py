@@ -45,7 +45,7 @@ def across(n_panels: int) -> int:
 
 
 def width(n_panels: int) -> int:
-    """Of the drawing area of one panel, beside its axis."""
+    """Width in pixels of the drawing area of one panel, beside its axis."""
     return (COLUMN if n_panels == 1 else PAGE // across(n_panels)) - _AXIS
 
 

@@ -92,7 +92,7 @@ class ComparedTime:
 
     @property
     def energies(self) -> tuple[float, float, float] | None:
-        """Predicted energy of a step with its interval; None without a power limit."""
+        """(Joules, low, high) that are predicted for a step over all GPUs; None without a power limit."""
         return self.prediction.energy_j(self.limit_w) if self.limit_w else None
 
     @property

@@ -63,7 +63,7 @@ class MeasuredSearch:
 
     @property
     def rate(self) -> float | None:
-        """Highest rate that held; None where that is only a bound, as of a search that ended with a wide bracket."""
+        """Highest rate that held, requests per second; None where the bracket stayed wide, so that it is a bound."""
         return self.bracket.held if self.bracket.is_narrow(self.search.within) else None
 
     @property

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 def operand_sets(
     spec: OperatorSpec, device: Device, make: "Callable[[], tuple[torch.Tensor, ...]]", more_bytes: int = 0
 ) -> "list[tuple[torch.Tensor, ...]]":
-    """One set of operands and its copies; ``more_bytes`` is the further memory of a call with one set."""
+    """One set of operands and its copies; ``more_bytes`` is the further memory of a call with one set.
+
+    Copies have the shapes, dtypes and values of the first set, and are leaves of autograd.
+    """
     first = make()
     size = sum(tensor.nbytes for tensor in first) + more_bytes
     n_sets = buffer_sets(size, device.cache_bytes(), spec.hardware.device_memory_bytes)

@@ -103,7 +103,10 @@ def operand_of(spec: OperatorSpec, rank: int) -> int:
 
 
 def right_result(spec: OperatorSpec, share: int, result: "torch.Tensor") -> "torch.Tensor":
-    """What a collective makes of the operands: shares of ``share`` elements after each other, or their sum."""
+    """What a collective makes of the operands: shares of ``share`` elements after each other, or their sum.
+
+    [ranks · share] for all_gather, else of the shape of ``result``; dtype and device are those of ``result``.
+    """
     import torch
 
     given = [operand_of(spec, rank) for rank in range(spec.hardware.n_gpus)]

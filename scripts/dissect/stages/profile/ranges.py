@@ -51,7 +51,7 @@ class AnnotatedTrainer:
         self._trainer, self._device = trainer, device
 
     def train_step(self, tokens: "torch.Tensor", enter: Callable[[Phase], None]) -> "torch.Tensor":
-        """Train one step and wait until the device is idle, so that the step's range ends there."""
+        """Train one step and wait until the device is idle, so that the step's range ends there; returns the loss."""
         from torch.profiler import record_function
 
         with record_function(STEP), ExitStack() as current:
