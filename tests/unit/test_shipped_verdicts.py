@@ -39,8 +39,8 @@ CELL = "h200-x2/llama2-{}/deepspeed/{}/s350-b1-n2"
 INTERVAL = re.compile(r"\[([\d,.]+)–([\d,.]+)\]")
 DECIDED = (Verdict.HOLDS, Verdict.FAILS)
 TOLD = (Standing.BEHIND, Standing.TIED)
-ON_THE_PAGE = re.compile(r"H0[6-9]|H16")
-"""Claims on Table II, and on 70B with everything combined."""
+ON_THE_PAGE = {"claims": (r"H0[6-9]|H16", r"h100.*"), "claims-h200": (r"H", r"h200.*@h200-(x2|servers)")}
+"""Table of docs/gpus.md -> the claims and the platforms that it shows."""
 
 
 @pytest.fixture(scope="module")
@@ -130,16 +130,18 @@ def test_no_decided_number_has_an_interval_of_no_width(shipped: Path, repeated: 
         assert low < high
 
 
-def test_the_page_of_gpus_shows_what_h100_say_of_claims(shipped: Path) -> None:
+@pytest.mark.parametrize("table", ON_THE_PAGE)
+def test_the_page_of_gpus_shows_what_they_say_of_claims(shipped: Path, table: str) -> None:
+    claims, platforms = ON_THE_PAGE[table]
     rows = [
         (finding.claim_id, case.label, without_set(finding.platform), case.verdict, case.text)
         for finding in findings(study_of(shipped).manifest("claims"), shipped)
-        if ON_THE_PAGE.match(finding.claim_id) and finding.platform.startswith("h100")
+        if re.match(claims, finding.claim_id) and re.fullmatch(platforms, finding.platform)
         for case in finding.cases
         if case.verdict is not Verdict.NOT_MEASURED
     ]
     assert rows
-    block(GPUS, "claims", "| claim | case | on | verdict | numbers |", rows)
+    block(GPUS, table, "| claim | case | on | verdict | numbers |", rows)
 
 
 def test_13b_and_7b_with_adapters_were_measured_on_other_starts(shipped: Path) -> None:
