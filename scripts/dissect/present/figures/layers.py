@@ -2,6 +2,7 @@
 
 import json
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ _AXIS = 58
 """Room for the numbers of an axis."""
 _TITLES = 72
 """Room for the title of an axis and that of the panel below it."""
+_TITLE_LETTER, _TITLE_LINE = 6.4, 16
+"""Widest mean width of a letter in a panel's title, and height of a line of it, in pixels."""
 _LEGEND_MARK, _LEGEND_LETTER = 40, 6.2
 
 
@@ -52,21 +55,24 @@ def width(n_panels: int) -> int:
 def side_by_side(subject: Subject, panels: Sequence[Panel], parts: Sequence[Part], notes: Any) -> Described:
     """One drawing of all panels; ``notes`` are the lines below each title, for each panel a list."""
     most = max(map(len, notes))
+    letters = int((width(len(panels)) + _AXIS) / _TITLE_LETTER)
+    titles = [textwrap.wrap(panel.title, letters) for panel in panels]
     titled = [
         part.properties(
-            title=_title(panel.title, [*lines, *[""] * (most - len(lines))]),
+            title=_title(title, [*lines, *[""] * (most - len(lines))]),
             width=width(len(panels)),
             height=HEIGHT,
         )
-        for panel, part, lines in zip(panels, parts, notes, strict=True)
+        for title, part, lines in zip(titles, parts, notes, strict=True)
     ]
     # The drawing areas are aligned, whatever stands around them.
-    spacing = {"column": _AXIS, "row": _TITLES + 12 * most}
+    further = max(1, *map(len, titles)) - 1
+    spacing = {"column": _AXIS, "row": _TITLES + 12 * most + _TITLE_LINE * further}
     together = alt.concat(*titled, columns=across(len(panels)), bounds="flush", spacing=spacing)
     return together.properties(description=subject.manifest.title)
 
 
-def _title(title: str, notes: Sequence[str]) -> alt.TitleParams:
+def _title(title: Sequence[str], notes: Sequence[str]) -> alt.TitleParams:
     return alt.TitleParams(title, subtitle=notes) if title else alt.TitleParams(notes or [""], fontSize=SMALL)
 
 
