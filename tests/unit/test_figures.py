@@ -33,7 +33,7 @@ from dissect.present.tables.tidy import read_records, tidy_rows
 from dissect.present.tables.views import VIEWS
 from dissect.results.result import Result
 from dissect.statistics.run_values import RunValue
-from table_cases import OOM, fig_4, fig_5, fig_6, fig_10, fig_attention, fig_roofline, scaling
+from table_cases import OOM, fig_4, fig_5, fig_6, fig_10, fig_attention, fig_roofline, scaling, served
 
 ROOT = Path(__file__).parents[2]
 SKIPPED = (Status.SKIPPED_OOM, None, "batch 1 ran out of memory")
@@ -105,6 +105,17 @@ def without_energy(project: Path) -> list[ManifestCell]:
     return cells
 
 
+def test_long_titles_of_panels_have_several_lines(tmp_path: Path) -> None:
+    layout = {
+        "kind": "distribution", "view": "requests", "draws": "latency_s", "table_view": "serving", "x": [],
+        "panels": ["platform", "model", "workload", "framework"], "series": ["method"], "values": ["latency_p50_s"],
+    }  # fmt: skip
+    figure = described(served(tmp_path, "latency", layout, ["a800", "rtx4090"]), tmp_path)
+    titles = [each["title"]["text"] for each in figure["concat"]]
+    assert {len(title) for title in titles} == {1, 2}
+    assert max(len(line) for title in titles for line in title) < 36
+
+
 @pytest.mark.parametrize("kind", ["curve", "throughput"])
 def test_an_ok_cell_without_the_number_is_missing(kind: str, tmp_path: Path) -> None:
     layout = {"kind": kind, "series": ["platform"], "x": ["n_gpus"], "values": ["tokens_per_joule"]}
@@ -119,6 +130,25 @@ def test_an_ok_cell_without_the_number_is_missing(kind: str, tmp_path: Path) -> 
         "No cell of this figure has a number:",
         "H200: n/a: no Tokens per joule: no energy counter on this machine, or a window below 10 s",
     ]
+
+
+def test_one_number_of_gpus_shows_no_scaling(tmp_path: Path) -> None:
+    platforms = {"a800": (100.0, 95.0), "rtx4090": (OOM, 100.0)}
+    figure = described(scaling(tmp_path, platforms, (1, 2)), tmp_path)
+    points = [drawn.values(mark) for mark in drawn.marks(figure, "symbol")]
+    assert [point["series"] for point in points] == ["A800", "A800"]
+    assert "RTX4090 (no number)" in drawn.texts(figure)
+
+
+def test_scaling_counts_from_the_fewest_gpus_that_others_have(tmp_path: Path) -> None:
+    """References have no cell that was not measured, so none is missing below the fewest."""
+    platforms = {"a800": (100.0, 99.0, 98.0), "rtx4090": (OOM, 100.0, 95.0)}
+    manifest = scaling(tmp_path, platforms, (1, 2, 4))
+    ran = manifest.model_copy(
+        update={"cells": [each for each in manifest.cells if "n1" not in each.id or "a800" in each.id]}
+    )
+    points = [drawn.values(mark) for mark in drawn.marks(described(ran, tmp_path), "symbol")]
+    assert {point["series"] for point in points} == {"A800", "RTX4090 (100 % at 2)"}
 
 
 def test_scaling_has_a_point_per_number_and_a_cross_per_outcome(tmp_path: Path) -> None:

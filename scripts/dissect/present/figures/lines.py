@@ -57,10 +57,10 @@ def scaling(subject: Subject) -> Described:
     efficiency = VIEWS["training"].by_name["scaling_efficiency"]
     drawn: Marks = []
     names: dict[tuple[Any, ...], str] = {}
+    fewest = min(row["n_gpus"] for row in subject.rows)
     for place, rows in _grouped(subject, panel.rows).items():
         base = min(row["n_gpus"] for row in rows)
-        smaller = [row for row in panel.missing if _place(subject, row) == place and row["n_gpus"] < base]
-        names[place] = subject.label(rows[0], subject.layout.series) + (f" (100 % at {base})" if smaller else "")
+        names[place] = subject.label(rows[0], subject.layout.series) + (f" (100 % at {base})" if base > fewest else "")
         drawn += [
             subject.mark(
                 row, [subject.quantity, efficiency], x=row["n_gpus"], series=names[place], **_point(row, efficiency)

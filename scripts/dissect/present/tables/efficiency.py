@@ -18,7 +18,7 @@ def fill_efficiency(rows: Sequence[tuple[Record, dict[str, Any]]]) -> None:
     """Fill in throughput per GPU over that of the fewest GPUs; 1 by definition for these, so without an interval.
 
     The interval is that of the ratio over runs, which runs of one round make narrower. Without a throughput on either
-    side there is no efficiency.
+    side, or on any other number of GPUs, there is no efficiency.
     """
     settings: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for _, row in rows:
@@ -26,6 +26,8 @@ def fill_efficiency(rows: Sequence[tuple[Record, dict[str, Any]]]) -> None:
             settings.setdefault(tuple(row[axis] for axis in _SETTING), []).append(row)
     for several in settings.values():
         fewest = min(several, key=lambda row: row["n_gpus"])
+        if all(row["n_gpus"] == fewest["n_gpus"] for row in several):
+            continue
         for row in several:
             names = (f"scaling_efficiency{end}" for end in ("", "_low", "_high"))
             row |= dict(zip(names, _efficiency(fewest, row), strict=True))
