@@ -115,20 +115,16 @@ def test_a_limit_that_is_expected_is_found_near_the_prediction(batch, off, windo
 
 
 def test_shipped_searches_would_take_two_trials_but_for_one():
-    tried = []
-    found = [read_runs(path) for path in REFERENCES.glob("*/*/*/*/*/*/*bmax*/*.json")]
-    searched = [runs for runs in found if isinstance(runs.newest.metrics, TrainingMetrics)]
-    assert len(searched) >= 4
-    for runs in searched:
-        assert isinstance(runs.spec, TrainingSpec)
-        assert isinstance(runs.newest.metrics, TrainingMetrics)
-        limit, start = runs.newest.metrics.batch, largest_batch(runs.spec)
-        assert start is not None
-        trials = search_max(trier(limit), predicted_start(start), runs.spec.hardware.device_memory_bytes)
-        assert bracket(trials).passed == limit
-        tried.append(len(trials))
-        assert count_trials(limit, predicted(limit - 1)) == 3, "from where they started on H100"
-    assert sorted(tried) == [2] * (len(tried) - 1) + [3]
+    others = {}
+    for path in REFERENCES.glob("*/*/*/*/*/*/*bmax*/*.json"):
+        runs = read_runs(path)
+        if isinstance(runs.spec, TrainingSpec) and isinstance(runs.newest.metrics, TrainingMetrics):
+            limit, start = runs.newest.metrics.batch, largest_batch(runs.spec)
+            assert start is not None
+            trials = search_max(trier(limit), predicted_start(start), runs.spec.hardware.device_memory_bytes)
+            if [trial.batch for trial in trials] != [limit, limit + 1]:
+                others[str(path.parent.relative_to(REFERENCES))] = [trial.batch for trial in trials]
+    assert others == {"h200-x2/pretrain/h200-x2/llama2-7b/ddp/Naive/s350-bmax-n2": [27, 28, 29]}
 
 
 def test_what_is_predicted_to_fit_nothing_starts_with_one():

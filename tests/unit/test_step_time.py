@@ -230,7 +230,7 @@ def test_communication_hides_behind_the_kernels_of_its_phase() -> None:
 
 def test_hosts_cost_is_that_of_the_same_machine_if_it_is_known() -> None:
     def step(cell: str, machine: str, cost: float, model: str = "NVIDIA H200") -> MeasuredStep:
-        return MeasuredStep(cell, cell, model, frozenset({machine, "shared"[: len(machine) - 1]}), cost)
+        return MeasuredStep(cell, cell, model, frozenset({machine}), cost)
 
     known = [step("a", "u", 4e-5), step("b", "u", 6e-5), step("c", "v", 9e-5), step("d", "w", 1.0, "NVIDIA A800")]
     here = host_cost(known, "NVIDIA H200", frozenset({"v", "x"}))

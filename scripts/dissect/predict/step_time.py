@@ -24,7 +24,7 @@ Of datasheets: what published speeds of GeForce cards differ by (docs/prediction
 """
 OFF_OFFLOAD = 0.25
 """The same of offloading, of which no cell was measured."""
-DEVIATIONS = {"busy": 1.5, "machine": 2.7, "elsewhere": 2.0}
+DEVIATIONS = {"busy": 1.5, "machine": 2.6, "elsewhere": 2.3}
 """Ends of the interval in standard deviations: where GPUs are busy, and where they wait for a known or another host.
 
 Measured: conformal quantiles for 95 % over the shipped cells, each predicted from the others; of the busy cells, which
