@@ -18,7 +18,7 @@ METHODS = "config/methods.yaml"
 TABLE_III = "config/experiments/table_III.yaml"
 COLLECTIVES = "config/experiments/operators_collectives.yaml"
 ROOFLINE = "config/experiments/fig_roofline.yaml"
-FIG_4 = "config/experiments/fig_4.yaml"
+FIG_4, MEMCPY = "config/experiments/fig_4.yaml", "config/experiments/fig_memcpy.yaml"
 FIG_7 = "config/experiments/fig_7.yaml"
 RATE = "config/experiments/table_rate.yaml"
 LATENCY = "config/experiments/latency.yaml"
@@ -90,7 +90,11 @@ BAD = [
     edit("unknown knob", METHODS, "recompute:", "recomputes:", "letters.R.knobs", "did you mean 'recompute'?"),
     edit("unknown kernel", CPU, "sdpa_flash", "flash", "kernels.flash_attention", "'flash'"),
     edit("unknown layout", FIG_4, "kind: scaling", "kind: bars", "layout", "bars"),
-    edit("layout of the other kind", FIG_4, "{kind: scaling}", "{kind: platforms}", "a figure cannot have"),
+    edit("layout of the other kind", MEMCPY,
+         "{kind: curve, view: memcpy, panels: [platform], series: [method], x: [size_bytes], values: [gb_per_s]}",
+         "{kind: platforms}", "a figure cannot have"),
+    edit("key of another layout", FIG_4, "kind: scaling", "kind: platforms",
+         "layout.values: unknown key 'values' (known: kind)"),
     edit("unknown operator", COLLECTIVES, "all_gather,", "all_gathr,", "axes.method",
          "unknown collectives operator 'all_gathr'", "did you mean 'all_gather'?"),
     edit("letters as operators", COLLECTIVES, "[all_reduce, all_gather, reduce_scatter]", "{cross: [[F]]}",

@@ -56,8 +56,8 @@ def validation_sentence(file: Path | str, error: ValidationError, model: type[Ba
     # A misspelt key is often the reason why another one is missing, so it comes first.
     errors = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
     first = errors[0]
-    fields = _fields_at(model, first["loc"])
-    path = ".".join(str(part) for part in _without_tags(first["loc"])) or "(top level)"
+    keys, fields = _walk(model, first["loc"])
+    path = ".".join(map(str, keys)) or "(top level)"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     match first["type"]:
         case "extra_forbidden":
@@ -85,17 +85,26 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _without_tags(loc: tuple[int | str, ...]) -> list[int | str]:
-    # Pydantic adds the names of union members (``str``, ``list[str]``, ``function-after[...]``) to the path.
-    return [part for part in loc if part not in _TAGS and not re.search(r"[][()]", str(part))]
+def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[int | str], list[str]]:
+    """The keys of an error's path, and the names of the fields that are allowed at its last part."""
+    keys: list[int | str] = []
+    at: list[Any] = []
+    inner: list[Any] = [model]
+    for part in loc:
+        # Pydantic adds tags and names of union members (``str``, ``list[str]``, ``function-after[...]``) to the path.
+        if tagged := [each for each in inner if _has_tag(each, part)]:
+            inner = tagged
+        elif part not in _TAGS and not re.search(r"[][()]", str(part)):
+            keys.append(part)
+        at, inner = inner, [found for each in inner for found in _descend(each, part)]
+    return keys, list(dict.fromkeys(name for each in at if _is_model(each) for name in each.model_fields))
 
 
-def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields that are allowed at the last part of an error's path."""
-    candidates: list[Any] = [model]
-    for part in loc[:-1]:
-        candidates = [inner for candidate in candidates for inner in _descend(candidate, part)]
-    return list(dict.fromkeys(name for each in candidates if _is_model(each) for name in each.model_fields))
+def _has_tag(kind: Any, part: int | str) -> bool:
+    """Whether a union tells a model by this value of one of its fields."""
+    if not _is_model(kind) or part in kind.model_fields:
+        return False
+    return any(part in typing.get_args(field.annotation) for field in kind.model_fields.values())
 
 
 def _descend(kind: Any, part: int | str) -> list[Any]:
