@@ -144,6 +144,18 @@ def test_the_page_of_gpus_shows_what_they_say_of_claims(shipped: Path, table: st
     block(GPUS, table, "| claim | case | on | verdict | numbers |", rows)
 
 
+def test_commands_that_measure_references_again_select_their_cells(shipped: Path) -> None:
+    found = findings(study_of(shipped).manifest("claims"), shipped)
+    commands = {case.remedy for finding in found for case in finding.cases if case.remedy}
+    selected = [
+        re.fullmatch(r"snakemake remeasure --config select='\[?(.*?)\]?' suite=full more=5", each) for each in commands
+    ]
+    globs = {glob for match in selected if match for glob in match[1].split(",")}
+    assert all(selected)
+    assert len(globs) > 20
+    assert not load_study(shipped, {"select": sorted(globs), "suite": "full"}).unmatched
+
+
 def test_13b_and_7b_with_adapters_were_measured_on_other_starts(shipped: Path) -> None:
     found = findings(study_of(shipped).manifest("claims"), shipped)
     cases = [case for finding in found if finding.claim_id == "H15" for case in finding.cases]

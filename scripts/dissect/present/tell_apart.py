@@ -3,21 +3,29 @@
 It is for a run on the machine itself; where every cell is a job, there are no rounds (docs/questions.md).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from dissect.cells.cell_id import CellId
+from dissect.cells.cell_id import CellId, without_set
 
 MORE = 5
 """Further runs that the command asks for: the fewest for which intervals are of use."""
 
 
-def command_for(cell_ids: Iterable[str]) -> str:
-    """The command for cells of one platform; empty for several, which share no start."""
+def command_for(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The command for the cells of these rows, all of one platform; empty for several, which share no start."""
+    cells = list(rows)
+    platforms = {without_set(row["platform"]) for row in cells}
+    ids = [str(CellId.of({**row, "platform": without_set(row["platform"])})) for row in cells]
+    are_references = any(row["reference"] for row in cells)
+    return f"{remeasure(ids, are_references)} more={MORE}" if len(platforms) == 1 else ""
+
+
+def remeasure(cell_ids: Sequence[str], are_references: bool = False) -> str:
+    """The command that measures these cells again, those of each platform in rounds.
+
+    Reference results are of the suite ``full``, which need not be the configured one.
+    """
     ids = list(dict.fromkeys(cell_ids))
-    return remeasure(ids) if len({CellId.parse(cell_id).platform for cell_id in ids}) == 1 else ""
-
-
-def remeasure(cell_ids: Sequence[str]) -> str:
-    """The command that measures these cells again, those of each platform in rounds."""
-    select = cell_ids[0] if len(cell_ids) == 1 else f"[{','.join(cell_ids)}]"
-    return f"snakemake remeasure --config select='{select}' more={MORE}"
+    select = ids[0] if len(ids) == 1 else f"[{','.join(ids)}]"
+    return f"snakemake remeasure --config select='{select}'{' suite=full' if are_references else ''}"

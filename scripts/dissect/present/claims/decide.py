@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dissect.base.outcome import Status
-from dissect.cells.cell_id import without_set
 from dissect.cells.manifest import PlatformFacts
 from dissect.config.claims import Claim, OrderCheck, OutcomeCheck, Where
 from dissect.present.claims.evidence import Evidence, NumberCheck, evidence_of, question_of
@@ -239,9 +238,7 @@ def _closed(case: _OpenCase, answer: BoundVerdict | None) -> CheckedCase:
         _unit(case.check, case.unit),
         flags=doubts(sides),
         keys=tuple(dict.fromkeys(row["key"] for side in sides for row in side.rows)),
-        remedy=command_for(cell_id({**row, "platform": without_set(row["platform"])}) for s in sides for row in s.rows)
-        if unclear
-        else "",
+        remedy=command_for(row for side in sides for row in side.rows) if unclear else "",
     )
 
 

@@ -11,7 +11,7 @@ from dissect.present.tables.further_runs import FURTHER_RUNS, further_runs
 from dissect.present.tables.grid import Grid, GridEntry
 from dissect.present.tables.marks import flag_notes
 from dissect.present.tables.render import markdown
-from dissect.present.tell_apart import remeasure
+from dissect.present.tell_apart import MORE, remeasure
 from dissect.statistics.log_estimate import LEVEL
 from dissect.statistics.numbers import Number, significant_decimals
 
@@ -92,7 +92,7 @@ def _remedy(compared: Compared, quote: str) -> list[str]:
     ids = list(dict.fromkeys(cell_id for pair in unclear for cell_id in (pair.left_id, pair.right_id)))
     rest = f" and {len(ids) - SHOWN} cells more" if len(ids) > SHOWN else ""
     how = "To tell, measure both sides on one machine without a restart in between"
-    return [f"{how}: {quote}{remeasure(ids[:SHOWN])}{quote}{rest}"] if ids else []
+    return [f"{how}: {quote}{remeasure(ids[:SHOWN])} more={MORE}{quote}{rest}"] if ids else []
 
 
 def _sorted(lines: Sequence[ComparedNumber]) -> list[ComparedNumber]:

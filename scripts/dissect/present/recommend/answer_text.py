@@ -165,7 +165,7 @@ def _command(ranking: Ranking) -> str:
     if all(cell.standing is not Standing.UNTOLD for cell in ranking.found) or len(ranking.found) == 1:
         return ""
     leading = [cell.row for cell in ranking.found if cell.standing in (Standing.AHEAD, Standing.UNTOLD)]
-    return command_for(str(CellId.of(row)) for row in leading)
+    return command_for(leading)
 
 
 def _table(answer: Answer, cells: Sequence[Standings]) -> str:

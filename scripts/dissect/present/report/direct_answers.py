@@ -6,7 +6,6 @@ from itertools import combinations, product
 from typing import Any
 
 from dissect.base.outcome import Status
-from dissect.cells.cell_id import CellId
 from dissect.config.methods import NAIVE
 from dissect.present.recommend.against import Row, basis_of, judge_rows
 from dissect.present.recommend.answer import OUT_OF_MEMORY
@@ -165,7 +164,7 @@ def _versus(pair: _Pair, judged: Judgement | None) -> Versus:
     told = judged.told and pair.keeps is not None
     verdict = f"{pair.names[1]}: {_words(judged)}" if told else "cannot tell"
     within = f", within {pair.limit}" if pair.limit else ""
-    command = "" if told else command_for(str(CellId.of(row)) for row in (left, right))
+    command = "" if told else command_for((left, right))
     return Versus(*sides, verdict + within, told, ratio, basis, command)
 
 
