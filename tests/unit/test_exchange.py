@@ -30,7 +30,7 @@ def export(tmp_path: Path) -> Path:
     """A file of three cells."""
     path = tmp_path / "export.tar.gz"
     store = filled_store(tmp_path / "theirs", RESULTS)
-    assert export_cells([cell_of(result) for result in RESULTS], store, path) == (3, 3, 0)
+    assert export_cells([cell_of(result) for result in RESULTS], store, path) == (3, 3, 0, [])
     return path
 
 
@@ -53,8 +53,10 @@ def path_of(store: Path, result: Result) -> Path:
 
 
 def test_cells_without_a_valid_result_are_left_out(export: Path, tmp_path: Path) -> None:
-    path_of(tmp_path / "theirs", RESULTS[0]).write_text("{")
-    assert export_cells([cell_of(result) for result in RESULTS], Store(tmp_path / "theirs"), export) == (2, 2, 1)
+    broken = path_of(tmp_path / "theirs", RESULTS[0])
+    broken.write_text("{")
+    done = export_cells([cell_of(result) for result in RESULTS], Store(tmp_path / "theirs"), export)
+    assert done == (2, 2, 1, [broken])
     assert KEY not in read_export(export)
 
 

@@ -120,7 +120,7 @@ def test_an_export_of_an_earlier_version_comes_in_as_it_was(earlier: dict[str, A
     theirs.entry(key).claim(canonical_json(earlier["spec"]))
     write_atomically(theirs.entry(key).folder / "result.json", json.dumps(earlier).encode())
     cell = Cell(**dict.fromkeys(PARTS, "x"), n_gpus=1, seq_len=1, batch=1, launcher="", key=key)
-    assert export_cells([cell], theirs, tmp_path / "export.tar.gz") == (1, 1, 0)
+    assert export_cells([cell], theirs, tmp_path / "export.tar.gz") == (1, 1, 0, [])
     assert import_cells(read_export(tmp_path / "export.tar.gz"), ours, {}).added == 1
     assert ours.entry(key).runs() == [parse_result(json.dumps(earlier).encode())]
     assert ours.entry(key).run_files()[0].data() == json.dumps(earlier).encode()

@@ -14,7 +14,7 @@ from dissect.results.store import STORE_DIR, Store
 
 
 def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
-    """Write the selected cells that have a run; their number.
+    """Write the selected cells that have a run; their number, and runs that cannot be read.
 
     Raises:
         ConfigError: none has a run; the error tells which settings select some that do.
@@ -30,10 +30,12 @@ def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
     try:
         if not root.force:
             check_replaceable(path)
-        cells, runs, missing = export_cells(study.selected, store, path)
+        done = export_cells(study.selected, store, path)
     except OSError as error:
         raise ExchangeError(f"{name}: cannot be written: {error.strerror}") from None
-    return f"{name}: {cells} cells with {runs} runs; {missing} more have no run yet"
+    told = f"{name}: {done.cells} cells with {done.runs} runs; {done.missing} more have no run yet"
+    broken = [f"\nnot in it, since it cannot be read: {run.relative_to(project)}" for run in done.unreadable]
+    return told + "".join(broken)
 
 
 def _settings_with_runs(suite: Suite, project: Path, given: Mapping[str, Any], store: Store) -> str:

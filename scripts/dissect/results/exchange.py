@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -66,8 +67,19 @@ class Merged:
     """Number of runs that it had."""
 
 
-def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> tuple[int, int, int]:
-    """Write the finished cells to an export; returns the numbers of its cells, of its runs, and of cells without one.
+class Exported(NamedTuple):
+    """What an export holds, and what it lacks."""
+
+    cells: int
+    runs: int
+    missing: int
+    """Cells without a run."""
+    unreadable: list[Path]
+    """Runs of the store that are broken, and not in it."""
+
+
+def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> Exported:
+    """Write the finished cells to an export.
 
     Raises:
         ExchangeError: there is too much for one file.
@@ -76,9 +88,12 @@ def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> tuple[int, 
     wanted = {cell.key: cell for cell in cells if cell.key}
     found: dict[str, tuple[Cell, dict[str, bytes]]] = {}
     runs = 0
+    unreadable: list[Path] = []
     for key, cell in sorted(wanted.items()):
         entry = store.entry(key)
-        if known := entry.peek():
+        known = entry.peek()
+        unreadable += [run.path for run in entry.run_files() if known is None or run.id not in known.ids]
+        if known:
             runs += len(known.runs)
             found[key] = cell, {SPEC: (entry.folder / SPEC).read_bytes(), **_files_of(entry, known.ids)}
     manifest = ExportManifest(
@@ -92,7 +107,7 @@ def export_cells(cells: Iterable[Cell], store: Store, path: Path) -> tuple[int, 
     if len(content) > LARGEST_EXPORT_BYTES:
         raise ExchangeError(f"{path}: would be larger than {LARGEST_EXPORT_BYTES // MIB} MiB; export {_PARTS}")
     write_atomically(path, compress(content))
-    return len(found), runs, len(wanted) - len(found)
+    return Exported(len(found), runs, len(wanted) - len(found), unreadable)
 
 
 def check_replaceable(path: Path) -> None:
