@@ -152,6 +152,7 @@ BAD = [
              "'*/cpu/*/*/Z2/*': {workload: {seed: 1}}, '*/*/*/*/Z2/*': {workload: {seed: 2}}",
              "workload.seed", "disjoint"),
     option("select of an unknown method", "select", "pretrain/cpu/*/deepspeed/Z5/*", "--config select", "'Z5'"),
+    option("select of an empty list", "select", [], "select: found []: name at least one glob, or leave select out"),
     option("select of too many parts", "select", "a/b/c/d/e/f/g", "--config select", "expected 6 parts"),
     option("unknown key on the command line", "siute", "full", "--config", "siute", "did you mean 'suite'?"),
     edit("heads of a fraction", TINY, "attention_heads: 4", "attention_heads: 3", "'hidden_size' is 256, no multiple"),

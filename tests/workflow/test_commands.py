@@ -68,6 +68,9 @@ def test_a_selection_of_nothing_is_refused(clone: Clone, target: str) -> None:
     run = clone.snakemake(target, "--config", "select=pretrain/cpu/*/ddp/R/*", expect=1)
     last = run.output.splitlines()[-1]
     assert "'pretrain/cpu/*/ddp/R/*' matches no cell of the suite 'smoke'; suite=full has " in last
+    run = clone.snakemake(target, "--config", "select=[]", expect=1)
+    assert "select: found []: name at least one glob, or leave select out" in run.output.splitlines()[-1]
+    assert clone.measured() == []
 
 
 def test_two_sides_are_measured_in_shared_rounds(clone: Clone) -> None:

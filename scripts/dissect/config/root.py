@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import PositiveFloat
+from pydantic import PositiveFloat, field_validator
 
 from dissect.base.model import Model
 from dissect.config.described import Described
@@ -65,3 +65,10 @@ class Run(Model):
 
 class RootConfig(Question, Comparison, Upkeep, Described, Run):
     """All keys of config.yaml; each can also be given as ``--config key=value``."""
+
+    @field_validator("select")
+    @classmethod
+    def _names_a_glob(cls, select: OneOrMore) -> OneOrMore:
+        if select == []:
+            raise ValueError("name at least one glob, or leave select out")
+        return select
