@@ -80,6 +80,8 @@ BAD = [
     root("unknown key", "suite: smoke", "suites: smoke", "suites: unknown key 'suites'", "did you mean 'suite'?"),
     edit("unknown nested key", CPU, "memory_gib: 4}", "memory: 4}", "host.memory", "did you mean 'memory_gib'?"),
     edit("unknown method letter", TABLE_III, "Z2+O, Z3,", "Z2+P, Z3,", "axes.method", "letter 'P'", "Naive"),
+    edit("letters beside Naive", TABLE_III, "ddp: [Naive,", "ddp: [Naive+F,",
+         "axes.method", "found 'Naive+F': Naive stands alone, no letter can be combined with it"),
     edit("unknown letter in a suite", TABLE_III, "[Z2, Z2+O, Z3+O,", "[Naive, F+Z7,", "suites.smoke.method", "'Z7'"),
     edit("unknown framework", FIG_4, "[deepspeed]", "[deepsped]", "axes.framework", "did you mean 'deepspeed'?"),
     edit("unknown stage", FIG_4, "stage: pretrain", "stage: pretraining", "stage", "did you mean 'pretrain'?"),

@@ -83,11 +83,13 @@ class Methods(Model):
         """The letters of a method in the order of this file; none for ``Naive``.
 
         Raises:
-            ConfigError: a letter is unknown or a duplicate.
+            ConfigError: a letter is unknown or a duplicate, or stands beside ``Naive``.
         """
         if method == NAIVE:
             return ()
         letters = method.split("+")
+        if NAIVE in letters:
+            raise ConfigError(f"{where}: found '{method}': {NAIVE} stands alone, no letter can be combined with it")
         for letter in letters:
             if letter not in self.letters:
                 raise unknown(where, "letter", letter, [*self.letters, NAIVE])
@@ -99,7 +101,7 @@ class Methods(Model):
         """The normal spelling of a method: ``O+Z2`` becomes ``Z2+O``.
 
         Raises:
-            ConfigError: a letter is unknown or a duplicate.
+            ConfigError: a letter is unknown or a duplicate, or stands beside ``Naive``.
         """
         return "+".join(self.parse(method, where)) or NAIVE
 
