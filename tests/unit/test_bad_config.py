@@ -116,6 +116,10 @@ BAD = [
     # Wrong types and values.
     root("platforms is no list", "platforms: [cpu]", "platforms: cpu", "platforms", "'cpu'", "expected a list: [cpu]"),
     root("word as a number", "platforms: [cpu]", "platforms: [cpu]\nruns: x", "runs", "'x': expected a whole number"),
+    root("runs of an unknown suite", "platforms: [cpu]", "platforms: [cpu]\nruns: {smok: 2}",
+         "runs.smok: unknown key 'smok'; did you mean 'smoke'?"),
+    edit("empty section", NO_NVLINK, "extends: rtx3090", "extends: rtx3090\nworkload:",
+         "workload: found None: expected a mapping of keys to values"),
     root("number as a name", "platforms: [cpu]", "platforms: [7]", "platforms.0", "found 7", "expected a text"),
     root("empty value", "suite: smoke", "suite:", "suite", "found None"),
     edit("negative size", TINY, "hidden_size: 256", "hidden_size: -256", "architecture.hidden_size", "greater than 0"),

@@ -36,6 +36,7 @@ def unknown(where: str, what: str, name: str, known: Iterable[str]) -> ConfigErr
 _EXPECTED = {
     "list_type": "a list",
     "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
     "string_type": "a text, in quotes where it reads as something else",
     "bool_parsing": "true or false",
     "bool_type": "true or false",
@@ -101,10 +102,10 @@ def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[int 
 
 
 def _has_tag(kind: Any, part: int | str) -> bool:
-    """Whether a union tells a model by this value of one of its fields."""
+    """Whether a union tells a model by its name, or by this value of one of its fields."""
     if not _is_model(kind) or part in kind.model_fields:
         return False
-    return any(part in typing.get_args(field.annotation) for field in kind.model_fields.values())
+    return part == kind.__name__ or any(part in typing.get_args(each.annotation) for each in kind.model_fields.values())
 
 
 def _descend(kind: Any, part: int | str) -> list[Any]:
