@@ -75,6 +75,12 @@ def test_a_bad_side_is_one_sentence(given: str | None, sentence: str, project: P
     assert sentence in str(error.value)
 
 
+def test_a_file_that_is_no_export_is_no_side(project: Path) -> None:
+    (project / "README.md").write_text("# Cells\n")
+    with pytest.raises(ExchangeError, match=r"^[^\n]*README\.md: is no gzip file, [^\n]*; it is no export, or one to"):
+        read(project, "README.md")
+
+
 def test_finished_cells_of_this_clone_are_a_side(project: Path) -> None:
     [cell, *_] = [cell for cell in load_study(project, {}).by_path.values() if cell.stage == "pretrain"]
     folder = project / "results/store" / str(cell.key)

@@ -188,7 +188,7 @@ def _members(path: Path) -> dict[str, bytes]:
     try:
         return dict(members_of(unpacked(path.read_bytes(), LARGEST_EXPORT_BYTES), _MEMBER))
     except ValueError as error:
-        raise ExchangeError(f"{path}: {error}; nothing was imported; export it again, {_PARTS}") from None
+        raise ExchangeError(f"{path}: {error}; it is no export, or one to export again, {_PARTS}") from None
 
 
 def _all_checked(path: Path, members: dict[str, bytes]) -> dict[str, Shared]:
