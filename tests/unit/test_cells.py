@@ -230,6 +230,13 @@ def test_numbers_inside_a_command_line_value_are_numbers(project: Path) -> None:
     assert (spec.sampling.budget_s, spec.sampling.min_steps) == (100, 7)
 
 
+def test_a_number_in_quotes_inside_a_command_line_value_is_a_text(project: Path) -> None:
+    # As Snakemake hands over --config overrides="{...: {hardware: {environment: {OMP_NUM_THREADS: \"'2'\"}}}}".
+    overrides = {"*/cpu/*/*/Z2/*": {"hardware": {"environment": {"OMP_NUM_THREADS": "'2'"}}}}
+    spec = spec_of(next(c for c in study(project, overrides=overrides).experiments["table_III"] if c.method == "Z2"))
+    assert spec.hardware.environment["OMP_NUM_THREADS"] == "2"
+
+
 def test_an_override_reaches_every_section(project: Path) -> None:
     set_overrides(
         project,

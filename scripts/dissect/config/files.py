@@ -67,7 +67,8 @@ def _parse(text: str) -> Any:
 def typed(value: Any, nested: bool = False) -> Any:
     """A value of Snakemake's ``--config`` with what it leaves as text.
 
-    That is ``true``, numbers in lists and mappings, and lists of globs with a wildcard that means something in YAML.
+    That is ``true``, numbers in lists and mappings, and lists of globs with a wildcard that means something in YAML. The
+    quotes of a text in a mapping are lost, so that one that reads as a number needs them twice.
     """
     if isinstance(value, dict):
         return {key: typed(inner, nested=True) for key, inner in value.items()}
@@ -81,7 +82,8 @@ def typed(value: Any, nested: bool = False) -> Any:
         scalar = YAML(typ="safe", pure=True).load(value)
     except (YAMLError, ValueError):  # YAML refuses numbers of thousands of digits by a ValueError
         return value
-    return scalar if isinstance(scalar, (int, float)) else value
+    kinds = (str,) if value[:1] in ("'", '"') else (int, float)
+    return scalar if isinstance(scalar, kinds) else value
 
 
 def validate(model: type[M], data: dict[str, Any], shown: str) -> M:
