@@ -4,6 +4,8 @@
 # lock nor another run is in its way.
 if ASKED:
     gc.enable()
+    # A terminal may lack a character; the rest of the answer is worth having.
+    sys.stdout.reconfigure(errors="replace")
 if ASKED == "progress":
     from dissect.present.progress import show_progress
 

@@ -15,15 +15,15 @@ from dissect.config.targets import FILE_KEYS, OWN_KEYS, QUESTIONS, RUNS
 
 PROJECT = Path(__file__).parents[1]
 QUIET = ("--workflow-profile", "none", "--cores", "1", "--quiet", "all")
-USAGE = """Usage: llm-dissect <question> [key=value …]
+USAGE = """Usage: llm-dissect <question> [key=value ...]
 
 {questions}
 
-       llm-dissect <run> [key=value …] [options of Snakemake, such as -n or --profile profiles/local]
+       llm-dissect <run> [key=value ...] [options of Snakemake, such as -n or --profile profiles/local]
 
 {runs}
 
-The same through Snakemake: snakemake <question or run> [--config key=value …] [options]."""
+The same through Snakemake: snakemake <question or run> [--config key=value ...] [options]."""
 
 
 def main() -> None:

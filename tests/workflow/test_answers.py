@@ -76,6 +76,12 @@ def test_the_commands_are_listed(clone: Clone) -> None:
     assert "\n  remeasure   add runs to the selected cells\n" in output
 
 
+def test_a_character_that_the_terminal_lacks_is_replaced(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert clone.ask("help").output.startswith("Usage: ")
+    assert clone.ask("export", "file=ö.tar.gz").output.startswith("?.tar.gz: 9 cells with 9 runs")
+
+
 @pytest.mark.parametrize("run", [*RUNS, "results/tables/table_IV.csv"])
 def test_a_run_is_that_of_snakemake(fresh: Clone, run: str) -> None:
     settings = ("select=pretrain/cpu/*/deepspeed/Z2*/*",) if "select" in OWN_KEYS.get(run, ()) else ()
