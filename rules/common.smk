@@ -2,6 +2,7 @@
 import atexit
 import gc
 import json
+import shlex
 import signal
 import sys
 from datetime import UTC, datetime
@@ -16,7 +17,8 @@ if "snakemake.cli" in sys.modules and not (workflow.is_main_process and "--no-ho
 atexit.register(gc.freeze)
 
 PROJECT = Path(workflow.basedir)
-PYTHON = sys.executable
+# As a word of a shell: its path may have a space.
+PYTHON = shlex.quote(sys.executable)
 sys.path.insert(0, str(PROJECT / "scripts"))
 
 from dissect.answers.dispatch import answer, one_sentence

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,11 @@ def test_select_measures_just_those(fresh: Clone, profile: str | None) -> None:
     run = fresh.snakemake("cells", "--config", "select=pretrain/cpu/*/deepspeed/Z2*/*", profile=profile)
     assert fresh.measured() == [f"pretrain/cpu/llama-tiny/deepspeed/{m}/s128-b1-n2" for m in ("Z2+O", "Z2")]
     assert not [job for job in run.jobs if "table" in job]
+
+
+def test_a_folder_whose_name_has_a_space(clone: Clone, tmp_path: Path) -> None:
+    jobs = clone.copy(tmp_path / "a clone").ask("all", "runs=2", "--profile", "profiles/cpu").jobs
+    assert {job.split(" of ")[0] for job in jobs} >= {"Measure the cells", "Draw figure fig_4", "Write report"}
 
 
 def test_a_dry_run_has_readable_names_and_changes_no_result(fresh: Clone) -> None:
