@@ -44,11 +44,15 @@ def end(rank: int, status: Status | None, exit_code: int | None = 0, phase: Phas
         ([end(0, Status.FAILED, 1), end(1, Status.INVALID, 1)], Status.INVALID, "reason of 1"),
         ([end(0, Status.OK), end(1, Status.TIMEOUT, 1)], Status.TIMEOUT, "reason of 1"),
         ([end(1, Status.FAILED, 1), end(0, Status.FAILED, 1)], Status.FAILED, "rank 1: reason of 1"),
-        ([end(0, Status.FAILED, 1), end(1, None, -9)], Status.FAILED, "rank 1 was killed by SIGKILL, by the kernel"),
+        (
+            [end(0, Status.FAILED, 1), end(1, None, -9)],
+            Status.FAILED,
+            "rank 1 was killed by SIGKILL, by the kernel .*process$",
+        ),
         (
             [end(0, Status.OK), end(1, None, 3)],
             Status.FAILED,
-            r"rank 1 exited without a report \(exit code 3\) in phase build",
+            r"rank 1 exited without a report \(exit code 3\)$",
         ),
         (
             [end(0, Status.FAILED, 1), end(1, None, exit_code_of(OSError(errno.ENOSPC, "")))],
@@ -111,7 +115,7 @@ def children() -> list[psutil.Process]:
     [
         ("raise", "rank 1: ValueError: the first line says it"),
         ("SIGKILL", "rank 1 was killed by SIGKILL"),
-        ("SIGSEGV", "rank 1 was killed by SIGSEGV in phase forward"),
+        ("SIGSEGV", "rank 1 was killed by SIGSEGV"),
     ],
 )
 def test_a_rank_that_fails_ends_the_others_soon(tmp_path, monkeypatch, fault, reason):

@@ -220,12 +220,12 @@ def _why(end: RankEnd) -> str:
     if end.exit_code is not None and end.exit_code < 0:
         name = signal.Signals(-end.exit_code).name
         hint = ", by the kernel (out of memory?) or another process" if name == "SIGKILL" else ""
-        return f"rank {end.rank} was killed by {name}{hint} in phase {end.phase}"
+        return f"rank {end.rank} was killed by {name}{hint}"
     if sentence := _unwritten(end):
         return f"rank {end.rank}: {sentence}"
     if end.report is not None and end.report.reason:
         return f"rank {end.rank}: {end.report.reason}"
-    return f"rank {end.rank} exited without a report (exit code {end.exit_code}) in phase {end.phase}"
+    return f"rank {end.rank} exited without a report (exit code {end.exit_code})"
 
 
 def window_of(reports: Sequence[RankReport]) -> tuple[float, float]:

@@ -117,8 +117,8 @@ def death(engine: Engine, server: Server, how: str | None = None) -> Ended:
     _LOG.info("the end of %s:\n%s", server.log, tail(server.log))
     error, last = device_error(log), next((line for line in reversed(log.splitlines()) if line.strip()), "(empty)")
     if server.exit_code is None and (uncaught := UNCAUGHT.search(log)):
-        how = how or f"failed in phase {phase}, but some of its processes still run"
+        how = how or "failed, but some of its processes still run"
         error = error or uncaught["error"]
-    how = how or f"ended in phase {phase} with exit code {server.exit_code}"
+    how = how or f"ended with exit code {server.exit_code}"
     words = f"last {'error' if error else 'line'} of {server.log}: {' '.join((error or last).split())[:300]}"
     return Ended(Status.FAILED, phase, f"the server {how}; {words}")
