@@ -67,8 +67,8 @@ def _parse(text: str) -> Any:
 def typed(value: Any, nested: bool = False) -> Any:
     """A value of Snakemake's ``--config`` with what it leaves as text.
 
-    That is ``true``, numbers in lists and mappings, and lists of globs with a wildcard that means something in YAML. The
-    quotes of a text in a mapping are lost, so that one that reads as a number needs them twice.
+    That is ``true``, numbers in lists and mappings, and lists of globs with a wildcard that means something in YAML.
+    The quotes of a text in a mapping are lost, so one that reads as a number needs them twice.
     """
     if isinstance(value, dict):
         return {key: typed(inner, nested=True) for key, inner in value.items()}
