@@ -140,6 +140,8 @@ class Experiment(Model):
             _check_operators(self)
         if self.stage in (*LETTER_STAGES, "serve") and self.axes.model == "none":
             raise ValueError(f"the stage '{self.stage}' needs a model, but 'axes.model' is 'none'")
+        if (batch := self.workload.batch) and self.stage in (*LETTER_STAGES, "operators"):
+            raise ValueError(f"'workload.batch' is {batch}, but the batch is an axis; expected 'axes.batch: [{batch}]'")
         return self
 
     @property
