@@ -5,8 +5,8 @@ import gc
 import sys
 from pathlib import Path
 
+from dissect.cells.places import LayoutError
 from dissect.present.report.write import write_report
-from dissect.present.tables.pivot import LayoutError
 
 
 def main() -> None:

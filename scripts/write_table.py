@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from dissect.cells.manifest import read_manifest
+from dissect.cells.places import LayoutError
 from dissect.config.catalog import PREDICTION
 from dissect.config.claims import CLAIMS
 from dissect.present.claims.claims_table import build_claims
-from dissect.present.tables.pivot import LayoutError
 from dissect.present.tables.predicted_cells import build_prediction
 from dissect.present.tables.table import build_table
 

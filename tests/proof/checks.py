@@ -91,6 +91,8 @@ def check_experiment(experiment: Yaml) -> None:
         raise Refused("a layout that does not fit the stage")
     if stage in (*LETTERED, "serve") and axes.get("model") == "none":
         raise Refused("training or serving without a model")
+    if (experiment.get("workload") or {}).get("batch") and stage in (*LETTERED, "operators"):
+        raise Refused("an axis beside the axes")
     every = (axes, *experiment.get("suites", {}).values())
     for each in every:
         unique(*(each[key] for key in ("framework", "batch") if each.get(key)))
@@ -110,6 +112,27 @@ def check_experiment(experiment: Yaml) -> None:
     unique(*(axes[key] for key in ("model", "platform") if isinstance(axes.get(key), list)))
     if layout["kind"] != "platforms":
         check_layout(layout, stage)
+
+
+def check_places(experiment: Yaml, ids: list[str]) -> None:
+    """No two cells at one place of the layout; a product is one of a single method."""
+    layout = stages.layout(experiment["layout"])
+    keys = {"platforms": []}.get(layout["kind"], ["panels", "series", "x", "rows", "columns", "split"])
+    axes = {axis for key in keys for axis in layout.get(key, [])}
+    if axes:
+        shown = [axis for axis in stages.CELL_AXES if axis in axes or (axis == "method" and "product" in axes)]
+        unique([tuple(place_in(cell)[axis] for axis in shown) for cell in ids])
+
+
+def place_in(cell: str) -> Yaml:
+    """The values of a cell on its axes; sizes that a stage has not tell nothing apart."""
+    stage, platform, model, framework, method, workload = cell.split("/")
+    sizes = {part[0]: part for part in workload.split("-") if re.fullmatch(r"[nsb](\d+|max)", part)}
+    batch = sizes.get("b") if stage in LETTERED or framework == "attention" else None
+    return {
+        "platform": platform, "model": model, "framework": framework, "method": method, "workload": workload,
+        "n_gpus": sizes.get("n"), "seq_len": sizes.get("s") if stage in LETTERED else None, "batch": batch,
+    }  # fmt: skip
 
 
 def check_kind(kind: str, kind_of_layout: str, written: Yaml) -> None:

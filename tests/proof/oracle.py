@@ -11,7 +11,7 @@ from typing import Any
 
 from proof import stages
 from proof.cells import Cell, Json, cells_of, fingerprint, platforms_of
-from proof.checks import check_names, check_shape
+from proof.checks import check_names, check_places, check_shape
 from proof.claims import is_about, spelt
 from proof.reading import LETTERED, Yaml, read_config
 from proof.stages import numbers
@@ -49,6 +49,8 @@ def expected(project: Path, measured: Mapping[str, int]) -> Expected:
     check_names(config)
     every = {name: list(dict.fromkeys(cells_of(config, each))) for name, each in config["experiments"].items()}
     asked = {name: config["experiments"][name] for name in every if is_wanted(name, config)}
+    for name, experiment in asked.items():
+        check_places(experiment, [cell.id for cell in every[name]])
     cells = {(cell.id, cell.fingerprint) for name in asked for cell in every[name] if cell.fingerprint}
     runs: dict[str, int] = {}
     for name, experiment in asked.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clones import Clone, Run, stubbed_clone, with_new_times
 from dissect.cells.manifest import read_manifest
-from dissect.present.tables.pivot import LayoutError
+from dissect.cells.places import LayoutError
 from dissect.present.tables.table import build_table
 from proof.oracle import Expected, expected
 from proof.planning import Plan

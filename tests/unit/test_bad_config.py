@@ -16,6 +16,7 @@ NO_NVLINK = "config/platforms/rtx3090-no-nvlink.yaml"
 TINY = "config/models/llama-tiny.yaml"
 METHODS = "config/methods.yaml"
 TABLE_III = "config/experiments/table_III.yaml"
+COMPILE = "config/experiments/table_compile.yaml"
 COLLECTIVES = "config/experiments/operators_collectives.yaml"
 ROOFLINE = "config/experiments/fig_roofline.yaml"
 FIG_4, MEMCPY = "config/experiments/fig_4.yaml", "config/experiments/fig_memcpy.yaml"
@@ -106,6 +107,10 @@ BAD = [
     edit("quantity of another view", COLLECTIVES, "bus_gb_per_s,", "mfu,", "no quantity 'mfu'", "bus_gb_per_s"),
     edit("table of another view", LATENCY, "table_view: serving", "table_view: training", "the view 'training' has no"),
     edit("roofline of copies", ROOFLINE, "view: gemm", "view: memcpy", "layout"),
+    edit("layout whose cells share a place", COMPILE, "rows: [framework, method]", "rows: [method]",
+         "layout: two cells stand at cpu, llama-tiny, Naive; add one of framework to the axes of the layout"),
+    edit("figure whose cells share a place", COLLECTIVES.replace("operators", "fig"), "[platform, n_gpus]",
+         "[platform]", "layout: two cells stand at cpu, all_reduce; add one of workload, n_gpus to the axes"),
     # References that dangle or run in circles.
     edit("dangling extends", NO_NVLINK, "extends: rtx3090", "extends: rtx3080", "did you mean 'rtx3090'?"),
     edit("cyclic extends", "config/platforms/rtx3090.yaml", "device: cuda", "device: cuda\nextends: rtx3090-no-nvlink",

@@ -13,9 +13,9 @@ import pytest
 
 import factories as make
 from dissect.base.outcome import Flag, Phase, Status
+from dissect.cells.places import LayoutError
 from dissect.present.tables.columns import IDENTITY, OUTCOME, PROVENANCE
 from dissect.present.tables.grid import Footnotes, letter
-from dissect.present.tables.pivot import LayoutError
 from dissect.present.tables.platforms import DETECTORS
 from dissect.present.tables.render import escape_latex, escape_markdown, subject
 from dissect.present.tables.table import build_table

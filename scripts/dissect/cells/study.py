@@ -12,6 +12,7 @@ from dissect.cells.claimed import claims_manifest, reader_of
 from dissect.cells.globs import parse_glob, selection_of
 from dissect.cells.manifest import Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
 from dissect.cells.overriding import Override
+from dissect.cells.places import check_places
 from dissect.cells.platform_facts import platform_facts
 from dissect.cells.predicted import CAPTION, TITLE, prediction_manifest
 from dissect.cells.references import Reference, read_sets, references_of
@@ -232,6 +233,8 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
     ]
     platforms = catalog.root.platforms
     experiments = {name: list(expand(name, catalog, platforms, overrides)) for name in catalog.experiments}
+    for name, experiment in catalog.wanted_experiments.items():
+        check_places(name, experiment.layout, experiments[name])
     enabled = [cell for name in catalog.wanted_experiments for cell in experiments[name]]
     notices = [
         f"{ROOT_FILE}: overrides: '{override.glob.text}' matches no cell of the configured platforms"

@@ -6,6 +6,7 @@ from typing import Any
 
 from dissect.base.outcome import Status
 from dissect.cells.manifest import Manifest
+from dissect.cells.places import Place, Row, by_place, place_of
 from dissect.config.layout import VIEW_AXES, Axis, TableLayout
 from dissect.present.tables.columns import Quantity
 from dissect.present.tables.grid import Grid, GridEntry, Origin
@@ -14,13 +15,6 @@ from dissect.present.tables.marks import BOUND_NOTE, NOT_AVAILABLE, absent, flag
 from dissect.present.tables.over_runs import only_some_runs, why_absent
 from dissect.present.tables.remarks import remarks
 from dissect.present.tables.views import VIEWS
-
-Row = Mapping[str, Any]
-Place = tuple[Any, ...]
-
-
-class LayoutError(ValueError):
-    """The layout does not fit its cells; one sentence for the user."""
 
 
 def pivot(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> list[Grid]:
@@ -31,7 +25,7 @@ def pivot(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> list[
     """
     order = axis_order(rows)
     parts = _places(rows, layout.split, order)
-    return [_part(manifest, layout, [row for row in rows if _at(row, layout.split) == part]) for part in parts]
+    return [_part(manifest, layout, [row for row in rows if place_of(row, layout.split) == part]) for part in parts]
 
 
 def _part(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> Grid:
@@ -42,7 +36,7 @@ def _part(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> Grid:
     below = VIEW_AXES[layout.view]
     axes = [*layout.rows, *columns]
     inner = [axis in below for axis in axes]
-    cells = _cells_by_place(manifest, axes, rows)
+    cells = by_place(manifest.name, axes, rows)
     row_places, column_places = _places(rows, layout.rows, order, below), _places(rows, columns, order, below)
 
     def entries(place: Place) -> list[GridEntry]:
@@ -68,10 +62,6 @@ def _labels(manifest: Manifest, axes: Sequence[Axis], place: Place, bare: bool =
     return tuple(axis_label(manifest, axis, value, bare) for axis, value in zip(axes, place, strict=True))
 
 
-def _at(row: Row, axes: Sequence[Axis]) -> Place:
-    return tuple(row[axis] for axis in axes)
-
-
 def _places(
     rows: Sequence[Row], axes: Sequence[Axis], order: Mapping[Axis, list[Any]], below: Sequence[Axis] = ()
 ) -> list[Place]:
@@ -80,7 +70,7 @@ def _places(
     A cell without numbers has none of the axes ``below`` the cell: it stands where the cells have numbers that share
     most of its other values.
     """
-    found = {_at(row, axes) for row in rows}
+    found = {place_of(row, axes) for row in rows}
     whole = {place for place in found if None not in place}
     numbers = list(whole)
     for place in found - whole:
@@ -99,19 +89,6 @@ def _cell_at(cells: Mapping[Place, Row], place: Place, inner: Sequence[bool]) ->
     """The row at a place; a cell without numbers fills all values of the view's own axes."""
     outcome = tuple(None if below else value for value, below in zip(place, inner, strict=True))
     return cells.get(place) or cells.get(outcome)
-
-
-def _cells_by_place(manifest: Manifest, axes: Sequence[Axis], rows: Sequence[Row]) -> dict[Place, Row]:
-    cells: dict[Place, Row] = {}
-    for row in rows:
-        first = cells.setdefault(_at(row, axes), row)
-        if first is not row:
-            differ = [axis for axis in axis_order(rows) if first[axis] != row[axis]]
-            raise LayoutError(
-                f"{manifest.name}: layout: two cells stand at {', '.join(map(str, _at(row, axes)))}; "
-                f"add one of {', '.join(differ) or 'more axes'} to rows, columns or split"
-            )
-    return cells
 
 
 def _entries(row: Row, quantities: Sequence[Quantity]) -> list[GridEntry]:
