@@ -58,6 +58,8 @@ def check_shape(config: Yaml) -> None:
 
 def check_platform(platform: Yaml) -> None:
     require(platform, PLATFORM)
+    if not platform["label"].strip():
+        raise Refused("a label that nobody sees")
     gpu = platform["gpu"]
     if (gpu.get("peak_tflops") or gpu.get("memory_bandwidth_gb_per_s")) and not gpu.get("source"):
         raise Refused("a fact without its source")
@@ -187,6 +189,8 @@ def check_names(config: Yaml) -> None:
     """Names that nothing defines, and platforms that contradict themselves."""
     root, experiments = config["root"], config["experiments"]
     known(root["platforms"], config["platforms"])
+    shown = [config["platforms"][name] for name in root["platforms"]]
+    unique([(each["label"], each.get("memory_budget_gib")) for each in shown])
     known(root["models"], config["models"])
     for kind, key in (("table", "tables"), ("figure", "figures")):
         names = [name for name, experiment in experiments.items() if experiment["kind"] == kind]

@@ -123,6 +123,9 @@ def add_file(draw: Draw, project: Path) -> Edit:
     source = pick(draw, known)
     name = f"{source.stem[:12].rstrip('0123456789.')}.{len(known) + 20}"
     shutil.copy(source, source.with_name(f"{name}.yaml"))
+    if folder == "platforms":
+        with editing(project, f"config/platforms/{name}.yaml") as platform:
+            platform["label"] = name
     if folder != "experiments":
         with editing(project, "config/config.yaml") as root:
             root.setdefault(folder, ["cpu"] if folder == "platforms" else ["llama2-7b"]).append(name)

@@ -168,6 +168,10 @@ BAD = [
     option("select of an empty list", "select", [], "select: found []: name at least one glob, or leave select out"),
     option("select of too many parts", "select", "a/b/c/d/e/f/g", "--config select", "expected 6 parts"),
     option("unknown key on the command line", "siute", "full", "--config", "siute", "did you mean 'suite'?"),
+    edit("blank label", CPU, "label: CPU", "label: ' '", "label: found ' ': expected a text that is not blank"),
+    Bad("label of another platform",
+        ["config/platforms/cpu-x8.yaml: label: found 'CPU', which config/platforms/cpu.yaml has as well"],
+        "config/platforms/cpu-x8.yaml", "label: CPU, 8 processes", "label: CPU", {"platforms": ["cpu", "cpu-x8"]}),
     edit("heads of a fraction", TINY, "attention_heads: 4", "attention_heads: 3", "'hidden_size' is 256, no multiple"),
     edit("groups of a fraction", TINY, "value_heads: 4", "value_heads: 3", "no multiple of 'num_key_value_heads' (3)"),
     # Names that would leave their directory.

@@ -170,6 +170,7 @@ def _check_references(catalog: Catalog) -> None:
     root = catalog.root
     _check_known(ROOT_FILE, "platforms", "platform", root.platforms, catalog.platforms)
     _check_known(ROOT_FILE, "models", "model", root.models, catalog.models)
+    _check_labels({name: catalog.platforms[name] for name in root.platforms})
     for kind, key, names in (("table", "tables", root.tables), ("figure", "figures", root.figures)):
         known = [name for name, experiment in catalog.experiments.items() if experiment.kind == kind]
         known += [CLAIMS, PREDICTION] if kind == "table" else []
@@ -203,6 +204,18 @@ def _check_references(catalog: Catalog) -> None:
         for key in ("knobs_with", "excludes"):
             where = f"letters.{letter}.{key}"
             _check_known("config/methods.yaml", where, "letter", getattr(entry, key), catalog.methods.letters)
+
+
+def _check_labels(platforms: Mapping[str, Platform]) -> None:
+    """Check that readers can tell platforms apart that are shown together."""
+    names: dict[str, str] = {}
+    for name, platform in platforms.items():
+        first = names.setdefault(platform.shown_label, name)
+        if first != name:
+            raise ConfigError(
+                f"config/platforms/{name}.yaml: label: found {platform.label!r}, "
+                f"which config/platforms/{first}.yaml has as well; expected another"
+            )
 
 
 def _check_claims(catalog: Catalog) -> None:

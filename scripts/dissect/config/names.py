@@ -22,6 +22,20 @@ def check_name(name: str) -> str:
 Name = Annotated[str, AfterValidator(check_name)]
 
 
+def check_label(label: str) -> str:
+    """The label itself, if it can be seen.
+
+    Raises:
+        ValueError: the label is blank.
+    """
+    if not label.strip():
+        raise ValueError("expected a text that is not blank")
+    return label
+
+
+Label = Annotated[str, AfterValidator(check_label)]
+
+
 def check_unique(names: list[str]) -> list[str]:
     """The list itself, if it has no duplicate.
 

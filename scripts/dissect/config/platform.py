@@ -9,7 +9,7 @@ from dissect.base.registry import ENGINES, FRAMEWORKS
 from dissect.config.arrival import Requests
 from dissect.config.environment import Environment, default_environments
 from dissect.config.kinds import DeviceOptimizer, DType, FlashKernel, LayerSpec, OperatorFamily, Pinning
-from dissect.config.names import Name, Names
+from dissect.config.names import Label, Name, Names
 from dissect.config.overrides import SamplingOverride, SettingsOverride, StepSampling
 from dissect.config.price import Price
 from dissect.config.registered import Device, Engine, EnvironmentName
@@ -157,7 +157,7 @@ class Serving(Model):
 class Platform(Model):
     """A platform as it is declared; detected facts go to provenance and are flagged where they differ."""
 
-    label: str
+    label: Label
     """Name of the platform in tables and figures."""
     extends: Name | None = None
     """Platform whose keys this one inherits, but ``gpu`` and ``price`` only where ``gpu.model`` is the same."""
