@@ -145,7 +145,7 @@ BAD = [
     edit("negative batch", FIG_4, "batch: [2]", "batch: [-2]", "axes.batch", "-2"),
     edit("zero batch", FIG_4, "batch: [2]", "batch: [0]", "axes.batch", "found 0"),
     edit("batch beside the axis", FIG_4, "layout:", "workload: {batch: 3}\nlayout:",
-         "'workload.batch' is 3, but the batch is an axis; expected 'axes.batch: [3]'"),
+         "workload: found {'batch': 3}: the batch is an axis; expected 'axes.batch: [3]'"),
     edit("missing key", FIG_4, "stage: pretrain\n", "", "stage: missing required key"),
     edit("bounds the wrong way", TABLE_III, "layout:", "sampling: {min_steps: 99}\nlayout:", "min_steps"),
     # Duplicates.

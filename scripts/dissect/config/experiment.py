@@ -2,7 +2,16 @@
 
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Discriminator, Field, PositiveInt, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    PositiveInt,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from dissect.base.model import Model
 from dissect.base.registry import ENGINES
@@ -128,6 +137,13 @@ class Experiment(Model):
     layout: Layout
     """Layout of the table or figure; changing it never causes a measurement."""
 
+    @field_validator("workload")
+    @classmethod
+    def _batch_is_an_axis(cls, workload: WorkloadOverride, info: ValidationInfo) -> WorkloadOverride:
+        if workload.batch and info.data.get("stage") in (*LETTER_STAGES, "operators"):
+            raise ValueError(f"the batch is an axis; expected 'axes.batch: [{workload.batch}]'")
+        return workload
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if isinstance(self.layout, FigureLayout) != (self.kind == "figure"):
@@ -140,8 +156,6 @@ class Experiment(Model):
             _check_operators(self)
         if self.stage in (*LETTER_STAGES, "serve") and self.axes.model == "none":
             raise ValueError(f"the stage '{self.stage}' needs a model, but 'axes.model' is 'none'")
-        if (batch := self.workload.batch) and self.stage in (*LETTER_STAGES, "operators"):
-            raise ValueError(f"'workload.batch' is {batch}, but the batch is an axis; expected 'axes.batch: [{batch}]'")
         return self
 
     @property
