@@ -199,7 +199,7 @@ def test_a_rate_holds_where_the_latency_is_known_to_be_within_the_objective(benc
     assert {record.probe for record in records} == {1}
     sends = [record.t_send_s for record in records]
     assert len(sends) == probe.requests >= 6
-    assert sends[-1] - sends[0] == pytest.approx(0.5, abs=0.4), "at random over the time of a probe, not at once"
+    assert sends[-1] - sends[0] > 0.1, "at random over the time of a probe, not at once"
 
 
 def test_the_rate_that_transformers_serve_holds_is_found_by_probes_on_one_server(bench):
