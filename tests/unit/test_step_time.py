@@ -12,7 +12,7 @@ from dissect.base.units import GIB
 from dissect.cells.spec import TrainingSpec
 from dissect.predict.curves import ALIGNED, LEAST_S, MEASURED, STRIDED, Curve, Curves, Datasheet, MeasuredOperator
 from dissect.predict.gpu_power import IDLE
-from dissect.predict.host_cost import LAUNCH_S, HostCost, MeasuredStep, host_cost, launch_cost
+from dissect.predict.host_cost import LAUNCH_S, HostCost, MeasuredStep, by_host, host_cost, launch_cost
 from dissect.predict.phase_times import HOOK_LAUNCHES, PhaseLimits, step_s
 from dissect.predict.repetition import step_identity
 from dissect.predict.step_effort import Effort, HostCopy, Message, Product, total
@@ -242,6 +242,12 @@ def test_hosts_cost_is_that_of_the_same_machine_if_it_is_known() -> None:
     unknown = host_cost(known, "NVIDIA H100", frozenset({"u"}))
     assert (unknown.launch_s, unknown.cells) == (LAUNCH_S, ())
     assert unknown.spread > away.spread
+
+
+def test_steps_with_a_gpu_in_common_are_of_one_host() -> None:
+    """Also by way of a step that ran on GPUs of both."""
+    known = [MeasuredStep(each, each, "NVIDIA H200", frozenset(each), 1e-5) for each in ("a", "b", "c", "ab")]
+    assert sorted(sorted(step.cell for step in host) for host in by_host(known)) == [["a", "ab", "b"], ["c"]]
 
 
 def test_parts_add_up_and_say_where_they_come_from() -> None:

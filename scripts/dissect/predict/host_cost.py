@@ -75,11 +75,13 @@ def host_cost(known: Iterable[MeasuredStep], gpu_model: str, machine: frozenset[
 
 def by_host(found: Iterable[MeasuredStep]) -> Sequence[Sequence[MeasuredStep]]:
     """The steps of each host: those with a GPU in common, also by way of others, ran on one."""
-    hosts: list[list[MeasuredStep]] = []
+    hosts: list[tuple[frozenset[str], list[MeasuredStep]]] = []
     for each in found:
-        same = [host for host in hosts if any(each.machine & other.machine for other in host)]
-        hosts = [host for host in hosts if host not in same] + [[*(step for host in same for step in host), each]]
-    return hosts
+        same = [(gpus, steps) for gpus, steps in hosts if gpus & each.machine]
+        others = [(gpus, steps) for gpus, steps in hosts if not gpus & each.machine]
+        joined = each.machine.union(*(gpus for gpus, _ in same))
+        hosts = [*others, (joined, [*(step for _, steps in same for step in steps), each])]
+    return [steps for _, steps in hosts]
 
 
 def _median(found: Iterable[MeasuredStep]) -> float:
