@@ -167,6 +167,7 @@ BAD = [
     option("select of an unknown method", "select", "pretrain/cpu/*/deepspeed/Z5/*", "--config select", "'Z5'"),
     option("select of an empty list", "select", [], "select: found []: name at least one glob, or leave select out"),
     option("select of too many parts", "select", "a/b/c/d/e/f/g", "--config select", "expected 6 parts"),
+    option("margin in per cent", "margin", 5, "margin: found 5: expected a share below 1, such as 0.05 for 5 %"),
     option("unknown key on the command line", "siute", "full", "--config", "siute", "did you mean 'suite'?"),
     edit("blank label", CPU, "label: CPU", "label: ' '", "label: found ' ': expected a text that is not blank"),
     Bad("label of another platform",

@@ -5,7 +5,7 @@ The names in them are checked where the query runs, so that a wrong name cannot 
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, PositiveFloat, PositiveInt, WithJsonSchema
 
 from dissect.base.model import Model
 from dissect.config.names import check_unique
@@ -14,6 +14,19 @@ AskedStage = Literal["pretrain", "finetune", "serve"]
 Percentile = Literal["p50", "p90", "p95", "p99"]
 Objective = Literal["cost", "energy", "time", "memory", "throughput"]
 OneOrMore = str | Annotated[list[str], AfterValidator(check_unique)] | None
+
+
+def _check_share(share: float) -> float:
+    if share >= 1:
+        raise ValueError("expected a share below 1, such as 0.05 for 5 %")
+    return share
+
+
+Share = Annotated[
+    PositiveFloat,
+    AfterValidator(_check_share),
+    WithJsonSchema({"exclusiveMinimum": 0, "exclusiveMaximum": 1, "type": "number"}),
+]
 
 
 class Question(Model):
@@ -65,8 +78,8 @@ class Comparison(Model):
     ``<platform>@`` in front for one platform of it; the runs of a list of sources count together."""
     right: OneOrMore = None
     """Right side of the comparison, in the same notation as ``left``."""
-    margin: PositiveFloat = 0.05
-    """Largest relative difference that counts as equivalent."""
+    margin: Share = 0.05
+    """Largest relative difference that counts as equivalent, as a share: 0.05 is 5 %."""
 
 
 def names(given: OneOrMore) -> list[str]:
