@@ -1,13 +1,17 @@
 """Two sets of cells side by side: verdicts, and what differs."""
 
 import random
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import factories as make
+from dissect.answers.comparing import answer
 from dissect.base.outcome import Flag, Phase, Status
+from dissect.cells.study import load_study
 from dissect.present.compare.comparison_text import (
     DIFFERENCE_COLUMNS,
     LINE_COLUMNS,
@@ -311,6 +315,13 @@ def test_cells_of_two_platforms_that_cannot_be_told_are_both_in_the_command() ->
     ids = ",".join(name for name, _ in cells)
     text = terminal_text(compare(side(cells[0]), side(cells[1]), MARGIN), [])
     assert text.endswith(f"snakemake remeasure --config select='[{ids}]' more=5")
+
+
+def test_the_command_names_the_suite_of_its_cells(shipped: Path) -> None:
+    sides = {"left": "h200", "right": "h200-rounds"}
+    text = answer(load_study(shipped, sides), shipped, sides)
+    [globs] = re.findall(r"remeasure --config select='\[(.*)\]' suite=full more=5", text)
+    assert not load_study(shipped, {"select": globs.split(","), "suite": "full"}).unmatched
 
 
 def test_what_is_told_needs_no_command() -> None:

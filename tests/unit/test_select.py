@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from snakemake.cli import parse_config
 
-from dissect.cells.study import load_study, refuse_empty_globs
+from dissect.cells.study import load_study, refuse_empty_globs, suite_of
 from dissect.config.errors import ConfigError
 from dissect.config.files import typed
 
@@ -61,3 +61,20 @@ def test_select_of_nothing_is_refused(project: Path, glob: str, suite: str, hint
     with pytest.raises(ConfigError, match=sentence if hint else sentence + "$"):
         refuse_empty_globs(made, project, given)
     refuse_empty_globs(load_study(project, {"select": "*/*/*/*/*/*"}), project, {})
+
+
+SMOKE, FULL = (f"pretrain/cpu/llama-tiny/{method}/s128-b1-n2" for method in ("deepspeed/Z2", "ddp/R"))
+
+
+@pytest.mark.parametrize(
+    ("cells", "suite"),
+    [
+        ([], ""),
+        ([SMOKE], ""),
+        ([SMOKE, FULL], "full"),
+        ([FULL, FULL.replace("b1", "b7")], ""),
+        ([FULL.replace("cpu", "elsewhere")], ""),
+    ],
+)
+def test_a_command_names_the_suite_that_has_its_cells(project: Path, cells: list[str], suite: str) -> None:
+    assert suite_of(cells, project) == suite

@@ -4,8 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dissect.cells.study import Study
-from dissect.present.compare.comparison_text import differences_frame, lines_frame, page, terminal_text
+from dissect.cells.study import Study, suite_of
+from dissect.present.compare.comparison_text import (
+    SHOWN,
+    differences_frame,
+    lines_frame,
+    page,
+    terminal_text,
+    untold,
+)
 from dissect.present.compare.pairs import compare
 from dissect.present.compare.reasons import differences
 from dissect.present.compare.sides import read_side
@@ -26,12 +33,13 @@ def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
     left, right = (read_side(key, getattr(catalog.root, key), catalog, project, given) for key in ("left", "right"))
     compared = compare(left, right, catalog.root.margin)
     found = differences(compared.pairs)
+    suite = suite_of(untold(compared)[:SHOWN], project)
     folder = f"{FOLDER}/{left.name}-vs-{right.name}"
     files = {
         "compare.csv": to_csv(lines_frame(compared)),
         "differences.csv": to_csv(differences_frame(compared, found)),
-        "compare.md": page(compared, found),
+        "compare.md": page(compared, found, suite),
     }
     for name, text in files.items():
         write_atomically(project / folder / name, text.encode())
-    return f"{terminal_text(compared, found)}\n{folder}/compare.md"
+    return f"{terminal_text(compared, found, suite)}\n{folder}/compare.md"

@@ -1,6 +1,7 @@
 """The study: all cells, tables and figures of one configuration."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -264,6 +265,16 @@ def refuse_empty_globs(study: Study, project: Path, command_line: Mapping[str, A
         there = load_study(project, {**command_line, "select": text, "suite": other})
         hint = "" if there.unmatched else f"; suite={other} has {len(there.selected)}"
         raise ConfigError(f"--config select: '{text}' matches no cell of the suite '{suite}'{hint}")
+
+
+def suite_of(cell_ids: Sequence[str], project: Path) -> str:
+    """The suite that a command has to name to select these cells; empty if the configured one has all, or none has."""
+    with suppress(ConfigError):  # names of another configuration
+        select = {"select": list(cell_ids)}
+        if cell_ids and (configured := load_study(project, select)).unmatched:
+            (other,) = set(get_args(Suite)) - {configured.catalog.root.suite}
+            return "" if load_study(project, {**select, "suite": other}).unmatched else str(other)
+    return ""
 
 
 def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dissect.cells.cell_id import CellId, without_set
+from dissect.config.kinds import Suite
 
+OF_REFERENCES: Suite = "full"
+"""Suite of reference results, which need not be the configured one."""
 MORE = 5
 """Further runs that the command asks for: the fewest for which intervals are of use."""
 
@@ -17,15 +20,12 @@ def command_for(rows: Iterable[Mapping[str, Any]]) -> str:
     cells = list(rows)
     platforms = {without_set(row["platform"]) for row in cells}
     ids = [str(CellId.of({**row, "platform": without_set(row["platform"])})) for row in cells]
-    are_references = any(row["reference"] for row in cells)
-    return f"{remeasure(ids, are_references)} more={MORE}" if len(platforms) == 1 else ""
+    suite = OF_REFERENCES if any(row["reference"] for row in cells) else ""
+    return f"{remeasure(ids, suite)} more={MORE}" if len(platforms) == 1 else ""
 
 
-def remeasure(cell_ids: Sequence[str], are_references: bool = False) -> str:
-    """The command that measures these cells again, those of each platform in rounds.
-
-    Reference results are of the suite ``full``, which need not be the configured one.
-    """
+def remeasure(cell_ids: Sequence[str], suite: str = "") -> str:
+    """The command that measures these cells again, those of each platform in rounds; without a suite the configured."""
     ids = list(dict.fromkeys(cell_ids))
     select = ids[0] if len(ids) == 1 else f"[{','.join(ids)}]"
-    return f"snakemake remeasure --config select='{select}'{' suite=full' if are_references else ''}"
+    return f"snakemake remeasure --config select='{select}'{f' suite={suite}' if suite else ''}"

@@ -63,8 +63,11 @@ def summary_text(compared: Compared) -> str:
     )
 
 
-def terminal_text(compared: Compared, found: Sequence[Difference]) -> str:
-    """The summary, changed outcomes and numbers, and what differs for all cells; the rest is on the page."""
+def terminal_text(compared: Compared, found: Sequence[Difference], suite: str = "") -> str:
+    """The summary, changed outcomes and numbers, and what differs for all cells; the rest is on the page.
+
+    ``suite`` has the cells of ``untold``, if it has to be named.
+    """
     changed = [
         f"{line.verdict}: {_cell_name(line.pair)}: {_number_name(line)} × {_shown(_ratio(line), 3)}"
         for line in _sorted(compared.lines)
@@ -76,23 +79,29 @@ def terminal_text(compared: Compared, found: Sequence[Difference]) -> str:
         for difference in found
         if len(difference.ids) == len(compared.pairs)
     ]
-    return "\n".join([summary_text(compared), *_cut(ended), *_cut(changed), *_cut(everywhere), *_remedy(compared, "")])
+    remedy = _remedy(compared, suite, "")
+    return "\n".join([summary_text(compared), *_cut(ended), *_cut(changed), *_cut(everywhere), *remedy])
 
 
 def _cut(lines: Sequence[str]) -> list[str]:
     return [*lines[:SHOWN], *([f"  and {len(lines) - SHOWN} more on the page"] if len(lines) > SHOWN else [])]
 
 
-def _remedy(compared: Compared, quote: str) -> list[str]:
+def untold(compared: Compared) -> list[str]:
+    """Ids of the cells, on either side, that cannot be told apart."""
+    unclear = [line.pair for line in compared.lines if line.verdict is PairVerdict.UNCLEAR]
+    return list(dict.fromkeys(cell_id for pair in unclear for cell_id in (pair.left_id, pair.right_id)))
+
+
+def _remedy(compared: Compared, suite: str, quote: str) -> list[str]:
     """What tells the cells apart that cannot be told: more runs of both sides on one start; no line if all are told.
 
     A command measures one set of cells. So no command measures both sides in shared rounds.
     """
-    unclear = [line.pair for line in compared.lines if line.verdict is PairVerdict.UNCLEAR]
-    ids = list(dict.fromkeys(cell_id for pair in unclear for cell_id in (pair.left_id, pair.right_id)))
+    ids = untold(compared)
     rest = f" and {len(ids) - SHOWN} cells more" if len(ids) > SHOWN else ""
     how = "To tell, measure both sides on one machine without a restart in between"
-    return [f"{how}: {quote}{remeasure(ids[:SHOWN])} more={MORE}{quote}{rest}"] if ids else []
+    return [f"{how}: {quote}{remeasure(ids[:SHOWN], suite)} more={MORE}{quote}{rest}"] if ids else []
 
 
 def _sorted(lines: Sequence[ComparedNumber]) -> list[ComparedNumber]:
@@ -100,7 +109,7 @@ def _sorted(lines: Sequence[ComparedNumber]) -> list[ComparedNumber]:
     return sorted(lines, key=lambda line: ORDER.index(line.verdict))
 
 
-def page(compared: Compared, found: Sequence[Difference]) -> str:
+def page(compared: Compared, found: Sequence[Difference], suite: str = "") -> str:
     """Markdown page of numbers, changed outcomes, differing fields, and cells of one side only."""
     everywhere = [difference for difference in found if len(difference.ids) == len(compared.pairs)]
     somewhere = [difference for difference in found if len(difference.ids) < len(compared.pairs)]
@@ -112,7 +121,7 @@ def page(compared: Compared, found: Sequence[Difference]) -> str:
     ]
     title = f"# {compared.right.name} against {compared.left.name}\n\n{summary_text(compared)}\n\n"
     alone = _alone("left", compared.only_left) + _alone("right", compared.only_right)
-    remedy = "".join(f"\n{text}\n" for text in _remedy(compared, "`"))
+    remedy = "".join(f"\n{text}\n" for text in _remedy(compared, suite, "`"))
     return title + markdown([grid for grid in grids if grid.rows]) + remedy + alone
 
 

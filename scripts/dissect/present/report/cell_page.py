@@ -20,7 +20,7 @@ from dissect.present.tables.over_runs import only_some_runs, values_of
 from dissect.present.tables.remarks import interval_remarks
 from dissect.present.tables.view import View
 from dissect.present.tables.views import VIEWS
-from dissect.present.tell_apart import remeasure
+from dissect.present.tell_apart import OF_REFERENCES, remeasure
 from dissect.results.result import Result, ResultError
 from dissect.results.run_files import files_of_runs
 from dissect.results.store import STORE_DIR, Entry, Failure
@@ -112,7 +112,7 @@ def build_cell_page(entry: CellEntry, project: Path) -> CellPage | None:
         spec=list(flattened(record.spec.model_dump(mode="json"))),
         log=tail(folder / "log.txt") if own else "",
         failure=Entry(folder).failure() if own else None,
-        command=remeasure([bare], are_references=not own),
+        command=remeasure([bare], "" if own else OF_REFERENCES),
     )
 
 
