@@ -1,6 +1,7 @@
 """What ``llm-dissect`` runs: a target of Snakemake, and where that is a question, nothing around its answer.
 
-A question exits with 0 and the answer, or with 1 and one sentence; a run has Snakemake's status; 2 is neither.
+A question exits with 0 and the answer, or with 1 and one sentence; a run has Snakemake's status; 2 is neither. What is
+not expected to fail ends with 1 and Snakemake's lines on where it is.
 """
 
 import os
@@ -14,7 +15,8 @@ from dissect.config.root import RootConfig
 from dissect.config.targets import FILE_KEYS, OWN_KEYS, QUESTIONS, RUNS
 
 PROJECT = Path(__file__).parents[1]
-QUIET = ("--workflow-profile", "none", "--cores", "1", "--quiet", "all")
+# Not --quiet all, which also hides errors.
+QUIET = ("--workflow-profile", "none", "--cores", "1", "--quiet", "host")
 USAGE = """Usage: llm-dissect <question> [key=value ...]
 
 {questions}

@@ -1,6 +1,7 @@
 """``llm-dissect``: the answer is all that it prints, an error is one sentence, and its folder is any of the project."""
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -62,6 +63,21 @@ def test_snakemake_prints_the_same_below_the_name_of_its_profile(clone: Clone) -
 def test_an_error_is_one_sentence_and_said_once(clone: Clone, question: str) -> None:
     (line,) = clone.ask(*question.split(), expect=1).output.splitlines()
     assert line.startswith(f"llm-dissect: {REFUSED[question]}")
+
+
+@pytest.mark.parametrize(
+    ("question", "file"),
+    [("plan", "answers/planning.py"), ("progress", "present/progress.py"), ("plan", "cells/study.py")],
+)
+def test_a_bug_shows_where_it_is(fresh: Clone, question: str, file: str) -> None:
+    fresh.own_scripts()
+    path = fresh.folder / "scripts/dissect" / file
+    path.write_text(
+        re.sub(r"(?m)^def (answer|show_progress|load_study)\(.*:$", r'\g<0>\n    {}["bug"]', path.read_text())
+    )
+    output = fresh.ask(question, expect=1).output
+    assert "KeyError" in output
+    assert f'File "{path}", line ' in output
 
 
 @pytest.mark.parametrize("command", NO_COMMAND)
