@@ -34,6 +34,7 @@ def check_shape(config: Yaml) -> None:
         check_platform(platform)
     for model in config["models"].values():
         require(model, MODEL)
+        check_labels(model)
         sizes = model["architecture"]
         heads = sizes["num_attention_heads"]
         if sizes["hidden_size"] % (2 * heads) or heads % sizes["num_key_value_heads"]:
@@ -56,11 +57,15 @@ def check_shape(config: Yaml) -> None:
     unique(*(names for names in config["root"].values() if isinstance(names, list)))
 
 
+def check_labels(*labelled: Yaml) -> None:
+    if not all(each["label"].strip() for each in labelled):
+        raise Refused("a label that nobody sees")
+
+
 def check_platform(platform: Yaml) -> None:
     require(platform, PLATFORM)
-    if not platform["label"].strip():
-        raise Refused("a label that nobody sees")
     gpu = platform["gpu"]
+    check_labels(platform, gpu)
     if (gpu.get("peak_tflops") or gpu.get("memory_bandwidth_gb_per_s")) and not gpu.get("source"):
         raise Refused("a fact without its source")
     for name, environment in platform.get("environments", {}).items():

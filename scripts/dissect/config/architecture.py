@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from dissect.base.model import Model
+from dissect.config.names import Label
 
 AttentionLayer = Literal["q_proj", "k_proj", "v_proj", "o_proj"]
 MlpLayer = Literal["gate_proj", "up_proj", "down_proj"]
@@ -60,7 +61,7 @@ class ModelArchitecture(Model):
 class ModelFile(Model):
     """A model: its label, and its architecture in the field names of transformers' ``LlamaConfig``."""
 
-    label: str
+    label: Label
     """Name of the model in tables and figures."""
     source: str
     """Source of the sizes, such as a paper or a model card."""

@@ -7,6 +7,7 @@ from pydantic import PositiveFloat, PositiveInt
 from dissect.base.model import Model
 from dissect.config.files import read_yaml, validate
 from dissect.config.kinds import DType
+from dissect.config.names import Label
 
 GPUS_FILE = "config/gpus.yaml"
 
@@ -23,7 +24,7 @@ class NvLink(Model):
 class KnownGpu(Model):
     """Published facts of one GPU."""
 
-    label: str
+    label: Label
     """Short name of the GPU in tables."""
     memory_gib: PositiveFloat
     """Memory in GiB, for predictions; a platform file has that of the machine at hand."""

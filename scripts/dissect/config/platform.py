@@ -26,7 +26,7 @@ class GpuFacts(Model):
 
     model: str
     """Name of the GPU as its driver reports it; a different name found at run time is flagged."""
-    label: str
+    label: Label
     """Short name of the GPU in tables."""
     memory_gib: PositiveFloat
     """Memory of one GPU in GiB; on ``cpu`` the memory limit of each process."""
