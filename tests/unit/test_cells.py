@@ -96,6 +96,18 @@ def test_impossible_mixes_have_a_reason(project: Path, method: str, reason: str)
     assert all(reason in (c.unsupported or "") and c.path is None for c in cells)
 
 
+@pytest.mark.parametrize(
+    ("stage", "framework", "has"),
+    [("pretrain", "vllm", "serve"), ("finetune", "ddp", "pretrain or profile")],
+)
+def test_a_framework_of_another_stage_has_a_reason(project: Path, stage: str, framework: str, has: str) -> None:
+    figure = project / "config/experiments/fig_4.yaml"
+    text = figure.read_text().replace("stage: pretrain", f"stage: {stage}")
+    figure.write_text(text.replace("[deepspeed]", f"[{framework}]"))
+    reasons = {cell.unsupported for cell in study(project).experiments["fig_4"]}
+    assert reasons == {f"{framework} is for the stage {has}, not for {stage}"}
+
+
 def table_ix(project: Path, methods: str) -> dict[str, Cell]:
     file = project / "config/experiments/table_IX.yaml"
     text = re.sub(r"smoke: {method: .*}", f"smoke: {{method: {{deepspeed: [{methods}]}}}}", file.read_text())

@@ -15,7 +15,8 @@ from dissect.config.platform import Platform
 
 def runner_constraint(stage: str, framework: str) -> str | None:
     """Reason if no runner measures the stage with this framework."""
-    return None if (stage, framework) in runners() else "not implemented"
+    stages = [known for known, name in runners() if name == framework]
+    return None if stage in stages else f"{framework} is for the stage {' or '.join(stages)}, not for {stage}"
 
 
 def stage_constraint(stage: str, name: str, knobs: Knobs) -> str | None:
