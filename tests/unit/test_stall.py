@@ -19,7 +19,7 @@ from dissect.stages.serving.engine import load_engine
 from dissect.stages.serving.send_times import poisson_sends
 from dissect.stages.serving.server import RunningServer
 from dissect.stages.serving.stall import LEAST_S, Silence, longest_silence_s
-from dissect.stages.serving.watch import Watch, device_error
+from dissect.stages.serving.watch import Watch, death, device_error
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,3 +87,16 @@ def test_an_error_before_the_requests_shortens_nothing(monkeypatch: pytest.Monke
             found.append(silence.stalled(engine, server, 1) is not None)
             time.sleep(0.01)
         assert found == expected
+
+
+def test_the_log_of_a_cell_has_what_leads_to_an_error_after_which_the_server_writes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = tmp_path / "server.log"
+    error = "torch.AcceleratorError: CUDA error: an illegal memory access was encountered"
+    where = '  File "impl.py", line 64, in infer_loop'
+    log.write_text("\n".join([where, error, *["DEBUG current batch size: 113"] * 60]))
+    with caplog.at_level("INFO"):
+        ended = death(load_engine(make.serve_spec()), RunningServer((), {}, log), "runs, but ended no request for 60 s")
+    assert ended.reason.endswith(f"last error of {log}: {error}")
+    assert caplog.messages[-1].splitlines()[1:] == [where, error]

@@ -22,7 +22,7 @@ from dissect.stages.serving.engine_terms import contradiction, read_terms
 from dissect.stages.serving.load import Load, RequestRecord, Target
 from dissect.stages.serving.prompts import turn_prompts
 from dissect.stages.serving.ready_server import ReadyServer
-from dissect.stages.serving.server import Kept, get, tail
+from dissect.stages.serving.server import Kept, get
 from dissect.stages.serving.stall import Silence, longest_silence_s
 from dissect.stages.serving.startup import version_of
 from dissect.stages.serving.watch import Ended, Watch, death, device_error
@@ -99,7 +99,7 @@ def _run(ready: ReadyServer) -> bytes:
             _watch(ready, client, silence, output)
     if client.exit_code != 0 or not output.exists():
         reason = f"guidellm ended with exit code {client.exit_code} and {'a' if output.exists() else 'no'} record"
-        raise Ended(Status.FAILED, Phase.SERVE, f"{reason}; the end of {log}: {' '.join(tail(log, 3).split())[-300:]}")
+        raise Ended(Status.FAILED, Phase.SERVE, f"{reason}; the end of {log}: {client.last_words()}")
     raw = output.read_bytes()
     output.unlink()
     return raw

@@ -12,7 +12,7 @@ from dissect.metrics.serving import Calibration
 from dissect.stages.serving.burst import PROMPTS
 from dissect.stages.serving.engine import Engine
 from dissect.stages.serving.ready_server import ReadyServer
-from dissect.stages.serving.server import Kept, tail
+from dissect.stages.serving.server import Kept
 from dissect.stages.serving.watch import Ended, death
 
 OUTPUT = "vllm_bench.json"
@@ -35,8 +35,8 @@ def calibrate(ready: ReadyServer, site: ServingSite) -> Calibration:
             if server.exit_code is not None:
                 raise death(engine, server)
     if client.exit_code != 0 or not (folder / OUTPUT).exists():
-        said = " ".join(tail(folder / LOG, 3).split())[-300:]
-        raise Ended(Status.FAILED, Phase.SERVE, f"vllm bench ended with exit code {client.exit_code}: {said}")
+        reason = f"vllm bench ended with exit code {client.exit_code}: {client.last_words()}"
+        raise Ended(Status.FAILED, Phase.SERVE, reason)
     return calibration_of(spec, json.loads((folder / OUTPUT).read_bytes()))
 
 

@@ -82,9 +82,9 @@ def own_environment(spec: ServeSpec, engine: Engine) -> dict[str, str]:
     return {**spec.hardware.environment, **engine.environment(spec), "HF_HUB_OFFLINE": "1"}
 
 
-def tail(log: Path, lines: int = _TAIL_LINES) -> str:
-    """The last lines of a log."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
+def tail(text: str, lines: int = _TAIL_LINES) -> str:
+    """The last lines of a text."""
+    return "\n".join(text.splitlines()[-lines:])
 
 
 def _from_anywhere(command: Sequence[str]) -> list[str]:
@@ -158,6 +158,10 @@ class Kept:
     def said(self) -> str:
         """The content of its log."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def last_words(self) -> str:
+        """The last lines of its log as one."""
+        return " ".join(tail(self.said(), 3).split())[-300:]
 
 
 @dataclass

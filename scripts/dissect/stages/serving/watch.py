@@ -114,8 +114,10 @@ def death(engine: Engine, server: Server, how: str | None = None) -> Ended:
         found = next((line for line in log.splitlines() if IN_A_LOG.search(line)), "according to its log")
         return Ended(Status.OOM, phase, f"the server ran out of memory: {' '.join(found.split())[:300]}")
     phase = phase_of(log, engine)
-    _LOG.info("the end of %s:\n%s", server.log, tail(server.log))
     error, last = device_error(log), next((line for line in reversed(log.splitlines()) if line.strip()), "(empty)")
+    # Other processes of the server may write on for a minute.
+    until_error = log.rpartition(error)[0] + error if error else log
+    _LOG.info("the end of %s%s:\n%s", server.log, ", up to its last error" if error else "", tail(until_error))
     if server.exit_code is None and (uncaught := UNCAUGHT.search(log)):
         how = how or "failed, but some of its processes still run"
         error = error or uncaught["error"]
