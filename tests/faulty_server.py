@@ -16,12 +16,12 @@ from typing import ClassVar
 
 FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
-    "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "dies_in_second_probe", "slow", "offspring",
+    "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "dies_in_second_load", "slow", "offspring",
     "raises_and_stays", "late", "hangs", "pauses", "workers_stay", "worker_dies", "worker_dies_at_once",
     "loses",
 )  # fmt: skip
-LAST_ANSWER = {"dies_in_load": 5, "oom_in_load": 5, "dies_in_second_probe": 6}
-"""Fault -> number of prompts that it streams answers to before it dies; a probe of a search has six."""
+LAST_ANSWER = {"dies_in_load": 5, "oom_in_load": 5, "dies_in_second_load": 6}
+"""Fault -> number of prompts that it streams answers to before it dies; the first load of the last one has six."""
 UNANSWERED = {"hangs": range(6, 100), "worker_dies": range(6, 100), "loses": (3,)}
 """Fault -> which of the streamed answers begin but never go on."""
 TOKEN_S = 0.002

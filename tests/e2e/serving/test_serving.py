@@ -253,7 +253,7 @@ def test_a_server_that_does_other_work_is_invalid_at_any_rate(bench):
 
 def test_a_server_that_dies_at_a_rate_fails_and_the_probes_before_are_kept(bench):
     spec = searching(bench, probes=3, probe_s=0.1)
-    out, err = (process := bench.start(spec, "dies_in_second_probe")).communicate(timeout=500)
+    out, err = (process := bench.start(spec, "dies_in_second_load")).communicate(timeout=500)
     assert process.returncode == 1
     assert "the engine is gone" in out + err
     kept = bench.records(spec, "probes.partial.jsonl.gz")

@@ -56,6 +56,14 @@ def test_a_server_that_hangs_in_the_load_ends_with_the_budget(bench):
     assert "the budget was spent" in result.reason
 
 
+def test_a_server_that_dies_in_a_later_burst_keeps_the_complete_ones(bench):
+    spec = bench.spec("lightllm", requests=6, bursts=3)
+    out, err = (process := bench.start(spec, "dies_in_second_load")).communicate(timeout=500)
+    assert process.returncode == 1
+    assert "the engine is gone" in out + err
+    assert [record.status for record in bench.records(spec, "bursts.partial.jsonl.gz")] == ["ok"] * 6
+
+
 @pytest.mark.parametrize(("fault", "status"), [("dies_in_load", Status.FAILED), ("oom_in_load", Status.OOM)])
 def test_a_server_that_dies_in_the_load_keeps_what_there_was(bench, fault, status):
     spec = bench.spec("lightllm")

@@ -34,6 +34,8 @@ RAW = "guidellm.json.gz"
 CLIENT_LOG = "guidellm.log"
 PARTIAL = "requests.partial.jsonl.gz"
 """Name of the file with the records that exist when the server dies; for diagnosis only."""
+SO_FAR = "bursts.partial.jsonl.gz"
+"""Name of the file with the requests of all complete bursts, while a cell goes on or after it ended early."""
 MOST_LOADS = 2
 _TERMS_S = 120.0
 """Seconds for an engine to report its terms: vLLM looks at the whole machine for its answer."""

@@ -17,11 +17,13 @@ from dissect.machine.idle import wait_until_idle
 from dissect.machine.node import Node, too_few_gpus
 from dissect.machine.vendor import vendor_of
 from dissect.ranks.measurement import Measurement
+from dissect.results.atomic import write_atomically
 from dissect.results.result import Durations
 from dissect.stages.serving import burst, rate_probes, startup
 from dissect.stages.serving.calibration import calibrate
 from dissect.stages.serving.checkpoint import NoSpace, checkpoint, checkpoint_bytes
 from dissect.stages.serving.engine import Engine, load_engine
+from dissect.stages.serving.load import to_jsonl_gz
 from dissect.stages.serving.prompts import Prompts, check_prompts, make_prompts, shared_out, write_prompts
 from dissect.stages.serving.ready_server import ReadyServer
 from dissect.stages.serving.send_times import poisson_sends
@@ -76,7 +78,7 @@ class ServingCell:
                     measured = rate_probes.conclude(ready, found)
                 else:
                     before = ready.report()
-                    bursts = [self._burst(ready, prompts.of_burst[n]) for n in range(load.bursts)]
+                    bursts = self._bursts(ready, prompts.of_burst)
                     measured = burst.conclude(ready, bursts, before)
                 if load.calibrate and (metrics := measured.get("metrics")):
                     second = calibrate(ready, self.site)
@@ -106,6 +108,15 @@ class ServingCell:
         prompts = make_prompts(count, load.input_tokens, self.spec.model.vocab_size, load.seed)
         check_prompts(prompts, load.input_tokens, folder / "tokenizer.json")
         return shared_out(prompts, one, load.warmup_requests)
+
+    def _bursts(self, ready: ReadyServer, prompts: Sequence[Sequence[str]]) -> list[burst.Sent]:
+        """All bursts; the requests of the complete ones are kept meanwhile, since the server may die in the next."""
+        so_far, bursts = self.folder / burst.SO_FAR, list[burst.Sent]()
+        so_far.unlink(missing_ok=True)
+        for of_burst in prompts:
+            bursts.append(self._burst(ready, of_burst))
+            write_atomically(so_far, to_jsonl_gz(record for sent in bursts for record in sent.load.records))
+        return bursts
 
     def _burst(self, ready: ReadyServer, prompts: Sequence[str]) -> burst.Sent:
         """One burst, of prompts that the server has not seen."""
