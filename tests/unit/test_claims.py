@@ -29,7 +29,7 @@ def test_an_ordering_is_decided_by_the_interval_of_the_ratio(
     cells = [cell(tmp_path, "Z2", z2), cell(tmp_path, "Naive", naive)]
     found = only(tmp_path, manifest(cells, claim(FASTER))).cases[0]
     assert (found.verdict, found.text[: len(text)]) == (verdict, text)
-    assert found.text.endswith("known starts 1 and 1; shared rounds; detectable 1.00 ×)")
+    assert found.text.endswith("known starts 1 and 1; 5 shared rounds of 1 start, this start only; detectable 1.00 ×)")
     assert found.keys == (cells[0].key, cells[1].key)
     sides = ",".join(f"pretrain/h200/llama2-7b/deepspeed/{method}/seq350-bs1-gpus4" for method in ("Z2", "Naive"))
     command = f"snakemake remeasure --config select='[{sides}]' more=5"
@@ -169,7 +169,7 @@ def test_the_table_says_it_all(tmp_path: Path) -> None:
     table = build_claims(manifest(cells, claim(FASTER), between), tmp_path)
     row = next(line for line in table.markdown.splitlines() if line.startswith("| H00"))
     assert "holds: 14,000 tokens/s \\> 7,000 tokens/s, 2.000 [1.998–2.002] ×" in row
-    assert "shared rounds; detectable 1.00 ×)<sup>a</sup>" in row
+    assert "5 shared rounds of 1 start, this start only; detectable 1.00 ×)<sup>a</sup>" in row
     assert "Throughput (tokens/s): Z2 above Naive" in row
     assert "<sup>a</sup> a GPU throttled during the measured window" in table.markdown
     assert "not measured: pretrain/a800/\\*/\\*/Z2/\\*-\\* (no experiment plans such a cell)" in table.markdown
@@ -239,7 +239,7 @@ def test_device_time_decides_where_wall_time_cannot_tell(
     assert case.verdict is verdict
     assert case.evidence is not None
     assert ("; on device time: " in case.text) is (verdict is not UNCLEAR)
-    assert case.evidence.basis.startswith("on device time: shared rounds") is (verdict is not UNCLEAR)
+    assert case.evidence.basis.startswith("on device time: 5 shared rounds") is (verdict is not UNCLEAR)
     assert bool(case.remedy) is (verdict is UNCLEAR)
 
 

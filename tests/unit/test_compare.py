@@ -249,7 +249,7 @@ def test_the_page_and_its_tables() -> None:
     assert list(tested["verdict"]) == ["slower", "slower"]
     assert all(tested["ratio_low"] < tested["ratio"])
     assert list(tested["left_runs"]) == list(tested["right_runs"]) == [5, 5]
-    assert "runs 5 and 5; shared rounds; shared starts 1; detectable 1.0" in text
+    assert "runs 5 and 5; 5 shared rounds of 1 start, this start only; detectable 1.0" in text
     told = terminal_text(compared, found)
     assert "2 cells are on both sides" in told
     assert "slower: pretrain/h200/llama2-7b/deepspeed/F/s350-b1-n4: tokens_per_s × 0.6" in told

@@ -28,7 +28,7 @@ def test_flash_attention_is_told_in_words_with_its_ratio(tmp_path: Path) -> None
     assert (found.short, pair.verdict) == ("FlashAttention: 20 % faster, H200", "FlashAttention: 20 % faster")
     assert (pair.left.title, pair.right.title) == ("no FlashAttention", "FlashAttention")
     assert re.fullmatch(r"1\.2\d* \[1\.1\d*–1\.2\d*\] ×", pair.ratio)
-    assert pair.basis.startswith("runs 5 and 5, starts 1 and 1, shared rounds")
+    assert pair.basis.startswith("runs 5 and 5, starts 1 and 1, 5 shared rounds of 1 start, this start only")
     assert [pair.left.numbers[0], pair.right.numbers[0]] == [
         f"{side} tokens/s" for side in ("1,000 [990–1,010]", "1,200 [1,188–1,212]")
     ]

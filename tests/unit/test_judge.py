@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import astuple, replace
 
 import pytest
 import scipy
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from dissect.statistics.between_starts import BetweenStarts
 from dissect.statistics.bounds import Bounded, check_all
-from dissect.statistics.contrast import Basis
+from dissect.statistics.contrast import Basis, contrast
 from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge, judge_all
 from dissect.statistics.log_estimate import LogEstimate
 from dissect.statistics.numbers import Verdict
@@ -86,6 +87,26 @@ def test_rounds_of_two_starts_are_not_one_round() -> None:
     found = judge(runs(LEFT, "s1", "r") + runs(LEFT, "s2"), runs(RIGHT, "s1") + runs(RIGHT, "s2", "r"))
     assert (found.contrast.shared_starts, found.contrast.shared_rounds) == (2, 0)
     assert (found.contrast.basis, found.contrast.scope) == (Basis.STARTS, Scope.THESE)
+    assert found.contrast.words == "2 shared starts, these starts only"
+
+
+def test_the_words_tell_the_runs_of_the_shared_starts_alone_and_of_the_left_side_first() -> None:
+    found = judge(runs(LEFT) + runs(LEFT, "s2"), runs(RIGHT[:4]) + runs(RIGHT, "s3")).contrast
+    assert (found.n_left, found.n_right, found.left_starts, found.right_starts) == (10, 9, 2, 2)
+    assert found.words == "5 and 4 runs of 1 shared start, this start only"
+    assert found.inverse.words == "4 and 5 runs of 1 shared start, this start only"
+    turned = contrast(runs(RIGHT[:4]) + runs(RIGHT, "s3"), runs(LEFT) + runs(LEFT, "s2"))
+    assert found.inverse.ratio == pytest.approx(turned.ratio)
+    assert astuple(found.inverse.estimate) == pytest.approx(astuple(turned.estimate))
+    assert replace(found.inverse, ratio=0, estimate=None) == replace(turned, ratio=0, estimate=None)
+
+
+def test_shared_starts_with_too_few_runs_count_as_different_ones() -> None:
+    left = [RunValue(value, f"s{n}") for n, value in enumerate(LEFT[:3])] + runs(LEFT)
+    right = [RunValue(value, f"s{n}") for n, value in enumerate(RIGHT[:2])] + [RunValue(RIGHT[2], "other")]
+    found = judge(left, right)
+    assert found.contrast.basis is Basis.BETWEEN
+    assert found.contrast.words == "all starts, as if none were shared"
 
 
 def test_only_what_is_shared_counts() -> None:
@@ -93,6 +114,7 @@ def test_only_what_is_shared_counts() -> None:
     more = judge(runs(LEFT, rounds="r") + runs([9.0], "s2"), runs(RIGHT, rounds="r") + runs([1.0], "s3"))
     assert (more.ratio, more.low, more.high) == (alone.ratio, alone.low, alone.high)
     assert (more.contrast.n_left, more.contrast.left_starts) == (6, 2)
+    assert more.contrast.words == alone.contrast.words == "5 shared rounds of 1 start, this start only"
 
 
 def test_starts_shared_by_both_tell_of_starts_in_general_from_three_on() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import fmean
 from typing import NamedTuple
@@ -42,6 +42,8 @@ class Contrast:
     n_left: int
     n_right: int
     """Runs of each side, used or not."""
+    used: "Used"
+    """Of these what the ratio rests on."""
     left_starts: int
     right_starts: int
     """Known starts of each side."""
@@ -53,12 +55,45 @@ class Contrast:
     """How starts of the class differ, if the ratio rests on that."""
 
     @property
+    def inverse(self) -> "Contrast":
+        """That of left ÷ right."""
+        used = self.used._replace(left=self.used.right, right=self.used.left)
+        return replace(
+            self, ratio=1 / self.ratio, estimate=self.estimate and self.estimate.inverse, used=used,
+            n_left=self.n_right, n_right=self.n_left, left_starts=self.right_starts, right_starts=self.left_starts,
+        )  # fmt: skip
+
+    @property
     def words(self) -> str:
-        """What the ratio rests on, or why nothing is known of its error."""
-        if not self.between:
-            return self.reason or self.basis.value
-        df = f"{self.between.df:.3g} degree{'s' * (self.between.df != 1)} of freedom"
-        return f"{self.basis.value}; starts of the class differ by {100 * self.between.sd:.2g} % ({df})"
+        """What the ratio rests on and holds for, or why nothing is known of its error."""
+        if self.reason:
+            return self.reason
+        rests_on = self._rests_on()
+        if self.between:
+            df = f"{self.between.df:.3g} {_s(self.between.df, 'degree')} of freedom"
+            return f"{rests_on}; starts of the class differ by {100 * self.between.sd:.2g} % ({df})"
+        return rests_on if self.scope in (None, Scope.STARTS) else f"{rests_on}, {self.scope.value}"
+
+    def _rests_on(self) -> str:
+        left, right, starts = self.used
+        if self.basis is Basis.ROUNDS:
+            return f"{left} {_s(left, 'shared round')} of {starts} {_s(starts, 'start')}"
+        if self.basis is Basis.STARTS:
+            runs = "" if (left, right) == (self.n_left, self.n_right) else f"{left} and {right} runs of "
+            return f"{runs}{starts} {_s(starts, 'shared start')}"
+        return "all starts, as if none were shared" if self.shared_starts else self.basis.value
+
+
+class Used(NamedTuple):
+    """What a ratio rests on: runs of each side, or the rounds that both share, and their starts."""
+
+    left: int = 0
+    right: int = 0
+    starts: int = 0
+
+
+def _s(count: float, noun: str) -> str:
+    return noun if count == 1 else f"{noun}s"
 
 
 def contrast(left: Sequence[RunValue], right: Sequence[RunValue], between: BetweenStarts | None = None) -> Contrast:
@@ -66,7 +101,8 @@ def contrast(left: Sequence[RunValue], right: Sequence[RunValue], between: Betwe
 
     - Rounds that both share: the differences of logarithms within rounds (paired t).
     - Starts that both share, without two shared rounds: the runs on these starts (Welch's t).
-    - Otherwise the starts' variance counts in full: that of ``between``, else that of the sides' own starts.
+    - Otherwise the starts' variance counts in full: that of ``between``, else that of the sides' own starts. Those
+      that both share then count as different ones, so what they have in common widens the interval.
 
     From three shared starts on the ratio is that of starts in general, otherwise that of these starts.
 
@@ -81,7 +117,7 @@ def contrast(left: Sequence[RunValue], right: Sequence[RunValue], between: Betwe
     found = None
     if min(len(left), len(right)) > 1:
         found = _of_rounds(rounds) or _of_starts(lefts, rights, shared) or _of_others(lefts, rights, between)
-    basis, estimate, scope, used = found or (Basis.NOTHING, None, None, None)
+    basis, estimate, scope, used, of_class = found or (Basis.NOTHING, None, None, Used(), None)
     return Contrast(
         ratio=(estimate or LogEstimate(mean_of(rights) - mean_of(lefts), 0, 0)).value,
         estimate=estimate,
@@ -89,12 +125,13 @@ def contrast(left: Sequence[RunValue], right: Sequence[RunValue], between: Betwe
         scope=scope,
         n_left=len(left),
         n_right=len(right),
+        used=used,
         left_starts=len(lefts.keys() - {None}),
         right_starts=len(rights.keys() - {None}),
         shared_starts=len(shared),
         shared_rounds=sum(map(len, rounds.values())),
         reason="" if estimate else _reason(left, right, shared),
-        between=used,
+        between=of_class,
     )
 
 
@@ -102,6 +139,7 @@ class _Found(NamedTuple):
     basis: Basis
     estimate: LogEstimate
     scope: Scope
+    used: Used
     between: BetweenStarts | None = None
 
 
@@ -126,26 +164,31 @@ def _by_round(runs: Sequence[RunValue]) -> dict[tuple[str, str], list[float]]:
 
 def _of_rounds(rounds: Groups) -> _Found | None:
     estimate = estimate_of(rounds) if rounds else None
-    return _Found(Basis.ROUNDS, estimate, scope_of(rounds)) if estimate else None
+    n = sum(map(len, rounds.values()))
+    return _Found(Basis.ROUNDS, estimate, scope_of(rounds), Used(n, n, len(rounds))) if estimate else None
 
 
 def _of_starts(lefts: Groups, rights: Groups, shared: Sequence[str]) -> _Found | None:
     if not shared:
         return None
     differences: Groups = {start: [fmean(rights[start]) - fmean(lefts[start])] for start in shared}
+    of_left, of_right = (sum(len(side[start]) for start in shared) for side in (lefts, rights))
+    used = Used(of_left, of_right, len(shared))
     if are_many(differences):
-        return _Found(Basis.STARTS, estimate_starts(differences), Scope.STARTS)
+        return _Found(Basis.STARTS, estimate_starts(differences), Scope.STARTS, used)
     of, to = (estimate_these({start: side[start] for start in shared}) for side in (rights, lefts))
-    return _Found(Basis.STARTS, minus(of, to), scope_of(differences)) if of and to else None
+    return _Found(Basis.STARTS, minus(of, to), scope_of(differences), used) if of and to else None
 
 
 def _of_others(lefts: Groups, rights: Groups, between: BetweenStarts | None) -> _Found | None:
     of, to = estimate_these(rights), estimate_these(lefts)
+    of_left, of_right = (sum(map(len, side.values())) for side in (lefts, rights))
+    used = Used(of_left, of_right, len(lefts.keys() | rights.keys()))
     if between and of and to:
         variances = [(between.variance * (1 / len(rights) + 1 / len(lefts)), between.df)]
-        return _Found(Basis.BETWEEN, minus(of, to, *variances), Scope.STARTS, between)
+        return _Found(Basis.BETWEEN, minus(of, to, *variances), Scope.STARTS, used, between)
     if are_many(lefts) and are_many(rights):
-        return _Found(Basis.BETWEEN, minus(estimate_starts(rights), estimate_starts(lefts)), Scope.STARTS)
+        return _Found(Basis.BETWEEN, minus(estimate_starts(rights), estimate_starts(lefts)), Scope.STARTS, used)
     return None
 
 

@@ -32,6 +32,11 @@ class LogEstimate:
         """The value itself."""
         return _exp(self.mean)
 
+    @property
+    def inverse(self) -> "LogEstimate":
+        """That of the inverse ratio."""
+        return LogEstimate(-self.mean, self.se, self.df)
+
     def interval(self, level: float = LEVEL) -> Interval:
         """The interval that covers with 1 - level (Student, 1908)."""
         half = self.se * _critical(self.df, level)

@@ -7,7 +7,7 @@ from dissect.config.claims import OrderCheck, PairCheck, ValueCheck
 from dissect.present.claims.select import SideNumber
 from dissect.statistics.between_starts import BetweenStarts
 from dissect.statistics.bounds import Bounded, BoundVerdict
-from dissect.statistics.contrast import Basis
+from dissect.statistics.contrast import Basis, Contrast
 from dissect.statistics.numbers import Number, Verdict, change, difference, percent, ratio, within
 
 NumberCheck = ValueCheck | PairCheck | OrderCheck
@@ -58,7 +58,10 @@ def evidence_of(check: NumberCheck, sides: Sequence[SideNumber], answer: BoundVe
     counted = tuple(map(len, runs)), tuple(map(len, starts))
     if answer is not None:
         result = _in_units(check, sides[0], Number(answer.value, answer.low, answer.high))
-        return Evidence(answer.verdict, result, *counted, answer.rests_on.words, answer.detectable)
+        rests_on = answer.rests_on
+        # A ratio's first side is the numerator, a contrast's the denominator.
+        words = (rests_on.inverse if isinstance(rests_on, Contrast) else rests_on).words
+        return Evidence(answer.verdict, result, *counted, words, answer.detectable)
     result = _combined(check, [side.number for side in sides])
     if len(sides) > 1 and not set.intersection(*starts):
         # Each interval holds for its own starts; what these differ by is in none of them.

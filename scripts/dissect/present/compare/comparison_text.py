@@ -172,7 +172,6 @@ def _basis(line: ComparedNumber) -> str:
         return "the same runs"
     found, detectable = line.judgement.contrast, line.judgement.detectable
     parts = [f"runs {found.n_left} and {found.n_right}", found.words]
-    parts += [f"shared starts {found.shared_starts}"] if found.shared_starts else []
     return "; ".join(parts + ([f"detectable {detectable:.2f} ×"] if detectable else []))
 
 

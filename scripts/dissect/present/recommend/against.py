@@ -13,6 +13,7 @@ from dissect.present.recommend.standing import Standing
 from dissect.present.tables.on_device import LABEL
 from dissect.present.tables.over_runs import RUN_VALUES, mean_of_runs
 from dissect.present.tables.start_classes import START_CLASS, Pools, between, pool_classes
+from dissect.statistics.contrast import Contrast
 from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge_all
 from dissect.statistics.numbers import Number
 
@@ -120,15 +121,13 @@ def _words(judged: Judgement, turned: bool) -> str:
     ratio, low, high = judged.ratio, judged.low, judged.high
     if turned:
         ratio, low, high = 1 / ratio, high and 1 / high, low and 1 / low
-    return f"{Number(ratio, low, high).show('×')} the best ({basis_of(judged, turned)})"
+    setting_first = judged.contrast if turned else judged.contrast.inverse
+    return f"{Number(ratio, low, high).show('×')} the best ({basis_of(judged, setting_first)})"
 
 
-def basis_of(judged: Judgement, turned: bool = False) -> str:
-    """Runs and starts, right side first, what the ratio rests on, and what would have been detected."""
-    found = judged.contrast
-    runs, starts = (found.n_left, found.n_right), (found.left_starts, found.right_starts)
-    if turned:
-        runs, starts = runs[::-1], starts[::-1]
-    parts = [f"runs {runs[1]} and {runs[0]}", f"starts {starts[1]} and {starts[0]}", found.words]
+def basis_of(judged: Judgement, found: Contrast) -> str:
+    """Runs and starts, left side first, what the ratio rests on, and what would have been detected."""
+    parts = [f"runs {found.n_left} and {found.n_right}", f"starts {found.left_starts} and {found.right_starts}"]
+    parts += [found.words]
     parts += [f"detectable {judged.detectable:.2f} ×"] if judged.detectable else []
     return ", ".join(parts)
