@@ -89,14 +89,30 @@ def test_an_error_before_the_requests_shortens_nothing(monkeypatch: pytest.Monke
         assert found == expected
 
 
-def test_the_log_of_a_cell_has_what_leads_to_an_error_after_which_the_server_writes_on(
+def test_the_log_of_a_cell_has_what_led_to_an_error_after_which_the_server_wrote_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = tmp_path / "server.log"
     error = "torch.AcceleratorError: CUDA error: an illegal memory access was encountered"
     where = '  File "impl.py", line 64, in infer_loop'
-    log.write_text("\n".join([where, error, *["DEBUG current batch size: 113"] * 60]))
+    after = "DEBUG current batch size: 113"
+    log.write_text("\n".join([where, error, *[after] * 60]))
     with caplog.at_level("INFO"):
         ended = death(load_engine(make.serve_spec()), RunningServer((), {}, log), "runs, but ended no request for 60 s")
     assert ended.reason.endswith(f"last error of {log}: {error}")
-    assert caplog.messages[-1].splitlines()[1:] == [where, error]
+    assert [message.splitlines()[1:3] for message in caplog.messages] == [[where, error], [after] * 2]
+
+
+def test_the_log_of_a_cell_has_the_end_alone_if_the_error_is_in_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (log := tmp_path / "server.log").write_text("ready\nCUDA error: unspecified launch failure\nbye\n")
+    with caplog.at_level("INFO"):
+        death(load_engine(make.serve_spec()), RunningServer((), {}, log), "stalls")
+    assert caplog.messages == [f"the end of {log}:\nready\nCUDA error: unspecified launch failure\nbye"]
+
+
+def test_the_last_error_of_a_device_is_a_whole_line() -> None:
+    assert device_error("a CUDA error: one\nb CUDA error: two x\r\nc") == "b CUDA error: two x\r"
+    assert device_error("CUDA error: at the end") == "CUDA error: at the end"
+    assert device_error("fine\n") is None

@@ -19,7 +19,7 @@ from dissect.ranks.supervise import INTERVAL_S, tree_memory
 from dissect.stages.serving.engine import UNCAUGHT, Engine, memory_phase, phase_of
 from dissect.stages.serving.server import Server, tail
 
-_DEVICE_ERROR = re.compile(f".*(?:{'|'.join(vendor.errors for vendor in vendors().values() if vendor.errors)}).*")
+_DEVICE_ERROR = re.compile("|".join(vendor.errors for vendor in vendors().values() if vendor.errors))
 _LOG = logging.getLogger(__name__)
 
 
@@ -100,7 +100,11 @@ class Watch:
 def device_error(log: str) -> str | None:
     """The last line of a log that tells of an error of a device, or None."""
     found = [*_DEVICE_ERROR.finditer(log)]
-    return found[-1][0] if found else None
+    if not found:
+        return None
+    # Matching whole lines takes quadratic time in the length of a line.
+    start, end = log.rfind("\n", 0, found[-1].start()) + 1, log.find("\n", found[-1].end())
+    return log[start : end if end >= 0 else None]
 
 
 def death(engine: Engine, server: Server, how: str | None = None) -> Ended:
@@ -115,12 +119,13 @@ def death(engine: Engine, server: Server, how: str | None = None) -> Ended:
         return Ended(Status.OOM, phase, f"the server ran out of memory: {' '.join(found.split())[:300]}")
     phase = phase_of(log, engine)
     error, last = device_error(log), next((line for line in reversed(log.splitlines()) if line.strip()), "(empty)")
-    # Other processes of the server may write on for a minute.
-    until_error = log.rpartition(error)[0] + error if error else log
-    _LOG.info("the end of %s%s:\n%s", server.log, ", up to its last error" if error else "", tail(until_error))
     if server.exit_code is None and (uncaught := UNCAUGHT.search(log)):
         how = how or "failed, but some of its processes still run"
         error = error or uncaught["error"]
+    end = tail(log)
+    if error and error not in end:  # other processes of the server may write on for a minute
+        _LOG.info("what led to the last error of %s:\n%s", server.log, tail(log.rpartition(error)[0] + error))
+    _LOG.info("the end of %s:\n%s", server.log, end)
     how = how or f"ended with exit code {server.exit_code}"
     words = f"last {'error' if error else 'line'} of {server.log}: {' '.join((error or last).split())[:300]}"
     return Ended(Status.FAILED, phase, f"the server {how}; {words}")
