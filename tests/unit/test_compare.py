@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import factories as make
-from dissect.answers.comparing import answer
+from dissect.answers import comparing
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.study import load_study
 from dissect.present.compare.comparison_text import (
@@ -28,6 +28,8 @@ from dissect.results.cell_runs import CellRuns
 
 CELL = "pretrain/h200/llama2-7b/deepspeed/{}/s350-b1-n4"
 MARGIN = 0.05
+DDP = ("pretrain/cpu/*/ddp/R/*", "pretrain/cpu/*/ddp/*/*")
+"""Globs of overrides that disagree about one cell, which only the full suite has."""
 Cell = tuple[str, CellRuns]
 
 
@@ -319,9 +321,30 @@ def test_cells_of_two_platforms_that_cannot_be_told_are_both_in_the_command() ->
 
 def test_the_command_names_the_suite_of_its_cells(shipped: Path) -> None:
     sides = {"left": "h200", "right": "h200-rounds"}
-    text = answer(load_study(shipped, sides), shipped, sides)
+    text = comparing.answer(load_study(shipped, sides), shipped, sides)
     [globs] = re.findall(r"remeasure --config select='\[(.*)\]' suite=full more=5", text)
     assert not load_study(shipped, {"select": globs.split(","), "suite": "full"}).unmatched
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "is_reference", "suite"),
+    [
+        ("deepspeed/Z2", {}, False, ""),
+        ("deepspeed/Z2", {}, True, " suite=full"),
+        ("deepspeed/Z2", {"suite": "full"}, False, " suite=full"),
+        ("ddp/R", {}, False, " suite=full"),
+        ("ddp/none", {}, False, ""),
+        ("ddp/R", {"overrides": {glob: {"hardware": {"n_gpus": n}} for n, glob in enumerate(DDP, 1)}}, False, ""),
+    ],
+)
+def test_the_command_names_a_suite_where_the_configured_one_is_not_enough(
+    project: Path, monkeypatch: pytest.MonkeyPatch, method: str, given: dict[str, Any], is_reference: bool, suite: str
+) -> None:
+    cell_id = f"pretrain/cpu/llama-tiny/{method}/s128-b1-n2"
+    sides = [Side("side", {cell_id: trained(time_s, spread=(1.0,))[1]}, is_reference) for time_s in (0.2, 0.4)]
+    monkeypatch.setattr(comparing, "read_side", lambda *_: sides.pop())
+    text = comparing.answer(load_study(project, given), project, given)
+    assert f"remeasure --config select='{cell_id}'{suite} more=5\n" in text
 
 
 def test_what_is_told_needs_no_command() -> None:

@@ -49,6 +49,7 @@ def test_a_set_of_reference_results_is_a_side(project: Path) -> None:
     found = read(project, "h200@theirs")
     assert list(found.cells) == [CELL]
     assert found.name == "h200@theirs"
+    assert found.has_references
     assert readings_of(CELL, found.cells[CELL])["", "tokens_per_s"].number.value > 0
     assert len(read(project, ["theirs", "theirs"]).cells[CELL].runs) == 1, "a run counts once"
     with pytest.raises(ConfigError, match="found no finished cell in 'a800@theirs'"):

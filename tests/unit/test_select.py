@@ -69,12 +69,18 @@ SMOKE, FULL = (f"pretrain/cpu/llama-tiny/{method}/s128-b1-n2" for method in ("de
 @pytest.mark.parametrize(
     ("cells", "suite"),
     [
-        ([], ""),
-        ([SMOKE], ""),
+        ([SMOKE], "smoke"),
         ([SMOKE, FULL], "full"),
-        ([FULL, FULL.replace("b1", "b7")], ""),
-        ([FULL.replace("cpu", "elsewhere")], ""),
+        ([FULL, FULL.replace("b1", "b7")], None),
+        ([FULL.replace("cpu", "elsewhere")], None),
+        ([FULL.replace("cpu/llama-tiny", "h200-x2/llama2-7b").replace("s128", "s350")], "full"),
     ],
 )
-def test_a_command_names_the_suite_that_has_its_cells(project: Path, cells: list[str], suite: str) -> None:
-    assert suite_of(cells, project) == suite
+def test_the_suite_that_has_all_cells(project: Path, cells: list[str], suite: str | None) -> None:
+    assert suite_of(cells, load_study(project, {}).catalog) == suite
+
+
+def test_the_suite_that_has_the_cell_of_an_override(project: Path) -> None:
+    study = load_study(project, {"overrides": {"pretrain/cpu/*/ddp/R/*": {"hardware": {"n_gpus": 1}}}})
+    cells = FULL, FULL.replace("n2", "n1")
+    assert [suite_of([cell], study.catalog) for cell in cells] == [None, "full"]

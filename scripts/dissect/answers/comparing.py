@@ -1,10 +1,13 @@
 """The answer to ``compare``: two sets of cells side by side."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dissect.cells.study import Study, suite_of
+from dissect.config.catalog import Catalog
+from dissect.config.errors import ConfigError
 from dissect.present.compare.comparison_text import (
     SHOWN,
     differences_frame,
@@ -13,10 +16,11 @@ from dissect.present.compare.comparison_text import (
     terminal_text,
     untold,
 )
-from dissect.present.compare.pairs import compare
+from dissect.present.compare.pairs import Compared, compare
 from dissect.present.compare.reasons import differences
 from dissect.present.compare.sides import read_side
 from dissect.present.tables.frames import to_csv
+from dissect.present.tell_apart import OF_REFERENCES
 from dissect.results.atomic import write_atomically
 
 FOLDER = "results/compare"
@@ -33,7 +37,7 @@ def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
     left, right = (read_side(key, getattr(catalog.root, key), catalog, project, given) for key in ("left", "right"))
     compared = compare(left, right, catalog.root.margin)
     found = differences(compared.pairs)
-    suite = suite_of(untold(compared)[:SHOWN], project)
+    suite = _suite(compared, catalog, given)
     folder = f"{FOLDER}/{left.name}-vs-{right.name}"
     files = {
         "compare.csv": to_csv(lines_frame(compared)),
@@ -43,3 +47,14 @@ def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
     for name, text in files.items():
         write_atomically(project / folder / name, text.encode())
     return f"{terminal_text(compared, found, suite)}\n{folder}/compare.md"
+
+
+def _suite(compared: Compared, catalog: Catalog, given: Mapping[str, Any]) -> str:
+    """The suite that the command for the cells of ``untold`` has to name; empty if that is config.yaml's, or none."""
+    if compared.left.has_references or compared.right.has_references:
+        return OF_REFERENCES
+    with suppress(ConfigError):  # overrides that do not fit the other suite
+        found = suite_of(untold(compared)[:SHOWN], catalog)
+        if found and (found != catalog.root.suite or "suite" in given):
+            return found
+    return ""

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dissect.cells.cell import Cell
-from dissect.cells.cell_id import PARTS, CellId
+from dissect.cells.cell_id import PARTS
 from dissect.cells.exported import MANIFEST, ExportManifest
 from dissect.cells.renamed import today
 from dissect.cells.resolve import expand_named
@@ -89,9 +89,7 @@ def references_of(experiment: str, catalog: Catalog, sets: Mapping[str, Mapping[
     found = []
     for name, cells in sets.items():
         keys = {cell_id: key for key, cell_id in cells.items()}
-        having = {CellId.parse(cell_id).platform for cell_id in keys}
-        platforms = [platform for platform in catalog.platforms if platform in having]
-        for cell in expand_named(experiment, every, platforms, keys.keys()):
+        for cell in expand_named(experiment, every, keys.keys(), []):
             key = keys[cell.id]
             path = f"{REFERENCES_DIR}/{name}/{cell.id}/{key}.json"
             found.append(Reference(name, replace(cell, key=key, reference=path)))

@@ -48,15 +48,17 @@ def expand(name: str, catalog: Catalog, platforms: list[str], overrides: list[Ov
     yield from dict.fromkeys(replace(cell_of(point, catalog, overrides), runs=runs) for point in points)
 
 
-def expand_named(name: str, catalog: Catalog, platforms: list[str], ids: Set[str]) -> Iterator[Cell]:
-    """Cells of an experiment that have one of these ids, without their specs and without overrides.
+def expand_named(name: str, catalog: Catalog, ids: Set[str], overrides: list[Override]) -> Iterator[Cell]:
+    """Cells of an experiment, on any platform, that have one of these ids, without their specs.
 
     Raises:
-        ConfigError: a parameter is out of bounds.
+        ConfigError: a parameter is out of bounds, or two overrides disagree about a cell.
     """
     stage = catalog.experiments[name].stage
     parsed = [CellId.parse(cell_id) for cell_id in ids]
+    having = {each.platform for each in parsed}
+    platforms = [platform for platform in catalog.platforms if platform in having]
     named = {(each.platform, each.model, each.framework, each.method) for each in parsed if each.stage == stage}
     points = (p for p in points_of(name, catalog, platforms) if (p.platform, p.model, p.framework, p.method) in named)
-    heads = dict.fromkeys(HEAD_OF[stage](point, catalog, []).cell for point in points)
+    heads = dict.fromkeys(HEAD_OF[stage](point, catalog, overrides).cell for point in points)
     yield from (cell for cell in heads if cell.id in ids)

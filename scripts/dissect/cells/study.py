@@ -1,8 +1,7 @@
 """The study: all cells, tables and figures of one configuration."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -18,7 +17,7 @@ from dissect.cells.platform_facts import platform_facts
 from dissect.cells.predicted import CAPTION, TITLE, prediction_manifest
 from dissect.cells.references import Reference, read_sets, references_of
 from dissect.cells.reported import ReportManifest, report_manifest
-from dissect.cells.resolve import expand
+from dissect.cells.resolve import expand, expand_named
 from dissect.config.catalog import PREDICTION, ROOT_FILE, Catalog, load_catalog
 from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError
@@ -228,11 +227,7 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
         ConfigError: the configuration is invalid.
     """
     catalog = load_catalog(project, command_line)
-    overrides = [
-        Override(parse_glob(text, catalog, f"{ROOT_FILE}: overrides"), parameters)
-        for text, parameters in catalog.root.overrides.items()
-    ]
-    platforms = catalog.root.platforms
+    overrides, platforms = _overrides(catalog), catalog.root.platforms
     experiments = {name: list(expand(name, catalog, platforms, overrides)) for name in catalog.experiments}
     for name, experiment in catalog.wanted_experiments.items():
         check_places(name, experiment.layout, experiments[name])
@@ -253,6 +248,11 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
     return Study(catalog, experiments, selected, notices, unmatched, references)
 
 
+def _overrides(catalog: Catalog) -> list[Override]:
+    where = f"{ROOT_FILE}: overrides"
+    return [Override(parse_glob(text, catalog, where), changes) for text, changes in catalog.root.overrides.items()]
+
+
 def refuse_empty_globs(study: Study, project: Path, command_line: Mapping[str, Any]) -> None:
     """Check that each glob of ``select`` matches a cell.
 
@@ -267,14 +267,20 @@ def refuse_empty_globs(study: Study, project: Path, command_line: Mapping[str, A
         raise ConfigError(f"--config select: '{text}' matches no cell of the suite '{suite}'{hint}")
 
 
-def suite_of(cell_ids: Sequence[str], project: Path) -> str:
-    """The suite that a command has to name to select these cells; empty if the configured one has all, or none has."""
-    with suppress(ConfigError):  # names of another configuration
-        select = {"select": list(cell_ids)}
-        if cell_ids and (configured := load_study(project, select)).unmatched:
-            (other,) = set(get_args(Suite)) - {configured.catalog.root.suite}
-            return "" if load_study(project, {**select, "suite": other}).unmatched else str(other)
-    return ""
+def suite_of(cell_ids: Iterable[str], catalog: Catalog) -> Suite | None:
+    """The suite that has all these cells, on any platform, the configured one first; None if neither has.
+
+    Raises:
+        ConfigError: the overrides do not fit the other suite.
+    """
+    ids, overrides = set(cell_ids), _overrides(catalog)
+    suites: list[Suite] = sorted(get_args(Suite), key=lambda each: each != catalog.root.suite)
+    for suite in suites:
+        other = replace(catalog, root=catalog.root.model_copy(update={"suite": suite}))
+        found = (cell.id for name in other.wanted_experiments for cell in expand_named(name, other, ids, overrides))
+        if ids <= set(found):
+            return suite
+    return None
 
 
 def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str, list[str]]:

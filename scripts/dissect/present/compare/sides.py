@@ -31,6 +31,8 @@ class Side:
     """Name of the set, valid as the name of a folder."""
     cells: Mapping[str, CellRuns]
     """Id -> runs of the cell from all sources, each run once."""
+    has_references: bool = False
+    """Whether a source is a set of reference results."""
 
     @property
     def platforms(self) -> set[str]:
@@ -50,8 +52,8 @@ def read_side(key: str, given: OneOrMore, catalog: Catalog, project: Path, comma
         raise ConfigError(f"{where}: found nothing, expected {_expected(project)}")
     selection = selection_of(catalog)
     runs: dict[str, dict[str, dict[str, Result]]] = {}
-    for source in names(given):
-        platform, name = _split(source, catalog, where)
+    sources = [_split(source, catalog, where) for source in names(given)]
+    for platform, name in sources:
         for cell_id, found in _source(name, project, command_line, where):
             if selection.matches(cell_id) and platform in (None, CellId.parse(cell_id).platform):
                 by_key = runs.setdefault(cell_id, {}).setdefault(found.key, {})
@@ -60,7 +62,7 @@ def read_side(key: str, given: OneOrMore, catalog: Catalog, project: Path, comma
     cells = {cell_id: in_order([*by_key.values()][-1]) for cell_id, by_key in runs.items()}
     if not cells:
         raise ConfigError(f"{where}: found no finished cell in '{' '.join(names(given))}'{_that_matches(selection)}")
-    return Side(_folder_name(names(given)), cells)
+    return Side(_folder_name(names(given)), cells, any(name in sets_of(project) for _, name in sources if name != OURS))
 
 
 def _that_matches(selection: Selection) -> str:
