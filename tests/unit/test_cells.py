@@ -9,6 +9,7 @@ import pytest
 
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell, published_id
+from dissect.cells.constraints import runner_constraint
 from dissect.cells.frameworks import framework
 from dissect.cells.runners import runners
 from dissect.cells.spec import TrainingSpec
@@ -98,14 +99,19 @@ def test_impossible_mixes_have_a_reason(project: Path, method: str, reason: str)
 
 @pytest.mark.parametrize(
     ("stage", "framework", "has"),
-    [("pretrain", "vllm", "serve"), ("finetune", "ddp", "pretrain or profile")],
+    [("pretrain", "vllm", "stage serve"), ("finetune", "ddp", "stages pretrain and profile")],
 )
 def test_a_framework_of_another_stage_has_a_reason(project: Path, stage: str, framework: str, has: str) -> None:
     figure = project / "config/experiments/fig_4.yaml"
     text = figure.read_text().replace("stage: pretrain", f"stage: {stage}")
     figure.write_text(text.replace("[deepspeed]", f"[{framework}]"))
     reasons = {cell.unsupported for cell in study(project).experiments["fig_4"]}
-    assert reasons == {f"{framework} is for the stage {has}, not for {stage}"}
+    assert reasons == {f"{framework} is for the {has}, not for {stage}"}
+
+
+def test_a_framework_of_three_stages_names_all() -> None:
+    expected = "deepspeed is for the stages pretrain, finetune and profile, not for serve"
+    assert runner_constraint("serve", "deepspeed") == expected
 
 
 def table_ix(project: Path, methods: str) -> dict[str, Cell]:

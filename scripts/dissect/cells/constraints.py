@@ -16,7 +16,11 @@ from dissect.config.platform import Platform
 def runner_constraint(stage: str, framework: str) -> str | None:
     """Reason if no runner measures the stage with this framework."""
     stages = [known for known, name in runners() if name == framework]
-    return None if stage in stages else f"{framework} is for the stage {' or '.join(stages)}, not for {stage}"
+    if stage in stages:
+        return None
+    *others, last = stages
+    known = f"stages {', '.join(others)} and {last}" if others else f"stage {last}"
+    return f"{framework} is for the {known}, not for {stage}"
 
 
 def stage_constraint(stage: str, name: str, knobs: Knobs) -> str | None:
