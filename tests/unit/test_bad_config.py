@@ -167,7 +167,9 @@ BAD = [
     option("select of an unknown method", "select", "pretrain/cpu/*/deepspeed/Z5/*", "--config select", "'Z5'"),
     option("select of an empty list", "select", [], "select: found []: name at least one glob, or leave select out"),
     option("select of too many parts", "select", "a/b/c/d/e/f/g", "--config select", "expected 6 parts"),
-    option("margin in per cent", "margin", 5, "margin: found 5: expected a share below 1, such as 0.05 for 5 %"),
+    *(option(f"margin of {found}", "margin", found,
+             f"margin: found {found}: expected a share above 0 and below 1, such as 0.05 for 5 %")
+      for found in (5, 1, 0, -1)),
     option("unknown key on the command line", "siute", "full", "--config", "siute", "did you mean 'suite'?"),
     edit("blank label", CPU, "label: CPU", "label: ' '", "label: found ' ': expected a text that is not blank"),
     edit("blank label of a GPU", CPU, "label: process", "label: ''",

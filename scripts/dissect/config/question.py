@@ -5,7 +5,7 @@ The names in them are checked where the query runs, so that a wrong name cannot 
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, PositiveFloat, PositiveInt, WithJsonSchema
+from pydantic import AfterValidator, Field, JsonValue, PositiveFloat, PositiveInt
 
 from dissect.base.model import Model
 from dissect.config.names import check_unique
@@ -17,16 +17,13 @@ OneOrMore = str | Annotated[list[str], AfterValidator(check_unique)] | None
 
 
 def _check_share(share: float) -> float:
-    if share >= 1:
-        raise ValueError("expected a share below 1, such as 0.05 for 5 %")
+    if not 0 < share < 1:
+        raise ValueError("expected a share above 0 and below 1, such as 0.05 for 5 %")
     return share
 
 
-Share = Annotated[
-    PositiveFloat,
-    AfterValidator(_check_share),
-    WithJsonSchema({"exclusiveMinimum": 0, "exclusiveMaximum": 1, "type": "number"}),
-]
+_BOUNDS: dict[str, JsonValue] = {"exclusiveMinimum": 0, "exclusiveMaximum": 1}
+Share = Annotated[float, AfterValidator(_check_share), Field(json_schema_extra=_BOUNDS)]
 
 
 class Question(Model):
