@@ -141,18 +141,6 @@ def test_the_plan_is_of_the_selected_cells_and_the_docs_name_its_columns(project
     assert sorted(named) == sorted(plan.columns)
 
 
-@pytest.mark.parametrize("times", [False, True])
-def test_a_plan_without_cells_names_the_keys_that_leave_none(project: Path, times: bool) -> None:
-    asked = study(project, platforms=["a800"], models=[], tables=["table_II"], figures=[], times=times)
-    runs = measured_times(asked, project) if times else None
-    plan = plan_table(asked, Store(project / "results/store"), runs)
-    assert plan_text(plan, asked.catalog) == (
-        "0 cells: the tables and figures asked for have none on these platforms and models "
-        "(platforms: a800; models: none; tables: table_II; figures: none); "
-        "add to one of these keys of config/config.yaml"
-    )
-
-
 def test_methods_that_will_not_fit_share_a_line(project: Path) -> None:
     asked = study(project, platforms=["a800"], models=["llama2-7b", "llama2-13b"], tables=["table_III"], figures=[])
     lines = plan_text(plan_table(asked, Store(project / "results/store")), asked.catalog).splitlines()

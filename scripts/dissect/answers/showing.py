@@ -7,6 +7,7 @@ from typing import Any
 from dissect.cells.cell import Cell
 from dissect.cells.study import Study
 from dissect.present.finished_cells import finished_text
+from dissect.present.no_cells import why_no_cells
 from dissect.results.cell_runs import CellRuns
 from dissect.results.store import STORE_DIR, Failure, Store
 
@@ -19,6 +20,8 @@ def answer(study: Study, project: Path, _given: Mapping[str, Any]) -> str:
     """
     store = Store(project / STORE_DIR)
     cells = {cell.id: cell for cell in study.selected}.values()
+    if not cells:
+        return why_no_cells(study.catalog)
     return finished_text((cell, _found(cell, store, project)) for cell in cells)
 
 

@@ -34,8 +34,6 @@ def finished_text(cells: Iterable[tuple[Cell, CellRuns | Failure | None]]) -> st
     lines = [_line(cell, runs) for cell, runs in found]
     measured = sum(isinstance(runs, CellRuns) for _, runs in found)
     counted = f"{measured} of {len(found)} cells are measured"
-    if not lines:
-        return counted
     return f"{tabulate(lines, _HEAD, tablefmt='plain', colalign=_ALIGN, disable_numparse=True)}\n\n{counted}"
 
 

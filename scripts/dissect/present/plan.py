@@ -15,13 +15,13 @@ from dissect.cells.platform_facts import prediction_facts
 from dissect.cells.resources import request_for
 from dissect.cells.spec import ServeSpec, Spec, TrainingSpec
 from dissect.cells.study import Study
-from dissect.config.catalog import ROOT_FILE, Catalog
-from dissect.config.errors import listed
+from dissect.config.catalog import Catalog
 from dissect.config.platform import Platform
 from dissect.predict.outlook import Outlook
 from dissect.predict.server_memory import predict_server_memory
 from dissect.predict.server_rate import predict_rate
 from dissect.predict.step_time import TimePrediction
+from dissect.present.no_cells import why_no_cells
 from dissect.present.plan_costs import COLUMNS as COSTS
 from dissect.present.plan_costs import cost_columns, cost_lines, over_budget, price_of
 from dissect.present.run_times import ExpectedMemory, RunTimes, expected_memory
@@ -91,7 +91,7 @@ def plan_table(study: Study, store: Store, times: RunTimes | None = None) -> pd.
 def plan_text(plan: pd.DataFrame, catalog: Catalog) -> str:
     """How many cells would run, counts by status, times and costs, reasons, and cells that may not fit."""
     if plan.empty:
-        return _no_cells(catalog)
+        return why_no_cells(catalog)
     counts = plan.groupby(["stage", "platform", "status"], sort=True).size().unstack(fill_value=0)
     waiting = plan[plan["status"] == TO_RUN]
     is_told = (plan["reason"] != "") & (plan["status"] != TOO_LARGE)
@@ -101,16 +101,6 @@ def plan_text(plan: pd.DataFrame, catalog: Catalog) -> str:
     times = cost_lines(waiting, catalog) if "run_s" in waiting else [HOW_LONG] * (len(waiting) > 0)
     below = [*times, *lines, *_too_large(plan), *_doubts(waiting), *_late(waiting), *_paces(waiting), *_rates(waiting)]
     return "\n".join(line.rstrip() for line in [*head, *below]).rstrip()
-
-
-def _no_cells(catalog: Catalog) -> str:
-    """Why there is nothing to plan. A glob of ``select`` that matches no cell is an error before."""
-    asked = catalog.root.model_dump(include={"platforms", "models", "tables", "figures"})
-    settings = [f"{key}: {names if isinstance(names, str) else listed(names)}" for key, names in asked.items()]
-    return (
-        f"0 cells: the tables and figures asked for have none on these platforms and models ({'; '.join(settings)}); "
-        f"add to one of these keys of {ROOT_FILE}"
-    )
 
 
 def _too_large(plan: pd.DataFrame) -> list[str]:

@@ -21,6 +21,7 @@ from tabulate import tabulate
 
 from dissect.cells.cell import Cell
 from dissect.cells.study import Study
+from dissect.present.no_cells import why_no_cells
 from dissect.present.run_times import RunTimes, measured_times
 from dissect.results.activity import Activity, activity_of, is_true, slurm_jobs
 from dissect.results.cell_runs import CellRuns
@@ -269,7 +270,7 @@ def reports(study: Study, store: Store, every_s: float | None) -> Iterator[str]:
     while True:
         now = datetime.now(UTC)
         seen = reader.read(now)
-        yield progress_text(seen, reader.times, now)
+        yield progress_text(seen, reader.times, now) if seen else why_no_cells(study.catalog)
         if every_s is None or not any(each.state in LEFT for each in seen):
             return
         time.sleep(every_s)
