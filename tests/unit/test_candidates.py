@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 
 import factories as make
+from dissect.cells.spec import TrainingSpec
 from dissect.config.adapters.lora import Lora
 from dissect.config.adapters.prompt_tuning import PromptTuning
-from dissect.present.recommend.candidates import candidates
+from dissect.present.recommend.candidates import DEVICE_VALUES, candidates
 from dissect.present.recommend.standing import Standing
+from dissect.present.tables.on_device import device_values
+from dissect.present.tables.tidy import rows_once
+from dissect.present.tables.training_view import TRAINING
 from recommend_cases import TERMS, ask, recorded, serving, standings, training
 
 
@@ -33,6 +37,28 @@ def test_numbers_per_gpu_joule_and_money(tmp_path: Path) -> None:
 def test_memory_is_the_allocator_s_without_nvml(tmp_path: Path) -> None:
     [row] = candidates([training(tmp_path, "QL", 1000.0, nvml=False)], TERMS)
     assert (row["memory_gib"], row["memory_source"]) == (19, "allocator")
+
+
+@pytest.mark.parametrize(
+    ("spec", "decides"),
+    [
+        (make.pretrain_spec(zero_stage=2), True),
+        (make.pretrain_spec(zero_stage=2, offload_optimizer=True), False),
+        (make.fsdp_spec(), True),
+        (make.fsdp_spec(cpu_offload=True), False),
+        (make.fsdp_finetune_spec(cpu_offload=True), False),
+    ],
+)
+def test_device_time_decides_nothing_where_the_optimizer_runs_on_the_host(
+    spec: TrainingSpec, decides: bool, tmp_path: Path
+) -> None:
+    record = recorded(tmp_path, make.training_runs(spec, 0.2, device=(0.1, 0.1)), "the method")
+    [row] = rows_once(record, TRAINING)
+    assert row["device_time_s"] == pytest.approx(0.1)
+    assert (row["device_tokens_per_s"] is not None) is decides
+    assert bool(device_values(row, "tokens_per_s")) is decides
+    [candidate] = candidates([record], TERMS)
+    assert bool(candidate[DEVICE_VALUES]["tokens_per_s"]) is decides
 
 
 def test_a_cell_of_two_tables_counts_once(tmp_path: Path) -> None:

@@ -35,6 +35,11 @@ class FsdpMethod(TrainingMethod):
         """Whether the layers are compiled: what ``torch.utils.checkpoint`` could stop at is inside one operator."""
         return self.compile_layers
 
+    @property
+    def computes_on_host(self) -> bool:
+        """Whether the optimizer runs on the host."""
+        return self.cpu_offload
+
 
 class FsdpFinetuneMethod(FsdpMethod):
     """The choices of a fine-tuning cell: an adapter trains on a frozen base."""
