@@ -10,6 +10,7 @@ from dissect.config.question import Objective, Question, names
 from dissect.present.recommend.against import UNTOLD, Told, Verdicts, has_interval
 from dissect.present.recommend.candidates import LARGEST, NOT_MEASURED, UNSUPPORTED
 from dissect.present.recommend.standing import Standing
+from dissect.present.tables.columns import NO_ENERGY
 
 Row = Mapping[str, Any]
 OUT_OF_MEMORY = (Status.OOM, Status.SKIPPED_OOM)
@@ -207,7 +208,7 @@ def why_without(column: str) -> str:
     if column == "cost_per_million_tokens":
         reason = "its platform has no price"
     elif column == "joules_per_token":
-        reason = "no energy counter on this machine"
+        reason = NO_ENERGY
     return f"has no {column}: {reason}"
 
 

@@ -10,6 +10,7 @@ from dissect.cells.spec import ServeSpec
 from dissect.config.layout import ServingQuantity, Slo
 from dissect.metrics.serving import EngineTerms, RequestSamples, ServingMetrics
 from dissect.present.tables.columns import (
+    NO_ENERGY,
     Column,
     Combination,
     Quantity,
@@ -209,7 +210,7 @@ _QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "tokens_per_joule_served", "Tokens per joule", "tokens/J", "generated tokens over the energy of all GPUs",
         lambda m: m.metrics.completion_tokens / m.metrics.energy_j if m.metrics.energy_j else None,
-        absent="no energy counter on this machine, or bursts below 10 s",
+        absent=NO_ENERGY,
     ),
     Quantity(
         "ready_time_s", "Start", "s", "from the server's start to its first answer", lambda m: m.metrics.ready_s,

@@ -7,7 +7,16 @@ from dissect.base.units import GIB
 from dissect.cells.manifest import PlatformFacts
 from dissect.cells.spec import TrainingSpec
 from dissect.metrics.training import TrainingMetrics
-from dissect.present.tables.columns import Column, Combination, Quantity, Record, Scalar, metrics_of, over_runs
+from dissect.present.tables.columns import (
+    NO_ENERGY,
+    Column,
+    Combination,
+    Quantity,
+    Record,
+    Scalar,
+    metrics_of,
+    over_runs,
+)
 from dissect.present.tables.efficiency import fill_efficiency
 from dissect.present.tables.view import View
 from dissect.results.result import Result
@@ -58,7 +67,6 @@ def _steps(run: Result) -> int | None:
 
 
 _NOT_TRACED = "no step was traced, or waiting cannot be told from transfer"
-_NO_ENERGY = "no energy counter on this machine, or a window below 10 s"
 
 _QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
@@ -149,12 +157,12 @@ _QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "energy_per_step_j", "Energy per step", "J", "over all GPUs, from NVML's accumulating counter",
-        lambda m: m.metrics.energy_per_step_j, absent=_NO_ENERGY,
+        lambda m: m.metrics.energy_per_step_j, absent=NO_ENERGY,
     ),
     Quantity(
         "tokens_per_joule", "Tokens per joule", "tokens/J", "tokens per step over the energy per step",
         lambda m: m.metrics.tokens_per_step / m.metrics.energy_per_step_j if m.metrics.energy_per_step_j else None,
-        absent=_NO_ENERGY,
+        absent=NO_ENERGY,
     ),
     Quantity(
         "tokens_per_step", "Tokens per step", "", "over all GPUs: batch x GPUs x sequence length",
