@@ -8,7 +8,7 @@ from dissect.metrics.operators import OperatorMetrics
 from dissect.metrics.profile import ProfileMetrics
 from dissect.metrics.serving import ServingMetrics
 from dissect.metrics.training import TrainingMetrics
-from dissect.results.result import Gpu, Provenance, Result
+from dissect.results.result import Durations, Gpu, Provenance, Result
 from dissect.stages.training.deepspeed.spec import ProfileSpec
 from factories.metrics import inspect_metrics, operator_metrics, profile_metrics, serving_metrics, training_metrics
 from factories.specs import GIB, Spec, key_of
@@ -54,8 +54,9 @@ def ok_result(
     if metrics is None:
         metrics = _some_metrics(spec)
     return Result(
-        key=key_of(spec), spec=spec, status=Status.OK, metrics=metrics, flags=flags or [], provenance=provenance()
-    )
+        key=key_of(spec), spec=spec, status=Status.OK, metrics=metrics, flags=flags or [],
+        durations=Durations(window_s=12.0), provenance=provenance(),
+    )  # fmt: skip
 
 
 def measured_at(result: Result, minute: int) -> Result:

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import fmean
 
-from dissect.results.result import Gpu
+from dissect.results.result import LEAST_ENERGY_S, Gpu
 
-LEAST_ENERGY_S = 10.0
-"""Shortest window in seconds whose energy counts: drivers renew their counters ten times a second, or less often."""
 FULL_CLOCK = 0.95
 """Share of its highest clock from which on a GPU counts as not held back."""
 

@@ -30,6 +30,9 @@ Metrics = Annotated[
     TrainingMetrics | ProfileMetrics | ServingMetrics | InspectMetrics | OperatorMetrics, Field(discriminator="kind")
 ]
 
+LEAST_ENERGY_S = 10.0
+"""Shortest window in seconds whose energy counts: drivers renew their counters ten times a second, or less often."""
+
 
 class Durations(Model):
     """Where the wall time of a cell went, in seconds; the timed window over the total is its duty cycle."""
@@ -176,6 +179,23 @@ class Result(Model):
         if self.status is not Status.OK and not self.reason:
             raise ValueError(f"the status is {self.status}, so a reason must be there")
         return self
+
+    @property
+    def energy_j(self) -> float | None:
+        """Joules over all GPUs of a training step, or of a server's bursts; None where a window was too short.
+
+        Results of earlier protocols have the energy of any window, so it is read here and not from the metrics.
+        """
+        match self.metrics:
+            case ServingMetrics() as served:
+                shortest, energy_j = min(served.burst_durations_s or [served.duration_s]), served.energy_j
+            case TrainingMetrics() as trained:
+                shortest, energy_j = self.durations.window_s, trained.energy_per_step_j
+            case ProfileMetrics(training=trained):
+                shortest, energy_j = self.durations.window_s, trained.energy_per_step_j
+            case _:
+                return None
+        return energy_j if shortest >= LEAST_ENERGY_S else None
 
 
 class ResultError(ValueError):

@@ -177,7 +177,7 @@ def compare_serving(records: Sequence[Record]) -> Iterator[ComparedServer]:
             latencies = {name: _typical(getattr(each.samples, f"{name}_s") for each in found) for name in MEDIANS}
             cache = int(median(tokens)) if tokens else None
             unknown = predict_server(spec, [], sheet, step_cost([], spec.hardware.gpu_model, spec.framework))
-            energies = [each.energy_j / len(each.burst_durations_s or [0]) for each in found if each.energy_j]
+            energies = [*_burst_energies(record)]
             limit = limits_w.get(spec.hardware.gpu_model)
             predicted = prediction.energy_j(limit) if limit else None
             energy = fmean(energies) if energies else None
@@ -260,6 +260,12 @@ def _texts(group: Sequence[ComparedServer]) -> list[str]:
 
 def _numbers(record: Record) -> list[ServingMetrics]:
     return [run.metrics for run in record.results if isinstance(run.metrics, ServingMetrics)]
+
+
+def _burst_energies(record: Record) -> Iterator[float]:
+    for run in record.results:
+        if isinstance(run.metrics, ServingMetrics) and (energy := run.energy_j):
+            yield energy / len(run.metrics.burst_durations_s or [0])
 
 
 def _burst_s(found: Sequence[ServingMetrics]) -> float:

@@ -124,7 +124,7 @@ def compare_times(records: Sequence[Record]) -> Iterator[ComparedTime]:
         here = known.predict(spec, batch, record.platform, machine, others)
         elsewhere = known.predict(spec, batch, record.platform, machine, away)
         unknown = known.predict_on_unknown(spec, batch, record.platform)
-        energies = [metrics.energy_per_step_j for metrics in found if metrics.energy_per_step_j]
+        energies = [energy for run in record.results if (energy := run.energy_j)]
         energy, limit = fmean(energies) if energies else None, known.limits_w.get(spec.hardware.gpu_model)
         if here and elsewhere:
             yield ComparedTime(record, typical_step_s(found), here, elsewhere, unknown, energy, limit)

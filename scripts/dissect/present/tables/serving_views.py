@@ -36,6 +36,8 @@ class MeasuredServing:
     spec: ServeSpec
     metrics: ServingMetrics
     slo: Slo | None
+    energy_j: float | None = None
+    """Energy of all bursts over all GPUs."""
 
     @cached_property
     def ordered(self) -> dict[str, list[float]]:
@@ -72,7 +74,8 @@ def _points(record: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar],
     metrics, search = metrics_of(run, ServingMetrics), search_of(run)
     if metrics and isinstance(run.spec, ServeSpec):
         # Numbers at a bound would pass for those of the rate that holds. One such run leaves the cell without numbers.
-        yield {}, None if search and search.rate is None else MeasuredServing(run.spec, metrics, record.slo)
+        is_bound = search and search.rate is None
+        yield {}, None if is_bound else MeasuredServing(run.spec, metrics, record.slo, run.energy_j)
 
 
 def _requests(record: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], Mapping[str, float]]]:
@@ -209,8 +212,7 @@ _QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "tokens_per_joule_served", "Tokens per joule", "tokens/J", "generated tokens over the energy of all GPUs",
-        lambda m: m.metrics.completion_tokens / m.metrics.energy_j if m.metrics.energy_j else None,
-        absent=NO_ENERGY,
+        lambda m: m.metrics.completion_tokens / m.energy_j if m.energy_j else None, absent=NO_ENERGY,
     ),
     Quantity(
         "ready_time_s", "Start", "s", "from the server's start to its first answer", lambda m: m.metrics.ready_s,

@@ -29,6 +29,8 @@ class MeasuredTraining:
     spec: TrainingSpec
     metrics: TrainingMetrics
     platform: PlatformFacts
+    energy_j: float | None
+    """Energy of a step over all GPUs."""
 
     @property
     def peak_flops(self) -> float | None:
@@ -54,7 +56,7 @@ def _gib(size: int | None) -> float | None:
 def _points(record: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar], MeasuredTraining]]:
     metrics = metrics_of(run, TrainingMetrics)
     if metrics and isinstance(run.spec, TrainingSpec):
-        yield {}, MeasuredTraining(run.spec, metrics, record.platform)
+        yield {}, MeasuredTraining(run.spec, metrics, record.platform, run.energy_j)
 
 
 def _metric(record: Record, name: str) -> Scalar:
@@ -157,12 +159,11 @@ _QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "energy_per_step_j", "Energy per step", "J", "over all GPUs, from NVML's accumulating counter",
-        lambda m: m.metrics.energy_per_step_j, absent=NO_ENERGY,
+        lambda m: m.energy_j, absent=NO_ENERGY,
     ),
     Quantity(
         "tokens_per_joule", "Tokens per joule", "tokens/J", "tokens per step over the energy per step",
-        lambda m: m.metrics.tokens_per_step / m.metrics.energy_per_step_j if m.metrics.energy_per_step_j else None,
-        absent=NO_ENERGY,
+        lambda m: m.metrics.tokens_per_step / m.energy_j if m.energy_j else None, absent=NO_ENERGY,
     ),
     Quantity(
         "tokens_per_step", "Tokens per step", "", "over all GPUs: batch x GPUs x sequence length",

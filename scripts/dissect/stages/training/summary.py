@@ -6,13 +6,13 @@ from typing import Any, Literal, cast
 from dissect.base.outcome import Flag
 from dissect.base.units import GIB
 from dissect.cells.spec import TrainingSpec
-from dissect.machine.gpus import LEAST_ENERGY_S
 from dissect.machine.vendor import vendor_of
 from dissect.metrics.profile import Dissection, ProfileMetrics
 from dissect.metrics.training import TrainingMetrics, Trial
 from dissect.ranks.device_time import device_times
 from dissect.ranks.messages import RankReport
 from dissect.ranks.reports import slowest
+from dissect.results.result import LEAST_ENERGY_S
 from dissect.statistics.estimate import Estimate
 from dissect.statistics.step_times import UNSTABLE_CV, coefficient_of_variation, estimate
 from dissect.workloads.arithmetic import hardware_flops, model_flops
