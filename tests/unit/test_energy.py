@@ -7,7 +7,9 @@ import pytest
 
 import factories as make
 from dissect.cells.spec import TrainingSpec
+from dissect.config.catalog import load_catalog
 from dissect.present.recommend.answer import why_without
+from dissect.present.recommend.answer_text import answer_text
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.prediction_groups import training_numbers
 from dissect.present.tables.tidy import rows_once
@@ -25,7 +27,9 @@ def test_answers_and_tables_name_the_same_reasons_for_no_energy(view: str, name:
     assert "below 10 s" in quantity.absent
     assert why_without("joules_per_token").endswith(f": {quantity.absent}")
     runs = make.training_runs(make.finetune_spec(), 0.2, energy_per_step_j=None)
-    [cell] = ask([recorded(tmp_path, runs, "L")], minimise="energy").unknown
+    found = ask([recorded(tmp_path, runs, "L")], minimise="energy")
+    assert f": 1 × {why_without('joules_per_token')}." in answer_text(found, load_catalog(ROOT, {})), "it is not cut"
+    [cell] = found.unknown
     assert (cell.standing, cell.reason) == (Standing.UNKNOWN, why_without("joules_per_token"))
 
 

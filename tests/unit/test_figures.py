@@ -128,7 +128,7 @@ def test_an_ok_cell_without_the_number_is_missing(kind: str, tmp_path: Path) -> 
     none = described(make.manifest("fig_energy", cells[1:], layout), tmp_path)
     assert drawn.texts(none) == [
         "No cell of this figure has a number:",
-        "H200: n/a: no Tokens per joule: no energy counter on this machine, or a window below 10 s",
+        "H200: n/a: no Tokens per joule: no energy counter, or a window below 10 s",
     ]
 
 

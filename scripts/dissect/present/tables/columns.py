@@ -20,7 +20,7 @@ from dissect.statistics.numbers import significant_decimals
 
 BROKEN = "broken"
 """Status of a cell whose runs cannot be read."""
-NO_ENERGY = "no energy counter on this machine, or a window below 10 s"
+NO_ENERGY = "no energy counter, or a window below 10 s"
 """Why a cell that ended ``ok`` may lack its energy; the window of a server is a burst."""
 Scalar = str | int | float | bool | None
 M = TypeVar("M", bound=Model)
