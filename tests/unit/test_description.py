@@ -1,6 +1,7 @@
 """The platform file of the machine at hand, from recorded answers of NVML; and where there is no GPU."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def described(found: Machine) -> tuple[Platform, str, list[str]]:
 def test_two_h100_are_the_platform_that_was_written_by_hand(project: Path) -> None:
     by_hand = load_study(project, {"platforms": ["h100-x2"]}).catalog.platforms["h100-x2"]
     platform, text, unknown = described(machine(recorded(0), recorded(1)))
+    assert platform.label == "H100-80G node of 2"
     assert platform.gpu == by_hand.gpu
     assert platform.interconnect.kind == by_hand.interconnect.kind == "NVLink"
     assert platform.interconnect.gb_per_s == by_hand.interconnect.gb_per_s
@@ -71,6 +73,14 @@ def test_two_h100_are_the_platform_that_was_written_by_hand(project: Path) -> No
     assert platform.optimizer == by_hand.optimizer
     assert "85520809984 bytes, as the driver reports" in text
     assert [sentence for sentence in unknown if "price" not in sentence and "host memory" not in sentence] == []
+
+
+def test_a_label_names_the_node_and_no_number_of_gpus_that_a_cell_used() -> None:
+    """Cells of a node use one GPU or several, so ``4 x H200`` would be read as what a number was measured on."""
+    platforms = load_study(ROOT, {}).catalog.platforms.values()
+    numbered = [each for each in platforms if each.device == "cuda" and re.search(r"\b\d+\b", each.label)]
+    assert {each.gpus_per_node for each in numbered} == {2, 4, 8}
+    assert all(f"node of {each.gpus_per_node}" in each.label for each in numbered)
 
 
 def test_facts_of_the_shipped_platforms_are_those_of_the_table() -> None:

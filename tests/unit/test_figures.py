@@ -257,6 +257,7 @@ def test_bars_are_as_high_as_the_numbers_and_outcomes_stand_in_their_place(tmp_p
     assert {"TGI, aligned: invalid", "TGI: OOM", "transformers serve: unsupported"} <= set(said)
     assert said.count("TGI: OOM") == 1, "both policies ended alike"
     assert {"vLLM, tuned", "LightLLM, aligned", "Llama2-7b", "Llama2-70b"} <= set(said)
+    assert {"A800", "1 × A800-80G", "RTX4090"} <= set(said), "which part of its node a server used stands below it"
 
 
 def test_bars_of_each_panel_are_as_wide_as_its_own_groups_allow(tmp_path: Path) -> None:

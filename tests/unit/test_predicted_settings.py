@@ -87,7 +87,7 @@ def test_they_stand_below_the_answer_and_can_be_left_out(project: Path) -> None:
     text = said(project)
     below = [line for line in text.splitlines() if line.startswith("  predicted: ")]
     assert 1 < len(below) <= 3
-    assert all(line.startswith("  predicted: 4 x H200") and ", expected to fit" in line for line in below)
+    assert all(line.startswith("  predicted: H200 node of 4") and ", expected to fit" in line for line in below)
     assert text.count("\n") <= 40
     assert ELSEWHERE not in text
     assert said(project, platform="rtx4090", n_gpus=2).endswith(f"\n{ELSEWHERE}\n")

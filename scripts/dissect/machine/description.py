@@ -106,7 +106,7 @@ def platform_file(
     count = len(machine.alike)
     document = CommentedMap(
         {
-            "label": f"{count} x {label}" if count > 1 else label,
+            "label": f"{label} node of {count}" if count > 1 else label,
             "device": machine.device,
             "gpu": _gpu(gpu, published, label),
             "gpus_per_node": count,

@@ -6,6 +6,7 @@ from typing import Any
 import altair as alt
 
 from dissect.base.outcome import Status
+from dissect.config.layout import Axis
 from dissect.present.figures.layers import HEIGHT, TELLS, Described, across, data_of, legend_columns, side_by_side
 from dissect.present.figures.look import NOTE
 from dissect.present.figures.subject import Panel, Row, Subject, interval_of
@@ -59,16 +60,22 @@ def _tones(subject: Subject, n_panels: int) -> alt.Color:
 
 
 def _marks(subject: Subject, panel: Panel) -> list[dict[str, Any]]:
-    quantity, (*_, group), series = subject.quantity, subject.layout.x, subject.layout.series
+    quantity, group, series = subject.quantity, subject.layout.x[-1], subject.layout.series
     named = _outcomes(subject, panel.missing)
     return [
         subject.mark(
-            row, [quantity], group=subject.label(row, [group]), place=subject.label(row, series),
+            row, [quantity], group=_group(subject, row), place=subject.label(row, series),
             value=row[quantity.name], **interval_of(row, quantity),
             outcome="" if row["status"] == Status.OK else named.pop(_ended(row, [group, series[0]]), ""),
         )
         for row in (*panel.rows, *panel.missing)
     ]  # fmt: skip
+
+
+def _group(subject: Subject, row: Row) -> str:
+    """Label of a group, with its GPUs below: a platform is named after its node, of which a server may use a part."""
+    axes: list[Axis] = [subject.layout.x[-1], "n_gpus"]
+    return "\n".join(subject.label(row, [axis]) for axis in dict.fromkeys(axes))
 
 
 def _outcomes(subject: Subject, missing: Sequence[Row]) -> dict[tuple[Any, ...], str]:
