@@ -1,6 +1,7 @@
 """From a tidy CSV to a figure, as the renderer draws it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from dissect.config.layout import FigureLayout
 from dissect.present.figures.describe import describe
 from dissect.present.figures.distribution import stairs
 from dissect.present.figures.draw import save
-from dissect.present.figures.layers import data_of, shape
+from dissect.present.figures.layers import data_of, shape, value_axis
 from dissect.present.figures.look import CONFIGS
 from dissect.present.figures.roofline import roof
 from dissect.present.tables.columns import Record
@@ -331,6 +332,26 @@ def test_products_stand_below_the_roof_that_the_platform_declares(tmp_path: Path
     low, ridge, high = (row for row in drawn.data(figure) if not row.get("key"))
     assert (ridge["tflops"], high["tflops"]) == pytest.approx((989.5, 989.5))
     assert low["tflops"] == pytest.approx(4.8 * low["intensity"])
+
+
+def test_panels_of_one_quantity_have_one_kind_of_scale() -> None:
+    wide, narrow = [1.0, 50.0], [10.0, 60.0]
+    kinds = [
+        value_axis("y", None, each, others=[wide, narrow]).to_dict()["scale"].get("type") for each in (wide, narrow)
+    ]
+    assert kinds == ["log", "log"]
+    assert "type" not in value_axis("y", None, narrow, others=[narrow]).to_dict()["scale"]
+    assert "type" not in value_axis("y", None, [], others=[wide]).to_dict()["scale"], "a panel of outcomes has no scale"
+
+
+def test_curves_side_by_side_have_one_kind_of_scale(tmp_path: Path) -> None:
+    """They share the title of their axis."""
+    manifest, path = fig_attention(tmp_path), tmp_path / "tidy.csv"
+    path.write_text(build_table(manifest, tmp_path).csv)
+    rows = [row for row in read_tidy(path) if row["direction"] == "forward" or (row["tflops"] or 0) > 100]
+    figure = describe(manifest, FigureLayout.model_validate(manifest.layout), rows)
+    scales = vl_convert.vegalite_to_vega(figure)["scales"]
+    assert [s["type"] for s in scales if re.fullmatch(r"concat_\d_y", s["name"])] == ["log", "log"]
 
 
 def test_curves_have_a_panel_per_value_and_one_legend(tmp_path: Path) -> None:

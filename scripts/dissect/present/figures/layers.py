@@ -101,13 +101,24 @@ def dash(labels: Sequence[str]) -> alt.StrokeDash:
     return alt.StrokeDash("style:N").scale(domain=list(labels), range=dashes).legend(legend)
 
 
-def value_axis(field: str, title: str | None, values: Sequence[float], channel: Any = alt.Y) -> Any:
-    """From zero, unless the values are so different that the lower ones could not be told apart."""
+def value_axis(
+    field: str, title: str | None, values: Sequence[float], channel: Any = alt.Y,
+    others: Iterable[Sequence[float]] = (),
+) -> Any:  # fmt: skip
+    """From zero, unless the values are so different that the lower ones could not be told apart.
+
+    ``others`` are the values of panels with the same quantity: if one of them needs a logarithmic scale, all have it.
+    """
     axis = channel(f"{field}:Q").title(title)
     known = [value for value in values if value > 0]
-    if known and max(known) > _TOO_WIDE * min(known):
+    if known and any(map(_is_wide, (values, *others))):
         return axis.scale(type="log", nice=False, padding=8).axis(values=_log_ticks(known), format=",~g")
     return axis.scale(zero=True).axis(tickCount=5)
+
+
+def _is_wide(values: Iterable[float]) -> bool:
+    known = [value for value in values if value > 0]
+    return bool(known) and max(known) > _TOO_WIDE * min(known)
 
 
 def log_axis(field: str, title: str | None, values: Sequence[float], channel: Any = alt.Y) -> Any:

@@ -107,10 +107,11 @@ def _lines(
     n = len(panels)
     labels = subject.labels(subject.layout.series, series, marked=axis)
     parts, notes = [], []
+    values = [[mark["y"] for mark in marks] for marks in drawn]
     for number, (panel, marks) in enumerate(zip(panels, drawn, strict=True)):
         lost = [row for row in panel.missing if row[axis] is not None]
         sizes = {row[axis]: axis_label(subject.manifest, axis, row[axis], bare=True) for row in (*panel.rows, *lost)}
-        y = value_axis("y", titles[1] if number % across(n) == 0 else None, [mark["y"] for mark in marks])
+        y = value_axis("y", titles[1] if number % across(n) == 0 else None, values[number], others=values)
         x = size_axis("x", titles[0], sizes, most=width(n) // 52)
         parts.append(_panel(marks, _crosses(subject, axis, lost, series), x, y, labels, ideal, n))
         notes.append(subject.notes(panel.missing, subject.layout.x or [axis], width(n) // 5))

@@ -34,16 +34,28 @@ def rate(subject: Subject) -> Described:
         for panel in subject.panels(subject.panel_axes)
         for quantity in (VIEWS["probes"].by_name[name] for name in _DRAWN)
     ]  # fmt: skip
-    parts = [_part(subject, panel.rows, quantity, labels, len(panels)) for panel, quantity in panels]
+    values = [(quantity, _values(panel.rows, quantity)) for panel, quantity in panels]
+    parts = [
+        _part(subject, panel.rows, quantity, [each for other, each in values if other is quantity], labels, len(panels))
+        for panel, quantity in panels
+    ]
     notes = [subject.notes(panel.missing, [], width(len(panels)) // 5) for panel, _ in panels]
     return side_by_side(subject, [panel for panel, _ in panels], parts, notes)
 
 
-def _part(subject: Subject, rows: Sequence[Row], quantity: Quantity, labels: Sequence[str], n_panels: int) -> Part:
+def _values(rows: Sequence[Row], quantity: Quantity) -> list[float]:
+    """The numbers of a panel and their limits."""
+    return [row[name] * quantity.scale for name in (quantity.name, _DRAWN[quantity.name]) for row in rows]
+
+
+def _part(
+    subject: Subject, rows: Sequence[Row], quantity: Quantity, alike: Sequence[Sequence[float]],
+    labels: Sequence[str], n_panels: int,
+) -> Part:  # fmt: skip
     marks = [_mark(subject, row, quantity) for row in rows]
     limits = sorted({row[_DRAWN[quantity.name]] * quantity.scale for row in rows})
     x = log_axis("x", "Offered rate (requests/s)", [mark["x"] for mark in marks] or [1.0], alt.X)
-    y = value_axis("y", quantity.title, [*(mark["y"] for mark in marks), *limits])
+    y = value_axis("y", quantity.title, _values(rows, quantity), others=alike)
     base = alt.Chart().encode(x=x, y=y, color=colour(labels, n_panels))
     held, failed = (
         base.transform_filter(f"datum.held == {holds}")
