@@ -90,7 +90,8 @@ def test_rows_that_are_left_are_counted(table: str, label: str) -> None:
 
 
 SERVERS = (
-    "| model | engine | policy | servers | burst (s) | tokens/s | ready (s) | cache (tokens) | at once | preemptions |"
+    "| model | engine | policy | servers | burst (s) | tokens/s | ready (s) | cache (tokens) "
+    "| at once | preemptions, all bursts |"
 )
 RATES = "| engine | held | TTFT p99 (s) | TPOT p99 (ms) | goodput (tokens/s) | did not | TTFT p99 (s) | kept |"
 

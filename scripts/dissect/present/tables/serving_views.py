@@ -185,7 +185,8 @@ _QUANTITIES: tuple[Quantity, ...] = (
     ),
     *_distribution("latency"),
     Quantity(
-        "preemptions", "Preemptions", "", "how often a request was stopped for lack of cache, and computed again",
+        "preemptions", "Preemptions, all bursts", "",
+        "how often a request was stopped for lack of cache, and computed again; summed over the bursts of a server",
         lambda m: m.metrics.preemptions, Combination.MEAN, decimals=0, absent="the engine does not report it",
     ),
     Quantity(
