@@ -386,7 +386,7 @@ def test_the_figure_has_every_probe_in_both_panels_and_the_limits(tmp_path: Path
     _, found, _ = lay_out(manifest, read_records(manifest, tmp_path))
     figure = describe(manifest, FigureLayout.model_validate(layout), found)
     said = drawn.texts(figure)
-    assert {"TTFT p99 (s)", "TPOT p99 (ms)", "Offered rate (requests/s)"} <= set(said)
+    assert {"TTFT p99 (s)", "TPOT p99 (ms)", "Nominal request rate (requests/s)"} <= set(said)
     points = drawn.marks(figure, "symbol")
     assert len([point for point in points if "series" in str(point)]) >= 2 * len(found)
     assert len(found) == 5 * 6

@@ -1,4 +1,4 @@
-"""Throughput against latency: percentiles over the offered rate, as a search for the rate that holds has tried it."""
+"""Throughput against latency: percentiles over the nominal rate, as a search for the rate that holds has tried it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -54,7 +54,7 @@ def _part(
 ) -> Part:  # fmt: skip
     marks = [_mark(subject, row, quantity) for row in rows]
     limits = sorted({row[_DRAWN[quantity.name]] * quantity.scale for row in rows})
-    x = log_axis("x", "Offered rate (requests/s)", [mark["x"] for mark in marks] or [1.0], alt.X)
+    x = log_axis("x", "Nominal request rate (requests/s)", [mark["x"] for mark in marks] or [1.0], alt.X)
     y = value_axis("y", quantity.title, _values(rows, quantity), others=alike)
     base = alt.Chart().encode(x=x, y=y, color=colour(labels, n_panels))
     held, failed = (

@@ -177,8 +177,8 @@ PROBES = View(
     points=_probes,
     quantities=(
         Quantity(
-            "offered_rate_per_s", "Offered rate", "requests/s", "mean rate of arrival", lambda m: m.probe.rate,
-            Combination.COMMON,
+            "offered_rate_per_s", "Nominal request rate", "requests/s", "mean rate of the Poisson process",
+            lambda m: m.probe.rate, Combination.COMMON,
         ),
         Quantity(
             "ttft_p99_s", "TTFT p99", "s", "time to the first token that 99 % of the answered requests do not exceed",
@@ -209,4 +209,4 @@ PROBES = View(
     },
     origin=_OBJECTIVE,
 )  # fmt: skip
-"""View for figures of latency over the offered rate: every probe of every run."""
+"""View for figures of latency over the nominal rate: every probe of every run."""
