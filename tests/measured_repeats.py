@@ -15,7 +15,7 @@ from typing import Any
 from dissect.cells.references import SETS_DIR, sets_of
 from dissect.present.repeatability import ALL_CELLS, Repeated, from_rows, repeatability, repeated_of
 from dissect.results.reference_sets import read_set
-from dissect.statistics.between_starts import pool_starts
+from dissect.statistics.between_starts import RESOLUTION, pool_starts
 from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge, judge_all
 from dissect.statistics.log_estimate import LogEstimate
 from dissect.statistics.repeats import SIDE
@@ -184,7 +184,7 @@ def _hits(rows: Sequence[dict[str, Any]], name: str) -> str:
 def _range(rows: Sequence[dict[str, Any]], of: str) -> str:
     """Smallest and largest standard deviation of the cells, in percent."""
     sds = [row[f"sd_{of}_percent"] for row in rows if row["cell"] != ALL_CELLS]
-    return f"{min(sds):.1f} to {max(sds):.1f} %"
+    return f"{_bounded(min(sds), of)} to {max(sds):.1f} %"
 
 
 def _spread_of(number: Repeated) -> float:
@@ -225,7 +225,12 @@ def _line(row: dict[str, Any]) -> list[str]:
 
 def _spread(row: dict[str, Any], of: str) -> str:
     sd = row.get(f"sd_{of}_percent")
-    return "–" if sd is None else f"{sd:.1f} % ({row[f'df_{of}']:.0f} df)"
+    return "–" if sd is None else f"{_bounded(sd, of)} % ({row[f'df_{of}']:.0f} df)"
+
+
+def _bounded(sd: float, of: str) -> str:
+    """A standard deviation in percent; that of runs is never less than ``RESOLUTION``, which is no measurement."""
+    return f"≤ {sd:.1f}" if of == "within" and sd <= 100 * RESOLUTION else f"{sd:.1f}"
 
 
 def _row(fields: Iterable[str]) -> str:
