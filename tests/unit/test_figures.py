@@ -22,7 +22,7 @@ from dissect.config.layout import FigureLayout
 from dissect.present.figures.describe import describe
 from dissect.present.figures.distribution import stairs
 from dissect.present.figures.draw import save
-from dissect.present.figures.layers import data_of, shape, value_axis
+from dissect.present.figures.layers import HEIGHT, data_of, shape, value_axis
 from dissect.present.figures.look import CONFIGS
 from dissect.present.figures.roofline import roof
 from dissect.present.tables.columns import Record
@@ -161,6 +161,7 @@ def test_scaling_has_a_point_per_number_and_a_cross_per_outcome(tmp_path: Path) 
     crosses = [mark for mark in drawn.marks(figure, "text") if mark["text"] == "×"]
     assert len(crosses) == 5
     assert len({(mark["x"], mark["y"]) for mark in crosses}) == 5, "none hides another"
+    assert all(mark["y"] > HEIGHT for mark in crosses), "within the drawing a cross would be read as a number"
     said = drawn.texts(figure)
     assert {
         "A800",
@@ -361,7 +362,7 @@ def test_curves_have_a_panel_per_value_and_one_legend(tmp_path: Path) -> None:
     assert (said.count("eager"), said.count("sdpa_flash")) == (1, 1)
     assert said.count("OOM: eager sequence length 4096") == 2
     assert said.count("invalid: sdpa_efficient") == 2
-    points = [row for row in drawn.data(figure["concat"][0]) if row["series"] == "sdpa_flash"]
+    points = [row for row in drawn.data(figure["concat"][0]) if row.get("series") == "sdpa_flash"]
     assert [row["y"] for row in points] == pytest.approx([85.9, 137.4], rel=1e-3)
     assert not any({"low", "high"} & set(row) for row in points), "one run has no interval"
 

@@ -52,8 +52,13 @@ def width(n_panels: int) -> int:
     return (COLUMN if n_panels == 1 else PAGE // across(n_panels)) - _AXIS
 
 
-def side_by_side(subject: Subject, panels: Sequence[Panel], parts: Sequence[Part], notes: Any) -> Described:
-    """One drawing of all panels; ``notes`` are the lines below each title, for each panel a list."""
+def side_by_side(
+    subject: Subject, panels: Sequence[Panel], parts: Sequence[Part], notes: Any, below: int = 0
+) -> Described:
+    """One drawing of all panels; ``notes`` are the lines below each title, for each panel a list.
+
+    ``below`` is the height of what stands between the drawing areas and their axes.
+    """
     most = max(map(len, notes))
     letters = int((width(len(panels)) + _AXIS) / _TITLE_LETTER)
     titles = [textwrap.wrap(panel.title, letters) for panel in panels]
@@ -67,7 +72,7 @@ def side_by_side(subject: Subject, panels: Sequence[Panel], parts: Sequence[Part
     ]
     # The drawing areas are aligned, whatever stands around them.
     further = max(1, *map(len, titles)) - 1
-    spacing = {"column": _AXIS, "row": _TITLES + 12 * most + _TITLE_LINE * further}
+    spacing = {"column": _AXIS, "row": _TITLES + below + 12 * most + _TITLE_LINE * further}
     together = alt.concat(*titled, columns=across(len(panels)), bounds="flush", spacing=spacing)
     return together.properties(description=subject.manifest.title)
 
@@ -127,11 +132,11 @@ def log_axis(field: str, title: str | None, values: Sequence[float], channel: An
     return channel(f"{field}:Q").title(title).scale(type="log", nice=False, padding=8).axis(values=ticks, format=",~g")
 
 
-def size_axis(field: str, title: str, labels: Mapping[int, str], most: int) -> alt.X:
-    """Sizes by powers of two; as many are labelled as there is room for."""
+def size_axis(field: str, title: str, labels: Mapping[int, str], most: int, below: int = 0) -> alt.X:
+    """Sizes by powers of two; as many are labelled as there is room for. The axis stands that far below the drawing."""
     ticks = sorted(labels)[:: max(1, -(-len(labels) // most))]
     words = f"({json.dumps({str(size): labels[size] for size in ticks})})[datum.value]"
-    axis = alt.Axis(values=ticks, labelExpr=words, labelOverlap=False)
+    axis = alt.Axis(values=ticks, labelExpr=words, labelOverlap=False, offset=below)
     return alt.X(f"{field}:Q").title(title).scale(type="log", base=2, nice=False, padding=12).axis(axis)
 
 

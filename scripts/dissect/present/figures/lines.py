@@ -21,13 +21,15 @@ from dissect.present.figures.layers import (
     value_axis,
     width,
 )
-from dissect.present.figures.look import FAINT, OUTLINE
+from dissect.present.figures.look import FAINT, NOTE, OUTLINE
 from dissect.present.figures.subject import Panel, Row, Subject, interval_of
 from dissect.present.tables.columns import Quantity
 from dissect.present.tables.labels import axis_label, row_header
 from dissect.present.tables.views import VIEWS
 
 Marks = list[dict[str, Any]]
+_BELOW, _CROSS = 3, 10
+"""Between the scale of numbers and the crosses of outcomes, and height of such a cross, in pixels."""
 
 
 def curve(subject: Subject) -> Described:
@@ -108,14 +110,16 @@ def _lines(
     labels = subject.labels(subject.layout.series, series, marked=axis)
     parts, notes = [], []
     values = [[mark["y"] for mark in marks] for marks in drawn]
-    for number, (panel, marks) in enumerate(zip(panels, drawn, strict=True)):
-        lost = [row for row in panel.missing if row[axis] is not None]
+    losses = [[row for row in panel.missing if row[axis] is not None] for panel in panels]
+    crosses = [_crosses(subject, axis, lost, series) for lost in losses]
+    below = max((cross["place"] + _CROSS - HEIGHT for each in crosses for cross in each), default=0)
+    for number, (panel, marks, lost) in enumerate(zip(panels, drawn, losses, strict=True)):
         sizes = {row[axis]: axis_label(subject.manifest, axis, row[axis], bare=True) for row in (*panel.rows, *lost)}
         y = value_axis("y", titles[1] if number % across(n) == 0 else None, values[number], others=values)
-        x = size_axis("x", titles[0], sizes, most=width(n) // 52)
-        parts.append(_panel(marks, _crosses(subject, axis, lost, series), x, y, labels, ideal, n))
+        x = size_axis("x", titles[0], sizes, most=width(n) // 52, below=below)
+        parts.append(_panel(marks, crosses[number], x, y, labels, ideal, n))
         notes.append(subject.notes(panel.missing, subject.layout.x or [axis], width(n) // 5))
-    return side_by_side(subject, panels, parts, notes)
+    return side_by_side(subject, panels, parts, notes, below)
 
 
 def _panel(
@@ -137,15 +141,21 @@ def _panel(
             .mark_text(text="×", fontSize=15, tooltip=TELLS, y=alt.expr("datum.place"))
             .encode(x=x, color=tone)
         )
+        none = alt.Chart(data_of([{}])).mark_text(text="none", align="right", style=NOTE, x=-5, y=_height_of(1))
+        layers.append(none)
     return alt.layer(*layers, data=data_of(marks))
 
 
+def _height_of(number: int) -> int:
+    """Where the first, second, ... cross of a size stands."""
+    return HEIGHT + _BELOW + _CROSS * number
+
+
 def _crosses(subject: Subject, axis: Axis, lost: Sequence[Row], series: Callable[[Row], str]) -> Marks:
-    """At sizes without a number, one above the other where several series have none."""
+    """At sizes without a number, in a strip below the scale of numbers; one below the other where several have none."""
     counts: Counter[Any] = Counter()
     crosses = []
     for row in lost:
         counts[row[axis]] += 1
-        place = HEIGHT - 10 * counts[row[axis]] + 4
-        crosses.append(subject.mark(row, x=row[axis], series=series(row), place=place))
+        crosses.append(subject.mark(row, x=row[axis], series=series(row), place=_height_of(counts[row[axis]])))
     return crosses
