@@ -43,7 +43,7 @@ class Contrast:
     n_right: int
     """Runs of each side, used or not."""
     used: "Used"
-    """Of these what the ratio rests on."""
+    """Of these what a ratio of shared rounds or starts rests on."""
     left_starts: int
     right_starts: int
     """Known starts of each side."""
@@ -139,7 +139,7 @@ class _Found(NamedTuple):
     basis: Basis
     estimate: LogEstimate
     scope: Scope
-    used: Used
+    used: Used = Used()
     between: BetweenStarts | None = None
 
 
@@ -182,13 +182,11 @@ def _of_starts(lefts: Groups, rights: Groups, shared: Sequence[str]) -> _Found |
 
 def _of_others(lefts: Groups, rights: Groups, between: BetweenStarts | None) -> _Found | None:
     of, to = estimate_these(rights), estimate_these(lefts)
-    of_left, of_right = (sum(map(len, side.values())) for side in (lefts, rights))
-    used = Used(of_left, of_right, len(lefts.keys() | rights.keys()))
     if between and of and to:
         variances = [(between.variance * (1 / len(rights) + 1 / len(lefts)), between.df)]
-        return _Found(Basis.BETWEEN, minus(of, to, *variances), Scope.STARTS, used, between)
+        return _Found(Basis.BETWEEN, minus(of, to, *variances), Scope.STARTS, between=between)
     if are_many(lefts) and are_many(rights):
-        return _Found(Basis.BETWEEN, minus(estimate_starts(rights), estimate_starts(lefts)), Scope.STARTS, used)
+        return _Found(Basis.BETWEEN, minus(estimate_starts(rights), estimate_starts(lefts)), Scope.STARTS)
     return None
 
 
