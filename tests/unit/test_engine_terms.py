@@ -289,6 +289,6 @@ def test_rates_are_those_of_the_median_burst() -> None:
             "burst_durations_s": [10.0, 12.0, 50.0],
         }
     )  # fmt: skip
-    single, measured = (MeasuredServing(spec, metrics, None) for metrics in (one, several))
+    single, measured = (MeasuredServing(spec, metrics, None, None) for metrics in (one, several))
     assert single.per_second(one.completion_tokens) == measured.per_second(several.completion_tokens)
     assert measured.burst_s == 12.0

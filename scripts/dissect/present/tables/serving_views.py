@@ -36,7 +36,7 @@ class MeasuredServing:
     spec: ServeSpec
     metrics: ServingMetrics
     slo: Slo | None
-    energy_j: float | None = None
+    energy_j: float | None
     """Energy of all bursts over all GPUs."""
 
     @cached_property
