@@ -109,10 +109,11 @@ def grown(project: Clone, tmp_path: Path) -> Clone:
     return clone
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
-def test_a_field_is_added(name: str, grown: Clone, today: dict[str, Any]) -> None:
+def test_a_field_is_added_to_every_model(grown: Clone, today: dict[str, Any]) -> None:
     assert today["results"] > 120
-    add_field(grown.folder / "scripts", name, "growth")
+    assert len(MODELS) > 60
+    for name in MODELS:
+        add_field(grown.folder / "scripts", name, f"growth_of_{name.lower()}")  # no two can make up for one another
     assert ask(grown) == today
 
 
