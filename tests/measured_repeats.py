@@ -8,12 +8,14 @@ prints the tables and figures of the page.
 import csv
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from dissect.cells.references import SETS_DIR, sets_of
 from dissect.present.repeatability import ALL_CELLS, Repeated, from_rows, repeatability, repeated_of
+from dissect.results.exchange import Shared
 from dissect.results.reference_sets import read_set
 from dissect.statistics.between_starts import RESOLUTION, pool_starts
 from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge, judge_all
@@ -45,14 +47,18 @@ def cpu() -> list[Repeated]:
         return from_rows(csv.DictReader(file))
 
 
+@cache
 def references() -> dict[str, list[Repeated]]:
     """Set of reference results that has cells with several runs -> their numbers, without anchors."""
-    found = {
-        name: repeated_of((cell.id, cell.runs) for cell in read_set(folder).values())
-        for name, folder in sets_of(ROOT).items()
-    }
+    found = {name: repeated_of((cell.id, cell.runs) for cell in _cells(name)) for name in sets_of(ROOT)}
     numbers = {name: [each for each in of if not each.quantity.startswith("anchor_")] for name, of in found.items()}
     return {name: of for name, of in numbers.items() if of}
+
+
+@cache
+def _cells(name: str) -> list[Shared]:
+    """Cells of a set of reference results."""
+    return [*read_set(ROOT / SETS_DIR / name).values()]
 
 
 def table(numbers: Iterable[Repeated]) -> list[str]:
@@ -119,6 +125,7 @@ def _seconds(rows: Sequence[dict[str, str]], cell: str, way: str) -> list[float]
     return [float(row["total_s"]) for row in rows if (row["cell"], row["way"]) == (cell, way)]
 
 
+@cache
 def figures() -> dict[str, str]:
     """Sentences of the page with what is counted, by what they tell."""
     return _cpu_figures() | _gpu_figures()
@@ -145,7 +152,7 @@ def _gpu_figures() -> dict[str, str]:
     rows = repeatability(numbers)
     speed, device = ([r for r in rows if r["quantity"] == name] for name in ("tokens_per_s", "device_time_s"))
     speeds = [number for number in numbers if number.quantity == "tokens_per_s"]
-    single = [cell for cell in read_set(ROOT / SETS_DIR / "h200").values() if len(cell.runs.runs) == 1]
+    single = [cell for cell in _cells("h200") if len(cell.runs.runs) == 1]
     return {
         "gpu_runs": f"{speed[-1]['runs']} runs of {len(speeds)} cells",
         "gpu_speed": f"by {_range(speed, 'within')} within a start (throughput, standard deviation)",
@@ -162,7 +169,7 @@ def _gpu_figures() -> dict[str, str]:
 
 def _seconds_of_steps(name: str) -> str:
     """Warm-up, window and trace: the median of traced runs, in the cell with the shortest and with the longest."""
-    cells = ([run.durations for run in cell.runs.runs] for cell in read_set(ROOT / SETS_DIR / name).values())
+    cells = ([run.durations for run in cell.runs.runs] for cell in _cells(name))
     found = [median(d.warmup_s + d.window_s + d.trace_s for d in runs if d.trace_s) for runs in cells]
     return f"{min(found):.1f} to {max(found):.1f}"
 
