@@ -39,7 +39,7 @@ from factories import (  # noqa: E402
     megatron_spec,
     pretrain_spec,
 )
-from forked_ranks import SAMPLING, in_fork, run_ranks, shortened  # noqa: E402
+from forked_ranks import in_fork, run_ranks, shortened  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
 
@@ -49,6 +49,15 @@ SMALL = ModelArchitecture(
     num_key_value_heads=8, max_position_embeddings=256, rms_norm_eps=1e-5, rope_theta=10000.0,
 )  # fmt: skip
 GROUPED = SMALL.model_copy(update={"num_key_value_heads": 2})
+HALF = SMALL.model_copy(
+    update={
+        "vocab_size": 1024, "hidden_size": 128, "intermediate_size": 344, "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+    }
+)  # fmt: skip
+"""Of half the width: at half the batch its activations have the same share, for an eighth of the time."""
+COUNTED = 4
+"""The step that is counted, the last one: by then all that is made once exists."""
 
 
 def case_of(arch: ModelArchitecture, dtype: str, **changes: Any) -> LlamaCase:
@@ -158,14 +167,14 @@ def everything(_: Any) -> Iterator[torch.Tensor]:
 
 
 def counting(base: Any, folder: Path, before: Callable[[Any], Iterator[torch.Tensor]] = model_and_states) -> Any:
-    """The trainer, which writes down the peak of each phase of its fourth step; ``before`` names what exists then."""
+    """The trainer, which writes down the peak of each phase of its last step; ``before`` names what exists then."""
 
     class Counting(base):  # type: ignore[misc]
         steps = 0
 
         def train_step(self, tokens: Any, enter: Callable[[Phase], None]) -> Any:
             Counting.steps += 1
-            if Counting.steps != 4:
+            if Counting.steps != COUNTED:
                 return super().train_step(tokens, enter)
             memory, peaks, phases = CountedMemory(), {}, [Phase.BUILD]
             for tensor in before(self):
@@ -190,13 +199,13 @@ def counting(base: Any, folder: Path, before: Callable[[Any], Iterator[torch.Ten
 def test_a_step_of_two_ranks(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make, knobs = STEPS[name]
     on = hardware(n_gpus=2, device="cpu").model_copy(update={"device_memory_bytes": 4 << 30})
-    spec = shortened(make(on, batch=8, seq_len=POSITIONS, model=SMALL, **knobs), "bf16")
+    spec = shortened(make(on, batch=4, seq_len=POSITIONS, model=HALF, **knobs), "bf16")
     monkeypatch.setattr(ddp, "TorchTrainer", counting(TorchTrainer, tmp_path))
     monkeypatch.setattr(sharded_trainer, "FsdpTrainer", counting(sharded_trainer.FsdpTrainer, tmp_path))
     runner = load_runner(spec)
-    ending = run_ranks(runner, spec, runner.run_rank)
+    ending = run_ranks(runner, spec, runner.run_rank, probe_steps=COUNTED)
     assert ending.status is Status.OK, ending.reason
-    demand: Any = (ddp_demand if spec.framework == "ddp" else fsdp_demand).demand(spec, 8)
+    demand: Any = (ddp_demand if spec.framework == "ddp" else fsdp_demand).demand(spec, 4)
     expected = {
         phase: max(moment.size for moment in demand.moments if moment.phase is phase)
         for phase in (Phase.FORWARD, Phase.BACKWARD, Phase.OPTIMIZER)
@@ -229,10 +238,8 @@ def test_a_step_of_deepspeed(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(deepspeed, "DeepSpeedTrainer", counting(deepspeed.DeepSpeedTrainer, tmp_path, everything))
     on = hardware(n_gpus=2, device="cpu").model_copy(update={"device_memory_bytes": 4 << 30})
     spec = shortened(make(on, batch=2, seq_len=POSITIONS, model=SMALL, optimizer="torch_adamw", **knobs), "bf16")
-    late = SAMPLING.model_copy(update={"warmup_min_steps": 4})  # the collector sees what exists until the warm-up ends
-    spec = spec.model_copy(update={"sampling": late})
     runner = load_runner(spec)
-    ending = run_ranks(runner, spec, runner.run_rank)
+    ending = run_ranks(runner, spec, runner.run_rank, probe_steps=COUNTED)
     assert ending.status is Status.OK, ending.reason
     demand = deepspeed_demand.demand(spec, 2)  # type: ignore[arg-type]
     workspaces = next(part.size for part in demand.moments[0].parts if part.name == "cuBLAS workspaces")
@@ -255,14 +262,14 @@ MEGATRON: dict[str, dict[str, Any]] = {
 
 
 def counting_megatron(folder: Path) -> type[megatron.MegatronTrainer]:
-    """The trainer, which writes down what the forward pass of its fourth step leaves."""
+    """The trainer, which writes down what the forward pass of its last step leaves."""
 
     class Counting(megatron.MegatronTrainer):
         steps = 0
 
         def train_step(self, tokens: Any, enter: Callable[[Phase], None]) -> Any:
             Counting.steps += 1
-            if Counting.steps != 4:
+            if Counting.steps != COUNTED:
                 return super().train_step(tokens, enter)
             memory = CountedMemory()
             for parameter in self.model.parameters():
@@ -291,7 +298,7 @@ def test_a_layer_of_megatron(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     for layers in (2, 4):
         model = knobs["model"].model_copy(update={"num_hidden_layers": layers})
         spec = shortened(megatron_spec(on, batch=2, seq_len=POSITIONS, **(knobs | {"model": model})), "bf16")
-        ending = run_ranks(megatron, spec, megatron.run_rank)
+        ending = run_ranks(megatron, spec, megatron.run_rank, probe_steps=COUNTED)
         assert ending.status is Status.OK, ending.reason
         left.append(int((tmp_path / "0").read_text()))
     case = megatron_demand.case_of(spec, 2)
