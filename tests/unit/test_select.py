@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 from snakemake.cli import parse_config
 
+from dissect.cells.cell import Cell
+from dissect.cells.overriding import Override
+from dissect.cells.point import AxesPoint
+from dissect.cells.resolve import CELL_OF
 from dissect.cells.study import load_study, refuse_empty_globs, suite_of
+from dissect.config.catalog import Catalog
 from dissect.config.errors import ConfigError
 from dissect.config.files import typed
 
@@ -84,3 +89,17 @@ def test_the_suite_that_has_the_cell_of_an_override(project: Path) -> None:
     study = load_study(project, {"overrides": {"pretrain/cpu/*/ddp/R/*": {"hardware": {"n_gpus": 1}}}})
     cells = FULL, FULL.replace("n2", "n1")
     assert [suite_of([cell], study.catalog) for cell in cells] == [None, "full"]
+
+
+def test_of_cells_that_are_not_selected_no_spec_is_made(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, cell_of = set(), CELL_OF["pretrain"]
+
+    def noted(point: AxesPoint, catalog: Catalog, overrides: list[Override]) -> Cell:
+        made.add((point.platform, point.method))
+        return cell_of(point, catalog, overrides)
+
+    monkeypatch.setitem(CELL_OF, "pretrain", noted)
+    study = load_study(project, {"select": "pretrain/h200/*/*/Z2/*"})
+    assert {(cell.platform, cell.method) for cell in study.selected} == {("h200", "Z2")}
+    assert {method for platform, method in made if platform == "h200"} == {"Z2"}
+    assert {platform for platform, _ in made} == {"cpu", "h200"}, "those of the configured platform are in the tables"

@@ -22,8 +22,8 @@ def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
     file = study.catalog.root.file
     if file is None:
         raise ConfigError("--config file: found nothing, expected the file to import: --config file=<path>")
-    published = {key: [project / path for path in paths] for key, paths in published_paths(project, given).items()}
     shared = read_export(Path(file))
+    published = {key: [project / path for path in paths] for key, paths in published_paths(project, given).items()}
     merged = import_cells(shared, Store(project / STORE_DIR), published)
     unused = sum(key not in published for key in shared)
     return (

@@ -34,18 +34,27 @@ HEAD_OF: dict[Stage, Callable[[AxesPoint, Catalog, list[Override]], Head]] = {
 """Stage -> function that makes the cell of a point without its spec, at a small part of the cost."""
 
 
-def expand(name: str, catalog: Catalog, platforms: list[str], overrides: list[Override]) -> Iterator[Cell]:
-    """All cells of an experiment on the given platforms, including unsupported ones, without duplicates.
+def expand(
+    name: str,
+    catalog: Catalog,
+    platforms: list[str],
+    overrides: list[Override],
+    wanted: Callable[[str], bool] | None = None,
+) -> Iterator[Cell]:
+    """Cells of an experiment on the given platforms, including unsupported ones, without duplicates.
 
-    A stage does not use every axis, so several points may give the same cell.
+    ``wanted`` tells by their ids which; of all others no spec is made. A stage does not use every axis, so several
+    points may give the same cell.
 
     Raises:
         ConfigError: a parameter is out of bounds, or two overrides disagree about a cell.
     """
     experiment = catalog.experiments[name]
-    cell_of, runs = CELL_OF[experiment.stage], catalog.runs_of(experiment)
+    stage, runs = experiment.stage, catalog.runs_of(experiment)
     points = points_of(name, catalog, platforms)
-    yield from dict.fromkeys(replace(cell_of(point, catalog, overrides), runs=runs) for point in points)
+    if wanted:
+        points = (point for point in points if wanted(HEAD_OF[stage](point, catalog, overrides).cell.id))
+    yield from dict.fromkeys(replace(CELL_OF[stage](point, catalog, overrides), runs=runs) for point in points)
 
 
 def expand_named(name: str, catalog: Catalog, ids: Set[str], overrides: list[Override]) -> Iterator[Cell]:

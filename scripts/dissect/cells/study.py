@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from dissect.cells.cell import Cell
-from dissect.cells.cell_id import EVERY_CELL, NO_NAME
+from dissect.cells.cell_id import NO_NAME
 from dissect.cells.claimed import claims_manifest, reader_of
 from dissect.cells.globs import parse_glob, selection_of
 from dissect.cells.manifest import Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
@@ -241,10 +241,13 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
     references = {name: references_of(name, catalog, sets) for name in catalog.experiments} if sets else {}
     if catalog.root.select is None:
         return Study(catalog, experiments, enabled, notices, references=references)
-    every = [c for name in catalog.wanted_experiments for c in expand(name, catalog, [*catalog.platforms], overrides)]
     selection = selection_of(catalog)
-    unmatched = [glob.text for glob in selection.globs if not any(glob.matches(cell.id) for cell in every)]
-    selected = [cell for cell in every if selection.matches(cell.id)]
+    selected = [
+        cell
+        for name in catalog.wanted_experiments
+        for cell in expand(name, catalog, [*catalog.platforms], overrides, selection.matches)
+    ]
+    unmatched = [glob.text for glob in selection.globs if not any(glob.matches(cell.id) for cell in selected)]
     return Study(catalog, experiments, selected, notices, unmatched, references)
 
 
@@ -289,12 +292,15 @@ def published_paths(project: Path, command_line: Mapping[str, Any]) -> dict[str,
     Raises:
         ConfigError: the configuration is invalid.
     """
-    every = {"select": str(EVERY_CELL), "tables": "all", "figures": "all"}
+    catalog = load_catalog(project, {**command_line, "tables": "all", "figures": "all"})
+    overrides = _overrides(catalog)
     paths: dict[str, list[str]] = {}
     for suite in get_args(Suite):
-        study = load_study(project, {**command_line, **every, "suite": suite})
-        for path, cell in study.by_path.items():
-            paths.setdefault(cell.key or "", []).append(path)
+        of_suite = replace(catalog, root=catalog.root.model_copy(update={"suite": suite}))
+        for name in of_suite.wanted_experiments:
+            for cell in expand(name, of_suite, [*catalog.platforms], overrides):
+                if cell.path:
+                    paths.setdefault(cell.key or "", []).append(cell.path)
     return {key: list(dict.fromkeys(found)) for key, found in paths.items()}
 
 
