@@ -17,6 +17,8 @@ PARALLEL := --maxprocesses 8 --dist loadgroup
 
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Images switch byte code off; then every process would compile the sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help smoke gpu-smoke check test test-torch test-pipeline test-slurm test-kubernetes prove-invalidation lint \
     format bench docs docs-links venv envs validate train-env client-env docs-env locks screenshot schemas clean
