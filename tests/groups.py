@@ -9,6 +9,7 @@ GROUPS = re.compile(
     r"|tests/e2e/"  # they measure and start real programs: no two of them side by side
     r"|tests/browser/"  # one browser, and two pages that take seconds to make
     r"|tests/workflow/test_(claims|exchange|site)\.py"  # clones and a site that all tests of a module read
+    r"|tests/unit/test_(plan_costs|predicted_settings|report|shipped_verdicts|trust)\.py"  # what takes seconds to make
 )
 
 
