@@ -8,11 +8,14 @@ import pytest
 
 from claim_cases import DROP, FAILS, FASTER, HOLDS, NOT_MEASURED, SLOWER, UNCLEAR, cell, claim, ended, manifest, only
 from dissect.base.outcome import Flag, Status
+from dissect.config.claims import ValueCheck
 from dissect.present.claims.claims_table import build_claims, check_text, findings
+from dissect.present.claims.evidence import evidence_of, question_of
 from dissect.present.claims.select import measure_of
 from dissect.present.tables.over_runs import RUN_VALUES, ValueOfRun
 from dissect.present.tables.views import VIEWS
-from dissect.statistics.numbers import Number, Verdict, change, difference, ratio, together, within
+from dissect.statistics.bounds import check_all
+from dissect.statistics.numbers import Number, Verdict, change, detectable_words, difference, ratio, together, within
 
 
 @pytest.mark.parametrize(
@@ -108,6 +111,14 @@ def test_the_sign_of_a_change_is_a_word(tmp_path: Path, seconds: float, kind: st
     assert re.match(told, case.text), case.text
 
 
+def test_each_end_of_a_change_that_may_be_none_has_its_word(tmp_path: Path) -> None:
+    """Rather than "-20 % shorter": the runs say neither that steps are shorter nor that they are longer."""
+    spread = (0.5, 2.0, 1.0, 0.7, 1.4)
+    cells = [cell(tmp_path, "Z2", 0.19, spread=spread), cell(tmp_path, "Naive", 0.2, spread=spread[::-1])]
+    [case] = only(tmp_path, manifest(cells, claim(DROP | {"high": 0}))).cases
+    assert re.match(r"5\.\d+ % shorter \[from \d\S* % shorter to \d\S* % longer\] \(", case.text), case.text
+
+
 @pytest.mark.parametrize("kind", ["difference", "change", "ratio"])
 def test_numbers_of_different_starts_tell_nothing_of_their_cells(tmp_path: Path, kind: str) -> None:
     """How starts differ is in neither interval, whatever the kind of the check."""
@@ -139,6 +150,28 @@ def test_compute_share_without_exposed_communication() -> None:
     assert read().number.value == pytest.approx(75)
     assert [each.value for each in read().of] == pytest.approx([0.75])
     assert read(communication_exposed_s=0.01) is None
+
+
+def test_no_share_exceeds_the_whole() -> None:
+    """Two runs tell little of a share, but not that the GPU may be idle for more than all of the time."""
+    values = [ValueOfRun(share, "a", None) for share in (0.6, 0.8)]
+    row = {"idle_share": 0.7, RUN_VALUES: {"idle_share": values}}
+    side = measure_of("idle_share", VIEWS["phases"]).read([row])
+    assert side is not None
+    check = ValueCheck(kind="value", quantity="idle_share", high=10)
+    question = question_of(check, [side])
+    assert question is not None
+    [answer] = check_all([question])
+    assert answer.high is not None
+    assert answer.high > 1
+    assert evidence_of(check, [side], answer).result.high == 100
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"), [(None, ""), (1.256, "detectable 1.26 ×"), (5.4e20, "not even 100 × detectable")]
+)
+def test_what_would_have_been_detected_in_words(ratio: float | None, words: str) -> None:
+    assert detectable_words(ratio) == words
 
 
 def test_the_best_of_several_settings_is_compared_and_named(tmp_path: Path) -> None:

@@ -38,6 +38,13 @@ class Number:
         return f"{self.value:,.{decimals}f}{interval} {unit}".rstrip()
 
 
+def detectable_words(ratio: float | None) -> str:
+    """The ratio that would have been told with 80 % power, as text; empty without an interval."""
+    if not ratio:
+        return ""
+    return f"detectable {ratio:.2f} ×" if ratio < 100 else "not even 100 × detectable"
+
+
 def significant_decimals(value: float, digits: int = 4) -> int:
     """Number of decimals that print ``value`` with at least ``digits`` significant digits."""
     return max(0, digits - 1 - int(f"{value:e}".partition("e")[2]))

@@ -29,7 +29,7 @@ from dissect.present.tables.start_classes import START_CLASS, Pools, between, po
 from dissect.present.tables.view import View
 from dissect.present.tell_apart import command_for
 from dissect.statistics.bounds import Bounded, BoundVerdict, check_all
-from dissect.statistics.numbers import Number, Verdict, together
+from dissect.statistics.numbers import Number, Verdict, detectable_words, together
 
 COUNTED = ("batch", "n_gpus", "seq_len")
 OF_MEMORY = ("batch_measured", "peak_memory_bytes", "peak_memory_gib", "paper_memory_gib")
@@ -252,8 +252,8 @@ def _text(case: _OpenCase, found: Evidence) -> str:
     runs = " and ".join(map(str, found.runs))
     starts = " and ".join(map(str, found.starts))
     parts = [f"runs {runs}" if any(found.runs) else "", f"known starts {starts}" if any(found.starts) else ""]
-    detectable = f"detectable {found.detectable:.2f} ×" if found.detectable else ""
-    return f"{told} ({'; '.join(filter(None, [*parts, found.basis, detectable]))})"
+    parts += [found.basis, detectable_words(found.detectable)]
+    return f"{told} ({'; '.join(filter(None, parts))})"
 
 
 def _in_words(case: _OpenCase, result: Number) -> str:
@@ -261,11 +261,20 @@ def _in_words(case: _OpenCase, result: Number) -> str:
     unit = _unit(case.check, case.unit)
     if case.check.kind not in ("change", "difference"):
         return result.show(unit)
-    less, more = _SIGNS.get(case.unit, ("less", "more"))
-    if result.value < 0:
-        ends = (None if end is None else -end for end in (result.high, result.low))
-        return f"{Number(-result.value, *ends).show(unit)} {less}"
-    return f"{result.show(unit)} {more}"
+    words = _SIGNS.get(case.unit, ("less", "more"))
+    if result.low is not None and result.high is not None and result.low < 0 < result.high:
+        value, *ends = (_signed(Number(each), unit, words) for each in (result.value, result.low, result.high))
+        return f"{value} [from {' to '.join(ends)}]"
+    return _signed(result, unit, words)
+
+
+def _signed(number: Number, unit: str, words: tuple[str, str]) -> str:
+    """The number with one of the words in place of its sign, which its interval shares."""
+    less, more = words
+    if number.value >= 0:
+        return f"{number.show(unit)} {more}"
+    ends = (None if end is None else -end for end in (number.high, number.low))
+    return f"{Number(-number.value, *ends).show(unit)} {less}"
 
 
 def _unit(check: NumberCheck, unit: str) -> str:

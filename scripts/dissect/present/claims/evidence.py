@@ -80,8 +80,10 @@ def _times(end: float | None, factor: float) -> float | None:
 def _in_units(check: NumberCheck, side: SideNumber, answer: Number) -> Number:
     if check.kind == "change":
         return percent(answer)
-    factor = side.factor if isinstance(check, ValueCheck) else 1.0
-    return Number(answer.value * factor, _times(answer.low, factor), _times(answer.high, factor))
+    if not isinstance(check, ValueCheck):
+        return answer
+    high = None if answer.high is None else min(answer.high * side.factor, side.most)
+    return Number(answer.value * side.factor, _times(answer.low, side.factor), high)
 
 
 def _combined(check: NumberCheck, numbers: Sequence[Number]) -> Number:

@@ -69,6 +69,8 @@ class SideNumber:
     """Runs that ``of`` is divided by; None if the number is no ratio."""
     factor: float = 1.0
     """Factor from a run's value, or from the ratio, to the number."""
+    most: float = inf
+    """What the number cannot exceed: 100 for a share in percent."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,9 @@ def _shown(row: Row, quantity: Quantity) -> SideNumber | None:
         return None
     numbers = [row.get(column) for column in quantity.columns]
     scaled = [None if number is None else number * quantity.scale for number in numbers]
-    return SideNumber(Number(scaled[0] or 0.0, *scaled[1:]), values_of(row, quantity.name), factor=quantity.scale)
+    most = 100.0 if quantity.is_share else inf
+    values = values_of(row, quantity.name)
+    return SideNumber(Number(scaled[0] or 0.0, *scaled[1:]), values, factor=quantity.scale, most=most)
 
 
 def _scaling_efficiency(rows: Sequence[Row]) -> SideNumber | None:
@@ -203,7 +207,7 @@ def _overlapped_compute_share(rows: Sequence[Row]) -> SideNumber | None:
         if whole.value <= exposed.value:
             return None
         shares.append(compute._replace(value=compute.value / (whole.value - exposed.value)))
-    return SideNumber(Number(100 * fmean(each.value for each in shares)), positive(shares), factor=100)
+    return SideNumber(Number(100 * fmean(each.value for each in shares)), positive(shares), factor=100, most=100)
 
 
 def _pattern(stage: str, platform: str, wanted: Where) -> str:

@@ -13,7 +13,7 @@ from dissect.present.tables.marks import flag_notes
 from dissect.present.tables.render import markdown
 from dissect.present.tell_apart import MORE, remeasure
 from dissect.statistics.log_estimate import LEVEL
-from dissect.statistics.numbers import Number, significant_decimals
+from dissect.statistics.numbers import Number, detectable_words, significant_decimals
 
 ENDS = ("", "_low", "_high")
 ENDS_OF_TWO = ("low", "high")
@@ -170,9 +170,9 @@ def _basis(line: ComparedNumber) -> str:
     """What a verdict rests on, in one sentence."""
     if line.judgement is None:
         return "the same runs"
-    found, detectable = line.judgement.contrast, line.judgement.detectable
-    parts = [f"runs {found.n_left} and {found.n_right}", found.words]
-    return "; ".join(parts + ([f"detectable {detectable:.2f} ×"] if detectable else []))
+    found = line.judgement.contrast
+    parts = [f"runs {found.n_left} and {found.n_right}", found.words, detectable_words(line.judgement.detectable)]
+    return "; ".join(filter(None, parts))
 
 
 def _number_name(line: ComparedNumber) -> str:

@@ -15,7 +15,7 @@ from dissect.present.tables.over_runs import RUN_VALUES, mean_of_runs
 from dissect.present.tables.start_classes import START_CLASS, Pools, between, pool_classes
 from dissect.statistics.contrast import Contrast
 from dissect.statistics.judge import Judgement, RatioVerdict, RunPair, judge_all
-from dissect.statistics.numbers import Number
+from dissect.statistics.numbers import Number, detectable_words
 
 Row = Mapping[str, Any]
 ONE_RUN = "no interval"
@@ -128,6 +128,4 @@ def _words(judged: Judgement, turned: bool) -> str:
 def basis_of(judged: Judgement, found: Contrast) -> str:
     """Runs and starts, left side first, what the ratio rests on, and what would have been detected."""
     parts = [f"runs {found.n_left} and {found.n_right}", f"starts {found.left_starts} and {found.right_starts}"]
-    parts += [found.words]
-    parts += [f"detectable {judged.detectable:.2f} ×"] if judged.detectable else []
-    return ", ".join(parts)
+    return ", ".join(filter(None, [*parts, found.words, detectable_words(judged.detectable)]))

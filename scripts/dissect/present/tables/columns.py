@@ -122,6 +122,11 @@ class Quantity:
         return self.combination in (Combination.TYPICAL, Combination.SHARE)
 
     @property
+    def is_share(self) -> bool:
+        """Whether it is a part of a whole, so at most all of it."""
+        return self.name.endswith("_share")
+
+    @property
     def title(self) -> str:
         """Header with unit."""
         return f"{self.header} ({self.unit})" if self.unit else self.header
