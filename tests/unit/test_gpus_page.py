@@ -14,6 +14,7 @@ from dissect.base.units import GIB
 from dissect.cells.cell_id import CellId
 from dissect.cells.references import read_sets
 from dissect.cells.study import load_study
+from dissect.metrics.profile import ProfileMetrics
 from dissect.metrics.serving import ServingMetrics
 from dissect.metrics.training import TrainingMetrics
 from dissect.present.recommend.answer import answer
@@ -28,16 +29,16 @@ from page_tables import GPUS, block
 ROOT = Path(__file__).parents[2]
 SETS = ROOT / "config/references"
 HEADER = "| framework | method | batch | runs | step (s) | device time (s) | GiB per GPU | cell (s) |"
-CELLS = {"h100-x2": 39, "h200-x2": 20, "h200-x2-te": 2, "h100-x4-24g": 2}
-"""Platform -> number of its cells that were launched."""
+CELLS = {"h100-x2": 39, "h200-x2": 37, "h200-x2-te": 2, "h100-x4-24g": 2}
+"""Platform -> number of its training cells that were launched."""
 
 
 def launched(platform: str) -> Iterator[tuple[CellId, CellRuns]]:
-    """The cells of a platform that were launched, over all sets of today's protocol."""
+    """The training cells of a platform that were launched, over all sets of today's protocol."""
     for name in ("h100-x2", "h200-x2", "h100-x4"):
         for path in sorted((SETS / name).rglob("*.json")):
             cell, runs = CellId.parse(str(path.parent.relative_to(SETS / name))), read_runs(path)
-            if cell.platform == platform and runs.newest.status is not Status.SKIPPED_OOM:
+            if cell.platform == platform and cell.stage != "profile" and runs.newest.status is not Status.SKIPPED_OOM:
                 yield cell, runs
 
 
@@ -65,6 +66,45 @@ def test_every_cell_is_on_the_page(platform: str) -> None:
     rows = [row(cell, runs) for cell, runs in launched(platform)]
     assert len(rows) == CELLS[platform]
     block(GPUS, platform, HEADER, rows)
+
+
+PROFILES = (
+    "| framework | method | batch | runs | step (ms) | profiled step (ms) | compute kernels (ms) | idle (%) "
+    "| attention forward (ms) | backward (ms) | cell (s) |"
+)
+
+
+def test_every_profile_on_two_h200_is_on_the_page() -> None:
+    """Medians over the runs, in ms on rank 0."""
+    rows = []
+    for path in sorted((SETS / "h200-x2/profile").rglob("*.json")):
+        cell, runs = CellId.parse(str(path.parent.relative_to(SETS / "h200-x2"))), read_runs(path).runs
+        found = [run.metrics for run in runs if isinstance(run.metrics, ProfileMetrics)]
+        phases = [each.dissection.phases for each in found]
+        whole = [sum(phase.overall_s for phase in of) for of in phases]
+        busy = [sum(phase.busy_s for phase in of) for of in phases]
+        rows.append(
+            [
+                cell.framework,
+                cell.method,
+                cell.workload.split("-")[1].removeprefix("b"),
+                len(found),
+                f"{1e3 * median(each.training.step_time_s.median for each in found):,.0f}",
+                f"{1e3 * median(whole):,.0f}",
+                f"{1e3 * median(sum(phase.compute_s for phase in of) for of in phases):,.0f}",
+                f"{100 * median(1 - b / w for b, w in zip(busy, whole, strict=True)):.1f}",
+                *(f"{1e3 * median(attention_s(each, way) for each in found):.1f}" for way in ("forward", "backward")),
+                f"{median(run.durations.total_s for run in runs):.0f}",
+            ]
+        )
+    assert len(rows) == 5
+    block(GPUS, "h200-x2-profiles", PROFILES, rows)
+
+
+def attention_s(metrics: ProfileMetrics, direction: str) -> float:
+    """Seconds of the kernels of all attention modules in a step."""
+    groups = metrics.dissection.groups
+    return sum(each.time_s for each in groups if (each.part, each.direction) == ("attention", direction))
 
 
 @pytest.mark.parametrize("folder", [path for path in SETS.iterdir() if path.is_dir()], ids=lambda path: path.name)

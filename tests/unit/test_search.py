@@ -114,7 +114,8 @@ def test_a_limit_that_is_expected_is_found_near_the_prediction(batch, off, windo
     assert len(tried) <= 3 + ceil(log2(width + 1))
 
 
-def test_shipped_searches_would_take_two_trials_but_for_one():
+def test_shipped_searches_would_take_two_trials():
+    """All but those of Megatron-LM on H200 begin with the limit."""
     others = {}
     for path in REFERENCES.glob("*/*/*/*/*/*/*bmax*/*.json"):
         runs = read_runs(path)
@@ -123,8 +124,8 @@ def test_shipped_searches_would_take_two_trials_but_for_one():
             assert start is not None
             trials = search_max(trier(limit), predicted_start(start), runs.spec.hardware.device_memory_bytes)
             if [trial.batch for trial in trials] != [limit, limit + 1]:
-                others[str(path.parent.relative_to(REFERENCES))] = [trial.batch for trial in trials]
-    assert others == {"h200-x2/pretrain/h200-x2/llama2-7b/ddp/Naive/s350-bmax-n2": [27, 28, 29]}
+                others[str(path.relative_to(REFERENCES)).split("/")[0], runs.spec.framework] = [t.batch for t in trials]
+    assert others == {("h200", "megatron"): [23, 22], ("h200-x2", "megatron"): [23, 22]}
 
 
 def test_what_is_predicted_to_fit_nothing_starts_with_one():

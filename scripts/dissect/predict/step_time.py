@@ -17,14 +17,14 @@ from dissect.predict.repetition import step_identity
 from dissect.predict.step_effort import StepEffort
 
 PartName = Literal["compute", "exposed communication", "optimizer", "offload", "launch"]
-OFF: dict[TimeOrigin, float] = {MEASURED: 0.04, "datasheet": 0.2}
+OFF: dict[TimeOrigin, float] = {MEASURED: 0.07, "datasheet": 0.16}
 """Standard deviation of the work of a GPU, as a share, by where the times of its operators come from.
 
-Of datasheets: what published speeds of GeForce cards differ by (docs/prediction.md) is 1.5 of it.
+Of datasheets: what published speeds of GeForce cards differ by (docs/prediction.md) is 1.9 of it.
 """
 OFF_OFFLOAD = 0.25
-"""The same of offloading, of which no cell was measured."""
-DEVIATIONS = {"busy": 1.5, "machine": 2.6, "elsewhere": 2.3}
+"""The same of offloading, of which two cells are known: LoRA with ZeRO-2 and 3 on H200."""
+DEVIATIONS = {"busy": 1.9, "machine": 2.2, "elsewhere": 1.9}
 """Ends of the interval in standard deviations: where GPUs are busy, and where they wait for a known or another host.
 
 Measured: conformal quantiles for 95 % over the shipped cells, each predicted from the others; of the busy cells, which

@@ -17,8 +17,11 @@ Measured: fitted to the 105 shipped runs of training, whose steps take 0.1 to 2 
 """
 TRACED_STEPS, TRACE_S = 3, 2.0
 """Steps after the window that are traced, and seconds to read the trace. Measured: shipped cells on H200 and H100."""
-TRIAL_STEPS = 3
-"""Steps of a trial (``PROBE_STEPS`` of the stage), the first of them slow."""
+TRIAL_STEPS, TRIAL_S = 2, 1.0
+"""A trial lasts as long as so many steps and seconds beside its start: three steps where the batch fits
+(``PROBE_STEPS`` of the stage), about one where it does not. Measured: the 17 shipped searches, whose steps take 0.3
+to 1.3 s.
+"""
 SPREAD, BETWEEN_GPUS = 0.4, 0.3
 """Standard deviations of the logarithm of what starts take, and whole cells, within a kind and from GPU to GPU.
 
@@ -181,7 +184,7 @@ def _run_s(spec: TrainingSpec, start_s: float, step_s: float, trials_s: float) -
 
 
 def _trial_s(start_s: float, step_s: float) -> float:
-    return start_s + (SLOW_STEPS + TRIAL_STEPS) * step_s
+    return start_s + TRIAL_S + TRIAL_STEPS * step_s
 
 
 def steps_s(sampling: Sampling, step_s: float) -> float:
