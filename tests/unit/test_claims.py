@@ -1,5 +1,6 @@
 """Verdicts on claims about numbers: every kind of check and every verdict."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,20 @@ def test_no_share_exceeds_the_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "words"), [(None, ""), (1.256, "detectable 1.26 ×"), (5.4e20, "not even 100 × detectable")]
+    ("number", "text"),
+    [
+        (Number(1.37, 1.0024, 1.88), "1.370 [1.002–1.880] ×"),
+        (Number(1.37, 1.03, 1.88), "1.37 [1.03–1.88] ×"),
+        (Number(1.37, 0.9999, 5e22), "1.3700 [0.9999–∞] ×"),
+        (Number(1.37, 0.5, math.inf), "1.37 [0.50–∞] ×"),
+    ],
+)
+def test_an_end_that_decides_is_told_from_one_and_a_far_one_says_nothing(number: Number, text: str) -> None:
+    assert number.show("×", bound=1) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"), [(None, ""), (1.256, "detectable 1.26 ×"), (99.996, "not even 100 × detectable")]
 )
 def test_what_would_have_been_detected_in_words(ratio: float | None, words: str) -> None:
     assert detectable_words(ratio) == words

@@ -20,6 +20,10 @@ class Verdict(StrEnum):
     NOT_MEASURED = "not measured"
 
 
+FAR = 1000
+"""Times the number itself."""
+
+
 @dataclass(frozen=True)
 class Number:
     """A value with the bounds of its interval; None where it has no interval."""
@@ -28,26 +32,37 @@ class Number:
     low: float | None = None
     high: float | None = None
 
-    def show(self, unit: str) -> str:
-        """The number as text with interval and unit: three significant digits, more where the interval is narrow."""
+    def show(self, unit: str, bound: float | None = None) -> str:
+        """The number as text with interval and unit: three significant digits, more where the interval is narrow.
+
+        There are as many as it takes to tell an end from a ``bound`` close to it.
+        """
+        ends = [end for end in (self.low, self.high) if end is not None]
         decimals = significant_decimals(self.value, 3)
-        if self.low is not None and self.high is not None and self.high > self.low:
+        if self.low is not None and self.high is not None and self.low < self.high < math.inf:
             decimals = max(decimals, significant_decimals(self.high - self.low, 1))
-        ends = [f"{number:,.{decimals}f}" for number in (self.low, self.high) if number is not None]
-        interval = f" [{'–'.join(ends)}]" if ends else ""
+        while bound is not None and decimals < 6 and any(round(end, decimals) == bound != end for end in ends):
+            decimals += 1
+        interval = f" [{'–'.join(self._end_text(end, decimals) for end in ends)}]" if ends else ""
         return f"{self.value:,.{decimals}f}{interval} {unit}".rstrip()
+
+    def _end_text(self, end: float, decimals: int) -> str:
+        """An end that is so far away that it says nothing reads as infinite."""
+        if self.value and abs(end) > FAR * abs(self.value):
+            return "∞" if end > 0 else "-∞"
+        return f"{end:,.{decimals}f}"
 
 
 def detectable_words(ratio: float | None) -> str:
     """The ratio that would have been told with 80 % power, as text; empty without an interval."""
     if not ratio:
         return ""
-    return f"detectable {ratio:.2f} ×" if ratio < 100 else "not even 100 × detectable"
+    return f"detectable {ratio:.2f} ×" if round(ratio, 2) < 100 else "not even 100 × detectable"
 
 
 def significant_decimals(value: float, digits: int = 4) -> int:
     """Number of decimals that print ``value`` with at least ``digits`` significant digits."""
-    return max(0, digits - 1 - int(f"{value:e}".partition("e")[2]))
+    return max(0, digits - 1 - int(f"{value:e}".partition("e")[2])) if math.isfinite(value) else 0
 
 
 def ratio(of: Number, to: Number) -> Number:

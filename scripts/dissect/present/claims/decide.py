@@ -29,7 +29,7 @@ from dissect.present.tables.start_classes import START_CLASS, Pools, between, po
 from dissect.present.tables.view import View
 from dissect.present.tell_apart import command_for
 from dissect.statistics.bounds import Bounded, BoundVerdict, check_all
-from dissect.statistics.numbers import Number, Verdict, detectable_words, together
+from dissect.statistics.numbers import FAR, Number, Verdict, detectable_words, together
 
 COUNTED = ("batch", "n_gpus", "seq_len")
 OF_MEMORY = ("batch_measured", "peak_memory_bytes", "peak_memory_gib", "paper_memory_gib")
@@ -248,7 +248,7 @@ def _text(case: _OpenCase, found: Evidence) -> str:
     if case.check.kind == "ordering":
         sign = {Verdict.HOLDS: ">", Verdict.FAILS: "<"}.get(found.verdict, "≈")
         told = f" {sign} ".join(replace(side.number, low=None, high=None).show(case.unit) for side in case.numbers)
-        told += f", {found.result.show('×')}"
+        told += f", {found.result.show('×', bound=1)}"
     runs = " and ".join(map(str, found.runs))
     starts = " and ".join(map(str, found.starts))
     parts = [f"runs {runs}" if any(found.runs) else "", f"known starts {starts}" if any(found.starts) else ""]
@@ -264,6 +264,8 @@ def _in_words(case: _OpenCase, result: Number) -> str:
     words = _SIGNS.get(case.unit, ("less", "more"))
     if result.low is not None and result.high is not None and result.low < 0 < result.high:
         value, *ends = (_signed(Number(each), unit, words) for each in (result.value, result.low, result.high))
+        if result.high > FAR * abs(result.value):
+            ends[1] = f"∞ {unit} {words[1]}"
         return f"{value} [from {' to '.join(ends)}]"
     return _signed(result, unit, words)
 
@@ -273,7 +275,7 @@ def _signed(number: Number, unit: str, words: tuple[str, str]) -> str:
     less, more = words
     if number.value >= 0:
         return f"{number.show(unit)} {more}"
-    ends = (None if end is None else -end for end in (number.high, number.low))
+    ends = (None if end is None else 0 - end for end in (number.high, number.low))
     return f"{Number(-number.value, *ends).show(unit)} {less}"
 
 

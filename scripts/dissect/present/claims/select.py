@@ -188,7 +188,7 @@ def _shown(row: Row, quantity: Quantity) -> SideNumber | None:
         return None
     numbers = [row.get(column) for column in quantity.columns]
     scaled = [None if number is None else number * quantity.scale for number in numbers]
-    most = 100.0 if quantity.is_share else inf
+    most = quantity.scale if quantity.is_share else inf
     values = values_of(row, quantity.name)
     return SideNumber(Number(scaled[0] or 0.0, *scaled[1:]), values, factor=quantity.scale, most=most)
 

@@ -122,7 +122,7 @@ def _words(judged: Judgement, turned: bool) -> str:
     if turned:
         ratio, low, high = 1 / ratio, high and 1 / high, low and 1 / low
     setting_first = judged.contrast if turned else judged.contrast.inverse
-    return f"{Number(ratio, low, high).show('×')} the best ({basis_of(judged, setting_first)})"
+    return f"{Number(ratio, low, high).show('×', bound=1)} the best ({basis_of(judged, setting_first)})"
 
 
 def basis_of(judged: Judgement, found: Contrast) -> str:

@@ -158,7 +158,7 @@ def _versus(pair: _Pair, judged: Judgement | None) -> Versus:
     if judged is None:
         alone = pair.names[0] if _has_rate(left) else pair.names[1]
         return Versus(*sides, f"only {alone} fits", True, "", "", "")
-    ratio, basis = Number(judged.ratio, judged.low, judged.high).show("×"), basis_of(judged, judged.contrast)
+    ratio, basis = Number(judged.ratio, judged.low, judged.high).show("×", bound=1), basis_of(judged, judged.contrast)
     if pair.limit and pair.keeps is False:
         return Versus(*sides, f"only {pair.names[1]} keeps within {pair.limit}", True, ratio, basis, "")
     told = judged.told and pair.keeps is not None
