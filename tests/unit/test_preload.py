@@ -1,6 +1,5 @@
 """What keeps a process from being forked, and which runs may share one."""
 
-import os
 import sys
 import threading
 from dataclasses import replace
@@ -113,6 +112,17 @@ def test_servers_and_cells_of_several_nodes_are_not_forked() -> None:
 def test_the_state_of_the_code_changes_with_what_is_installed(tmp_path: Path) -> None:
     before = code_state([str(tmp_path)])
     assert code_state([str(tmp_path)]) == before
+    (tmp_path / "library-2.0.dist-info").mkdir()
+    installed = code_state([str(tmp_path)])
+    assert installed != before
+    (tmp_path / "module.py").write_text("a = 1")
+    assert code_state([str(tmp_path)]) != installed
+
+
+def test_byte_code_beside_its_source_is_no_other_code(tmp_path: Path) -> None:
     (tmp_path / "library").mkdir()
-    os.utime(tmp_path, (1, 1))
-    assert code_state([str(tmp_path)]) != before
+    before = code_state([str(tmp_path)])
+    for folder in (tmp_path, tmp_path / "library"):
+        (folder / "__pycache__").mkdir()
+        (folder / "__pycache__/module.cpython-311.pyc").touch()
+    assert code_state([str(tmp_path)]) == before

@@ -76,14 +76,17 @@ def why_unfit() -> str | None:
 
 
 def code_state(libraries: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Path -> (modification time, size) of the project's code, the lock files and these folders of installed libraries.
+    """Path -> (modification time, size) of the project's code, the lock files and what these library folders hold.
 
-    Equal states mean that a new process would import the same.
+    Equal states mean that a new process would import the same. Of installed packages the names count, which tell
+    their versions: byte code that an import writes beside its source changes the time of a folder, and no code.
     """
     code = [*SCRIPTS.rglob("*.py"), *SCRIPTS.parent.glob("envs/*/requirements.txt")]
     folders = [path for path in map(Path, libraries) if path.is_dir() and path.resolve() != SCRIPTS.resolve()]
-    found = {str(path): path.stat() for path in (*code, *folders)}
-    return {path: (status.st_mtime_ns, status.st_size) for path, status in found.items()}
+    held = [path for folder in folders for path in folder.iterdir() if path.name != "__pycache__"]
+    found = {str(path): path.stat() for path in (*code, *(path for path in held if path.is_file()))}
+    state = {path: (status.st_mtime_ns, status.st_size) for path, status in found.items()}
+    return state | {str(path): (0, 0) for path in held if path.is_dir()}
 
 
 def _end_pools() -> None:
