@@ -19,8 +19,8 @@ TRACED_STEPS, TRACE_S = 3, 2.0
 """Steps after the window that are traced, and seconds to read the trace. Measured: shipped cells on H200 and H100."""
 TRIAL_STEPS, TRIAL_S = 2, 1.0
 """A trial lasts as long as so many steps and seconds beside its start: three steps where the batch fits
-(``PROBE_STEPS`` of the stage), about one where it does not. Measured: the 17 shipped searches, whose steps take 0.3
-to 1.3 s.
+(``PROBE_STEPS`` of the stage), about one where it does not. Measured: 17 runs of the shipped searches, whose
+steps take 0.3 to 1.3 s.
 """
 SPREAD, BETWEEN_GPUS = 0.4, 0.3
 """Standard deviations of the logarithm of what starts take, and whole cells, within a kind and from GPU to GPU.
