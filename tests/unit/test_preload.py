@@ -116,7 +116,11 @@ def test_the_state_of_the_code_changes_with_what_is_installed(tmp_path: Path) ->
     installed = code_state([str(tmp_path)])
     assert installed != before
     (tmp_path / "module.py").write_text("a = 1")
-    assert code_state([str(tmp_path)]) != installed
+    more = code_state([str(tmp_path)])
+    assert more != installed
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other").replace(tmp_path / "library-2.0.dist-info")
+    assert code_state([str(tmp_path)]) != more, "the same version, installed again"
 
 
 def test_byte_code_beside_its_source_is_no_other_code(tmp_path: Path) -> None:

@@ -76,17 +76,20 @@ def why_unfit() -> str | None:
 
 
 def code_state(libraries: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Path -> (modification time, size) of the project's code, the lock files and what these library folders hold.
+    """Path -> (modification time, size) of the project's code, the lock files and the modules in these library folders.
 
-    Equal states mean that a new process would import the same. Of installed packages the names count, which tell
-    their versions: byte code that an import writes beside its source changes the time of a folder, and no code.
+    Equal states mean that a new process would import the same. An installed package has its inode: installing it again
+    makes another folder, while byte code that an import writes beside its source only changes the folder's time.
     """
     code = [*SCRIPTS.rglob("*.py"), *SCRIPTS.parent.glob("envs/*/requirements.txt")]
     folders = [path for path in map(Path, libraries) if path.is_dir() and path.resolve() != SCRIPTS.resolve()]
-    held = [path for folder in folders for path in folder.iterdir() if path.name != "__pycache__"]
-    found = {str(path): path.stat() for path in (*code, *(path for path in held if path.is_file()))}
-    state = {path: (status.st_mtime_ns, status.st_size) for path, status in found.items()}
-    return state | {str(path): (0, 0) for path in held if path.is_dir()}
+    held = [path for folder in folders for path in folder.iterdir() if path.name != "__pycache__" and path.exists()]
+    return {str(path): _state(path) for path in (*code, *held)}
+
+
+def _state(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return (status.st_ino, 0) if path.is_dir() else (status.st_mtime_ns, status.st_size)
 
 
 def _end_pools() -> None:
