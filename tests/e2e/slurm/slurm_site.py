@@ -46,8 +46,8 @@ class Run:
         """What it printed so far."""
         return "".join(self.lines)
 
-    def end(self, seconds: float = 150) -> int:
-        """Wait for its end; the exit status."""
+    def end(self, seconds: float = 500) -> int:
+        """Wait for its end; the exit status. Only a hang takes that long, even beside other tests."""
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -39,21 +39,21 @@ def faulty(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     )
     run = site.start("all")
     for method in ("Z2+O", "Z3", "Z3+O"):
-        cluster.wait_until(f"{method} runs", lambda method=method: site.runs(f"/{method}/"), 60)
+        cluster.wait_until(f"{method} runs", lambda method=method: site.runs(f"/{method}/"))
     cluster.slurm("scancel", site.job_of("_Z2+O_"))
     # What the kernel's or the scheduler's SIGKILL leaves: not a word.
     cluster.slurm("scancel", "--full", "--signal=KILL", site.job_of("_Z3_"))
     # A job that starts in the same instant may miss its GPUs (Slurm 22.05), so the retries come first.
     for method in ("R", "Q", "Z2+O", "Z3"):
-        cluster.wait_until(f"{method} is retried", lambda method=method: site.attempts(f"/{method}/") == 2, 60)
+        cluster.wait_until(f"{method} is retried", lambda method=method: site.attempts(f"/{method}/") == 2)
     # Slurm writes down every few seconds what it knows: a job that has just ended would be lost with it.
-    cluster.wait_until("one job is left", lambda: len(cluster.slurm("squeue", "-h", "-o", "%i").split()) == 1, 60)
+    cluster.wait_until("one job is left", lambda: len(cluster.slurm("squeue", "-h", "-o", "%i").split()) == 1)
     time.sleep(6)
     cluster.kill_daemon("slurmctld")
     cluster.start_daemon("slurmctld")
     assert site.log("/Z3+O/")
     assert not list((site.folder / "results/cells").rglob("Z3+O/*/*.json"))
-    run.end(200)
+    run.end()
     return site, run
 
 
@@ -125,7 +125,7 @@ def test_the_next_run_measures_the_failed_cell_alone(faulty: tuple[Site, Run]) -
     assert json.loads((failure.parent / "spec.json").read_bytes())["method"]["quantization"] == "nf4"
     before = {method: site.attempts(f"/{method}/") for method in METHODS}
     run = site.start("all")
-    assert run.end(200) != 0
+    assert run.end() != 0
     after = {method: site.attempts(f"/{method}/") for method in METHODS}
     assert after == {**before, "Q": before["Q"] + 2}
 
@@ -153,13 +153,13 @@ def test_nodes_fail_and_memory_runs_out(cluster: Cluster, site_of: Callable[...,
         small=environment(TINY_FAULT="memory"),
     )
     run = site.start("all")
-    cluster.wait_until("both cells run", lambda: site.runs("/down/") and site.runs("/pair/"), 60)
+    cluster.wait_until("both cells run", lambda: site.runs("/down/") and site.runs("/pair/"))
     first = cluster.slurm("squeue", "-h", "-p", "pair", "-o", "%N")
     cluster.kill_daemon(first)
     _crash(cluster, "n2")
     cluster.start_daemon("n2")  # Slurm believes in the job until its time limit, two minutes here
-    cluster.wait_until("the other node of the pair has the retry", lambda: _waits(site), 120)
-    assert run.end(200) == 0, run.output
+    cluster.wait_until("the other node of the pair has the retry", lambda: _waits(site))
+    assert run.end() == 0, run.output
     cluster.start_daemon(first)
     assert site.result("/down/").status == "ok"
     assert site.attempts("/down/") == 2
@@ -177,7 +177,7 @@ def test_nodes_fail_and_memory_runs_out(cluster: Cluster, site_of: Callable[...,
     assert site.attempts("/hungry/") == 1, "the first job got no further than the start"
     assert "Exceeded job memory limit" in site.slurm_logs("_hungry_")
     assert site.table("table_III").exists()
-    cluster.wait_until("all nodes are back", lambda: set(cluster.states().values()) <= {"idle", "completing"}, 60)
+    cluster.wait_until("all nodes are back", lambda: set(cluster.states().values()) <= {"idle", "completing"})
 
 
 def _crash(cluster: Cluster, node: str) -> None:

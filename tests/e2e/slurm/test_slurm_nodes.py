@@ -53,12 +53,12 @@ def faulty(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     )
     run = site.start("results/tables/table_III.csv")
     for method in ("Q", "Z3"):
-        cluster.wait_until(f"the last rank of {method} hangs", lambda method=method: (folder / method).exists(), 120)
+        cluster.wait_until(f"the last rank of {method} hangs", lambda method=method: (folder / method).exists())
     followers = [p for p in _processes(site, "measure_node.py") if _store_of(site, "/Q/") in _command(p)]
     followers[0].kill()
     for leader in (p for p in _processes(site, "measure.py") if "/Z3/" in _command(p)):
         leader.kill()
-    run.end(200)
+    run.end()
     return site, run
 
 
@@ -82,7 +82,7 @@ def _store_of(site: Site, fragment: str) -> str:
 
 def test_a_group_spans_two_nodes(real: tuple[Site, Run]) -> None:
     site, run = real
-    assert run.end(500) == 0, run.output
+    assert run.end() == 0, run.output
     result = site.result("/Z2/")
     assert result.status == "ok"
     assert (result.spec.hardware.n_nodes, result.spec.hardware.n_gpus) == (2, 2)

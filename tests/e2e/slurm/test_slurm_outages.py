@@ -27,7 +27,7 @@ def preempted(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tup
 def preempt(cluster: Cluster, site: Site) -> None:
     """Preempt both cells, once they run."""
     for name, node in (("low", "n11"), ("cheap", "n12")):
-        cluster.wait_until(f"the cell on {name} runs", lambda name=name: site.runs(f"/{name}/"), 90)
+        cluster.wait_until(f"the cell on {name} runs", lambda name=name: site.runs(f"/{name}/"))
         cluster.slurm("sbatch", "-p", "urgent", "-w", node, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 1")
 
 
@@ -47,7 +47,7 @@ def hit(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, preempted: t
     )
     run = site.start("all")
     for method in ("R", "Q", "Z2", "Naive"):
-        cluster.wait_until(f"{method} runs", lambda method=method: site.runs(f"/{method}/"), 90)
+        cluster.wait_until(f"{method} runs", lambda method=method: site.runs(f"/{method}/"))
         if method == "Z2":
             cluster.slurm("scancel", "--full", "--signal=USR1", site.job_of("_Z2_"))
         elif method != "Naive":
@@ -57,9 +57,9 @@ def hit(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, preempted: t
     preempt(cluster, preempted[0])
     time.sleep(max(0.0, resume_at - time.monotonic()))
     cluster.slurm("scontrol", "resume", site.job_of("_R_"))
-    cluster.wait_until("Z2 is retried", lambda: site.runs("/Z2/", 2), 150)
+    cluster.wait_until("Z2 is retried", lambda: site.runs("/Z2/", 2))
     for name in ("low", "cheap"):
-        cluster.wait_until(f"{name} runs again", lambda name=name: preempted[0].runs(f"/{name}/", 2), 150)
+        cluster.wait_until(f"{name} runs again", lambda name=name: preempted[0].runs(f"/{name}/", 2))
     time.sleep(6)  # Slurm writes down every few seconds what it knows
     cluster.kill_daemon("slurmctld")
     down_at = time.monotonic()
@@ -68,14 +68,14 @@ def hit(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, preempted: t
     cluster.wait_until("the result ends its job", site.table("table_IV").exists, DOWN_S)
     time.sleep(max(0.0, down_at + DOWN_S - time.monotonic()))
     cluster.start_daemon("slurmctld")
-    run.end(200)
+    run.end()
     return site, run
 
 
 @pytest.mark.usefixtures("hit")
 def test_a_preempted_job_is_requeued_or_retried(preempted: tuple[Site, Run]) -> None:
     site, run = preempted
-    assert run.end(200) == 0, run.output
+    assert run.end() == 0, run.output
     for name, jobs in (("low", 1), ("cheap", 2)):
         assert (site.result(f"/{name}/").status, site.result(f"/{name}/").attempts) == ("ok", 2)
         assert site.attempts(f"/{name}/") == 2

@@ -47,7 +47,7 @@ def test_signals_to_the_main_process(
         site.configure(["Naive"], [partition], Naive=environment(**steps))
     runs = {partition: site.start("all") for partition, site in sites.items()}
     for partition, site in sites.items():
-        cluster.wait_until(f"the cell on {partition} runs", lambda at=site: at.runs("/Naive/"), 60)
+        cluster.wait_until(f"the cell on {partition} runs", lambda at=site: at.runs("/Naive/"))
     interrupt(runs["faults"], signal.SIGINT)
     interrupt(runs["main"], signal.SIGTERM)
     interrupt(runs["other"], signal.SIGKILL)
@@ -73,7 +73,7 @@ def test_signals_to_the_main_process(
     assert runs["faults"].end() != 0
     assert runs["main"].end() != 0
     for partition in ("faults", "main"):
-        cluster.wait_until(f"no job is left on {partition}", lambda at=partition: idle(cluster, at), 20)
+        cluster.wait_until(f"no job is left on {partition}", lambda at=partition: idle(cluster, at))
     for partition, attempts in (("faults", 2), ("main", 1)):
         site = sites[partition]
         finished = site.start("all", "--rerun-incomplete")
