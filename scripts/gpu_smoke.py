@@ -16,7 +16,7 @@ CELLS = (
     "pretrain/{}/llama2-7b/ddp/Naive/s350-b1-n*",
     "pretrain/{}/llama2-7b/deepspeed/Q/s350-b1-n*",
     "finetune/{}/llama2-7b/deepspeed/L/s350-b1-n*",
-    "operators/{}/-/gemm/square/bf16-b1-n1",
+    "operators/{}/-/gemm/square/*-b1-n1",
     "serve/{}/llama2-7b/vllm/tuned/r100-*",
 )
 """Globs of cells: a step that needs 63 GiB, one that needs 10, LoRA, an operator, a server. Not all fit everywhere."""

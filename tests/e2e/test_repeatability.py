@@ -13,7 +13,7 @@ from dissect.present.repeatability import from_rows
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-CELLS = "operators/cpu/-/memcpy/host_to_host/bf16-b1-n1", "operators/cpu/-/gemm/square/bf16-b1-n1"
+CELLS = "operators/cpu/-/memcpy/host_to_host/fp32-b1-n1", "operators/cpu/-/gemm/square/fp32-b1-n1"
 
 
 @pytest.fixture

@@ -84,11 +84,17 @@ def inspect_cell(config: Yaml, name: str, framework: str, count: int) -> Cell:
     return Cell(cell_id, fingerprint(["inspect", hardware(platform, count, None), own]))
 
 
+def declared_work(experiment: Yaml, platform: Yaml) -> Yaml:
+    """What experiment and platform say of the workload of any stage that computes."""
+    dtype = platform.get("workload", {}).get("dtype")
+    return given(experiment.get("workload")) | ({"dtype": dtype} if dtype else {})
+
+
 def training_cell(
     config: Yaml, experiment: Yaml, name: str, model: str, framework: str, method: str, batch: Any, count: int
 ) -> Cell:
     platform, stage = config["platforms"][name], experiment["stage"]
-    declared = given(experiment.get("workload")) | {"batch": batch}
+    declared = declared_work(experiment, platform) | {"batch": batch}
     if platform.get("workload", {}).get("seq_len"):
         declared["seq_len"] = platform["workload"]["seq_len"]
     work = stages.workload(stage, framework, declared)
@@ -122,7 +128,7 @@ def operator_cell(
     config: Yaml, experiment: Yaml, name: str, model: str, family: str, operator: str, batch: Any, count: int
 ) -> Cell:
     platform = config["platforms"][name]
-    declared = given(experiment.get("workload")) | {"batch": batch}
+    declared = declared_work(experiment, platform) | {"batch": batch}
     stand_in = platform.get("workload", {}).get("sizes", {})
     if family in stand_in:
         declared["sizes"] = stand_in[family]
@@ -154,7 +160,7 @@ def serve_cell(
 ) -> Cell:
     platform, architecture = config["platforms"][name], config["models"][model]["architecture"]
     site, stand_in = platform.get("serving", {}), platform.get("workload", {})
-    declared = {"output_tokens": platform.get("output_tokens", 128)} | given(experiment.get("workload"))
+    declared = {"output_tokens": platform.get("output_tokens", 128)} | declared_work(experiment, platform)
     declared |= {key: value for key, value in given(stand_in.get("serving")).items() if key != "search"}
     arrival = serving.arrival_of(arrival, platform)
     if experiment["axes"].get("gpus", "all") == "all":

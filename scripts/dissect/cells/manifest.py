@@ -20,6 +20,7 @@ class Fact(StrEnum):
     INTERCONNECT = "Interconnect"
     CPU = "CPU"
     HOST_MEMORY = "Host memory"
+    DTYPE = "Data type"
     CPU_CORES = "CPU cores"
     GPU_DRIVER = "GPU driver"
 

@@ -8,7 +8,7 @@ from dissect.cells.cell_id import NO_NAME
 from dissect.cells.distributions import used_by_operator
 from dissect.cells.operator_families import families
 from dissect.cells.overriding import Head, Override, built, overrides_for
-from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling
+from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling, stand_in_workload
 from dissect.cells.point import AxesPoint
 from dissect.cells.software import launcher_of
 from dissect.cells.spec import OperatorSampling, OperatorSpec, OperatorWorkload
@@ -60,7 +60,7 @@ def operator_head(point: AxesPoint, catalog: Catalog, overrides: list[Override])
         ConfigError: a parameter is out of bounds, or two overrides disagree.
     """
     platform = catalog.platforms[point.platform]
-    declared = {**given(point.experiment.workload), "batch": point.batch}
+    declared = {**given(point.experiment.workload), **stand_in_workload(platform), "batch": point.batch}
     if point.framework in platform.workload.sizes:
         declared["sizes"] = platform.workload.sizes[point.framework]
     workload = built(OperatorWorkload, declared, _where(point))

@@ -66,6 +66,11 @@ def software_for(
     return software.model_copy(update={"versions": {name: software.versions[name] for name in names}})
 
 
+def stand_in_workload(platform: Platform) -> dict[str, Any]:
+    """Parameters of the platform's workload that every stage which computes has."""
+    return {"dtype": platform.workload.dtype} if platform.workload.dtype else {}
+
+
 def stand_in_sampling(platform: Platform, sampling: type[Model]) -> dict[str, Any]:
     """Sampling parameters of the platform that a stage has."""
     return {name: value for name, value in given(platform.workload.sampling).items() if name in sampling.model_fields}

@@ -7,7 +7,7 @@ from dissect.cells import constraints
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.engines import engine_facts
 from dissect.cells.overriding import Head, Override, built, overrides_for
-from dissect.cells.parts import environment_of, hardware_of, software_for
+from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_workload
 from dissect.cells.point import AxesPoint
 from dissect.cells.site import ServingSite
 from dissect.cells.software import launcher_of, software_of
@@ -99,7 +99,8 @@ def serving_head(point: AxesPoint, catalog: Catalog, overrides: list[Override]) 
 
 def _stand_in(platform: Platform) -> dict[str, Any]:
     """The platform's load in place of the experiment's, without what concerns searches only."""
-    return {name: value for name, value in given(platform.workload.serving).items() if name != "search"}
+    load = {name: value for name, value in given(platform.workload.serving).items() if name != "search"}
+    return stand_in_workload(platform) | load
 
 
 def _arrival(point: AxesPoint, platform: Platform) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dissect.cells.cell import Cell, spec_and_key
 from dissect.cells.distributions import used_in_training
 from dissect.cells.frameworks import Framework, framework
 from dissect.cells.overriding import Head, Override, Sections, built, overrides_for
-from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling
+from dissect.cells.parts import environment_of, hardware_of, software_for, stand_in_sampling, stand_in_workload
 from dissect.cells.point import AxesPoint
 from dissect.cells.software import launcher_of
 from dissect.cells.spec import Sampling, TrainingWorkload
@@ -96,7 +96,7 @@ def _workload(
     point: AxesPoint, platform: Platform, overrides: list[Override], kind: type[TrainingWorkload]
 ) -> tuple[TrainingWorkload, Sections]:
     """Workload of the cell, and the other overrides that apply to it."""
-    declared = {**given(point.experiment.workload), "batch": point.batch}
+    declared = {**given(point.experiment.workload), **stand_in_workload(platform), "batch": point.batch}
     if platform.workload.seq_len:
         declared["seq_len"] = platform.workload.seq_len
     where = f"config/experiments/{point.name}.yaml: workload"

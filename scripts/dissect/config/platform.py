@@ -104,12 +104,14 @@ class ServingStandIn(Model):
 
 
 class StandIn(Model):
-    """Workload in place of the paper's, for machines that are too small for it."""
+    """Workload in place of the paper's, for machines that are too small or too old for it."""
 
     models: Names | None = None
     """Models in place of those of every experiment."""
     seq_len: PositiveInt | None = None
     """Sequence length in place of the experiment's, in tokens."""
+    dtype: DType | None = None
+    """Data type of parameters and activations in place of bf16, for processors that do not multiply it fast."""
     sizes: dict[OperatorFamily, list[PositiveInt]] = {}
     """Sizes of operators in place of the experiment's."""
     serving: ServingStandIn = ServingStandIn()

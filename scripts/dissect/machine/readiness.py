@@ -118,7 +118,8 @@ def disk_lacks(cells: Iterable[Cell], platform: Platform, catalog: Catalog, proj
     folder = project / platform.serving.checkpoints
     while not folder.exists():
         folder = folder.parent
-    wanted = sum(BYTES["bf16"] * count_parameters(catalog.models[model].architecture) for model in models)
+    width = BYTES[platform.workload.dtype or "bf16"]
+    wanted = sum(width * count_parameters(catalog.models[model].architecture) for model in models)
     free = shutil.disk_usage(folder).free
     if wanted > free:
         yield f"{folder} has {free / GIB:.0f} GiB free, checkpoints of servers take {wanted / GIB:.0f}"
