@@ -16,6 +16,11 @@ _WEB_SERVER = Path(__file__).with_name("lightllm_hypercorn.toml")
 _BESIDE_BYTES = 1.9e9
 """CUDA context, libraries and what loading leaves in its allocator. Measured: shipped cells on H200."""
 
+_EOS = "0"
+"""A token in place of the checkpoint's end-of-sequence id, which is beyond the vocabulary. LightLLM's penalty kernel
+(``apply_penalty_gpu_cache.py``) reads and writes the logit of this id unchecked. No answer ends at it: ``ignore_eos``.
+"""
+
 
 def arguments(spec: ServeSpec, place: Place) -> list[str]:
     """Arguments: ``--running_max_req_size`` limits admission, ``--mem_fraction`` memory; the prefix cache is off."""
@@ -26,7 +31,7 @@ def arguments(spec: ServeSpec, place: Place) -> list[str]:
         "--nccl_port", str(place.spare_ports[0]), "--data_type", TORCH_NAMES[spec.workload.dtype],
         "--tp", str(spec.hardware.n_gpus), "--tokenizer_mode", "fast",
         "--max_req_total_len", str(spec.model.max_position_embeddings), "--disable_dynamic_prompt_cache",
-        "--hypercorn_config", str(_WEB_SERVER),
+        "--hypercorn_config", str(_WEB_SERVER), "--eos_id", _EOS,
         *option("running_max_req_size", spec.settings.max_sequences),
         *option("mem_fraction", spec.settings.memory_share), *whole_prompts,
         *option("max_total_token_num", asked_cache_tokens(spec)),
