@@ -102,6 +102,21 @@ def test_no_mfu_without_a_peak_at_the_dtype(tmp_path: Path) -> None:
     assert "no dense peak is declared for this platform and dtype" in table.markdown
 
 
+def test_a_table_says_whose_cells_have_another_data_type(tmp_path: Path) -> None:
+    """Methods and captions name bf16."""
+    usual = make.pretrain_spec()
+    specs = [usual, usual.model_copy(update={"workload": usual.workload.model_copy(update={"dtype": "fp32"})})]
+    platforms = {"h200": make.platform_facts("H200", "H200-141G"), "cpu": make.platform_facts("CPU", "process")}
+    cells = [
+        make.published_cell(tmp_path, make.ok_result(spec), platform=platform)
+        for spec, platform in zip(specs, platforms, strict=True)
+    ]
+    layout = {"kind": "pivot", "rows": ["platform"]}
+    table = build_table(make.manifest("table_III", cells, layout, platforms=platforms), tmp_path)
+    assert table.markdown.count("wherever bf16 is named") == 1
+    assert "- CPU: fp32 wherever bf16 is named." in table.markdown
+
+
 @pytest.mark.parametrize(
     ("name", "values", "shown"),
     [

@@ -25,6 +25,7 @@ def remarks(
     return [
         _setting(manifest, rows, shown),
         *_held(manifest, rows),
+        *_data_types(manifest, rows),
         *columns,
         *(interval_remarks(rows) if any(q.has_interval for q in quantities) else []),
         *_method_notes(manifest, rows),
@@ -50,6 +51,12 @@ def _held(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
     if not labels:
         return []
     return [f"{', '.join(labels)}: outcomes and memory are those of a smaller card, speeds are those of no card."]
+
+
+def _data_types(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
+    """Platforms that compute in another data type than methods and texts name."""
+    kinds = {row["platform"]: row["dtype"] for row in rows if row["dtype"] not in (None, "bf16")}
+    return [f"{manifest.platforms[name].label}: {kind} wherever bf16 is named." for name, kind in kinds.items()]
 
 
 def _machine(manifest: Manifest, platform: str, rows: Sequence[Row], shown: Sequence[Axis]) -> str:
