@@ -13,20 +13,21 @@ from dissect.base.units import GIB
 from dissect.cells.spec import TrainingSpec
 from dissect.cells.study import load_study
 from dissect.metrics.training import TrainingMetrics
+from dissect.predict.adamw import MULTI_TENSOR
 from dissect.predict.curves import MEASURED, OF_BANDWIDTH, OF_LINK, OF_PEAK
 from dissect.predict.gpu_power import IDLE, OFF_POWER
 from dissect.predict.host_cost import BETWEEN_MACHINES, LAUNCH_S, WITHIN_MACHINE, by_host
 from dissect.predict.memory import predict_memory
 from dissect.predict.outlook import OF_ACTIVATIONS, OF_PEAK_MEMORY, OUTSIDE_BYTES, usable_bytes
 from dissect.predict.passes import TEMPORARY
-from dissect.predict.phase_times import HOOK_LAUNCHES
+from dissect.predict.phase_times import BESIDE, HOOK_LAUNCHES
 from dissect.predict.prediction import CALIBRATED
 from dissect.predict.server_step import PAGED
 from dissect.predict.server_times import OFF_BURST, OFF_LATENCY, STEP_S
 from dissect.predict.step_time import BUSY, DEVIATIONS, OFF, OFF_OFFLOAD
 from dissect.predict.wall_time import BETWEEN_GPUS, SPREAD
 from dissect.present.tables.columns import Record
-from dissect.present.tables.measured_pace import MeasuredPace
+from dissect.present.tables.measured_pace import MeasuredPace, training_runs
 from dissect.present.tables.predicted_cells import build_prediction
 from dissect.results.cell_runs import read_runs
 from page_tables import PREDICTION
@@ -55,6 +56,9 @@ def percent(share: float) -> str:
         f"one of {WITHIN_MACHINE} of its logarithm within a machine and {BETWEEN_MACHINES} between machines",
         f"The ends are at {DEVIATIONS['machine']} deviations where GPUs wait for a host of which cells are known, at "
         f"{DEVIATIONS['elsewhere']} where none is known, and at {DEVIATIONS['busy']} where GPUs are busy",
+        f"count where they take longer than these, which take {BESIDE} of the shared time longer",
+        f"PyTorch's kernels over many tensors reach {MULTI_TENSOR} of a copy's speed",
+        f"while kernels run and {IDLE} of it else",
         f"The power of a GPU may be off by {percent(OFF_POWER)} %",
         f"Attention reads the cache at {PAGED} of a copy's speed. A step takes {1e3 * STEP_S:.1f} ms beside its",
         f"The interval of a duration is {percent(OFF_BURST[MEASURED])} % either way",
@@ -145,3 +149,17 @@ def test_what_a_launch_costs_on_each_host(shipped_records: list[Record]) -> None
     assert stdev(map(math.log, typical)) == pytest.approx(BETWEEN_MACHINES, abs=0.005)
     off = [math.log(cost / usual) for usual, costs in zip(typical, hosts, strict=True) for cost in costs]
     assert math.hypot(*off) / math.sqrt(len(off)) == pytest.approx(WITHIN_MACHINE, abs=0.005)
+
+
+def test_a_busy_step_leaves_its_gpus_idle_for_as_long_in_all_frameworks(shipped_records: list[Record]) -> None:
+    """What no kernel, copy or collective fills of the steps of which these fill 0.9 or more."""
+    idle: dict[str, list[float]] = {}
+    for record in shipped_records:
+        found = [metrics for _, metrics in training_runs(record) if metrics.device_time_s]
+        left = [each.step_time_s.median - (each.device_time_s or 0) - (each.collective_wait_s or 0) for each in found]
+        shares = [(each.device_time_s or 0) / each.step_time_s.median for each in found]
+        if found and isinstance(record.spec, TrainingSpec) and min(shares) >= 0.9:
+            idle.setdefault(record.spec.framework, []).append(1e3 * median(left))
+    assert set(idle) == {"ddp", "deepspeed", "megatron"}
+    low, high = (end(median(cells) for cells in idle.values()) for end in (min, max))
+    assert f"leaves its GPUs idle for {low:.0f} to {high:.0f} ms, the medians of three frameworks" in TEXT

@@ -10,12 +10,22 @@ import pytest
 from dissect.base.outcome import Phase
 from dissect.base.units import GIB
 from dissect.cells.spec import TrainingSpec
-from dissect.predict.curves import ALIGNED, LEAST_S, MEASURED, STRIDED, Curve, Curves, Datasheet, MeasuredOperator
+from dissect.predict.curves import (
+    ALIGNED,
+    LEAST_S,
+    MEASURED,
+    OF_BANDWIDTH,
+    STRIDED,
+    Curve,
+    Curves,
+    Datasheet,
+    MeasuredOperator,
+)
 from dissect.predict.gpu_power import IDLE
 from dissect.predict.host_cost import LAUNCH_S, HostCost, MeasuredStep, by_host, host_cost, launch_cost
-from dissect.predict.phase_times import HOOK_LAUNCHES, PhaseLimits, step_s
+from dissect.predict.phase_times import BESIDE, HOOK_LAUNCHES, PhaseLimits, step_s, times_of
 from dissect.predict.repetition import step_identity
-from dissect.predict.step_effort import Effort, HostCopy, Message, Product, total
+from dissect.predict.step_effort import Effort, HostCopy, Message, Moved, Product, total
 from dissect.predict.step_time import DEVIATIONS, OFF, Pace, TimePrediction, effort_of
 from dissect.present.tables.predicted_cells import COLUMNS
 from dissect.workloads.arithmetic import hardware_flops
@@ -98,7 +108,7 @@ def _launches(batch: int, attention: str) -> int:
 
 def test_zero_sends_gradients_and_weights() -> None:
     sent = {stage: _bytes_sent(pretrain_spec(hardware(n_gpus=2), zero_stage=stage)) for stage in (0, 2, 3)}
-    assert sent[0] == {("backward", "all_reduce"): pytest.approx(2 * P)}
+    assert sent[0] == {("optimizer", "all_reduce"): pytest.approx(2 * P)}, "when all gradients are there"
     assert sent[2] == {("backward", "all_reduce"): pytest.approx(2 * P), ("optimizer", "all_gather"): 2 * P}
     assert sent[3] == {
         ("forward", "all_gather"): 2 * P,
@@ -175,7 +185,7 @@ def test_measured_operators_come_before_the_datasheet() -> None:
     assert curves.compute_s(batched) == pytest.approx(1e-5)
     moving = Effort()
     moving.move(2000)
-    moving.move(int(2000 * STRIDED), strided=True)
+    moving.move(2000, strided=True)
     assert curves.compute_s(moving) == pytest.approx(2e-3)
     sending = Effort()
     sending.messages[Message("all_gather", 1024, 2, hidden=True)] += 3
@@ -199,6 +209,29 @@ def test_a_datasheet_gives_a_time() -> None:
     sent = Effort()
     sent.messages[Message("all_reduce", 10**9, 2, hidden=False)] += 1
     assert curves.messages_s(sent, hidden=False) == pytest.approx(1e9 / (0.7 * 4.5e11) + LEAST_S)
+
+
+def test_strided_kernels_wait_for_instructions_or_for_memory() -> None:
+    size, wide = 10**9, LEAST_S + 1e9 / (OF_BANDWIDTH * 4e12)
+    for model, fp32, seconds in (
+        ("NVIDIA H200", 1e14, 1e9 / (STRIDED * 1e14)),
+        ("NVIDIA A800-SXM4-80GB", 1e13, 1e9 / (STRIDED * 2e13)),
+        ("NVIDIA H200", 1e16, wide),
+    ):
+        curves = Curves([], Datasheet({"fp32": fp32}, 4e12, None), hardware(model), "bf16")
+        assert curves.moved_s(Moved(size, strided=True)) == pytest.approx(seconds)
+        assert curves.moved_s(Moved(size)) == pytest.approx(wide)
+
+
+def test_collectives_slow_the_kernels_beside_them() -> None:
+    work, curves = Effort(), Curves([], SHEET, hardware(), "bf16")
+    work.move(10**10)
+    alone = curves.compute_s(work)
+    for size in (10**9, 10**11):
+        sent = Effort(moved=work.moved, messages=Counter({Message("all_reduce", size, 2, hidden=True): 1}))
+        times, hidden = times_of({Phase.BACKWARD: sent}, curves)[Phase.BACKWARD], curves.messages_s(sent, hidden=True)
+        assert times.compute_s == pytest.approx(alone + BESIDE * min(alone, hidden))
+        assert times.exposed_s == pytest.approx(max(0, hidden - times.compute_s))
 
 
 def test_fused_attention_keeps_its_scores_and_skips_half_before_hopper() -> None:

@@ -9,17 +9,19 @@ from typing import Literal, TypeVar
 from dissect.cells.spec import Hardware, OperatorSpec
 from dissect.config.kinds import DType
 from dissect.metrics.operators import CollectivePoint, GemmPoint, MemcpyPoint, OperatorMetrics
-from dissect.predict.device_parts import is_hopper
+from dissect.predict.device_parts import fp32_lanes, is_hopper
 from dissect.predict.step_effort import Effort, Message, Moved, Product
 from dissect.workloads.operator_arithmetic import bus_factor, gemm_bytes, gemm_flops
 
 TimeOrigin = Literal["operator measured on this GPU", "datasheet", "unknown"]
 MEASURED: TimeOrigin = "operator measured on this GPU"
-STRIDED = 0.4
-"""Share of a copy's speed that kernels reach which broadcast, transpose or reduce.
+STRIDED = 0.025
+"""Bytes that kernels move which broadcast, transpose, reduce or cast, per FLOP of a peak of 128 lanes for fp32.
 
-Measured: norms, RoPE and softmax of ``profile/h200-x2/llama2-7b/deepspeed/R+Z2/s350-b32-n2`` reach 0.43, 0.31 and 0.44
-in the forward pass, 0.39 together.
+They wait for instructions, not for memory: where a lower clock makes them 4 to 11 % slower in the backward pass of
+``profile/h200-x2/llama2-7b/ddp/R/s350-b32-n2``, copies and sums take as long as in the forward pass. Measured: norms,
+RoPE and softmax of ``deepspeed/R+Z2`` reach 1.7 TB/s in the forward pass, 0.39 of a copy's speed. Where no fp32 peak is
+declared they count as copies.
 """
 OF_PEAK, OF_BANDWIDTH, OF_LINK = 0.7, 0.88, 0.7
 """Shares of a datasheet's numbers that products, copies and collectives reach. Measured on H200: 0.73, 0.88, 0.74."""
@@ -84,6 +86,7 @@ class Curves:
         """``measured`` may be of any GPU, those of others are left out; products count in ``dtype``."""
         self._dtype, self._link, self._bandwidth = dtype, sheet.link_bytes_per_s, sheet.memory_bytes_per_s
         self._peak, self._interconnect = sheet.peak_flops.get(dtype), hardware.interconnect
+        self._strided = STRIDED * 128 / fp32_lanes(hardware) * sheet.peak_flops.get("fp32", math.inf)
         self._attended = 1.0 if is_hopper(hardware) else BEFORE_HOPPER
         same = [each for each in measured if each.spec.hardware.gpu_model == hardware.gpu_model]
         self._curves = _by_name(point for each in same for point in _sized(each))
@@ -144,10 +147,10 @@ class Curves:
 
     def moved_s(self, moved: Moved) -> float:
         """Seconds of one kernel that moves bytes."""
-        size = moved.size / (STRIDED if moved.strided else 1)
+        least = moved.size / self._strided if moved.strided else 0.0
         if curve := self._curves.get(("device_to_device",)):
-            return curve.at(size / 2)  # a copy of a size reads and writes it
-        return LEAST_S + size / (OF_BANDWIDTH * (self._bandwidth or math.inf))
+            return max(least, curve.at(moved.size / 2))  # a copy of a size reads and writes it
+        return max(least, LEAST_S + moved.size / (OF_BANDWIDTH * (self._bandwidth or math.inf)))
 
     def _message_s(self, message: Message) -> float:
         if curve := self._curves.get(self._message_name(message)):

@@ -23,11 +23,11 @@ class Product(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A kernel without a matrix product, by the bytes that it reads and writes."""
+    """A kernel without a matrix product, by the bytes that it reads and writes, or that a copy would meanwhile."""
 
     size: int
     strided: bool = False
-    """Whether it broadcasts, transposes or reduces."""
+    """Whether it broadcasts, transposes, reduces or casts."""
 
 
 class Message(NamedTuple):

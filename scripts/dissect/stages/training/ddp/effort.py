@@ -21,7 +21,7 @@ def effort(spec: DdpSpec, batch: int) -> StepEffort | None:
     sizes, width, ranks = trained_tensors(spec), BYTES[spec.weights_dtype], spec.hardware.n_gpus
     reduced, size = Effort(), sum(sizes) * width
     if not spec.method.gradient_bucket_view:
-        reduced.move(4 * size // len(sizes), len(sizes))  # into their bucket, and out of it
+        reduced.move(4 * size)  # into their bucket, and out of it, launched by C++
     if ranks > 1:
         number = min(len(sizes), -(-size // BUCKET))
         reduced.messages[Message("all_reduce", size // number, ranks, hidden=True)] += number

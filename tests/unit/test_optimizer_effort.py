@@ -1,0 +1,41 @@
+"""Kernels of optimizers and of the norms before them, as bytes that a copy would move meanwhile."""
+
+import pytest
+
+from dissect.base.outcome import Phase
+from dissect.config.kinds import TorchOptimizer
+from dissect.predict.adamw import MULTI_TENSOR, clip_effort, step_effort
+from dissect.predict.step_effort import Effort
+from dissect.predict.step_time import effort_of
+from factories import finetune_spec, hardware
+
+
+@pytest.mark.parametrize(("width", "share"), [(2, MULTI_TENSOR), (4, 1)])
+def test_kernels_over_many_tensors_are_slower_on_two_bytes(width: int, share: float) -> None:
+    sizes = [4096] * 8
+    each: dict[TorchOptimizer, float] = {
+        "torch_adamw": 7 / share,
+        "torch_adamw_foreach": 20 / share,
+        "torch_adamw_loop": 20,
+    }
+    for optimizer, passes in each.items():
+        assert _moved(step_effort(optimizer, sizes, width)) == pytest.approx(passes * width * sum(sizes), rel=1e-3)
+    assert _moved(clip_effort(sizes, width)) == pytest.approx(3 / share * width * sum(sizes), rel=1e-3)
+
+
+def _moved(work: Effort) -> int:
+    return sum(moved.size * times for moved, times in work.moved.items())
+
+
+def test_the_norm_of_zero_2_is_that_of_the_tensors_of_a_rank() -> None:
+    counted = [
+        _launches_backward(ranks, offload_optimizer=False) - _launches_backward(ranks, offload_optimizer=True)
+        for ranks in (1, 2)
+    ]
+    assert counted == [448 * 10, 448 * 5]
+
+
+def _launches_backward(ranks: int, **method: bool) -> int:
+    work = effort_of(finetune_spec(hardware(n_gpus=ranks), zero_stage=2, **method), 1)
+    assert work
+    return work[Phase.BACKWARD].launches
