@@ -258,7 +258,7 @@ def declared(platform: Yaml) -> Json:
     ]  # fmt: skip
     return [
         platform["label"], held(platform), gpu["model"], link["kind"], host["cpu"], gpu.get("source"),
-        platform.get("workload", {}).get("dtype"),
+        platform.get("workload", {}).get("dtype") or "bf16",
         [None if number is None else f"{number:g}" for number in numbers],
         {dtype: f"{peak:g}" for dtype, peak in gpu.get("peak_tflops", {}).items()},
     ]  # fmt: skip

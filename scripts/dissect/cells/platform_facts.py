@@ -51,7 +51,7 @@ def _declared(platform: Platform) -> dict[str, str]:
         Fact.INTERCONNECT: link.kind + (f", {link.gb_per_s:g} GB/s" if link.gb_per_s else ""),
         Fact.CPU: platform.host.cpu,
         Fact.HOST_MEMORY: f"{platform.host.memory_gib:g} GiB",
-        Fact.DTYPE: platform.workload.dtype,
+        Fact.DTYPE: platform.workload.dtype or "bf16",
     }
     facts = {str(fact): value for fact, value in rows.items() if value}
     return facts | {f"Dense peak {dtype}": f"{tflops:g} TFLOP/s" for dtype, tflops in sorted(gpu.peak_tflops.items())}
