@@ -1,6 +1,7 @@
 """Several runs of Snakemake in one folder: what one of them reads, no other takes away."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from clones import Clone
+from dissect.present.tables.read_tidy import read_tidy
 from slow_runs import SLOW, clone_with_a_slow_cell, running
 
 OTHER = SLOW.replace("/Z2/", "/Z2+O/")
@@ -52,6 +54,21 @@ def test_a_run_of_other_cells_leaves_the_lock_of_the_first(clone: Clone) -> None
         held = locks(clone)
         assert clone.snakemake("cells", "--config", f"select={OTHER}").jobs == []
         assert locks(clone) == held != set()
+
+
+def test_tables_show_cells_of_another_run_as_running_or_waiting(clone: Clone) -> None:
+    """A run of another configuration draws the manifests of the first."""
+    table = "results/tables/table_III.csv"
+    with running(clone, "cells"):
+        clone.snakemake(table, "--config", "platforms=[]")
+    rows = read_tidy(clone.folder / table)
+    assert {row["status"] for row in rows} == {"ok", "running", "waiting"}
+    [slow] = [row for row in rows if row["status"] == "running"]
+    assert f"{slow['framework']}/{slow['method']}" == "deepspeed/Z2"
+    assert slow["reason"] == f"is measured now, on {platform.node()}; 'snakemake progress' tells how far the run is"
+    for row in rows:
+        assert "remeasure" not in (row["reason"] or "")
+    assert "running: is measured now" in (clone.folder / table).with_suffix(".md").read_text()
 
 
 def test_what_was_killed_leaves_a_lock_that_unlock_removes(clone: Clone) -> None:

@@ -99,9 +99,20 @@ def is_true(
 
 def is_measured_elsewhere(entry: Entry) -> bool:
     """Whether a process of another host can still measure the cell; the caller holds the lock of the key here."""
-    activity, sampling = activity_of(entry), (entry.spec() or {}).get("sampling", {})
-    now = datetime.now(UTC)
-    return activity is not None and is_true(activity, False, sampling.get("budget_s") or 0.0, now, slurm_jobs)
+    activity = activity_of(entry)
+    return activity is not None and is_true(activity, False, _budget_s(entry), datetime.now(UTC), slurm_jobs)
+
+
+def under_way(entry: Entry, jobs: Callable[[], Set[str] | None]) -> Activity | None:
+    """The attempt that a process is at now, as far as this host can tell; None without one. ``jobs`` as above."""
+    activity = activity_of(entry)
+    if activity and is_true(activity, entry.held(), _budget_s(entry), datetime.now(UTC), jobs):
+        return activity
+    return None
+
+
+def _budget_s(entry: Entry) -> float:
+    return (entry.spec() or {}).get("sampling", {}).get("budget_s") or 0.0
 
 
 def slurm_jobs() -> Set[str] | None:

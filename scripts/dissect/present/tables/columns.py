@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from dissect.base.model import Model
 from dissect.cells.manifest import ManifestCell, PlatformFacts
@@ -18,12 +18,19 @@ from dissect.results.cell_runs import CellRuns
 from dissect.results.result import Gpu, Result
 from dissect.statistics.numbers import significant_decimals
 
-BROKEN = "broken"
-"""Status of a cell whose runs cannot be read."""
 NO_ENERGY = "no energy counter, or a window below 10 s"
 """Why a cell that ended ``ok`` may lack its energy; the window of a server is a burst."""
 Scalar = str | int | float | bool | None
 M = TypeVar("M", bound=Model)
+
+
+class Unread(NamedTuple):
+    """Why a cell that has a path has no runs that can be read."""
+
+    status: str
+    """``broken``, or how far the run is that measures it: ``running`` or ``waiting``."""
+    reason: str
+    """In words, with file and remedy where it is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +42,8 @@ class Record:
     runs: CellRuns | None
     slo: Slo | None = None
     """Latency objective of the table; None if it has none."""
-    broken: str | None = None
-    """Why its runs cannot be read, with file and remedy; None if they can."""
+    unread: Unread | None = None
+    """Why its runs cannot be read; None if they can."""
     rows_by_view: dict[int, list[dict[str, Any]]] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Rows that were made of it, by the view's identity: several parts of the page read the same ones."""
 
@@ -48,7 +55,9 @@ class Record:
     @property
     def reason(self) -> str | None:
         """Why it has no numbers, unless it is ok."""
-        return self.runs.reason if self.runs else self.broken or self.cell.unsupported
+        if self.unread:
+            return self.unread.reason
+        return self.runs.reason if self.runs else self.cell.unsupported
 
     @property
     def results(self) -> tuple[Result, ...]:
@@ -149,9 +158,9 @@ def metrics_of(run: Result, kind: type[M]) -> M | None:
 
 
 def status_of(record: Record) -> str:
-    """The cell's status, ``broken`` if its runs cannot be read, or ``unsupported``."""
-    if record.broken:
-        return BROKEN
+    """The cell's status, why its runs cannot be read, or ``unsupported``."""
+    if record.unread:
+        return record.unread.status
     return record.runs.status.value if record.runs else "unsupported"
 
 
@@ -225,7 +234,9 @@ IDENTITY = (
 
 OUTCOME = (
     Column(
-        "status", "outcome of the cell (dissect.base.outcome.Status), unsupported, or broken", lambda r: status_of(r)
+        "status",
+        "outcome of the cell (dissect.base.outcome.Status), or unsupported, broken, running or waiting",
+        lambda r: status_of(r),
     ),
     Column("phase", "phase in which it ended, unless ok", lambda r: r.phase),
     Column("reason", "reason why it has no numbers", lambda r: r.reason),
