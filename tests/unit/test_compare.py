@@ -343,7 +343,8 @@ def test_the_command_names_a_suite_where_the_configured_one_is_not_enough(
     cell_id = f"pretrain/cpu/llama-tiny/{method}/s128-b1-n2"
     sides = [Side("side", {cell_id: trained(time_s, spread=(1.0,))[1]}, is_reference) for time_s in (0.2, 0.4)]
     monkeypatch.setattr(comparing, "read_side", lambda *_: sides.pop())
-    text = comparing.answer(load_study(project, given), project, given)
+    asked = {"left": "results", "right": "results", **given}
+    text = comparing.answer(load_study(project, asked), project, asked)
     assert f"remeasure --config select='{cell_id}'{suite} more=5\n" in text
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import factories as make
+from dissect.answers import comparing
 from dissect.base.outcome import Status
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.spec import TrainingSpec, canonical_spec
@@ -80,6 +81,14 @@ def test_a_file_that_is_no_export_is_no_side(project: Path) -> None:
     (project / "README.md").write_text("# Cells\n")
     with pytest.raises(ExchangeError, match=r"^[^\n]*README\.md: is no gzip file, [^\n]*; it is no export, or one to"):
         read(project, "README.md")
+
+
+@pytest.mark.parametrize(("right", "says"), [(None, "nothing"), ("nowhere.tar.gz", "'nowhere.tar.gz'")])
+def test_neither_side_is_read_before_both_are_found(right: str | None, says: str, project: Path) -> None:
+    (project / "README.md").write_text("no export, which reading it would say\n")
+    given = {"left": "README.md", "right": right}
+    with pytest.raises(ConfigError, match=f"^--config right: found {says}, expected 'results'"):
+        comparing.answer(load_study(project, given), project, given)
 
 
 def test_finished_cells_of_this_clone_are_a_side(project: Path) -> None:

@@ -18,7 +18,7 @@ from dissect.present.compare.comparison_text import (
 )
 from dissect.present.compare.pairs import Compared, compare
 from dissect.present.compare.reasons import differences
-from dissect.present.compare.sides import read_side
+from dissect.present.compare.sides import read_side, sources_of
 from dissect.present.tables.frames import to_csv
 from dissect.present.tell_apart import OF_REFERENCES
 from dissect.results.atomic import write_atomically
@@ -34,7 +34,10 @@ def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
         ExchangeError: the file of a side is no export.
     """
     catalog = study.catalog
-    left, right = (read_side(key, getattr(catalog.root, key), catalog, project, given) for key in ("left", "right"))
+    sides = {key: getattr(catalog.root, key) for key in ("left", "right")}
+    for key, named in sides.items():  # both before either is read
+        sources_of(key, named, catalog, project)
+    left, right = (read_side(key, named, catalog, project, given) for key, named in sides.items())
     compared = compare(left, right, catalog.root.margin)
     found = differences(compared.pairs)
     suite = _suite(compared, catalog, given)

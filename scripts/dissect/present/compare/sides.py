@@ -40,28 +40,41 @@ class Side:
         return {CellId.parse(cell_id).platform for cell_id in self.cells}
 
 
-def read_side(key: str, given: OneOrMore, catalog: Catalog, project: Path, command_line: Mapping[str, Any]) -> Side:
-    """All measured cells of a side that ``select`` matches.
+def sources_of(key: str, given: OneOrMore, catalog: Catalog, project: Path) -> list[tuple[str | None, str]]:
+    """The sources of a side, each with its platform or None; reads none of them, which takes seconds.
 
     Raises:
         ConfigError: the side is not given, or names what is not there.
-        ExchangeError: a file is no export, or was changed.
     """
     where = f"--config {key}"
     if not names(given):
         raise ConfigError(f"{where}: found nothing, expected {_expected(project)}")
-    selection = selection_of(catalog)
-    runs: dict[str, dict[str, dict[str, Result]]] = {}
     sources = [_split(source, catalog, where) for source in names(given)]
+    for _, name in sources:
+        if name != OURS and name not in sets_of(project) and not (project / name).is_file():
+            raise ConfigError(f"{where}: found '{name}', expected {_expected(project)}")
+    return sources
+
+
+def read_side(key: str, given: OneOrMore, catalog: Catalog, project: Path, command_line: Mapping[str, Any]) -> Side:
+    """All measured cells of a side that ``select`` matches.
+
+    Raises:
+        ConfigError: the side is not given, names what is not there, or has no cell.
+        ExchangeError: a file is no export, or was changed.
+    """
+    sources, selection = sources_of(key, given, catalog, project), selection_of(catalog)
+    runs: dict[str, dict[str, dict[str, Result]]] = {}
     for platform, name in sources:
-        for cell_id, found in _source(name, project, command_line, where):
+        for cell_id, found in _source(name, project, command_line):
             if selection.matches(cell_id) and platform in (None, CellId.parse(cell_id).platform):
                 by_key = runs.setdefault(cell_id, {}).setdefault(found.key, {})
                 by_key |= dict(zip(found.ids, found.runs, strict=True))
     # Where sources have a cell with several specs, such as of two protocols, the last one named counts.
     cells = {cell_id: in_order([*by_key.values()][-1]) for cell_id, by_key in runs.items()}
     if not cells:
-        raise ConfigError(f"{where}: found no finished cell in '{' '.join(names(given))}'{_that_matches(selection)}")
+        where = f"'{' '.join(names(given))}'{_that_matches(selection)}"
+        raise ConfigError(f"--config {key}: found no finished cell in {where}")
     return Side(_folder_name(names(given)), cells, any(name in sets_of(project) for _, name in sources if name != OURS))
 
 
@@ -79,14 +92,12 @@ def _split(source: str, catalog: Catalog, where: str) -> tuple[str | None, str]:
     return platform, name
 
 
-def _source(name: str, project: Path, command_line: Mapping[str, Any], where: str) -> list[tuple[str, CellRuns]]:
+def _source(name: str, project: Path, command_line: Mapping[str, Any]) -> list[tuple[str, CellRuns]]:
     if name == OURS:
         return _ours(project, command_line)
     if name in (sets := sets_of(project)):
         return [(shared.id, shared.runs) for shared in read_set(sets[name]).values()]
-    if (project / name).is_file():
-        return [(shared.id, shared.runs) for shared in read_export(project / name).values()]
-    raise ConfigError(f"{where}: found '{name}', expected {_expected(project)}")
+    return [(shared.id, shared.runs) for shared in read_export(project / name).values()]
 
 
 def _expected(project: Path) -> str:
