@@ -32,6 +32,7 @@ def manifest(cells: list[ManifestCell], *claims: Claim, stand_ins: Sequence[str]
     layout = {
         "kind": "claims",
         "claims": {f"H{number:02}": each.model_dump() for number, each in enumerate(claims)},
+        "suite": "smoke",
         "stand_ins": {platform: list(stand_ins) for platform in made.platforms},
     }
     return made.model_copy(update={"layout": layout})

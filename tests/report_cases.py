@@ -160,7 +160,12 @@ def _write(project: Path, manifests: Sequence[Manifest], verdicts: Manifest | No
     (project / f"results/tables/{PREDICTION}.csv").write_text(build_prediction(predicted, project).csv)
     (project / f"results/figures/{PREDICTION}.svg").write_text(SVG)
     wanted = ReportManifest(
-        items=items, claims=verdicts is not None, predictions=True, terms=TERMS, asked=_asked(known)
+        items=items,
+        suite="smoke",
+        claims=verdicts is not None,
+        predictions=True,
+        terms=TERMS,
+        asked=_asked(known),
     )
     path.write_text(wanted.to_json())
     index = project / "results/report/index.html"

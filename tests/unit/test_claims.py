@@ -36,7 +36,7 @@ def test_an_ordering_is_decided_by_the_interval_of_the_ratio(
     assert found.text.endswith("known starts 1 and 1; 5 shared rounds of 1 start, this start only; detectable 1.00 ×)")
     assert found.keys == (cells[0].key, cells[1].key)
     sides = ",".join(f"pretrain/h200/llama2-7b/deepspeed/{method}/seq350-bs1-gpus4" for method in ("Z2", "Naive"))
-    command = f"snakemake remeasure --config select='[{sides}]' more=5"
+    command = f"snakemake remeasure --config select='[{sides}]' suite=smoke more=5"
     assert found.remedy == (command if verdict is UNCLEAR else "")
 
 

@@ -19,7 +19,7 @@ ONCE = (1.0,)
 
 
 def answers(records: list[Record]) -> dict[str, DirectAnswer]:
-    return {answer.name: answer for answer in direct_answers(candidates(records, TERMS))}
+    return {answer.name: answer for answer in direct_answers(candidates(records, TERMS), "smoke")}
 
 
 def test_flash_attention_is_told_in_words_with_its_ratio(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_limit_that_one_run_keeps_tells_nothing(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_has_a_command_that_plans_it(project: Path) -> None:
-    found = direct_answers([])
+    found = direct_answers([], "smoke")
     assert len(found) == 5
     globs = []
     for answer in found:

@@ -110,8 +110,8 @@ def test_claims_on_fitting_are_decided_and_claims_on_speed_never(
     fields = {"item": "Table II", "says": "It is so.", "stated_for": "RTX4090", "certainty": "S", "source": "S1"}
     where = {"model": "llama2-7b", "method": "Naive", "batch": 1}
     claim = Claim.model_validate(fields | {"stage": "pretrain", "where": where, "check": check})
-    layout = {"kind": "claims", "claims": {"H1": claim.model_dump()}, "stand_ins": {"h100-24g": []}}
-    (found,) = findings(shown(held_cell(tmp_path, status), **layout), tmp_path)
+    layout = {"claims": {"H1": claim.model_dump()}, "suite": "smoke", "stand_ins": {"h100-24g": []}}
+    (found,) = findings(shown(held_cell(tmp_path, status), kind="claims", **layout), tmp_path)
     assert found.verdict is verdict
     if verdict is Verdict.NOT_MEASURED:
         assert found.cases[0].gap is not None

@@ -299,7 +299,7 @@ def test_a_platform_without_numbers_says_what_measures_it_and_names_its_relative
     far = ask([waiting, other, there], platform="rtx3090")
     assert far.elsewhere == {"rtx3090": ["h200"]}
     measures, *says = answer_text(far, load_catalog(project, {})).splitlines()[1:3]
-    assert measures.endswith(f"select='{CellId.parse(here.cell.id)._replace(method='*')}'")
+    assert measures.endswith(f"select='{CellId.parse(here.cell.id)._replace(method='*')}' suite=smoke")
     assert says == ["There are some of h200, on other GPUs: platform=h200."]
     held = replace(there, platform=there.platform.model_copy(update={"memory_is_held": True}))
     assert ask([waiting, held], platform="rtx3090").elsewhere == {"rtx3090": []}, "speeds of no card"

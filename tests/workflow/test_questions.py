@@ -1,6 +1,8 @@
 """Questions about finished cells, asked as users ask them: nothing is measured and nothing else changes."""
 
 import csv
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,16 @@ def test_recommend(clone: Clone) -> None:
     assert clone.measured() == []
     assert clone.bytes_of("**/*.json") == before, "no manifest and no cell changed"
     assert clone.snakemake("all").jobs == []
+
+
+def test_the_command_that_tells_is_for_the_suite_of_the_question(clone: Clone) -> None:
+    cell_id = "pretrain/cpu/llama-tiny/deepspeed/Z3/s128-b1-n2"
+    clone.snakemake("cells", "--config", "suite=full", "runs=1", f"select={cell_id}")
+    question = ("stage=pretrain", "model=llama2-7b", "framework=deepspeed", "method=[Z3,Z2]", "suite=full")
+    run = clone.snakemake("recommend", "--config", *question)
+    [command] = re.findall(r"To tell: snakemake (.+)", run.output)
+    jobs = clone.snakemake("-n", *shlex.split(command)).jobs
+    assert f"Measure again {cell_id}" in jobs
 
 
 def test_recommend_by_price(clone: Clone) -> None:

@@ -38,6 +38,7 @@ def claims_manifest(
         caption=catalog.claims.caption,
         layout={
             "kind": CLAIMS,
+            "suite": catalog.root.suite,
             "claims": {name: claim.model_dump() for name, claim in _claims(catalog).items()},
             "stand_ins": {name: _stand_ins(catalog, without_set(name)) for name in platforms},
         },

@@ -8,7 +8,7 @@ from dissect.cells.askable import Askable, askable
 from dissect.cells.terms import Terms, terms_of
 from dissect.config.catalog import Catalog
 from dissect.config.experiment import Experiment
-from dissect.config.kinds import STAGE_TITLES, Stage
+from dissect.config.kinds import STAGE_TITLES, Stage, Suite
 
 
 class ReportItem(Model):
@@ -24,6 +24,8 @@ class ReportManifest(Model):
 
     items: list[ReportItem]
     """Tables and figures in the paper's order."""
+    suite: Suite
+    """Suite of own cells."""
     claims: bool
     """Whether the page shows the verdicts on the paper's claims."""
     predictions: bool = False
@@ -43,6 +45,7 @@ def report_manifest(catalog: Catalog, platforms: Collection[str], predictions: b
     wanted = sorted(catalog.wanted_experiments.items(), key=lambda item: _place(*item))
     return ReportManifest(
         items=[ReportItem(name=name, kind=each.kind, stage=each.stage) for name, each in wanted],
+        suite=catalog.root.suite,
         claims=catalog.wants_claims,
         predictions=predictions,
         terms=terms_of(catalog, platforms),

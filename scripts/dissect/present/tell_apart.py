@@ -15,13 +15,16 @@ MORE = 5
 """Further runs that the command asks for: the fewest for which intervals are of use."""
 
 
-def command_for(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The command for the cells of these rows, all of one platform; empty for several, which share no start."""
+def command_for(rows: Iterable[Mapping[str, Any]], suite: Suite) -> str:
+    """The command for the cells of these rows, all of one platform; empty for several, which share no start.
+
+    ``suite`` is that of own cells. It may come from a command line, so the command names it.
+    """
     cells = list(rows)
     platforms = {without_set(row["platform"]) for row in cells}
     ids = [str(CellId.of({**row, "platform": without_set(row["platform"])})) for row in cells]
-    suite = OF_REFERENCES if any(row["reference"] for row in cells) else ""
-    return f"{remeasure(ids, suite)} more={MORE}" if len(platforms) == 1 else ""
+    of_all = OF_REFERENCES if any(row["reference"] for row in cells) else suite
+    return f"{remeasure(ids, of_all)} more={MORE}" if len(platforms) == 1 else ""
 
 
 def remeasure(cell_ids: Sequence[str], suite: str = "") -> str:

@@ -54,11 +54,12 @@ def findings(manifest: Manifest, project: Path, read: Callable[[Path], CellRuns 
     stand_ins: dict[str, list[str]] = manifest.layout["stand_ins"]
     records = read_records(manifest, project, read)
     rows = {view: tidy_rows(records, VIEWS[view]) for view in {claim.view for claim in claims.values()}}
-    return decide(
+    prepared = (
         prepare(name, claim, platform, rows[claim.view], VIEWS[claim.view], stand_ins, manifest.platforms)
         for name, claim in claims.items()
         for platform in claim.platforms[:1] or manifest.platforms
     )
+    return decide(prepared, manifest.layout["suite"])
 
 
 def check_text(claim: Claim) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from dissect.base.outcome import Status
 from dissect.cells.manifest import PlatformFacts
 from dissect.config.claims import Claim, OrderCheck, OutcomeCheck, Where
+from dissect.config.kinds import Suite
 from dissect.present.claims.evidence import Evidence, NumberCheck, evidence_of, question_of
 from dissect.present.claims.select import (
     ClaimSide,
@@ -144,8 +145,11 @@ def prepare(
     return OpenFinding(claim_id, claim, ", ".join(claim.platforms) or platform, cases)
 
 
-def decide(prepared: Iterable[OpenFinding]) -> list[Finding]:
-    """Verdicts on all numbers together: at most 5 % of those that are decided are expected to be wrong."""
+def decide(prepared: Iterable[OpenFinding], suite: Suite) -> list[Finding]:
+    """Verdicts on all numbers together: at most 5 % of those that are decided are expected to be wrong.
+
+    ``suite`` is that of own cells, for the commands that would tell.
+    """
     found = list(prepared)
     asked = [
         (case, question)
@@ -159,7 +163,7 @@ def decide(prepared: Iterable[OpenFinding]) -> list[Finding]:
     return [
         Finding(
             each.claim_id, each.claim, each.platform,
-            [case if isinstance(case, CheckedCase) else _closed(case, answers.get(id(case))) for case in each.cases],
+            [c if isinstance(c, CheckedCase) else _closed(c, answers.get(id(c)), suite) for c in each.cases],
         )
         for each in found
     ]  # fmt: skip
@@ -219,7 +223,7 @@ def _not_seen(others: Sequence[ClaimSide]) -> Gap | None:
     return Gap(no_cell(missing[0]).reason, tuple(side.pattern for side in missing)) if missing else None
 
 
-def _closed(case: _OpenCase, answer: BoundVerdict | None) -> CheckedCase:
+def _closed(case: _OpenCase, answer: BoundVerdict | None, suite: Suite) -> CheckedCase:
     first = answer.before if answer and answer.before else answer
     found = evidence_of(case.check, case.numbers, first)
     text = _text(case, found)
@@ -238,7 +242,7 @@ def _closed(case: _OpenCase, answer: BoundVerdict | None) -> CheckedCase:
         _unit(case.check, case.unit),
         flags=doubts(sides),
         keys=tuple(dict.fromkeys(row["key"] for side in sides for row in side.rows)),
-        remedy=command_for(row for side in sides for row in side.rows) if unclear else "",
+        remedy=command_for((row for side in sides for row in side.rows), suite) if unclear else "",
     )
 
 

@@ -10,7 +10,7 @@ from tabulate import tabulate
 from dissect.base.outcome import Flag
 from dissect.cells.cell_id import CellId
 from dissect.config.catalog import Catalog
-from dissect.config.kinds import LETTER_STAGES
+from dissect.config.kinds import LETTER_STAGES, Suite
 from dissect.config.methods import NAIVE
 from dissect.config.question import Objective, Question, names
 from dissect.present.recommend.against import has_interval
@@ -65,7 +65,7 @@ def answer_text(answer: Answer, catalog: Catalog) -> str:
     ordered = sorted(answer.rankings, key=lambda each: (not each.found, bool(each.stand_in), -len(each.found)))
     shown = [ranking for ranking in ordered if ranking.found][:RANKINGS] or ordered[:1]
     for ranking in shown:
-        lines += [*_ranking(answer, ranking), ""]
+        lines += [*_ranking(answer, ranking, catalog.root.suite), ""]
     if not shown:
         lines += ["Nothing that fits the question was measured.", ""]
     lines += [*_rest(ordered[len(shown) :]), *_remarks(shown, answer, catalog), *_not_ranked(answer)]
@@ -75,12 +75,11 @@ def answer_text(answer: Answer, catalog: Catalog) -> str:
 def _without_numbers(answer: Answer, catalog: Catalog) -> Iterator[str]:
     """What measures on a platform of the question that has no numbers, and which others have some."""
     gpu = {name: platform.gpu.model for name, platform in catalog.platforms.items()}
-    suite = " suite=full" if catalog.root.suite == "full" else ""
     for platform, others in answer.elsewhere.items():
         rows = [cell.row for cell in answer.unknown if cell.row["platform"] == platform]
         cells = [CellId.of(row) for row in rows if row["status"] == NOT_MEASURED and not row["memory_is_held"]]
         select = "/".join(part[0] if len({*part}) == 1 else "*" for part in zip(*cells, strict=True))
-        measure = f" To measure: snakemake cells --config select='{select}'{suite}" if cells else ""
+        measure = f" To measure: snakemake cells --config select='{select}' suite={catalog.root.suite}" if cells else ""
         yield f"{platform} has no numbers.{measure}"
         if others:
             on = "" if gpu[platform] in (gpu[other] for other in others) else ", on other GPUs"
@@ -132,7 +131,7 @@ def asked(question: Question) -> str:
     return ", ".join([f"{VERBS[str(question.stage)]} {question.model}", *filter(None, chosen), *given]) + f": {aim}."
 
 
-def _ranking(answer: Answer, ranking: Ranking) -> Iterator[str]:
+def _ranking(answer: Answer, ranking: Ranking, suite: Suite) -> Iterator[str]:
     of = f", with {ranking.stand_in} in place of {answer.question.model}" if ranking.stand_in else ""
     measured = len(ranking.found) + len(ranking.over)
     within = "" if not ranking.over else f", {len(ranking.found)} of them within the limits"
@@ -146,7 +145,7 @@ def _ranking(answer: Answer, ranking: Ranking) -> Iterator[str]:
         yield from (
             f"  {setting_name(c.row)}: {c.told}" for c in shown if has_interval(c.row, answer.column) and c.told
         )
-        if command := _command(ranking):
+        if command := _command(ranking, suite):
             yield f"  To tell: {command}"
     if ranking.over:
         nearest = ranking.over[0]
@@ -160,12 +159,12 @@ def _telling(found: Sequence[Standings]) -> list[Standings]:
     return [cell for number, cell in enumerate(found) if number < SHOWN or number == first[cell.standing]]
 
 
-def _command(ranking: Ranking) -> str:
+def _command(ranking: Ranking, suite: Suite) -> str:
     """The command that measures what cannot be told with what it cannot be told from."""
     if all(cell.standing is not Standing.UNTOLD for cell in ranking.found) or len(ranking.found) == 1:
         return ""
     leading = [cell.row for cell in ranking.found if cell.standing in (Standing.AHEAD, Standing.UNTOLD)]
-    return command_for(leading)
+    return command_for(leading, suite)
 
 
 def _table(answer: Answer, cells: Sequence[Standings]) -> str:

@@ -6,6 +6,7 @@ from itertools import combinations, product
 from typing import Any
 
 from dissect.base.outcome import Status
+from dissect.config.kinds import Suite
 from dissect.config.methods import NAIVE
 from dissect.present.recommend.against import Row, basis_of, judge_rows
 from dissect.present.recommend.answer import OUT_OF_MEMORY
@@ -110,16 +111,20 @@ class _Asked:
     """Cells that would answer it."""
 
 
-def direct_answers(rows: Sequence[Row]) -> list[DirectAnswer]:
-    """All five, from the candidates of ``recommend``; those of each answer are one family of verdicts."""
-    return [_answer(asked, rows) for asked in _ASKED]
+def direct_answers(rows: Sequence[Row], suite: Suite) -> list[DirectAnswer]:
+    """All five, from the candidates of ``recommend``; those of each answer are one family of verdicts.
+
+    ``suite`` is that of own cells, for the commands that would tell.
+    """
+    return [_answer(asked, rows, suite) for asked in _ASKED]
 
 
-def _answer(asked: _Asked, rows: Sequence[Row]) -> DirectAnswer:
+def _answer(asked: _Asked, rows: Sequence[Row], suite: Suite) -> DirectAnswer:
     pairs = list(asked.find([row for row in rows if row["status"] in (Status.OK, *OUT_OF_MEMORY)]))
     both = [pair for pair in pairs if _has_rate(pair.left) and _has_rate(pair.right)]
     judged = dict(zip(map(id, both), judge_rows([(each.left, each.right) for each in both], _RATE), strict=True))
-    shown = [_versus(p, judged.get(id(p))) for p in pairs if p.is_shown and (_has_rate(p.left) or _has_rate(p.right))]
+    seen = [pair for pair in pairs if pair.is_shown and (_has_rate(pair.left) or _has_rate(pair.right))]
+    shown = [_versus(pair, judged.get(id(pair)), suite) for pair in seen]
     gpus = dict.fromkeys(row["platform"] for row in rows if row["device"] == "cuda")
     command = (
         f"snakemake cells --config platforms=[{next(iter(gpus), 'h200-x4')}] suite=full runs={MORE} "
@@ -142,7 +147,7 @@ def _has_rate(row: Row) -> bool:
     return row["status"] == Status.OK and row[_RATE] is not None
 
 
-def _versus(pair: _Pair, judged: Judgement | None) -> Versus:
+def _versus(pair: _Pair, judged: Judgement | None, suite: Suite) -> Versus:
     left, right = pair.left, pair.right
     work = [left["work"].partition(" (")[0]]
     if left["model"] == right["model"]:
@@ -164,7 +169,7 @@ def _versus(pair: _Pair, judged: Judgement | None) -> Versus:
     told = judged.told and pair.keeps is not None
     verdict = f"{pair.names[1]}: {_words(judged)}" if told else "cannot tell"
     within = f", within {pair.limit}" if pair.limit else ""
-    command = "" if told else command_for((left, right))
+    command = "" if told else command_for((left, right), suite)
     return Versus(*sides, verdict + within, told, ratio, basis, command)
 
 

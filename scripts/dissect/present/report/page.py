@@ -251,7 +251,7 @@ def _answers(
     records: Iterable[Record], wanted: ReportManifest, labels: Labels
 ) -> tuple[list[Form], list[DirectAnswer]]:
     rows = candidates(records, wanted.terms)
-    return forms_of(rows, labels), direct_answers(rows)
+    return forms_of(rows, labels), direct_answers(rows, wanted.suite)
 
 
 def _sections(wanted: ReportManifest, items: Sequence[Item], claims: Sequence[PageClaim]) -> list[Section]:
