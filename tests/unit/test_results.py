@@ -1,7 +1,6 @@
 """Reading a result: by the spec that it carries, in any schema version, with a remedy that works."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,7 @@ import pytest
 from dissect.base.model import Model, added
 from dissect.cells.cell import Cell
 from dissect.cells.cell_id import PARTS
-from dissect.cells.globs import parse_glob
 from dissect.cells.spec import canonical_json, canonical_spec, spec_key
-from dissect.cells.study import load_study
 from dissect.results import result as results
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import read_runs
@@ -155,18 +152,16 @@ def test_a_result_of_a_later_version_is_kept_and_says_what_to_do(tmp_path: Path)
 
 
 CELL = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
-REMEDIES: dict[str, Callable[[str], bool]] = {
-    f"results/cells/{CELL}/0123456789ab.json": lambda text: text.endswith(f"remeasure --config select='{CELL}'"),
-    f"results/references/h200/{CELL}/0123456789ab.json": lambda text: "restore config/references/h200" in text,
-    f"references/mine/results/cells/{CELL}/0123456789ab.json": lambda text: f"select='{CELL}'" in text,
-    "cells/mine/results/store/8026d821abbc/result.json": lambda text: "remove it and measure the cell again" in text,
+REMEDIES = {
+    f"results/cells/{CELL}/0123456789ab.json": "remove it and run 'snakemake all' or 'cells' again",
+    f"results/references/h200/{CELL}/0123456789ab.json": "restore config/references/h200",
+    f"references/mine/results/cells/{CELL}/0123456789ab.json": "or remove it and run ",
+    "cells/mine/results/store/8026d821abbc/result.json": "or remove it and run ",
 }
 
 
 @pytest.mark.parametrize("place", REMEDIES)
-def test_the_remedy_fits_the_place(place: str, tmp_path: Path, project: Path) -> None:
+def test_the_remedy_fits_the_place(place: str, tmp_path: Path) -> None:
     with pytest.raises(ResultError) as error:
         read_runs(tmp_path / place)
-    assert REMEDIES[place](str(error.value))
-    if "select=" in str(error.value):  # what is printed is a glob that can be given back
-        assert parse_glob(CELL, load_study(project, {}).catalog, "--config select").matches(CELL)
+    assert REMEDIES[place] in str(error.value)

@@ -172,6 +172,24 @@ def test_what_is_not_valid_in_the_store_is_not_published(clone: Clone) -> None:
     assert clone.measured() == [Z2_CELL]
 
 
+def test_a_broken_cell_is_measured_again_once_its_file_is_removed_as_its_table_says(clone: Clone) -> None:
+    """In a suite of the command line, which no command made from the file could know."""
+    table, cell_id = "results/tables/table_III.md", "pretrain/cpu/llama-tiny/deepspeed/Z3/s128-b1-n2"
+    asked = ("all", "--config", "suite=full", "runs=1", "tables=[table_III]", "figures=[]")
+    clone.snakemake(*asked)
+    clone.measured()
+    published = clone.cell_file("/Z3/")
+    shutil.rmtree(clone.folder / "results/store" / published.stem)
+    published.write_text('{"runs": [3]}')
+    clone.snakemake(*asked)
+    says = f"broken: {published.relative_to(clone.folder)}: is not a JSON object (truncated?); restore the"
+    assert says in (clone.folder / table).read_text()
+    published.unlink()
+    clone.snakemake(*asked)
+    assert clone.measured() == [cell_id]
+    assert "broken" not in (clone.folder / table).read_text()
+
+
 def test_bad_configuration_stops_before_anything_runs(clone: Clone) -> None:
     clone.edit("config/config.yaml", "platforms: [cpu]", "platforms: [cpuu]")
     run = clone.snakemake("all", expect=1)

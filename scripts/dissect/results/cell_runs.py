@@ -11,7 +11,6 @@ from pydantic_core import from_json
 
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.any_spec import AnySpec
-from dissect.cells.cell_id import CellId
 from dissect.results.result import Result, ResultError, parse_result, validated_result
 from dissect.results.upgrades import NewerVersionError
 
@@ -173,12 +172,12 @@ def read_runs(path: Path) -> CellRuns:
 
 
 def _remedy(path: Path) -> str:
-    """What to do about a result at ``references/<set>/<id>/<key>.json``, ``cells/<id>/<key>.json`` or elsewhere."""
+    """What to do about a result, which is at ``references/<set>/<id>/<key>.json`` or this clone's own.
+
+    A path does not tell the suite and the other settings that a command would need to measure its cell.
+    """
     match path.parts:
         case [*_, "references", name, _, _, _, _, _, _, _]:
             return f"restore config/references/{name}"
-        case [*_, "cells", stage, platform, model, framework, method, workload, _]:
-            cell = CellId(stage, platform, model, framework, method, workload)
-            return f"measure it again: snakemake remeasure --config select='{cell}'"
         case _:
-            return "restore the file, or remove it and measure the cell again"
+            return "restore the file, or remove it and run 'snakemake all' or 'cells' again, with the same settings"
