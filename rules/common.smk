@@ -5,6 +5,7 @@ import json
 import shlex
 import signal
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,7 @@ from dissect.results.publish import publish_stored
 from dissect.results.reference_sets import publish_references
 from dissect.present.sources import code_digest
 from dissect.results.store import STORE_DIR, Store
+from dissect.results.unwritable import as_far_as_writable
 from dissect.present.run_summary import say, summarise
 
 CELL = "results/cells/{cell}/{key}.json"
@@ -80,13 +82,16 @@ with one_sentence():
     if workflow.is_main_process and ASKED != "progress":
         install()
         keep_locks_of_others()
-        publish_references(Path.cwd())
         is_run = ASKED is None and not workflow.output_settings.dryrun
-        with planning(Path.cwd(), stays=is_run) as alone:
-            BESIDE_ANOTHER = write_manifests(STUDY, Path.cwd(), code_digest(PROJECT / "scripts"), alone)
-            published = publish_stored(STUDY.by_path, Store(STORE_DIR), alone)
-        # Questions read no manifest.
-        say(*STUDY.notices, *([] if ASKED else BESIDE_ANOTHER), *published.notices)
+        # Questions need nothing of this where results of others can only be read.
+        with as_far_as_writable("the answer is from what is there") if ASKED else nullcontext():
+            publish_references(Path.cwd())
+            with planning(Path.cwd(), stays=is_run) as alone:
+                BESIDE_ANOTHER = write_manifests(STUDY, Path.cwd(), code_digest(PROJECT / "scripts"), alone)
+                published = publish_stored(STUDY.by_path, Store(STORE_DIR), alone)
+            # Questions read no manifest.
+            say(*([] if ASKED else BESIDE_ANOTHER), *published.notices)
+        say(*STUDY.notices)
 
 
 def given(wildcards):

@@ -8,6 +8,7 @@ import pytest
 
 from clones import Clone
 from dissect.config.targets import OWN_KEYS, RUNS
+from small_disk import read_only
 
 ANSWERS = {
     "plan": "9 cells, 0 to run",
@@ -50,6 +51,19 @@ def test_the_answer_comes_first_and_is_all(clone: Clone, question: str) -> None:
     assert not [word for word in ("Job", "Snakemake", "profile", "Building DAG") if word in output]
     assert clone.measured() == []
     assert clone.bytes_of("cells/**/*.json") == before
+
+
+def test_results_that_can_only_be_read_answer_too(clone: Clone) -> None:
+    elsewhere = {"export file=ours.tar.gz": "ours.tar.gz: 9 cells with 9 runs"}
+    with read_only(clone.folder / "results"):
+        for question, answer in (elsewhere | ANSWERS).items():
+            if question != "export":
+                said = clone.ask(*question.split()).output
+                assert f"\n{answer}" in f"\n{said}"
+                assert ("the answer is from what is there\n" in said) == (question != "progress")
+                assert ("not written\n" in said) == (question.split()[0] in ("plan", "recommend", "compare"))
+        for change in ("export", "import file=ours.tar.gz", "prune older_than=3 really=true"):
+            assert clone.ask(*change.split(), expect=1).output.splitlines()[-1].endswith(": Read-only file system")
 
 
 def test_snakemake_prints_the_same_below_the_name_of_its_profile(clone: Clone) -> None:

@@ -22,12 +22,13 @@ from dissect.present.compare.sides import read_side, sources_of
 from dissect.present.tables.frames import to_csv
 from dissect.present.tell_apart import OF_REFERENCES
 from dissect.results.atomic import write_atomically
+from dissect.results.unwritable import as_far_as_writable
 
 FOLDER = "results/compare"
 
 
 def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
-    """Write the comparison; its summary and its place.
+    """Write the comparison where that may be written; its summary and its place.
 
     Raises:
         ConfigError: a side is missing or unknown.
@@ -47,9 +48,12 @@ def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
         "differences.csv": to_csv(differences_frame(compared, found)),
         "compare.md": page(compared, found, suite),
     }
-    for name, text in files.items():
-        write_atomically(project / folder / name, text.encode())
-    return f"{terminal_text(compared, found, suite)}\n{folder}/compare.md"
+    said = [terminal_text(compared, found, suite)]
+    with as_far_as_writable("the comparison is not written"):
+        for name, text in files.items():
+            write_atomically(project / folder / name, text.encode())
+        said.append(f"{folder}/compare.md")
+    return "\n".join(said)
 
 
 def _suite(compared: Compared, catalog: Catalog, given: Mapping[str, Any]) -> str:

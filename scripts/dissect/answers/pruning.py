@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
     store = Store(STORE_DIR)
     if not store.keys() <= ids.keys():  # to resolve every cell takes seconds
         ids |= {key: published_id(paths[0]) for key, paths in published_paths(project, given).items()}
-    with planning(project) as alone:
-        if root.really and not alone:
+    with planning(project) if root.really else nullcontext(True) as alone:
+        if not alone:
             raise ConfigError("another snakemake is active in this folder: prune when it has ended")
         found = find_prunable(store, question, ids, wanted, datetime.now(UTC))
         locked = set()

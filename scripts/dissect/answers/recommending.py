@@ -12,16 +12,18 @@ from dissect.present.recommend.ask import gather
 from dissect.present.recommend.predicted_settings import forecast
 from dissect.present.tables.frames import to_csv
 from dissect.results.atomic import write_atomically
+from dissect.results.unwritable import as_far_as_writable
 
 
 def answer(_study: Study, project: Path, given: Mapping[str, Any]) -> str:
-    """Write all candidates as CSV; the best of them, and what is predicted of those that were not measured.
+    """All candidates as CSV where that may be written; the best, and what is predicted of those that were not measured.
 
     Raises:
         ConfigError: the question is wrong, or a price is missing.
     """
     question, candidates, study = gather(project, given)
     found = ranked(question, candidates)
-    write_atomically(project / CSV, to_csv(answer_frame(found)).encode())
+    with as_far_as_writable("it is not written"):
+        write_atomically(project / CSV, to_csv(answer_frame(found)).encode())
     text = answer_text(found, study.catalog)
     return text + forecast(found, study, project).text(text.count("\n")) if question.predicted else text

@@ -1,13 +1,31 @@
-"""What a user can do about a file of the results that cannot be written, in one sentence."""
+"""Files of the results that cannot be written: what a user can do about one, and what works without."""
 
 import errno
 import grp
 import os
 import pwd
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dissect.results.lock_file import LocksUnsupported
+
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@contextmanager
+def as_far_as_writable(without: str) -> Iterator[None]:
+    """Leave the block where a file of the results may only be read, and say on standard error what that means.
+
+    For questions, which answer from what is there: results of others can be asked without a right to change them.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FORBIDDEN or not error.filename:
+            raise
+        print(f"{os.path.relpath(error.filename)}: {os.strerror(error.errno)}; {without}", file=sys.stderr)
 
 
 def remedy(error: OSError) -> str | None:
