@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 QUICK = "{'pretrain/cpu/*/*/*/*': {sampling: {min_steps: 6, max_steps: 6, warmup_max_steps: 4, budget_s: 200}}}"
 BOTH = ",".join(f"pretrain/cpu/*/{method}/s128-b1-n2" for method in ("ddp/Naive", "deepspeed/Z2"))
+OFFLOADED = "pretrain/cpu/*/deepspeed/Z2+O/s128-b1-n2"
 CELLS = ["cells", "--config", f"select=[{BOTH}]", f"overrides={QUICK}"]
 
 
@@ -109,3 +110,10 @@ def test_a_table_from_real_cells(clone: Clone) -> None:
         assert row["trainable_parameters"] == "7358720"
     # Nothing is left to do, and nothing is measured twice.
     assert clone.snakemake("results/tables/table_III.csv", "--config", f"overrides={QUICK}").jobs == []
+
+
+def test_a_folder_whose_name_has_a_space_compiles_the_cpu_optimizer(clone: Clone, tmp_path: Path) -> None:
+    """In a cache of its own, since torch writes the paths of the environment into what it compiles."""
+    spaced = clone.copy(tmp_path / "a clone", without=(".cache",))
+    spaced.snakemake("cells", "--config", f"select={OFFLOADED}", "suite=full", "runs=1", f"overrides={QUICK}")
+    assert read_runs(spaced.cell_file("/Z2+O/")).status is Status.OK

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shlex
 import sysconfig
 from collections.abc import Iterable
 from contextlib import suppress
@@ -78,13 +79,16 @@ def compile_extension(builder_name: str) -> None:
     torch marks a build by a file ``lock``, which outlives a killed process and would block all later builds. The holder
     of our lock knows that no build is under way, and removes that file.
     """
+    import torch
     from deepspeed.ops import op_builder
     from filelock import FileLock
-    from torch.utils.cpp_extension import get_default_build_root
+    from torch.utils import cpp_extension
 
+    # The one path that torch hands to the linker unquoted; the project's folder may have a space in its name.
+    cpp_extension.TORCH_LIB_PATH = shlex.quote(str(Path(torch.__file__).parent / "lib"))
     # The environment's own ninja first: another version of it would not trust the log of this one, and start over.
     os.environ["PATH"] = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
-    folder = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root())
+    folder = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or cpp_extension.get_default_build_root())
     folder.mkdir(parents=True, exist_ok=True)
     builder = getattr(op_builder, builder_name)()
     with FileLock(folder / f"{builder.name}.lock"):
