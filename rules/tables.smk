@@ -2,6 +2,7 @@ rule write_table:
     input:
         manifest=MANIFEST,
         code=CODE_FILE,
+        lacking=LACKING,
         cells=lambda wildcards: STUDY.paths_of(known_name(wildcards)),
         references=lambda wildcards: STUDY.reference_paths(known_name(wildcards)),
     output:

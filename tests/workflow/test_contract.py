@@ -111,6 +111,17 @@ def test_a_plan_for_more_runs_leaves_no_trace(clone: Clone) -> None:
     assert clone.cell_file(MAX_CELL).stat().st_mtime_ns == before
 
 
+def test_a_table_alone_gets_the_runs_that_its_cells_lack(clone: Clone) -> None:
+    """Point 1 where table and cell are there: Snakemake alone would take the table for up to date."""
+    csv = "results/tables/table_IV.csv"
+    assert clone.snakemake(csv).jobs == []
+    assert clone.snakemake("-n", csv, "--config", "runs=2").jobs == [f"Measure {MAX_CELL}", "Write table table_IV"]
+    assert clone.snakemake(csv).jobs == []
+    assert clone.snakemake(csv, "--config", "runs=2").jobs == [f"Measure {MAX_CELL}", "Write table table_IV"]
+    assert clone.measured() == [MAX_CELL]
+    assert clone.snakemake(csv, "--config", "runs=2").jobs == []
+
+
 def test_stores_merge_by_copying(clone: Clone, tmp_path: Path) -> None:
     """Runs of another clone count, and their cell is published with all of them."""
     other = clone.copy(tmp_path / "other")

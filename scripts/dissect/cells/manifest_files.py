@@ -1,5 +1,7 @@
 """The files in results/manifests: written when the workflow is parsed, checked again when its run has ended."""
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from dissect.config.claims import CLAIMS
 
 FOLDER = "results/manifests"
 CODE_FILE = f"{FOLDER}/code.txt"
+_LONG_AGO = 1_600_000_000
+"""A time before any table was written, in seconds since 1970."""
 
 
 def write_manifests(study: Study, project: Path, code: str, alone: bool = True) -> list[str]:
@@ -28,6 +32,24 @@ def write_manifests(study: Study, project: Path, code: str, alone: bool = True) 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return []
+
+
+def mark_lacking(study: Study, project: Path, alone: bool = True) -> None:
+    """Make ``<table>.lacking`` newer than the table where a cell has no published file, else older.
+
+    Snakemake makes no missing input of an output that exists, unless another input is newer and has other bytes. A plan
+    leaves nothing: the time of the file goes back with the cells. Beside an active run (not ``alone``) none changes.
+    """
+    missing = {path for path in study.by_path if not (project / path).exists()}
+    for name in (*study.experiments, PREDICTION, CLAIMS):
+        path = project / FOLDER / f"{name}.lacking"
+        if path.exists() and not alone:
+            continue
+        if missing.intersection(study.paths_of(name)):
+            path.write_text(f"{time.time_ns()}\n", encoding="utf-8")
+        else:
+            path.touch()
+            os.utime(path, (_LONG_AGO, _LONG_AGO))
 
 
 def rewritten(study: Study, project: Path) -> str | None:
