@@ -92,7 +92,7 @@ def build(case: LlamaCase) -> Any:
         model: Any = LlamaForCausalLM(llama_config(case.arch, case.attention))
     if case.quantized:
         for layer in model.model.layers:
-            quantize_linear_layers(layer, torch.device("cpu"))
+            quantize_linear_layers(layer, torch.device("cpu"), "bf16")
     if case.adapter:
         model.is_loaded_in_4bit = case.quantized
         model = add_adapter(model, LORA, "bf16", torch.device("cpu"), 1)

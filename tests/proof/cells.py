@@ -107,7 +107,7 @@ def training_cell(
     architecture = config["models"][model]["architecture"]
     knobs, conflict = knobs_of(letters_of(method, config), config)
     positions = work["seq_len"] + knobs.get("adapter", {}).get("virtual_tokens", 0)
-    reason = why_not(platform, (stage, framework), knobs, conflict, count, positions, architecture)
+    reason = why_not(platform, (stage, framework), knobs, conflict, count, positions, architecture, work["dtype"])
     if reason:
         return Cell(cell_id, None, reason)
     nodes = math.ceil(count / platform["gpus_per_node"])
@@ -225,7 +225,7 @@ def overrides_for(config: Yaml, cell_id: str, *foreign: str) -> dict[str, Yaml]:
 
 def why_not(
     platform: Yaml, kind: tuple[str, str], knobs: Yaml, conflict: str | None, count: int, positions: int,
-    architecture: Yaml,
+    architecture: Yaml, dtype: str,
 ) -> str | None:  # fmt: skip
     most = architecture["max_position_embeddings"]
     reasons = {
@@ -234,6 +234,7 @@ def why_not(
         str(foreign := stages.turns_what_is_not_there(*kind, knobs)): foreign is not None,
         str(excess := too_many(platform, count)): excess is not None,
         "no kernel": bool(knobs.get("flash_attention")) and not platform.get("kernels", {}).get("flash_attention"),
+        "no kernel for fp32": bool(knobs.get("flash_attention")) and (dtype, platform["device"]) == ("fp32", "cuda"),
         f"{positions} of {most} positions": positions > most,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)

@@ -203,6 +203,8 @@ def test_the_stand_in_replaces_the_data_type_of_what_computes(project: Path) -> 
     assert {spec.workload.dtype for spec in specs} == {"bf16", "fp32"}
     assert {c.method for c, spec in zip(cells, specs, strict=True) if spec.workload.dtype == "bf16"} == {"Z2"}
     assert made.manifest("table_I").platforms["h200"].declared["Data type"] == "fp32"
+    reasons = {c.unsupported for c in made.experiments["table_III"] if c.method == "F+R"}
+    assert reasons == {"flash_attention_2 has no fp32"}
 
 
 def test_the_sweep_visits_the_platform_s_counts(project: Path) -> None:

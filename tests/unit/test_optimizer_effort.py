@@ -5,6 +5,7 @@ import pytest
 from dissect.base.outcome import Phase
 from dissect.config.kinds import TorchOptimizer
 from dissect.predict.adamw import MULTI_TENSOR, clip_effort, step_effort
+from dissect.predict.device_parts import fp32_lanes
 from dissect.predict.step_effort import Effort
 from dissect.predict.step_time import effort_of
 from factories import finetune_spec, hardware
@@ -39,3 +40,14 @@ def _launches_backward(ranks: int, **method: bool) -> int:
     work = effort_of(finetune_spec(hardware(n_gpus=ranks), zero_stage=2, **method), 1)
     assert work
     return work[Phase.BACKWARD].launches
+
+
+@pytest.mark.parametrize(
+    ("gpu", "lanes"),
+    [
+        ("NVIDIA H200", 128), ("NVIDIA A800-SXM4-80GB", 64), ("NVIDIA RTX A1000", 128), ("Tesla T4", 64),
+        ("NVIDIA GeForce RTX 2080 Ti", 64), ("NVIDIA GeForce RTX 4090", 128),
+    ],
+)  # fmt: skip
+def test_lanes_for_fp32_follow_from_the_name_of_the_gpu(gpu: str, lanes: int) -> None:
+    assert fp32_lanes(hardware().model_copy(update={"gpu_model": gpu})) == lanes

@@ -209,6 +209,7 @@ def test_the_page_of_a_cell_has_every_run(index: Path) -> None:
     assert '<th scope="col">95 % of further runs lie within</th>' in text
     assert re.search(r"<td>[\d.]+–[\d.]+ on the last start</td>", text)
     assert f"start {make.start().id}, round 3 of the pass" in text
+    assert " suite=smoke" in text, "the command that measures it again works whatever the suite of config.yaml"
 
 
 def test_a_range_of_figures_is_about_each(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dissect.cells.runners import runners
 from dissect.cells.spec import ServeWorkload
 from dissect.config.architecture import ModelArchitecture
 from dissect.config.environment import Environment
-from dissect.config.kinds import OPERATORS_OF_A_MODEL
+from dissect.config.kinds import OPERATORS_OF_A_MODEL, DType
 from dissect.config.knobs import Knobs
 from dissect.config.overrides import given
 from dissect.config.platform import Platform
@@ -81,10 +81,13 @@ def hardware_constraint(platform: Platform, n_gpus: int) -> str | None:
     return f"{n_gpus} GPUs cannot be spread evenly over {nodes} nodes" if n_gpus % nodes else None
 
 
-def kernel_constraint(platform: Platform, knobs: Knobs) -> str | None:
-    """Reason if a letter needs a FlashAttention kernel and the platform declares none."""
-    missing = knobs.flash_attention and platform.kernels.flash_attention is None
-    return "the platform declares no FlashAttention kernel" if missing else None
+def kernel_constraint(platform: Platform, knobs: Knobs, dtype: DType) -> str | None:
+    """Reason if a letter needs a FlashAttention kernel and the platform declares none, or none for the data type."""
+    kernel = platform.kernels.flash_attention
+    if knobs.flash_attention and kernel is None:
+        return "the platform declares no FlashAttention kernel"
+    on_gpus = knobs.flash_attention and platform.device != "cpu"
+    return f"{kernel} has no fp32" if on_gpus and dtype == "fp32" else None
 
 
 def sequence_constraint(positions: int, max_position_embeddings: int) -> str | None:

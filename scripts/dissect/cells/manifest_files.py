@@ -1,4 +1,4 @@
-"""The files in results/manifests: written when the workflow is parsed, checked again when its run has ended."""
+"""The files in results/manifests, written when the workflow is parsed; manifests are checked again after the run."""
 
 import os
 import time
@@ -37,8 +37,8 @@ def write_manifests(study: Study, project: Path, code: str, alone: bool = True) 
 def mark_lacking(study: Study, project: Path, alone: bool = True) -> None:
     """Make ``<table>.lacking`` newer than the table where a cell has no published file, else older.
 
-    Snakemake makes no missing input of an output that exists, unless another input is newer and has other bytes. A plan
-    leaves nothing: the time of the file goes back with the cells. Beside an active run (not ``alone``) none changes.
+    Snakemake makes no missing input of an output that exists, unless another input is newer and has other bytes. The
+    next command without such a cell sets the time back. Beside an active run (not ``alone``) no file changes.
     """
     missing = {path for path in study.by_path if not (project / path).exists()}
     for name in (*study.experiments, PREDICTION, CLAIMS):
@@ -47,7 +47,8 @@ def mark_lacking(study: Study, project: Path, alone: bool = True) -> None:
             continue
         if missing.intersection(study.paths_of(name)):
             path.write_text(f"{time.time_ns()}\n", encoding="utf-8")
-        else:
+        elif not path.exists() or path.stat().st_mtime != _LONG_AGO:
+            path.unlink(missing_ok=True)  # only its owner may set the time of a file
             path.touch()
             os.utime(path, (_LONG_AGO, _LONG_AGO))
 

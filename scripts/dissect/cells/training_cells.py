@@ -37,7 +37,7 @@ def training_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override])
         or catalog.methods.conflict(letters)
         or constraints.stage_constraint(stage, point.framework, knobs := catalog.methods.knobs(letters))
         or constraints.hardware_constraint(platform, n_gpus)
-        or constraints.kernel_constraint(platform, knobs)
+        or constraints.kernel_constraint(platform, knobs, workload.dtype)
         or constraints.sequence_constraint(_positions(workload, knobs), architecture.max_position_embeddings)
     )
     if reason or declared is None or kind is None:

@@ -217,7 +217,10 @@ def _unknown(machine: Machine, published: KnownGpu | None) -> Iterator[str]:
     if published is None:
         yield f"the peaks of {gpu.name}, which {GPUS_FILE} lacks: without them there is no MFU and no roofline"
     elif "bf16" not in published.peak_tflops:
-        yield f"a bf16 peak: {gpu.name} has no bf16 units, so bf16 is computed by others and there is no MFU"
+        yield (
+            f"a bf16 peak: {gpu.name} has no bf16 units, so bf16 is computed by others and there is no MFU; with "
+            "`workload: {dtype: fp32}` cells compute in fp32"
+        )
     if gpu.active_links and (published is None or published.nvlink is None):
         yield f"the bandwidth of its {gpu.active_links} NVLinks"
     if gpu.active_links and any(

@@ -8,8 +8,8 @@ _THREADS = 2
 """Threads that multiply matrices: the rank's own and that of autograd, which runs the backward pass."""
 _HOPPER = ("H100", "H200", "H800", "H20", "GH200", "B100", "B200", "GB200")
 """GPUs of compute capability 9 and later, by parts of their drivers' names."""
-_FEW_LANES = ("A100", "A800", "V100")
-"""GPUs whose multiprocessors have 64 lanes for fp32; the others have 128, with as many for integers as these."""
+_FEW_LANES = {"P100", "V100", "T4", "2060", "2070", "2080", "A30", "A100", "A800"}
+"""GPUs whose multiprocessors have 64 lanes for fp32, by parts of their drivers' names; other known ones have 128."""
 
 
 def is_hopper(hardware: Hardware) -> bool:
@@ -19,7 +19,7 @@ def is_hopper(hardware: Hardware) -> bool:
 
 def fp32_lanes(hardware: Hardware) -> int:
     """Lanes of a multiprocessor for fp32, which compute its fp32 peak."""
-    return 64 if any(word in hardware.gpu_model for word in _FEW_LANES) else 128
+    return 128 if _FEW_LANES.isdisjoint(hardware.gpu_model.replace("-", " ").split()) else 64
 
 
 def workspaces(hardware: Hardware) -> Part:

@@ -23,7 +23,7 @@ class Product(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A kernel without a matrix product, by the bytes that it reads and writes, or that a copy would meanwhile."""
+    """A kernel without a matrix product, by the bytes that it moves, or that a copy would move in its time."""
 
     size: int
     strided: bool = False

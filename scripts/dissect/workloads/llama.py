@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from dissect.config.architecture import ModelArchitecture
 from dissect.config.kinds import AttentionKernel, DType
 from dissect.workloads.attention_kernels import IMPLEMENTATIONS
-from dissect.workloads.dtypes import default_dtype
+from dissect.workloads.dtypes import default_dtype, torch_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ def build_nf4_llama(
         with torch.device(device), default_dtype(dtype), torch.no_grad():
             layer = LlamaDecoderLayer(config, index)
             layer.apply(model._init_weights)
-        quantize_linear_layers(layer, device, storage)
+        quantize_linear_layers(layer, device, dtype, storage)
         built(layer)
         model.model.layers.append(layer)
     return model
@@ -96,9 +96,9 @@ def synthetic_tokens(
 
 
 def quantize_linear_layers(
-    layer: "torch.nn.Module", device: "torch.device", storage: "torch.dtype | None" = None
+    layer: "torch.nn.Module", device: "torch.device", dtype: DType, storage: "torch.dtype | None" = None
 ) -> None:
-    """Replace each linear layer inside by its NF4 counterpart: double quantisation, computing in bf16.
+    """Replace each linear layer inside by its NF4 counterpart: double quantisation, computing in ``dtype``.
 
     ``storage`` is the dtype of the tensors that hold the packed weights, by default bytes.
     """
@@ -113,7 +113,7 @@ def quantize_linear_layers(
             linear.in_features,
             linear.out_features,
             bias=False,
-            compute_dtype=torch.bfloat16,
+            compute_dtype=torch_dtype(dtype),
             quant_type="nf4",
             device=torch.device("meta"),
             **stored,

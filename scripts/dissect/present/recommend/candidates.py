@@ -180,11 +180,11 @@ def work_of(record: Record) -> str:
     """The work of a cell without how it is done; only settings with the same work are ranked together.
 
     For a server it is the load without its GPUs. For training it is the length of a sequence, the batch of a GPU or the
-    largest that each setting can do, and what trains.
+    largest that each setting can do, and what trains. The data type belongs to both.
     """
     cell = record.cell
     if cell.stage == "serve":
-        return cell.workload.rsplit("-n", 1)[0]
+        return cell.workload.rsplit("-n", 1)[0] + _other_dtype(record.spec)
     return training_work(cell.seq_len, cell.batch, record.spec)
 
 
@@ -192,7 +192,13 @@ def training_work(seq_len: int | None, batch: int | str | None, spec: object) ->
     """That of training with its spec; of a cell without a run only its adapter's name would be known."""
     size = "the largest batch of each setting" if batch == "max" else f"batch {batch}"
     trains = _trained(spec.method) if isinstance(spec, TrainingSpec) else "what its method trains"
-    return f"sequences of {seq_len} tokens, {size} per GPU, {trains}"
+    return f"sequences of {seq_len} tokens, {size} per GPU, {trains}{_other_dtype(spec)}"
+
+
+def _other_dtype(spec: object) -> str:
+    """The data type in words unless it is the usual one; nothing where no run tells it."""
+    dtype = spec.workload.dtype if isinstance(spec, TrainingSpec | ServeSpec) else "bf16"
+    return "" if dtype == "bf16" else f", in {dtype}"
 
 
 def _objective_ttft_s(record: Record) -> float | None:

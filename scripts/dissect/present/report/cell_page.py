@@ -10,6 +10,7 @@ from typing import Any
 
 from dissect.base.outcome import Flag, Status
 from dissect.cells.cell_id import without_set
+from dissect.config.kinds import Suite
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, ViewName
 from dissect.present.report.page import CellEntry
 from dissect.present.report.samples import samples_svg
@@ -91,7 +92,7 @@ class CellPage:
     command: str
 
 
-def build_cell_page(entry: CellEntry, project: Path) -> CellPage | None:
+def build_cell_page(entry: CellEntry, project: Path, suite: Suite) -> CellPage | None:
     """Read what is known of a cell, None where no run can be read; log and failure are those of this clone's store."""
     found = [(source.manifest, source.record(project)) for source in entry.sources]
     records = [(manifest, record) for manifest, record in found if record.runs]
@@ -112,7 +113,7 @@ def build_cell_page(entry: CellEntry, project: Path) -> CellPage | None:
         spec=list(flattened(record.spec.model_dump(mode="json"))),
         log=tail(folder / "log.txt") if own else "",
         failure=Entry(folder).failure() if own else None,
-        command=remeasure([bare], "" if own else OF_REFERENCES),
+        command=remeasure([bare], suite if own else OF_REFERENCES),
     )
 
 

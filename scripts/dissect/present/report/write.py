@@ -114,7 +114,7 @@ def _write_cells(manifest: Path, folder: Path, project: Path) -> None:
     gone = {path.name for path in folder.iterdir()}
     wanted = ReportManifest.model_validate_json(manifest.read_bytes())
     for entry in cell_entries(wanted, manifest.parent):
-        if cell := build_cell_page(entry, project):
+        if cell := build_cell_page(entry, project, wanted.suite):
             path, text = folder / f"{entry.key}.html", template.render(cell=cell).encode()
             if path.name not in gone or path.read_bytes() != text:
                 path.write_bytes(text)

@@ -25,10 +25,10 @@ M = TypeVar("M", bound=Model)
 
 
 class Unread(NamedTuple):
-    """Why a cell that has a path has no runs that can be read."""
+    """Why a cell that has a path has no runs to show."""
 
     status: str
-    """``broken``, or how far the run is that measures it: ``running`` or ``waiting``."""
+    """``broken``, or how far the run is that measures it: ``running``, ``failed`` or ``waiting``."""
     reason: str
     """In words, with file and remedy where it is broken."""
 
@@ -235,7 +235,7 @@ IDENTITY = (
 OUTCOME = (
     Column(
         "status",
-        "outcome of the cell (dissect.base.outcome.Status), or unsupported, broken, running or waiting",
+        "outcome of the cell (dissect.base.outcome.Status), or unsupported, broken, running, failed or waiting",
         lambda r: status_of(r),
     ),
     Column("phase", "phase in which it ended, unless ok", lambda r: r.phase),

@@ -54,9 +54,16 @@ def _held(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
 
 
 def _data_types(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
-    """Platforms that compute in another data type than methods and texts name."""
-    kinds = {row["platform"]: row["dtype"] for row in rows if row["dtype"] not in (None, "bf16")}
-    return [f"{manifest.platforms[name].label}: {kind} wherever bf16 is named." for name, kind in kinds.items()]
+    """Platforms, or methods there, that compute in another data type than methods and texts name."""
+    sentences = []
+    for platform in axis_order(rows)["platform"]:
+        here = [row for row in rows if row["platform"] == platform and row["dtype"]]
+        others = [row for row in here if row["dtype"] != "bf16"]
+        if others:
+            methods = dict.fromkeys(axis_label(manifest, "method", row["method"]) for row in others)
+            of = "" if len(others) == len(here) else f", {', '.join(methods)}"
+            sentences.append(f"{manifest.platforms[platform].label}{of}: fp32 wherever bf16 is named.")
+    return sentences
 
 
 def _machine(manifest: Manifest, platform: str, rows: Sequence[Row], shown: Sequence[Axis]) -> str:

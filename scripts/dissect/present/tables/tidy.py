@@ -54,8 +54,11 @@ def _unread(cell: ManifestCell, project: Path, error: ResultError) -> Unread:
     """Why the runs of a cell cannot be read; one without a result is another run's, whose manifests tables show."""
     if cell.reference or not cell.key or (project / str(cell.path)).exists():
         return Unread("broken", str(error).removeprefix(f"{project}/"))
-    if attempt := under_way(Store(project / STORE_DIR).entry(cell.key), _running_jobs):
+    entry = Store(project / STORE_DIR).entry(cell.key)
+    if attempt := under_way(entry, _running_jobs):
         return Unread("running", f"is measured now, on {attempt.host}; {_HOW_FAR}")
+    if failure := entry.failure():
+        return Unread("failed", f"attempt {failure.attempt} failed: {failure.reason}; log: {failure.log}")
     return Unread("waiting", f"is not measured yet; {_HOW_FAR}")
 
 

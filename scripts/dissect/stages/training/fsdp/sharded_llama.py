@@ -98,7 +98,8 @@ def _change_layer(spec: FsdpSpec, layer: Any, here: "torch.device", adapters: _A
     The packed weights are stored in the cell's dtype, since FSDP gathers a group in one dtype and casts any other.
     """
     if spec.method.is_quantized:
-        quantize_linear_layers(layer, here, storage=torch_dtype(spec.workload.dtype))
+        dtype = spec.workload.dtype
+        quantize_linear_layers(layer, here, dtype, storage=torch_dtype(dtype))
     if adapter := spec.method.trained_adapter:
         layer.requires_grad_(False)
         layer.is_loaded_in_4bit = spec.method.is_quantized  # by this PEFT knows which layers of its own to take
