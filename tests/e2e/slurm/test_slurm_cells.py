@@ -34,7 +34,8 @@ def faulty(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[
             "Z2": {**environment(TINY_FAULT="hang"), "sampling": {"budget_s": 4.0}},
             "Z2+O": environment(TINY_FAULT="hang", TINY_ONCE=marks["Z2+O"]),
             "Z3": environment(TINY_FAULT="hang", TINY_ONCE=marks["Z3"]),
-            "Z3+O": environment(TINY_STEPS="140", TINY_STEP_S="0.5"),
+            # Beside the others, and still there when these have ended and slurmctld is back.
+            "Z3+O": {**environment(TINY_STEPS="200", TINY_STEP_S="0.5"), "sampling": {"budget_s": 150.0}},
         },
     )
     run = site.start("all")
