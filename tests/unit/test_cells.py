@@ -192,21 +192,6 @@ def test_the_stand_in_replaces_models_and_length(project: Path) -> None:
     assert {(c.model, c.seq_len) for c in cells} == {("llama-tiny", 128)}
 
 
-def test_the_stand_in_replaces_the_data_type_of_what_computes(project: Path) -> None:
-    """An override comes last."""
-    platform = project / "config/platforms/h200.yaml"
-    platform.write_text(platform.read_text().replace("\nworkload:\n", "\nworkload:\n  dtype: fp32\n"))
-    made = study(project, platforms=["h200"], overrides={"*/*/*/*/Z2/*": {"workload": {"dtype": "bf16"}}})
-    cells = [c for c in made.by_path.values() if c.canonical and c.stage != "inspect"]
-    specs = [parse_spec(c.canonical) for c in cells]
-    assert {"pretrain", "finetune", "profile", "operators", "serve"} == {spec.stage for spec in specs}
-    assert {spec.workload.dtype for spec in specs} == {"bf16", "fp32"}
-    assert {c.method for c, spec in zip(cells, specs, strict=True) if spec.workload.dtype == "bf16"} == {"Z2"}
-    assert made.manifest("table_I").platforms["h200"].declared["Data type"] == "fp32"
-    reasons = {c.unsupported for c in made.experiments["table_III"] if c.method == "F+R"}
-    assert reasons == {"flash_attention_2 has no fp32"}
-
-
 def test_the_sweep_visits_the_platform_s_counts(project: Path) -> None:
     made = study(project, platforms=["cpu", "a800"]).experiments["fig_4"]
     assert [(c.platform, c.n_gpus) for c in made] == [

@@ -18,10 +18,9 @@ from dissect.present.recommend.answer import answer
 from dissect.present.recommend.answer_frame import answer_frame
 from dissect.present.recommend.answer_text import answer_text
 from dissect.present.recommend.ask import check_prices
-from dissect.present.recommend.candidates import COLUMNS, candidates, work_of
+from dissect.present.recommend.candidates import COLUMNS, candidates
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.columns import Record
-from dissect.present.tables.tidy import read_record
 from recommend_cases import TERMS, ask, ended, serving, standings, training
 
 
@@ -208,17 +207,6 @@ def test_a_stand_in_is_ranked_apart_and_said(tmp_path: Path, project: Path) -> N
     assert "with llama-tiny in place of llama2-7b" in text
     assert "nothing of other models' speed" in text
     assert [r.stand_in for r in ask(records, model="llama-tiny").rankings] == [None]
-
-
-def test_data_types_are_ranked_apart(tmp_path: Path) -> None:
-    usual = make.pretrain_spec()
-    wide = usual.model_copy(update={"workload": usual.workload.model_copy(update={"dtype": "fp32"})})
-    facts = make.platform_facts("H200", "H200-141G")
-    works = [
-        work_of(read_record(make.published_cell(tmp_path, make.ok_result(spec), platform="h200"), facts, tmp_path))
-        for spec in (usual, wide)
-    ]
-    assert works[1] == f"{works[0]}, in fp32"
 
 
 def test_engines_are_ranked_by_load_and_within_limits(tmp_path: Path) -> None:

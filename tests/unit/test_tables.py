@@ -14,16 +14,14 @@ import pytest
 import factories as make
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.places import LayoutError
-from dissect.present.tables.columns import IDENTITY, OUTCOME, PROVENANCE, status_of
+from dissect.present.tables.columns import IDENTITY, OUTCOME, PROVENANCE
 from dissect.present.tables.grid import Footnotes, letter
 from dissect.present.tables.platforms import DETECTORS
 from dissect.present.tables.render import escape_latex, escape_markdown, subject
 from dissect.present.tables.table import build_table
-from dissect.present.tables.tidy import read_record
 from dissect.present.tables.training_view import TRAINING
 from dissect.present.tables.view import View
 from dissect.present.tables.views import VIEWS
-from dissect.results.store import STORE_DIR, Failure, Store
 from goldens import check_golden
 from table_cases import CASES, table_i, table_ii, table_iii
 
@@ -102,37 +100,6 @@ def test_no_mfu_without_a_peak_at_the_dtype(tmp_path: Path) -> None:
     assert next(csv.DictReader(io.StringIO(table.csv)))["mfu"] == ""
     assert "n/a<sup>a</sup>" in table.markdown
     assert "no dense peak is declared for this platform and dtype" in table.markdown
-
-
-def test_a_cell_that_failed_in_another_run_is_not_said_to_wait(tmp_path: Path) -> None:
-    cell = make.published_cell(tmp_path, make.ok_result(make.pretrain_spec()), platform="h200")
-    (tmp_path / str(cell.path)).unlink()
-    facts, entry = make.platform_facts("H200", "H200-141G"), Store(tmp_path / STORE_DIR).entry(str(cell.key))
-    assert status_of(read_record(cell, facts, tmp_path)) == "waiting"
-    entry.folder.mkdir(parents=True, exist_ok=True)
-    entry.write_failure(Failure(attempt=2, phase=None, reason="no such device", log="log.txt", failed_at="2026-11-30"))
-    record = read_record(cell, facts, tmp_path)
-    assert (status_of(record), record.reason) == ("failed", "attempt 2 failed: no such device; log: log.txt")
-
-
-def test_a_table_says_whose_cells_have_another_data_type(tmp_path: Path) -> None:
-    """Methods and captions name bf16."""
-    usual = make.pretrain_spec()
-    specs = [usual, usual.model_copy(update={"workload": usual.workload.model_copy(update={"dtype": "fp32"})})]
-    platforms = {"h200": make.platform_facts("H200", "H200-141G"), "cpu": make.platform_facts("CPU", "process")}
-    cells = [
-        make.published_cell(tmp_path, make.ok_result(spec), platform=platform)
-        for spec, platform in zip(specs, platforms, strict=True)
-    ]
-    layout = {"kind": "pivot", "rows": ["platform"]}
-    table = build_table(make.manifest("table_III", cells, layout, platforms=platforms), tmp_path)
-    assert table.markdown.count("wherever bf16 is named") == 1
-    assert "- CPU: fp32 wherever bf16 is named." in table.markdown
-    one, other = (each.model_copy(update={"platform": "cpu"}) for each in cells)
-    mixed = [one, other.model_copy(update={"method": "B"})]
-    layout = {"kind": "pivot", "rows": ["method"]}
-    table = build_table(make.manifest("table_III", mixed, layout, platforms=platforms), tmp_path)
-    assert "- CPU, B: fp32 wherever bf16 is named." in table.markdown
 
 
 @pytest.mark.parametrize(
