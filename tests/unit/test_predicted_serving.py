@@ -232,7 +232,10 @@ def test_the_rate_that_holds_is_the_largest_that_the_search_would_find() -> None
     search = RateSearch(lowest=1, highest=64, within=0.1, probe_s=10)
     spec = serve_spec(ONE, requests=50, stream=True, arrival=Arrival(kind="poisson", search=search))
 
+    spans = list[float]()
+
     def predict(each: ServeSpec) -> ServerPrediction | None:
+        spans.append(send_times(each.workload)[-1])
         return predict_server(each, [], SHEET, FREE)
 
     def share(rate: float) -> float:
@@ -243,6 +246,7 @@ def test_the_rate_that_holds_is_the_largest_that_the_search_would_find() -> None
 
     found = predict_rate(spec, predict)
     assert found
+    assert 9.7 < min(spans[1:]) <= max(spans[1:]) <= 10, "requests arrive at the rate, whatever the seed draws"
     assert search.lowest < found.low < found.rate < found.high <= search.highest
     assert share(found.rate) >= search.share > share(found.rate * (1 + search.within))
     assert "datasheet" in found.sources
@@ -255,8 +259,7 @@ def test_the_rate_that_holds_is_the_largest_that_the_search_would_find() -> None
 
 
 def test_answers_of_one_token_have_no_time_per_token() -> None:
-    found = predict_server(serve_spec(ONE, output_tokens=1), [], SHEET, FREE)
-    assert found is not None
+    assert (found := predict_server(serve_spec(ONE, output_tokens=1), [], SHEET, FREE))
     assert predicted_latency(found, "tpot", 0.5) is None
     assert predicted_latency(found, "ttft", 0.5)
 

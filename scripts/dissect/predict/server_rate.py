@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dissect.cells.spec import ServeSpec
 from dissect.config.arrival import Arrival, RateSearch
-from dissect.predict.server_queue import Served
+from dissect.predict.server_queue import Served, send_times
 from dissect.predict.server_times import OFF_LATENCY, ServerPrediction
 
 Predict = Callable[[ServeSpec], ServerPrediction | None]
@@ -37,8 +37,11 @@ def predict_rate(spec: ServeSpec, predict: Predict) -> RatePrediction | None:
     @cache
     def at(rate: float) -> ServerPrediction | None:
         number = max(spec.workload.requests, ceil(rate * search.probe_s))
-        changes = {"arrival": Arrival(kind="poisson", rate=rate), "requests": number}
-        return predict(spec.model_copy(update={"workload": spec.workload.model_copy(update=changes)}))
+        load = spec.workload.model_copy(update={"requests": number})
+        # Each run draws gaps of its own, so those of one seed are scaled: requests arrive at the rate on average.
+        drawn = (number - 1) / send_times(load.model_copy(update={"arrival": Arrival(kind="poisson", rate=1)}))[-1]
+        load = load.model_copy(update={"arrival": Arrival(kind="poisson", rate=rate / drawn)})
+        return predict(spec.model_copy(update={"workload": load}))
 
     told = at(search.lowest)
     if told is None:
