@@ -165,14 +165,16 @@ def test_every_server_on_h200_is_on_the_page() -> None:
                 f"{median(each.preemptions for each in found):.0f}" if found[0].preemptions is not None else "not told",
             ]
         )
-    assert sum(int(row[3]) for row in rows) == 43
+    assert sum(int(row[3]) for row in rows) == 45
     block(GPUS, "h200-serving", SERVERS, rows)
 
 
 def test_every_rate_that_holds_on_h200_is_on_the_page() -> None:
     rows = []
+    asked = {}
     for cell, runs in served():
         for search in filter(None, map(search_of, runs)):
+            asked[cell.framework] = sum(probe.requests for probe in search.probes)
             held, failed = (next(p for p in search.probes if p.rate == rate) for rate in search.bracket)
             assert p99(failed.ttft_s) > search.search.ttft_s
             assert p99(failed.tpot_s) < search.search.tpot_s / 2, "the page says that TTFT alone ends them"
@@ -188,13 +190,15 @@ def test_every_rate_that_holds_on_h200_is_on_the_page() -> None:
                     f"{100 * failed.kept / failed.requests:.1f} %",
                 ]
             )
-    assert len(rows) == 3
+    assert len(rows) == 4
+    told = f"a server has answered all {asked['lightllm']:,} requests of its search"
+    assert told in " ".join(GPUS.read_text().split())
     block(GPUS, "h200-rates", RATES, rows)
 
 
 def test_bursts_of_13b_repeat_on_other_starts() -> None:
     [sglang, vllm] = [
-        "{:.1f}, {:.1f} and {:.1f}".format(*(median(bursts_of(run)) for run in runs))
+        " and ".join(", ".join(f"{median(bursts_of(run)):.1f}" for run in runs).rsplit(", ", 1))
         for cell, runs in served()
         if cell.model == "llama2-13b" and cell.framework in ("sglang", "vllm")
     ]
