@@ -133,7 +133,10 @@ SERVERS = (
     "| model | engine | policy | servers | burst (s) | tokens/s | ready (s) | cache (tokens) "
     "| at once | preemptions, all bursts |"
 )
-RATES = "| engine | held | TTFT p99 (s) | TPOT p99 (ms) | goodput (tokens/s) | did not | TTFT p99 (s) | kept |"
+RATES = (
+    "| engine | held | TTFT p99 (s) | TPOT p99 (ms) | goodput (tokens/s) | growth of latency "
+    "| did not | TTFT p99 (s) | kept |"
+)
 
 
 def served() -> Iterator[tuple[CellId, list[Result]]]:
@@ -185,14 +188,17 @@ def test_every_rate_that_holds_on_h200_is_on_the_page() -> None:
                     f"{p99(held.ttft_s):.2f}",
                     f"{1e3 * p99(held.tpot_s):.0f}",
                     f"{search.chosen.tokens_per_s(held.kept):,.0f}",
+                    f"{search.chosen.growth:.2f} ×",
                     f"{failed.rate:.1f}",
                     f"{p99(failed.ttft_s):.2f}",
                     f"{100 * failed.kept / failed.requests:.1f} %",
                 ]
             )
     assert len(rows) == 4
-    told = f"a server has answered all {asked['lightllm']:,} requests of its search"
-    assert told in " ".join(GPUS.read_text().split())
+    page, growth = " ".join(GPUS.read_text().split()), {str(row[0]): str(row[5]) for row in rows}
+    assert f"a server has answered all {asked['lightllm']:,} requests of its search" in page
+    assert f"latency grew to {growth['vllm'].removesuffix(' ×')} times" in page
+    assert growth["tgi"] < "1" < growth["sglang"] < growth["vllm"] > growth["lightllm"] > "1"
     block(GPUS, "h200-rates", RATES, rows)
 
 

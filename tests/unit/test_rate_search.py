@@ -23,6 +23,7 @@ from dissect.present.figures.describe import describe
 from dissect.present.recommend.standing import Standing
 from dissect.present.report import cell_page
 from dissect.present.tables.lay_out import lay_out
+from dissect.present.tables.rate_views import MeasuredProbe
 from dissect.present.tables.tidy import read_records
 from dissect.results.agreement import check_samples
 from dissect.stages.serving import burst, rate_probes
@@ -257,7 +258,7 @@ def test_the_numbers_are_those_of_the_highest_rate_that_held_or_the_lowest(
 def test_samples_of_every_probe_must_agree_with_the_result() -> None:
     spec = spec_of()
     records = [[record(n).model_copy(update={"probe": p}) for n in range(20)] for p in (1, 2)]
-    probes = [replace_times(probe(rate, 20, 20), 0.5) for rate in (4.0, 8.0)]
+    probes = [probe(rate, 20, 20).model_copy(update={"ttft_s": [0.5] * 20}) for rate in (4.0, 8.0)]
     result = make.ok_result(spec, make.search_metrics(spec, 5.0, probes=probes))
     lost = record(20, status="error", error="429").model_copy(update={"probe": 2})
     check_samples(result, {"requests.jsonl.gz": to_jsonl_gz([*records[0], *records[1], lost])})
@@ -268,8 +269,10 @@ def test_samples_of_every_probe_must_agree_with_the_result() -> None:
         check_samples(result, {"requests.jsonl.gz": to_jsonl_gz([*slower, *records[1]])})
 
 
-def replace_times(found: RateProbe, ttft_s: float) -> RateProbe:
-    return found.model_copy(update={"ttft_s": [ttft_s] * found.requests})
+def test_latency_grows_where_requests_pile_up() -> None:
+    times = {"ttft_s": [9.0] + [1.0] * 3 + [2.0] * 4 + [3.0] * 4, "tpot_s": [0.0] * 4 + [0.5] * 4 + [1.0] * 4}
+    assert MeasuredProbe(probe(4.0, 12).model_copy(update=times), output_tokens=3).growth == pytest.approx(5 / 3)
+    assert MeasuredProbe(probe(4.0, 1), output_tokens=3).growth is None
 
 
 # Tables, figure and answers
@@ -289,7 +292,9 @@ def cells_of(project: Path, capacities: dict[str, tuple[float, ...]], **search: 
 CAPACITIES = {"vllm": (20.0, 23.0), "lightllm": (19.0,), "tgi": (0.5,), "sglang": (200.0,)}
 RATES = {
     "kind": "pivot", "view": "rates", "rows": ["framework", "method"],
-    "values": ["held_rate_per_s", "failed_rate_per_s", "kept_share", "probes_tried", "goodput_tokens_per_s"],
+    "values": [
+        "held_rate_per_s", "failed_rate_per_s", "kept_share", "latency_growth", "probes_tried", "goodput_tokens_per_s",
+    ],
 }  # fmt: skip
 
 

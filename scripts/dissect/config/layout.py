@@ -87,7 +87,9 @@ ServingQuantity = Literal[
     "client_cpu",
     "calibration_difference",
 ]
-RateQuantity = Literal["held_rate_per_s", "failed_rate_per_s", "kept_share", "probes_tried", "goodput_tokens_per_s"]
+RateQuantity = Literal[
+    "held_rate_per_s", "failed_rate_per_s", "kept_share", "latency_growth", "probes_tried", "goodput_tokens_per_s"
+]
 ProbeQuantity = Literal[
     "offered_rate_per_s", "ttft_p99_s", "tpot_p99_s", "kept_share", "output_tokens_per_s", "goodput_tokens_per_s"
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import median
 
 from dissect.cells.spec import ServeSpec
 from dissect.config.arrival import RateSearch
@@ -42,6 +43,17 @@ class MeasuredProbe:
     def share(self) -> float:
         """Share of the requests that kept the objective."""
         return self.probe.kept / self.probe.requests
+
+    @property
+    def growth(self) -> float | None:
+        """Median latency of the last quarter of the answered requests over that of the second quarter.
+
+        The first quarter finds a server that is not yet full. None below four requests.
+        """
+        times = zip(self.probe.ttft_s, self.probe.tpot_s, strict=True)
+        latencies = [ttft + (self.output_tokens - 1) * tpot for ttft, tpot in times]
+        quarter = len(latencies) // 4
+        return median(latencies[-quarter:]) / median(latencies[quarter : 2 * quarter]) if quarter else None
 
     def tokens_per_s(self, requests: int) -> float:
         """Generated tokens of so many requests over the time from the first send to the last answer."""
@@ -148,6 +160,12 @@ RATES = View(
             f"share of the requests at that rate, or at the lowest where none held; {_IN_BRACKETS}",
             lambda m: m.chosen.share, Combination.SHARE, scale=1e2, decimals=2,
             trials=lambda m: m.chosen.probe.requests,
+        ),
+        Quantity(
+            "latency_growth", "Growth of latency", "×",
+            "median latency of the last quarter of the requests at that rate over that of the second quarter; above 1 "
+            "requests piled up while it was tried, so it may not hold for longer",
+            lambda m: m.chosen.growth, decimals=2, absent="too few requests",
         ),
         Quantity(
             "probes_tried", "Rates tried", "", "number of rates that were tried", lambda m: len(m.probes),
