@@ -84,6 +84,12 @@ def test_engines_are_held_to_the_shortest_limit_that_one_keeps(tmp_path: Path) -
     assert pair.right.numbers[2] == "TTFT p99 4.00 [3.96–4.04] s"
 
 
+def test_a_load_in_which_no_engine_keeps_any_limit_answers_nothing(tmp_path: Path) -> None:
+    slow = answers([serving(tmp_path, "vllm", 30.0), serving(tmp_path, "lightllm", 36.0)])["engine-ttft"]
+    assert (slow.pairs, slow.short) == ([], "not measured")
+    assert "holds" in slow.command
+
+
 def test_engines_at_the_rates_that_they_hold_are_held_to_the_objective_of_the_search(tmp_path: Path) -> None:
     """The slower one answers within 1 s at its own rate, which is no reason to hold the other to it."""
     searches = [searched(tmp_path, "vllm", 10.0, 0.8), searched(tmp_path, "lightllm", 20.0, 1.9)]

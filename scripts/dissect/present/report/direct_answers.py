@@ -152,8 +152,6 @@ def _versus(pair: _Pair, judged: Judgement | None, suite: Suite) -> Versus:
     work = [left["work"].partition(" (")[0]]
     if left["model"] == right["model"]:
         work.insert(0, left["model"])
-    if left["stage"] == "serve" and not pair.limit:
-        work.append(f"where none keeps a TTFT p99 of {TTFT_S[-1]} s")
     sides = (
         right["platform_label"],
         ", ".join(work),
@@ -260,7 +258,7 @@ def _by_engine(rows: Sequence[Row]) -> Iterator[_Pair]:
     """The fastest engine under a limit against the next one; the rates that hold come before the bursts.
 
     The limit of a search is its own objective, which each engine keeps at the rate that its numbers are of. That of
-    another load is the shortest which any engine keeps.
+    another load is the shortest which any engine keeps; where none keeps any, the load answers nothing.
     """
     servers = [row for row in rows if row["stage"] == "serve" and _has_rate(row) and row["ttft_p99_s"] is not None]
     loads = _grouped(servers, lambda row: tuple(row[axis] for axis in ("platform", "model", "n_gpus", "work")))
@@ -268,14 +266,16 @@ def _by_engine(rows: Sequence[Row]) -> Iterator[_Pair]:
         limit = objective = same[0]["objective_ttft_s"]
         if objective is None:
             limit = next((limit for limit in TTFT_S if any(row["ttft_p99_s"] <= limit for row in same)), None)
+        if limit is None:
+            continue
         kept = {row["number"]: objective is not None or _keeps(row, limit) for row in same}
-        yield from _first_and_next(same, kept, f"TTFT p99 of {limit:g} s" if limit else "", ("framework",))
+        yield from _first_and_next(same, kept, f"TTFT p99 of {limit:g} s", ("framework",))
 
 
-def _keeps(row: Row, limit: float | None) -> bool | None:
+def _keeps(row: Row, limit: float) -> bool | None:
     """Whether a server keeps a limit of TTFT; None where noise could decide, as it could any single run."""
     low, high = row["ttft_p99_s_low"], row["ttft_p99_s_high"]
-    if limit is None or (high is not None and high <= limit):
+    if high is not None and high <= limit:
         return True
     return False if low is not None and low > limit else None
 
