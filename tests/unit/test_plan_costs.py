@@ -182,6 +182,7 @@ def test_searches_are_counted_in_the_plan(measured: Path) -> None:
     assert (fitting["search_s"] > 0).all()
     assert (fitting["search_s"] < fitting["run_s"]).all()
     assert f"of these {len(searches)} searches: {searches['tries'].sum()} tries (" in text
+    assert " in one run of each, " in text
 
 
 def test_a_run_of_a_server_is_its_start_and_its_loads() -> None:
@@ -278,7 +279,9 @@ def test_the_price_of_a_command(measured: Path) -> None:
     (line,) = [line for line in text.splitlines() if "GPU hours" in line]
     assert line.startswith(f"pretrain on h200-x2: {total}")
     assert money in line
-    assert line.endswith(f"EUR (predicted) for {len(known)} cells; {unknown} cells not predicted")
+    assert (known["new_runs"] == 5).all()
+    runs = f"{len(known)} cells, {5 * len(known)} runs"
+    assert line.endswith(f"EUR (predicted) for {runs}; {unknown} cells not predicted")
 
 
 def test_a_cell_that_runs_out_needs_one_run(measured: Path) -> None:

@@ -14,8 +14,8 @@ COST = ["cost", "cost_low", "cost_high"]
 TRIES = ["tries", "tries_fewest", "tries_most"]
 SEARCH = [*TRIES, "search_s"]
 """Trials of a search for the largest batch, or rates that one for the rate that holds tries, and their seconds."""
-COLUMNS = [*RUN_S, "run_s_from", "needs_s", "budget_s", *SEARCH, *GPU_HOURS, *COST, "currency"]
-"""Predicted wall time of a run, what it needs of its budget, GPU hours and cost of the runs that a cell lacks."""
+COLUMNS = [*RUN_S, "run_s_from", "needs_s", "budget_s", *SEARCH, "new_runs", *GPU_HOURS, *COST, "currency"]
+"""Predicted wall time of a run, what it needs of its budget, the runs that a cell lacks, their GPU hours and cost."""
 
 
 def cost_columns(run: ExpectedRun, lacking: int, n_gpus: int, price: tuple[float, str] | None) -> dict[str, object]:
@@ -24,11 +24,12 @@ def cost_columns(run: ExpectedRun, lacking: int, n_gpus: int, price: tuple[float
     if wall is None or not lacking:
         return {}
     ends = (wall.seconds, wall.low_s, wall.high_s)
-    hours = [seconds * run.runs(lacking) * n_gpus / 3600 for seconds in ends]
+    runs = run.runs(lacking)
+    hours = [seconds * runs * n_gpus / 3600 for seconds in ends]
     found: dict[str, object] = dict(zip(RUN_S, ends, strict=True)) | {"run_s_from": wall.origin}
     found |= {"needs_s": wall.needs_s, "budget_s": wall.budget_s} if wall.needs_s else {}
     found |= dict(zip(SEARCH, (*run.tries, wall.search_s), strict=True)) if run.tries else {}
-    found |= dict(zip(GPU_HOURS, hours, strict=True))
+    found |= {"new_runs": runs} | dict(zip(GPU_HOURS, hours, strict=True))
     if price:
         per_hour, currency = price
         found |= dict(zip(COST, (per_hour * each for each in hours), strict=True)) | {"currency": currency}
@@ -60,8 +61,8 @@ def cost_lines(waiting: pd.DataFrame, catalog: Catalog) -> Iterator[str]:
         hours = searches["gpu_hours"] * searches["search_s"] / searches["run_s"]
         tries, fewest, most = (int(searches[column].sum()) for column in TRIES)
         yield (
-            f"of these {len(searches)} searches: {tries} tries ({fewest} to {most}) in a run of each, "
-            f"{hours.sum():,.2f} GPU hours (predicted)"
+            f"of these {len(searches)} search{'es' * (len(searches) != 1)}: {tries} tries ({fewest} to {most}) in "
+            f"one run of each, {hours.sum():,.2f} GPU hours in all runs (predicted)"
         )
     if catalog.root.price is None:
         for platform in dict.fromkeys(once["platform"]):
@@ -79,7 +80,11 @@ def _sums(cells: pd.DataFrame) -> str:
     unknown = f"{_number(len(cells) - len(known))} not predicted" if len(known) < len(cells) else ""
     if known.empty:
         return unknown
-    told = f"{_interval(known, GPU_HOURS)} GPU hours{_costs(known)} (predicted) for {_number(len(known))}"
+    runs = int(known["new_runs"].sum())
+    told = (
+        f"{_interval(known, GPU_HOURS)} GPU hours{_costs(known)} (predicted) for {_number(len(known))}, "
+        f"{runs} run{'s' * (runs != 1)}"
+    )
     return "; ".join(filter(None, (told, unknown)))
 
 
