@@ -2,8 +2,7 @@
 
 from itertools import product
 from math import ceil
-from pathlib import Path
-from statistics import geometric_mean, median
+from statistics import geometric_mean
 from typing import Any
 
 import pandas as pd
@@ -17,7 +16,6 @@ from dissect.metrics.serving import ServingMetrics
 from dissect.predict.curves import LEAST_S, MEASURED, OF_BANDWIDTH, OF_PEAK, Curves, Datasheet, MeasuredOperator
 from dissect.predict.gpu_power import IDLE
 from dissect.predict.repetition import load_identity
-from dissect.predict.server_memory import predict_server_memory
 from dissect.predict.server_queue import Served, ServerQueue, send_times
 from dissect.predict.server_rate import kept_share, predict_rate
 from dissect.predict.server_step import PAGED, StepLoad, StepPace
@@ -38,7 +36,6 @@ from dissect.predict.server_times import (
 from dissect.present.tables.columns import Record
 from dissect.present.tables.predicted_latency import predicted_latency
 from dissect.present.tables.predicted_serving import compare_serving
-from dissect.results.cell_runs import read_runs
 from dissect.statistics.quantiles import quantile
 from factories import hardware, operator_metrics, operator_spec, serve_spec
 from page_tables import PREDICTION
@@ -47,6 +44,13 @@ from yaml_models import architecture
 SHEET = Datasheet({"bf16": 1e15}, 4e12, 9e11)
 FREE = StepCost(0.0, "nothing")
 ONE = hardware(n_gpus=1)
+
+
+def predicted(**changes: Any) -> ServerPrediction:
+    """That of a load on one GPU, whose steps take nothing beside their kernels."""
+    found = predict_server(serve_spec(ONE, **changes), [], SHEET, FREE)
+    assert found is not None
+    return found
 
 
 def rules(**changes: Any) -> Batching:
@@ -181,8 +185,7 @@ def test_defaults_of_engines_depend_on_the_card() -> None:
 
 @pytest.mark.parametrize("engine", ["vllm", "lightllm", "sglang", "tgi"])
 def test_a_datasheet_gives_a_burst(engine: str) -> None:
-    found = predict_server(serve_spec(ONE, engine=engine, aligned=False), [], SHEET, FREE)
-    assert found is not None
+    found = predicted(engine=engine, aligned=False)
     assert found.origin == "datasheet"
     assert found.low_s < found.duration_s < found.high_s
     assert found.tokens_per_s == pytest.approx(40 * 128 / found.duration_s)
@@ -197,11 +200,9 @@ def test_a_datasheet_gives_a_burst(engine: str) -> None:
 
 
 def test_waiting_grows_faster_than_steps_where_requests_arrive_over_time() -> None:
-    burst = predict_server(serve_spec(ONE, requests=200), [], SHEET, FREE)
-    assert burst is not None
+    burst = predicted(requests=200)
     near_capacity = Arrival(kind="constant", rate=200 / burst.duration_s)
-    found = predict_server(serve_spec(ONE, requests=200, arrival=near_capacity), [], SHEET, FREE)
-    assert found is not None
+    found = predicted(requests=200, arrival=near_capacity)
     ttft = predicted_latency(found, "ttft", 0.99)
     assert ttft
     assert ttft.low
@@ -259,7 +260,7 @@ def test_the_rate_that_holds_is_the_largest_that_the_search_would_find() -> None
 
 
 def test_answers_of_one_token_have_no_time_per_token() -> None:
-    assert (found := predict_server(serve_spec(ONE, output_tokens=1), [], SHEET, FREE))
+    found = predicted(output_tokens=1)
     assert predicted_latency(found, "tpot", 0.5) is None
     assert predicted_latency(found, "ttft", 0.5)
 
@@ -287,8 +288,7 @@ def test_a_burst_shows_what_a_step_costs() -> None:
     assert paid is not None
     assert shown_step_s(bare, paid.duration_s) == pytest.approx(2e-3)
     assert shown_step_s(bare, bare.duration_s / 2) == 0, "kernels were faster than predicted"
-    over_time = predict_server(serve_spec(ONE, arrival=Arrival(kind="poisson", rate=4)), [], SHEET, FREE)
-    assert over_time is not None
+    over_time = predicted(arrival=Arrival(kind="poisson", rate=4))
     assert shown_step_s(over_time, 100.0) is None
 
 
@@ -297,11 +297,14 @@ def test_a_step_costs_what_bursts_of_the_same_engine_show() -> None:
         return MeasuredBurst(cell, cell, gpu, engine, cost)
 
     known = [burst("a", "vllm", 1e-3), burst("b", "vllm", 3e-3), burst("c", "tgi", 9e-3), burst("d", "vllm", 1, "A800")]
-    own = step_cost(known, "NVIDIA H200", "vllm")
-    assert (own.seconds, own.cells, own.is_own) == (2e-3, ("a", "b"), True)
-    other = step_cost(known, "NVIDIA H200", "sglang")
-    assert (other.seconds, other.cells, other.is_own) == (3e-3, ("a", "b", "c"), False)
-    assert step_cost(known, "NVIDIA H100", "vllm").seconds == STEP_S
+    for asked, expected in (
+        (("NVIDIA H200", "vllm"), (2e-3, ("a", "b"), True)),
+        (("NVIDIA H100", "tgi"), (9e-3, ("c",), False)),
+        (("NVIDIA H200", "sglang"), (3e-3, ("a", "b", "c"), False)),
+    ):
+        found = step_cost(known, *asked)
+        assert (found.seconds, found.cells, found.is_own) == expected
+    assert step_cost(known, "NVIDIA H100", "sglang").seconds == STEP_S
 
 
 def test_the_interval_is_narrow_only_for_an_engine_that_was_measured_on_that_gpu() -> None:
@@ -363,35 +366,6 @@ def test_intervals_of_latencies_come_from_the_first_bursts_and_have_most_of_the_
     assert {name: OFF_LATENCY[name] - off for name, off in largest.items()} == pytest.approx(
         dict.fromkeys(largest, 0.0), abs=0.015
     )
-
-
-def test_shipped_servers_take_the_predicted_memory() -> None:
-    errors, covered = [], []
-    for path in (Path(__file__).parents[2] / "config/references").glob("*/serve/**/*.json"):
-        runs = read_runs(path)
-        assert isinstance(runs.spec, ServeSpec)
-        found = predict_server_memory(runs.spec)
-        told = [run.metrics for run in runs.runs if isinstance(run.metrics, ServingMetrics)]
-        if found is None or not told:
-            continue
-        measured = median(each.server_memory_bytes or 0 for each in told)
-        peak, low, high = found
-        errors.append(abs(peak / measured - 1))
-        covered.append(low <= measured <= high)
-    page = " ".join(PREDICTION.read_text(encoding="utf-8").split())
-    said = f"median error of {100 * median(errors):.1f} % and a largest of {100 * max(errors):.1f} %"
-    assert said in page
-    assert f"{sum(covered)} of {len(covered)} are in the interval" in page
-    assert median(errors) < 0.02
-
-
-def test_memory_of_servers_is_not_predicted_where_their_cache_is_not() -> None:
-    spec = serve_spec(engine="vllm", on=hardware(n_gpus=1))
-    one = predict_server_memory(spec)
-    assert one is not None
-    assert one[1] < one[0] < one[2]
-    assert predict_server_memory(serve_spec(engine="transformers")) is None
-    assert predict_server_memory(serve_spec(engine="vllm", on=hardware(device="cpu"))) is None
 
 
 def test_no_burst_corrects_itself(shipped_predictions: pd.DataFrame) -> None:

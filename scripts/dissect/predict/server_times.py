@@ -175,15 +175,23 @@ def cache_tokens(spec: ServeSpec) -> tuple[int, int, int]:
 
 
 def step_cost(known: Iterable[MeasuredBurst], gpu_model: str, engine: str) -> StepCost:
-    """The median over measured bursts of the same engine on the same GPU, else of other engines; else a constant."""
-    same = [each for each in known if each.gpu_model == gpu_model]
-    own = [each for each in same if each.engine == engine]
-    found = own or same
-    if not found:
-        return StepCost(STEP_S, "a constant, measured with H200")
-    source = f"measured bursts of {engine}" if own else "measured bursts of other engines"
-    cells = tuple(dict.fromkeys(each.cell for each in found))
-    return StepCost(median(each.step_s for each in found), f"{source} on {gpu_model}", cells, is_own=bool(own))
+    """The median over measured bursts: of the engine on that GPU, else on others, else of other engines on that GPU.
+
+    A constant where none is known. The host's share of a step differs more between engines than between GPUs.
+    """
+    bursts = list(known)
+    own = [each for each in bursts if each.engine == engine]
+    same = [each for each in bursts if each.gpu_model == gpu_model]
+    both = [each for each in own if each.gpu_model == gpu_model]
+    for found, source in (
+        (both, f"measured bursts of {engine} on {gpu_model}"),
+        (own, f"measured bursts of {engine} on other GPUs"),
+        (same, f"measured bursts of other engines on {gpu_model}"),
+    ):
+        if found:
+            cells = tuple(dict.fromkeys(each.cell for each in found))
+            return StepCost(median(each.step_s for each in found), source, cells, is_own=found is both)
+    return StepCost(STEP_S, "a constant, measured with H200")
 
 
 def shown_step_s(predicted: ServerPrediction, measured_s: float) -> float | None:

@@ -98,7 +98,7 @@ HEADERS = (
 )
 SERVING_RULES = (
     "Errors are predicted / measured - 1, without sign; TTFT and TPOT are medians over the requests of a cell. What a "
-    "step takes beside its kernels, and nothing else, is taken from other measured bursts of the engine on that GPU. "
+    "step takes beside its kernels, and nothing else, is taken from other measured bursts of the engine. "
     "Under unknown GPU no burst and no operator of that GPU is known: its datasheet and the steps of H200 stand in."
 )
 
