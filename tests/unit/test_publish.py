@@ -138,6 +138,8 @@ def test_one_outcome_without_numbers_is_enough(cells, tmp_path):
     entry = store.entry(cells[third].key)
     entry.write_run(ended_result(pretrain_spec(batch=3), Status.OOM, Phase.BACKWARD, "out of memory"), [])
     assert third in publish_stored(needing(5, cells), store).changed
+    assert publish_stored({third: replace(cells[third], runs=5)}, store).changed == [], "it is there already"
+    assert publish_stored({third: replace(cells[third], runs=5)}, Store(tmp_path / "none")).changed == []
 
 
 def test_a_published_file_without_its_store_that_is_broken_is_withdrawn(cells, tmp_path):

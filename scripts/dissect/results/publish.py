@@ -72,9 +72,9 @@ def _settle(stored: Entry | None, path: str, runs: int, alone: bool, found: Publ
 
 
 def _is_settled(stored: Entry | None, published: Path, runs: int) -> bool:
-    """Whether a file holds so many runs, those of its store if it has one; valid or not is seen where they are read."""
+    """Whether a file holds enough runs, those of its store if it has one; valid or not is seen where they are read."""
     if stored:
-        return stored.count() >= runs and not stored.differs_from(published)
+        return not stored.lacks_runs(runs) and not stored.differs_from(published)
     try:
         document = json.loads(published.read_bytes())
     except ValueError:
