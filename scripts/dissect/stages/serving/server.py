@@ -1,5 +1,6 @@
 """A running server: start, supervise, query and stop it."""
 
+import http.client
 import json
 import os
 import re
@@ -7,7 +8,6 @@ import shlex
 import socket
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -229,9 +229,9 @@ def complete(url: str, body: Mapping[str, Any], timeout_s: float) -> dict[str, A
 
 
 def get(url: str, path: str, timeout_s: float = 10.0) -> str | None:
-    """The server's answer at a path; None if it has none."""
+    """The server's answer at a path; None if it has none, or no whole one."""
     try:
         with urllib.request.urlopen(f"{url}{path}", timeout=timeout_s) as answer:
             return str(answer.read().decode(errors="replace"))
-    except (OSError, urllib.error.HTTPError):
+    except (OSError, http.client.HTTPException):
         return None
