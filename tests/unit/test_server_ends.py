@@ -1,13 +1,20 @@
 """Servers that answer badly or never, or do not start: nothing waits for them, and nothing of them stays."""
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from dissect.stages.serving.server import HOST, get
+
+TESTS = Path(__file__).parents[1]
+SCRIPTS = TESTS.parent / "scripts"
 
 
 @contextmanager
@@ -58,3 +65,43 @@ def test_a_report_that_is_answered_badly_is_none(reply: bytes) -> None:
     """It is asked for once the load is measured, which a failure would lose."""
     with answering(reply) as url:
         assert get(url, "/metrics") is None
+
+
+UNANSWERED = """
+import sys, time
+from pathlib import Path
+import factories as make
+from dissect.cells.site import ServingSite
+from dissect.machine.node import Node
+from dissect.stages.serving import startup
+from dissect.stages.serving.engine import load_engine
+from dissect.stages.serving.ready_server import ReadyServer
+from dissect.stages.serving.server import RunningServer
+from dissect.stages.serving.watch import Ended, Watch
+
+step, url = sys.argv[1:]
+spec, here = make.serve_spec(make.hardware(n_gpus=1, device="cpu")), Path("none")
+engine, watch = load_engine(spec), Watch(spec, Node("none", None))
+watch.deadline = time.monotonic() + 1
+try:
+    if step == "start":
+        site = ServingSite(checkpoints="c", keep_checkpoints=True, url=url)
+        with startup.started(spec, engine, site, here, here / "log", watch):
+            print("it answered")
+    else:
+        server = RunningServer([], {}, here / "log", url=url)
+        startup.warm_up(ReadyServer(spec, engine, here, server, here, watch, 0.0), ["w1", "w2"])
+except Ended as how:
+    print(how.reason)
+"""
+
+
+@pytest.mark.parametrize("step", ["start", "warm-up"])
+def test_nobody_waits_for_a_server_behind_a_url_that_never_answers(step: str) -> None:
+    """Neither at the limit nor at the end of the process: its requests may take an hour."""
+    with answering(None) as url:
+        found = subprocess.run(
+            [sys.executable, "-c", UNANSWERED, step, url], env={**os.environ, "PYTHONPATH": f"{SCRIPTS}:{TESTS}"},
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+    assert found.stdout.startswith("the budget was spent in phase")

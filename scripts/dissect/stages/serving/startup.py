@@ -7,10 +7,11 @@ import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from dissect.base.outcome import Status
@@ -115,41 +116,41 @@ def _wait_until_ready(spec: ServeSpec, engine: Engine, checkpoint: Path, server:
     body = request_body(engine, checkpoint, "w1 w2 w3", min(_FIRST_TOKENS, spec.workload.output_tokens))
     hopeless_since: float | None = None
     answer = "it never answered"
-    with _asking(1, server) as pool:
-        asked: Future[dict[str, Any]] | None = None
-        while server.exit_code is None:
-            if asked is None and server.has_its_port():
-                asked = pool.submit(complete, server.url, body, min(_ANSWER_S, spec.sampling.ready_s))
-            phase = phase_of(server.said(), engine)
-            watch.pause(server, [], phase)
-            if asked is not None and asked.done():
-                error = asked.exception()
-                if error is None:
-                    return True
-                answer, asked = f"its last answer: {error}", None
-            now = time.monotonic()
-            said = server.said()
-            if memory_phase(said, engine) or UNCAUGHT.search(said):
-                hopeless_since = hopeless_since or now
-                if now > hopeless_since + _LINGERS_S:
-                    if asked is not None:
-                        server.stop()  # the thread that asks would wait for an answer
-                    return False
-            if now > limit + watch.suspended_s:
-                reason = f"the server was not ready within {spec.sampling.ready_s:g} s; {answer}"
-                raise Ended(Status.TIMEOUT, phase, reason)
+    asked: Future[dict[str, Any]] | None = None
+    while server.exit_code is None:
+        if asked is None and server.has_its_port():
+            asked = _ask(server, body, min(_ANSWER_S, spec.sampling.ready_s))
+        phase = phase_of(server.said(), engine)
+        watch.pause(server, [], phase)
+        if asked is not None and asked.done():
+            error = asked.exception()
+            if error is None:
+                return True
+            answer, asked = f"its last answer: {error}", None
+        now = time.monotonic()
+        said = server.said()
+        if memory_phase(said, engine) or UNCAUGHT.search(said):
+            hopeless_since = hopeless_since or now
+            if now > hopeless_since + _LINGERS_S:
+                return False
+        if now > limit + watch.suspended_s:
+            reason = f"the server was not ready within {spec.sampling.ready_s:g} s; {answer}"
+            raise Ended(Status.TIMEOUT, phase, reason)
     return False
 
 
-@contextmanager
-def _asking(threads: int, server: Server) -> Iterator[ThreadPoolExecutor]:
-    """Context with threads that wait for complete answers; any error stops the server, since they would wait for it."""
-    with ThreadPoolExecutor(threads) as pool:
+def _ask(server: Server, body: Mapping[str, Any], timeout_s: float) -> Future[dict[str, Any]]:
+    """A complete answer to come, from a thread that nothing waits for: a server behind a URL may never give it."""
+    asked: Future[dict[str, Any]] = Future()
+
+    def ask() -> None:
         try:
-            yield pool
-        except BaseException:
-            server.stop()
-            raise
+            asked.set_result(complete(server.url, body, timeout_s))
+        except Exception as error:
+            asked.set_exception(error)
+
+    Thread(target=ask, daemon=True).start()
+    return asked
 
 
 def warm_up(ready: ReadyServer, prompts: Sequence[str]) -> None:
@@ -161,14 +162,13 @@ def warm_up(ready: ReadyServer, prompts: Sequence[str]) -> None:
     spec, engine, server = ready.spec, ready.engine, ready.server
     silence = Silence(ready.watch, earlier=device_error(server.said()))
     bodies = [request_body(engine, ready.checkpoint, prompt, spec.workload.output_tokens) for prompt in prompts]
-    with _asking(len(bodies), server) as pool:
-        asked = [pool.submit(complete, server.url, body, spec.sampling.budget_s) for body in bodies]
-        while not all(answer.done() for answer in asked):
-            if server.exit_code is not None:
-                raise death(engine, server)
-            ready.watch.pause(server, [], phase_of(server.said(), engine))
-            if stalled := silence.stalled(engine, server, sum(answer.done() for answer in asked)):
-                raise stalled
+    asked = [_ask(server, body, spec.sampling.budget_s) for body in bodies]
+    while not all(answer.done() for answer in asked):
+        if server.exit_code is not None:
+            raise death(engine, server)
+        ready.watch.pause(server, [], phase_of(server.said(), engine))
+        if stalled := silence.stalled(engine, server, sum(answer.done() for answer in asked)):
+            raise stalled
     failed = [error for answer in asked if (error := answer.exception())]
     if failed:
         _LOG.info("%d of %d warm-up requests failed, one with: %s", len(failed), len(asked), failed[0])
