@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +12,13 @@ from threading import Thread
 
 import pytest
 
-from dissect.stages.serving.server import HOST, get
+import factories as make
+from dissect.cells.site import ServingSite
+from dissect.machine.node import Node
+from dissect.stages.serving import startup
+from dissect.stages.serving.engine import load_engine
+from dissect.stages.serving.server import HOST, Kept, get
+from dissect.stages.serving.watch import Ended, Watch
 
 TESTS = Path(__file__).parents[1]
 SCRIPTS = TESTS.parent / "scripts"
@@ -105,3 +112,28 @@ def test_nobody_waits_for_a_server_behind_a_url_that_never_answers(step: str) ->
             capture_output=True, text=True, timeout=60, check=True,
         )  # fmt: skip
     assert found.stdout.startswith("the budget was spent in phase")
+
+
+def test_commands_of_the_farewell_run_though_a_program_does_not_start(tmp_path: Path) -> None:
+    farewell = [["no-such-program-either"], ["touch", str(tmp_path / "gone")]]
+    with Kept(["no-such-program"], os.environ, tmp_path / "log", farewell) as program:
+        while program.exit_code is None:
+            time.sleep(0.05)
+    assert "No such file or directory: 'no-such-program'" in program.said()
+    assert (tmp_path / "gone").exists()
+
+
+@pytest.mark.parametrize(("command", "error"), [(None, ValueError), ("no-such-program", Ended)])
+def test_no_folder_stays_of_a_server_that_cannot_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str | None, error: type[Exception]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(made_in := tmp_path / "tmp"))
+    made_in.mkdir()
+    spec = make.serve_spec(make.hardware(n_gpus=1, device="cpu"))
+    site, watch = ServingSite(checkpoints="c", keep_checkpoints=True, command=command), Watch(spec, Node("none", None))
+    with (
+        pytest.raises(error),
+        startup.started(spec, load_engine(spec), site, tmp_path, tmp_path / "log", watch),
+    ):
+        pytest.fail("it answered")
+    assert not list(made_in.iterdir())

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import psutil
@@ -100,13 +101,16 @@ def main() -> int:
     options = json.loads(sys.argv[1])
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    keeper = Keeper(sys.argv[2:])
     try:
-        keeper.watch()
+        keeper = Keeper(sys.argv[2:])
+        try:
+            keeper.watch()
+        finally:
+            keeper.end(options["grace_s"])
     finally:
-        keeper.end(options["grace_s"])
         for command in options["farewell"]:
-            subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
+            with suppress(OSError):  # where no Docker is, there is no container
+                subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
     code = keeper.status or 0
     return code if code >= 0 else 128 - code
 

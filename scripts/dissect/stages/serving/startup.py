@@ -5,12 +5,12 @@ import logging
 import os
 import shlex
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
@@ -58,7 +58,10 @@ def started(
     for attempt in range(1, TRIES + 1):
         log.unlink(missing_ok=True)
         begin = time.monotonic()
-        with _server(spec, engine, site, checkpoint, log, watch.node) as server:
+        with (
+            TemporaryDirectory(prefix="llm-dissect-", ignore_cleanup_errors=True) as own,
+            _server(spec, engine, site, checkpoint, log, watch.node, Path(own)) as server,
+        ):
             if _wait_until_ready(spec, engine, checkpoint, server, watch):
                 yield server, time.monotonic() - begin
                 return
@@ -67,7 +70,10 @@ def started(
             _LOG.info("a port of %s was taken, trying others", server.url)
 
 
-def _server(spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, log: Path, node: Node) -> Server:
+def _server(
+    spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path, log: Path, node: Node, folder: Path
+) -> Server:
+    """The server of a cell, not yet started; ``folder`` is its own, which goes with it if this process is killed."""
     if site.url is not None:
         return RunningServer([], {}, log, url=site.url.rstrip("/"))
     environment = {
@@ -76,7 +82,6 @@ def _server(spec: ServeSpec, engine: Engine, site: ServingSite, checkpoint: Path
     }  # fmt: skip
     docker = site.container is not None and site.container.runtime == "docker"
     port, *spare_ports = free_ports(3)
-    folder = Path(tempfile.mkdtemp(prefix="llm-dissect-"))
     place = Place(checkpoint, port, tuple(spare_ports), Path("/tmp") if docker else folder)
     name = f"llm-dissect-{os.getpid()}-{port}"
     return Server(
