@@ -22,6 +22,7 @@ from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import CellRuns, read_runs, run_id
 from dissect.results.result import Result, ResultError, Round, Start, parse_result
 from dissect.results.store import Entry, Failure, KeyCollision, Store
+from dissect.stages.serving import burst, rate_probes
 from factories import ended_result, key_of, measured_at, ok_result, pretrain_spec
 
 SPEC = pretrain_spec()
@@ -65,6 +66,15 @@ def test_what_is_written_is_read_and_published(entry, tmp_path):
         {"step": 1},
     ]
     assert not list(entry.folder.rglob(".*")), "no temporary file stays"
+
+
+@pytest.mark.parametrize("name", [burst.SO_FAR, rate_probes.SO_FAR])
+def test_what_a_load_kept_so_far_goes_once_a_run_has_all_its_requests(entry, name):
+    (entry.folder / name).write_bytes(b"some")
+    entry.write_run(later(1), [])
+    assert (entry.folder / name).read_bytes() == b"some"
+    entry.write_run(later(2), [], {"requests.jsonl.gz": b"all"})
+    assert not (entry.folder / name).exists()
 
 
 def test_runs_are_added_and_never_change_another(entry, tmp_path):

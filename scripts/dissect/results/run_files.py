@@ -22,6 +22,8 @@ PREVIOUS = "result.json.previous"
 STEPS = "steps.jsonl"
 KERNELS = "kernels.csv"
 REQUESTS = "requests.jsonl.gz"
+PARTIAL = "*.partial.jsonl.gz"
+"""Names of files in a cell's folder with the requests so far, in case that no run comes to have them."""
 OPTIONAL_FILES = (KERNELS, "trace.json.gz", REQUESTS, "guidellm.json.gz")
 """What some stages leave beside a result."""
 RUN_ID = re.compile(r"[0-9a-f]{12}")

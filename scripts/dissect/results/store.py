@@ -26,6 +26,8 @@ from dissect.results.cell_runs import CellRuns, in_order, published, published_i
 from dissect.results.lock_file import is_held, lock
 from dissect.results.result import Result, ResultError
 from dissect.results.run_files import (
+    PARTIAL,
+    REQUESTS,
     RESULT,
     STEPS,
     RunFiles,
@@ -185,12 +187,16 @@ class Entry:
     ) -> str:
         """Add a run with its samples and other files, all of it or nothing; returns its id.
 
+        One that has its requests supersedes what was kept of them while they were sent.
+
         Raises:
             OSError: a file cannot be written.
         """
         lines = "".join(json.dumps(sample) + "\n" for sample in samples).encode()
         data = result.model_dump_json(indent=1).encode() + b"\n"
         identity = write_folder(self.folder, {**(files or {}), STEPS: lines, RESULT: data})
+        for partial in self.folder.glob(PARTIAL) if files and REQUESTS in files else ():
+            partial.unlink(missing_ok=True)
         self._failure_path.unlink(missing_ok=True)
         return identity
 
