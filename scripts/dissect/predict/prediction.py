@@ -81,8 +81,6 @@ class MemoryPrediction:
     """Lower end of the interval of the peak."""
     high_bytes: int
     """Its upper end, over all moments of the step."""
-    host_parts: tuple[Part, ...]
-    """Host memory of one rank."""
     host_bytes: int
     """Host memory of all ranks of a node, without the processes themselves."""
 
@@ -101,7 +99,6 @@ def largest(batch: int, demand: Demand, ranks_per_node: int) -> MemoryPrediction
         parts=_by_size(top.parts),
         low_bytes=top.low,
         high_bytes=max(moment.high for moment in demand.moments),
-        host_parts=_by_size(demand.host),
         host_bytes=ranks_per_node * sum(part.size for part in demand.host),
     )
 

@@ -61,23 +61,22 @@ def circles(points: Iterable[Point], colour: str) -> str:
     return f'<path d="{path}" fill="none" style="stroke:{colour}"/>'
 
 
-def line(points: Sequence[Point], colour: str, *, dashes: str = "") -> str:
+def line(points: Sequence[Point], colour: str) -> str:
     """Straight pieces from point to point."""
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    dash = f' stroke-dasharray="{dashes}"' if dashes else ""
-    return f'<path d="{path}" fill="none" stroke-width="1.5"{dash} style="stroke:{colour}"/>'
+    return f'<path d="{path}" fill="none" stroke-width="1.5" style="stroke:{colour}"/>'
 
 
-def box(x: tuple[float, float], y: tuple[float, float], colour: str, opacity: float = 0.3) -> str:
+def box(x: tuple[float, float], y: tuple[float, float], colour: str) -> str:
     """A filled rectangle between two pixels each way; at least one pixel high, so that none is lost."""
     (left, right), (top, bottom) = sorted(x), sorted(y)
     size = f'width="{max(1, right - left):.1f}" height="{max(1, bottom - top):.1f}"'
-    return f'<rect x="{left:.1f}" y="{top:.1f}" {size} fill-opacity="{opacity:g}" style="fill:{colour}"/>'
+    return f'<rect x="{left:.1f}" y="{top:.1f}" {size} fill-opacity="0.3" style="fill:{colour}"/>'
 
 
-def text(x: float, y: float, words: str, anchor: str = "middle", size: int = 11) -> str:
+def text(x: float, y: float, words: str, anchor: str = "middle") -> str:
     """Words at a pixel; any text is safe."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}">{escape(words)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="11">{escape(words)}</text>'
 
 
 def y_axis(scale: Scale, right: float, title: str) -> str:
