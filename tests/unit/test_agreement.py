@@ -55,7 +55,8 @@ WRONG: dict[str, tuple[str, Callable[[Lines], Any], str]] = {
     "infinite": ("training", changed(seconds=[float("inf")]), "has the number Infinity"),
     "too large for a float": ("training", changed(loss="1e999"), "loss: Input should be a finite number"),
     "not a number": ("training", changed(loss=float("nan")), "has the number NaN"),
-    "negative": ("training", changed(seconds=[-1.0]), "greater than or equal to 0"),
+    "no time": ("training", changed(seconds=[0.0]), "seconds.0: Input should be greater than 0"),
+    "negative": ("training", changed(seconds=[-1.0]), "seconds.0: Input should be greater than 0"),
     "text": ("training", changed(seconds="long"), "seconds: Input should be a valid list"),
     "a list": ("training", lambda _: [[]], "the whole: Input should be a valid dictionary"),
     "a step less": ("training", lambda lines: lines[:-1], "has 39 measured steps, the result has 40"),
@@ -150,3 +151,13 @@ def test_no_number_of_a_result_is_infinite(number: str) -> None:
     record = TRAINED.model_dump_json().replace('"tokens_per_s":{"median":7000.0', f'"tokens_per_s":{{"median":{number}')
     with pytest.raises(ValueError, match=r"metrics.training.tokens_per_s.median: Input should be a finite number"):
         parse_result(record.encode())
+
+
+@pytest.mark.parametrize("name", ["step_time_s", "tokens_per_s"])
+@pytest.mark.parametrize("part", ["median", "low", "high", "mean"])
+def test_no_time_and_no_throughput_of_a_result_is_zero(name: str, part: str) -> None:
+    """Tables and checks divide by them."""
+    record = TRAINED.model_dump(mode="json")
+    record["metrics"][name][part] = 0.0
+    with pytest.raises(ValueError, match=rf"metrics.training.{name}.{part}: Input should be greater than 0"):
+        parse_result(json.dumps(record).encode())

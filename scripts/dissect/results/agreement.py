@@ -9,7 +9,15 @@ from statistics import median
 from typing import Annotated, Any, Never, TypeVar
 
 from annotated_types import MinLen
-from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeFloat, NonNegativeInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FiniteFloat,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    ValidationError,
+)
 
 from dissect.base.text import controls, without_controls
 from dissect.metrics.operators import AttentionMetrics, CollectiveMetrics, GemmMetrics, MemcpyMetrics, OperatorMetrics
@@ -33,7 +41,7 @@ class SampleLine(BaseModel):
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
-    seconds: Annotated[list[NonNegativeFloat], MinLen(1)]
+    seconds: Annotated[list[PositiveFloat], MinLen(1)]
     """Of one step or call on each rank."""
     part: str | None = None
     loss: FiniteFloat | None = None

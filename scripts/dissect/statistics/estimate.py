@@ -1,17 +1,20 @@
 """A measured quantity with its uncertainty."""
 
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from dissect.base.model import Model
 
 
 class Estimate(Model):
-    """The median of ``n`` samples with its distribution-free 95 % interval, and their mean."""
+    """The median of ``n`` samples with its distribution-free 95 % interval, and their mean.
 
-    median: float
-    low: float
-    high: float
-    mean: float
+    Times and rates, so none is zero.
+    """
+
+    median: PositiveFloat
+    low: PositiveFloat
+    high: PositiveFloat
+    mean: PositiveFloat
     n: PositiveInt
 
     @property
