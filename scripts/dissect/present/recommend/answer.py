@@ -8,7 +8,7 @@ from typing import Any
 from dissect.base.outcome import Status
 from dissect.config.question import Objective, Question, names
 from dissect.present.recommend.against import UNTOLD, Told, Verdicts, has_interval
-from dissect.present.recommend.candidates import LARGEST, NOT_MEASURED, UNSUPPORTED
+from dissect.present.recommend.candidates import LARGEST, NOT_MEASURED, OWN_RATE, UNSUPPORTED
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.columns import NO_ENERGY
 
@@ -209,6 +209,8 @@ def why_without(column: str) -> str:
         reason = "its platform has no price"
     elif column == "joules_per_token":
         reason = NO_ENERGY
+    elif column in OWN_RATE:
+        reason = "a search has a rate of its own: maximise=throughput"
     return f"has no {column}: {reason}"
 
 

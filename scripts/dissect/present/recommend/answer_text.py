@@ -16,6 +16,7 @@ from dissect.config.question import Objective, Question, names
 from dissect.present.recommend.against import has_interval
 from dissect.present.recommend.answer import Answer, Ranking, Standings, limits_of
 from dissect.present.recommend.candidates import NOT_MEASURED
+from dissect.present.recommend.search_lines import search_lines
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.on_device import DEVICE_RATE
@@ -61,7 +62,7 @@ _OPEN_BRACKET = re.compile(r"\s*\([^)]*$")
 
 def answer_text(answer: Answer, catalog: Catalog) -> str:
     """The answer on one screen: the best settings, those that come next, and in a line each what is not known."""
-    lines = [asked(answer.question), *_without_numbers(answer, catalog), ""]
+    lines = [asked(answer.question), *_without_numbers(answer, catalog), *search_lines(answer), ""]
     ordered = sorted(answer.rankings, key=lambda each: (not each.found, bool(each.stand_in), -len(each.found)))
     shown = [ranking for ranking in ordered if ranking.found][:RANKINGS] or ordered[:1]
     for ranking in shown:

@@ -1,6 +1,6 @@
 """All cells that a question can match, as rows of comparable numbers: per GPU, per joule, per unit of money."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any, get_args
 
@@ -34,6 +34,8 @@ NUMBERS = (
     "tokens_per_joule", "joules_per_token",
 )  # fmt: skip
 """Columns with ``_low`` and ``_high`` beside each, which are empty where runs give no interval."""
+OWN_RATE = tuple(f"latency_{percentile}_s{end}" for percentile in PERCENTILES for end in ENDS)
+"""Columns that a search does not have: they would be at the rate that its own cell holds, and do not compare."""
 LARGEST = ("memory_gib",)
 """Columns that hold the largest run, which no interval of a mean belongs to."""
 COLUMNS = (
@@ -98,8 +100,9 @@ def _row(
     record: Record, row: Mapping[str, Any], terms: Terms, failures: Mapping[str, str], given: float | str | None
 ) -> dict[str, Any]:
     per_hour, currency = price_that_counts(given, terms.price) or (None, None)
-    cell, serves = record.cell, record.cell.stage == "serve"
-    shared = {name: row[name] for name in (*COLUMNS, START_CLASS) if name in row}
+    cell, serves, objective_ttft_s = record.cell, record.cell.stage == "serve", _objective_ttft_s(record)
+    without = OWN_RATE if objective_ttft_s else ()
+    shared = {name: row[name] for name in (*COLUMNS, START_CLASS) if name in row and name not in without}
     status, reason = row["status"], row["reason"]
     if record.runs is None and not record.reason:
         failed = failures.get(cell.key or "")
@@ -107,17 +110,19 @@ def _row(
     numbers: dict[str, Any] = {RUN_VALUES: {}, DEVICE_VALUES: {}}
     held = record.platform.memory_is_held
     if status == Status.OK and not held:
-        numbers = _numbers(row, cell.n_gpus, per_hour, serves)
+        numbers = _numbers(row, cell.n_gpus, per_hour, serves, without)
     return {
         **shared, **numbers, "platform": without_set(cell.platform), "platform_label": record.platform.label,
         "stand_in": cell.model in terms.stand_ins, "work": work_of(record),
-        "objective_ttft_s": _objective_ttft_s(record), "states": _states(record), "memory_is_held": held,
+        "objective_ttft_s": objective_ttft_s, "states": _states(record), "memory_is_held": held,
         "batch": row.get("batch_measured") or cell.batch, "status": status, "reason": reason,
         "price_per_gpu_hour": per_hour, "currency": currency,
     }  # fmt: skip
 
 
-def _numbers(row: Mapping[str, Any], n_gpus: int, per_hour: float | None, serves: bool) -> dict[str, Any]:
+def _numbers(
+    row: Mapping[str, Any], n_gpus: int, per_hour: float | None, serves: bool, without: Collection[str]
+) -> dict[str, Any]:
     """The numbers of a cell that ended ``ok``, with their intervals and the values of its runs."""
     rate = "output_tokens_per_s" if serves else "tokens_per_s"
     per_joule = "tokens_per_joule_served" if serves else "tokens_per_joule"
@@ -138,7 +143,7 @@ def _numbers(row: Mapping[str, Any], n_gpus: int, per_hour: float | None, serves
         "memory_gib": _read(row, memory),
         DEVICE_RATE: _read(row, DEVICE_RATE),
     }
-    names = [name for name in NUMBERS if serves and name.split("_")[0] in TIMES]
+    names = [name for name in NUMBERS if serves and name.split("_")[0] in TIMES and name not in without]
     found |= {name: _read(row, name) for name in names}
     ends = {
         column: each for name, (three, _) in found.items() for column, each in zip(_columns(name), three, strict=True)
