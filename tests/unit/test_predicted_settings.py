@@ -136,7 +136,7 @@ def test_what_is_not_predicted_says_why(project: Path) -> None:
     server = said(project, stage="serve").splitlines()
     [line] = [each for each in server if "its steps wait for their host" in each]
     assert line.startswith("Not predicted: ")
-    assert any("a search for a rate has no load of its own." in each for each in server)
+    assert any("has no load of its own: `plan rates=true` predicts the rate." in each for each in server)
     assert "Not predicted" not in said(project, stage="serve", predicted=False)
     assert COMPILED in said(project, stage="pretrain", method=["C", "Z3+C"])
     assert COMPILED not in said(project, method=["L"])

@@ -1,11 +1,14 @@
 """What a question about servers says of searches for the rate that holds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from dissect.config.catalog import load_catalog
 from dissect.present.recommend.answer import why_without
 from dissect.present.recommend.answer_text import answer_text
 from dissect.present.recommend.search_lines import BY_THROUGHPUT
+from dissect.present.tables.columns import Record
+from factories import PLATFORMS
 from recommend_cases import ask, searched, serving
 
 SERVE = {"stage": "serve", "max_ttft_s": 2}
@@ -24,3 +27,31 @@ def test_searches_are_ranked_by_throughput_alone(tmp_path: Path, project: Path) 
     assert [cell.row["framework"] for cell in fastest.rankings[0].found] == ["lightllm", "vllm"]
     for other in (fastest, ask([burst], **SERVE)):
         assert BY_THROUGHPUT not in answer_text(other, catalog)
+
+
+def test_a_platform_without_numbers_names_the_suite_of_searches_and_what_predicts_their_rates(
+    tmp_path: Path, project: Path
+) -> None:
+    here = searched(tmp_path, "vllm", 10.0, 0.8)
+    waiting = Record(here.cell.model_copy(update={"platform": "rtx3090"}), PLATFORMS["rtx3090"], None)
+    other = replace(waiting, cell=waiting.cell.model_copy(update={"workload": "r40-burst-n1"}))
+    found = ask([waiting, other], **SERVE, platform="rtx3090")
+    says = answer_text(found, load_catalog(project, {})).splitlines()[1:3]
+    assert says == [
+        "rtx3090 has no numbers. To measure: snakemake cells --config "
+        "select='serve/rtx3090/llama2-7b/vllm/tuned/*' suite=full",
+        "To predict the rates that hold: llm-dissect plan rates=true suite=full "
+        "select='serve/rtx3090/llama2-7b/vllm/tuned/r40-holds-n1'",
+    ]
+    bursts = answer_text(ask([other], **SERVE, platform="rtx3090"), load_catalog(project, {})).splitlines()
+    assert bursts[1].endswith("suite=smoke")
+    assert bursts[2] == ""
+
+
+def test_of_other_platforms_the_one_with_most_cells_comes_first(tmp_path: Path) -> None:
+    here = searched(tmp_path, "vllm", 10.0, 0.8)
+    waiting = Record(here.cell.model_copy(update={"platform": "rtx3090"}), PLATFORMS["rtx3090"], None)
+    one = replace(here, cell=here.cell.model_copy(update={"platform": "a800"}), platform=PLATFORMS["a800"])
+    others = [searched(tmp_path, "lightllm", 20.0, 1.9), here]
+    found = ask([waiting, one, *others], **SERVE, platform="rtx3090")
+    assert found.elsewhere == {"rtx3090": ["h200", "a800"]}

@@ -14,6 +14,8 @@ from dissect.predict.server_step import StepLoad, StepPace
 from dissect.workloads.kv_cache import asked_cache_tokens, cache_bytes_of, room_bytes
 
 LatencyName = Literal["ttft", "tpot", "latency"]
+NO_LOAD = "a search for a rate has no load of its own: `plan rates=true` predicts the rate"
+"""Why the times of a search are not predicted."""
 STEP_S = 1.0e-3
 """Seconds that a step takes beside its kernels: the median over the shipped bursts on H200."""
 OFF_BURST: dict[TimeOrigin, float] = {MEASURED: 0.07, "datasheet": 0.34}
@@ -141,8 +143,7 @@ def predict_server(
 
 def why_unpredicted(spec: ServeSpec) -> str | None:
     """Why no times of a serving cell are predicted, in words; None where they are, if those of operators are known."""
-    no_load = "a search for a rate has no load of its own" if spec.workload.arrival.search else None
-    return why_unmodelled(spec) or no_load
+    return why_unmodelled(spec) or (NO_LOAD if spec.workload.arrival.search else None)
 
 
 def why_unmodelled(spec: ServeSpec) -> str | None:

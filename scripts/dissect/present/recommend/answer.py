@@ -1,5 +1,6 @@
 """The answer to a question, from its candidates alone: ranked settings with ties, and all that is not known."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -87,7 +88,10 @@ class Answer:
     never_planned: Sequence[str]
     """Globs over settings that no table plans, though each of their parts is planned elsewhere."""
     elsewhere: Mapping[str, Sequence[str]]
-    """Platform of the question without numbers -> those that have some: its relatives, or all if it has none."""
+    """Platform of the question without numbers -> those that have some: its relatives, or all if it has none.
+
+    Those with most measured cells come first.
+    """
 
     @property
     def standings(self) -> list[Standings]:
@@ -143,7 +147,8 @@ def _elsewhere(question: Question, rows: Sequence[Row]) -> dict[str, list[str]]:
     anywhere = question.model_copy(update={"platform": None})
     asked = [row for row in rows if ended_of(row) is None and _is_asked(anywhere, row)]
     measured = {row["platform"] for row in asked}
-    having = list(dict.fromkeys(row["platform"] for row in asked if row["model"] == question.model))
+    counts = Counter(row["platform"] for row in asked if row["model"] == question.model)
+    having = [name for name, _ in counts.most_common()]
     without = [name for name in names(question.platform) if name not in measured]
     relatives = {name: [other for other in having if _family(other) == _family(name)] for name in without}
     return {name: relatives[name] or having for name in without}

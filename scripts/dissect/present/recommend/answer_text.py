@@ -16,7 +16,7 @@ from dissect.config.question import Objective, Question, names
 from dissect.present.recommend.against import has_interval
 from dissect.present.recommend.answer import Answer, Ranking, Standings, limits_of
 from dissect.present.recommend.candidates import NOT_MEASURED
-from dissect.present.recommend.search_lines import search_lines
+from dissect.present.recommend.search_lines import OF_SEARCHES, is_search, search_lines
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.on_device import DEVICE_RATE
@@ -78,13 +78,23 @@ def _without_numbers(answer: Answer, catalog: Catalog) -> Iterator[str]:
     gpu = {name: platform.gpu.model for name, platform in catalog.platforms.items()}
     for platform, others in answer.elsewhere.items():
         rows = [cell.row for cell in answer.unknown if cell.row["platform"] == platform]
-        cells = [CellId.of(row) for row in rows if row["status"] == NOT_MEASURED and not row["memory_is_held"]]
-        select = "/".join(part[0] if len({*part}) == 1 else "*" for part in zip(*cells, strict=True))
-        measure = f" To measure: snakemake cells --config select='{select}' suite={catalog.root.suite}" if cells else ""
+        waiting = [row for row in rows if row["status"] == NOT_MEASURED and not row["memory_is_held"]]
+        searches = [row for row in waiting if is_search(row)]
+        suite = OF_SEARCHES if searches else catalog.root.suite
+        measure = f" To measure: snakemake cells --config select='{_select(waiting)}' suite={suite}" if waiting else ""
         yield f"{platform} has no numbers.{measure}"
+        if searches:
+            plan = f"llm-dissect plan rates=true suite={suite} select='{_select(searches)}'"
+            yield f"To predict the rates that hold: {plan}"
         if others:
             on = "" if gpu[platform] in (gpu[other] for other in others) else ", on other GPUs"
             yield f"There are some of {' and '.join(others)}{on}: platform={others[0]}."
+
+
+def _select(rows: Iterable[Mapping[str, Any]]) -> str:
+    """A glob over the ids of these cells: what they share, and a star for the rest."""
+    parts = zip(*map(CellId.of, rows), strict=True)
+    return "/".join(part[0] if len({*part}) == 1 else "*" for part in parts)
 
 
 def _rest(rankings: Sequence[Ranking]) -> list[str]:
