@@ -98,6 +98,8 @@ def test_engines_at_the_rates_that_they_hold_are_held_to_the_objective_of_the_se
     assert (first.left.title, first.right.title, first.work) == ("vLLM", "LightLLM", "llama2-7b, r40-holds")
     assert re.fullmatch(r"LightLLM: \d+ % faster, within TTFT p99 of 2 s", first.verdict)
     assert second.work == "llama2-7b, r40-burst"
+    assert [side.numbers[-1].endswith(" requests/s hold") for side in (first.left, first.right)] == [True, True]
+    assert not any("requests/s" in number for number in second.left.numbers)
 
 
 def test_a_limit_that_one_run_keeps_tells_nothing(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from dissect.config.catalog import load_catalog
 from dissect.present.recommend.answer import why_without
-from dissect.present.recommend.answer_text import answer_text
+from dissect.present.recommend.answer_frame import answer_frame
+from dissect.present.recommend.answer_text import answer_text, number_text
+from dissect.present.recommend.candidates import candidates
 from dissect.present.recommend.search_lines import BY_THROUGHPUT
 from dissect.present.tables.columns import Record
 from factories import PLATFORMS
-from recommend_cases import ask, searched, serving
+from recommend_cases import TERMS, ask, searched, serving
 
 SERVE = {"stage": "serve", "max_ttft_s": 2}
 
@@ -55,3 +57,20 @@ def test_of_other_platforms_the_one_with_most_cells_comes_first(tmp_path: Path) 
     others = [searched(tmp_path, "lightllm", 20.0, 1.9), here]
     found = ask([waiting, one, *others], **SERVE, platform="rtx3090")
     assert found.elsewhere == {"rtx3090": ["h200", "a800"]}
+
+
+def test_the_rate_that_holds_and_the_next_one_stand_beside_the_throughput(tmp_path: Path, project: Path) -> None:
+    records = [searched(tmp_path, "vllm", 10.0, 0.8), serving(tmp_path, "vllm", 2.0)]
+    search, burst = candidates(records, TERMS)
+    assert search["held_rate_per_s"] <= 10.0 < search["failed_rate_per_s"]
+    assert burst["held_rate_per_s"] is None
+    found = ask(records, **SERVE, maximise="throughput")
+    held, shown = number_text(search, "held_rate_per_s"), answer_text(found, load_catalog(project, {})).splitlines()
+    heads = [line for line in shown if "setting " in line and "tokens/s" in line]
+    assert [("rate that holds (requests/s)" in head, "next, which does not" in head) for head in heads] == [
+        (True, True),
+        (False, False),
+    ]
+    assert f"  {held}  " in shown[shown.index(heads[0]) + 1]
+    rows = answer_frame(found).set_index("work")
+    assert rows.loc["r40-holds", "held_rate_per_s"] == search["held_rate_per_s"]

@@ -15,7 +15,7 @@ from dissect.config.methods import NAIVE
 from dissect.config.question import Objective, Question, names
 from dissect.present.recommend.against import has_interval
 from dissect.present.recommend.answer import Answer, Ranking, Standings, limits_of
-from dissect.present.recommend.candidates import NOT_MEASURED
+from dissect.present.recommend.candidates import NOT_MEASURED, RATES
 from dissect.present.recommend.search_lines import OF_SEARCHES, is_search, search_lines
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.labels import framework_labels
@@ -195,7 +195,8 @@ def _shown(answer: Answer, cell: Standings, money: str | None) -> dict[str, str]
     row = cell.row
     columns = numbers_shown(answer.question.percentile, money)
     limits = (limit.column for limit in limits_of(answer.question))
-    wanted = {SHOWN_AS.get(answer.column, answer.column), *limits, *ALWAYS} | ({COST} if money is not None else set())
+    priced = {COST} if money is not None else set()
+    wanted = {SHOWN_AS.get(answer.column, answer.column), *limits, *ALWAYS, *RATES} | priced
     columns = {header: column for header, column in columns.items() if column in wanted}
     numbers = {header: number_text(row, column) for header, column in columns.items()}
     return {"": MARKS[cell.standing], "setting": setting_name(row), **numbers, "marks": "; ".join(_cell_marks(cell))}
@@ -215,6 +216,8 @@ def numbers_shown(percentile: str, currency: str | None) -> dict[str, str]:
             f"{time.upper() if time != 'latency' else time} {percentile} (s)": f"{time}_{percentile}_s"
             for time in ("ttft", "tpot", "latency")
         },
+        "rate that holds (requests/s)": "held_rate_per_s",
+        "next, which does not": "failed_rate_per_s",
         "memory per GPU (GiB)": "memory_gib",
     }
 

@@ -1,6 +1,6 @@
 """All cells that a question can match, as rows of comparable numbers: per GPU, per joule, per unit of money."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, get_args
 
@@ -26,12 +26,14 @@ CALIBRATED = "calibrated"
 TIMES = ("ttft", "tpot", "latency")
 PERCENTILES = ("p50", "p90", "p95", "p99")
 ENDS = ("", "_low", "_high")
+RATES = ("held_rate_per_s", "failed_rate_per_s")
+"""Numbers of a search alone: the rate that holds, and the next one that was tried, which does not."""
 
 NUMBERS = (
     "tokens_per_s", DEVICE_RATE, "tokens_per_s_per_gpu", "seconds_per_million_tokens", "cost_per_million_tokens",
     "tokens_per_price",
     *(f"{time}_{percentile}_s" for time in TIMES for percentile in PERCENTILES),
-    "tokens_per_joule", "joules_per_token",
+    "tokens_per_joule", "joules_per_token", *RATES,
 )  # fmt: skip
 """Columns with ``_low`` and ``_high`` beside each, which are empty where runs give no interval."""
 OWN_RATE = tuple(f"latency_{percentile}_s{end}" for percentile in PERCENTILES for end in ENDS)
@@ -110,7 +112,8 @@ def _row(
     numbers: dict[str, Any] = {RUN_VALUES: {}, DEVICE_VALUES: {}}
     held = record.platform.memory_is_held
     if status == Status.OK and not held:
-        numbers = _numbers(row, cell.n_gpus, per_hour, serves, without)
+        rates = rows_once(record, VIEWS["rates"])[0] if objective_ttft_s else None
+        numbers = _numbers(row, rates, cell.n_gpus, per_hour, serves)
     return {
         **shared, **numbers, "platform": without_set(cell.platform), "platform_label": record.platform.label,
         "stand_in": cell.model in terms.stand_ins, "work": work_of(record),
@@ -121,9 +124,9 @@ def _row(
 
 
 def _numbers(
-    row: Mapping[str, Any], n_gpus: int, per_hour: float | None, serves: bool, without: Collection[str]
+    row: Mapping[str, Any], rates: Mapping[str, Any] | None, n_gpus: int, per_hour: float | None, serves: bool
 ) -> dict[str, Any]:
-    """The numbers of a cell that ended ``ok``, with their intervals and the values of its runs."""
+    """The numbers of a cell that ended ``ok``, with intervals and the values of its runs; ``rates`` of a search."""
     rate = "output_tokens_per_s" if serves else "tokens_per_s"
     per_joule = "tokens_per_joule_served" if serves else "tokens_per_joule"
     memory, source = _memory(row, serves)
@@ -143,8 +146,9 @@ def _numbers(
         "memory_gib": _read(row, memory),
         DEVICE_RATE: _read(row, DEVICE_RATE),
     }
-    names = [name for name in NUMBERS if serves and name.split("_")[0] in TIMES and name not in without]
+    names = [name for name in NUMBERS if serves and name.split("_")[0] in TIMES and not (rates and name in OWN_RATE)]
     found |= {name: _read(row, name) for name in names}
+    found |= {name: _read(rates, name) for name in RATES} if rates else {}
     ends = {
         column: each for name, (three, _) in found.items() for column, each in zip(_columns(name), three, strict=True)
     }

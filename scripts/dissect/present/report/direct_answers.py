@@ -186,6 +186,8 @@ def _side(title: str, row: Row, other: Row) -> ShownSide:
         numbers.append(f"{row['memory_gib']:.1f} GiB by {row['memory_source']}")
     if row["stage"] == "serve" and row["ttft_p99_s"] is not None:
         numbers.append(f"TTFT p99 {number_text(row, 'ttft_p99_s')} s")
+    if row["held_rate_per_s"] is not None:
+        numbers.append(f"{number_text(row, 'held_rate_per_s')} requests/s hold")
     model = [row["model"]] if row["model"] != other["model"] else []
     marks = [mark.replace("_", " ") for mark in own_marks(row) if not mark.startswith("reference ")]
     return ShownSide(title, ", ".join([*model, setting_name(row), *marks]), row["key"], numbers)
