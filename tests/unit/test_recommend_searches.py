@@ -1,5 +1,6 @@
 """What a question about servers says of searches for the rate that holds."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,3 +75,23 @@ def test_the_rate_that_holds_and_the_next_one_stand_beside_the_throughput(tmp_pa
     assert f"  {held}  " in shown[shown.index(heads[0]) + 1]
     rows = answer_frame(found).set_index("work")
     assert rows.loc["r40-holds", "held_rate_per_s"] == search["held_rate_per_s"]
+
+
+def test_limits_that_were_not_searched_for_are_held_against_every_rate_tried(tmp_path: Path, project: Path) -> None:
+    records, catalog = [searched(tmp_path, "vllm", 10.0, 0.8)], load_catalog(project, {})
+    [search] = candidates(records, TERMS)
+    held = f"{search['held_rate_per_s']:.3g}"
+
+    def largest(**limits: float | str) -> str | None:
+        text = answer_text(ask(records, stage="serve", maximise="throughput", **limits), catalog)
+        return found[1] if (found := re.search(r"in requests/s: vLLM tuned (\S+)\. ", text)) else None
+
+    told = {"max_ttft_s": 2.0, "max_tpot_s": 0.2}
+    assert [largest(), largest(max_ttft_s=2.0), largest(**told)] == [None, None, None]
+    # Requests in time take 1 s to the first token, and 0.1 s for each later one; those beyond the rate 8 s.
+    whole_s = 1 + 0.1 * (search["searches"][0].output_tokens - 1)
+    assert largest(max_ttft_s=1.0) == largest(max_latency_s=whole_s + 1e-6) == held
+    slow: list[dict[str, float]] = [{"max_ttft_s": 0.9}, {"max_latency_s": whole_s - 0.1}, told | {"max_tpot_s": 0.05}]
+    assert [largest(**limits) for limits in slow] == ["none"] * 3
+    assert float(largest(max_ttft_s=8.0) or 0) > float(held)
+    assert float(largest(max_ttft_s=2.0, percentile="p50") or 0) > float(held), "half of the requests are in time"

@@ -14,6 +14,7 @@ from dissect.config.question import AskedStage
 from dissect.present.tables.columns import Record
 from dissect.present.tables.on_device import DEVICE_RATE
 from dissect.present.tables.over_runs import RUN_VALUES, values_of
+from dissect.present.tables.rate_views import search_of
 from dissect.present.tables.start_classes import START_CLASS
 from dissect.present.tables.tidy import rows_once
 from dissect.present.tables.views import VIEWS
@@ -50,6 +51,8 @@ COLUMNS = (
 """Fields of a candidate that the CSV has; ``number`` and fields of single runs come in addition."""
 DEVICE_VALUES = "device_values"
 """Field of a candidate: column that follows from throughput -> its values in the runs as the device alone has them."""
+SEARCHES = "searches"
+"""Field of a candidate: the searches for the rate that holds in its runs, with every rate that was tried."""
 
 _Read = tuple[tuple[float | None, float | None, float | None], list[RunValue]]
 _VIEW: dict[AskedStage, ViewName] = {"pretrain": "training", "finetune": "training", "serve": "serving"}
@@ -59,6 +62,7 @@ _FIELDS = {
     *(number + end for number in LARGEST for end in ENDS),
     RUN_VALUES,
     DEVICE_VALUES,
+    SEARCHES,
     START_CLASS,
     "number",
 }
@@ -114,6 +118,7 @@ def _row(
     if status == Status.OK and not held:
         rates = rows_once(record, VIEWS["rates"])[0] if objective_ttft_s else None
         numbers = _numbers(row, rates, cell.n_gpus, per_hour, serves)
+        numbers[SEARCHES] = [found for run in record.results if (found := search_of(run))] or None
     return {
         **shared, **numbers, "platform": without_set(cell.platform), "platform_label": record.platform.label,
         "stand_in": cell.model in terms.stand_ins, "work": work_of(record),

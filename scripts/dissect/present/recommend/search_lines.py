@@ -1,10 +1,15 @@
 """What an answer says of searches for the rate that holds, in lines of their own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from dissect.config.arrival import RateSearch
 from dissect.config.kinds import Suite
+from dissect.config.question import Question
+from dissect.metrics.serving import RateProbe
 from dissect.present.recommend.answer import Answer, Row
-from dissect.present.recommend.candidates import OWN_RATE
+from dissect.present.recommend.candidates import OWN_RATE, SEARCHES
+from dissect.present.tables.labels import framework_labels
+from dissect.present.tables.rate_views import MeasuredSearch
 
 OF_SEARCHES: Suite = "full"
 """Suite whose searches find a rate: those of another have the same ids, but try too few for more than bounds."""
@@ -20,7 +25,53 @@ def is_search(row: Row) -> bool:
 
 
 def search_lines(answer: Answer) -> Iterator[str]:
-    """Why measured searches are not ranked."""
-    searches = [cell.row for cell in answer.unknown if cell.row["objective_ttft_s"] and cell.row["tokens_per_s"]]
-    if answer.column in OWN_RATE and searches:
+    """Why measured searches are not ranked, and what they tell of other limits than those they were made for."""
+    rows = [cell.row for cell in answer.standings if cell.row[SEARCHES]]
+    if answer.column in OWN_RATE and any(row["tokens_per_s"] for row in rows):
         yield BY_THROUGHPUT
+    loads: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        loads.setdefault((row["workload"], row["platform_label"]), []).append(row)
+    for (workload, platform), same in loads.items():
+        objective = same[0][SEARCHES][0].search
+        if _differs(answer.question, objective):
+            tried = ", ".join(
+                f"{framework_labels()[row['framework']]} {row['method']} {_largest(row[SEARCHES], answer.question)}"
+                for row in same
+            )
+            yield (
+                f"{workload} on {platform}: its rates were searched for TTFT {objective.ttft_s:g} s and TPOT "
+                f"{objective.tpot_s:g} s of {100 * objective.share:g} % of the requests, not for the limits asked for. "
+                f"Of the rates tried, the largest within these, in requests/s: {tried}. "
+                "A `search` of an experiment measures it for other limits (docs/serving.md)."
+            )
+
+
+def _differs(question: Question, objective: RateSearch) -> bool:
+    """Whether a question limits what a search was not made for, or by another number."""
+    limits = {"ttft_s": question.max_ttft_s, "tpot_s": question.max_tpot_s}
+    asked = {name: limit for name, limit in limits.items() if limit is not None}
+    others = {name: getattr(objective, name) for name in asked} != asked
+    return bool(question.max_latency_s) or others or (bool(asked) and objective.share != _share(question))
+
+
+def _share(question: Question) -> float:
+    return int(question.percentile[1:]) / 100
+
+
+def _largest(searches: Iterable[MeasuredSearch], question: Question) -> str:
+    """The largest rate tried that keeps the limits of the question, of each run; ``none`` where none does."""
+    rates = [
+        max((probe.rate for probe in each.probes if _keeps(probe, each.output_tokens, question)), default=None)
+        for each in searches
+    ]
+    return " or ".join(dict.fromkeys(f"{rate:.3g}" if rate else "none" for rate in rates))
+
+
+def _keeps(probe: RateProbe, output_tokens: int, question: Question) -> bool:
+    """Whether the share of a rate's requests is within each limit; one that failed is not."""
+    latency = (ttft + (output_tokens - 1) * tpot for ttft, tpot in zip(probe.ttft_s, probe.tpot_s, strict=True))
+    least = _share(question) * probe.requests - 1e-9
+    limits = (question.max_ttft_s, question.max_tpot_s, question.max_latency_s)
+    limited = zip((probe.ttft_s, probe.tpot_s, latency), limits, strict=True)
+    return all(limit is None or sum(time <= limit for time in times) >= least for times, limit in limited)
