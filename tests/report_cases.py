@@ -112,7 +112,7 @@ def claims(project: Path, manifests: Sequence[Manifest]) -> Manifest:
         {"id": "H2", "item": "Table III", "says": "R < F & so on.", "platform": "h200", "case": "batch 2",
          "verdict": "not measured", "reason": "nobody asked"},
         {"id": "H3", "item": "Figures 7 to 9", "says": "Servers differ.", "platform": "h200, a800", "stage": "serve",
-         "verdict": "cannot tell", "numbers": "1 ≈ 1", "remedy": "snakemake remeasure --config more=5"},
+         "verdict": "cannot tell", "numbers": "1 against 1", "remedy": "snakemake remeasure --config more=5"},
     ]  # fmt: skip
     path = project / "results/tables/claims.csv"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -250,7 +250,7 @@ def _text(case: _OpenCase, found: Evidence) -> str:
     """The numbers, or their ratio, with runs, starts and what would have been detected."""
     told = _in_words(case, found.result)
     if case.check.kind == "ordering":
-        sign = {Verdict.HOLDS: ">", Verdict.FAILS: "<"}.get(found.verdict, "≈")
+        sign = {Verdict.HOLDS: ">", Verdict.FAILS: "<"}.get(found.verdict, "against")
         told = f" {sign} ".join(replace(side.number, low=None, high=None).show(case.unit) for side in case.numbers)
         told += f", {found.result.show('×', bound=1)}"
     runs = " and ".join(map(str, found.runs))
