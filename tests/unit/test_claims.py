@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from claim_cases import DROP, FAILS, FASTER, HOLDS, NOT_MEASURED, SLOWER, UNCLEA
 from dissect.base.outcome import Flag, Status
 from dissect.config.claims import ValueCheck
 from dissect.present.claims.claims_table import build_claims, check_text, findings
+from dissect.present.claims.claims_text import claims_text
 from dissect.present.claims.evidence import evidence_of, question_of
 from dissect.present.claims.select import measure_of
 from dissect.present.tables.over_runs import RUN_VALUES, ValueOfRun
@@ -321,3 +323,26 @@ def test_device_time_tells_nothing_where_the_host_does_a_part_of_the_step(tmp_pa
         cell(tmp_path, "Naive", 0.2, spread=NOISY[::-1], device=traced(0.06)),
     ]
     assert only(tmp_path, manifest(cells, claim(FASTER))).verdict is UNCLEAR
+
+
+def test_cases_with_another_verdict_than_their_claim_show_it(tmp_path: Path) -> None:
+    where = {"model": ["llama2-7b", "llama2-13b", "llama2-70b"], "batch": 1}
+    times = {"llama2-7b": (0.1, 0.2), "llama2-13b": (0.2, 0.2)}
+    cells = [
+        cell(tmp_path, method, time, model=model)
+        for model, both in times.items()
+        for method, time in zip(("Z2", "Naive"), both, strict=True)
+    ]
+    found = only(tmp_path, manifest(cells, claim(FASTER, where=where)))
+    assert found.verdict is UNCLEAR
+    assert [case.label for case in found.others] == ["llama2-7b"], "70B is not measured"
+    assert claims_text([found]).splitlines()[3].endswith("Z2 above Naive (holds for llama2-7b)")
+    table = build_claims(manifest(cells, claim(FASTER, where=where)), tmp_path).markdown
+    assert "cannot tell: llama2-7b: holds, 14,000 tokens/s " in table
+    assert "; llama2-13b: cannot tell, 7,000 tokens/s against " in table
+    alike = only(tmp_path, manifest(cells[:2], claim(FASTER, where=where)))
+    assert claims_text([alike]).splitlines()[3].endswith("Z2 above Naive")
+    table = build_claims(manifest(cells[:2], claim(FASTER, where=where)), tmp_path).markdown
+    assert "holds: llama2-7b: 14,000 " in table
+    more = replace(found, cases=[*found.cases[1:2], *found.cases[:1] * 3])
+    assert claims_text([more]).splitlines()[3].endswith("(holds for 3 of 4 cases)")

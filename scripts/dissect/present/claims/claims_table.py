@@ -147,7 +147,10 @@ def _labels(found: list[Finding]) -> list[tuple[str, ...]]:
 
 def _entry(finding: Finding) -> GridEntry:
     """The verdict with its numbers; the notes below the table name missing cells and the reasons."""
-    texts = [f"{case.label}: {case.text}" if case.label else case.text for case in finding.cases if case.text]
+    shown = [case for case in finding.cases if case.text]
+    verdicts = [f"{case.verdict}, " if finding.others else "" for case in shown]
+    labels = [f"{case.label}: " if case.label else "" for case in shown]
+    texts = [f"{label}{verdict}{case.text}" for label, verdict, case in zip(labels, verdicts, shown, strict=True)]
     notes = _gaps([case.gap for case in finding.cases if case.gap])
     notes += [f"to tell: {case.remedy}" for case in finding.cases if case.remedy]
     if finding.verdict is not Verdict.NOT_MEASURED:

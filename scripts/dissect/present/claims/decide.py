@@ -81,6 +81,11 @@ class Finding:
         """Verdict over all cases."""
         return together([case.verdict for case in self.cases])
 
+    @property
+    def others(self) -> list[CheckedCase]:
+        """Measured cases with another verdict than that over all."""
+        return [case for case in self.cases if case.verdict not in (self.verdict, Verdict.NOT_MEASURED)]
+
 
 @dataclass(frozen=True)
 class _OpenCase:
