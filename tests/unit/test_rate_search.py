@@ -1,4 +1,4 @@
-"""The search for the rate that holds: bisection, arrivals, what a probe counts, and what tables and figures show."""
+"""The search for the rate that holds: bisection, arrivals, and what a probe counts."""
 
 import gzip
 from itertools import count, pairwise
@@ -11,20 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-import drawn
 import factories as make
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import ServeSpec
 from dissect.config.arrival import RateSearch
-from dissect.config.layout import FigureLayout
 from dissect.metrics.serving import RateBracket, RateProbe
-from dissect.present.compare.readings import readings_of
-from dissect.present.figures.describe import describe
-from dissect.present.recommend.standing import Standing
-from dissect.present.report import cell_page
-from dissect.present.tables.lay_out import lay_out
-from dissect.present.tables.rate_views import MeasuredProbe
-from dissect.present.tables.tidy import read_records
 from dissect.results.agreement import check_samples
 from dissect.stages.serving import burst, rate_probes
 from dissect.stages.serving.bisection import Bisection
@@ -34,7 +25,6 @@ from dissect.stages.serving.load import Load, RequestRecord, to_jsonl_gz
 from dissect.stages.serving.ready_server import ReadyServer
 from dissect.stages.serving.send_times import LEAD_S, poisson_sends
 from dissect.stages.serving.watch import Ended
-from recommend_cases import ask
 
 OFFSETS = st.floats(-0.5, 0.5)
 
@@ -258,7 +248,7 @@ def test_the_numbers_are_those_of_the_highest_rate_that_held_or_the_lowest(
 def test_samples_of_every_probe_must_agree_with_the_result() -> None:
     spec = spec_of()
     records = [[record(n).model_copy(update={"probe": p}) for n in range(20)] for p in (1, 2)]
-    probes = [probe(rate, 20, 20).model_copy(update={"ttft_s": [0.5] * 20}) for rate in (4.0, 8.0)]
+    probes = [replace_times(probe(rate, 20, 20), 0.5) for rate in (4.0, 8.0)]
     result = make.ok_result(spec, make.search_metrics(spec, 5.0, probes=probes))
     lost = record(20, status="error", error="429").model_copy(update={"probe": 2})
     check_samples(result, {"requests.jsonl.gz": to_jsonl_gz([*records[0], *records[1], lost])})
@@ -269,129 +259,5 @@ def test_samples_of_every_probe_must_agree_with_the_result() -> None:
         check_samples(result, {"requests.jsonl.gz": to_jsonl_gz([*slower, *records[1]])})
 
 
-def test_latency_grows_where_requests_pile_up() -> None:
-    times = {"ttft_s": [9.0] + [1.0] * 3 + [2.0] * 4 + [3.0] * 4, "tpot_s": [0.0] * 4 + [0.5] * 4 + [1.0] * 4}
-    assert MeasuredProbe(probe(4.0, 12).model_copy(update=times), output_tokens=3).growth == pytest.approx(5 / 3)
-    assert MeasuredProbe(probe(4.0, 1), output_tokens=3).growth is None
-
-
-# Tables, figure and answers
-
-
-def cells_of(project: Path, capacities: dict[str, tuple[float, ...]], **search: Any) -> list[Any]:
-    """Engines that keep up to these rates, one per run."""
-    cells = []
-    for engine, runs in capacities.items():
-        arrival = {"kind": "poisson", "search": {"ttft_s": 2.0, "tpot_s": 0.2, **search}}
-        spec = make.serve_spec(engine=engine, requests=200, arrival=arrival)
-        results = make.in_rounds(make.ok_result(spec, make.search_metrics(spec, capacity)) for capacity in runs)
-        cells.append(make.published_cell(project, *results, platform="h200", method="tuned"))
-    return cells
-
-
-CAPACITIES = {"vllm": (20.0, 23.0), "lightllm": (19.0,), "tgi": (0.5,), "sglang": (200.0,)}
-RATES = {
-    "kind": "pivot", "view": "rates", "rows": ["framework", "method"],
-    "values": [
-        "held_rate_per_s", "failed_rate_per_s", "kept_share", "latency_growth", "probes_tried", "goodput_tokens_per_s",
-    ],
-}  # fmt: skip
-
-
-def test_a_table_has_the_rate_or_a_bound_the_share_with_its_interval_and_the_tries(tmp_path: Path) -> None:
-    manifest = make.manifest("table_rate", cells_of(tmp_path, CAPACITIES), RATES)
-    _, found, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
-    rows = {row["framework"]: row for row in found}
-    shown = {name[0]: [entry.text for entry in line] for name, line in zip(grid.rows, grid.entries, strict=True)}
-    assert rows["vllm"]["held_rate_per_s_low"] < rows["vllm"]["held_rate_per_s"] < rows["vllm"]["held_rate_per_s_high"]
-    assert rows["lightllm"]["held_rate_per_s"] <= 19.0 < rows["lightllm"]["failed_rate_per_s"]
-    assert shown["LightLLM"][2] == shown["vLLM"][2] == "100.00", "runs that all kept it do not tell how alike they are"
-    assert shown["TGI"][0] == "< 1.067"
-    assert shown["SGLang"][:2] == ["≥ 59.97", "n/a"]
-    assert rows["tgi"]["kept_share"] == 0.5
-    assert rows["vllm"]["probes_tried"] == 6
-    assert rows["lightllm"]["goodput_tokens_per_s"] == pytest.approx(128 * rows["lightllm"]["held_rate_per_s"])
-
-
-def test_runs_of_which_one_found_a_bound_have_no_number(tmp_path: Path) -> None:
-    manifest = make.manifest("table_rate", cells_of(tmp_path, {"vllm": (20.0, 200.0)}), RATES)
-    _, found, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
-    (row,) = found
-    assert row["held_rate_per_s"] is None
-    assert grid.entries[0][0].text == "19.87; ≥ 59.97"
-
-
-def test_a_search_that_ended_early_shows_its_bracket_and_says_what_it_is(tmp_path: Path) -> None:
-    manifest = make.manifest("table_rate", cells_of(tmp_path, {"vllm": (20.0,)}, probes=2), RATES)
-    _, _, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
-    entry = grid.entries[0][0]
-    assert entry.text == "8 to 22.63"
-    assert "the search ended before they were close" in " ".join(entry.notes)
-
-
-def test_the_page_of_a_cell_has_the_bound_in_place_of_the_rate(tmp_path: Path) -> None:
-    (cell,) = cells_of(tmp_path, {"sglang": (200.0, 200.0)})
-    (record,) = read_records(make.manifest("t", [cell], RATES), tmp_path)
-    numbers = {shown.title: shown for shown in cell_page._numbers(record)}
-    assert ("Rate that holds (requests/s)", "≥ 59.97") in [tuple(line[:2]) for line in numbers["rates"].lines]
-    assert len(numbers["probes"].lines) == 2 * 6
-
-
-def test_which_engine_under_two_seconds_is_answered_at_the_rates_that_hold(tmp_path: Path) -> None:
-    cells = cells_of(tmp_path, {"vllm": (20.0, 20.5), "sglang": (40.0, 41.0), "tgi": (0.5, 0.5)})
-    records = read_records(make.manifest("t", cells, RATES), tmp_path)
-    found = ask(records, stage="serve", max_ttft_s=2.0, maximise="throughput")
-    (ranking,) = found.rankings
-    assert [each.row["framework"] for each in ranking.found] == ["sglang", "vllm"]
-    assert [each.standing for each in ranking.found] == [Standing.BEST, Standing.BEHIND]
-    assert ranking.found[0].row["tokens_per_s"] == pytest.approx(128 * 38.9, rel=0.05)
-    (unknown,) = found.unknown
-    assert (unknown.row["framework"], unknown.reason[-37:]) == ("tgi", "a search for a rate found only bounds")
-
-
-@pytest.mark.parametrize("capacities", [(20.0, 0.5), (20.0, 200.0)])
-def test_a_run_that_found_a_bound_leaves_its_cell_without_numbers_to_rank_by(
-    tmp_path: Path, capacities: tuple[float, float]
-) -> None:
-    """The other runs alone would be those in which the engine did well."""
-    records = read_records(make.manifest("t", cells_of(tmp_path, {"vllm": capacities}), RATES), tmp_path)
-    found = ask(records, stage="serve", max_ttft_s=2.0, maximise="throughput")
-    assert [each.row["framework"] for each in found.unknown] == ["vllm"]
-
-
-def test_a_search_that_ended_with_a_wide_bracket_has_no_rate(tmp_path: Path) -> None:
-    """Its highest rate that held says how long it searched, not how fast the engine is."""
-    arrival = {"kind": "poisson", "search": {"ttft_s": 2.0, "tpot_s": 0.2, "probes": 3}}
-    spec = make.serve_spec(engine="vllm", requests=200, arrival=arrival)
-    runs = make.in_rounds(make.ok_result(spec, make.search_metrics(spec, 20.0, ready_s=n)) for n in (55.0, 56.0))
-    cell = make.published_cell(tmp_path, *runs, platform="h200", method="tuned")
-    manifest = make.manifest("table_rate", [cell], RATES)
-    _, found, (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
-    (row,) = found
-    assert (row["held_rate_per_s"], row["rate_bound"]) == (None, "13.45 to 22.63")
-    assert grid.entries[0][0].text == "13.45 to 22.63"
-    (record,) = read_records(manifest, tmp_path)
-    assert record.runs
-    assert not readings_of(cell.id, record.runs)
-
-
-def test_only_rates_that_hold_are_compared(tmp_path: Path) -> None:
-    (cell,) = cells_of(tmp_path, {"vllm": (20.0, 23.0)})
-    record = read_records(make.manifest("t", [cell], RATES), tmp_path)[0]
-    assert record.runs
-    assert {name for _, name in readings_of(cell.id, record.runs)} == {"held_rate_per_s"}
-
-
-def test_the_figure_has_every_probe_in_both_panels_and_the_limits(tmp_path: Path) -> None:
-    layout = {
-        "kind": "rate", "view": "probes", "panels": ["platform"], "series": ["framework"], "x": ["run", "probe"],
-        "values": ["offered_rate_per_s", "ttft_p99_s", "tpot_p99_s"],
-    }  # fmt: skip
-    manifest = make.manifest("fig_rate", cells_of(tmp_path, CAPACITIES), layout, kind="figure")
-    _, found, _ = lay_out(manifest, read_records(manifest, tmp_path))
-    figure = describe(manifest, FigureLayout.model_validate(layout), found)
-    said = drawn.texts(figure)
-    assert {"TTFT p99 (s)", "TPOT p99 (ms)", "Nominal request rate (requests/s)"} <= set(said)
-    points = drawn.marks(figure, "symbol")
-    assert len([point for point in points if "series" in str(point)]) >= 2 * len(found)
-    assert len(found) == 5 * 6
+def replace_times(found: RateProbe, ttft_s: float) -> RateProbe:
+    return found.model_copy(update={"ttft_s": [ttft_s] * found.requests})
