@@ -7,9 +7,10 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+import factories as make  # noqa: E402
 from dissect.stages.serving import checkpoint as module  # noqa: E402
 from dissect.stages.serving.checkpoint import NoSpace, checkpoint, checkpoint_id  # noqa: E402
-from dissect.stages.serving.prompts import check_prompts, make_prompts  # noqa: E402
+from dissect.stages.serving.prompts import check_prompts, make_prompts, prompts_of  # noqa: E402
 from yaml_models import architecture  # noqa: E402
 
 pytestmark = [pytest.mark.e2e, pytest.mark.torch]
@@ -30,7 +31,7 @@ def test_it_is_a_llama_that_never_ends(tmp_path, monkeypatch):
         assert model.dtype == torch.bfloat16
         assert model.generation_config.eos_token_id == [TINY.vocab_size + module.BEYOND_VOCABULARY]
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        prompt = make_prompts(4, 12, TINY.vocab_size, 1)[0]
+        prompt = next(make_prompts(4, 12, TINY.vocab_size, 1))
         inputs = tokenizer(prompt, return_tensors="pt")
         assert inputs["input_ids"].shape == (1, 12)
         assert torch.isfinite(model(**inputs).logits).all()
@@ -78,9 +79,25 @@ def test_a_place_that_is_too_small_is_named(tmp_path):
         pass
 
 
+def test_no_burst_has_a_prompt_of_another_one_and_a_search_has_all_that_there_can_be(tmp_path):
+    load = {"model": TINY, "requests": 4, "input_tokens": 8, "warmup_requests": 2}
+    searching = {"arrival": {"kind": "poisson", "search": {}}}
+    with checkpoint(TINY, "bf16", 42, tmp_path, True) as folder:
+        first, three, search = (
+            prompts_of(make.serve_spec(**load, **more), folder / "tokenizer.json")
+            for more in ({}, {"bursts": 3}, searching)
+        )
+    made = [*make_prompts(4 + 2, 8, TINY.vocab_size, 42)]
+    assert ([*first.unseen], first.warmup) == (made[:4], made[4:])
+    made = [*make_prompts(3 * 4 + 2, 8, TINY.vocab_size, 42)]
+    assert [*three.unseen] == made[:4] + made[6:]
+    beginnings = {prompt.split()[0] for prompt in (*search.warmup, *search.unseen)}
+    assert len(beginnings) == TINY.vocab_size - 1
+
+
 def test_prompts_are_counted_with_its_tokenizer(tmp_path):
     with checkpoint(TINY, "bf16", 42, tmp_path, True) as folder:
-        prompts = make_prompts(50, 64, TINY.vocab_size, 7)
+        prompts = [*make_prompts(50, 64, TINY.vocab_size, 7)]
         check_prompts(prompts, 64, folder / "tokenizer.json")
         with pytest.raises(ValueError, match="prompt 0 has 64 tokens, expected 63"):
             check_prompts(prompts, 63, folder / "tokenizer.json")

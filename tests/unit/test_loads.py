@@ -42,7 +42,7 @@ def test_a_load_is_sent_again_with_prompts_that_the_server_has_not_seen(
         return WRITTEN.read_bytes()
 
     monkeypatch.setattr(burst, "_run", run)
-    write_prompts(tmp_path / burst.PROMPTS, make_prompts(8, 64, 32000, 42), [float(n) for n in range(8)])
+    write_prompts(tmp_path / burst.PROMPTS, [*make_prompts(8, 64, 32000, 42)], [float(n) for n in range(8)])
     nothing: Any = SimpleNamespace(url="", client=ClientLoad())
     sent = burst.send(ReadyServer(spec_of(8), load_engine(spec_of(8)), tmp_path, nothing, tmp_path, nothing, 1.0))
     first, second = seen

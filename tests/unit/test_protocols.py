@@ -118,7 +118,7 @@ def test_what_a_server_is_asked(name: str) -> None:
 
     poisson = sent(serving_spec(name, arrival={"kind": "poisson", "rate": 4.0}))
     searching = sent(serving_spec(name, arrival={"kind": "poisson", "search": {}}))
-    first = make_prompts(2, 8, burst.model.vocab_size, burst.workload.seed)
+    first = [*make_prompts(2, 8, burst.model.vocab_size, burst.workload.seed)]
     found: dict[str, Any] = {
         "checkpoint of 7B": checkpoint_id(burst.model, burst.workload.dtype, burst.workload.seed),
         "prompts": first,

@@ -1,7 +1,7 @@
 """The search for the rate that holds: bisection, arrivals, and what a probe counts."""
 
 import gzip
-from itertools import count, pairwise
+from itertools import count, islice, pairwise
 from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
@@ -189,8 +189,10 @@ def test_an_answer_that_was_cut_off_did_not_keep_it() -> None:
         judged(told[18:])
 
 
-def found_by(monkeypatch: pytest.MonkeyPatch, folder: Path, ends: list[Any], **search: Any) -> rate_probes.Found:
-    """A search whose probes end like this: records, or how the cell ended."""
+def found_by(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, ends: list[Any], prompts: int | None = None, **search: Any
+) -> rate_probes.Found:
+    """A search whose probes end like this: records, or how the cell ended; with so many prompts, or without end."""
     outcomes = iter(ends)
 
     def send(ready: ReadyServer) -> Sent:
@@ -202,10 +204,26 @@ def found_by(monkeypatch: pytest.MonkeyPatch, folder: Path, ends: list[Any], **s
     moments = count()
     monkeypatch.setattr(burst, "send", send)
     monkeypatch.setattr(ReadyServer, "report", lambda _: ServerReport(f"moment {next(moments)}", ""))
-    spec = spec_of(probe_s=1.0, lowest=1.0, highest=64.0, **search)
-    prompts = [f"w{n}" for n in range(rate_probes.most_requests(spec, 42))]
+    spec = spec_of(**{"probe_s": 1.0, "lowest": 1.0, "highest": 64.0, **search})
+    unseen = islice((f"w{n}" for n in count(1)), prompts)
     nothing: Any = None
-    return rate_probes.find_rate(ReadyServer(spec, nothing, folder, nothing, folder, nothing, 1.0), prompts, 42)
+    return rate_probes.find_rate(ReadyServer(spec, nothing, folder, nothing, folder, nothing, 1.0), unseen, 42)
+
+
+def test_a_search_has_prompts_for_as_many_probes_as_its_grid_leads_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whether a bracket is narrow after the first of these is a matter of rounding."""
+    monkeypatch.setattr("random.random", lambda: 0.99)
+    found = found_by(monkeypatch, tmp_path, [0.5, 0.5], lowest=4.0, highest=9.0, within=0.5)
+    assert (len(found.probed), found.ended_by) == (2, "bracket")
+
+
+def test_too_few_prompts_end_the_search_with_what_it_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = found_by(monkeypatch, tmp_path, [0.5, 0.5], prompts=50, probe_s=0.01)
+    assert (len(found.probed), found.ended_by) == (2, "prompts")
+    with pytest.raises(Ended, match=r"20 prompts begin with different words, 19 are left; .*'probe_s' or 'highest'"):
+        found_by(monkeypatch, tmp_path, [], prompts=19, probe_s=0.01)
 
 
 def test_a_spent_budget_ends_the_search_with_what_it_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

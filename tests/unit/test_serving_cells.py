@@ -216,6 +216,23 @@ def test_a_search_needs_streams_of_one_load(project: Path, changes: str, says: s
         study(project, platforms=["a800"])
 
 
+@pytest.mark.parametrize(
+    ("changes", "most"),
+    [
+        ("requests: 31983, bursts: 1", None),
+        ("requests: 31984, bursts: 1", 31983),
+        ("requests: 31984, bursts: 2", 15991),
+    ],
+)
+def test_every_prompt_has_a_first_word_of_its_own(project: Path, changes: str, most: int | None) -> None:
+    config = project / "config/config.yaml"
+    text = f'"serve/a800/llama2-7b/vllm/*/*-burst-*": {{workload: {{{changes}}}}}'
+    config.write_text(config.read_text().replace("overrides: {}", f"overrides: {{{text}}}"))
+    told = cells(study(project, platforms=["a800"]), "fig_6")["llama2-7b", "vllm", "tuned"].unsupported
+    words = "prompts begin with different words of the vocabulary, so workload.requests may be at most"
+    assert told == (f"{words} {most}" if most else None)
+
+
 def test_a_figure_of_one_platform_is_left_out_where_that_is_not_configured(project: Path) -> None:
     here = study(project)
     served = [name for name in here.wanted("figure") if here.catalog.experiments[name].stage == "serve"]

@@ -90,6 +90,14 @@ def kernel_constraint(platform: Platform, knobs: Knobs, dtype: DType) -> str | N
     return f"{kernel} has no fp32" if on_gpus and dtype == "fp32" else None
 
 
+def prompts_constraint(workload: ServeWorkload, vocab_size: int) -> str | None:
+    """Reason if the vocabulary has too few words for prompts that all begin with another one."""
+    most = (vocab_size - 1 - workload.warmup_requests) // workload.bursts
+    if workload.requests <= most:
+        return None
+    return f"prompts begin with different words of the vocabulary, so workload.requests may be at most {most}"
+
+
 def sequence_constraint(positions: int, max_position_embeddings: int) -> str | None:
     """Reason if the sequence is longer than the model supports."""
     if positions <= max_position_embeddings:

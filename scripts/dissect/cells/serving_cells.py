@@ -42,6 +42,7 @@ def serving_cell(point: AxesPoint, catalog: Catalog, overrides: list[Override]) 
         or constraints.sequence_constraint(
             workload.input_tokens + workload.output_tokens, architecture.max_position_embeddings
         )
+        or constraints.prompts_constraint(workload, architecture.vocab_size)
     )
     if reason or engine is None:
         return replace(cell, unsupported=reason)

@@ -106,6 +106,10 @@ class RateBracket(NamedTuple):
         return self.held is not None and self.failed is not None and self.failed <= self.held * (1 + within)
 
 
+SearchEnd = Literal["bracket", "probes", "budget", "prompts"]
+"""What ended a search: a narrow bracket, the number of probes, the time budget, or too few prompts left for a probe."""
+
+
 class ServingMetrics(Model):
     """Numbers of one serving cell; docs/metrics.md has the formulas."""
 
@@ -165,5 +169,4 @@ class ServingMetrics(Model):
 
     The other numbers are then those of the highest rate that held, or of the lowest rate where none did.
     """
-    search_ended_by: Literal["bracket", "probes", "budget"] | None = None
-    """What ended a search: a narrow bracket, the number of probes, or the time budget."""
+    search_ended_by: SearchEnd | None = None

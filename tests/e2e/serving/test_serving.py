@@ -222,6 +222,15 @@ def test_the_rate_that_transformers_serve_holds_is_found_by_probes_on_one_server
     assert (bench.entry(spec) / "server.log").read_text().count("Application startup complete") == 1
 
 
+def test_a_search_that_has_no_more_prompts_ends_with_the_rates_before(bench):
+    spec = searching(bench, probes=3, probe_s=0.1)
+    words = 2 + 6 + 6 + 5  # of the warm-up and of two probes, and too few for a third one
+    spec = spec.model_copy(update={"model": spec.model.model_copy(update={"vocab_size": words + 1})})
+    result = bench.measure(spec, "none")
+    assert (result.status, result.reason) == (Status.OK, None)
+    assert ([probe.requests for probe in result.metrics.probes], result.metrics.search_ended_by) == ([6, 6], "prompts")
+
+
 def rate_of(probe: RateProbe) -> float:
     return probe.rate
 

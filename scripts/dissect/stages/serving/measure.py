@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from dissect.base.outcome import Flag, Phase, Status
@@ -24,7 +25,7 @@ from dissect.stages.serving.calibration import calibrate
 from dissect.stages.serving.checkpoint import NoSpace, checkpoint, checkpoint_bytes
 from dissect.stages.serving.engine import Engine, load_engine
 from dissect.stages.serving.load import to_jsonl_gz
-from dissect.stages.serving.prompts import Prompts, check_prompts, make_prompts, shared_out, write_prompts
+from dissect.stages.serving.prompts import prompts_of, write_prompts
 from dissect.stages.serving.ready_server import ReadyServer
 from dissect.stages.serving.send_times import poisson_sends
 from dissect.stages.serving.watch import Ended, Watch
@@ -63,7 +64,7 @@ class ServingCell:
         root = Path(self.site.checkpoints).absolute()
         load = self.spec.workload
         with checkpoint(self.spec.model, load.dtype, load.seed, root, self.site.keep_checkpoints) as folder:
-            prompts = self._prompts(folder)
+            prompts = prompts_of(self.spec, folder / "tokenizer.json")
             self._took(prepare_s=time.monotonic() - start)
             self.watch.start_budget()
             with self._server(folder) as ready:
@@ -73,12 +74,12 @@ class ServingCell:
                 self.watch.warmup_s = time.monotonic() - warmup
                 self._took(warmup_s=self.watch.warmup_s)
                 if load.arrival.search:
-                    found = rate_probes.find_rate(ready, prompts.of_burst[0], self.gaps)
+                    found = rate_probes.find_rate(ready, prompts.unseen, self.gaps)
                     bursts = [each.sent for each in found.probed]
                     measured = rate_probes.conclude(ready, found)
                 else:
                     before = ready.report()
-                    bursts = self._bursts(ready, prompts.of_burst)
+                    bursts = self._bursts(ready, prompts.unseen)
                     measured = burst.conclude(ready, bursts, before)
                 if load.calibrate and (metrics := measured.get("metrics")):
                     second = calibrate(ready, self.site)
@@ -100,21 +101,12 @@ class ServingCell:
         log = self.folder / SERVER_LOG
         return {KEPT_LOG: gzip.compress(log.read_bytes(), mtime=0)} if log.exists() else {}
 
-    def _prompts(self, folder: Path) -> Prompts:
-        """The prompts of warm-up and bursts, all checked."""
-        load = self.spec.workload
-        one = rate_probes.most_requests(self.spec, self.gaps)
-        count = one * load.bursts + load.warmup_requests
-        prompts = make_prompts(count, load.input_tokens, self.spec.model.vocab_size, load.seed)
-        check_prompts(prompts, load.input_tokens, folder / "tokenizer.json")
-        return shared_out(prompts, one, load.warmup_requests)
-
-    def _bursts(self, ready: ReadyServer, prompts: Sequence[Sequence[str]]) -> list[burst.Sent]:
+    def _bursts(self, ready: ReadyServer, unseen: Iterator[str]) -> list[burst.Sent]:
         """All bursts; the requests of the complete ones are kept meanwhile, since the server may die in the next."""
         so_far, bursts = self.folder / burst.SO_FAR, list[burst.Sent]()
         so_far.unlink(missing_ok=True)
-        for of_burst in prompts:
-            bursts.append(self._burst(ready, of_burst))
+        for _ in range(self.spec.workload.bursts):
+            bursts.append(self._burst(ready, [*islice(unseen, self.spec.workload.requests)]))
             write_atomically(so_far, to_jsonl_gz(record for sent in bursts for record in sent.load.records))
         return bursts
 
@@ -155,7 +147,7 @@ class ServingCell:
 def measure_server(spec: ServeSpec, node: Node, folder: Path) -> Measurement:
     """Measure a serving cell; ``folder`` is the cell's folder in the store.
 
-    The budget starts once checkpoint and prompts are prepared.
+    The budget starts once checkpoint and first prompts are prepared.
     """
     if sentence := unfit(spec, node):
         return Measurement(Status.FAILED, reason=sentence)

@@ -2,10 +2,12 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
+from dissect.cells.spec import ServeSpec
 from dissect.results.atomic import write_atomically
 from dissect.stages.serving.checkpoint import word
 
@@ -18,30 +20,30 @@ class Prompts:
     """Prompts of one server; it sees none twice, so that no burst profits from an earlier one."""
 
     warmup: Sequence[str]
-    of_burst: Sequence[Sequence[str]]
+    unseen: Iterator[str]
+    """Those of bursts or probes, each made when it is needed; they end with the first words of the vocabulary."""
 
 
-def make_prompts(count: int, tokens: int, vocab_size: int, seed: int) -> list[str]:
-    """``count`` texts of ``tokens`` words; their first words all differ, so that no cache can share a block.
+def prompts_of(spec: ServeSpec, tokenizer_file: Path) -> Prompts:
+    """The prompts that a spec asks for; of a search, as many as the vocabulary has first words for.
 
     Raises:
-        ValueError: the vocabulary has too few words for that.
+        ValueError: the tokenizer counts others than the spec asks for.
     """
-    if count >= vocab_size:
-        raise ValueError(f"{count} prompts with different beginnings need a larger vocabulary than {vocab_size}")
+    load, words = spec.workload, spec.model.vocab_size - 1
+    count = words if load.arrival.search else load.requests * load.bursts + load.warmup_requests
+    made = make_prompts(count, load.input_tokens, spec.model.vocab_size, load.seed)
+    first, warmup = [*islice(made, load.requests)], [*islice(made, load.warmup_requests)]
+    # Later ones are made alike, and the server counts them too.
+    check_prompts([*first, *warmup], load.input_tokens, tokenizer_file)
+    return Prompts(warmup, chain(first, made))
+
+
+def make_prompts(count: int, tokens: int, vocab_size: int, seed: int) -> Iterator[str]:
+    """``count`` texts of ``tokens`` words; their first words all differ, so that no cache can share a block."""
     generator = random.Random(seed)
-    firsts = generator.sample(range(1, vocab_size), count)
-    return [
-        " ".join(map(word, [first, *(generator.randrange(1, vocab_size) for _ in range(tokens - 1))]))
-        for first in firsts
-    ]
-
-
-def shared_out(prompts: Sequence[str], requests: int, warmup: int) -> Prompts:
-    """Prompts of a first burst, of the warm-up and of further bursts, in this order."""
-    first, later = prompts[:requests], prompts[requests + warmup :]
-    further = [later[start : start + requests] for start in range(0, len(later), requests)]
-    return Prompts(prompts[requests : requests + warmup], [first, *further])
+    for first in generator.sample(range(1, vocab_size), count):
+        yield " ".join(map(word, [first, *(generator.randrange(1, vocab_size) for _ in range(tokens - 1))]))
 
 
 def write_prompts(path: Path, prompts: Sequence[str], sends: Sequence[float] | None = None) -> None:

@@ -2,15 +2,15 @@
 
 import logging
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import ServeSpec
 from dissect.config.arrival import RateSearch
-from dissect.metrics.serving import RateBracket, RateProbe, ServingMetrics
+from dissect.metrics.serving import RateBracket, RateProbe, SearchEnd, ServingMetrics
 from dissect.results.atomic import write_atomically
 from dissect.stages.serving import burst, contract, load
 from dissect.stages.serving.bisection import Bisection
@@ -47,7 +47,7 @@ class Found:
 
     search: RateSearch
     probed: Sequence[Probed]
-    ended_by: Literal["bracket", "probes", "budget"]
+    ended_by: SearchEnd
 
     @property
     def chosen(self) -> Probed:
@@ -60,27 +60,15 @@ def _rate(probed: Probed) -> float:
     return probed.probe.rate
 
 
-def most_requests(spec: ServeSpec, gaps: int) -> int:
-    """Number of requests of a burst, or the largest that all probes of a search with these gaps can have together."""
-    search = spec.workload.arrival.search
-    if search is None:
-        return spec.workload.requests
-    bisection, rates = Bisection(search, 0.5), list[float]()
-    # Most if every rate holds: the next one is higher then.
-    while (rate := bisection.next_rate(RateBracket(max(rates, default=None), None), len(rates))) is not None:
-        rates.append(rate)
-    return sum(len(poisson_sends(rate, spec.workload.requests, gaps, search.probe_s)) for rate in rates)
+def find_rate(ready: ReadyServer, unseen: Iterator[str], gaps: int) -> Found:
+    """Bisect until the bracket is narrow, or the probes, the time budget or the prompts are spent.
 
-
-def find_rate(ready: ReadyServer, prompts: Sequence[str], gaps: int) -> Found:
-    """Bisect until the bracket is narrow, the probes are spent, or the time budget is; at least one probe is complete.
-
-    ``gaps`` is the seed of the arrivals. All probes of a search have the same, over their rate: a higher rate is never
-    easier by chance.
+    At least one probe is complete. ``unseen`` are prompts that the server has not seen. ``gaps`` is the seed of the
+    arrivals. All probes of a search have the same, over their rate: a higher rate is never easier by chance.
 
     Raises:
-        Ended: the server or the load generator ended, the budget was spent in the first probe, or a probe did other
-            work than the spec asks for.
+        Ended: the server or the load generator ended, budget or prompts were spent in the first probe, or a probe did
+            other work than the spec asks for.
         ValueError: the load of the spec has no search.
     """
     spec, folder = ready.spec, ready.folder
@@ -88,13 +76,18 @@ def find_rate(ready: ReadyServer, prompts: Sequence[str], gaps: int) -> Found:
     if search is None:
         raise ValueError("the load has no search")
     bisection = Bisection(search, random.random() - 0.5)
-    unseen = iter(prompts)
     (folder / SO_FAR).unlink(missing_ok=True)
     found: list[Probed] = []
     bracket, before = RateBracket(None, None), ready.report()
     while (rate := bisection.next_rate(bracket, len(found))) is not None:
         sends = poisson_sends(rate, spec.workload.requests, gaps, search.probe_s)
-        write_prompts(folder / burst.PROMPTS, [*islice(unseen, len(sends))], sends)
+        if len(prompts := [*islice(unseen, len(sends))]) < len(sends):
+            reason = f"at {rate:g}/s {len(sends)} prompts begin with different words, {len(prompts)} are left"
+            if not found:
+                raise Ended(Status.INVALID, Phase.SERVE, f"{reason}; the search needs a smaller 'probe_s' or 'highest'")
+            _LOG.info("the search ends: %s", reason)
+            return Found(search, found, "prompts")
+        write_prompts(folder / burst.PROMPTS, prompts, sends)
         try:
             sent = _mark_cut(burst.send(replace(ready, spec=_with_requests(spec, len(sends)))))
         except Ended as how:
