@@ -192,14 +192,18 @@ def test_an_answer_that_was_cut_off_did_not_keep_it() -> None:
 def found_by(
     monkeypatch: pytest.MonkeyPatch, folder: Path, ends: list[Any], prompts: int | None = None, **search: Any
 ) -> rate_probes.Found:
-    """A search whose probes end like this: records, or how the cell ended; with so many prompts, or without end."""
+    """A search whose probes end like this: a TTFT, other changes of records, or how the cell ended.
+
+    It has so many prompts, or without end.
+    """
     outcomes = iter(ends)
 
     def send(ready: ReadyServer) -> Sent:
         outcome = next(outcomes)
         if isinstance(outcome, Ended):
             raise outcome
-        return sent([record(n, ttft_s=outcome) for n in range(ready.spec.workload.requests)])
+        changes = outcome if isinstance(outcome, dict) else {"ttft_s": outcome}
+        return sent([record(n, **changes) for n in range(ready.spec.workload.requests)])
 
     moments = count()
     monkeypatch.setattr(burst, "send", send)
@@ -233,6 +237,28 @@ def test_a_spent_budget_ends_the_search_with_what_it_has(monkeypatch: pytest.Mon
     assert found.chosen.probe.rate == pytest.approx(8.0, rel=0.05)
     with pytest.raises(Ended):
         found_by(monkeypatch, tmp_path, [spent])
+
+
+LATE = {"late_s": 0.6}
+
+
+@pytest.mark.parametrize(("ends", "bound"), [([0.5], [10, None]), ([0.5, 3.0], [10, 20])])
+def test_a_load_generator_that_is_too_slow_ends_the_search_where_a_lower_rate_held(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ends: list[float], bound: list[int | None]
+) -> None:
+    found = found_by(monkeypatch, tmp_path, [*ends, LATE])
+    assert (len(found.probed), found.ended_by) == (len(ends), "client")
+    bracket = RateBracket.of([each.probe for each in found.probed], 0.99)
+    assert [rate and round(rate, -1) for rate in bracket] == bound
+
+
+@pytest.mark.parametrize("ends", [[LATE], [3.0, LATE], [0.5, {**LATE, "completion_tokens": 7}]])
+def test_it_is_invalid_where_no_rate_held_or_where_the_server_did_other_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ends: list[Any]
+) -> None:
+    with pytest.raises(Ended) as caught:
+        found_by(monkeypatch, tmp_path, ends)
+    assert caught.value.status is Status.INVALID
 
 
 def test_a_server_that_dies_ends_the_cell_but_loses_no_probe_before(

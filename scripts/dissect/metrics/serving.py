@@ -106,8 +106,11 @@ class RateBracket(NamedTuple):
         return self.held is not None and self.failed is not None and self.failed <= self.held * (1 + within)
 
 
-SearchEnd = Literal["bracket", "probes", "budget", "prompts"]
-"""What ended a search: a narrow bracket, the number of probes, the time budget, or too few prompts left for a probe."""
+SearchEnd = Literal["bracket", "probes", "budget", "prompts", "client"]
+"""What ended a search: a narrow bracket, the number of probes, the time budget, or a rate that does not count.
+
+The prompts that were left were too few for that rate, or the load generator too slow.
+"""
 
 
 class ServingMetrics(Model):

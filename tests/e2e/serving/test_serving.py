@@ -231,6 +231,16 @@ def test_a_search_that_has_no_more_prompts_ends_with_the_rates_before(bench):
     assert ([probe.requests for probe in result.metrics.probes], result.metrics.search_ended_by) == ([6, 6], "prompts")
 
 
+def test_a_rate_that_the_load_generator_cannot_send_ends_the_search_with_the_one_before(bench):
+    """It sends ten requests per second, but hardly three thousand."""
+    spec = searching(bench, lowest=1e-4, highest=1e6, probes=6, probe_s=1.0, ttft_s=5.0, tpot_s=1.0)
+    result = bench.measure(spec, "none")
+    assert (result.status, result.reason) == (Status.OK, None)
+    (probe,) = result.metrics.probes
+    assert probe.holds(0.99)
+    assert result.metrics.search_ended_by == "client"
+
+
 def rate_of(probe: RateProbe) -> float:
     return probe.rate
 

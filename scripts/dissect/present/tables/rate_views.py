@@ -180,7 +180,7 @@ RATES = View(
     origin=(
         Column(BOUND, "what is known where no rate held, all did, or the bracket stayed wide", _bounds),
         POLICY,
-        Column("search_ended_by", "bracket, probes, budget or prompts", _ended_by),
+        Column("search_ended_by", "bracket, probes, budget, prompts or client", _ended_by),
         *_OBJECTIVE,
     ),
 )  # fmt: skip

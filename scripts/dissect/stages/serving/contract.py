@@ -24,16 +24,24 @@ def violation(
     spec: ServeSpec, records: Sequence[RequestRecord], client_cpu: float, prefix_hits: int | None
 ) -> str | None:
     """The first clause that the load broke, in one sentence, or None."""
+    return other_work(spec, records, prefix_hits) or slow_client(spec.workload, records, client_cpu)
+
+
+def other_work(spec: ServeSpec, records: Sequence[RequestRecord], prefix_hits: int | None) -> str | None:
+    """The first clause about the server's work that the load broke, in one sentence, or None."""
     return (
         _failed(records)
         or _missing(spec.workload, records)
         or _lengths(spec.workload, records)
         or _cached(records, prefix_hits)
         or _order(spec.workload, records)
-        or _saturated(client_cpu)
-        or _late(spec.workload, records)
         or _beyond_limit(spec, records)
     )
+
+
+def slow_client(load: ServeWorkload, records: Sequence[RequestRecord], client_cpu: float) -> str | None:
+    """Why the load generator could not send the load as asked, which a high rate explains, or None."""
+    return _saturated(client_cpu) or _late(load, records)
 
 
 def ran_out_of_memory(records: Sequence[RequestRecord]) -> bool:

@@ -61,14 +61,14 @@ def _rate(probed: Probed) -> float:
 
 
 def find_rate(ready: ReadyServer, unseen: Iterator[str], gaps: int) -> Found:
-    """Bisect until the bracket is narrow, or the probes, the time budget or the prompts are spent.
+    """Bisect until the bracket is narrow, the probes, the budget or the prompts are spent, or the client is too slow.
 
     At least one probe is complete. ``unseen`` are prompts that the server has not seen. ``gaps`` is the seed of the
     arrivals. All probes of a search have the same, over their rate: a higher rate is never easier by chance.
 
     Raises:
-        Ended: the server or the load generator ended, budget or prompts were spent in the first probe, or a probe did
-            other work than the spec asks for.
+        Ended: the server or the load generator ended, budget or prompts were spent in the first probe, the load
+            generator was too slow before a rate held, or a probe did other work than the spec asks for.
         ValueError: the load of the spec has no search.
     """
     spec, folder = ready.spec, ready.folder
@@ -97,7 +97,13 @@ def find_rate(ready: ReadyServer, unseen: Iterator[str], gaps: int) -> Found:
             return Found(search, found, "budget")
         write_atomically(folder / SO_FAR, load.to_jsonl_gz(_numbered([*(each.sent for each in found), sent])))
         after = ready.report()
-        found.append(_judged(spec, search, rate, len(sends), sent, (before, after)))
+        probed = _judged(spec, search, rate, len(sends), sent, (before, after))
+        if slow := contract.slow_client(probed.spec.workload, probed.answered.load.records, sent.client_cpu):
+            if bracket.held is None:
+                raise Ended(Status.INVALID, Phase.SERVE, f"at {rate:g}/s: {slow}")
+            _LOG.info("the probe at %g/s does not count: %s", rate, slow)
+            return Found(search, found, "client")
+        found.append(probed)
         before = after
         bracket = RateBracket.of((each.probe for each in found), search.share)
         probe = found[-1].probe
@@ -153,7 +159,7 @@ def _judged(
         error = next((" ".join((record.error or record.status).split()) for record in records), "no record")
         raise Ended(Status.INVALID, Phase.SERVE, f"no request at {rate:g}/s was answered: {error[:300]}")
     alone = _with_requests(spec, len(answered))
-    if broken := contract.violation(alone, answered, sent.client_cpu, None):
+    if broken := contract.other_work(alone, answered, None):
         raise Ended(Status.INVALID, Phase.SERVE, f"at {rate:g}/s: {broken}")
     samples = burst.samples_of(alone, answered)
     ttft = samples.ttft_s or []
