@@ -3,6 +3,7 @@
 With UPDATE_GOLDEN=1 in the environment the tables are written instead, as after new reference results.
 """
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -200,6 +201,18 @@ def test_every_rate_that_holds_on_h200_is_on_the_page() -> None:
     assert f"latency grew to {growth['vllm'].removesuffix(' ×')} times" in page
     assert growth["tgi"] < "1" < growth["sglang"] < growth["vllm"] > growth["lightllm"] > "1"
     block(GPUS, "h200-rates", RATES, rows)
+
+
+def test_a_search_that_the_end_of_the_machine_cut_short() -> None:
+    _, held, failed = csv.DictReader((ROOT / "tests/data/cut_short_search.csv").read_text().splitlines())
+    low, high = (f"{float(probe['rate_per_s']):.1f}" for probe in (held, failed))
+    share = f"{100 * int(held['kept']) / int(held['requests']):.1f} %"
+    [before] = [search_of(run) for cell, runs in served() if cell.framework == "vllm" for run in runs if search_of(run)]
+    assert before
+    page = " ".join(GPUS.read_text().split())
+    told = f"vLLM held {low} requests/s, by {share} of the requests, where {before.bracket.failed:.1f} had not held"
+    assert told in page
+    assert f"ended that search between {low} and {high}" in page
 
 
 def test_bursts_of_13b_repeat_on_other_starts() -> None:
