@@ -73,7 +73,8 @@ VIEWS: dict[str, dict[str, View]] = {
     "serve": {
         "serving": SERVING, "requests": View(("run", "request"), ("latency_s", "ttft_s", "tpot_s", "sent_s")),
         "rates": View((), (
-            "held_rate_per_s", "failed_rate_per_s", "kept_share", "latency_growth", "probes_tried", "goodput_tokens_per_s",
+            "held_rate_per_s", "failed_rate_per_s", "kept_share", "latency_growth", "probes_tried",
+            "goodput_tokens_per_s",
         )),
         "probes": View(("run", "probe"), (
             "offered_rate_per_s", "ttft_p99_s", "tpot_p99_s", "kept_share", "output_tokens_per_s",
