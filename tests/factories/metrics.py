@@ -20,6 +20,7 @@ from dissect.metrics.training import TrainingMetrics
 from dissect.stages.serving.bisection import Bisection
 from dissect.stages.training.deepspeed.spec import ProfileSpec
 from dissect.statistics.estimate import Estimate
+from dissect.workloads.arithmetic import hardware_flops, model_flops
 from dissect.workloads.operator_arithmetic import layer_gemms, square_gemm
 from factories.specs import GIB, PARAMETERS_7B
 
@@ -129,13 +130,12 @@ def training_metrics(
         median=tokens / step.median, low=tokens / step.high, high=tokens / step.low, mean=tokens / step.mean, n=40
     )
     cuda = spec.hardware.device == "cuda"
-    flops = 6 * PARAMETERS_7B * tokens
     fields: dict[str, Any] = {
         "batch": batch, "tokens_per_step": tokens, "step_time_s": step, "tokens_per_s": rate,
         "paper_tokens_per_s": tokens / step.mean, "step_time_cv": 0.012, "warmup_steps": 5, "stopped_by": "interval",
         "peak_memory_bytes": 61 * GIB + 123_456_789, "peak_memory_source": "allocator" if cuda else "rss",
         "nvml_peak_memory_bytes": 66 * GIB if cuda else None, "paper_memory_gib": 65.31,
-        "model_flops_per_step": flops, "hardware_flops_per_step": flops * 4 // 3 if spec.method.recompute else flops,
+        "model_flops_per_step": model_flops(spec, batch), "hardware_flops_per_step": hardware_flops(spec, batch),
         "energy_per_step_j": 480.5 if cuda else None, "parameters": PARAMETERS_7B,
         "trainable_parameters": PARAMETERS_7B, "first_loss": 10.42, "last_loss": 9.97,
         "attention_kernel": spec.method.attention,

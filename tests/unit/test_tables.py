@@ -22,6 +22,7 @@ from dissect.present.tables.table import build_table
 from dissect.present.tables.training_view import TRAINING
 from dissect.present.tables.view import View
 from dissect.present.tables.views import VIEWS
+from dissect.workloads.arithmetic import hardware_flops, model_flops
 from goldens import check_golden
 from table_cases import CASES, table_i, table_ii, table_iii
 
@@ -77,16 +78,16 @@ def test_every_column_has_one_meaning(view: View) -> None:
 
 def test_derived_numbers(tmp_path: Path) -> None:
     spec = make.pretrain_spec(make.hardware(n_gpus=4), recompute=True)
-    metrics = make.training_metrics(
-        spec, 0.5, model_flops_per_step=989_500_000_000_000, hardware_flops_per_step=1_319_333_333_333_333,
-        energy_per_step_j=700.0, peak_memory_bytes=3 * 2**29,
-    )  # fmt: skip
+    # FLOPs that an earlier formula counted: tables count by today's.
+    earlier = {"model_flops_per_step": 1, "hardware_flops_per_step": 1}
+    metrics = make.training_metrics(spec, 0.5, energy_per_step_j=700.0, peak_memory_bytes=3 * 2**29, **earlier)
     cell = make.published_cell(tmp_path, make.ok_result(spec, metrics), platform="h200", method="R")
     layout = {"kind": "pivot", "rows": ["method"]}
     [row] = csv.DictReader(io.StringIO(build_table(make.manifest("table_III", [cell], layout), tmp_path).csv))
-    # One second of one GPU's work in half a second of four: half.
-    assert float(row["mfu"]) == pytest.approx(0.5)
-    assert float(row["hfu"]) == pytest.approx(0.5 * 4 / 3)
+    # What four GPUs could do in half a second is what one does in two.
+    assert float(row["mfu"]) == pytest.approx(model_flops(spec, 1) / (2 * 989.5e12))
+    assert float(row["hfu"]) == pytest.approx(hardware_flops(spec, 1) / (2 * 989.5e12))
+    assert float(row["hfu"]) > float(row["mfu"])
     assert float(row["tokens_per_joule"]) == pytest.approx(1400 / 700)
     assert float(row["peak_memory_gib"]) == 1.5
     assert (row["tokens_per_step"], row["batch"], row["git_dirty"]) == ("1400", "1", "False")

@@ -47,9 +47,9 @@ class TrainingMetrics(Model):
     paper_memory_gib: PositiveFloat
     """Memory by the authors' definition: total - free on rank 0's device at the end; the resident set on ``cpu``."""
     model_flops_per_step: PositiveInt
-    """FLOPs of one step over all GPUs without recomputation: the numerator of MFU."""
+    """FLOPs of one step over all GPUs without recomputation, as the code that measured counts them."""
     hardware_flops_per_step: PositiveInt
-    """FLOPs of one step over all GPUs with recomputation: the numerator of HFU."""
+    """FLOPs of one step over all GPUs with recomputation, as the code that measured counts them."""
     energy_per_step_j: PositiveFloat | None
     """Energy of one step in joules over all GPUs, from the driver's energy counter over the measured window."""
     compute_time_s: PositiveFloat | None = None

@@ -20,6 +20,7 @@ from dissect.present.tables.columns import (
 from dissect.present.tables.efficiency import fill_efficiency
 from dissect.present.tables.view import View
 from dissect.results.result import Result
+from dissect.workloads.arithmetic import hardware_flops, model_flops
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,16 @@ class MeasuredTraining:
     platform: PlatformFacts
     energy_j: float | None
     """Energy of a step over all GPUs."""
+
+    @property
+    def model_flops(self) -> int:
+        """FLOPs of a step over all GPUs without recomputation, by the formula of today."""
+        return model_flops(self.spec, self.metrics.batch)
+
+    @property
+    def hardware_flops(self) -> int:
+        """FLOPs of a step over all GPUs with recomputation, by the formula of today."""
+        return hardware_flops(self.spec, self.metrics.batch)
 
     @property
     def peak_flops(self) -> float | None:
@@ -148,13 +159,13 @@ _QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "mfu", "MFU", "%",
         "model FLOPs (without recomputation) per second over the dense peak of all GPUs at the dtype",
-        lambda m: _share_of_peak(m.metrics.model_flops_per_step, m), scale=1e2, decimals=1,
+        lambda m: _share_of_peak(m.model_flops, m), scale=1e2, decimals=1,
         absent="no dense peak is declared for this platform and dtype",
     ),
     Quantity(
         "hfu", "HFU", "%",
         "executed FLOPs (with recomputation) per second over the dense peak of all GPUs at the dtype",
-        lambda m: _share_of_peak(m.metrics.hardware_flops_per_step, m), scale=1e2, decimals=1,
+        lambda m: _share_of_peak(m.hardware_flops, m), scale=1e2, decimals=1,
         absent="no dense peak is declared for this platform and dtype",
     ),
     Quantity(
@@ -171,11 +182,11 @@ _QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity(
         "model_flops_per_step", "Model FLOPs per step", "TFLOP", "over all GPUs, without recomputation",
-        lambda m: m.metrics.model_flops_per_step, Combination.COMMON, scale=1e-12,
+        lambda m: m.model_flops, Combination.COMMON, scale=1e-12,
     ),
     Quantity(
         "hardware_flops_per_step", "Executed FLOPs per step", "TFLOP", "over all GPUs, with recomputation",
-        lambda m: m.metrics.hardware_flops_per_step, Combination.COMMON, scale=1e-12,
+        lambda m: m.hardware_flops, Combination.COMMON, scale=1e-12,
     ),
     Quantity(
         "parameters", "Parameters", "millions", "of the whole model", lambda m: m.metrics.parameters,
