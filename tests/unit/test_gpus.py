@@ -7,10 +7,12 @@ from typing import NoReturn
 
 import pytest
 
+from dissect.base.outcome import Flag
 from dissect.machine.gpus import GpuInfo, GpuLoad, Read, Reading, Slowdown, power_capped, throttled, within
 from dissect.machine.lease import Neighbours
 from dissect.machine.node import Node, mismatch
 from dissect.machine.node_monitor import NodeMonitor
+from dissect.results.result import Gpu
 
 GIB = 2**30
 UUIDS = ["GPU-aa11", "GPU-ab22", "GPU-cc33"]
@@ -36,7 +38,7 @@ def load(known: list[GpuInfo], readings: dict[int, list[Reading]] | None = None,
 
 def test_window_is_what_counts():
     seen = [reading(1, 100, Slowdown.POWER_BRAKE), reading(2, 600, Slowdown.POWER_CAP), reading(3, 700), reading(9, 90)]
-    (gpu,) = load([device()], {0: seen}).gpus(1.5, 3.5)
+    (gpu,) = load([device()], {0: seen}).gpus([(1.5, 3.5)])
     assert gpu.mean_power_w == 650
     assert gpu.temperature_c == 53
     assert gpu.throttle_reasons == ["power cap"]
@@ -49,9 +51,9 @@ def test_a_window_between_two_readings_takes_the_nearest():
 
 
 def test_what_the_driver_does_not_know_stays_unknown():
-    (gpu,) = load([device()], {0: [reading(1, power_w=None)]}).gpus(0, 2)
+    (gpu,) = load([device()], {0: [reading(1, power_w=None)]}).gpus([(0, 2)])
     assert gpu.mean_power_w is None
-    (gpu,) = load([device()]).gpus(0, 2)
+    (gpu,) = load([device()]).gpus([(0, 2)])
     assert gpu.temperature_c is None
 
 
@@ -67,7 +69,7 @@ def test_what_the_driver_does_not_know_stays_unknown():
     ],
 )
 def test_heat_and_brakes_throttle_the_power_limit_does_not(slowed_by, flagged):
-    gpus = load([device()], {0: [reading(1, 500, *slowed_by)]}).gpus(0, 2)
+    gpus = load([device()], {0: [reading(1, 500, *slowed_by)]}).gpus([(0, 2)])
     assert gpus[0].throttle_reasons == [slowdown.value for slowdown in slowed_by]
     assert throttled(gpus) is flagged
 
@@ -84,7 +86,7 @@ def test_heat_and_brakes_throttle_the_power_limit_does_not(slowed_by, flagged):
 )
 def test_a_power_limit_that_costs_clock_is_flagged(slowed_by, most_mhz, flagged):
     known = replace(device(), max_sm_clock_mhz=most_mhz)
-    gpus = load([known], {0: [reading(1, 700, *slowed_by)]}).gpus(0, 2)
+    gpus = load([known], {0: [reading(1, 700, *slowed_by)]}).gpus([(0, 2)])
     assert gpus[0].max_sm_clock_mhz == most_mhz
     assert power_capped(gpus) is flagged
 
@@ -124,6 +126,17 @@ def test_memory_of_a_trace_after_the_window_is_not_the_cells():
     seen = load([device()], {0: [reading(1, used=3), reading(2, used=5), reading(3, used=9)]})
     monitor = NodeMonitor(Node([device()], None), seen, None, Neighbours([]))
     assert monitor.observe(1.5, 2.5, []).peak_memory_bytes == 5
+
+
+def test_clocks_of_the_pauses_between_bursts_hide_no_power_cap():
+    capped = replace(reading(1, 690, Slowdown.POWER_CAP), sm_clock_mhz=1600.0)
+    known = replace(device(), max_sm_clock_mhz=1980.0)
+    seen = load([known], {0: [capped, *map(reading, range(2, 9)), replace(capped, at=9)]})
+    monitor = NodeMonitor(Node([known], None), seen, None, Neighbours([]))
+    assert monitor.observe(0, 10, []).doubts()[Flag.POWER_CAPPED] is False
+    observed = monitor.observe(0, 10, [], busy=[(0, 1.5), (8.5, 10)])
+    assert observed.doubts()[Flag.POWER_CAPPED] is True
+    assert [(gpu.sm_clock_mhz, gpu.mean_power_w) for gpu in observed.gpus if isinstance(gpu, Gpu)] == [(1600, 690)]
 
 
 def test_declared_and_found_hardware():

@@ -69,5 +69,5 @@ def test_the_driver_here_answers():
     load.look([1])
     load.look([1])
     load.close()
-    assert [gpu.name for gpu in load.gpus(0, float("inf"))] == [gpu.name for gpu in found]
+    assert [gpu.name for gpu in load.gpus([(0, float("inf"))])] == [gpu.name for gpu in found]
     assert load.peak_bytes() is not None

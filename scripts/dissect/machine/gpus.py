@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import fmean
 
+from dissect.machine.suspension import Interval
 from dissect.results.result import LEAST_ENERGY_S, Gpu
 
 FULL_CLOCK = 0.95
@@ -130,9 +131,12 @@ class GpuLoad:
         self._driver.close()
         self._read = None
 
-    def gpus(self, start: float, end: float) -> list[Gpu]:
-        """One record per GPU, over the readings of the window."""
-        return [_summary(gpu, within(self.readings.get(gpu.index, []), start, end)) for gpu in self.known]
+    def gpus(self, windows: Sequence[Interval]) -> list[Gpu]:
+        """One record per GPU, over the readings of all windows."""
+        return [
+            _summary(gpu, [r for window in windows for r in within(self.readings.get(gpu.index, []), *window)])
+            for gpu in self.known
+        ]
 
     def peak_bytes(self, until: float = math.inf) -> int | None:
         """Largest used memory of any GPU at any reading up to a moment, CLOCK_MONOTONIC."""

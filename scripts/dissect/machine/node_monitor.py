@@ -66,8 +66,17 @@ class NodeMonitor:
         """The watchers that this node has."""
         return [load for load in (self.gpu, self.host, self.neighbours) if load is not None]
 
-    def observe(self, start: float, end: float, suspensions: list[Interval]) -> NodeObservation:
-        """What they saw between two moments, CLOCK_MONOTONIC; ``suspensions`` are those of the measuring process."""
+    def observe(
+        self, start: float, end: float, suspensions: list[Interval], busy: Sequence[Interval] = ()
+    ) -> NodeObservation:
+        """What they saw between two moments, CLOCK_MONOTONIC.
+
+        Args:
+            start: First moment.
+            end: Last moment.
+            suspensions: Those of the measuring process.
+            busy: Parts of that time to which clocks and power are limited; without any, all of it.
+        """
         load = self.gpu or self.host
         others, disturbed = load.others(start, end) if load else (f"not seen: {self.node.gpus}", False)
         neighbours, jobs = self.neighbours.most(start, end), jobs_beside(start, end)
@@ -76,7 +85,7 @@ class NodeMonitor:
         beside += ["other Slurm jobs on this node are unknown: squeue gave no answer"] if jobs is None else []
         return NodeObservation(
             name=os.environ.get("SLURMD_NODENAME") or platform.node(),
-            gpus=self.gpu.gpus(start, end) if self.gpu else str(self.node.gpus),
+            gpus=self.gpu.gpus(busy or [(start, end)]) if self.gpu else str(self.node.gpus),
             peak_memory_bytes=self.gpu.peak_bytes(end) if self.gpu else None,
             other_processes="; ".join([others, *beside]),
             disturbed=disturbed,

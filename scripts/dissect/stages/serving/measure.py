@@ -16,6 +16,7 @@ from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
 from dissect.machine.idle import wait_until_idle
 from dissect.machine.node import Node, too_few_gpus
+from dissect.machine.suspension import Interval
 from dissect.machine.vendor import vendor_of
 from dissect.ranks.measurement import Measurement
 from dissect.results.atomic import write_atomically
@@ -86,14 +87,14 @@ class ServingCell:
                     measured["metrics"] = metrics.model_copy(update={"calibration": second})
         measured["files"] |= self._log()
         self._took(window_s=sum(sent.load.end_s for sent in bursts))
-        seen = self._seen((bursts[0].window[0], bursts[-1].window[1]))
+        seen = self._seen([sent.window for sent in bursts])
         if measured.get("metrics") and measured["metrics"].preemptions:
             measured["flags"] = [flag for flag in Flag if flag in {*seen.flags, Flag.PREEMPTED}]
         return replace(seen, **measured)
 
     def ended(self, how: Ended) -> Measurement:
         """A measurement without numbers: why it ended, and what was seen of the machine."""
-        seen = self._seen((self.watch.start, time.monotonic()))
+        seen = self._seen([(self.watch.start, time.monotonic())])
         return replace(seen, status=how.status, phase=how.phase, reason=how.reason, flags=(), files=self._log())
 
     def _log(self) -> dict[str, bytes]:
@@ -131,9 +132,10 @@ class ServingCell:
     def _took(self, **seconds: float) -> None:
         self.durations = self.durations.model_copy(update=seconds)
 
-    def _seen(self, window: tuple[float, float]) -> Measurement:
-        """What the watchers saw of the machine in the window."""
-        observation = self.watch.machine.observe(*window, self.watch.suspensions.intervals)
+    def _seen(self, windows: Sequence[Interval]) -> Measurement:
+        """What the watchers saw of the machine from the first window to the last; clocks and power in them."""
+        start, end = windows[0][0], windows[-1][1]
+        observation = self.watch.machine.observe(start, end, self.watch.suspensions.intervals, busy=windows)
         return Measurement(
             status=Status.OK,
             flags=[flag for flag in Flag if observation.doubts().get(flag, False)],
