@@ -7,12 +7,15 @@ prints the tables and figures of the page.
 
 import csv
 import math
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from dissect.base.outcome import Flag
 from dissect.cells.references import SETS_DIR, sets_of
 from dissect.present.repeatability import ALL_CELLS, Repeated, from_rows, repeatability, repeated_of
 from dissect.results.exchange import Shared
@@ -36,6 +39,7 @@ FORKED_HEAD = "cell", "rounds", "step, forked ÷ new", "verdict", "computing, fo
 COST_HEAD = "cell", "new process", "forked"
 COLD_IMPORTS_S = 10.0
 """The first imports on a machine read the libraries from its disk, and take longer than this."""
+STARTS = "first", "second", "third", "fourth", "fifth", "sixth"
 DIFFERENT = (RatioVerdict.ABOVE, RatioVerdict.BELOW)
 SDS, SIDES = (0.01, 0.02, 0.05, 0.2), (3, 5, 10)
 """Standard deviations of runs, and rounds, whose power is shown."""
@@ -113,12 +117,17 @@ def forked_table() -> list[str]:
 def cost_table() -> list[str]:
     """Median seconds of a run, in a new process and forked, without runs that read the libraries from disk."""
     with FORKED.open() as file:
-        rows = [row for row in csv.DictReader(file) if float(row["imports_s"]) < COLD_IMPORTS_S]
+        rows = [row for row in csv.DictReader(file) if not _cold(row)]
     lines = [
         [cell, *(f"{median(_seconds(rows, cell, way)):.0f} s" for way in ("new", "forked"))]
         for cell in dict.fromkeys(row["cell"] for row in rows)
     ]
     return [_row(COST_HEAD), _row(["---", "---:", "---:"]), *map(_row, lines)]
+
+
+def _cold(row: dict[str, str]) -> bool:
+    """Whether a run read the libraries from disk."""
+    return float(row["imports_s"]) >= COLD_IMPORTS_S
 
 
 def _seconds(rows: Sequence[dict[str, str]], cell: str, way: str) -> list[float]:
@@ -128,7 +137,7 @@ def _seconds(rows: Sequence[dict[str, str]], cell: str, way: str) -> list[float]
 @cache
 def figures() -> dict[str, str]:
     """Sentences of the page with what is counted, by what they tell."""
-    return _cpu_figures() | _gpu_figures()
+    return _cpu_figures() | _gpu_figures() | _server_figures() | _cost_figures()
 
 
 def _cpu_figures() -> dict[str, str]:
@@ -153,10 +162,13 @@ def _gpu_figures() -> dict[str, str]:
     speed, device = ([r for r in rows if r["quantity"] == name] for name in ("tokens_per_s", "device_time_s"))
     speeds = [number for number in numbers if number.quantity == "tokens_per_s"]
     single = [cell for cell in _cells("h200") if len(cell.runs.runs) == 1]
+    [batch_4] = [cell.runs.runs for cell in _cells(ROUNDS) if "-b4-" in cell.id]
+    bound = sum(Flag.LAUNCH_BOUND in run.flags for run in batch_4)
     return {
         "gpu_runs": f"{speed[-1]['runs']} runs of {len(speeds)} cells",
         "gpu_speed": f"by {_range(speed, 'within')} within a start (throughput, standard deviation)",
         "gpu_spread": f"{max(map(_spread_of, speeds)):.2g} times as long",
+        "gpu_bound": f"Megatron-LM at batch 4 in {bound} of its {len(batch_4)} runs",
         "gpu_device": f"by {_range(device, 'within')} within a start and by {_range(device, 'between')} between starts",
         "gpu_known": f"{_hits(speed, 'known_start')} by throughput and {_hits(device, 'known_start')} by device time",
         "gpu_new": f"{_hits(speed, 'new_start')} by throughput and {_hits(device, 'new_start')} by device time",
@@ -164,6 +176,36 @@ def _gpu_figures() -> dict[str, str]:
         "gpu_pairs": f"{_hits(speed, 'differences')} by throughput and {_hits(device, 'differences')} by device time",
         "gpu_steps": f"take {_seconds_of_steps(ROUNDS)} s",
         "h200": f"The {len(single)} cells of H200 in `config/references/h200/` were measured once each",
+    }
+
+
+def _server_figures() -> dict[str, str]:
+    """How many servers ran at once on each start, the starts in the order of their first run."""
+    found = sorted(
+        (run.provenance.measured_at, run.provenance.start.boot_id, run.provenance.other_processes)
+        for cell in _cells("h200-servers")
+        for run in cell.runs.runs
+        if run.provenance and run.provenance.start
+    )
+    most = defaultdict[str, int](int)
+    for _, boot, others in found:
+        beside = re.search(r"other cells had (\d+) GPUs", others)
+        most[boot] = max(most[boot], 1 + int(beside[1] if beside else 0))
+    shared = {start: servers for start, servers in zip(STARTS, most.values(), strict=True) if servers > 1}
+    assert list(shared.values()) == [4, 2, 2]
+    four, *two = shared
+    told = f"four servers at once on the {four} start, two on the {' and the '.join(two)}, one on the others"
+    return {"servers": told}
+
+
+def _cost_figures() -> dict[str, str]:
+    with FORKED.open() as file:
+        rows = list(csv.DictReader(file))
+    counts = Counter((row["cell"], row["way"]) for row in rows if not _cold(row)).values()
+    cold = [float(row["total_s"]) for row in rows if _cold(row)]
+    return {
+        "cost_runs": f"with {min(counts)} to {max(counts)} runs each",
+        "cost_cold": f"took {' and '.join(f'{seconds:.0f}' for seconds in cold)} s",
     }
 
 
