@@ -4,6 +4,7 @@ With UPDATE_GOLDEN=1 in the environment the tables are written instead, as after
 """
 
 import csv
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -25,7 +26,7 @@ from dissect.present.tables.rate_views import search_of
 from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.results.result import Result
 from dissect.statistics.quantiles import quantile
-from page_tables import GPUS, block
+from page_tables import GPUS, PREDICTION, block
 
 ROOT = Path(__file__).parents[2]
 SETS = ROOT / "config/references"
@@ -130,6 +131,47 @@ def test_rows_that_are_left_are_counted(table: str, label: str) -> None:
     assert f"| {len(ids - known)} rows" in line
 
 
+@pytest.mark.parametrize(("table", "label"), [("table_III", "Table III, 7B"), ("table_IX", "Table IX, 7B")])
+def test_rows_that_h200_has_are_named(table: str, label: str) -> None:
+    """Those of today's protocol, without FSDP2's."""
+    cells = load_study(ROOT, {"platforms": ["h200-x2"], "suite": "full"}).experiments[table]
+    known = {cell for name in ("h200-x2", "h200-rounds") for cell in read_sets(ROOT)[name].values()}
+    methods = {c.method for c in cells if c.model == "llama2-7b" and c.framework != "fsdp" and c.id in known}
+    [line] = [line for line in GPUS.read_text().splitlines() if line.startswith(f"| {label} |")]
+    assert set(line.split(" | ")[2].partition(";")[0].split(", ")) == methods
+
+
+def test_runs_of_ddp_on_one_start_differ() -> None:
+    """The largest difference of throughput at batch 1."""
+    spread = {}
+    for name in ("h100-x2", "h200-x2"):
+        [path] = (SETS / name / "pretrain" / name / "llama2-7b/ddp/Naive/s350-b1-n2").glob("*.json")
+        starts = defaultdict[str, list[float]](list)
+        for run in read_runs(path).runs:
+            assert isinstance(run.metrics, TrainingMetrics)
+            assert run.provenance
+            assert run.provenance.start
+            starts[run.provenance.start.boot_id].append(run.metrics.step_time_s.median)
+        spread[name] = max(100 * (max(steps) / min(steps) - 1) for steps in starts.values())
+    told = f"differ by {spread['h100-x2']:.0f} % on H100 and by {spread['h200-x2']:.0f} % on H200"
+    assert told in " ".join(GPUS.read_text().split())
+
+
+def test_error_of_predicted_peaks_is_that_of_their_page() -> None:
+    [row] = [line for line in PREDICTION.read_text().splitlines() if line.startswith("| all | 120 |")]
+    assert f"{row.split(' | ')[2]} off in the median" in GPUS.read_text()
+
+
+def test_timed_share_of_cells_with_zero_3() -> None:
+    """The four rows of Table III with 7B, by protocol 1."""
+    [*found] = (SETS / "h200/pretrain/h200-x2/llama2-7b/deepspeed").glob("*Z3/s350-b1-n2/*.json")
+    durations = [read_runs(path).newest.durations for path in found]
+    shares, totals = [100 * d.window_s / d.total_s for d in durations], [d.total_s for d in durations]
+    told = f"| 7B with Z3 | {min(totals):.0f} to {max(totals):.0f} | {min(shares):.0f} to {max(shares):.0f} % |"
+    assert len(found) == 4
+    assert told in GPUS.read_text()
+
+
 SERVERS = (
     "| model | engine | policy | servers | burst (s) | tokens/s | ready (s) | cache (tokens) "
     "| at once | preemptions, all bursts |"
@@ -175,11 +217,14 @@ def test_every_server_on_h200_is_on_the_page() -> None:
 
 def test_every_rate_that_holds_on_h200_is_on_the_page() -> None:
     rows = []
-    asked = {}
+    asked, faster = {}, {}
     for cell, runs in served():
-        for search in filter(None, map(search_of, runs)):
+        for run, search in ((run, search) for run in runs if (search := search_of(run))):
             asked[cell.framework] = sum(probe.requests for probe in search.probes)
             held, failed = (next(p for p in search.probes if p.rate == rate) for rate in search.bracket)
+            assert isinstance(run.metrics, ServingMetrics)
+            sent = run.metrics.samples.sent_s
+            faster[cell.framework] = 100 * ((len(sent) - 1) / max(sent) / held.rate - 1)
             assert p99(failed.ttft_s) > search.search.ttft_s
             assert p99(failed.tpot_s) < search.search.tpot_s / 2, "the page says that TTFT alone ends them"
             rows.append(
@@ -199,6 +244,8 @@ def test_every_rate_that_holds_on_h200_is_on_the_page() -> None:
     page, growth = " ".join(GPUS.read_text().split()), {str(row[0]): str(row[5]) for row in rows}
     assert f"a server has answered all {asked['lightllm']:,} requests of its search" in page
     assert f"latency grew to {growth['vllm'].removesuffix(' ×')} times" in page
+    assert f"vLLM's requests came {faster['vllm']:.1f} % faster and TGI's {faster['tgi']:.1f} %" in page
+    assert f"the others' up to {-min(faster.values()):.1f} % slower" in page
     assert growth["tgi"] < "1" < growth["sglang"] < growth["vllm"] > growth["lightllm"] > "1"
     block(GPUS, "h200-rates", RATES, rows)
 
