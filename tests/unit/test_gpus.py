@@ -97,6 +97,12 @@ def test_energy_needs_a_window_of_ten_seconds():
     assert load([device()], {0: counted}).energy_j(0, 9) is None
 
 
+@pytest.mark.parametrize("seen_at", [(-8, 3, 20), (0, 17, 28)])
+def test_energy_is_unknown_where_nobody_read_the_counter_near_an_end(seen_at):
+    counted = [replace(reading(at), energy_j=500.0 * at) for at in seen_at]
+    assert load([device()], {0: counted}).energy_j(0, 20) is None
+
+
 def test_others_on_the_gpu_are_named():
     seen = load([device()], {0: [reading(1, pids=(10, 99)), reading(5, pids=(10, 77))]}, own=(10,))
     assert seen.others(0, 2) == ("other processes on the GPUs during the window: [99]", True)

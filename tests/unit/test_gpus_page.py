@@ -272,6 +272,13 @@ def test_bursts_of_13b_repeat_on_other_starts() -> None:
     assert told in " ".join(GPUS.read_text().split())
 
 
+def test_powers_of_servers_whose_counter_was_read_too_rarely() -> None:
+    [runs] = [runs for cell, runs in served() if (cell.model, cell.framework) == ("llama2-13b", "lightllm")]
+    found = [run.metrics for run in runs if isinstance(run.metrics, ServingMetrics)]
+    powers = [f"{each.energy_j / each.duration_s:.0f}" for each in found if each.energy_j]
+    assert f"13B show {', '.join(powers[:-1])} and {powers[-1]} W in bursts" in " ".join(GPUS.read_text().split())
+
+
 def bursts_of(run: Result) -> list[float]:
     assert isinstance(run.metrics, ServingMetrics)
     return run.metrics.burst_durations_s or []

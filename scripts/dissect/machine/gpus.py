@@ -12,6 +12,8 @@ from dissect.results.result import LEAST_ENERGY_S, Gpu
 
 FULL_CLOCK = 0.95
 """Share of its highest clock from which on a GPU counts as not held back."""
+FARTHEST_READING_S = 1.0
+"""Seconds from an end of a window to its nearest reading, up to which the energy is that of the window."""
 
 
 class NoGpus(RuntimeError):
@@ -146,7 +148,8 @@ class GpuLoad:
     def energy_j(self, start: float, end: float) -> float | None:
         """Joules that all GPUs took in the window, by the readings nearest to its ends.
 
-        None without the counter, and for a window so short that the distance of the readings from its ends counts.
+        None without the counter, and where the distance of the readings from the ends counts: for a short window, or if
+        something kept the watcher from looking.
         """
         if end - start < LEAST_ENERGY_S:
             return None
@@ -154,6 +157,8 @@ class GpuLoad:
         for readings in self.readings.values():
             first, last = (min(readings, key=lambda reading: abs(reading.at - at)) for at in (start, end))
             if first.energy_j is None or last.energy_j is None or first.at >= last.at:
+                return None
+            if max(abs(first.at - start), abs(last.at - end)) > FARTHEST_READING_S:
                 return None
             total += (last.energy_j - first.energy_j) * (end - start) / (last.at - first.at)
         return total or None
