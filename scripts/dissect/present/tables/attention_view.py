@@ -30,7 +30,10 @@ def _but_attention(record: Record) -> str | None:
 
 
 def _improve(rows: Sequence[tuple[Record, dict[str, Any]]]) -> None:
-    """Fill in the share of time that each cell saves against its counterpart without FlashAttention."""
+    """Fill in the share of time that each cell saves against its counterpart without FlashAttention.
+
+    That counterpart saves nothing over itself, by definition and without an interval.
+    """
     distinct = {(record.cell.platform, record.cell.key): record for record, _ in rows}
     alike = {cell: _but_attention(record) for cell, record in distinct.items()}
     places = [(alike[r.cell.platform, r.cell.key], row["module"], row["direction"]) for r, row in rows]
@@ -42,7 +45,9 @@ def _improve(rows: Sequence[tuple[Record, dict[str, Any]]]) -> None:
     for place, (_, row) in zip(places, rows, strict=True):
         other = eager.get(place)
         saved = ratio_of(values_of(other, _TIME), values_of(row, _TIME)) if other else None
-        if saved:
+        if saved and other is row:
+            row["improvement"] = 0.0
+        elif saved:
             row["improvement"] = 1 - saved.ratio
             # A ratio without an interval leaves these empty.
             row["improvement_low"] = None if saved.high is None else 1 - saved.high
