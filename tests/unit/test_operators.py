@@ -136,6 +136,14 @@ def test_noise_goes_on_until_the_most_samples() -> None:
     assert (len(found["samples_s"]), found["stopped_by"]) == (12, "max_steps")
 
 
+def test_a_window_of_long_calls_ends_by_its_length() -> None:
+    clock, slow = Scripted(lambda i, n: n * (1.0 if i % 2 else 2.0)), SAMPLING.model_copy(update={"window_s": 8.0})
+    timing = TimedLoop(slow, Ranks(), lambda: 1000.0 - clock.now).measure(Work([lambda: None], clock), points_left=1)
+    [found] = points_of(CollectivePoint, [report(0, point(**timing))])
+    assert found.timing
+    assert (found.timing.stopped_by, found.timing.flags) == ("window", [Flag.UNSTABLE, Flag.INTERVAL_NOT_REACHED])
+
+
 def test_what_cannot_be_sampled_in_time_says_so_first() -> None:
     clock = Scripted(lambda _, n: n * 5.0)
     with pytest.raises(OverBudgetError, match="a call takes 5 s, too long for 9 calls in the 38 s left"):

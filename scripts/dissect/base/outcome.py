@@ -1,6 +1,7 @@
 """Outcomes of a cell: its status, the phase in which it ended, and flags on its numbers."""
 
 from enum import StrEnum
+from typing import Literal
 
 
 class Status(StrEnum):
@@ -12,6 +13,10 @@ class Status(StrEnum):
     INVALID = "invalid"
     TIMEOUT = "timeout"
     FAILED = "failed"
+
+
+StoppedBy = Literal["interval", "max_steps", "window", "budget"]
+"""What ended a measured window: a narrow interval, or the limit of steps, of its length or of the cell's time."""
 
 
 class InvalidMeasurement(Exception):

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import NonNegativeFloat, PositiveInt, model_validator
 
 from dissect.base.model import Model
-from dissect.base.outcome import Flag, Phase, Status
+from dissect.base.outcome import Flag, Phase, Status, StoppedBy
 from dissect.statistics.estimate import Estimate
 
 
@@ -21,7 +21,7 @@ class Timing(Model):
     buffer_sets: PositiveInt
     """Copies of the operands that calls use in turn, so that no call finds its operands in the cache."""
     warmup_settled: bool
-    stopped_by: Literal["interval", "max_steps", "budget"]
+    stopped_by: StoppedBy
     flags: list[Flag]
     """Flags of this number; those of the machine are flags of the cell."""
 

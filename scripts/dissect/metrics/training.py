@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dissect.base.model import Model, added
-from dissect.base.outcome import Phase, Status
+from dissect.base.outcome import Phase, Status, StoppedBy
 from dissect.statistics.estimate import Estimate
 
 SearchOrigin = Literal["prediction", "similar cell", "smallest"]
@@ -38,7 +38,7 @@ class TrainingMetrics(Model):
     step_time_cv: NonNegativeFloat
     """Coefficient of variation of the step times."""
     warmup_steps: NonNegativeInt
-    stopped_by: Literal["interval", "max_steps", "window", "budget"]
+    stopped_by: StoppedBy
     peak_memory_bytes: PositiveInt
     """Peak memory, largest over the ranks: of the allocator on GPUs, of the resident set on ``cpu``."""
     peak_memory_source: Literal["allocator", "rss"]

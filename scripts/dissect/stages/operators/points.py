@@ -1,12 +1,12 @@
 """Reports of the ranks of an operator cell for each size, and the cell's points from them. All functions are pure."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import PositiveInt
 
 from dissect.base.model import Model
-from dissect.base.outcome import Flag, Phase, Status
+from dissect.base.outcome import Flag, Phase, Status, StoppedBy
 from dissect.metrics.operators import OperatorMetrics, OperatorPoint, Timing, timings
 from dissect.ranks.messages import RankReport
 from dissect.ranks.reports import slowest
@@ -28,7 +28,7 @@ class PointReport(Model):
     calls_per_sample: PositiveInt = 1
     buffer_sets: PositiveInt = 1
     warmup_settled: bool = False
-    stopped_by: Literal["interval", "max_steps", "budget"] = "interval"
+    stopped_by: StoppedBy = "interval"
 
 
 def reported(report: RankReport) -> list[PointReport]:

@@ -1,9 +1,9 @@
 """Metrics, raw samples and flags from the reports of the ranks. All functions are pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from dissect.base.outcome import Flag
+from dissect.base.outcome import Flag, StoppedBy
 from dissect.base.units import GIB
 from dissect.cells.spec import TrainingSpec
 from dissect.machine.vendor import vendor_of
@@ -43,7 +43,7 @@ def training_metrics(
         paper_tokens_per_s=tokens / step.mean,
         step_time_cv=coefficient_of_variation(slowest([report.step_times_s for report in reports])),
         warmup_steps=len(first.warmup_step_times_s),
-        stopped_by=cast(Literal["interval", "max_steps", "window", "budget"], first.stopped_by),
+        stopped_by=cast(StoppedBy, first.stopped_by),
         peak_memory_bytes=max(report.peak_memory_bytes for report in reports),
         peak_memory_source="rss" if vendor_of(spec.hardware).torch_type == "cpu" else "allocator",
         nvml_peak_memory_bytes=gpu_peak,
