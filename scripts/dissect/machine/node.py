@@ -1,11 +1,15 @@
 """The node that a cell runs on, as found before the launch, against what the platform declares."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dissect.base.units import GIB
 from dissect.cells.spec import Hardware
 from dissect.machine.gpus import GpuInfo, NoGpus
 from dissect.machine.vendor import vendor_of
+
+_IN_USE = 0.05
+"""Share of a GPU's memory in use from which on it counts as taken: the driver keeps less for itself."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,13 @@ def too_few_gpus(hardware: Hardware, node: Node) -> str | None:
     if not isinstance(node.gpus, list) or len(node.gpus) >= wanted:
         return None
     return f"the cell needs {wanted} GPUs on this node, {vendor_of(hardware).driver} finds {len(node.gpus)}"
+
+
+def taken(gpus: Sequence[GpuInfo]) -> Iterator[str]:
+    """The GPUs on which others had memory when they were looked at, in words."""
+    for gpu in gpus:
+        if gpu.used_bytes > _IN_USE * gpu.memory_bytes:
+            yield f"GPU {gpu.index} has {gpu.used_bytes / GIB:.1f} GiB of its memory in use already"
 
 
 def mismatch(found: list[GpuInfo], gpu_model: str, n_gpus: int, memory_bytes: int) -> str | None:

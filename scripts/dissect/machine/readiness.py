@@ -17,15 +17,13 @@ from dissect.config.environment import Environment
 from dissect.config.platform import Platform
 from dissect.machine.cuda_compiler import runtime_of_lock, shown, why_no_compiler
 from dissect.machine.gpus import GpuInfo
-from dissect.machine.node import mismatch
+from dissect.machine.node import mismatch, taken
 from dissect.results.installed import installed_in, software_mismatch
 from dissect.workloads.arithmetic import count_parameters
 from dissect.workloads.dtypes import BYTES
 
 _COMPILED = ("deepspeed_fused_adam", "deepspeed_cpu_adam")
 """Optimizers that DeepSpeed compiles at their first use."""
-_IN_USE = 0.05
-"""Share of a GPU's memory in use from which on it counts as taken."""
 BUILD_TIMES = {
     "train": "about a minute and 6 GB",
     "client": "about a minute",
@@ -41,9 +39,7 @@ def gpu_lacks(platform: Platform, found: Sequence[GpuInfo]) -> Iterator[str]:
     memory_bytes = int(platform.gpu.memory_gib * GIB)
     if differs := mismatch(list(found[:wanted]), platform.gpu.model, wanted, memory_bytes):
         yield f"{differs}: every cell is flagged (hardware_mismatch), or fails"
-    for gpu in found[:wanted]:
-        if gpu.used_bytes > _IN_USE * gpu.memory_bytes:
-            yield f"GPU {gpu.index} has {gpu.used_bytes / GIB:.1f} GiB of its memory in use already"
+    yield from taken(found[:wanted])
 
 
 def driver_lacks(platform: Platform, gpu: GpuInfo, catalog: Catalog) -> str | None:

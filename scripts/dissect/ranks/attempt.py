@@ -4,13 +4,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dissect.base.outcome import Flag, Status
+from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.spec import Hardware, OperatorSpec, TrainingSpec
-from dissect.machine.node import Node, too_few_gpus
+from dissect.machine.node import Node, taken, too_few_gpus
 from dissect.machine.node_monitor import NodeObservation, monitor_of
 from dissect.ranks.launch import Launch, meet_here
 from dissect.ranks.measurement import Measurement
@@ -89,7 +89,7 @@ def run_attempt(
         others.release(launch.deadline)
         start = time.monotonic()
         here = supervise(launch, hardware.host_memory_bytes, watch.watchers, others)
-        ending = conclude([here, *others.ends()])
+        ending = _with_own_memory(conclude([here, *others.ends()]), node)
     timed = ending.status is Status.OK and probe_steps is None
     window = window_of(ending.reports[:count]) if timed else (start, time.monotonic())
     files = {path.name: path.read_bytes() for path in (folder / KEPT).glob("*")}
@@ -97,6 +97,14 @@ def run_attempt(
     observations = [watch.observe(*window, here.suspensions), *others.observations]
     uncounted_s = waited_s + sum(until - since for since, until in here.suspensions)
     return Attempt(ending, start, ending.reports[:count], observations, uncounted_s, files)
+
+
+def _with_own_memory(ending: Ending, node: Node) -> Ending:
+    """The ending; a failure if a GPU ran out of memory of which others had a part: without them it might have fit."""
+    if ending.status is not Status.OOM or ending.phase is Phase.HOST or not isinstance(node.gpus, list):
+        return ending
+    others = "; ".join(taken(node.gpus))
+    return replace(ending, status=Status.FAILED, reason=f"{ending.reason}; {others}") if others else ending
 
 
 def unfit(hardware: Hardware, node: Node) -> str | None:

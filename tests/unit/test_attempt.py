@@ -1,0 +1,45 @@
+"""What becomes of an attempt whose machine others use."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import tiny_runner
+from dissect.base.outcome import Phase, Status
+from dissect.machine import node_monitor
+from dissect.machine.gpus import GpuInfo, Read
+from dissect.machine.node import Node
+from dissect.machine.vendor import vendors
+from dissect.ranks.attempt import run_attempt
+from factories import hardware, pretrain_spec
+
+GIB = 2**30
+
+
+@contextmanager
+def no_readings(_: Sequence[int]) -> Iterator[Read]:
+    yield dict
+
+
+@pytest.mark.parametrize(
+    ("used", "status", "reason"),
+    [
+        (GIB, Status.OOM, "the tiny memory is full"),
+        (30 * GIB, Status.FAILED, "the tiny memory is full; GPU 0 has 30.0 GiB of its memory in use already"),
+    ],
+)
+def test_memory_that_others_had_is_not_missing_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: int, status: Status, reason: str
+) -> None:
+    monkeypatch.setenv("TINY_LIMIT", "1")
+    monkeypatch.setattr(node_monitor, "vendor_of", lambda _: replace(vendors()["cuda"], reader=no_readings))
+    gpu = GpuInfo(0, "NVIDIA H200", "GPU-aa11", "580.1", 140 * GIB, None, {}, frozenset(), used_bytes=used)
+    spec = pretrain_spec(hardware(), batch=2)
+    entry, deadline = partial(tiny_runner.run_rank, spec), time.monotonic() + 60
+    ending = run_attempt(spec, entry, Node([gpu], None), tmp_path / "ranks", deadline, "").ending
+    assert (ending.status, ending.phase, ending.reason) == (status, Phase.FORWARD, reason)
