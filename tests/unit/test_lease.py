@@ -14,7 +14,7 @@ import pytest
 from dissect.base.outcome import Status
 from dissect.cells.spec import Software
 from dissect.machine import lease
-from dissect.machine.lease import Neighbours, leased, own_gpus, own_host
+from dissect.machine.lease import Lent, Neighbours, leased, own_gpus, own_host
 from dissect.measure import life, preload
 from dissect.ranks.measurement import Measurement
 from dissect.results.store import Store
@@ -84,7 +84,14 @@ def test_gpus_of_other_cells_are_counted_own_and_free_ones_are_not(tmp_path: Pat
         while (tmp_path / "in_use").exists() and watcher.seen[-1][1]:  # its rank ends a moment later
             watcher.look([])
     assert watcher.most(start, middle) == 2
-    assert watcher.most(watcher.seen[-1][0], time.monotonic()) == 0
+    assert watcher.most(watcher.seen[-1].at, time.monotonic()) == 0
+
+
+def test_a_window_between_two_looks_has_the_neighbours_of_the_nearest(tmp_path: Path) -> None:
+    watcher = Neighbours([], tmp_path, [Lent(1.0, 0), Lent(1.5, 2), Lent(2.0, 0)])
+    assert watcher.most(1.55, 1.7) == 2
+    assert watcher.most(1.8, 1.9) == 0
+    assert Neighbours([], tmp_path).most(1.0, 2.0) == 0
 
 
 def test_they_come_back_once_every_rank_is_gone(tmp_path: Path) -> None:

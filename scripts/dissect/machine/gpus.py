@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import fmean
+from typing import Protocol, TypeVar
 
 from dissect.machine.suspension import Interval
 from dissect.results.result import LEAST_ENERGY_S, Gpu
@@ -14,6 +15,18 @@ FULL_CLOCK = 0.95
 """Share of its highest clock from which on a GPU counts as not held back."""
 FARTHEST_READING_S = 1.0
 """Seconds from an end of a window to its nearest reading, up to which the energy is that of the window."""
+
+
+class Look(Protocol):
+    """What was seen at one moment."""
+
+    @property
+    def at(self) -> float:
+        """CLOCK_MONOTONIC."""
+        ...
+
+
+L = TypeVar("L", bound=Look)
 
 
 class NoGpus(RuntimeError):
@@ -177,11 +190,11 @@ class GpuLoad:
         return f"other processes on the GPUs during the window: {sorted(strangers)}", True
 
 
-def within(readings: Sequence[Reading], start: float, end: float) -> list[Reading]:
-    """The readings of the window; for a window shorter than the interval the one closest to its middle."""
-    inside = [reading for reading in readings if start <= reading.at <= end]
+def within(looks: Sequence[L], start: float, end: float) -> list[L]:
+    """The looks of the window; for a window shorter than the interval the one closest to its middle."""
+    inside = [look for look in looks if start <= look.at <= end]
     middle = (start + end) / 2
-    return inside or sorted(readings, key=lambda reading: abs(reading.at - middle))[:1]
+    return inside or sorted(looks, key=lambda look: abs(look.at - middle))[:1]
 
 
 def _summary(gpu: GpuInfo, readings: Sequence[Reading]) -> Gpu:

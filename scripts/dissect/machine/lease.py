@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from dissect.cells.spec import Hardware
-from dissect.machine.gpus import NoGpus
+from dissect.machine.gpus import NoGpus, within
 from dissect.machine.vendor import shown_gpus, vendor_of
 from dissect.results.lock_file import is_held
 
@@ -89,6 +90,14 @@ def leased(names: Sequence[str], count: int, folder: Path = FOLDER) -> Iterator[
         time.sleep(_LOOK_S)
 
 
+class Lent(NamedTuple):
+    """How many GPUs other cells had at one moment."""
+
+    at: float
+    """CLOCK_MONOTONIC."""
+    gpus: int
+
+
 @dataclass
 class Neighbours:
     """A watcher that counts the GPUs which this host lends to other cells meanwhile."""
@@ -96,20 +105,19 @@ class Neighbours:
     own: Sequence[str]
     """Names of the GPUs that this cell has."""
     folder: Path = FOLDER
-    seen: list[tuple[float, int]] = field(default_factory=list)
-    """(CLOCK_MONOTONIC, number of GPUs) of each look."""
+    seen: list[Lent] = field(default_factory=list)
 
     def look(self, _: Sequence[int]) -> None:
         """Count them now."""
         others = (path for path in self.folder.glob("*") if path.name not in self.own and path.is_file())
-        self.seen.append((time.monotonic(), sum(map(is_held, others))))
+        self.seen.append(Lent(time.monotonic(), sum(map(is_held, others))))
 
     def close(self) -> None:
         """Do nothing: this watcher holds no resource."""
 
     def most(self, start: float, end: float) -> int:
-        """The most that were lent at any look between two moments."""
-        return max((count for at, count in self.seen if start <= at <= end), default=0)
+        """The most that were lent at any look between two moments, or at the nearest where there was none."""
+        return max((lent.gpus for lent in within(self.seen, start, end)), default=0)
 
 
 def _take(held: ExitStack, path: Path) -> bool:
