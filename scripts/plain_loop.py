@@ -1,6 +1,6 @@
 """Train the model of a measured cell with PyTorch alone, for comparison with the framework's number.
 
-    torchrun --nproc-per-node 2 scripts/plain_loop.py results/cells/<key>.json
+    torchrun --nproc-per-node 2 scripts/plain_loop.py results/cells/<cell>/<key>.json
 
 Prints one line of JSON. The same model, kernel, tokens, precisions and states per GPU as DeepSpeed with ZeRO-2 or 3,
 sharded by FSDP2: https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html.
@@ -25,6 +25,7 @@ from dissect.machine.device import Device
 from dissect.machine.vendor import vendor_of
 from dissect.metrics.training import TrainingMetrics
 from dissect.ranks.group import leave_process_group
+from dissect.ranks.reports import slowest
 from dissect.results.cell_runs import read_runs
 from dissect.results.result import Result, ResultError
 from dissect.stages.training.deepspeed.spec import PretrainSpec
@@ -52,8 +53,11 @@ def main() -> None:
         step = training_step(spec, metrics.batch, device)
         device.reset_peak_memory()
         times = [timed(step, device) for _ in range(WARMUP_STEPS + metrics.step_time_s.n)][WARMUP_STEPS:]
+    ranks: list[tuple[list[float], int]] = [([], 0)] * spec.hardware.n_gpus
+    distributed.all_gather_object(ranks, (times, device.peak_memory_bytes()))
     if distributed.get_rank() == 0:
-        print(json.dumps(comparison(result.key, metrics, times, device.peak_memory_bytes())))
+        peak_bytes = max(peak for _, peak in ranks)
+        print(json.dumps(comparison(result.key, metrics, slowest([times for times, _ in ranks]), peak_bytes)))
     leave_process_group()
     sys.stdout.flush()
     os._exit(0)  # gloo's threads still hold tensors; one that asks a finalizing interpreter for its lock aborts it
@@ -65,10 +69,11 @@ def comparable(result: Result) -> tuple[PretrainSpec, TrainingMetrics]:
     if not isinstance(spec, PretrainSpec) or not isinstance(metrics, TrainingMetrics):
         sys.exit(f"plain_loop.py: cell {result.key} is no measured cell of pre-training with DeepSpeed")
     method, n_gpus = spec.method, spec.hardware.n_gpus
-    if method.zero_stage == 0 or method.offload_optimizer or method.recompute or method.states != "fp32_master":
+    has_more = method.offload_optimizer or method.recompute or method.is_quantized
+    if method.zero_stage == 0 or has_more or method.states != "fp32_master":
         sys.exit(
-            f"plain_loop.py: cell {result.key} must have ZeRO-2 or 3, fp32 master weights, no offloading and no "
-            "recomputation"
+            f"plain_loop.py: cell {result.key} must have ZeRO-2 or 3, fp32 master weights, no offloading, no "
+            "recomputation and no 4-bit base"
         )
     if os.environ.get("WORLD_SIZE") != str(n_gpus):
         sys.exit(
@@ -107,6 +112,7 @@ def training_step(spec: PretrainSpec, batch: int, device: Device) -> Callable[[]
 def timed(step: Callable[[], None], device: Device) -> float:
     """Seconds of a step between idle states of the device, measured as the pipeline's own loop does."""
     device.synchronize()
+    distributed.barrier()
     start = time.perf_counter()
     step()
     device.synchronize()

@@ -46,8 +46,9 @@ def test_a_sharded_cell_is_trained_by_torch_alone(tmp_path, stage):
 @pytest.mark.parametrize(
     ("method", "ranks", "sentence"),
     [
-        ({"zero_stage": 0}, "2", "must have ZeRO-2 or 3, fp32 master weights, no offloading and no recomputation"),
-        ({"zero_stage": 3, "recompute": True}, "2", "no offloading and no recomputation"),
+        ({"zero_stage": 0}, "2", "must have ZeRO-2 or 3, fp32 master weights, no offloading, no recomputation"),
+        ({"zero_stage": 3, "recompute": True}, "2", "no offloading, no recomputation and no 4-bit base"),
+        ({"zero_stage": 2, "quantization": "nf4"}, "2", "no recomputation and no 4-bit base"),
         ({"zero_stage": 3, "states": "bf16"}, "2", "must have ZeRO-2 or 3, fp32 master weights"),
         ({"zero_stage": 3}, "1", "ran on 2 GPUs: start this with torchrun --nproc-per-node 2"),
     ],
