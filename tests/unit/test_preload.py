@@ -11,7 +11,18 @@ import pytest
 from dissect.machine.nvidia import close_nvml
 from dissect.machine.vendor import vendors
 from dissect.measure.preload import code_state, imports_of, why_unfit
-from factories import hardware, inspect_spec, megatron_spec, operator_spec, pretrain_spec, serve_spec
+from factories import (
+    ddp_profile_spec,
+    fsdp_finetune_spec,
+    fsdp_spec,
+    hardware,
+    inspect_spec,
+    megatron_spec,
+    operator_spec,
+    pretrain_spec,
+    profile_spec,
+    serve_spec,
+)
 from forked_ranks import in_fork
 
 
@@ -101,6 +112,11 @@ def test_runs_share_a_process_if_they_import_the_same_in_the_same_environment() 
     kinds = {imports_of(each) for each in (spec, *others, pretrain_spec(changed))}
     assert len(kinds) == 7
     assert None not in kinds
+
+
+def test_runs_of_one_runner_share_no_process_if_they_import_other_libraries() -> None:
+    assert imports_of(profile_spec(zero_stage=0)) != imports_of(ddp_profile_spec())  # DeepSpeed
+    assert imports_of(fsdp_finetune_spec()) != imports_of(fsdp_spec())  # PEFT
 
 
 def test_servers_and_cells_of_several_nodes_are_not_forked() -> None:

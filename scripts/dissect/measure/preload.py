@@ -39,7 +39,9 @@ def imports_of(spec: Spec) -> tuple[object, ...] | None:
         return None
     if isinstance(spec, TrainingSpec):
         module = load_runner(spec).import_libraries.__module__
-        parts: tuple[object, ...] = (spec.method.is_quantized, spec.method.shards_states)
+        method = spec.method
+        trains_adapter = method.trained_adapter is not None
+        parts: tuple[object, ...] = (spec.framework, method.is_quantized, method.shards_states, trains_adapter)
     else:
         module, parts = load_operator_runner(spec).import_libraries.__module__, (spec.operator,)
     return (module, *parts, spec.hardware.device, *sorted(spec.hardware.environment.items()))
