@@ -101,6 +101,10 @@ class TrainingMethod(Model):
         """
         return False
 
+    def repeats_last_product(self, arch: ModelArchitecture) -> bool:  # noqa: ARG002
+        """Whether recomputation of a layer runs its last product too, whose result is not needed."""
+        return self.recomputes_whole_layers
+
 
 class TrainingWorkload(Model):
     """Workload of one optimizer step."""

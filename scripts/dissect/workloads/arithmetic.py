@@ -83,8 +83,8 @@ def hardware_flops(spec: TrainingSpec, batch: int) -> int:
     """FLOPs of one optimizer step over all GPUs, recomputation included: the numerator of HFU.
 
     Selective recomputation runs attention's products once more. The other kind runs the forward pass of the decoder
-    layers: whole with Megatron-LM and where they are compiled, else but for the last product of each, the down
-    projection, since ``torch.utils.checkpoint`` stops once everything that the backward pass needs is there.
+    layers: whole with Megatron-LM, with ZeRO-3 and where they are compiled, else but for the last product of each, the
+    down projection, since ``torch.utils.checkpoint`` stops once everything that the backward pass needs is there.
     """
     if spec.method.recomputes_attention_alone:
         _, _, attention = _forward_flops(spec)
@@ -96,7 +96,7 @@ def hardware_flops(spec: TrainingSpec, batch: int) -> int:
     linear, _, attention = _forward_flops(spec)
     arch = spec.model
     down_projection = 2 * spec.workload.seq_len * arch.num_hidden_layers * prod(linear_sizes(arch)["down_proj"])
-    recomputed = linear + attention - (0 if spec.method.recomputes_whole_layers else down_projection)
+    recomputed = linear + attention - (0 if spec.method.repeats_last_product(arch) else down_projection)
     return model_flops(spec, batch) + batch * spec.hardware.n_gpus * recomputed
 
 

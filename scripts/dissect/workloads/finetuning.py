@@ -42,7 +42,7 @@ class _Layer:
 
     def __init__(self, spec: TrainingSpec, adapter: Adapter, *, reached: bool) -> None:
         self._positions, self._sizes = _positions(spec, adapter), linear_sizes(spec.model)
-        self._trained, self._recomputes_whole = adapter.products(spec.model), spec.method.recomputes_whole_layers
+        self._trained, self._repeats_last = adapter.products(spec.model), spec.method.repeats_last_product(spec.model)
         self._forward = self._backward = self._last = 0
         query, key, value = (self._linear(name, reached) for name in ("q_proj", "k_proj", "v_proj"))
         attention = 2 * self._positions**2 * spec.model.hidden_size
@@ -59,8 +59,8 @@ class _Layer:
 
     @property
     def recomputed(self) -> int:
-        """FLOPs of the forward pass, without its last product unless the layer is recomputed whole."""
-        return self._forward - (0 if self._recomputes_whole else self._last)
+        """FLOPs of the forward pass, without its last product unless that is repeated too."""
+        return self._forward - (0 if self._repeats_last else self._last)
 
     def _linear(self, name: LinearLayer, needs_gradient: bool) -> bool:
         """Add a frozen linear layer and the adapter beside it; returns whether the output needs a gradient."""

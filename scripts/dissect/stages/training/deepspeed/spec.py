@@ -3,7 +3,7 @@
 from typing import Literal
 
 from dissect.base.model import added
-from dissect.cells.spec import ProfileWorkload, TrainingMethod, TrainingSpec
+from dissect.cells.spec import ModelArchitecture, ProfileWorkload, TrainingMethod, TrainingSpec
 from dissect.config.adapters import AnyAdapter
 from dissect.config.adapters.adapter import Adapter
 from dissect.config.kinds import Optimizer, Quantization, ZeroStage
@@ -38,6 +38,16 @@ class DeepSpeedMethod(TrainingMethod):
     def computes_on_host(self) -> bool:
         """Whether the optimizer runs on the host."""
         return self.offload_optimizer
+
+    def repeats_last_product(self, arch: ModelArchitecture) -> bool:
+        """Whether it is one of ZeRO-3's own linear layers, which save their operands once they are through.
+
+        Predictions do not count it (``recomputes_whole_layers``): their constants are fitted without it.
+        """
+        if self.zero_stage < 3:
+            return False
+        adapter = self.trained_adapter
+        return not self.is_quantized or bool(adapter and adapter.products(arch).get("down_proj"))
 
 
 class FinetuneMethod(DeepSpeedMethod):
