@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shlex
 import sysconfig
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _OPERATORS = {"deepspeed_fused_adam": "FusedAdamBuilder", "deepspeed_cpu_adam": "CPUAdamBuilder"}
 """Optimizer -> DeepSpeed's builder of the extension that the optimizer needs."""
+LOAD_S = 30.0
+"""More seconds than a rank needs to load an extension that is compiled."""
 
 
 def import_libraries(spec: DeepSpeedSpec) -> None:
@@ -77,7 +80,7 @@ def compile_extension(builder_name: str) -> None:
     """Compile and load one of DeepSpeed's extensions; one process per extensions folder at a time.
 
     torch marks a build by a file ``lock``, which outlives a killed process and would block all later builds. The holder
-    of our lock knows that no build is under way, and removes that file.
+    of our lock knows that no build is under way, and removes that file unless a rank of a cell beside may have it.
     """
     import torch
     from deepspeed.ops import op_builder
@@ -93,8 +96,19 @@ def compile_extension(builder_name: str) -> None:
     builder = getattr(op_builder, builder_name)()
     with FileLock(folder / f"{builder.name}.lock"):
         for stale in (*folder.glob(f"{builder.name}/lock"), *folder.glob(f"*/{builder.name}/lock")):
-            stale.unlink()
+            remove_left_lock(stale)
         builder.load(verbose=False)
+
+
+def remove_left_lock(lock: Path) -> None:
+    """Remove torch's lock once no rank can have it any more; one that loads an extension takes and removes it itself.
+
+    It would fail where the file is gone, and wait for ever where it stays.
+    """
+    with suppress(FileNotFoundError):
+        while time.time() - lock.stat().st_mtime < LOAD_S:
+            time.sleep(0.1)
+        lock.unlink()
 
 
 class DeepSpeedTrainer(LlamaTrainer):
