@@ -14,7 +14,7 @@ from dissect.metrics.training import TrainingMetrics  # noqa: E402
 from dissect.ranks.measurement import Measurement  # noqa: E402
 from dissect.results.result import Durations  # noqa: E402
 from dissect.results.store import Store  # noqa: E402
-from dissect.stages.training import siblings  # noqa: E402
+from dissect.stages.training import other_cells  # noqa: E402
 from dissect.stages.training.ddp import pretrain as ddp  # noqa: E402
 from dissect.stages.training.measure import TrainingCell, measure_training  # noqa: E402
 from dissect.stages.training.search import SearchStart  # noqa: E402
@@ -32,7 +32,7 @@ def spec_of_search() -> TrainingSpec:
     )
     wide = TINY.model_copy(update={"vocab_size": 8_000, "max_position_embeddings": 512})
     spec = shortened(ddp_spec(on, batch=1, seq_len=512, model=wide), "fp32")
-    return siblings.with_batch(spec, "max")
+    return other_cells.with_batch(spec, "max")
 
 
 def searched(start: SearchStart, folder: Path) -> Measurement:
@@ -57,7 +57,7 @@ def unpredicted(tmp_path_factory: pytest.TempPathFactory) -> TrainingMetrics:
 
     spec, folder = spec_of_search(), tmp_path_factory.mktemp("unpredicted")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(siblings, "largest_batch", fails)
+        patched.setattr(other_cells, "largest_batch", fails)
         found = measure_training(spec, look_at_node(spec.hardware), Store(folder / "store"), folder / "ranks", "")
     return metrics_of(found)
 

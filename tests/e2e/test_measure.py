@@ -15,7 +15,7 @@ from dissect.metrics.training import TrainingMetrics
 from dissect.results.agreement import check_samples
 from dissect.results.cell_runs import read_runs
 from dissect.results.store import Failure
-from dissect.stages.training.siblings import with_batch
+from dissect.stages.training.other_cells import with_batch
 from factories import GIB, hardware
 from measure_bench import TESTS, Bench, content_of, wait_for_ranks
 

@@ -21,7 +21,7 @@ from dissect.machine.nvidia import allocator_share
 from dissect.present.claims.claims_table import findings
 from dissect.present.tables.table import build_table
 from dissect.results.store import Store
-from dissect.stages.training.siblings import certain_oom
+from dissect.stages.training.other_cells import certain_oom
 from dissect.statistics.numbers import Verdict
 from factories import GIB
 

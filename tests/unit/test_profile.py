@@ -11,7 +11,7 @@ from dissect.metrics.profile import Dissection, PartTime, PhaseTimes
 from dissect.ranks.trace import parse_trace, read_trace
 from dissect.stages.profile.attribution import is_autograd_node, is_communication
 from dissect.stages.profile.dissection import IncompleteProfileError, check_complete, dissect, kernel_table
-from dissect.stages.profile.kernel_names import STEP, phase_range, region_range
+from dissect.stages.profile.range_names import STEP, phase_range, region_range
 from goldens import check_golden
 
 RECORDED = Path(__file__).parents[1] / "golden" / "profile" / "trace.json.gz"

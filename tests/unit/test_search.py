@@ -13,6 +13,7 @@ from dissect.cells.spec import TrainingSpec
 from dissect.metrics.training import TrainingMetrics, Trial
 from dissect.predict.outlook import largest_batch
 from dissect.results.cell_runs import read_runs
+from dissect.stages.training.other_cells import predicted_start
 from dissect.stages.training.search import (
     SearchStart,
     bracket,
@@ -21,7 +22,6 @@ from dissect.stages.training.search import (
     next_batch,
     search_max,
 )
-from dissect.stages.training.siblings import predicted_start
 
 REFERENCES = Path(__file__).parents[2] / "config/references"
 MEMORY = 10_000

@@ -10,9 +10,9 @@ from dissect.base.outcome import Flag
 from dissect.cells.spec import Hardware
 from dissect.machine.gpus import GpuLoad, power_capped, throttled
 from dissect.machine.hostload import HostLoad
-from dissect.machine.jobs_beside import jobs_beside
 from dissect.machine.lease import Neighbours
 from dissect.machine.node import Node
+from dissect.machine.other_jobs import other_jobs
 from dissect.machine.suspension import Interval, overlaps
 from dissect.machine.vendor import vendor_of
 from dissect.results.result import Gpu
@@ -79,7 +79,7 @@ class NodeMonitor:
         """
         load = self.gpu or self.host
         others, disturbed = load.others(start, end) if load else (f"not seen: {self.node.gpus}", False)
-        neighbours, jobs = self.neighbours.most(start, end), jobs_beside(start, end)
+        neighbours, jobs = self.neighbours.most(start, end), other_jobs(start, end)
         beside = [f"other cells had {neighbours} GPUs of this host"] if neighbours else []
         beside += [f"Slurm ran {len(jobs)} other jobs on this node"] if jobs else []
         beside += ["other Slurm jobs on this node are unknown: squeue gave no answer"] if jobs is None else []

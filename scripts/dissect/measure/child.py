@@ -8,7 +8,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Never
 
-from dissect.ranks.bound import die_with
+from dissect.ranks.parent_death import die_with
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that ask a process to end."""

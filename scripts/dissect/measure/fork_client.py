@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
-from dissect.ranks.bound import die_with
+from dissect.ranks.parent_death import die_with
 
 _GOES_S = 10.0
 """What a server gets to end by itself once nobody asks any more."""

@@ -214,7 +214,7 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, launcher: str) -> "Me
     from dissect.results.installed import installed, software_mismatch
 
     if isinstance(spec, TrainingSpec):
-        from dissect.stages.training.siblings import certain_oom
+        from dissect.stages.training.other_cells import certain_oom
 
         if sentence := certain_oom(spec, store):
             return Measurement(Status.SKIPPED_OOM, reason=sentence)

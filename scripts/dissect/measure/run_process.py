@@ -19,7 +19,7 @@ from dissect.cells.spec import Spec
 from dissect.measure.child import ENDING
 from dissect.measure.fork_client import ForkServer, ServerLost
 from dissect.measure.preload import imports_of
-from dissect.ranks.bound import die_with
+from dissect.ranks.parent_death import die_with
 from dissect.results.result import Round
 
 SERVERS = 6

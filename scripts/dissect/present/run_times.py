@@ -24,8 +24,8 @@ from dissect.present.tables.server_pace import ServerPace
 from dissect.present.tables.tidy import read_records
 from dissect.results.cell_runs import CellRuns
 from dissect.results.store import STORE_DIR, Store
+from dissect.stages.training.other_cells import predicted_start
 from dissect.stages.training.search import count_trials
-from dissect.stages.training.siblings import predicted_start
 
 
 class ExpectedMemory(NamedTuple):

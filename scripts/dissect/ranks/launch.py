@@ -27,8 +27,8 @@ from typing import Self
 from pydantic import PositiveInt, ValidationError
 
 from dissect.base.outcome import Phase, Status
-from dissect.ranks.bound import die_with
 from dissect.ranks.messages import PHASES, RankContext, RankEntry, RankReport, describe
+from dissect.ranks.parent_death import die_with
 from dissect.results.atomic import exit_code_of, write_atomically
 
 _FORK = multiprocessing.get_context("fork")

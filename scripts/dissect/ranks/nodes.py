@@ -32,9 +32,9 @@ from dissect.cells.any_spec import AnySpec, parse_spec
 from dissect.cells.spec import Hardware, OperatorSpec, Spec, TrainingSpec, canonical_spec
 from dissect.machine.node import look_at_node, too_few_gpus
 from dissect.machine.node_monitor import NodeMonitor, NodeObservation, monitor_of
-from dissect.ranks.bound import die_with
 from dissect.ranks.launch import Launch, Rendezvous
 from dissect.ranks.messages import RankEntry
+from dissect.ranks.parent_death import die_with
 from dissect.ranks.runner import load_operator_runner, load_runner
 from dissect.ranks.supervise import GRACE_S, Ending, NodeEnd, OtherNodes, RankEnd, conclude, supervise, window_of
 from dissect.results.installed import installed, software_mismatch

@@ -14,7 +14,7 @@ from dissect.base.outcome import Phase
 from dissect.metrics.profile import Direction
 from dissect.ranks.intervals import Interval
 from dissect.ranks.trace import OPERATOR, RANGE, HostEvent, Trace
-from dissect.stages.profile.kernel_names import (
+from dissect.stages.profile.range_names import (
     ATTENTION,
     ATTENTION_CORE,
     ATTENTION_FUNCTION,

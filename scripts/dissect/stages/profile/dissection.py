@@ -9,7 +9,7 @@ from dissect.metrics.profile import Dissection, Group, KernelSource, Part, PartT
 from dissect.ranks.intervals import Interval, exclusive, intersection, length, union
 from dissect.ranks.trace import Trace
 from dissect.stages.profile.attribution import DeviceWork, Step, attribute, steps_of
-from dissect.stages.profile.kernel_names import UNATTRIBUTED
+from dissect.stages.profile.range_names import UNATTRIBUTED
 
 LEAST_ATTRIBUTED = 0.95
 MOST_DEVIATION = 0.02

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dissect.base.outcome import Phase
 from dissect.machine.device import Device
 from dissect.ranks.steps import Trainer
-from dissect.stages.profile.kernel_names import GRADIENTS, STEP, phase_range, region_range
+from dissect.stages.profile.range_names import GRADIENTS, STEP, phase_range, region_range
 
 if TYPE_CHECKING:
     import torch

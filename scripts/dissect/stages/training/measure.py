@@ -18,8 +18,8 @@ from dissect.ranks.supervise import Ending
 from dissect.results.result import Durations
 from dissect.results.store import Store
 from dissect.stages.training import summary
+from dissect.stages.training.other_cells import search_start, with_batch
 from dissect.stages.training.search import SearchStart, bracket, search_max
-from dissect.stages.training.siblings import search_start, with_batch
 
 PROBE_STEPS = 3
 _LOG = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dissect.machine.jobs_beside import jobs_beside
 from dissect.machine.node import look_at_node
 from dissect.machine.node_monitor import monitor_of
+from dissect.machine.other_jobs import other_jobs
 from factories import hardware
 
 
@@ -28,7 +28,7 @@ def test_a_result_tells_whether_other_jobs_are_known(
     for name, value in {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_JOB_ID": "7", "SLURMD_NODENAME": "node"}.items():
         monkeypatch.setenv(name, value)
     now = time.monotonic()
-    assert jobs_beside(now - 1, now) == jobs
+    assert other_jobs(now - 1, now) == jobs
     here = hardware(device="cpu", n_gpus=1)
     observation = monitor_of(look_at_node(here), here).observe(now - 1, now, [])
     assert said in observation.other_processes

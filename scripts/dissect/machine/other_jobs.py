@@ -8,7 +8,7 @@ _TIMEOUT_S = 10
 _RUNNING = "RUNNING,SUSPENDED,COMPLETING,COMPLETED,CANCELLED,FAILED,TIMEOUT,OUT_OF_MEMORY,NODE_FAIL,PREEMPTED"
 
 
-def jobs_beside(start: float, end: float) -> list[str] | None:
+def other_jobs(start: float, end: float) -> list[str] | None:
     """Ids of the other jobs on this node between two moments, CLOCK_MONOTONIC; empty outside a job, None if unknown.
 
     What Slurm does not show is not found: jobs of others where they are private.
