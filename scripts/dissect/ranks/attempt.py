@@ -14,7 +14,7 @@ from dissect.machine.node import Node, taken, too_few_gpus
 from dissect.machine.node_monitor import NodeObservation, monitor_of
 from dissect.ranks.launch import Launch, meet_here
 from dissect.ranks.measurement import Measurement
-from dissect.ranks.messages import KEPT, RankEntry, RankReport
+from dissect.ranks.messages import KEPT_FILES, RankEntry, RankReport
 from dissect.ranks.nodes import Followers, orders, ranks_per_node, why_no_others
 from dissect.ranks.supervise import Ending, conclude, supervise, window_of
 from dissect.results.result import Durations
@@ -92,7 +92,7 @@ def run_attempt(
         ending = _with_own_memory(conclude([here, *others.ends()]), node)
     timed = ending.status is Status.OK and probe_steps is None
     window = window_of(ending.reports[:count]) if timed else (start, time.monotonic())
-    files = {path.name: path.read_bytes() for path in (folder / KEPT).glob("*")}
+    files = {path.name: path.read_bytes() for path in (folder / KEPT_FILES).glob("*")}
     shutil.rmtree(workdir, ignore_errors=True)
     observations = [watch.observe(*window, here.suspensions), *others.observations]
     uncounted_s = waited_s + sum(until - since for since, until in here.suspensions)

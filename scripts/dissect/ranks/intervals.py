@@ -56,8 +56,8 @@ def exclusive(owners: Sequence[Sequence[Interval]]) -> list[float]:
 
     The intervals of one owner must not overlap. The times sum to the length of the union of all.
     """
-    pieces = [(owner, piece) for owner, own in enumerate(owners) for piece in own]
-    edges = sorted((at, opens, owner) for owner, piece in pieces for at, opens in ((piece[0], True), (piece[1], False)))
+    owned = [(owner, interval) for owner, intervals in enumerate(owners) for interval in intervals]
+    edges = sorted((at, opens, owner) for owner, (start, end) in owned for at, opens in ((start, True), (end, False)))
     times = [0.0] * len(owners)
     active: set[int] = set()
     before = 0.0

@@ -16,7 +16,7 @@ from dissect.ranks.device_time import StepTrace
 from dissect.results.result import Anchor
 
 PHASES = tuple(Phase)
-KEPT = "kept"
+KEPT_FILES = "kept"
 """Folder below the work folder for files that outlive the ranks."""
 
 
@@ -82,9 +82,9 @@ class RankContext:
         """The phase that the rank is in."""
         return PHASES[self.phase.value]
 
-    def keep(self, name: str, data: bytes) -> None:
+    def keep_file(self, name: str, data: bytes) -> None:
         """Keep a file for the cell's folder in the store."""
-        folder = self.workdir / KEPT
+        folder = self.workdir / KEPT_FILES
         folder.mkdir(exist_ok=True)
         (folder / name).write_bytes(data)
 

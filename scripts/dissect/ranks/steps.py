@@ -9,9 +9,9 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
-from dissect.base.outcome import InvalidMeasurement, Phase
+from dissect.base.outcome import InvalidMeasurement, Phase, StoppedBy
 from dissect.cells.spec import Sampling
 from dissect.machine.device import Device
 from dissect.ranks.device_time import StepTrace, step_trace
@@ -22,7 +22,7 @@ from dissect.statistics.step_times import MIN_SAMPLES, estimate, settled
 if TYPE_CHECKING:
     import torch
 
-REASONS = ("settled", "interval", "max_steps", "window", "budget")
+REASONS = ("settled", *get_args(StoppedBy))
 """Why steps end; ``settled`` ends the warm-up only, ``interval`` and ``window`` the measured window only."""
 TEARDOWN_S = 2.0
 """Left of the budget for reporting and for the end of the processes."""

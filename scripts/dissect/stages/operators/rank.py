@@ -11,8 +11,8 @@ from typing import Any
 from dissect.base.outcome import InvalidMeasurement, Phase, Status
 from dissect.cells.spec import OperatorSpec
 from dissect.machine.device import Device
-from dissect.machine.out_of_memory import is_host_out_of_memory, is_out_of_memory, is_thread_failure
 from dissect.machine.vendor import own_device
+from dissect.ranks.failure import outcome_of
 from dissect.ranks.group import join_process_group, leave_process_group
 from dissect.ranks.messages import RankContext, RankReport, describe
 from dissect.ranks.steps import no_garbage_collection
@@ -88,18 +88,10 @@ def _measure(case: Case, loop: TimedLoop, points_left: int, context: RankContext
         timing = loop.measure(work, points_left)
         return PointReport(facts=case.facts, status=Status.OK, **timing)
     except Exception as error:
-        status = _status_of(error, device)
+        status, phase = outcome_of(error, device, context.current)
+        if isinstance(error, OverBudgetError):
+            status = Status.TIMEOUT
         traceback.print_exception(error)
         if status is Status.FAILED:
             raise
-        host = device.own_memory and is_host_out_of_memory(error)
-        phase = Phase.HOST if host else context.current
         return PointReport(facts=case.facts, status=status, phase=phase, reason=describe(error))
-
-
-def _status_of(error: Exception, device: Device) -> Status:
-    if is_out_of_memory(error) or (is_thread_failure(error) and device.is_full()):
-        return Status.OOM
-    if isinstance(error, OverBudgetError):
-        return Status.TIMEOUT
-    return Status.INVALID if isinstance(error, InvalidMeasurement) else Status.FAILED

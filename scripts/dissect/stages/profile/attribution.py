@@ -41,7 +41,7 @@ _COLLECTIVES = ("c10d::", "record_param_comms", "nccl:", "gloo:")
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The part of the model and the direction that a piece of work belongs to."""
+    """The part of the model and the direction that device work belongs to."""
 
     part: str
     direction: Direction
@@ -54,8 +54,8 @@ class DeviceWork:
     """One kernel, or (on ``cpu``) one operator with the time in which no other operator ran within it."""
 
     name: str
-    pieces: tuple[Interval, ...]
-    """Intervals of its work in microseconds."""
+    intervals: tuple[Interval, ...]
+    """When it ran, in microseconds."""
     step: int
     phase: Phase
     place: Attribution
@@ -95,20 +95,20 @@ def steps_of(trace: Trace) -> list[Step]:
 
 
 def attribute(trace: Trace, source: Source) -> list[DeviceWork]:
-    """All device work of the profiled steps, each piece with its attribution."""
+    """All device work of the profiled steps, each kernel or operator with its attribution."""
     steps = steps_of(trace)
     starts = [step.span.start for step in steps]
     forward = _forward_operators(trace, steps)
     found = []
-    for name, launch, pieces, collective in _work(trace, source):
-        at = launch.start if launch else pieces[0][0]
+    for name, launch, intervals, collective in _work(trace, source):
+        at = launch.start if launch else intervals[0][0]
         index = bisect_right(starts, at) - 1
         if index < 0 or at >= steps[index].span.end:
             continue
         phase = steps[index].phase_at(at)
         place = _place(launch, phase, forward) if launch else Attribution(UNATTRIBUTED, _DIRECTION[phase])
         communication = collective or (launch is not None and is_communication(launch))
-        found.append(DeviceWork(name, pieces, index, phase, place, communication))
+        found.append(DeviceWork(name, intervals, index, phase, place, communication))
     return found
 
 

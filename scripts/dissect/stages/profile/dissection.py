@@ -40,7 +40,7 @@ def dissect(trace: Trace, source: KernelSource) -> tuple[Dissection, list[TimedW
     if not works:
         raise IncompleteProfileError(f"the trace of {len(steps)} steps has no {source}")
     compute = [work for work in works if not work.communication]
-    times = exclusive([work.pieces for work in compute])
+    times = exclusive([work.intervals for work in compute])
     shares = [TimedWork(work, time) for work, time in zip(compute, times, strict=True)]
     phases = [_phase_times(phase, steps, works, shares, source) for phase in PHASES]
     parts = _sums(shares, len(steps), lambda work: [work.place.part], get_args(Part))
@@ -53,7 +53,7 @@ def dissect(trace: Trace, source: KernelSource) -> tuple[Dissection, list[TimedW
         attributed_share=1 - _total(parts, UNATTRIBUTED) / _total(parts),
         parts_deviation=max(_deviation(phase, parts) for phase in phases),
     )
-    shares += [TimedWork(work, length(union(work.pieces))) for work in works if work.communication]
+    shares += [TimedWork(work, length(union(work.intervals))) for work in works if work.communication]
     return dissection, shares
 
 
@@ -88,7 +88,7 @@ def windows(step: Step, works: Sequence[DeviceWork], source: KernelSource) -> di
         elif source == "operators":
             end = begun[following]
         else:
-            ends = [end for work in works if work.phase is phase for _, end in work.pieces]
+            ends = [end for work in works if work.phase is phase for _, end in work.intervals]
             end = max(ends, default=begun[following])
         end = min(max(start, end), step.span.end)
         found[phase], start = (start, end), end
@@ -123,7 +123,7 @@ def _phase_times(
 
 
 def _running(works: Iterable[DeviceWork], window: Interval) -> list[Interval]:
-    return intersection(union(piece for work in works for piece in work.pieces), [window])
+    return intersection(union(interval for work in works for interval in work.intervals), [window])
 
 
 def _sums(

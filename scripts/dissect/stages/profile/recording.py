@@ -106,9 +106,9 @@ def _take_apart(profiler: Any, context: RankContext, device: Device) -> str:
     path = context.workdir / "trace.json"
     profiler.export_chrome_trace(str(path))
     if os.environ.get(KEEP_TRACE):
-        context.keep("trace.json.gz", gzip.compress(path.read_bytes(), mtime=0))
+        context.keep_file("trace.json.gz", gzip.compress(path.read_bytes(), mtime=0))
     dissection, shares = dissect(read_trace(path), "kernels" if device.profiler_activity else "operators")
-    context.keep("kernels.csv", _csv(kernel_table(shares)))
+    context.keep_file("kernels.csv", _csv(kernel_table(shares)))
     check_complete(dissection)
     return dissection.model_dump_json()
 

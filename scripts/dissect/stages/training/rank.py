@@ -6,12 +6,12 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from dissect.base.outcome import InvalidMeasurement, Phase, Status
+from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import TrainingSpec
 from dissect.machine.device import Device
-from dissect.machine.out_of_memory import is_host_out_of_memory, is_out_of_memory, is_thread_failure
 from dissect.machine.vendor import own_device
 from dissect.ranks.anchor import measure_anchor
+from dissect.ranks.failure import outcome_of
 from dissect.ranks.group import join_process_group, leave_process_group
 from dissect.ranks.messages import RankContext, RankReport, describe
 from dissect.ranks.steps import StepLoop, Trainer
@@ -125,26 +125,14 @@ def _checked_counts(spec: TrainingSpec, trainer: BuiltTrainer) -> tuple[int, int
 
 def _failure(error: Exception, context: RankContext, device: Device | None, known: dict[str, Any]) -> RankReport:
     """The report of a rank that ``error`` ended; the traceback goes to standard error and so to the log."""
-    status = _status_of(error, device)
+    status, phase = outcome_of(error, device, context.current)
     if device is not None:
         device.lift_limit()
     traceback.print_exception(error)
     known |= {
         "status": status,
-        "phase": Phase.HOST if _is_of_the_host(error, device) else context.current,
+        "phase": phase,
         "reason": describe(error),
         "peak_memory_bytes": device.peak_memory_bytes() if device is not None else 0,
     }
     return RankReport(**known)
-
-
-def _status_of(error: Exception, device: Device | None) -> Status:
-    """The outcome that an error means; call it before the memory limit is lifted."""
-    if is_out_of_memory(error) or (is_thread_failure(error) and device is not None and device.is_full()):
-        return Status.OOM
-    return Status.INVALID if isinstance(error, InvalidMeasurement) else Status.FAILED
-
-
-def _is_of_the_host(error: Exception, device: Device | None) -> bool:
-    """Whether the host, not the device, is out of memory; on ``cpu`` they are the same."""
-    return device is not None and device.own_memory and is_host_out_of_memory(error)
