@@ -101,37 +101,8 @@ def platform_file(
 
     ``weights`` has the bytes of each model in bf16, by its name.
     """
-    gpu, published = machine.alike[0], known.get(machine.gpus[0].name)
-    label = published.label if published else _short(gpu.name)
-    count = len(machine.alike)
-    document = CommentedMap(
-        {
-            "label": f"{label} node of {count}" if count > 1 else label,
-            "device": machine.device,
-            "gpu": _gpu(gpu, published, label),
-            "gpus_per_node": count,
-            "gpu_counts": _flow([*(2**power for power in range(ceil(log2(count)))), count]),
-            "interconnect": _interconnect(gpu, published),
-            "host": {
-                "cpu": f"{machine.cpu}, {machine.cores} cores",
-                "memory_gib": int(machine.memory_bytes / GIB),
-                "source": "this machine's kernel",
-            },
-            "environment": _environment(machine),
-            "kernels": {"flash_attention": _flash_attention(machine)},
-            **({} if machine.no_compiler is None else {"optimizer": "torch_adamw"}),
-            "serving": _serving(machine, weights),
-            "workload": {
-                "sampling": {"warmup_max_steps": 6, "window_s": 8},
-                "training": {"warmup_max_steps": 10, "window_s": 4},
-            },
-            **({"environments": _environments(machine)} if machine.installed else {}),
-            "scheduler": {"exclusive": True, "cpus": machine.cores},
-        }
-    )
-    if document["kernels"]["flash_attention"] is None:
-        del document["kernels"]
-    unknown = list(_unknown(machine, published))
+    published = known.get(machine.gpus[0].name)
+    document, unknown = _document(machine, published, weights), list(_unknown(machine, published))
     _remark(document, machine)
     stream = StringIO()
     yaml = YAML()
@@ -145,6 +116,38 @@ def platform_file(
         *(line for sentence in unknown for line in wrap(sentence, _WIDTH, **_BULLET)),
     ]
     return "\n".join([*head, stream.getvalue()]), unknown
+
+
+def _document(machine: Machine, published: KnownGpu | None, weights: Mapping[str, int]) -> CommentedMap:
+    """The keys of the platform file with their values."""
+    gpu, count = machine.alike[0], len(machine.alike)
+    label = published.label if published else _short(gpu.name)
+    flash_attention = _flash_attention(machine)
+    return CommentedMap(
+        {
+            "label": f"{label} node of {count}" if count > 1 else label,
+            "device": machine.device,
+            "gpu": _gpu(gpu, published, label),
+            "gpus_per_node": count,
+            "gpu_counts": _flow([*(2**power for power in range(ceil(log2(count)))), count]),
+            "interconnect": _interconnect(gpu, published),
+            "host": {
+                "cpu": f"{machine.cpu}, {machine.cores} cores",
+                "memory_gib": int(machine.memory_bytes / GIB),
+                "source": "this machine's kernel",
+            },
+            "environment": _environment(machine),
+            **({"kernels": {"flash_attention": flash_attention}} if flash_attention else {}),
+            **({} if machine.no_compiler is None else {"optimizer": "torch_adamw"}),
+            "serving": _serving(machine, weights),
+            "workload": {
+                "sampling": {"warmup_max_steps": 6, "window_s": 8},
+                "training": {"warmup_max_steps": 10, "window_s": 4},
+            },
+            **({"environments": _environments(machine)} if machine.installed else {}),
+            "scheduler": {"exclusive": True, "cpus": machine.cores},
+        }
+    )
 
 
 def _gpu(gpu: GpuInfo, published: KnownGpu | None, label: str) -> CommentedMap:
