@@ -17,8 +17,9 @@ from pydantic import ValidationError
 
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.spec import canonical_spec, spec_key
+from dissect.measure.attempt_process import Interrupted
 from dissect.measure.child import end
-from dissect.measure.life import Asked, CellFailed, Interrupted, measure_cell
+from dissect.measure.life import Asked, CellFailed, measure_cell
 from dissect.results.result import ResultError, Round
 from dissect.results.store import STORE_DIR, KeyCollision, Store
 from dissect.results.unwritable import remedy

@@ -2,21 +2,16 @@
 
 import logging
 import os
-import signal
-import sys
 import time
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING
 
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import InspectSpec, OperatorSpec, ServeSpec, Spec, TrainingSpec, canonical_spec, spec_key
+from dissect.measure.attempt_process import Interrupted, interruptible, output_to
 from dissect.results.activity import activity_of, announced, killed_attempts, next_attempt, times_requeued
 from dissect.results.cell_runs import CellRuns
 from dissect.results.result import Result, ResultError, Round, parse_result
@@ -56,14 +51,6 @@ class CellFailed(RuntimeError):
     def __init__(self, reason: str, phase: Phase | None = None) -> None:
         super().__init__(reason)
         self.phase = phase
-
-
-class Interrupted(BaseException):
-    """A signal asked the parent to end; the ranks end with it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"ended by {signal.Signals(number).name}")
-        self.number = number
 
 
 def measure_cell(spec: Spec, store: Store, output: Path, asked: Asked, launcher: str) -> CellRuns:
@@ -147,8 +134,8 @@ def _failed(entry: Entry, attempt: int, reason: str, phase: Phase | None) -> Fai
 def _measure_and_store(spec: Spec, store: Store, entry: Entry, asked: Asked, attempt: int, launcher: str) -> None:
     _LOG.info("%s: measuring, attempt %d; log: %s", entry.key, attempt, entry.log_path)
     try:
-        with _interruptible():
-            with _output_to(entry.log_path, attempt):
+        with interruptible():
+            with output_to(entry.log_path, attempt):
                 result, measurement = _measure(spec, store, entry, attempt, launcher)
             where = result.provenance and result.provenance.model_copy(update={"forked": asked.forked})
             result = result.model_copy(update={"round": asked.round, "provenance": where})
@@ -246,52 +233,3 @@ def _run(
     from dissect.stages.operators.measure import measure_operator
 
     return measure_operator(spec, node, workdir, launcher)
-
-
-@contextmanager
-def _output_to(log: Path, attempt: int) -> Iterator[None]:
-    """Send what this process and its children print to the log, where earlier attempts are kept."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = os.dup(1), os.dup(2)
-    with log.open("ab") as file:
-        file.write(f"=== attempt {attempt}, {datetime.now(UTC).isoformat(timespec='seconds')}\n".encode())
-        file.flush()
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # a killed rank must not take its last lines with it
-    try:
-        yield
-    except Exception:
-        with suppress(OSError):  # the log's disk may be full
-            traceback.print_exc()
-        raise
-    finally:
-        with suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        for number, descriptor in zip((1, 2), saved, strict=True):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Turn the first signal that asks to end into :class:`Interrupted`, and ignore the next ones meanwhile.
-
-    Signals that the caller had ignored (``nohup``) stay so.
-    """
-    numbers = [n for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
-
-    def interrupt(number: int, _: FrameType | None) -> Never:
-        for each in numbers:
-            signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(number)
-
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
