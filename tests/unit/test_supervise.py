@@ -128,6 +128,21 @@ def test_a_rank_that_fails_ends_the_others_soon(tmp_path, monkeypatch, fault, re
     assert children() == []
 
 
+def killed_while_it_writes(context: RankContext) -> RankReport:
+    for shared in (context.phase, context.deadline):
+        if lock := getattr(shared, "get_lock", None):
+            lock().acquire()
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("it is dead")
+
+
+@pytest.mark.timeout(60)
+def test_a_rank_that_is_killed_while_it_writes_its_phase_blocks_nobody(tmp_path):
+    launch = Launch(killed_while_it_writes, 1, tmp_path, time.monotonic() + 60)
+    ending = conclude([supervise(launch, 64 * GIB, [])])
+    assert str(ending.reason).startswith("rank 0 was killed by SIGKILL")
+
+
 def test_budget_ends_in_timeout_with_the_phase(tmp_path, monkeypatch):
     monkeypatch.setenv("TINY_FAULT", "hang")
     ending, seconds = run(tmp_path / "w", seconds=1)

@@ -16,10 +16,10 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
+from ctypes import c_double, c_int
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
-from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -68,12 +68,12 @@ class RankGroup:
 
     launch: Launch
     processes: list[ForkProcess] = field(default_factory=list)
-    phases: "list[Synchronized[int]]" = field(default_factory=list)
-    deadline: "Synchronized[float]" = field(init=False)
+    phases: list[c_int] = field(default_factory=list)
+    deadline: c_double = field(init=False)
     """Time at which the budget is spent, CLOCK_MONOTONIC, as the ranks see it as well."""
 
     def __post_init__(self) -> None:
-        self.deadline = _FORK.Value("d", self.launch.deadline)
+        self.deadline = _FORK.RawValue(c_double, self.launch.deadline)
 
     def __enter__(self) -> Self:
         meeting = self.launch.rendezvous or meet_here(self.launch.n_ranks)
@@ -84,7 +84,7 @@ class RankGroup:
             "MASTER_PORT": str(meeting.port),
         }
         for local_rank, rank in enumerate(self.ranks):
-            phase = _FORK.Value("i", PHASES.index(Phase.BUILD))
+            phase = _FORK.RawValue(c_int, PHASES.index(Phase.BUILD))
             context = RankContext(self.launch.workdir, phase, self.deadline, self.launch.probe_steps)
             environment |= {"RANK": str(rank), "LOCAL_RANK": str(local_rank)}
             process = _FORK.Process(

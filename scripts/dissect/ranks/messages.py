@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable
+from ctypes import c_double, c_int
 from dataclasses import dataclass
-from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,15 @@ class RankReport(Model):
 
 @dataclass(frozen=True)
 class RankContext:
-    """What a rank knows of the run that it is part of."""
+    """What a rank knows of the run that it is part of.
+
+    The shared numbers have no locks: a rank that is killed while it holds one would block its parent for ever.
+    """
 
     workdir: Path
-    phase: "Synchronized[int]"
+    phase: c_int
     """Index into ``PHASES`` of what this rank does now: the parent reads it when it has to end the rank."""
-    deadline: "Synchronized[float]"
+    deadline: c_double
     """CLOCK_MONOTONIC time at which the cell's budget is spent; the parent moves it on after a suspension."""
     probe_steps: PositiveInt | None = None
     """Set in the trials of a ``max`` search: run so many steps, report memory, measure nothing."""
