@@ -12,7 +12,7 @@ import pytest
 import tiny_runner
 from dissect.base.outcome import Phase, Status
 from dissect.machine import node_monitor
-from dissect.machine.gpus import GpuInfo, Read
+from dissect.machine.gpus import GpuInfo, NoGpus, Read
 from dissect.machine.node import Node
 from dissect.machine.vendor import vendors
 from dissect.ranks.attempt import run_attempt
@@ -24,6 +24,22 @@ GIB = 2**30
 @contextmanager
 def no_readings(_: Sequence[int]) -> Iterator[Read]:
     yield dict
+
+
+@contextmanager
+def lost_driver(_: Sequence[int]) -> Iterator[Read]:
+    raise NoGpus("the driver is gone")
+    yield
+
+
+def test_an_attempt_that_is_broken_off_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_monitor, "vendor_of", lambda _: replace(vendors()["cuda"], reader=lost_driver))
+    gpu = GpuInfo(0, "NVIDIA H200", "GPU-aa11", "580.1", 140 * GIB, None, {}, frozenset())
+    spec = pretrain_spec(hardware(), batch=2)
+    entry, deadline = partial(tiny_runner.run_rank, spec), time.monotonic() + 60
+    with pytest.raises(NoGpus):
+        run_attempt(spec, entry, Node([gpu], None), tmp_path / "ranks", deadline, "")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,30 +74,37 @@ def run_attempt(
     launcher: str,
     probe_steps: int | None = None,
 ) -> Attempt:
-    """Start fresh ranks on all nodes and watch them to their end; ``workdir`` is for reports and is removed.
-
-    Each attempt has a folder of its own in it: a shared file system may show and keep those of another node for a
-    while after they were removed.
-    """
-    shutil.rmtree(workdir, ignore_errors=True)
-    workdir.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=workdir, prefix="attempt-"))
+    """Start fresh ranks on all nodes and watch them to their end; ``workdir`` is for reports and is removed."""
     hardware = spec.hardware
     watch, meeting, count = monitor_of(node, hardware), meet_here(hardware.n_gpus), ranks_per_node(hardware)
-    with Followers(orders(spec, folder, probe_steps, meeting), launcher) as others:
-        waited_s = others.wait_until_ready()
-        launch = Launch(entry, count, folder, deadline + waited_s, probe_steps, meeting)
-        others.release(launch.deadline)
-        start = time.monotonic()
-        here = supervise(launch, hardware.host_memory_bytes, watch.watchers, others)
-        ending = _with_own_memory(conclude([here, *others.ends()]), node)
+    with _own_folder(workdir) as folder:
+        with Followers(orders(spec, folder, probe_steps, meeting), launcher) as others:
+            waited_s = others.wait_until_ready()
+            launch = Launch(entry, count, folder, deadline + waited_s, probe_steps, meeting)
+            others.release(launch.deadline)
+            start = time.monotonic()
+            here = supervise(launch, hardware.host_memory_bytes, watch.watchers, others)
+            ending = _with_own_memory(conclude([here, *others.ends()]), node)
+        files = {path.name: path.read_bytes() for path in (folder / KEPT_FILES).glob("*")}
     timed = ending.status is Status.OK and probe_steps is None
     window = window_of(ending.reports[:count]) if timed else (start, time.monotonic())
-    files = {path.name: path.read_bytes() for path in (folder / KEPT_FILES).glob("*")}
-    shutil.rmtree(workdir, ignore_errors=True)
     observations = [watch.observe(*window, here.suspensions), *others.observations]
     uncounted_s = waited_s + sum(until - since for since, until in here.suspensions)
     return Attempt(ending, start, ending.reports[:count], observations, uncounted_s, files)
+
+
+@contextmanager
+def _own_folder(workdir: Path) -> Iterator[Path]:
+    """An empty folder below ``workdir``, which is removed in the end, also if the attempt is interrupted.
+
+    A shared file system may show and keep the files of another node for a while after they were removed.
+    """
+    shutil.rmtree(workdir, ignore_errors=True)
+    workdir.mkdir(parents=True, exist_ok=True)
+    try:
+        yield Path(tempfile.mkdtemp(dir=workdir, prefix="attempt-"))
+    finally:
+        shutil.rmtree(workdir, ignore_errors=True)
 
 
 def _with_own_memory(ending: Ending, node: Node) -> Ending:
