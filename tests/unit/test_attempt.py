@@ -46,7 +46,11 @@ def test_an_attempt_that_is_broken_off_leaves_no_folder(tmp_path: Path, monkeypa
     ("used", "status", "reason"),
     [
         (GIB, Status.OOM, "the tiny memory is full"),
-        (30 * GIB, Status.FAILED, "the tiny memory is full; GPU 0 has 30.0 GiB of its memory in use already"),
+        (
+            30 * GIB,
+            Status.FAILED,
+            "the tiny memory is full; before the launch: GPU 0 has 30.0 GiB of its memory in use already",
+        ),
     ],
 )
 def test_memory_that_others_had_is_not_missing_for_good(

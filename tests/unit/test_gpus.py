@@ -145,6 +145,19 @@ def test_clocks_of_the_pauses_between_bursts_hide_no_power_cap():
     assert [(gpu.sm_clock_mhz, gpu.mean_power_w) for gpu in observed.gpus if isinstance(gpu, Gpu)] == [(1600, 690)]
 
 
+def test_memory_that_others_had_before_the_launch_is_flagged():
+    held, free = (replace(device(), used_bytes=used) for used in (30 * GIB, GIB))
+    seen = {0: [reading(1), reading(2)]}
+    observed, plain = (
+        NodeMonitor(Node([gpu], None), load([gpu], seen), None, Neighbours([])).observe(1, 2, [])
+        for gpu in (held, free)
+    )
+    assert (observed.disturbed, plain.disturbed) == (True, False)
+    assert observed.other_processes == (
+        f"{plain.other_processes}; before the launch: GPU 0 has 30.0 GiB of its memory in use already"
+    )
+
+
 def test_declared_and_found_hardware():
     found = [device(0), device(1)]
     assert mismatch(found, "NVIDIA H200", 2, 141 * GIB) is None

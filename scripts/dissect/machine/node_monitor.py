@@ -11,7 +11,7 @@ from dissect.cells.spec import Hardware
 from dissect.machine.gpus import GpuLoad, power_capped, throttled
 from dissect.machine.hostload import HostLoad
 from dissect.machine.lease import Neighbours
-from dissect.machine.node import Node
+from dissect.machine.node import Node, taken
 from dissect.machine.other_jobs import other_jobs
 from dissect.machine.suspension import Interval, overlaps
 from dissect.machine.vendor import vendor_of
@@ -29,7 +29,7 @@ class NodeObservation(Model):
     other_processes: str
     """Load by other processes, and other cells on the host, in words."""
     disturbed: bool
-    """Whether the load of others is high enough for a flag."""
+    """Whether the load of others, or the memory of a GPU that they have, is enough for a flag."""
     neighbours: int
     """GPUs of the host that other cells had meanwhile."""
     jobs: list[str] = []
@@ -79,16 +79,18 @@ class NodeMonitor:
         """
         load = self.gpu or self.host
         others, disturbed = load.others(start, end) if load else (f"not seen: {self.node.gpus}", False)
+        held_before = list(taken(self.node.gpus)) if isinstance(self.node.gpus, list) else []
         neighbours, jobs = self.neighbours.most(start, end), other_jobs(start, end)
-        beside = [f"other cells had {neighbours} GPUs of this host"] if neighbours else []
-        beside += [f"Slurm ran {len(jobs)} other jobs on this node"] if jobs else []
-        beside += ["other Slurm jobs on this node are unknown: squeue gave no answer"] if jobs is None else []
+        words = [others, *(f"before the launch: {sentence}" for sentence in held_before)]
+        words += [f"other cells had {neighbours} GPUs of this host"] if neighbours else []
+        words += [f"Slurm ran {len(jobs)} other jobs on this node"] if jobs else []
+        words += ["other Slurm jobs on this node are unknown: squeue gave no answer"] if jobs is None else []
         return NodeObservation(
             name=os.environ.get("SLURMD_NODENAME") or platform.node(),
             gpus=self.gpu.gpus(busy or [(start, end)]) if self.gpu else str(self.node.gpus),
             peak_memory_bytes=self.gpu.peak_bytes(end) if self.gpu else None,
-            other_processes="; ".join([others, *beside]),
-            disturbed=disturbed,
+            other_processes="; ".join(words),
+            disturbed=disturbed or bool(held_before),
             neighbours=neighbours,
             jobs=jobs or [],
             mismatch=self.node.mismatch,

@@ -111,8 +111,12 @@ def _with_own_memory(ending: Ending, node: Node) -> Ending:
     """The ending; a failure if a GPU ran out of memory of which others had a part: without them it might have fit."""
     if ending.status is not Status.OOM or ending.phase is Phase.HOST or not isinstance(node.gpus, list):
         return ending
-    others = "; ".join(taken(node.gpus))
-    return replace(ending, status=Status.FAILED, reason=f"{ending.reason}; {others}") if others else ending
+    others = " and ".join(taken(node.gpus))
+    return (
+        replace(ending, status=Status.FAILED, reason=f"{ending.reason}; before the launch: {others}")
+        if others
+        else ending
+    )
 
 
 def unfit(hardware: Hardware, node: Node) -> str | None:
