@@ -27,8 +27,8 @@ def spec_of(requests: int, **load: Any) -> ServeSpec:
 
 def test_records_that_guidellm_lost_are_counted() -> None:
     records = normalise(WRITTEN.read_bytes()).records
-    assert contract.lost_records(spec_of(8), records) == 2
-    assert contract.lost_records(spec_of(6), records) == 0
+    assert contract.lost_records(spec_of(8).workload, records) == 2
+    assert contract.lost_records(spec_of(6).workload, records) == 0
 
 
 def test_a_load_is_sent_again_with_prompts_that_the_server_has_not_seen(

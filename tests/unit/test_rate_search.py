@@ -141,12 +141,11 @@ def sent(records: list[RequestRecord]) -> Sent:
     return Sent(Load(records, 0.0), b"{}", 1, (0.0, 1.0), 0.2)
 
 
-def judged(records: list[RequestRecord], asked: int = 20) -> RateProbe:
+def judged(records: list[RequestRecord]) -> RateProbe:
     search = spec_of().workload.arrival.search
     assert search
-    return rate_probes._judged(
-        spec_of(), search, 5.0, asked, sent(records), (ServerReport("", ""), ServerReport("", ""))
-    ).probe
+    reports = (ServerReport("", ""), ServerReport("", ""))
+    return rate_probes._judged(spec_of(), search, 5.0, sent(records), reports).probe
 
 
 def test_a_request_keeps_the_objective_by_both_of_its_times() -> None:
@@ -159,7 +158,7 @@ def test_what_is_refused_or_lost_did_not_keep_it() -> None:
     refused = record(19, status="error", error="429", t_first_token_s=None, t_last_token_s=None)
     assert judged([*(record(n) for n in range(19)), refused]).kept == 19
     assert judged([record(n) for n in range(18)]).kept == 18
-    assert judged([record(n) for n in range(18)]).requests == 20
+    assert [judged([record(n) for n in range(18)]).requests, judged([record(n) for n in range(18)]).lost] == [20, 2]
     with pytest.raises(Ended, match="no request at 5/s was answered: 429") as caught:
         judged([refused])
     assert caught.value.status is Status.INVALID
@@ -182,7 +181,7 @@ def test_other_work_ends_a_search_at_once(changes: dict[str, Any], status: Statu
 def test_an_answer_that_was_cut_off_did_not_keep_it() -> None:
     """guidellm takes it for answered, and it may have no token at all."""
     cut = [record(18, completion_tokens=None), record(19, completion_tokens=None, t_first_token_s=None)]
-    told = rate_probes._mark_cut(sent([*(record(n) for n in range(18)), *cut])).load.records
+    told = rate_probes._mark_cut([*(record(n) for n in range(18)), *cut])
     assert [each.status for each in told] == ["ok"] * 18 + ["incomplete"] * 2
     assert (judged(told).kept, judged(told).requests) == (18, 20)
     with pytest.raises(Ended, match="no request at 5/s was answered: incomplete"):
@@ -198,7 +197,7 @@ def found_by(
     """
     outcomes = iter(ends)
 
-    def send(ready: ReadyServer) -> Sent:
+    def send(ready: ReadyServer, _: Any) -> Sent:
         outcome = next(outcomes)
         if isinstance(outcome, Ended):
             raise outcome

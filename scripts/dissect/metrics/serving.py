@@ -61,6 +61,11 @@ class Calibration(Model):
     median_ttft_s: PositiveFloat
 
 
+def is_enough(kept: int, requests: int, share: float) -> bool:
+    """Whether at least this share of the requests kept an objective; counted, without an interval."""
+    return kept >= share * requests - 1e-9
+
+
 class RateProbe(Model):
     """One rate of a search for the rate that holds."""
 
@@ -73,7 +78,9 @@ class RateProbe(Model):
     duration_s: PositiveFloat
     """Seconds from the first send to the end of the last answer."""
     loads: PositiveInt
-    """Number of times that the load was sent: more than one where the load generator lost a record."""
+    """Number of times that the load was sent: more than one where records that the load generator lost decided it."""
+    lost: NonNegativeInt | None = None
+    """Requests that left no record, and so count as not kept; None in results that do not have it."""
     client_cpu: NonNegativeFloat
     """CPU seconds per second of the load generator's busiest process."""
     ttft_s: list[PositiveFloat]
@@ -82,8 +89,8 @@ class RateProbe(Model):
     """Seconds per token after the first of the same requests."""
 
     def holds(self, share: float) -> bool:
-        """Whether at least this share of the requests kept the objective; counted, without an interval."""
-        return self.kept >= share * self.requests - 1e-9
+        """Whether at least this share of the requests kept the objective."""
+        return is_enough(self.kept, self.requests, share)
 
 
 class RateBracket(NamedTuple):
@@ -109,7 +116,7 @@ class RateBracket(NamedTuple):
 SearchEnd = Literal["bracket", "probes", "budget", "prompts", "client"]
 """What ended a search: a narrow bracket, the number of probes, the time budget, or a rate that does not count.
 
-The prompts that were left were too few for that rate, or the load generator too slow.
+The prompts that were left were too few for that rate, or the load generator was too slow or lost too many records.
 """
 
 

@@ -12,6 +12,8 @@ MOST_CLIENT_CPU = 0.9
 """Share of a core that a process of the load generator may use before it slows what it measures."""
 MOST_BEYOND_LIMIT = 1.1
 """Requests that may seem to be answered at once, per admitted one: last pieces may come after the next first ones."""
+MOST_LOST = 0.01
+"""Share of the requests of a probe that may leave no record: more would decide against any rate by themselves."""
 LATE_S = 0.5
 """Seconds after which a request that was due is sent too late: more than a loaded machine is late by now and then."""
 MOST_LATE = 0.05
@@ -49,9 +51,17 @@ def ran_out_of_memory(records: Sequence[RequestRecord]) -> bool:
     return any(IN_A_LOG.search(record.error or "") for record in records)
 
 
-def lost_records(spec: ServeSpec, records: Sequence[RequestRecord]) -> int:
+def lost_records(load: ServeWorkload, records: Sequence[RequestRecord]) -> int:
     """Number of requests that the load generator has no record of."""
-    return max(0, spec.workload.requests - len(records))
+    return max(0, load.requests - len(records))
+
+
+def lossy_client(load: ServeWorkload, records: Sequence[RequestRecord]) -> str | None:
+    """Why the load generator has too few records for a probe, in one sentence, or None; one may always be lost."""
+    lost = lost_records(load, records)
+    if lost <= max(1, MOST_LOST * load.requests):
+        return None
+    return f"the load generator has no record of {lost} of {load.requests} requests"
 
 
 def _failed(records: Sequence[RequestRecord]) -> str | None:

@@ -4,13 +4,14 @@ import logging
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import ServeSpec
 from dissect.config.arrival import RateSearch
-from dissect.metrics.serving import RateBracket, RateProbe, SearchEnd, ServingMetrics
+from dissect.metrics.serving import RateBracket, RateProbe, RequestSamples, SearchEnd, ServingMetrics, is_enough
 from dissect.results.atomic import write_atomically
 from dissect.stages.serving import burst, contract, load
 from dissect.stages.serving.bisection import Bisection
@@ -88,20 +89,22 @@ def find_rate(ready: ReadyServer, unseen: Iterator[str], gaps: int) -> Found:
             _LOG.info("the search ends: %s", reason)
             return Found(search, found, "prompts")
         write_prompts(folder / burst.PROMPTS, prompts, sends)
+        asked = _with_requests(spec, len(sends))
         try:
-            sent = _mark_cut(burst.send(replace(ready, spec=_with_requests(spec, len(sends)))))
+            sent = burst.send(replace(ready, spec=asked), partial(_is_decided, asked, search))
         except Ended as how:
             if how.status is not Status.TIMEOUT or not found:
                 raise
             _LOG.info("the probe at %g/s does not count: %s", rate, how.reason)
             return Found(search, found, "budget")
+        sent = replace(sent, load=replace(sent.load, records=_mark_cut(sent.load.records)))
         write_atomically(folder / SO_FAR, load.to_jsonl_gz(_numbered([*(each.sent for each in found), sent])))
         after = ready.report()
-        probed = _judged(spec, search, rate, len(sends), sent, (before, after))
-        if slow := contract.slow_client(probed.spec.workload, probed.answered.load.records, sent.client_cpu):
+        probed = _judged(asked, search, rate, sent, (before, after))
+        if unfit := _unfit_client(asked, probed):
             if bracket.held is None:
-                raise Ended(Status.INVALID, Phase.SERVE, f"at {rate:g}/s: {slow}")
-            _LOG.info("the probe at %g/s does not count: %s", rate, slow)
+                raise Ended(Status.INVALID, Phase.SERVE, f"at {rate:g}/s: {unfit}")
+            _LOG.info("the probe at %g/s does not count: %s", rate, unfit)
             return Found(search, found, "client")
         found.append(probed)
         before = after
@@ -123,25 +126,55 @@ def _numbered(probes: Iterable[Sent]) -> list[RequestRecord]:
     ]
 
 
-def _mark_cut(sent: Sent) -> Sent:
+def _mark_cut(records: Sequence[RequestRecord]) -> list[RequestRecord]:
     """The same, with answers that ended before the server's count of their tokens as ``incomplete``.
 
     To the load generator they are answered. Where a server never counts, none is left, and the probe does not pass.
     """
-    records = [
+    return [
         record.model_copy(update={"status": "incomplete"})
         if record.status == "ok" and record.completion_tokens is None
         else record
-        for record in sent.load.records
+        for record in records
     ]
-    return replace(sent, load=replace(sent.load, records=records))
+
+
+def _is_decided(asked: ServeSpec, search: RateSearch, records: Sequence[RequestRecord]) -> bool:
+    """Whether the requests without a record, if these are few, cannot change whether the rate holds.
+
+    Nor can they change that a probe ends the search, by what the others were answered.
+    """
+    if contract.lossy_client(asked.workload, records):
+        return False
+    alone, answered = _answered(asked, _mark_cut(records))
+    if contract.other_work(alone, answered, None):
+        return True
+    kept, lost = _kept(burst.samples_of(alone, answered), search), contract.lost_records(asked.workload, records)
+    with_none, with_all = (is_enough(each, asked.workload.requests, search.share) for each in (kept, kept + lost))
+    return with_none == with_all
+
+
+def _answered(asked: ServeSpec, records: Sequence[RequestRecord]) -> tuple[ServeSpec, list[RequestRecord]]:
+    """The answered requests, and the load that they are alone."""
+    answered = [record for record in records if record.status == "ok"]
+    return _with_requests(asked, len(answered)), answered
+
+
+def _kept(samples: RequestSamples, search: RateSearch) -> int:
+    """Number of requests that kept the objective."""
+    times = zip(samples.ttft_s or [], _tpot(samples), strict=True)
+    return sum(ttft <= search.ttft_s and tpot <= search.tpot_s for ttft, tpot in times)
+
+
+def _tpot(samples: RequestSamples) -> list[float]:
+    """Seconds per token after the first, 0 for answers of a single token."""
+    return samples.tpot_s or [0.0] * len(samples.latency_s)
 
 
 def _judged(
-    spec: ServeSpec,
+    asked: ServeSpec,
     search: RateSearch,
     rate: float,
-    requests: int,
     sent: Sent,
     reports: tuple[ServerReport, ServerReport],
 ) -> Probed:
@@ -154,27 +187,31 @@ def _judged(
     records = sent.load.records
     if contract.ran_out_of_memory(records):
         raise Ended(Status.OOM, Phase.SERVE, f"at {rate:g}/s the server answered a request that it was out of memory")
-    answered = [record for record in records if record.status == "ok"]
+    alone, answered = _answered(asked, records)
     if not answered:
         error = next((" ".join((record.error or record.status).split()) for record in records), "no record")
         raise Ended(Status.INVALID, Phase.SERVE, f"no request at {rate:g}/s was answered: {error[:300]}")
-    alone = _with_requests(spec, len(answered))
     if broken := contract.other_work(alone, answered, None):
         raise Ended(Status.INVALID, Phase.SERVE, f"at {rate:g}/s: {broken}")
     samples = burst.samples_of(alone, answered)
-    ttft = samples.ttft_s or []
-    tpot = samples.tpot_s or [0.0] * len(ttft)
     probe = RateProbe(
         rate=rate,
-        requests=requests,
-        kept=sum(first <= search.ttft_s and each <= search.tpot_s for first, each in zip(ttft, tpot, strict=True)),
+        requests=asked.workload.requests,
+        kept=_kept(samples, search),
         duration_s=sent.load.end_s,
         loads=sent.loads,
+        lost=contract.lost_records(asked.workload, records),
         client_cpu=sent.client_cpu,
-        ttft_s=ttft,
-        tpot_s=tpot,
+        ttft_s=samples.ttft_s or [],
+        tpot_s=_tpot(samples),
     )
     return Probed(probe, sent, replace(sent, load=replace(sent.load, records=answered)), alone, reports)
+
+
+def _unfit_client(asked: ServeSpec, probed: Probed) -> str | None:
+    """Why a probe tells nothing of the server, in one sentence, or None."""
+    slow = contract.slow_client(probed.spec.workload, probed.answered.load.records, probed.sent.client_cpu)
+    return slow or contract.lossy_client(asked.workload, probed.sent.load.records)
 
 
 def conclude(ready: ReadyServer, found: Found) -> dict[str, Any]:
