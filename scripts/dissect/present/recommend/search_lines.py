@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from dissect.config.arrival import RateSearch
 from dissect.config.kinds import Suite
 from dissect.config.question import Question
-from dissect.metrics.serving import RateProbe
+from dissect.metrics.serving import is_enough
 from dissect.present.recommend.answer import Answer, Row
 from dissect.present.recommend.candidates import OWN_RATE, SEARCHES
 from dissect.present.tables.labels import framework_labels
-from dissect.present.tables.rate_views import MeasuredSearch
+from dissect.present.tables.rate_views import MeasuredProbe, MeasuredSearch
 
 OF_SEARCHES: Suite = "full"
 """Suite whose searches find a rate: those of another have the same ids, but try too few for more than bounds."""
@@ -61,17 +61,17 @@ def _share(question: Question) -> float:
 
 def _largest(searches: Iterable[MeasuredSearch], question: Question) -> str:
     """The largest rate tried that keeps the limits of the question, of each run; ``none`` where none does."""
-    rates = [
-        max((probe.rate for probe in each.probes if _keeps(probe, each.output_tokens, question)), default=None)
-        for each in searches
-    ]
+    kept = ([each.probe.rate for each in search.measured if _keeps(each, question)] for search in searches)
+    rates = [max(each, default=None) for each in kept]
     return " or ".join(dict.fromkeys(f"{rate:.3g}" if rate else "none" for rate in rates))
 
 
-def _keeps(probe: RateProbe, output_tokens: int, question: Question) -> bool:
+def _keeps(tried: MeasuredProbe, question: Question) -> bool:
     """Whether the share of a rate's requests is within each limit; one that failed is not."""
-    latency = (ttft + (output_tokens - 1) * tpot for ttft, tpot in zip(probe.ttft_s, probe.tpot_s, strict=True))
-    least = _share(question) * probe.requests - 1e-9
+    times = (tried.probe.ttft_s, tried.probe.tpot_s, tried.latency_s)
     limits = (question.max_ttft_s, question.max_tpot_s, question.max_latency_s)
-    limited = zip((probe.ttft_s, probe.tpot_s, latency), limits, strict=True)
-    return all(limit is None or sum(time <= limit for time in times) >= least for times, limit in limited)
+    return all(
+        is_enough(sum(each <= limit for each in of_requests), tried.probe.requests, _share(question))
+        for of_requests, limit in zip(times, limits, strict=True)
+        if limit is not None
+    )

@@ -45,13 +45,18 @@ class MeasuredProbe:
         return self.probe.kept / self.probe.requests
 
     @property
+    def latency_s(self) -> list[float]:
+        """Seconds from the send of each answered request to the end of its answer, in the order of sending."""
+        times = zip(self.probe.ttft_s, self.probe.tpot_s, strict=True)
+        return [ttft + (self.output_tokens - 1) * tpot for ttft, tpot in times]
+
+    @property
     def growth(self) -> float | None:
         """Median latency of the last quarter of the answered requests over that of the second quarter.
 
         The first quarter finds a server that is not yet full. None below four requests.
         """
-        times = zip(self.probe.ttft_s, self.probe.tpot_s, strict=True)
-        latencies = [ttft + (self.output_tokens - 1) * tpot for ttft, tpot in times]
+        latencies = self.latency_s
         quarter = len(latencies) // 4
         return median(latencies[-quarter:]) / median(latencies[quarter : 2 * quarter]) if quarter else None
 
@@ -89,10 +94,15 @@ class MeasuredSearch:
         return None if self.rate else f"{held:.4g} to {failed:.4g}"
 
     @property
+    def measured(self) -> list[MeasuredProbe]:
+        """The probes in the order of trying, each with the tokens of an answer."""
+        return [MeasuredProbe(probe, self.output_tokens) for probe in self.probes]
+
+    @property
     def chosen(self) -> MeasuredProbe:
         """The probe at the highest rate that held, or at the lowest rate where none did."""
         wanted = self.bracket.held or self.bracket.failed
-        return MeasuredProbe(next(p for p in self.probes if p.rate == wanted), self.output_tokens)
+        return next(each for each in self.measured if each.probe.rate == wanted)
 
 
 def search_of(run: Result) -> MeasuredSearch | None:
@@ -113,8 +123,8 @@ def _probes(record: Record, run: Result) -> Iterator[tuple[Mapping[str, Scalar],
     if found is None:
         return
     number = next(number for number, each in enumerate(record.results, start=1) if each is run)
-    for place, probe in enumerate(found.probes, start=1):
-        yield {"run": number, "probe": place}, MeasuredProbe(probe, found.output_tokens)
+    for place, probe in enumerate(found.measured, start=1):
+        yield {"run": number, "probe": place}, probe
 
 
 def _bounds(record: Record) -> Scalar:
