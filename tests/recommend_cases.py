@@ -74,7 +74,7 @@ def searched(project: Path, engine: str, capacity: float, ttft_s: float) -> Reco
     samples = found.samples.model_copy(update={"ttft_s": [ttft_s] * found.requests})
     runs = make.in_rounds(make.ok_result(spec, found.model_copy(update={"samples": samples})) for _ in range(5))
     cell = make.published_cell(project, *runs, platform="h200", method="tuned")
-    return Record(cell.model_copy(update={"workload": "r40-holds-n1"}), make.PLATFORMS["h200"], make.cell_runs(*runs))
+    return Record(cell.model_copy(update={"workload": "r40-search-n1"}), make.PLATFORMS["h200"], make.cell_runs(*runs))
 
 
 def recorded(project: Path, runs: Sequence[Result], method: str, platform: str = "h200", **ids: Any) -> Record:

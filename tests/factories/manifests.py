@@ -21,6 +21,7 @@ def published_cell(
         ids |= {"model": model, "method": method, "workload": workload, "seq_len": work.seq_len, "batch": work.batch}
     elif isinstance(spec, ServeSpec):
         ids |= {"model": model, "method": method, "workload": f"r{spec.workload.requests}-burst"}
+        ids |= {"objective_ttft_s": search.ttft_s if (search := spec.workload.arrival.search) else None}
     elif isinstance(spec, OperatorSpec):
         ids |= {"model": model if spec.model else "-", "method": spec.operator}
         ids |= {"workload": f"{spec.workload.dtype}-b{spec.workload.batch}-n{spec.hardware.n_gpus}"}

@@ -95,7 +95,7 @@ def test_engines_at_the_rates_that_they_hold_are_held_to_the_objective_of_the_se
     searches = [searched(tmp_path, "vllm", 10.0, 0.8), searched(tmp_path, "lightllm", 20.0, 1.9)]
     bursts = [serving(tmp_path, "vllm", 10.0), serving(tmp_path, "lightllm", 12.0)]
     first, second = answers([*bursts, *searches])["engine-ttft"].pairs
-    assert (first.left.title, first.right.title, first.work) == ("vLLM", "LightLLM", "llama2-7b, r40-holds")
+    assert (first.left.title, first.right.title, first.work) == ("vLLM", "LightLLM", "llama2-7b, r40-search")
     assert re.fullmatch(r"LightLLM: \d+ % faster, within TTFT p99 of 2 s", first.verdict)
     assert second.work == "llama2-7b, r40-burst"
     assert [side.numbers[-1].endswith(" requests/s hold") for side in (first.left, first.right)] == [True, True]

@@ -37,14 +37,15 @@ def test_a_platform_without_numbers_names_the_suite_of_searches_and_what_predict
 ) -> None:
     here = searched(tmp_path, "vllm", 10.0, 0.8)
     waiting = Record(here.cell.model_copy(update={"platform": "rtx3090"}), PLATFORMS["rtx3090"], None)
-    other = replace(waiting, cell=waiting.cell.model_copy(update={"workload": "r40-burst-n1"}))
+    at_once = {"workload": "r40-burst-n1", "objective_ttft_s": None}
+    other = replace(waiting, cell=waiting.cell.model_copy(update=at_once))
     found = ask([waiting, other], **SERVE, platform="rtx3090")
     says = answer_text(found, load_catalog(project, {})).splitlines()[1:3]
     assert says == [
         "rtx3090 has no numbers. To measure: snakemake cells --config "
         "select='serve/rtx3090/llama2-7b/vllm/tuned/*' suite=full",
         "To predict the rates that hold: llm-dissect plan rates=true suite=full "
-        "select='serve/rtx3090/llama2-7b/vllm/tuned/r40-holds-n1'",
+        "select='serve/rtx3090/llama2-7b/vllm/tuned/r40-search-n1'",
     ]
     bursts = answer_text(ask([other], **SERVE, platform="rtx3090"), load_catalog(project, {})).splitlines()
     assert bursts[1].endswith("suite=smoke")
@@ -74,7 +75,7 @@ def test_the_rate_that_holds_and_the_next_one_stand_beside_the_throughput(tmp_pa
     ]
     assert f"  {held}  " in shown[shown.index(heads[0]) + 1]
     rows = answer_frame(found).set_index("work")
-    assert rows.loc["r40-holds", "held_rate_per_s"] == search["held_rate_per_s"]
+    assert rows.loc["r40-search", "held_rate_per_s"] == search["held_rate_per_s"]
 
 
 def test_limits_that_were_not_searched_for_are_held_against_every_rate_tried(tmp_path: Path, project: Path) -> None:

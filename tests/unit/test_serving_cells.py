@@ -192,6 +192,8 @@ def test_a_search_for_a_rate_is_an_arrival(project: Path) -> None:
         assert (search.ttft_s, search.tpot_s, search.share, search.within) == (2.0, 0.2, 0.99, 0.1)
         assert (search.probes, search.probe_s, spec.workload.requests) == (6, 60.0, 1000)
     assert {cell.workload for cell in full.experiments["table_rate"]} == {"r1000-i512-o128-holds99-ttft2-tpot0.2-n1"}
+    assert {cell.objective_ttft_s for cell in full.manifest("table_rate").cells} == {2.0}, "also of those not measured"
+    assert {cell.objective_ttft_s for cell in full.manifest("fig_6").cells} == {None}
     smoke = spec_of(cells(study(project, suite="smoke"), "table_rate")["llama-tiny", "transformers", "tuned"])
     search = smoke.workload.arrival.search
     assert search

@@ -23,6 +23,8 @@ class Cell:
     n_gpus: int
     seq_len: int | None
     batch: int | Literal["max"] | None
+    objective_ttft_s: float | None = None
+    """Longest TTFT of the objective, in seconds, of a cell that searches the rate that holds it; None for others."""
     launcher: str = ""
     """Command that starts the Python which measures the cell; empty if unsupported."""
     unsupported: str | None = None

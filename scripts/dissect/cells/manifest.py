@@ -72,6 +72,8 @@ class ManifestCell(Model):
     n_gpus: PositiveInt
     seq_len: PositiveInt | None = None
     batch: PositiveInt | Literal["max"] | None = None
+    objective_ttft_s: PositiveFloat | None = None
+    """Longest TTFT of the objective, in seconds, of a cell that searches the rate that holds it; None for others."""
     key: str | None
     path: str | None
     """Path of the result, relative to the project's root; None if unsupported."""

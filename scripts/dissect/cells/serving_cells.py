@@ -91,9 +91,11 @@ def serving_head(point: AxesPoint, catalog: Catalog, overrides: list[Override]) 
     changes = overrides_for(cell_id, overrides, "settings")
     workload = built(ServeWorkload, declared | changes["workload"], where)
     n_gpus = changes["hardware"].pop("n_gpus", n_gpus)
+    search = workload.arrival.search
     cell = Cell(
         stage="serve", platform=point.platform, model=point.model, framework=point.framework, method=point.method,
         workload=_workload_name(workload, n_gpus), n_gpus=n_gpus, seq_len=None, batch=None,
+        objective_ttft_s=search.ttft_s if search else None,
     )  # fmt: skip
     return Head(cell, workload, changes)
 

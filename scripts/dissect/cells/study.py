@@ -321,6 +321,7 @@ def _manifest_cell(cell: Cell, reference: str | None) -> ManifestCell:
     platform = f"{cell.platform}@{reference}" if reference else cell.platform
     return ManifestCell.model_construct(
         stage=cell.stage, platform=platform, model=cell.model, framework=cell.framework, method=cell.method,
-        workload=cell.workload, n_gpus=cell.n_gpus, seq_len=cell.seq_len, batch=cell.batch, key=cell.key,
-        path=cell.path, unsupported=cell.unsupported, reference=reference,
+        workload=cell.workload, n_gpus=cell.n_gpus, seq_len=cell.seq_len, batch=cell.batch,
+        objective_ttft_s=cell.objective_ttft_s, key=cell.key, path=cell.path, unsupported=cell.unsupported,
+        reference=reference,
     )  # fmt: skip

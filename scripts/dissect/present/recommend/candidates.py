@@ -106,7 +106,7 @@ def _row(
     record: Record, row: Mapping[str, Any], terms: Terms, failures: Mapping[str, str], given: float | str | None
 ) -> dict[str, Any]:
     per_hour, currency = price_that_counts(given, terms.price) or (None, None)
-    cell, serves, objective_ttft_s = record.cell, record.cell.stage == "serve", _objective_ttft_s(record)
+    cell, serves, objective_ttft_s = record.cell, record.cell.stage == "serve", record.cell.objective_ttft_s
     without = OWN_RATE if objective_ttft_s else ()
     shared = {name: row[name] for name in (*COLUMNS, START_CLASS) if name in row and name not in without}
     status, reason = row["status"], row["reason"]
@@ -213,12 +213,6 @@ def _other_dtype(spec: object) -> str:
     """The data type in words unless it is the usual one; nothing where no run tells it."""
     dtype = spec.workload.dtype if isinstance(spec, TrainingSpec | ServeSpec) else "bf16"
     return "" if dtype == "bf16" else f", in {dtype}"
-
-
-def _objective_ttft_s(record: Record) -> float | None:
-    """Longest TTFT of the objective at which a search for a rate with a run was made."""
-    search = record.spec.workload.arrival.search if isinstance(record.spec, ServeSpec) else None
-    return search.ttft_s if search else None
 
 
 def _states(record: Record) -> str | None:

@@ -21,7 +21,7 @@ BY_THROUGHPUT = (
 
 def is_search(row: Row) -> bool:
     """Whether a cell of servers searches the rate that holds, measured or not."""
-    return row["stage"] == "serve" and "-holds" in row["work"]
+    return row["objective_ttft_s"] is not None
 
 
 def search_lines(answer: Answer) -> Iterator[str]:
