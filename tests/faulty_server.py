@@ -18,7 +18,7 @@ FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
     "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "dies_in_second_load", "slow", "offspring",
     "raises_and_stays", "late", "hangs", "pauses", "workers_stay", "worker_dies", "worker_dies_at_once",
-    "loses",
+    "loses", "hangs_again", "dies_again",
 )  # fmt: skip
 LAST_ANSWER = {"dies_in_load": 5, "oom_in_load": 5, "dies_in_second_load": 6}
 """Fault -> number of prompts that it streams answers to before it dies; the first load of the last one has six."""
@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
     def stream(self, body: dict) -> None:
         Handler.streamed += 1
         number = Handler.streamed
-        Handler.prompts.add(body["prompt"])  # a load whose records are lost is sent again
+        self.see(body["prompt"])
         if self.fault == "overloaded" and Handler.streamed % 2:
             return self.reply(429, b'{"error": "Model is overloaded"}')
         if len(Handler.prompts) > LAST_ANSWER.get(self.fault, len(Handler.prompts)):
@@ -117,6 +117,15 @@ class Handler(BaseHTTPRequestHandler):
         Handler.answered += 1
         self.close_connection = True
         return None
+
+    def see(self, prompt: str) -> None:
+        """Remember a prompt: a load whose records are lost has others when it is sent again, a calibration the same."""
+        again = prompt in Handler.prompts
+        Handler.prompts.add(prompt)
+        if again and self.fault == "hangs_again":
+            self.hang()
+        if again and self.fault == "dies_again":
+            os._exit(3)
 
     def hang(self) -> None:
         """Never answer this request; where a worker died, with what LightLLM wrote on a GPU before."""

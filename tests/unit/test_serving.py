@@ -19,7 +19,7 @@ from dissect.machine.gpus import GpuInfo
 from dissect.machine.idle import wait_until_idle
 from dissect.stages.serving import contract, engines
 from dissect.stages.serving.burst import other_version, pooled_gap, samples_of
-from dissect.stages.serving.calibration import calibration_of
+from dissect.stages.serving.calibration import calibration_of, ended_so_far
 from dissect.stages.serving.checkpoint import checkpoint_id, shards_of, tensor_shapes
 from dissect.stages.serving.engine import (
     Place,
@@ -195,6 +195,13 @@ def test_the_second_load_generator_must_have_done_the_same_work() -> None:
     assert (found.output_tokens_per_s, found.median_latency_s, found.median_ttft_s) == (409.6, 6.1, 2.4)
     with pytest.raises(Ended, match="counted 39 requests and 5120 tokens, 5120 tokens were requested"):
         calibration_of(make.serve_spec(), BENCH | {"completed": 39})
+
+
+def test_the_progress_of_the_second_load_generator_is_read_from_its_log() -> None:
+    """As vLLM 0.22.0 writes it."""
+    log = "Maximum request concurrency: None\n\r  0%|          | 0/40 [00:00<?, ?it/s]"
+    later = "\r  2%|\u258e         | 1/40 [00:00<00:04,  7.97it/s]"
+    assert [ended_so_far(each) for each in (log[:30], log, log + later)] == [None, 0, 1]
 
 
 def test_lightllms_web_server_takes_the_papers_whole_burst() -> None:

@@ -174,6 +174,8 @@ class ServingMetrics(Model):
     engine_version: str | None
     """Version that the running engine reports."""
     calibration: Calibration | None = None
+    no_calibration: str | None = None
+    """Why the second load generator has no numbers, in one sentence; None where it has, or was not asked for any."""
     probes: list[RateProbe] | None = None
     """All rates of a search, in the order of trying; None for other loads.
 

@@ -17,15 +17,15 @@ from dissect.machine.vendor import hidden_gpus
 from dissect.metrics.serving import RequestSamples, ServingMetrics
 from dissect.results.atomic import write_atomically
 from dissect.stages.serving import contract, load
+from dissect.stages.serving.client import Client, ServerGone, run_client
 from dissect.stages.serving.engine import Engine, ServerReport, gap_histogram, preemptions, total
 from dissect.stages.serving.engine_terms import contradiction, read_terms
 from dissect.stages.serving.load import Load, RequestRecord, Target
 from dissect.stages.serving.prompts import turn_prompts
 from dissect.stages.serving.ready_server import ReadyServer
-from dissect.stages.serving.server import Kept, get
-from dissect.stages.serving.stall import Silence, longest_silence_s
+from dissect.stages.serving.server import get
 from dissect.stages.serving.startup import version_of
-from dissect.stages.serving.watch import Ended, Watch, death, device_error
+from dissect.stages.serving.watch import Watch
 from dissect.workloads.kv_cache import cache_bytes_of
 
 PROMPTS = "prompts.jsonl"
@@ -39,8 +39,6 @@ SO_FAR = "bursts.partial.jsonl.gz"
 MOST_LOADS = 2
 _TERMS_S = 120.0
 """Seconds for an engine to report its terms: vLLM looks at the whole machine for its answer."""
-_CLIENT_LEAVES_S = 60.0
-"""Seconds for the load generator to write its records once the server is gone."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -88,47 +86,21 @@ def _run(ready: ReadyServer) -> bytes:
         Ended: guidellm failed, or the server died or stalled.
     """
     spec, engine, folder = ready.spec, ready.engine, ready.folder
-    output, log = folder / "guidellm.json", folder / CLIENT_LOG
-    for stale in (output, log, folder / PARTIAL):
-        stale.unlink(missing_ok=True)
+    output = (folder / "guidellm.json").absolute()
+    (folder / PARTIAL).unlink(missing_ok=True)
     target = Target(ready.server.url, engine.model_name(ready.checkpoint), ready.checkpoint, dict(engine.body))
-    command = load.command(spec, target, folder.absolute() / PROMPTS, output.absolute())
+    command = load.command(spec, target, folder.absolute() / PROMPTS, output)
     with TemporaryDirectory(prefix="llm-dissect-") as cache:
         environment = {
             "GUIDELLM__MAX_WORKER_PROCESSES": str(load.workers(cores())), "HF_HUB_OFFLINE": "1",
             "HF_DATASETS_CACHE": cache, **hidden_gpus(),
         }  # fmt: skip
-        with Kept(command, environment, log, folder=folder) as client:
-            longest_s = longest_silence_s(spec.workload, ready.watch.warmup_s)
-            silence = Silence(ready.watch, longest_s, spec.workload.requests, device_error(ready.server.said()))
-            _watch(ready, client, silence, output)
-    if client.exit_code != 0 or not output.exists():
-        reason = f"guidellm ended with exit code {client.exit_code} and {'a' if output.exists() else 'no'} record"
-        raise Ended(Status.FAILED, Phase.SERVE, f"{reason}; the end of {log}: {client.last_words()}")
-    raw = output.read_bytes()
-    output.unlink()
-    return raw
-
-
-def _watch(ready: ReadyServer, client: Kept, silence: Silence, output: Path) -> None:
-    """Wait until the load generator has ended.
-
-    Raises:
-        Ended: the server died or stalled before; the records so far are kept.
-    """
-    engine, server = ready.engine, ready.server
-    stalled: Ended | None = None
-    gone_at: float | None = None
-    while client.exit_code is None and (gone_at is None or time.monotonic() <= gone_at + _CLIENT_LEAVES_S):
-        ready.watch.pause(server, client.pids(), Phase.SERVE)
-        if gone_at is None and (stalled := silence.stalled(engine, server, load.ended_so_far(client.said()))):
-            server.stop()
-        if gone_at is None and (stalled or server.exit_code is not None):
-            gone_at = time.monotonic()
-    if stalled or server.exit_code is not None:
-        client.stop()
-        _keep_partial(output)
-        raise stalled or death(engine, server)
+        try:
+            client = Client("guidellm", command, environment, folder / CLIENT_LOG, output, load.ended_so_far)
+            return run_client(ready, client)
+        except ServerGone:
+            _keep_partial(output)
+            raise
 
 
 def _keep_partial(output: Path) -> None:

@@ -1,6 +1,7 @@
 """The second load generator, ``vllm bench serve``: the same prompts to the same server, as a check of guidellm."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,34 +11,33 @@ from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
 from dissect.metrics.serving import Calibration
 from dissect.stages.serving.burst import PROMPTS
+from dissect.stages.serving.client import Client, run_client
 from dissect.stages.serving.engine import Engine
 from dissect.stages.serving.ready_server import ReadyServer
-from dissect.stages.serving.server import Kept
-from dissect.stages.serving.watch import Ended, death
+from dissect.stages.serving.watch import Ended
 
 OUTPUT = "vllm_bench.json"
 LOG = "vllm_bench.log"
+_PROGRESS = re.compile(r"(\d+)/\d+ \[")
+"""What its progress bar tells, which it writes over itself."""
 
 
 def calibrate(ready: ReadyServer, site: ServingSite) -> Calibration:
     """Send the load again with ``vllm bench serve``.
 
     Raises:
-        Ended: the server or the load generator failed.
+        Ended: the server or the load generator failed, or a limit was passed.
     """
-    spec, engine, server, folder = ready.spec, ready.engine, ready.server, ready.folder
-    command = bench_command(spec, engine, site, ready.checkpoint, server.url, folder.absolute())
-    (folder / OUTPUT).unlink(missing_ok=True)
-    (folder / LOG).unlink(missing_ok=True)
-    with Kept(command, {"HF_HUB_OFFLINE": "1"}, folder / LOG, folder=folder) as client:
-        while client.exit_code is None:
-            ready.watch.pause(server, client.pids(), Phase.SERVE)
-            if server.exit_code is not None:
-                raise death(engine, server)
-    if client.exit_code != 0 or not (folder / OUTPUT).exists():
-        reason = f"vllm bench ended with exit code {client.exit_code}: {client.last_words()}"
-        raise Ended(Status.FAILED, Phase.SERVE, reason)
-    return calibration_of(spec, json.loads((folder / OUTPUT).read_bytes()))
+    folder = ready.folder.absolute()
+    command = bench_command(ready.spec, ready.engine, site, ready.checkpoint, ready.server.url, folder)
+    client = Client("vllm bench", command, {"HF_HUB_OFFLINE": "1"}, ready.folder / LOG, folder / OUTPUT, ended_so_far)
+    return calibration_of(ready.spec, json.loads(run_client(ready, client)))
+
+
+def ended_so_far(log: str) -> int | None:
+    """Number of requests that had ended by the last progress in the log of ``vllm bench``; None before any."""
+    told = _PROGRESS.findall(log)
+    return int(told[-1]) if told else None
 
 
 def bench_command(
@@ -52,7 +52,7 @@ def bench_command(
         "--tokenizer", str(checkpoint), "--dataset-name", "custom", "--dataset-path", str(folder / PROMPTS),
         "--custom-output-len", str(load.output_tokens), "--skip-chat-template", "--num-prompts", str(load.requests),
         "--request-rate", rate, "--ignore-eos", "--temperature", "0", "--seed", str(load.seed),
-        "--percentile-metrics", "ttft,tpot,itl,e2el", "--disable-tqdm", "--save-result",
+        "--percentile-metrics", "ttft,tpot,itl,e2el", "--save-result",
         "--result-dir", str(folder), "--result-filename", OUTPUT,
     ]  # fmt: skip
 

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from dissect.base.outcome import Flag, Phase, Status
+from dissect.base.text import without_controls
 from dissect.base.units import GIB
 from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
@@ -83,8 +84,7 @@ class ServingCell:
                     bursts = self._bursts(ready, prompts.unseen)
                     measured = burst.conclude(ready, bursts, before)
                 if load.calibrate and (metrics := measured.get("metrics")):
-                    second = calibrate(ready, self.site)
-                    measured["metrics"] = metrics.model_copy(update={"calibration": second})
+                    measured["metrics"] = metrics.model_copy(update=self._calibration(ready))
         measured["files"] |= self._log()
         self._took(window_s=sum(sent.load.end_s for sent in bursts))
         seen = self._seen([sent.window for sent in bursts])
@@ -110,6 +110,14 @@ class ServingCell:
             bursts.append(self._burst(ready, [*islice(unseen, self.spec.workload.requests)]))
             write_atomically(so_far, to_jsonl_gz(record for sent in bursts for record in sent.load.records))
         return bursts
+
+    def _calibration(self, ready: ReadyServer) -> dict[str, object]:
+        """Fields of the metrics from the second load generator; the load that was measured stands without it."""
+        try:
+            return {"calibration": calibrate(ready, self.site)}
+        except Ended as how:
+            _LOG.warning("the load stands without calibration: %s", how.reason)
+            return {"no_calibration": without_controls(how.reason)}
 
     def _burst(self, ready: ReadyServer, prompts: Sequence[str]) -> burst.Sent:
         """One burst, of prompts that the server has not seen."""
