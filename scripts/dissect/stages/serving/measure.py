@@ -52,7 +52,7 @@ class ServingCell:
     watch: Watch
     durations: Durations = field(default_factory=Durations)
     notes: dict[str, object] = field(default_factory=dict)
-    gaps: int = field(default_factory=lambda: random.getrandbits(32))
+    arrival_seed: int = field(default_factory=lambda: random.getrandbits(32))
     """Seed of the arrivals of a search, drawn for each run: so what chance does to a search shows over runs."""
 
     def measure(self) -> Measurement:
@@ -76,7 +76,7 @@ class ServingCell:
                 self.watch.warmup_s = time.monotonic() - warmup
                 self._took(warmup_s=self.watch.warmup_s)
                 if load.arrival.search:
-                    found = rate_probes.find_rate(ready, prompts.unseen, self.gaps)
+                    found = rate_probes.find_rate(ready, prompts.unseen, self.arrival_seed)
                     bursts = [each.sent for each in found.probed]
                     measured = rate_probes.conclude(ready, found)
                 else:

@@ -61,11 +61,11 @@ def _rate(probed: Probed) -> float:
     return probed.probe.rate
 
 
-def find_rate(ready: ReadyServer, unseen: Iterator[str], gaps: int) -> Found:
+def find_rate(ready: ReadyServer, unseen: Iterator[str], arrival_seed: int) -> Found:
     """Bisect until the bracket is narrow, the probes, the budget or the prompts are spent, or the client is too slow.
 
-    At least one probe is complete. ``unseen`` are prompts that the server has not seen. ``gaps`` is the seed of the
-    arrivals. All probes of a search have the same, over their rate: a higher rate is never easier by chance.
+    At least one probe is complete. ``unseen`` are prompts that the server has not seen. All probes have the gaps of one
+    seed, over their rate: a higher rate is never easier by chance.
 
     Raises:
         Ended: the server or the load generator ended, budget or prompts were spent in the first probe, the load
@@ -81,7 +81,7 @@ def find_rate(ready: ReadyServer, unseen: Iterator[str], gaps: int) -> Found:
     found: list[Probed] = []
     bracket, before = RateBracket(None, None), ready.report()
     while (rate := bisection.next_rate(bracket, len(found))) is not None:
-        sends = poisson_sends(rate, spec.workload.requests, gaps, search.probe_s)
+        sends = poisson_sends(rate, spec.workload.requests, arrival_seed, search.probe_s)
         if len(prompts := [*islice(unseen, len(sends))]) < len(sends):
             reason = f"at {rate:g}/s {len(sends)} prompts begin with different words, {len(prompts)} are left"
             if not found:

@@ -11,10 +11,10 @@ def poisson_sends(rate: float, requests: int, seed: int, seconds: float = 0.0) -
 
     The gaps are those of the seed over the rate, so equal seeds have the same at equal rates.
     """
-    gaps = random.Random(seed)
+    generator = random.Random(seed)
     at = 0.0
     sends: list[float] = []
     while len(sends) < requests or sends[-1] < LEAD_S + seconds:
         sends.append(round(LEAD_S + at, 6))
-        at += gaps.expovariate(1.0) / rate
+        at += generator.expovariate(1.0) / rate
     return sends
