@@ -131,9 +131,14 @@ def _beyond_limit(spec: ServeSpec, records: Sequence[RequestRecord]) -> str | No
     return f"{seen} requests were answered at once, the terms are at most {limit}"
 
 
+def is_late(record: RequestRecord) -> bool:
+    """Whether a request was sent so late that its latency, which counts from then, tells too little."""
+    return (record.late_s or 0.0) > LATE_S
+
+
 def _late(load: ServeWorkload, records: Sequence[RequestRecord]) -> str | None:
     """Whether a load generator that could not keep up made arrivals slower than asked, which no latency shows."""
-    late = sum((record.late_s or 0.0) > LATE_S for record in records)
+    late = sum(map(is_late, records))
     if load.arrival.kind == "burst" or late <= MOST_LATE * len(records):
         return None
     return f"{late} of {len(records)} requests were sent more than {LATE_S:g} s late, so they did not arrive as asked"

@@ -101,7 +101,7 @@ def find_rate(ready: ReadyServer, unseen: Iterator[str], arrival_seed: int) -> F
         write_atomically(folder / SO_FAR, load.to_jsonl_gz(_numbered([*(each.sent for each in found), sent])))
         after = ready.report()
         probed = _judged(asked, search, rate, sent, (before, after))
-        if unfit := _unfit_client(asked, probed):
+        if unfit := _unfit_client(asked, search, probed):
             if bracket.held is None:
                 raise Ended(Status.INVALID, Phase.SERVE, f"at {rate:g}/s: {unfit}")
             _LOG.info("the probe at %g/s does not count: %s", rate, unfit)
@@ -208,10 +208,21 @@ def _judged(
     return Probed(probe, sent, replace(sent, load=replace(sent.load, records=answered)), alone, reports)
 
 
-def _unfit_client(asked: ServeSpec, probed: Probed) -> str | None:
+def _unfit_client(asked: ServeSpec, search: RateSearch, probed: Probed) -> str | None:
     """Why a probe tells nothing of the server, in one sentence, or None."""
     slow = contract.slow_client(probed.spec.workload, probed.answered.load.records, probed.sent.client_cpu)
-    return slow or contract.lossy_client(asked.workload, probed.sent.load.records)
+    lossy = contract.lossy_client(asked.workload, probed.sent.load.records)
+    return slow or lossy or _held_by_late_ones(search, probed)
+
+
+def _held_by_late_ones(search: RateSearch, probed: Probed) -> str | None:
+    """By how many requests that were sent late a rate holds, in one sentence, or None; one may always be late."""
+    answered = probed.answered.load.records
+    on_time = [record for record in answered if not contract.is_late(record)]
+    late, kept = len(answered) - len(on_time), _kept(burst.samples_of(probed.spec, on_time), search)
+    if late <= 1 or not probed.probe.holds(search.share) or is_enough(kept, probed.probe.requests, search.share):
+        return None
+    return f"{late} requests were sent more than {contract.LATE_S:g} s late, without which the rate does not hold"
 
 
 def conclude(ready: ReadyServer, found: Found) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Probes of a search whose requests left no record in part, as guidellm occasionally loses some."""
+"""Probes of a search by a load generator that loses records of some requests, or sends some late."""
 
 import json
 from collections.abc import Iterator
@@ -20,14 +20,18 @@ from dissect.stages.serving.watch import Ended
 SEARCH = {"ttft_s": 2.0, "tpot_s": 0.2, "probe_s": 0.01, "lowest": 16.0, "highest": 64.0}
 
 
-def written(requests: int, kept: int, lost: int) -> bytes:
-    """What guidellm writes of a load of which so many requests keep the objective, and so many leave no record."""
+def written(requests: int, kept: int, lost: int = 0, late: int = 0) -> bytes:
+    """What guidellm writes where so many requests of a load keep the objective, leave no record, or are sent late."""
 
     def request(number: int) -> dict[str, Any]:
         send = 1e9 + 0.04 * number
         first = send + (0.1 if number < kept else 3.0)
         times = {"request_start": send, "first_token_iteration": first, "last_token_iteration": first + 0.5}
-        timings = times | {"request_end": first + 0.5, "targeted_start": send, "token_iterations": 8}
+        timings = times | {
+            "request_end": first + 0.5,
+            "targeted_start": send - 0.6 * (number < late),
+            "token_iterations": 8,
+        }
         return {
             "request_id": f"r{number}", "info": {"timings": timings, "error": None},
             "input_metrics": {"text_tokens": 64}, "output_metrics": {"text_tokens": 8},
@@ -66,7 +70,7 @@ def test_a_probe_is_sent_again_where_lost_records_decide_it(
 ) -> None:
     """99 % of 1,587 requests are 1,572. What is lost again did not keep the objective."""
     again = [written(requests, kept, lost)] * loads
-    lower = [written(requests, requests, 0)] * 6
+    lower = [written(requests, requests)] * 6
     probe = found_of(monkeypatch, tmp_path, requests, iter([*again, *lower])).probed[0].probe
     assert (probe.loads, probe.lost, probe.requests, probe.kept) == (loads, lost, requests, kept)
     assert probe.holds(0.99) is holds
@@ -76,7 +80,7 @@ def test_a_load_generator_that_loses_many_records_is_asked_again_and_decides_no_
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Of 1,587 requests 15 may be lost. That 16 of them did not keep the objective would be too low a rate."""
-    whole, lossy = written(1587, 1587, 0), written(1587, 1571, 16)
+    whole, lossy = written(1587, 1587), written(1587, 1571, 16)
     with pytest.raises(Ended, match="the load generator has no record of 16 of 1587 requests") as caught:
         found_of(monkeypatch, tmp_path, 1587, iter([lossy, lossy]))
     assert caught.value.status is Status.INVALID
@@ -92,3 +96,19 @@ def test_lost_records_of_other_work_do_not_repeat_it(monkeypatch: pytest.MonkeyP
     )
     with pytest.raises(Ended, match="1586 answers do not have 8 tokens but 7"):
         found_of(monkeypatch, tmp_path, 1587, iter([shorter]))
+
+
+def test_a_rate_does_not_hold_by_requests_that_were_sent_late(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Their latency counts from when they were really sent; 5 % of a load may be late, which decides more than 1 %."""
+    whole, few, many = (written(1000, 1000, late=late) for late in (0, 10, 11))
+    assert found_of(monkeypatch, tmp_path, 1000, iter([few, *[whole] * 6])).probed[0].probe.holds(0.99)
+    with pytest.raises(
+        Ended, match=r"11 requests were sent more than 0\.5 s late, without which the rate does not hold"
+    ):
+        found_of(monkeypatch, tmp_path, 1000, iter([many]))
+    found = found_of(monkeypatch, tmp_path, 1000, iter([whole, many]))
+    assert (len(found.probed), found.ended_by) == (1, "client")
+    one = iter([written(40, 40, late=1), *[written(40, 40)] * 6])
+    assert found_of(monkeypatch, tmp_path, 40, one).probed[0].probe.holds(0.99), "although 1 of 40 is more than 1 %"
+    failing = written(1000, 600, late=40)
+    assert not found_of(monkeypatch, tmp_path, 1000, iter([failing, *[whole] * 6])).probed[0].probe.holds(0.99)
