@@ -26,6 +26,7 @@ from dissect.stages.serving.ready_server import ReadyServer
 from dissect.stages.serving.send_times import LEAD_S, poisson_sends
 from dissect.stages.serving.watch import Ended
 
+ROOT = Path(__file__).parents[2]
 OFFSETS = st.floats(-0.5, 0.5)
 
 
@@ -119,6 +120,19 @@ def test_requests_arrive_at_random_for_as_long_and_as_many_as_asked() -> None:
     few = [at - LEAD_S for at in poisson_sends(5.0, 1000, 42, 60.0)]
     assert len(few) == 1000
     assert [10 * at for at in sends[:50]] == pytest.approx(few[:50], abs=1e-4)
+
+
+def share_in_time(overload: float, seconds: float) -> float:
+    """Share of requests that wait up to 2 s for a server which answers one after the other, by how much too slowly."""
+    arrivals = [number / 30 for number in range(int(30 * seconds))]
+    waits = [arrival * overload for arrival in arrivals]
+    return mean(wait <= 2.0 for wait in waits)
+
+
+def test_a_minute_does_not_show_a_rate_that_is_three_percent_too_high() -> None:
+    assert [share_in_time(overload, 60) >= 0.99 for overload in (0.03, 0.04)] == [True, False]
+    assert share_in_time(0.03, 600) < 0.99
+    assert "3 % faster than the server answers takes" in (ROOT / "docs/serving.md").read_text()
 
 
 def spec_of(**search: Any) -> ServeSpec:
