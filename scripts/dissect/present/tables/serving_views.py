@@ -230,7 +230,7 @@ _QUANTITIES: tuple[Quantity, ...] = (
         "calibration_difference", "vllm bench against guidellm", "%",
         "difference of the output throughput that the two load generators find on one server",
         lambda m: m.calibration_share, Combination.MEAN, scale=1e2, decimals=1,
-        absent="the second load generator was not asked for, or failed: `no_calibration` of the result says why",
+        absent="the second load generator was not asked for, or failed: its result says why",
     ),
 )  # fmt: skip
 
