@@ -311,10 +311,22 @@ def test_samples_of_every_probe_must_agree_with_the_result() -> None:
     check_samples(result, {"requests.jsonl.gz": to_jsonl_gz([*records[0], *records[1], lost])})
     with pytest.raises(ValueError, match="has 0 answers of probe 2, the result has 20"):
         check_samples(result, {"requests.jsonl.gz": to_jsonl_gz(records[0])})
+    flattered = make.ok_result(spec, make.search_metrics(spec, 5.0, probes=[probes[0], replace_times(probes[1], 1.1)]))
+    late = [record(n, ttft_s=1.1).model_copy(update={"probe": 2}) for n in range(20)]
+    with pytest.raises(ValueError, match="0 requests of probe 2 kept the objective, the result has 20"):
+        check_samples(flattered, {"requests.jsonl.gz": to_jsonl_gz([*records[0], *late])})
+    unequal = make.ok_result(
+        spec, make.search_metrics(spec, 5.0, probes=[probes[0].model_copy(update={"tpot_s": [0.05]})])
+    )
+    with pytest.raises(ValueError, match="the result has 1 times per token of 20 answers of probe 1"):
+        check_samples(unequal, {"requests.jsonl.gz": to_jsonl_gz(records[0])})
+    at_once = make.serve_spec(requests=20, input_tokens=64, output_tokens=16)
+    with pytest.raises(ValueError, match="probes of a search, which its spec does not ask for"):
+        check_samples(make.ok_result(at_once, result.metrics), {"requests.jsonl.gz": to_jsonl_gz(records[0])})
     slower = [record(n, ttft_s=0.6).model_copy(update={"probe": 1}) for n in range(20)]
     with pytest.raises(ValueError, match="the times to the first token of probe 1 are not those"):
         check_samples(result, {"requests.jsonl.gz": to_jsonl_gz([*slower, *records[1]])})
 
 
 def replace_times(found: RateProbe, ttft_s: float) -> RateProbe:
-    return found.model_copy(update={"ttft_s": [ttft_s] * found.requests})
+    return found.model_copy(update={"ttft_s": [ttft_s] * found.requests, "tpot_s": [0.05] * found.requests})

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, Self
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from dissect.base.model import Model
+from dissect.config.arrival import RateSearch
 
 
 class RequestSamples(Model):
@@ -59,6 +60,12 @@ class Calibration(Model):
     output_tokens_per_s: PositiveFloat
     median_latency_s: PositiveFloat
     median_ttft_s: PositiveFloat
+
+
+def count_kept(ttft_s: Iterable[float], tpot_s: Iterable[float], objective: RateSearch) -> int:
+    """Number of requests of which neither time is longer than the objective's."""
+    times = zip(ttft_s, tpot_s, strict=True)
+    return sum(ttft <= objective.ttft_s and tpot <= objective.tpot_s for ttft, tpot in times)
 
 
 def is_enough(kept: int, requests: int, share: float) -> bool:

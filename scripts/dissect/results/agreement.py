@@ -20,9 +20,11 @@ from pydantic import (
 )
 
 from dissect.base.text import controls, without_controls
+from dissect.cells.spec import ServeSpec
+from dissect.config.arrival import RateSearch
 from dissect.metrics.operators import AttentionMetrics, CollectiveMetrics, GemmMetrics, MemcpyMetrics, OperatorMetrics
 from dissect.metrics.profile import ProfileMetrics
-from dissect.metrics.serving import RateProbe, ServingMetrics
+from dissect.metrics.serving import RateProbe, ServingMetrics, count_kept
 from dissect.metrics.training import TrainingMetrics
 from dissect.results.archives import unpacked
 from dissect.results.result import Result
@@ -177,7 +179,10 @@ def _check_requests(result: Result, data: bytes) -> None:
     if not isinstance(metrics, ServingMetrics):
         return
     if metrics.probes is not None:
-        _check_probes(metrics.probes, lines)
+        search = result.spec.workload.arrival.search if isinstance(result.spec, ServeSpec) else None
+        if search is None:
+            raise ValueError("has probes of a search, which its spec does not ask for")
+        _check_probes(search, metrics.probes, lines)
         return
     counts = {
         "requests": (len(lines), metrics.requests),
@@ -193,8 +198,8 @@ def _check_requests(result: Result, data: bytes) -> None:
         raise ValueError(f"the median latency of its requests is {ours:.6g} s, that of the result {wanted:.6g} s")
 
 
-def _check_probes(probes: Sequence[RateProbe], lines: Iterable[RequestLine]) -> None:
-    """Check the times to the first token of every probe of a search; its objective follows from these."""
+def _check_probes(search: RateSearch, probes: Sequence[RateProbe], lines: Iterable[RequestLine]) -> None:
+    """Check the times to the first token of every probe of a search, and how many requests kept its objective."""
     answered: dict[int | None, list[float]] = {}
     for line in lines:
         if line.status == "ok":
@@ -203,8 +208,14 @@ def _check_probes(probes: Sequence[RateProbe], lines: Iterable[RequestLine]) -> 
         found = answered.pop(number, [])
         if len(found) != len(probe.ttft_s):
             raise ValueError(f"has {len(found)} answers of probe {number}, the result has {len(probe.ttft_s)}")
+        if len(found) != len(probe.tpot_s):
+            raise ValueError(
+                f"the result has {len(probe.tpot_s)} times per token of {len(found)} answers of probe {number}"
+            )
         if not math.isclose(sum(found), sum(probe.ttft_s), rel_tol=TOLERANCE, abs_tol=1e-5 * len(found)):
             raise ValueError(f"the times to the first token of probe {number} are not those of the result")
+        if (kept := count_kept(probe.ttft_s, probe.tpot_s, search)) != probe.kept:
+            raise ValueError(f"{kept} requests of probe {number} kept the objective, the result has {probe.kept}")
     if answered:
         raise ValueError(f"has answers of probe {next(iter(answered))}, which the result does not have")
 

@@ -11,7 +11,15 @@ from typing import Any
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import ServeSpec
 from dissect.config.arrival import RateSearch
-from dissect.metrics.serving import RateBracket, RateProbe, RequestSamples, SearchEnd, ServingMetrics, is_enough
+from dissect.metrics.serving import (
+    RateBracket,
+    RateProbe,
+    RequestSamples,
+    SearchEnd,
+    ServingMetrics,
+    count_kept,
+    is_enough,
+)
 from dissect.results.atomic import write_atomically
 from dissect.stages.serving import burst, contract, load
 from dissect.stages.serving.bisection import Bisection
@@ -162,8 +170,7 @@ def _answered(asked: ServeSpec, records: Sequence[RequestRecord]) -> tuple[Serve
 
 def _kept(samples: RequestSamples, search: RateSearch) -> int:
     """Number of requests that kept the objective."""
-    times = zip(samples.ttft_s or [], _tpot(samples), strict=True)
-    return sum(ttft <= search.ttft_s and tpot <= search.tpot_s for ttft, tpot in times)
+    return count_kept(samples.ttft_s or [], _tpot(samples), search)
 
 
 def _tpot(samples: RequestSamples) -> list[float]:
