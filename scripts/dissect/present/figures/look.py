@@ -17,12 +17,12 @@ FAINT, NOTE, OUTLINE, WORDS, INSIDE = "faint", "note", "outline", "words", "insi
 """Styles: lines to compare with, outcomes in words, the rim of a mark, words beside a mark, words in a bar."""
 
 _LIGHT = {
-    "paper": "#ffffff", "ink": "#1b1f24", "muted": "#57606a", "grid": "#e1e4e8", "rest": "#7d868f",
-    "palette": ("#0072b2", "#d55e00", "#009e73", "#b0558a", "#b07d00", "#3a8fc0", "#5a5f66", "#7f4fc9"),
+    "paper": "#ffffff", "ink": "#1b1f24", "muted": "#57606a", "grid": "#e1e4e8", "rest": "#8a9199",
+    "palette": ("#0072b2", "#d55e00", "#009e73", "#b0558a", "#5b3a00", "#4b2991", "#882255", "#1b1f24"),
 }  # fmt: skip
 _DARK = {
     "paper": "#14171b", "ink": "#e4e7eb", "muted": "#a0a8b3", "grid": "#2f353d", "rest": "#6b7480",
-    "palette": ("#56b4e9", "#ee8a4a", "#3ccfa3", "#dd9cc3", "#e6b944", "#8fc7ec", "#b4bac2", "#b79af0"),
+    "palette": ("#56b4e9", "#ee8a4a", "#3ccfa3", "#dd9cc3", "#f0e442", "#8f6ee0", "#a6541c", "#f2f4f7"),
 }  # fmt: skip
 
 
@@ -61,11 +61,11 @@ def _config(tones: Mapping[str, Any]) -> dict[str, Any]:
         "axisY": {"domain": False, "ticks": False, "labelPadding": 5, "titlePadding": 9},
         "legend": {
             "orient": "top", "labelColor": ink, "labelFontSize": SIZE, "symbolStrokeWidth": 2, "symbolSize": 70,
-            "symbolBaseFillColor": muted, "symbolBaseStrokeColor": muted, "title": None, "labelLimit": 320,
-            "columnPadding": 14, "offset": 10,
+            "symbolOpacity": 1, "symbolBaseFillColor": muted, "symbolBaseStrokeColor": muted, "title": None,
+            "labelLimit": 320, "columnPadding": 14, "offset": 10,
         },
         "title": {
-            "anchor": "start", "frame": "group", "color": ink, "fontSize": TITLE, "fontWeight": 400, "offset": 8,
+            "anchor": "start", "frame": "group", "color": ink, "fontSize": TITLE, "fontWeight": 400, "offset": 3,
             "subtitleColor": muted, "subtitleFontSize": SMALL, "subtitlePadding": 3, "subtitleLineHeight": 12,
         },
         "header": {"labelColor": ink, "labelFontSize": TITLE, "labelFontWeight": 400},
