@@ -1,7 +1,6 @@
 """From a tidy CSV to a figure, as the renderer draws it."""
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,34 +16,25 @@ from hypothesis import strategies as st
 import drawn
 import factories as make
 from dissect.base.outcome import Status
-from dissect.cells.manifest import Manifest, ManifestCell
-from dissect.config.layout import FigureLayout
-from dissect.present.figures.describe import describe
+from dissect.cells.manifest import ManifestCell
 from dissect.present.figures.distribution import stairs
 from dissect.present.figures.draw import save
-from dissect.present.figures.layers import HEIGHT, data_of, shape, value_axis
+from dissect.present.figures.layers import HEIGHT, data_of, shape
 from dissect.present.figures.look import CONFIGS
 from dissect.present.figures.roofline import roof
 from dissect.present.tables.columns import Record
 from dissect.present.tables.efficiency import fill_efficiency
 from dissect.present.tables.over_runs import RUN_VALUES
-from dissect.present.tables.read_tidy import read_tidy
-from dissect.present.tables.table import build_table
 from dissect.present.tables.tidy import read_records, tidy_rows
 from dissect.present.tables.views import VIEWS
 from dissect.results.result import Result
 from dissect.statistics.run_values import RunValue
+from drawn import described
 from table_cases import OOM, fig_4, fig_5, fig_6, fig_10, fig_attention, fig_roofline, scaling, served
 
 ROOT = Path(__file__).parents[2]
 SKIPPED = (Status.SKIPPED_OOM, None, "batch 1 ran out of memory")
 NO_CELLS = "The experiment has no cell on the configured platforms."
-
-
-def described(manifest: Manifest, project: Path) -> dict[str, Any]:
-    path = project / "tidy.csv"
-    path.write_text(build_table(manifest, project).csv)
-    return describe(manifest, FigureLayout.model_validate(manifest.layout), read_tidy(path))
 
 
 def efficiencies(project: Path, runs: Mapping[int, Sequence[Result]]) -> list[dict[str, Any]]:
@@ -175,8 +165,8 @@ def test_scaling_has_a_point_per_number_and_a_cross_per_outcome(tmp_path: Path) 
         "0",
         "100",
     } <= set(said)
-    assert "OOM: RTX4090 1; RTX3090 1, 2, 4" in " ".join(said)
-    assert "timeout: RTX3090 8" in " ".join(said)
+    assert "OOM: RTX4090 at 1; RTX3090 at 1, 2, 4" in " ".join(said)
+    assert "timeout: RTX3090 at 8" in " ".join(said)
     assert len(drawn.marks(figure, "rule")) == 1 + 3, "the ideal line, and an interval where several runs were compared"
 
 
@@ -189,7 +179,7 @@ def test_unsupported_cells_are_named(tmp_path: Path) -> None:
     manifest = scaling(tmp_path, {"cpu": (100.0, 57.0)}, (1, 2))
     cell = make.unsupported_cell("the platform has 2 GPUs, not 4", platform="cpu", method="Q", n_gpus=4, batch=2)
     wider = manifest.model_copy(update={"cells": [*manifest.cells, cell]})
-    assert any(text.startswith("unsupported: CPU 4") for text in drawn.texts(described(wider, tmp_path)))
+    assert any(text.startswith("unsupported: CPU at 4") for text in drawn.texts(described(wider, tmp_path)))
 
 
 def test_without_any_number_the_figure_says_why(tmp_path: Path) -> None:
@@ -324,8 +314,8 @@ def test_products_stand_below_the_roof_that_the_platform_declares(tmp_path: Path
     assert {"H200", "CPU", "RTX4090", "Llama2-7b", "no model", "Throughput (TFLOP/s)"} <= set(said)
     words = " ".join(" ".join(said).split())
     assert "roof: bf16 peak 989.5 TFLOP/s, memory 4,800 GB/s" in words
-    assert "OOM: Llama2-7b q/k/v/o 4096 rows" in words
-    assert "timeout: Llama2-7b head 4096 rows" in words
+    assert "OOM: Llama2-7b at q/k/v/o 4096 rows" in words
+    assert "timeout: Llama2-7b at head 4096 rows" in words
     assert "there is no roof" in words
     points = [row for row in drawn.data(figure) if row.get("key")]
     squares = [row["tflops"] for row in points if (row["series"], row["platform"]) == ("no model", "h200")]
@@ -335,32 +325,24 @@ def test_products_stand_below_the_roof_that_the_platform_declares(tmp_path: Path
     assert low["tflops"] == pytest.approx(4.8 * low["intensity"])
 
 
-def test_panels_of_one_quantity_have_one_kind_of_scale() -> None:
-    wide, narrow = [1.0, 50.0], [10.0, 60.0]
-    kinds = [
-        value_axis("y", None, each, others=[wide, narrow]).to_dict()["scale"].get("type") for each in (wide, narrow)
-    ]
-    assert kinds == ["log", "log"]
-    assert "type" not in value_axis("y", None, narrow, others=[narrow]).to_dict()["scale"]
-    assert "type" not in value_axis("y", None, [], others=[wide]).to_dict()["scale"], "a panel of outcomes has no scale"
-
-
-def test_curves_side_by_side_have_one_kind_of_scale(tmp_path: Path) -> None:
-    """They share the title of their axis."""
-    manifest, path = fig_attention(tmp_path), tmp_path / "tidy.csv"
-    path.write_text(build_table(manifest, tmp_path).csv)
-    rows = [row for row in read_tidy(path) if row["direction"] == "forward" or (row["tflops"] or 0) > 100]
-    figure = describe(manifest, FigureLayout.model_validate(manifest.layout), rows)
-    scales = vl_convert.vegalite_to_vega(figure)["scales"]
-    assert [s["type"] for s in scales if re.fullmatch(r"concat_\d_y", s["name"])] == ["log", "log"]
+def test_bars_stand_in_the_order_of_the_legend(tmp_path: Path) -> None:
+    """Whichever policy the first group has."""
+    manifest, groups = fig_6(tmp_path), {("a800", "tuned"), ("rtx4090", "aligned")}
+    apart = [cell for cell in manifest.cells if (cell.platform, cell.method) in groups]
+    figure = described(manifest.model_copy(update={"cells": apart}), tmp_path)
+    for panel in figure["concat"]:
+        bars = panel["layer"][0]["encoding"]
+        legend, places = bars["color"]["legend"]["values"], bars["xOffset"]["scale"]["domain"]
+        assert [place for place in places if place in legend] == legend
+        assert legend[:2] == ["vLLM, tuned", "vLLM, aligned"]
 
 
 def test_curves_have_a_panel_per_value_and_one_legend(tmp_path: Path) -> None:
     figure = described(fig_attention(tmp_path), tmp_path)
     said = drawn.texts(figure)
-    assert {"Forward", "Backward", "Sequence length", "Throughput (TFLOP/s)", "1024", "4096"} <= set(said)
+    assert {"Forward", "Backward", "Sequence length (tokens)", "Throughput (TFLOP/s)", "1024", "4096"} <= set(said)
     assert (said.count("eager"), said.count("sdpa_flash")) == (1, 1)
-    assert said.count("OOM: eager sequence length 4096") == 2
+    assert said.count("OOM: eager at 4096") == 2
     assert said.count("invalid: sdpa_efficient") == 2
     points = [row for row in drawn.data(figure["concat"][0]) if row.get("series") == "sdpa_flash"]
     assert [row["y"] for row in points] == pytest.approx([85.9, 137.4], rel=1e-3)

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import drawn
 from dissect.base.outcome import Phase, Status
 from dissect.cells.study import Study, load_study
 from dissect.config.catalog import PREDICTION
@@ -198,8 +199,7 @@ def test_the_figure_has_every_measured_cell_with_its_interval(tmp_path: Path) ->
     predicted = manifest(PREDICTION, cells, {"kind": PREDICTION})
     (tmp_path / "table.csv").write_text(build_prediction(predicted, tmp_path).csv)
     described = describe_prediction(predicted, read_tidy(tmp_path / "table.csv"))
-    [memory] = described["concat"]
-    points = memory["layer"][2]["data"]["values"]
+    points = [row for row in drawn.data(described) if "says" in row]
     assert {mark["method"]: mark["says"]["Error"] for mark in points} == {
         "Z2": "0.1 % too much", "Z3": "25.0 % too little",
     }  # fmt: skip

@@ -9,7 +9,18 @@ import altair as alt
 from dissect.base.units import GIB
 from dissect.cells.cell_id import CellId
 from dissect.cells.manifest import Manifest
-from dissect.present.figures.layers import HEIGHT, PAGE, TELLS, Part, colour, data_of, log_axis, words_only
+from dissect.present.figures.layers import (
+    HEIGHT,
+    PAGE,
+    TELLS,
+    Part,
+    colour,
+    data_of,
+    log_axis,
+    panel_of,
+    shape,
+    words_only,
+)
 from dissect.present.figures.look import FAINT, OUTLINE
 from dissect.present.figures.subject import IDS, Row
 from dissect.statistics.numbers import significant_decimals
@@ -87,13 +98,15 @@ def _said(panel: _Panel, row: Row) -> dict[str, str]:
 def _panel(panel: _Panel, marks: Sequence[dict[str, Any]], series: Sequence[str], n_panels: int) -> Part:
     numbers = [mark[name] for mark in marks for name in ("measured", "predicted")]
     ends = min(numbers) / _ROOM, max(numbers) * _ROOM
-    x = log_axis("measured", f"measured ({panel.unit})", numbers, alt.X)
-    y = log_axis("predicted", f"predicted ({panel.unit})", numbers)
+    x = log_axis("measured", f"Measured ({panel.unit})", numbers, alt.X)
+    y = log_axis("predicted", f"Predicted ({panel.unit})", numbers)
     equal = alt.Chart(data_of([{"measured": end, "predicted": end} for end in ends]))
-    base = alt.Chart(data_of(marks)).encode(x=x, color=colour(series, 2))
+    base = alt.Chart().encode(x=x, color=colour(series, 2))
     layers = [
         equal.mark_line(style=FAINT).encode(x=x, y=y),
         base.mark_rule(strokeWidth=1.2, opacity=0.6).encode(y=alt.Y("low:Q"), y2="high:Q"),
-        base.mark_point(filled=True, opacity=1, size=45, style=OUTLINE, tooltip=TELLS).encode(y=y),
+        base.mark_point(filled=True, opacity=1, size=45, style=OUTLINE, tooltip=TELLS).encode(y=y, shape=shape(series)),
     ]
-    return alt.layer(*layers).properties(title=panel.title, width=(PAGE - _GAP * n_panels) // n_panels, height=HEIGHT)
+    return panel_of(layers, marks).properties(
+        title=panel.title, width=(PAGE - _GAP * n_panels) // n_panels, height=HEIGHT
+    )

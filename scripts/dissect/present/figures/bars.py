@@ -7,7 +7,15 @@ import altair as alt
 
 from dissect.base.outcome import Status
 from dissect.config.layout import Axis
-from dissect.present.figures.layers import HEIGHT, TELLS, Described, across, data_of, legend_columns, side_by_side
+from dissect.present.figures.layers import (
+    HEIGHT,
+    TELLS,
+    Described,
+    across,
+    legend_columns,
+    panel_of,
+    side_by_side,
+)
 from dissect.present.figures.look import NOTE
 from dissect.present.figures.subject import Panel, Row, Subject, interval_of
 from dissect.present.tables.marks import short_mark
@@ -20,7 +28,7 @@ def bars(subject: Subject) -> Described:
     """Bars from zero with intervals, grouped by the last axis; an outcome stands upright in place of a number."""
     layout, quantity = subject.layout, subject.quantity
     panels = subject.panels(subject.panel_axes)
-    places = list(dict.fromkeys(subject.label(row, layout.series) for row in subject.rows))
+    places = subject.labels(layout.series, marked="platform")
     parts = []
     for number, panel in enumerate(panels):
         title = f"{quantity.header} ({quantity.unit})" if number % across(len(panels)) == 0 else None
@@ -35,7 +43,7 @@ def bars(subject: Subject) -> Described:
         )
         ends = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.2)
         layers = [bar, ends.encode(y="low:Q", y2="high:Q"), lost.encode(text="outcome:N")]
-        parts.append(alt.layer(*layers, data=data_of(_marks(subject, panel))))
+        parts.append(panel_of(layers, _marks(subject, panel)))
     # A shared scale would have the width of the first panel's groups, and panels have other numbers of these.
     together: Described = side_by_side(subject, panels, parts, [[] for _ in panels]).resolve_scale(
         xOffset="independent"

@@ -110,7 +110,7 @@ def _stacked(
     tones = alt.Color("part:N").scale(domain=[labels[-1], *labels[:-1]], range="ordinal")
     words = "split(datum.label, '|')[1]"
     base = alt.Chart().encode(y=alt.Y("bar:N").title(None).sort(None).axis(labelExpr=words))
-    share = alt.X("left:Q").title(title).scale(domain=[0, 100]).axis(grid=True, tickCount=5)
+    share = alt.X("left:Q").title(title).scale(domain=[0, 100]).axis(tickCount=5)
     entries = tones.legend(values=list(labels), columns=legend_columns(labels, 1 if wide < COLUMN else 2))
     note = base.mark_text(align="left", dx=2, style=NOTE, tooltip=TELLS).encode(x=alt.value(0), text="outcome:N")
     heading = base.mark_text(align="left", dx=2, dy=3, style=WORDS, fontSize=SIZE, tooltip=TELLS)

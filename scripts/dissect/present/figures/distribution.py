@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from dissect.present.figures.layers import TELLS, Described, across, colour, dash, data_of, side_by_side, width
+from dissect.present.figures.layers import (
+    TELLS,
+    Described,
+    across,
+    colour,
+    dash,
+    panel_of,
+    side_by_side,
+    width,
+)
 from dissect.present.figures.subject import Row, Subject
 from dissect.statistics.quantiles import quantile
 
@@ -40,7 +49,7 @@ def distribution(subject: Subject) -> Described:
         whole = [subject.label(cells[key][0], layout.series) for key, line in found.items() if not line]
         y = alt.Y("share:Q").title("Share of requests (%)" if number % across(len(panels)) == 0 else None)
         chart = (
-            alt.Chart(data_of(lines))
+            alt.Chart()
             .transform_flatten(["x", "share"])
             .mark_line(interpolate="step-after", strokeWidth=1.8, tooltip=TELLS)
             .encode(
@@ -49,7 +58,7 @@ def distribution(subject: Subject) -> Described:
                 colour(colours, len(panels), symbolType="stroke", symbolSize=300), dash(styles), alt.Detail("key:N"),
             )
         )  # fmt: skip
-        parts.append(alt.layer(chart))
+        parts.append(panel_of([chart], lines))
         missing = subject.notes(panel.missing, [], width(len(panels)) // 5)
         notes.append([*missing, *([f"answers came whole: {'; '.join(whole)}"] if whole else [])])
     return side_by_side(subject, panels, parts, notes)

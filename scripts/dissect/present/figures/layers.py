@@ -27,6 +27,17 @@ _TITLES = 72
 _TITLE_LETTER, _TITLE_LINE = 6.4, 16
 """Widest mean width of a letter in a panel's title, and height of a line of it, in pixels."""
 _LEGEND_MARK, _LEGEND_LETTER = 40, 6.2
+_OVERHANG = 9
+"""How far the number at the upper end of an axis, or a mark there, sticks out of the drawing area, at most."""
+
+
+_STEPS: Sequence[tuple[float, Sequence[float]]] = (
+    (3, (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)),
+    (10, (1, 1.5, 2, 3, 4, 5, 7)),
+    (100, (1, 2, 5)),
+    (math.inf, (1,)),
+)
+"""Up to which ratio of the ends of a logarithmic axis -> what is labelled of each power of ten."""
 
 
 class _Marks(alt.Data):
@@ -50,6 +61,12 @@ def across(n_panels: int) -> int:
 def width(n_panels: int) -> int:
     """Width in pixels of the drawing area of one panel, beside its axis."""
     return (COLUMN if n_panels == 1 else PAGE // across(n_panels)) - _AXIS
+
+
+def panel_of(layers: Iterable[alt.Chart], marks: Iterable[Mapping[str, Any]]) -> Part:
+    """Layers of one panel over its marks. Titles stand above what sticks out; a blank has all of them at one height."""
+    strut = alt.Chart(data_of([{}])).mark_text(text=" ", baseline="bottom", fontSize=_OVERHANG, x=0, y=0)
+    return alt.layer(*layers, strut, data=data_of(marks))
 
 
 def side_by_side(
@@ -78,7 +95,10 @@ def side_by_side(
 
 
 def _title(title: Sequence[str], notes: Sequence[str]) -> alt.TitleParams:
-    return alt.TitleParams(title, subtitle=notes) if title else alt.TitleParams(notes or [""], fontSize=SMALL)
+    if not title:
+        return alt.TitleParams(notes or [""], fontSize=SMALL)
+    # Even an empty list of notes takes the height of a line.
+    return alt.TitleParams(title, subtitle=notes) if notes else alt.TitleParams(title)
 
 
 def legend_columns(labels: Iterable[str], n_panels: int = 1) -> int:
@@ -107,36 +127,32 @@ def dash(labels: Sequence[str]) -> alt.StrokeDash:
 
 
 def value_axis(
-    field: str, title: str | None, values: Sequence[float], channel: Any = alt.Y,
-    others: Iterable[Sequence[float]] = (),
-) -> Any:  # fmt: skip
+    field: str, title: str | None, values: Sequence[float], channel: Any = alt.Y, is_shared: bool = False
+) -> Any:
     """From zero, unless the values are so different that the lower ones could not be told apart.
 
-    ``others`` are the values of panels with the same quantity: if one of them needs a logarithmic scale, all have it.
+    If ``is_shared``, the values are those of several panels, and each panel has the scale of all.
     """
-    axis = channel(f"{field}:Q").title(title)
     known = [value for value in values if value > 0]
-    if known and any(map(_is_wide, (values, *others))):
-        return axis.scale(type="log", nice=False, padding=8).axis(values=_log_ticks(known), format=",~g")
-    return axis.scale(zero=True).axis(tickCount=5)
+    if known and max(known) > _TOO_WIDE * min(known):
+        return log_axis(field, title, known, channel, is_shared)
+    limit = {"domainMax": max(known), "nice": True} if is_shared and known else {}
+    return channel(f"{field}:Q").title(title).scale(zero=True, **limit).axis(tickCount=5)
 
 
-def _is_wide(values: Iterable[float]) -> bool:
-    known = [value for value in values if value > 0]
-    return bool(known) and max(known) > _TOO_WIDE * min(known)
+def log_axis(
+    field: str, title: str | None, values: Sequence[float], channel: Any = alt.Y, is_shared: bool = False
+) -> Any:
+    """Powers of ten, with numbers between them where there is room; ``is_shared`` as for ``value_axis``."""
+    ends = {"domain": [min(values), max(values)]} if is_shared else {}
+    axis = channel(f"{field}:Q").title(title).scale(type="log", nice=False, padding=8, **ends)
+    return axis.axis(values=_log_ticks(values), format=",~g")
 
 
-def log_axis(field: str, title: str | None, values: Sequence[float], channel: Any = alt.Y) -> Any:
-    """Powers of ten, with 2 and 5 between them where there is room."""
-    ticks = _log_ticks(values)
-    return channel(f"{field}:Q").title(title).scale(type="log", nice=False, padding=8).axis(values=ticks, format=",~g")
-
-
-def size_axis(field: str, title: str, labels: Mapping[int, str], most: int, below: int = 0) -> alt.X:
+def size_axis(field: str, title: str, labels: Mapping[int, str], below: int = 0) -> alt.X:
     """Sizes by powers of two; as many are labelled as there is room for. The axis stands that far below the drawing."""
-    ticks = sorted(labels)[:: max(1, -(-len(labels) // most))]
-    words = f"({json.dumps({str(size): labels[size] for size in ticks})})[datum.value]"
-    axis = alt.Axis(values=ticks, labelExpr=words, labelOverlap=False, offset=below)
+    words = f"({json.dumps({str(size): labels[size] for size in sorted(labels)})})[datum.value]"
+    axis = alt.Axis(values=sorted(labels), labelExpr=words, labelOverlap="greedy", labelSeparation=6, offset=below)
     return alt.X(f"{field}:Q").title(title).scale(type="log", base=2, nice=False, padding=12).axis(axis)
 
 
@@ -152,7 +168,7 @@ def words_only(description: str, headline: str, lines: Sequence[str]) -> Describ
 
 def _log_ticks(values: Sequence[float]) -> list[float]:
     low, high = min(values), max(values)
-    steps: tuple[float, ...] = (1, 1.5, 2, 3, 4, 5, 7) if high < 10 * low else (1, 2, 5) if high < 100 * low else (1,)
+    steps = next(steps for span, steps in _STEPS if high < span * low)
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     return [
         float(f"{step}e{power}")

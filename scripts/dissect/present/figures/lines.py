@@ -15,6 +15,7 @@ from dissect.present.figures.layers import (
     across,
     colour,
     data_of,
+    panel_of,
     shape,
     side_by_side,
     size_axis,
@@ -50,7 +51,7 @@ def curve(subject: Subject) -> Described:
     def series(row: Row) -> str:
         return subject.label(row, layout.series)
 
-    return _lines(subject, layout.x[0], panels, drawn, (row_header(layout.x[0]), title), series)
+    return _lines(subject, layout.x[0], panels, drawn, (_size_title(layout.x[0]), title), series)
 
 
 def scaling(subject: Subject) -> Described:
@@ -95,6 +96,11 @@ def _point(row: Row, quantity: Quantity) -> dict[str, float]:
     return {"y": row[quantity.name] * quantity.scale, **interval_of(row, quantity)}
 
 
+def _size_title(axis: Axis) -> str:
+    """Title of the axis of sizes; labels of bytes have their unit."""
+    return f"{row_header(axis)} (tokens)" if axis in ("sequence", "seq_len") else row_header(axis)
+
+
 def _count_label(rows: Sequence[Row]) -> str:
     devices = {row["device"] for row in rows} - {None}
     if devices == {"cpu"}:
@@ -109,14 +115,14 @@ def _lines(
     n = len(panels)
     labels = subject.labels(subject.layout.series, series, marked=axis)
     parts, notes = [], []
-    values = [[mark["y"] for mark in marks] for marks in drawn]
+    values = [mark[name] for marks in drawn for mark in marks for name in ("y", "low", "high") if name in mark]
     losses = [[row for row in panel.missing if row[axis] is not None] for panel in panels]
     crosses = [_crosses(subject, axis, lost, series) for lost in losses]
     below = max((cross["place"] + _CROSS - HEIGHT for each in crosses for cross in each), default=0)
     for number, (panel, marks, lost) in enumerate(zip(panels, drawn, losses, strict=True)):
         sizes = {row[axis]: axis_label(subject.manifest, axis, row[axis], bare=True) for row in (*panel.rows, *lost)}
-        y = value_axis("y", titles[1] if number % across(n) == 0 else None, values[number], others=values)
-        x = size_axis("x", titles[0], sizes, most=width(n) // 52, below=below)
+        y = value_axis("y", titles[1] if number % across(n) == 0 else None, values, is_shared=n > 1)
+        x = size_axis("x", titles[0], sizes, below)
         parts.append(_panel(marks, crosses[number], x, y, labels, ideal, n))
         notes.append(subject.notes(panel.missing, subject.layout.x or [axis], width(n) // 5))
     return side_by_side(subject, panels, parts, notes, below)
@@ -143,7 +149,7 @@ def _panel(
         )
         none = alt.Chart(data_of([{}])).mark_text(text="none", align="right", style=NOTE, x=-5, y=_height_of(1))
         layers.append(none)
-    return alt.layer(*layers, data=data_of(marks))
+    return panel_of(layers, marks)
 
 
 def _height_of(number: int) -> int:

@@ -12,6 +12,7 @@ from dissect.present.figures.layers import (
     colour,
     data_of,
     log_axis,
+    panel_of,
     shape,
     side_by_side,
     value_axis,
@@ -34,11 +35,11 @@ def rate(subject: Subject) -> Described:
         for panel in subject.panels(subject.panel_axes)
         for quantity in (VIEWS["probes"].by_name[name] for name in _DRAWN)
     ]  # fmt: skip
-    values = [(quantity, _values(panel.rows, quantity)) for panel, quantity in panels]
-    parts = [
-        _part(subject, panel.rows, quantity, [each for other, each in values if other is quantity], labels, len(panels))
-        for panel, quantity in panels
-    ]
+    values = {
+        quantity: [each for panel, other in panels if other is quantity for each in _values(panel.rows, quantity)]
+        for _, quantity in panels
+    }
+    parts = [_part(subject, panel.rows, quantity, values[quantity], labels, len(panels)) for panel, quantity in panels]
     notes = [subject.notes(panel.missing, [], width(len(panels)) // 5) for panel, _ in panels]
     return side_by_side(subject, [panel for panel, _ in panels], parts, notes)
 
@@ -49,13 +50,13 @@ def _values(rows: Sequence[Row], quantity: Quantity) -> list[float]:
 
 
 def _part(
-    subject: Subject, rows: Sequence[Row], quantity: Quantity, alike: Sequence[Sequence[float]],
+    subject: Subject, rows: Sequence[Row], quantity: Quantity, values: Sequence[float],
     labels: Sequence[str], n_panels: int,
 ) -> Part:  # fmt: skip
     marks = [_mark(subject, row, quantity) for row in rows]
     limits = sorted({row[_DRAWN[quantity.name]] * quantity.scale for row in rows})
     x = log_axis("x", "Nominal request rate (requests/s)", [mark["x"] for mark in marks] or [1.0], alt.X)
-    y = value_axis("y", quantity.title, _values(rows, quantity), others=alike)
+    y = value_axis("y", quantity.title, values, is_shared=True)
     base = alt.Chart().encode(x=x, y=y, color=colour(labels, n_panels))
     held, failed = (
         base.transform_filter(f"datum.held == {holds}")
@@ -65,7 +66,7 @@ def _part(
     )
     limit = alt.Chart(data_of([{"y": limit} for limit in limits])).mark_rule(style=FAINT).encode(y="y:Q")
     layers: list[Any] = [limit, base.mark_line(strokeWidth=1.5).encode(detail="line:N"), held, failed]
-    return alt.layer(*layers, data=data_of(marks))
+    return panel_of(layers, marks)
 
 
 def _mark(subject: Subject, row: Row, quantity: Quantity) -> dict[str, Any]:

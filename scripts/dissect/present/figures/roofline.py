@@ -14,6 +14,7 @@ from dissect.present.figures.layers import (
     colour,
     data_of,
     log_axis,
+    panel_of,
     shape,
     side_by_side,
     width,
@@ -38,8 +39,8 @@ def roofline(subject: Subject) -> Described:
     """One panel per value of ``layout.panels``: throughput over arithmetic intensity, both on logarithmic scales."""
     panels, labels = subject.panels(subject.panel_axes), subject.labels(subject.layout.series)
     quantities = [VIEWS["gemm"].by_name[name] for name in _TOLD]
-    parts, notes = [], []
-    for number, panel in enumerate(panels):
+    drawn, notes = [], []
+    for panel in panels:
         points = [
             subject.mark(
                 row, quantities, intensity=row["arithmetic_intensity"], tflops=row["tflops"],
@@ -50,26 +51,25 @@ def roofline(subject: Subject) -> Described:
         for mark, row in zip(points, panel.rows, strict=True):
             mark["says"]["Product"] = f"{row['product']}, {row['rows']:,} rows"
         roofs, words = _roofs(subject, panel.rows)
-        corners = [corner for corner in roofs if corner["tflops"]]
+        drawn.append((points, [corner for corner in roofs if corner["tflops"]]))
+        told = textwrap.wrap(words, width(len(panels)) // 5) if panel.rows else []
+        missing = subject.notes(panel.missing, subject.layout.x, width(len(panels)) // 5)
+        notes.append([*told, *missing])
+    every = [mark for points, corners in drawn for mark in (*points, *corners)]
+    intensities, heights = ([mark[name] for mark in every] for name in ("intensity", "tflops"))
+    tone, parts = colour(labels, len(panels)), []
+    for number, (points, corners) in enumerate(drawn):
         title = "Throughput (TFLOP/s)" if number % across(len(panels)) == 0 else None
-        x = log_axis("intensity", "Arithmetic intensity (FLOP/byte)", _values(points, corners, "intensity"), alt.X)
-        y = log_axis("tflops", title, _values(points, corners, "tflops"))
-        tone = colour(labels, len(panels))
+        x = log_axis("intensity", "Arithmetic intensity (FLOP/byte)", intensities, alt.X, is_shared=True)
+        y = log_axis("tflops", title, heights, is_shared=True)
         layers = [
             alt.Chart(data_of(corners)).mark_line(style=FAINT).encode(x=x, y=y, detail="dtype:N"),
             alt.Chart()
             .mark_point(filled=True, opacity=1, size=40, style=OUTLINE, tooltip=TELLS)
             .encode(x=x, y=y, color=tone, shape=shape(labels)),
         ]
-        parts.append(alt.layer(*layers if corners else layers[1:], data=data_of(points)))
-        told = textwrap.wrap(words, width(len(panels)) // 5) if panel.rows else []
-        missing = subject.notes(panel.missing, subject.layout.x, width(len(panels)) // 5)
-        notes.append([*told, *missing])
+        parts.append(panel_of(layers if corners else layers[1:], points))
     return side_by_side(subject, panels, parts, notes)
-
-
-def _values(points: Sequence[dict[str, Any]], corners: Sequence[dict[str, Any]], name: str) -> list[float]:
-    return [mark[name] for mark in (*points, *corners)] or [1.0]
 
 
 def _roofs(subject: Subject, rows: Sequence[Row]) -> tuple[list[dict[str, Any]], str]:

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from dissect.base.outcome import Flag, Status
@@ -17,6 +18,8 @@ from dissect.present.tables.views import VIEWS
 Row = Mapping[str, Any]
 IDS: tuple[Axis | str, ...] = ("key", "stage", "platform", "model", "framework", "method")
 """What the page filters marks by and links them with."""
+_USUAL = "bf16"
+"""The data type of figures that name none."""
 _CELL: tuple[Axis, ...] = ("platform", "model", "framework", "method")
 
 
@@ -57,7 +60,8 @@ class Subject:
         for place in places:
             own = [row for row in self.rows if all(row[a] in (v, None) for a, v in zip(axes, place, strict=True))]
             drawn = [row for row in own if row["status"] == Status.OK]
-            title = ", ".join(axis_label(self.manifest, axis, value) for axis, value in zip(axes, place, strict=True))
+            shown = next((row for row in own if all(row[axis] is not None for axis in axes)), None)
+            title = ", ".join(self._label(shown, axis) for axis in axes) if shown else ""
             found.append(Panel(title, drawn, [row for row in own if row["status"] != Status.OK]))
         return found
 
@@ -67,8 +71,19 @@ class Subject:
         for axis in axes:
             gpu = self.manifest.platforms[row["platform"]].gpu_label
             is_named = axis == "n_gpus" and gpu and not bare
-            labels.append(f"{row[axis]} × {gpu}" if is_named else axis_label(self.manifest, axis, row[axis], bare))
+            labels.append(f"{row[axis]} × {gpu}" if is_named else self._label(row, axis, bare))
         return ", ".join(labels)
+
+    def _label(self, row: Row, axis: Axis, bare: bool = False) -> str:
+        """Of one axis; a platform with its data type where that is not the one that methods and texts name."""
+        label = axis_label(self.manifest, axis, row[axis], bare)
+        dtype = row["dtype"] or self._dtypes.get(row["platform"], _USUAL)
+        return label if axis != "platform" or dtype == _USUAL else f"{label}, {dtype}"
+
+    @cached_property
+    def _dtypes(self) -> Mapping[str, str]:
+        """The data type of each platform that has a cell with one; cells that cannot run have none."""
+        return {row["platform"]: row["dtype"] for row in self.rows if row["dtype"]}
 
     def labels(
         self, axes: Sequence[Axis], name: Callable[[Row], str] | None = None, marked: Axis | None = None
@@ -98,7 +113,7 @@ class Subject:
         for row in missing:
             of_outcome = named.setdefault(short_mark(row["status"]), {})
             found = of_outcome.setdefault(self.label(row, self.layout.series), {})
-            known = [self.label(row, [axis], bare=axis == "n_gpus") for axis in points if row[axis] is not None]
+            known = [self.label(row, [axis], bare=len(points) == 1) for axis in points if row[axis] is not None]
             found |= {" ".join(known): None} if known else {}
         return [
             line
@@ -118,7 +133,7 @@ class Subject:
 
 
 def _joined(name: str, points: Iterable[str]) -> str:
-    return f"{name} {', '.join(points)}".rstrip()
+    return " at ".join(filter(None, (name, ", ".join(points))))
 
 
 def interval_of(row: Row, quantity: Quantity) -> dict[str, float]:
