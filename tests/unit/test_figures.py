@@ -329,6 +329,7 @@ def test_bars_stand_in_the_order_of_the_legend(tmp_path: Path) -> None:
     """Whichever policy the first group has."""
     manifest, groups = fig_6(tmp_path), {("a800", "tuned"), ("rtx4090", "aligned")}
     apart = [cell for cell in manifest.cells if (cell.platform, cell.method) in groups]
+    apart.sort(key=lambda cell: cell.platform)
     figure = described(manifest.model_copy(update={"cells": apart}), tmp_path)
     for panel in figure["concat"]:
         bars = panel["layer"][0]["encoding"]

@@ -62,7 +62,7 @@ def _config(tones: Mapping[str, Any]) -> dict[str, Any]:
         "legend": {
             "orient": "top", "labelColor": ink, "labelFontSize": SIZE, "symbolStrokeWidth": 2, "symbolSize": 70,
             "symbolOpacity": 1, "symbolBaseFillColor": muted, "symbolBaseStrokeColor": muted, "title": None,
-            "labelLimit": 320, "columnPadding": 14, "offset": 10,
+            "labelLimit": 440, "columnPadding": 14, "offset": 10,
         },
         "title": {
             "anchor": "start", "frame": "group", "color": ink, "fontSize": TITLE, "fontWeight": 400, "offset": 3,
