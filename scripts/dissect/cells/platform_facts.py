@@ -47,7 +47,7 @@ def _declared(platform: Platform) -> dict[str, str]:
         Fact.GPU: gpu.model,
         Fact.GPUS: str(platform.gpus_per_node * platform.nodes),
         Fact.GPU_MEMORY: f"{gpu.memory_gib:g} GiB",
-        Fact.MEMORY_BANDWIDTH: f"{gpu.memory_bandwidth_gb_per_s:g} GB/s" if gpu.memory_bandwidth_gb_per_s else None,
+        Fact.MEMORY_BANDWIDTH: f"{gpu.memory_bandwidth_gb_per_s:,g} GB/s" if gpu.memory_bandwidth_gb_per_s else None,
         Fact.INTERCONNECT: link.kind + (f", {link.gb_per_s:g} GB/s" if link.gb_per_s else ""),
         Fact.CPU: platform.host.cpu,
         Fact.HOST_MEMORY: f"{platform.host.memory_gib:g} GiB",

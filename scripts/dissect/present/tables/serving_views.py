@@ -118,7 +118,7 @@ def _distribution(kind: str) -> Iterator[Quantity]:
         part = name.rsplit("_", 2)[1]
         value: Callable[[MeasuredServing], Scalar]
         if part == "mean":
-            title, value = f"Mean {header}", partial(_mean, f"{kind}_s")
+            title, value = f"{header} mean", partial(_mean, f"{kind}_s")
         else:
             title, value = f"{header} {part}", partial(_at, f"{kind}_s", _SHARES[part])
         of = "over requests" if part == "mean" else f"{part[1:]} % of the requests stay at or below"
