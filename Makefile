@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help smoke gpu-smoke check test test-torch test-pipeline test-slurm test-kubernetes prove-invalidation lint \
-    format bench docs docs-links venv envs validate train-env client-env docs-env locks screenshot schemas clean
+    format bench docs docs-links venv envs validate train-env client-env docs-env locks pictures schemas clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -120,7 +120,12 @@ locks: .venv/.complete ## Compile the lock files anew from pyproject.toml and en
 	    (cd envs/$$name && $(LOCK) requirements.in --output-file requirements.txt) || exit; \
 	done
 
-screenshot: .venv/.complete ## Take README's picture of results/report/index.html, with Debian's chromium
+# Without a platform of this machine, the results are those that the project ships.
+pictures: .venv/.complete ## Draw the pictures of README and docs from the reference results, with Debian's chromium
+	@snakemake --profile profiles/cpu all --config platforms=[]
+	@for name in fig_attention fig_collectives latency; do \
+	    cp results/figures/$$name.png docs/images/h200_$$name.png || exit; \
+	done
 	@python scripts/screenshot.py docs/images/report.png
 
 schemas: .venv/.complete ## Write what follows from the models of the configuration: JSON Schemas, docs/reference.md
