@@ -98,6 +98,19 @@ def test_the_stepped_line_joins_what_no_other_point_equals_or_beats_in_both(tmp_
         assert not any(other <= gib and more >= rate and (other, more) != (gib, rate) for other, more in points)
 
 
+def test_a_colour_and_a_shape_name_one_server_of_a_panel(tmp_path: Path) -> None:
+    """With a colour per platform, engine and policy a palette repeats itself."""
+    drawing = overviews_of(tmp_path, table_cases.fig_6(tmp_path))["interactivity"]
+    [(_, spec)] = drawing.specs
+    assert len(spec["concat"]) == 3, "each platform and model that has a number"
+    for panel in spec["concat"]:
+        servers = {row["server"]: (row["series"], row["policy"]) for row in drawn.data(panel)}
+        assert len(set(servers.values())) == len(servers) > 1
+    scales = [panel["layer"][0]["encoding"][axis]["scale"] for axis in ("x", "y") for panel in spec["concat"]]
+    assert scales == [scales[0]] * 3 + [scales[3]] * 3
+    assert all("domainMax" in scale or "domain" in scale for scale in scales)
+
+
 def test_a_cell_of_several_tables_is_one_point(tmp_path: Path) -> None:
     table = training_table(tmp_path, {"Naive": 0.4})
     drawing = overviews_of(tmp_path, table, table.model_copy(update={"name": "table_II"}))["memory-pretrain"]

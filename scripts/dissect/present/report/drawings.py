@@ -36,7 +36,7 @@ _MEMORY = (
 )
 _SERVERS = (
     "Each point is one load on one server: the tokens/s of a single user (the inverse of the median TPOT) against the "
-    "generated tokens/s per GPU. Up and to the right is better. The line joins the loads of one server."
+    "generated tokens/s per GPU. Up and to the right is better. A line joins the loads of one server."
 )
 _MODULES = (
     "Kernel time per step (on CPU: self time of operators) by module of the model. Each piece is one module, modules "
