@@ -1,5 +1,6 @@
 """The folder of the report: valid HTML, links that lead somewhere, equal bytes, and what its parts say."""
 
+import csv
 import json
 import re
 from collections.abc import Iterator
@@ -220,6 +221,20 @@ def test_a_range_of_figures_is_about_each(tmp_path: Path) -> None:
     assert not found["H3"].is_about("Serving latency, CPU")
     assert [ruling.label for ruling in found["H3"].rulings] == ["H200, a800"]
     assert [case.label for ruling in found["H2"].rulings for case in ruling.cases] == ["batch 1", "batch 2"]
+
+
+def test_cases_that_lack_the_same_are_told_apart(tmp_path: Path) -> None:
+    """Their names have commas of their own."""
+    shared = {"id": "H21", "platform": "h200", "verdict": "not measured", "reason": "no such cell"}
+    told = ("item", "stage", "says", "stated_for", "check", "case", "numbers", "flags", "keys", "remedy")
+    shared |= dict.fromkeys(told, "")
+    path = tmp_path / "claims.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, shared)
+        writer.writeheader()
+        writer.writerows({**shared, "case": f"TGI, {policy}"} for policy in ("tuned", "defaults"))
+    [claim] = read_claims(path, {})
+    assert [case.label for case in claim.rulings[0].cases] == ["TGI, tuned; TGI, defaults"]
 
 
 def test_platforms_stand_side_by_side_where_they_did_the_same(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def _gathered(cases: Sequence[ShownCase]) -> list[ShownCase]:
     for case in cases:
         if not case.numbers:
             gaps.setdefault(case.reason, []).append(case)
-    joined = [replace(same[0], label=", ".join(filter(None, (case.label for case in same)))) for same in gaps.values()]
+    joined = [replace(same[0], label="; ".join(filter(None, (case.label for case in same)))) for same in gaps.values()]
     return [case for case in cases if case.numbers] + joined
 
 
