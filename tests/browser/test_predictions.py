@@ -1,5 +1,6 @@
 """The forms of the report page that answer with predictions, in a real browser."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -96,6 +97,22 @@ def test_the_form_of_servers_says_what_does_not_fit_and_what_was_measured(
     assert page.locator("#server + .measured").is_hidden()
     page.locator("#server [name=batch]").select_option("10")
     assert (page.locator("#server + .measured a").get_attribute("href") or "").endswith("cells/0123456789ab.html")
+
+
+def test_waits_below_a_second_are_in_milliseconds(visit: Open, small: Path, tmp_path: Path) -> None:
+    """As tables have them."""
+    setting, model, gpu = "serve/vllm/tuned", "llama2-7b", "a800"
+    index = Path(shutil.copytree(small.parent, tmp_path / "report")) / small.name
+    numbers = index.parent / f"predicted/server-{gpu}.js"
+    bursts = [[9.0, *[2.0, 0.05] * 20]] * 20
+    found = json.dumps([100000, 90000, 110000, 256, 0, *bursts])
+    text, changed = re.subn(rf'("{setting} {model} 1":) .*', rf"\1 {found},", numbers.read_text())
+    numbers.write_text(text)
+    assert changed == 1
+    page = visit(index, f"#server.setting={setting}&server.model={model}&server.gpus={gpu}")
+    waits = page.locator("#server-answer p").nth(2)
+    expect(waits).to_contain_text(re.compile(r" 2 \[[\d.]+–[\d.]+\] s"))
+    expect(waits).to_contain_text(re.compile(r" 50 \[[\d.]+–[\d.]+\] ms"))
 
 
 def test_a_form_says_that_its_answers_are_not_beside_the_page(browser: Browser, small: Path, tmp_path: Path) -> None:

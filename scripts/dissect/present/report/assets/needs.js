@@ -16,6 +16,7 @@ const predicted = {};
   const around = (middle, off) => [middle, middle * (1 - off), middle * (1 + off)];
   const inverse = ([middle, low, high], of) => [of / middle, of / high, of / low];
   const scaled = (numbers, factor) => numbers.map((each) => each * factor);
+  const wait = (seconds) => (seconds[0] < 1 ? range(scaled(seconds, 1e3), "ms") : range(seconds, "s"));
 
   const loading = {};
   // A file of answers, once.
@@ -77,7 +78,7 @@ const predicted = {};
     const seconds = around(duration, off);
     const percentile = fields.percentile.value;
     const place = percentiles.indexOf(percentile) * latencies.length;
-    const waits = latencies.map((name, index) => `${name} ${percentile} ${range(around(times[place + index], offs[index]), "s")}`);
+    const waits = latencies.map((name, index) => `${name} ${percentile} ${wait(around(times[place + index], offs[index]))}`);
     const answered = number * tokens[1];
     const hour = hourly(fields, choice);
     const money = hour && scaled(seconds, hour.price / 3600);
