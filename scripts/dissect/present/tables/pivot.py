@@ -48,7 +48,7 @@ def _part(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> Grid:
     heading = ", ".join(axis_label(manifest, axis, rows[0][axis]) for axis in layout.split)
     return Grid(
         name="_".join([manifest.name, *(str(rows[0][axis]) for axis in layout.split)]),
-        title=f"{manifest.title} ({heading})" if heading else manifest.title,
+        title=f"{manifest.title}, {heading}" if heading else manifest.title,
         caption=manifest.caption,
         row_names=tuple(row_header(axis) for axis in layout.rows),
         rows=[_labels(manifest, layout.rows, place, bare=True) for place in row_places],
