@@ -92,7 +92,7 @@ validate: .venv/bin/llm-dissect ## Check the reference results that this branch 
 	@files=$$(git diff --name-only --diff-filter=d $(BASE)...HEAD -- 'config/references/*/*') || exit; \
 	sets=$$(echo "$$files" | cut -d/ -f3 | sort -u); \
 	test -n "$$sets" || echo "Nothing to check: no reference results are committed beyond $(BASE)."; \
-	for set in $$sets; do llm-dissect validate into="$$set" || exit; done
+	for set in $$sets; do ./llm-dissect validate into="$$set" || exit; done
 
 venv: .venv/bin/llm-dissect ## Build .venv alone: enough to plan, and to draw what is measured
 

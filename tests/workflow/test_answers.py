@@ -3,10 +3,12 @@
 import os
 import re
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from clones import Clone
+from clones import Clone, new_clone
 from dissect.config.targets import OWN_KEYS, RUNS
 from small_disk import read_only
 
@@ -137,11 +139,48 @@ def test_without_the_environment_a_line_says_what_to_do(clone: Clone) -> None:
     assert done.stderr == f"llm-dissect: its environment is missing: run 'make -C {clone.folder} venv'\n"
 
 
-def test_a_link_from_elsewhere_finds_the_project(clone: Clone) -> None:
-    clone.ask("plan")
-    link = clone.folder.parent / "llm-dissect"
+@pytest.fixture
+def by_name(clone: Clone, tmp_path: Path) -> Callable[[Path, str], subprocess.CompletedProcess[str]]:
+    """Runs a clone's command in any folder, by the name that its environment puts on the PATH."""
+    clone.ask("help")  # links the environment
+    link = tmp_path / "bin/llm-dissect"
+    link.parent.mkdir()
     link.symlink_to(clone.folder / "llm-dissect")
-    assert subprocess.check_output([link, "plan"], cwd="/", text=True).startswith("9 cells, 0 to run")
+    environment = {**os.environ, "PATH": f"{link.parent}:{os.environ['PATH']}"}
+
+    def run(folder: Path, word: str) -> subprocess.CompletedProcess[str]:
+        command = ["/bin/sh", "-c", f"llm-dissect {word}"]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_by_its_name_it_finds_the_project(clone: Clone, tmp_path: Path, by_name: Callable) -> None:
+    alias = tmp_path / "alias"
+    alias.symlink_to(clone.folder / "config")
+    assert by_name(Path("/"), "plan").stdout.startswith("9 cells, 0 to run")
+    for folder in (tmp_path, clone.folder, clone.folder / "config/platforms", alias):
+        assert by_name(folder, "help").stdout.startswith("Usage: ")
+
+
+def test_by_its_name_it_answers_for_no_other_clone(clone: Clone, tmp_path: Path, by_name: Callable) -> None:
+    """Neither in a folder of another one, in a git worktree, nor in a clone within its own."""
+    another, inside = new_clone(tmp_path / "another").folder, new_clone(clone.folder / "clones/inside").folder
+    git = ["git", "-C", another, "-c", "user.name=one", "-c", "user.email=one@example.org"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "add", "Snakefile", "llm-dissect", "config"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message=one"], check=True)
+    subprocess.run([*git, "worktree", "add", "--quiet", tmp_path / "worktree"], check=True)
+    folders = {another: another, another / "config/platforms": another, tmp_path / "worktree": tmp_path / "worktree"}
+    for folder, other in {**folders, inside / "envs": inside}.items():
+        done = by_name(folder, "plan")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"llm-dissect: this folder is in the clone {other}, but the command on the PATH is that of {clone.folder}: "
+            f"run '{other}/llm-dissect' to ask this clone, or '{clone.folder}/llm-dissect' to ask the other\n"
+        )
+    named = subprocess.check_output([clone.folder / "llm-dissect", "plan"], cwd=another, text=True)
+    assert named.startswith("9 cells, 0 to run"), "its path says which clone is asked"
 
 
 def test_a_reader_that_leaves_ends_it_quietly(clone: Clone) -> None:
