@@ -6,6 +6,7 @@ not expected to fail ends with 1 and Snakemake's lines on where it is.
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ def main() -> None:
     """Become the Snakemake that answers or measures."""
     target, *words = sys.argv[1:] or ["--help"]
     if target in ("-h", "--help", "help"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that leaves ends it, as it ends any program
         print(USAGE.format(questions=_lines(QUESTIONS), runs=_lines(RUNS)))
         return
     first = next((at for at, word in enumerate(words) if word.startswith("-") and word != "--config"), len(words))

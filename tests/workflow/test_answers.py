@@ -183,12 +183,13 @@ def test_by_its_name_it_answers_for_no_other_clone(clone: Clone, tmp_path: Path,
     assert named.startswith("9 cells, 0 to run"), "its path says which clone is asked"
 
 
-def test_a_reader_that_leaves_ends_it_quietly(clone: Clone) -> None:
+@pytest.mark.parametrize("question", ["plan", "help"])
+def test_a_reader_that_leaves_ends_it_quietly(clone: Clone, question: str) -> None:
     clone.ask("plan")
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [clone.folder / "llm-dissect", "plan"], cwd=clone.folder, stdout=writer, stderr=subprocess.PIPE, check=False
+        [clone.folder / "llm-dissect", question], cwd=clone.folder, stdout=writer, stderr=subprocess.PIPE, check=False
     )
     os.close(writer)
     assert done.stderr == b""
