@@ -4,10 +4,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from dissect.config.catalog import load_catalog
 from dissect.present.recommend.answer import why_without
 from dissect.present.recommend.answer_frame import answer_frame
-from dissect.present.recommend.answer_text import answer_text, number_text
+from dissect.present.recommend.answer_text import GROWTH, answer_text, number_text
 from dissect.present.recommend.candidates import candidates
 from dissect.present.recommend.search_lines import BY_THROUGHPUT
 from dissect.present.tables.columns import Record
@@ -17,18 +19,21 @@ from recommend_cases import TERMS, ask, searched, serving
 SERVE = {"stage": "serve", "max_ttft_s": 2}
 
 
-def test_searches_are_ranked_by_throughput_alone(tmp_path: Path, project: Path) -> None:
+@pytest.mark.parametrize(("aim", "column"), [({}, "latency_p99_s"), ({"minimise": "energy"}, "joules_per_token")])
+def test_searches_are_ranked_neither_by_time_nor_by_energy(
+    tmp_path: Path, project: Path, aim: dict[str, str], column: str
+) -> None:
     searches = [searched(tmp_path, "vllm", 10.0, 0.8), searched(tmp_path, "lightllm", 20.0, 1.9)]
-    burst, catalog = serving(tmp_path, "vllm", 2.0), load_catalog(project, {})
-    found = ask([*searches, burst], **SERVE)
+    burst, catalog = serving(tmp_path, "vllm", 20.0), load_catalog(project, {})  # long enough for an energy
+    found = ask([*searches, burst], **SERVE, **aim)
     assert [ranking.work for ranking in found.rankings] == [burst.cell.workload.removesuffix("-n1")]
     [reason] = {cell.reason for cell in found.unknown}
-    assert reason == why_without("latency_p99_s")
+    assert reason == why_without(column, searches=True)
     assert "maximise=throughput" in reason
     assert answer_text(found, catalog).splitlines()[1] == BY_THROUGHPUT
     fastest = ask(searches, **SERVE, maximise="throughput")
     assert [cell.row["framework"] for cell in fastest.rankings[0].found] == ["lightllm", "vllm"]
-    for other in (fastest, ask([burst], **SERVE)):
+    for other in (fastest, ask([burst], **SERVE, **aim)):
         assert BY_THROUGHPUT not in answer_text(other, catalog)
 
 
@@ -69,13 +74,32 @@ def test_the_rate_that_holds_and_the_next_one_stand_beside_the_throughput(tmp_pa
     found = ask(records, **SERVE, maximise="throughput")
     held, shown = number_text(search, "held_rate_per_s"), answer_text(found, load_catalog(project, {})).splitlines()
     heads = [line for line in shown if "setting " in line and "tokens/s" in line]
-    assert [("rate that holds (requests/s)" in head, "next, which does not" in head) for head in heads] == [
-        (True, True),
-        (False, False),
-    ]
+    of_searches = ("rate that holds (requests/s)", "next, which does not", "growth of latency")
+    assert [[title in head for title in of_searches] for head in heads] == [[True] * 3, [False] * 3]
     assert f"  {held}  " in shown[shown.index(heads[0]) + 1]
+    assert GROWTH in shown
     rows = answer_frame(found).set_index("work")
     assert rows.loc["r40-search", "held_rate_per_s"] == search["held_rate_per_s"]
+
+
+def test_the_csv_has_searches_with_rate_objective_and_growth_of_latency(tmp_path: Path) -> None:
+    records = [searched(tmp_path, "vllm", 10.0, 0.8), serving(tmp_path, "vllm", 2.0)]
+    for asked in (SERVE, {**SERVE, "minimise": "energy"}, {**SERVE, "max_ttft_s": 0.1, "maximise": "throughput"}):
+        rows = answer_frame(ask(records, **asked)).set_index("workload")
+        search, burst = (rows.loc[record.cell.workload] for record in records)
+        objective = [search[f"objective_{each}"] for each in ("ttft_s", "tpot_s", "share")]
+        assert objective == [2.0, 0.2, 0.99]
+        assert 0 < search["held_rate_per_s"] <= 10.0 < search["failed_rate_per_s"]
+        assert search["latency_growth"] == 1.0
+        assert burst[["objective_share", "held_rate_per_s", "latency_growth"]].isna().all()
+
+
+def test_where_a_search_found_no_rate_the_csv_has_its_bound(tmp_path: Path) -> None:
+    record = searched(tmp_path, "vllm", 1e6, 0.8)
+    row = answer_frame(ask([record], **SERVE, maximise="throughput")).iloc[0]
+    assert (row["standing"], row["held_rate_per_s"]) == ("not known", None)
+    assert row["why"] == why_without("tokens_per_s_per_gpu", searches=True)
+    assert row["rate_bound"].startswith("≥ ")
 
 
 def test_limits_that_were_not_searched_for_are_held_against_every_rate_tried(tmp_path: Path, project: Path) -> None:

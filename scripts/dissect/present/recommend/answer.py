@@ -182,7 +182,7 @@ def _place(row: Row, column: str, limits: Sequence[Limit]) -> Standings:
     if ended := ended_of(row):
         return Standings(row, *ended)
     if lacking := [name for name in (column, *(limit.column for limit in limits)) if row[name] is None]:
-        return Standings(row, Standing.UNKNOWN, why_without(lacking[0]))
+        return Standings(row, Standing.UNKNOWN, why_without(lacking[0], row["objective_ttft_s"] is not None))
     close = tuple(limit.column for limit in limits if limit.is_close(row))
     worst = max(limits, key=lambda limit: limit.excess(row), default=None)
     if worst and worst.excess(row) > 1:
@@ -207,15 +207,15 @@ def ended_of(row: Row) -> tuple[Standing, str] | None:
             return Standing.UNKNOWN, f"{status}: {row['reason']}" if row["reason"] else NOT_MEASURED
 
 
-def why_without(column: str) -> str:
-    """Why a measured cell may lack the number of a column."""
-    reason = "answers are not streamed, or a search for a rate found only bounds"
+def why_without(column: str, searches: bool = False) -> str:
+    """Why a measured cell may lack the number of a column; one that ``searches`` a rate has reasons of its own."""
+    reason = "a search for a rate found only bounds" if searches else "answers are not streamed"
     if column == "cost_per_million_tokens":
         reason = "its platform has no price"
+    elif searches and column in OWN_RATE:
+        reason = "a search has a rate of its own: maximise=throughput"
     elif column == "joules_per_token":
         reason = NO_ENERGY
-    elif column in OWN_RATE:
-        reason = "a search has a rate of its own: maximise=throughput"
     return f"has no {column}: {reason}"
 
 

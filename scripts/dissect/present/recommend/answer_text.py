@@ -41,6 +41,10 @@ MARKS = {
     Standing.OVER: "beyond a limit",
 }
 BF16_STATES = "bf16 states"
+GROWTH = (
+    "growth of latency: median latency of the last quarter of the requests over that of the second; well above 1 they "
+    "piled up, so the rate may not hold for longer."
+)
 NEAR_LIMIT = "within noise of its limit"
 NO_INTERVAL = "has no interval to hold against its limit"
 RANKINGS = 2
@@ -218,6 +222,7 @@ def numbers_shown(percentile: str, currency: str | None) -> dict[str, str]:
         },
         "rate that holds (requests/s)": "held_rate_per_s",
         "next, which does not": "failed_rate_per_s",
+        "growth of latency": "latency_growth",
         "memory per GPU (GiB)": "memory_gib",
     }
 
@@ -299,6 +304,8 @@ def _remarks(rankings: Sequence[Ranking], answer: Answer, catalog: Catalog) -> l
     ]
     if any(cell.row["states"] == "bf16" for cell in shown):
         lines.append(f"{BF16_STATES}: gradients and moments are bf16, without the fp32 master weights of the others.")
+    if any(cell.row["latency_growth"] for cell in shown):
+        lines.append(GROWTH)
     flags = dict.fromkeys(name for cell in shown for name in str(cell.row["flags"] or "").split(";") if name)
     lines += [f"{name}: {Flag(name).meaning}." for name in flags]
     lines += [_origin(cell.row) for cell in shown if cell.row["reference"]]

@@ -14,7 +14,7 @@ from dissect.config.question import AskedStage
 from dissect.present.tables.columns import Record
 from dissect.present.tables.on_device import DEVICE_RATE
 from dissect.present.tables.over_runs import RUN_VALUES, values_of
-from dissect.present.tables.rate_views import search_of
+from dissect.present.tables.rate_views import BOUND, search_of
 from dissect.present.tables.start_classes import START_CLASS
 from dissect.present.tables.tidy import rows_once
 from dissect.present.tables.views import VIEWS
@@ -27,8 +27,10 @@ CALIBRATED = "calibrated"
 TIMES = ("ttft", "tpot", "latency")
 PERCENTILES = ("p50", "p90", "p95", "p99")
 ENDS = ("", "_low", "_high")
-RATES = ("held_rate_per_s", "failed_rate_per_s")
-"""Numbers of a search alone: the rate that holds, and the next one that was tried, which does not."""
+RATES = ("held_rate_per_s", "failed_rate_per_s", "latency_growth")
+"""Numbers of a search alone: the rate that holds, the next one, which does not, and how far latency grew meanwhile."""
+OBJECTIVE = ("objective_ttft_s", "objective_tpot_s", "objective_share")
+"""What the requests of a search had to keep."""
 
 NUMBERS = (
     "tokens_per_s", DEVICE_RATE, "tokens_per_s_per_gpu", "seconds_per_million_tokens", "cost_per_million_tokens",
@@ -37,14 +39,15 @@ NUMBERS = (
     "tokens_per_joule", "joules_per_token", *RATES,
 )  # fmt: skip
 """Columns with ``_low`` and ``_high`` beside each, which are empty where runs give no interval."""
-OWN_RATE = tuple(f"latency_{percentile}_s{end}" for percentile in PERCENTILES for end in ENDS)
+_AT_RATE = (*(f"latency_{percentile}_s" for percentile in PERCENTILES), "joules_per_token")
+OWN_RATE = tuple(name + end for name in _AT_RATE for end in ENDS)
 """Columns that a search does not have: they would be at the rate that its own cell holds, and do not compare."""
 LARGEST = ("memory_gib",)
 """Columns that hold the largest run, which no interval of a mean belongs to."""
 COLUMNS = (
     "stage", "platform", "platform_label", "model", "stand_in", "framework", "method", "workload", "n_gpus", "batch",
-    "device", "work", "objective_ttft_s", "states", "memory_is_held", "status", "reason",
-    *(number + end for number in NUMBERS for end in ENDS), *LARGEST,
+    "device", "work", *OBJECTIVE, "states", "memory_is_held", "status", "reason",
+    *(number + end for number in NUMBERS for end in ENDS), BOUND, *LARGEST,
     "memory_source", "price_per_gpu_hour", "currency", "reference", "flags", "runs", "starts", "measured_at",
     "machine", "git_commit", "key",
 )  # fmt: skip
@@ -118,6 +121,7 @@ def _row(
     if status == Status.OK and not held:
         rates = rows_once(record, VIEWS["rates"])[0] if objective_ttft_s else None
         numbers = _numbers(row, rates, cell.n_gpus, per_hour, serves)
+        numbers |= {name: rates[name] for name in (*OBJECTIVE, BOUND)} if rates else {}
         numbers[SEARCHES] = [found for run in record.results if (found := search_of(run))] or None
     return {
         **shared, **numbers, "platform": without_set(cell.platform), "platform_label": record.platform.label,
@@ -151,9 +155,10 @@ def _numbers(
         "memory_gib": _read(row, memory),
         DEVICE_RATE: _read(row, DEVICE_RATE),
     }
-    names = [name for name in NUMBERS if serves and name.split("_")[0] in TIMES and not (rates and name in OWN_RATE)]
-    found |= {name: _read(row, name) for name in names}
-    found |= {name: _read(rates, name) for name in RATES} if rates else {}
+    found |= {name: _read(row, name) for name in NUMBERS if serves and name.split("_")[0] in TIMES}
+    if rates:
+        found = {name: each for name, each in found.items() if name not in OWN_RATE}
+        found |= {name: _read(rates, name) for name in RATES}
     ends = {
         column: each for name, (three, _) in found.items() for column, each in zip(_columns(name), three, strict=True)
     }

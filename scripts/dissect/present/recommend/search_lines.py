@@ -14,7 +14,7 @@ from dissect.present.tables.rate_views import MeasuredProbe, MeasuredSearch
 OF_SEARCHES: Suite = "full"
 """Suite whose searches find a rate: those of another have the same ids, but try too few for more than bounds."""
 BY_THROUGHPUT = (
-    "Searches for the rate that holds are not ranked by time, since each has the latency of a rate of its own: "
+    "Searches for the rate that holds are not ranked by time or energy, since each was measured at a rate of its own: "
     "maximise=throughput ranks them."
 )
 

@@ -104,7 +104,8 @@ def _form(stage: AskedStage, rows: Sequence[Row], labels: Labels) -> Form:
          for axis, title in _TITLES.items()],
         limits, percentiles, {name: AIMS[objective] for name, objective in objectives.items()},
         {
-            "columns": columns, "lacking": {column: why_without(column) for column in needed},
+            "columns": columns,
+            "lacking": {column: [why_without(column), why_without(column, searches=True)] for column in needed},
             "higher": [_aim(objective) for objective in HIGHER_IS_BETTER],
             "against": _against(columns, objectives, rows),
         },
@@ -154,6 +155,7 @@ def _candidate(row: Row, columns: Mapping[Percentile, Any], needed: Sequence[str
         "choices": {axis: str(row[axis]) for axis in _TITLES},
         "standIn": row["stand_in"], "model": escape(labels.get("model", {}).get(row["model"], row["model"])),
         "work": escape(row["work"]),
+        "searches": row["objective_ttft_s"] is not None,
         "number": row["number"], "key": row["key"], "id": escape(str(CellId.of(row))),
         "ended": [ended[0].name, escape(ended[1])] if ended else None,
         "marks": [escape(each.replace("_", " ")) for each in own_marks(row)],

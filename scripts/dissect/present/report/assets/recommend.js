@@ -12,7 +12,7 @@
   function placed(row, aim, limits, lacking) {
     if (row.ended) return { row, standing: row.ended[0], reason: row.ended[1] };
     const without = [aim, ...limits.map(({ column }) => column)].find((column) => !row.numbers[column]);
-    if (without) return { row, standing: "UNKNOWN", reason: lacking[without] };
+    if (without) return { row, standing: "UNKNOWN", reason: lacking[without][Number(row.searches)] };
     const near = ({ column, bound }, [, , low, high] = row.numbers[column]) => (low === null ? "single" : low < bound && bound < high ? "near" : "");
     const marks = limits.filter((limit) => near(limit)).map((limit) => `${limit.column} ${words.marks[near(limit)]}`);
     const [worst] = limits.toSorted((one, other) => beyond(other, row) - beyond(one, row));
