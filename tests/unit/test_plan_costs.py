@@ -347,16 +347,3 @@ def test_runs_that_are_there_are_not_paid_again(measured: Path) -> None:
 def test_a_price_is_a_number_with_a_currency_or_without(project: Path, price: Any) -> None:
     with pytest.raises(ConfigError, match=r"price: found .*: expected a number above 0, or one with its currency"):
         study(project, price=price)
-
-
-def test_the_rate_that_holds_is_predicted_where_it_is_asked_for(project: Path) -> None:
-    path = project / "config/experiments/table_rate.yaml"
-    path.write_text(path.read_text().replace("probe_s: 20", "highest: 2"))
-    asked = {"platforms": ["a800"], "tables": ["table_rate"], "suite": "smoke"}
-    plan, text = planned(project, rates=True, **asked)
-    known = plan[plan["predicted_rate_per_s"].notna()]
-    assert {"vllm", "sglang"} == set(known["framework"])
-    assert (known["rate_low_per_s"] <= known["predicted_rate_per_s"]).all()
-    assert known["rate_from"].str.startswith("kernels: datasheet").all()
-    assert sum(" requests/s (predicted)" in line for line in text.splitlines()) == len(known)
-    assert "predicted_rate_per_s" not in planned(project, times=True, **asked)[0]

@@ -51,7 +51,10 @@ class Run(Model):
     times: bool = False
     """Whether ``plan`` predicts times and GPU hours too, for which it reads what was measured."""
     rates: bool = False
-    """Whether ``plan`` also predicts times and, for each search, the rate that holds, which takes seconds for each."""
+    """Whether ``plan`` also predicts times and, for each search, the rate that holds, which takes seconds for each.
+
+    What the same cell measured, here or in the reference results, stands beside it.
+    """
     price: GivenPrice | None = None
     """Price of a GPU-hour by which ``plan`` and ``recommend`` count costs, such as ``2.5`` or ``2.5 EUR``; default:
     each platform's."""

@@ -1,6 +1,6 @@
 """The plan of a run: every cell with its status, before anything is launched. Imports no torch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,17 +19,17 @@ from dissect.config.catalog import Catalog
 from dissect.config.platform import Platform
 from dissect.predict.outlook import Outlook
 from dissect.predict.server_memory import predict_server_memory
-from dissect.predict.server_rate import predict_rate
 from dissect.predict.step_time import TimePrediction
 from dissect.present.no_cells import why_no_cells
 from dissect.present.plan_costs import COLUMNS as COSTS
 from dissect.present.plan_costs import cost_columns, cost_lines, over_budget, price_of
+from dissect.present.plan_rates import COLUMNS as RATES
+from dissect.present.plan_rates import measured_rates, predicted_rate, rate_lines
 from dissect.present.run_times import ExpectedMemory, RunTimes, expected_memory
 from dissect.present.tables.predicted_time import part_columns
 from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.results.result import ResultError
 from dissect.results.store import Store
-from dissect.statistics.numbers import Number
 
 REQUESTS = {"gpus": "gpu", "nodes": "nodes", "runtime_min": "runtime", "memory_mb": "mem_mb"}
 """Column -> resource that a first try requests from the batch system, per node (``cells/resources.py``)."""
@@ -55,8 +55,6 @@ TIMES = [
 
 Of a server: the tokens per second that it generates, and the energy of its load.
 """
-RATES = ["predicted_rate_per_s", "rate_low_per_s", "rate_high_per_s", "rate_from"]
-"""Predicted rate that holds in requests/s with its interval and origin, where it is asked for."""
 COLUMNS = [*PARTS, "status", "reason", "wall_s", *REQUESTS, *PREDICTED, "key"]
 TO_RUN = "to run"
 TOO_LARGE = "will not fit"
@@ -83,8 +81,9 @@ def plan_table(study: Study, store: Store, times: RunTimes | None = None) -> pd.
     With ``times`` those of steps and runs are predicted too, and what the cells to run cost.
     """
     cells = {cell.id: cell for cell in study.selected}
-    rows = [_row(cell, store, study.catalog, times) for cell in cells.values()]
-    columns = [*COLUMNS, *([*TIMES, *COSTS] if times else []), *(RATES if times and study.catalog.root.rates else [])]
+    rates = measured_rates(times.records) if times and study.catalog.root.rates else None
+    rows = [_row(cell, store, study.catalog, times, rates) for cell in cells.values()]
+    columns = [*COLUMNS, *([*TIMES, *COSTS] if times else []), *(RATES if rates is not None else [])]
     return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
@@ -99,7 +98,7 @@ def plan_text(plan: pd.DataFrame, catalog: Catalog) -> str:
     lines = [f"{count} x {reason}" for reason, count in reasons.value_counts(sort=False).items()]
     head = [f"{len(plan)} cells, {len(waiting)} to run", "", *counts.to_string().splitlines(), ""]
     times = cost_lines(waiting, catalog) if "run_s" in waiting else [HOW_LONG] * (len(waiting) > 0)
-    below = [*times, *lines, *_too_large(plan), *_doubts(waiting), *_late(waiting), *_paces(waiting), *_rates(waiting)]
+    below = [*times, *lines, *_too_large(plan), *_doubts(waiting), *_late(waiting), *_paces(waiting), *rate_lines(plan)]
     return "\n".join(line.rstrip() for line in [*head, *below]).rstrip()
 
 
@@ -147,20 +146,6 @@ def _paces(waiting: pd.DataFrame) -> list[str]:
     ]
 
 
-def _rates(waiting: pd.DataFrame) -> list[str]:
-    """The predicted rate that holds of each search, where it was asked for."""
-    if "predicted_rate_per_s" not in waiting:
-        return []
-    told = waiting[waiting["predicted_rate_per_s"].notna()]
-    return [_rate(row) for row in told.itertuples()]
-
-
-def _rate(row: Any) -> str:
-    held = Number(row.predicted_rate_per_s, row.rate_low_per_s, row.rate_high_per_s)
-    cell = f"{row.framework} {row.method} on {row.platform}, {row.model}, {row.workload}"
-    return f"{cell}: {held.show('requests/s')} (predicted)"
-
-
 def _sizes(row: Any) -> str:
     host = f" and {row.host_memory_gib:.0f} GiB of the host" if row.host_memory_gib else ""
     return f"{row.memory_gib:.0f} GiB{host}"
@@ -170,8 +155,13 @@ def _needs(row: Any) -> str:
     return f"{row.needs_s:,.0f} of {row.budget_s:,.0f} s"
 
 
-def _row(cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None) -> dict[str, object]:
-    """Columns of one cell: how it stands, and with a spec what it requests and is predicted to take."""
+def _row(
+    cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None, rates: Mapping[str, Mapping[str, object]] | None
+) -> dict[str, object]:
+    """Columns of one cell: how it stands, and with a spec what it requests and is predicted to take.
+
+    ``rates`` are those that were measured, by cell id; None where they are not asked for.
+    """
     spec, platform = parse_spec(cell.canonical) if cell.canonical else None, catalog.platforms[cell.platform]
     status, reason, wall_s, lacking = _plan_status(cell, spec, store)
     shown = {name: getattr(cell, name) for name in PARTS}
@@ -185,8 +175,10 @@ def _row(cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None) -> 
     if times and run:
         shown |= _timed(run.work, times.limit_w(spec)) if isinstance(run.work, TimePrediction) else {}
         shown |= cost_columns(run, lacking, cell.n_gpus, price_of(catalog, cell.platform))
-    if times and lacking and isinstance(spec, ServeSpec):
-        shown |= _served(spec, platform, times) | (_rate_of(spec, platform, times) if catalog.root.rates else {})
+    if times and isinstance(spec, ServeSpec):
+        shown |= _served(spec, platform, times) if lacking else {}
+        if rates is not None:
+            shown |= {**predicted_rate(spec, platform, times.servers), **rates.get(cell.id, {})}
     return shown
 
 
@@ -210,12 +202,6 @@ def _served(spec: ServeSpec, platform: Platform, times: RunTimes) -> dict[str, o
         return {}
     energies = found.energy_j(limit_w) if limit_w else ()
     return {"tokens_per_s": found.tokens_per_s, **dict(zip(ENERGY, energies, strict=False))}
-
-
-def _rate_of(spec: ServeSpec, platform: Platform, times: RunTimes) -> dict[str, object]:
-    """Columns of the predicted rate that holds; none where it is not predicted."""
-    found = predict_rate(spec, lambda each: times.servers.predict(each, prediction_facts(platform)))
-    return dict(zip(RATES, (found.rate, found.low, found.high, found.sources), strict=True)) if found else {}
 
 
 def _timed(found: TimePrediction, limit_w: float | None) -> dict[str, object]:

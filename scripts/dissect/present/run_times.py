@@ -64,19 +64,19 @@ class RunTimes:
     """What measured cells say of the times of others."""
 
     def __init__(self, records: Sequence[Record], platforms: Mapping[str, Platform]) -> None:
-        self._records, self._platforms = records, platforms
+        self.records, self._platforms = records, platforms
         self._walls = WallTimes(measured_walls(records))
         self._expected: dict[str, ExpectedRun] = {}
 
     @cached_property
     def pace(self) -> MeasuredPace:
         """What they say of steps of training on GPUs."""
-        return MeasuredPace(self._records)
+        return MeasuredPace(self.records)
 
     @cached_property
     def servers(self) -> ServerPace:
         """What they say of servers on GPUs."""
-        return ServerPace(self._records)
+        return ServerPace(self.records)
 
     def limit_w(self, spec: Spec) -> float | None:
         """Power limit in watts of a GPU of which there is a result."""
