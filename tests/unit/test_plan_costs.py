@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from dissect.answers import planning
+from dissect.base.outcome import Phase, Status
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.resources import OVER
 from dissect.cells.spec import ServeSpec
@@ -43,7 +45,7 @@ from dissect.present.tables.tidy import read_records
 from dissect.results.reference_sets import publish_references
 from dissect.results.store import Store
 from dissect.stages.serving.bisection import Bisection
-from factories import hardware, ok_result, operator_spec, pretrain_spec, serve_spec, training_metrics
+from factories import ended_result, hardware, ok_result, operator_spec, pretrain_spec, serve_spec, training_metrics
 from page_tables import PREDICTION, block
 
 PROJECT = Path(__file__).parents[2]
@@ -341,6 +343,42 @@ def test_runs_that_are_there_are_not_paid_again(measured: Path) -> None:
     assert new["reason"] == "2 of 5 runs are measured"
     assert "1 x to run: 2 of 5 runs are measured" in text
     assert new["gpu_hours"] / new["run_s"] == pytest.approx(3 / 5 * old["gpu_hours"] / old["run_s"])
+
+
+@pytest.mark.parametrize(("runs_out", "lacking"), [(False, 5), (True, 0)])
+def test_further_runs_cost_what_remeasure_adds_whatever_the_outcome(
+    measured: Path, runs_out: bool, lacking: int
+) -> None:
+    cell = next(
+        each
+        for each in study(measured).experiments["table_III"]
+        if (each.platform, each.framework, each.method) == ("h200-x2", "deepspeed", "Z3") and each.canonical
+    )
+    spec = parse_spec(cell.canonical or "")
+    if runs_out:
+        result = ended_result(spec, Status.OOM, Phase.BACKWARD, "no room")
+        Store(measured / "results/store").entry(result.key).write_run(result, [])
+    given = {**ONLY, "select": cell.id, "more": 4, "price": "2 EUR"}
+    text = planning.answer(study(measured, **given), measured, given)
+    assert text.startswith("1 cells, 1 to run, 4 further runs of each\n")
+    row = pd.read_csv(measured / "results/plan.csv").iloc[0]
+    assert (row["status"], row["new_runs"]) == ("to run", 4)
+    assert row["gpu_hours"] == pytest.approx(4 * row["run_s"] * 2 / 3600)
+    assert row["cost"] == pytest.approx(2 * row["gpu_hours"])
+    assert f" GPU hours, {row['cost']:.2f} (" in text
+    del given["more"]
+    planning.answer(study(measured, **given), measured, given)
+    assert pd.read_csv(measured / "results/plan.csv")["new_runs"].fillna(0).tolist() == [lacking]
+
+
+def test_further_runs_of_what_runs_out_of_memory_are_all_counted(measured: Path) -> None:
+    """Of missing ones the first is enough, as it is an answer; ``remeasure`` measures as many as are asked for."""
+    given = {**ONLY, "models": ["llama2-13b"], "select": "pretrain/h200-x2/llama2-13b/*/*/*", "more": 3}
+    planning.answer(study(measured, **given), measured, given)
+    plan = pd.read_csv(measured / "results/plan.csv")
+    out = plan[(plan["outlook"] == Outlook.RUNS_OUT) & (plan["status"] == "to run")]
+    assert len(out)
+    assert set(out["new_runs"]) == {3}
 
 
 @pytest.mark.parametrize("price", [0, -1, "2,5 EUR", "2.5 euro", "much", "2.5EUR", True, [2], "9" * 400, "٣"])

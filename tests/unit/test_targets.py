@@ -24,7 +24,7 @@ RULES = [
         ("plan", "platform", "not read by plan, only by recommend; did you mean 'platforms'?"),
         ("plan", "model", "not read by plan, only by recommend; did you mean 'models'?"),
         ("all", "select", "not read by all, only by cells, "),
-        ("results/tables/table_II.csv", "more", "not read by all, only by remeasure"),
+        ("results/tables/table_II.csv", "more", "not read by all, only by plan, remeasure"),
         ("recommend", "left", "not read by recommend, only by compare"),
         ("cells prune", "file", "not read by cells, prune, only by export, import, references"),
     ],

@@ -16,11 +16,12 @@ from dissect.results.unwritable import as_far_as_writable
 CSV = "results/plan.csv"
 
 
-def answer(study: Study, project: Path, _given: Mapping[str, Any]) -> str:
-    """Write the plan as CSV where that may be written; its summary."""
+def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
+    """Write the plan as CSV where that may be written; its summary. With ``more`` it is the plan of ``remeasure``."""
     root = study.catalog.root
-    predicts = root.times or root.rates or has_price(study.catalog)
-    plan = plan_table(study, Store(project / STORE_DIR), measured_times(study, project) if predicts else None)
+    more = root.more if "more" in given else None
+    predicts = root.times or root.rates or has_price(study.catalog) or more
+    plan = plan_table(study, Store(project / STORE_DIR), measured_times(study, project) if predicts else None, more)
     with as_far_as_writable("it is not written"):
         write_atomically(project / CSV, to_csv(plan).encode())
-    return plan_text(plan, study.catalog)
+    return plan_text(plan, study.catalog, more)

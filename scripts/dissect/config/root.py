@@ -45,7 +45,7 @@ class Run(Model):
     """Globs over the cells of all known platforms, for the commands that take a selection, such as ``cells``, ``show``,
     ``remeasure``, ``export`` and ``prune``."""
     more: Runs = 1
-    """Runs that ``remeasure`` adds to each selected cell, whatever its outcome."""
+    """Runs that ``remeasure`` adds to each selected cell, whatever its outcome; ``plan`` tells what these cost."""
     fresh: bool = False
     """Whether ``remeasure`` sets the earlier runs aside, and measures as many as the cell needs."""
     times: bool = False

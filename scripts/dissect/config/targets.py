@@ -34,7 +34,7 @@ RUNS = {
 OWN_KEYS: dict[str, set[str]] = {
     "describe": {"force", *Described.model_fields},
     "ready": {"select"},
-    "plan": {"select", "times", "rates", "price"},
+    "plan": {"select", "times", "rates", "price", "more"},
     "show": {"select"},
     "cells": {"select"},
     "packs": {"select"},

@@ -75,20 +75,21 @@ class PlanStatus(NamedTuple):
     """Runs to measure."""
 
 
-def plan_table(study: Study, store: Store, times: RunTimes | None = None) -> pd.DataFrame:
+def plan_table(study: Study, store: Store, times: RunTimes | None = None, more: int | None = None) -> pd.DataFrame:
     """One row per cell that is selected, or of the wanted tables and figures; ``wall_s`` is its wall time in seconds.
 
-    With ``times`` those of steps and runs are predicted too, and what the cells to run cost.
+    With ``times`` those of steps and runs are predicted too, and what the cells to run cost. With ``more`` all are to
+    run so many times, as ``remeasure`` adds runs to cells of any outcome.
     """
     cells = {cell.id: cell for cell in study.selected}
     rates = measured_rates(times.records) if times and study.catalog.root.rates else None
-    rows = [_row(cell, store, study.catalog, times, rates) for cell in cells.values()]
+    rows = [_row(cell, store, study.catalog, times, rates, more) for cell in cells.values()]
     columns = [*COLUMNS, *([*TIMES, *COSTS] if times else []), *(RATES if rates is not None else [])]
     return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
-def plan_text(plan: pd.DataFrame, catalog: Catalog) -> str:
-    """How many cells would run, counts by status, times and costs, reasons, and cells that may not fit."""
+def plan_text(plan: pd.DataFrame, catalog: Catalog, more: int | None = None) -> str:
+    """How many cells would run, or have ``more`` runs, counts by status, times, costs, reasons, what may not fit."""
     if plan.empty:
         return why_no_cells(catalog)
     counts = plan.groupby(["stage", "platform", "status"], sort=True).size().unstack(fill_value=0)
@@ -96,7 +97,8 @@ def plan_text(plan: pd.DataFrame, catalog: Catalog) -> str:
     is_told = (plan["reason"] != "") & (plan["status"] != TOO_LARGE)
     reasons = plan.loc[is_told, "status"] + ": " + plan["reason"]
     lines = [f"{count} x {reason}" for reason, count in reasons.value_counts(sort=False).items()]
-    head = [f"{len(plan)} cells, {len(waiting)} to run", "", *counts.to_string().splitlines(), ""]
+    further = f", {more} further run{'s' * (more != 1)} of each" if more else ""
+    head = [f"{len(plan)} cells, {len(waiting)} to run{further}", "", *counts.to_string().splitlines(), ""]
     times = cost_lines(waiting, catalog) if "run_s" in waiting else [HOW_LONG] * (len(waiting) > 0)
     below = [*times, *lines, *_too_large(plan), *_doubts(waiting), *_late(waiting), *_paces(waiting), *rate_lines(plan)]
     return "\n".join(line.rstrip() for line in [*head, *below]).rstrip()
@@ -156,25 +158,27 @@ def _needs(row: Any) -> str:
 
 
 def _row(
-    cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None, rates: Mapping[str, Mapping[str, object]] | None
-) -> dict[str, object]:
+    cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None,
+    rates: Mapping[str, Mapping[str, object]] | None, more: int | None,
+) -> dict[str, object]:  # fmt: skip
     """Columns of one cell: how it stands, and with a spec what it requests and is predicted to take.
 
     ``rates`` are those that were measured, by cell id; None where they are not asked for.
     """
     spec, platform = parse_spec(cell.canonical) if cell.canonical else None, catalog.platforms[cell.platform]
-    status, reason, wall_s, lacking = _plan_status(cell, spec, store)
+    status, reason, wall_s, lacking = _plan_status(cell, spec, store, more)
     shown = {name: getattr(cell, name) for name in PARTS}
     shown |= {"status": status, "reason": reason, "wall_s": wall_s, "key": cell.key or ""}
     if spec is None:
         return shown
     expected = expected_memory(spec)
     run = times.expect(spec, cell.platform, expected) if times and (expected or lacking) else None
-    asked = request_for(spec, cell.runs, platform, run.longest_s if run and lacking else None)
+    asked = request_for(spec, more or cell.runs, platform, run.longest_s if run and lacking else None)
     shown |= {column: asked.get(name) for column, name in REQUESTS.items()} | _memory(spec, expected)
     if times and run:
         shown |= _timed(run.work, times.limit_w(spec)) if isinstance(run.work, TimePrediction) else {}
-        shown |= cost_columns(run, lacking, cell.n_gpus, price_of(catalog, cell.platform))
+        new_runs = lacking if more else run.runs(lacking)
+        shown |= cost_columns(run, new_runs, cell.n_gpus, price_of(catalog, cell.platform))
     if times and isinstance(spec, ServeSpec):
         shown |= _served(spec, platform, times) if lacking else {}
         if rates is not None:
@@ -212,20 +216,22 @@ def _timed(found: TimePrediction, limit_w: float | None) -> dict[str, object]:
     return dict(zip(TIMES, (*numbers, *energies), strict=False)) | part_columns(found) | {"corrected_by": by}
 
 
-def _plan_status(cell: Cell, spec: Spec | None, store: Store) -> PlanStatus:
+def _plan_status(cell: Cell, spec: Spec | None, store: Store, more: int | None) -> PlanStatus:
     if cell.path is None or cell.key is None:
         return PlanStatus("unsupported", cell.unsupported or "")
     try:
         runs = _runs(Path(cell.path), store, cell.key)
     except ResultError as error:
         return PlanStatus("broken", str(error))
+    if runs and more:
+        return PlanStatus(TO_RUN, runs=more)
     if runs and (lacking := runs.lacking(cell.runs)):
         return PlanStatus(TO_RUN, f"{len(runs.runs)} of {cell.runs} runs are measured", runs=lacking)
     if runs:
         return PlanStatus("cached", wall_s=runs.newest.durations.total_s)
     if isinstance(spec, TrainingSpec) and states_exceed_memory(spec):
         return PlanStatus(TOO_LARGE, f"states alone take {state_bytes(spec) / GIB:.0f} GiB per GPU")
-    return PlanStatus(TO_RUN, runs=cell.runs)
+    return PlanStatus(TO_RUN, runs=more or cell.runs)
 
 
 def _runs(path: Path, store: Store, key: str) -> CellRuns | None:

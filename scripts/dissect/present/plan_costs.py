@@ -18,13 +18,12 @@ COLUMNS = [*RUN_S, "run_s_from", "needs_s", "budget_s", *SEARCH, "new_runs", *GP
 """Predicted wall time of a run, what it needs of its budget, the runs that a cell lacks, their GPU hours and cost."""
 
 
-def cost_columns(run: ExpectedRun, lacking: int, n_gpus: int, price: tuple[float, str] | None) -> dict[str, object]:
-    """Wall time of a run, GPU hours and cost of those that a cell lacks; empty without any, or without a prediction."""
+def cost_columns(run: ExpectedRun, runs: int, n_gpus: int, price: tuple[float, str] | None) -> dict[str, object]:
+    """Wall time of a run, GPU hours and cost of ``runs`` of a cell; empty without any, or without a prediction."""
     wall = run.wall
-    if wall is None or not lacking:
+    if wall is None or not runs:
         return {}
     ends = (wall.seconds, wall.low_s, wall.high_s)
-    runs = run.runs(lacking)
     hours = [seconds * runs * n_gpus / 3600 for seconds in ends]
     found: dict[str, object] = dict(zip(RUN_S, ends, strict=True)) | {"run_s_from": wall.origin}
     found |= {"needs_s": wall.needs_s, "budget_s": wall.budget_s} if wall.needs_s else {}
