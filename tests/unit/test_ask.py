@@ -1,5 +1,6 @@
 """Questions as they are given, and the records and prices that they need."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from dissect.cells.study import load_study
 from dissect.cells.terms import Terms
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
-from dissect.config.question import Question
+from dissect.config.question import MEANT, Question
 from dissect.present.recommend.answer import answer
 from dissect.present.recommend.ask import check_prices, gather, read_question
 from dissect.present.recommend.candidates import candidates
@@ -38,6 +39,20 @@ def test_a_bad_question_is_one_sentence(given: dict[str, Any], sentence: str, pr
     with pytest.raises(ConfigError, match=r"^[^\n]+$") as error:
         read_question(load_catalog(project, given))
     assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["stage", "minimise", "maximise"])
+@pytest.mark.parametrize("word", MEANT)
+def test_a_word_that_users_try_is_answered_with_the_question_that_they_mean(key: str, word: str, project: Path) -> None:
+    given = {"stage": "serve", "model": "llama2-7b", key: word}
+    meant = re.findall(r"(stage|minimise|maximise)=(\w+)", MEANT[word])
+    if (key, word) in meant:
+        assert getattr(read_question(load_catalog(project, given)), key) == word
+        return
+    with pytest.raises(ConfigError, match=f"{key}: found '{word}': expected {re.escape(MEANT[word])}$"):
+        load_catalog(project, given)
+    for other in meant:
+        assert read_question(load_catalog(project, {"stage": "serve", "model": "llama2-7b"} | dict([other])))
 
 
 def test_methods_are_spelt_normally(project: Path) -> None:

@@ -3,9 +3,17 @@
 The names in them are checked where the query runs, so that a wrong name cannot stop another target.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field, JsonValue, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    Field,
+    JsonValue,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
 
 from dissect.base.model import Model
 from dissect.config.names import check_unique
@@ -13,6 +21,18 @@ from dissect.config.names import check_unique
 AskedStage = Literal["pretrain", "finetune", "serve"]
 Percentile = Literal["p50", "p90", "p95", "p99"]
 Objective = Literal["cost", "energy", "time", "memory", "throughput"]
+_BY_THROUGHPUT = "maximise=throughput, which ranks by tokens/s per GPU, searches for the rate that holds at that rate"
+_LIMITS = "a limit, max_ttft_s or max_tpot_s, beside an objective such as maximise=throughput"
+MEANT = {
+    **{each: f"minimise={each}" for each in get_args(Objective)},
+    "throughput": "maximise=throughput",
+    **dict.fromkeys(("rate", "requests_per_s", "rps", "goodput", "tokens_per_s"), _BY_THROUGHPUT),
+    "latency": "minimise=time, for servers the latency at `percentile`",
+    **dict.fromkeys(("ttft", "tpot"), _LIMITS),
+    "inference": "stage=serve",
+    **dict.fromkeys(("train", "training"), "stage=pretrain or stage=finetune"),
+}
+"""Word that users try as a stage or an objective -> what they mean."""
 OneOrMore = str | Annotated[list[str], AfterValidator(check_unique)] | None
 
 
@@ -60,6 +80,14 @@ class Question(Model):
 
     predicted: bool = True
     """Whether predictions for settings that were not measured stand below the answer."""
+
+    @field_validator("stage", "minimise", "maximise", mode="before")
+    @classmethod
+    def _means_another(cls, found: object, info: ValidationInfo) -> object:
+        meant = MEANT.get(found) if isinstance(found, str) else None
+        if meant and meant != f"{info.field_name}={found}":
+            raise ValueError(f"expected {meant}")
+        return found
 
     @property
     def objective(self) -> Objective:
