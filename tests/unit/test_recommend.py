@@ -245,7 +245,7 @@ def test_the_text_says_all_of_it(tmp_path: Path, project: Path) -> None:
         "2.00 [1.98–2.02]", "× the best (runs 5 and 5, starts 1 and 1, 5 shared rounds of 1 start",
         "  To tell: snakemake remeasure --config select='[finetune/h200/llama2-7b/deepspeed/",
         "20.0 by nvml", "throttled; ", "reference set", "commit 0123456789",
-        "PT, 2 GPUs, batch 1: memory_gib is 40, the limit is 24", "Out of memory: 1", "Not known: 1",
+        "PT, 2 GPUs, batch 1: memory_gib is 40, the limit is 24", "Out of memory: 1", "Not known: 1 × not measured.",
         "Price of h200: 3.6 EUR per GPU-hour, a price list, 2026-03-31.",
     ):  # fmt: skip
         assert part.removesuffix("; ") in text, part
@@ -280,6 +280,32 @@ def test_many_settings_fit_a_screen(tmp_path: Path, project: Path) -> None:
     assert next(line.split()[0] for line in text if line.startswith(("  best", "  behind", "  no", "  and"))) == "best"
     assert any(re.fullmatch(r"  and .*\d+ more: behind", line) for line in text)
     assert "2 more kinds of work: results/recommend.csv has all." in text
+
+
+@pytest.mark.parametrize(("aim", "number"), [({}, "tokens/s: 4,000"), ({"minimise": "memory"}, "")])
+def test_the_best_value_is_named_where_its_kind_of_work_is_not_shown(
+    tmp_path: Path, project: Path, aim: dict[str, str], number: str
+) -> None:
+    """A larger batch is other work, but it may be many times as cheap."""
+    records = [training(tmp_path, method, 500.0 * batch, batch=batch) for batch in (1, 2) for method in ("L", "QL")]
+    found = ask([*records, training(tmp_path, "L", 4000.0, batch=8)], **aim)
+    [line] = [
+        line for line in answer_text(found, load_catalog(project, {})).splitlines() if "more kind of work" in line
+    ]
+    told = line.removeprefix("1 more kind of work: results/recommend.csv has all.")
+    assert number in told
+    assert told.startswith(" The best value of all is among them: H200" if number else "")
+    assert ("batch 8 per GPU" in told) is bool(number)
+
+
+def test_one_cell_of_several_sets_has_no_command_to_tell_it_from_itself(tmp_path: Path, project: Path) -> None:
+    runs = training(tmp_path, "L", 900.0, (1.0,))
+    names = [{"reference": name, "platform": f"h200@{name}"} for name in ("one", "two")]
+    sets = [replace(runs, cell=runs.cell.model_copy(update=name)) for name in names]
+    text = answer_text(ask(sets), load_catalog(project, {}))
+    assert "2 settings measured." in text
+    assert "To tell: " not in text
+    assert "To tell: " in answer_text(ask([*sets, training(tmp_path, "QL", 950.0)]), load_catalog(project, {}))
 
 
 def test_a_platform_without_numbers_says_what_measures_it_and_names_its_relatives(

@@ -14,7 +14,7 @@ from dissect.config.kinds import LETTER_STAGES, Suite
 from dissect.config.methods import NAIVE
 from dissect.config.question import Objective, Question, names
 from dissect.present.recommend.against import has_interval
-from dissect.present.recommend.answer import Answer, Ranking, Standings, limits_of
+from dissect.present.recommend.answer import HIGHER_IS_BETTER, Answer, Ranking, Row, Standings, limits_of
 from dissect.present.recommend.candidates import NOT_MEASURED, RATES
 from dissect.present.recommend.search_lines import OF_SEARCHES, is_search, search_lines
 from dissect.present.recommend.standing import Standing
@@ -73,7 +73,7 @@ def answer_text(answer: Answer, catalog: Catalog) -> str:
         lines += [*_ranking(answer, ranking, catalog.root.suite), ""]
     if not shown:
         lines += ["Nothing that fits the question was measured.", ""]
-    lines += [*_rest(ordered[len(shown) :]), *_remarks(shown, answer, catalog), *_not_ranked(answer)]
+    lines += [*_rest(answer, shown, ordered[len(shown) :]), *_remarks(shown, answer, catalog), *_not_ranked(answer)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -101,20 +101,45 @@ def _select(rows: Iterable[Mapping[str, Any]]) -> str:
     return "/".join(part[0] if len({*part}) == 1 else "*" for part in parts)
 
 
-def _rest(rankings: Sequence[Ranking]) -> list[str]:
-    """Kinds of work that are not shown, in one line."""
-    if not rankings:
+def _rest(answer: Answer, shown: Sequence[Ranking], others: Sequence[Ranking]) -> list[str]:
+    """Kinds of work that are not shown, in one line; of training with their best value if none shown is as good."""
+    if not others:
         return []
-    within = sum(bool(ranking.found) for ranking in rankings)
-    kept = f", {within} with settings within the limits" if any(ranking.over for ranking in rankings) else ""
-    return [f"{counted(len(rankings), 'more kind', 's')} of work{kept}: {CSV} has all.", ""]
+    within = sum(bool(ranking.found) for ranking in others)
+    kept = f", {within} with settings within the limits" if any(ranking.over for ranking in others) else ""
+    best = [_best(answer, rankings) for rankings in (shown, others)]
+    better = all(best) and min(best, key=lambda row: _order(answer, row)) is best[1]
+    told = f" The best value of all is among them: {_value(answer, best[1])}." if better else ""
+    return [f"{counted(len(others), 'more kind', 's')} of work{kept}: {CSV} has all.{told}", ""]
+
+
+def _best(answer: Answer, rankings: Iterable[Ranking]) -> Row:
+    """The setting with the best value of any kind of training of the model itself; empty without any."""
+    if answer.question.stage not in LETTER_STAGES:
+        return {}
+    rows = [cell.row for ranking in rankings if not ranking.stand_in for cell in ranking.found]
+    return min(rows, key=lambda row: _order(answer, row), default={})
+
+
+def _order(answer: Answer, row: Row) -> float:
+    value: float = row[answer.column]
+    return -value if answer.question.objective in HIGHER_IS_BETTER else value
+
+
+def _value(answer: Answer, row: Row) -> str:
+    """A setting with its work and the number that it is ranked by."""
+    column = SHOWN_AS.get(answer.column, answer.column)
+    headers = numbers_shown(answer.question.percentile, row["currency"])
+    header = next(header for header, each in headers.items() if each == column)
+    return f"{setting_name(row)}, {row['work']}, {header}: {number_text(row, column)}"
 
 
 def _not_ranked(answer: Answer) -> Iterator[str]:
     """What is not known, a line for each kind of it."""
     if answer.unknown:
         reasons = Counter(_short(cell.reason) for cell in answer.unknown).most_common(3)
-        yield f"Not known: {len(answer.unknown)}: {', '.join(f'{number} × {reason}' for reason, number in reasons)}."
+        number = f"{len(answer.unknown)}: " if len(reasons) > 1 else ""
+        yield f"Not known: {number}{', '.join(f'{number} × {reason}' for reason, number in reasons)}."
     for title, cells in (("Out of memory", answer.out_of_memory), ("Unsupported", answer.impossible)):
         if cells:
             yield f"{title}: {len(cells)}, such as {CellId.of(cells[0].row)}: {_short(cells[0].reason, end='.')}"
@@ -138,7 +163,7 @@ def asked(question: Question) -> str:
         f"TPOT {question.percentile} up to {{:g}} s": question.max_tpot_s,
         f"latency {question.percentile} up to {{:g}} s": question.max_latency_s,
         "at least {:g} tokens/s": question.min_tokens_per_s,
-        "on {:g} GPUs": question.n_gpus,
+        "on {:g} GPU" + "s" * (question.n_gpus != 1): question.n_gpus,
     }
     chosen = [" or ".join(names(getattr(question, axis))) for axis in ("platform", "framework", "method")]
     given = [text.format(bound) for text, bound in limits.items() if bound is not None]
@@ -175,11 +200,14 @@ def _telling(found: Sequence[Standings]) -> list[Standings]:
 
 
 def _command(ranking: Ranking, suite: Suite) -> str:
-    """The command that measures what cannot be told with what it cannot be told from."""
-    if all(cell.standing is not Standing.UNTOLD for cell in ranking.found) or len(ranking.found) == 1:
+    """The command that measures what cannot be told with what it cannot be told from.
+
+    Of one cell in several sets of references it tells nothing.
+    """
+    if all(cell.standing is not Standing.UNTOLD for cell in ranking.found):
         return ""
     leading = [cell.row for cell in ranking.found if cell.standing in (Standing.AHEAD, Standing.UNTOLD)]
-    return command_for(leading, suite)
+    return command_for(leading, suite) if len({CellId.of(row) for row in leading}) > 1 else ""
 
 
 def _table(answer: Answer, cells: Sequence[Standings]) -> str:
