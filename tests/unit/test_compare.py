@@ -326,6 +326,18 @@ def test_the_command_names_the_suite_of_its_cells(shipped: Path) -> None:
     assert not load_study(shipped, {"select": globs.split(","), "suite": "full"}).unmatched
 
 
+def test_sides_of_several_platforms_without_a_common_cell_name_two_that_match(shipped: Path) -> None:
+    sides = {"left": "h100-x2", "right": "h200-x2"}
+    lines = comparing.answer(load_study(shipped, sides), shipped, sides).splitlines()
+    assert lines[0].startswith("h200-x2 against h100-x2: 0 cells are on both sides")
+    [words] = [line.rpartition(": ")[2] for line in lines if line.startswith("Their platforms differ")]
+    named = dict(word.split("=") for word in words.split())
+    assert named == {"left": "h100-x2@h100-x2", "right": "h200-x2@h200-x2"}
+    text = comparing.answer(load_study(shipped, named), shipped, named)
+    assert "Their platforms differ" not in text
+    assert int(re.search(r": (\d+) cells are on both sides", text)[1]) > 10  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     ("method", "given", "is_reference", "suite"),
     [

@@ -1,6 +1,6 @@
 """The answer to ``compare``: two sets of cells side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from dissect.cells.study import Study, suite_of
 from dissect.config.catalog import Catalog
 from dissect.config.errors import ConfigError
+from dissect.config.question import OneOrMore
 from dissect.present.compare.comparison_text import (
     SHOWN,
     differences_frame,
@@ -16,7 +17,7 @@ from dissect.present.compare.comparison_text import (
     terminal_text,
     untold,
 )
-from dissect.present.compare.pairs import Compared, compare
+from dissect.present.compare.pairs import Compared, compare, nearest_platforms
 from dissect.present.compare.reasons import differences
 from dissect.present.compare.sides import read_side, sources_of
 from dissect.present.tables.frames import to_csv
@@ -48,12 +49,23 @@ def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
         "differences.csv": to_csv(differences_frame(compared, found)),
         "compare.md": page(compared, found, suite),
     }
-    said = [terminal_text(compared, found, suite)]
+    said = [terminal_text(compared, found, suite), *_of_platforms(compared, sides)]
     with as_far_as_writable("the comparison is not written"):
         for name, text in files.items():
             write_atomically(project / folder / name, text.encode())
         said.append(f"{folder}/compare.md")
     return "\n".join(said)
+
+
+def _of_platforms(compared: Compared, sides: Mapping[str, OneOrMore]) -> Iterator[str]:
+    """What compares two platforms, where sides of several platforms have no cell in common."""
+    if compared.pairs or not (platforms := nearest_platforms(compared.left, compared.right)):
+        return
+    if all(isinstance(named, str) for named in sides.values()):
+        words = (
+            f"{key}={of}@{str(named).split('@')[-1]}" for (key, named), of in zip(sides.items(), platforms, strict=True)
+        )
+        yield f"Their platforms differ, and cells match across platforms where each side has one: {' '.join(words)}"
 
 
 def _suite(compared: Compared, catalog: Catalog, given: Mapping[str, Any]) -> str:

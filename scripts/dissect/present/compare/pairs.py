@@ -1,5 +1,6 @@
 """Pairs of cells that are equal apart from what is compared, and the verdict on each of their numbers."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -111,6 +112,19 @@ def compare(left: Side, right: Side, margin: float) -> Compared:
     ]  # fmt: skip
     only_left = _alone(left, {pair.left_id for pair in pairs}, right)
     return Compared(left, right, margin, pairs, lines, only_left, _alone(right, {p.right_id for p in pairs}, left))
+
+
+def nearest_platforms(left: Side, right: Side) -> tuple[str, str] | None:
+    """A platform of each side, with most cells that are equal but for the platform; None if no two have any."""
+    theirs: dict[str, list[str]] = {}
+    for cell_id in right.cells:
+        theirs.setdefault(_without_platform(cell_id), []).append(CellId.parse(cell_id).platform)
+    common = Counter(
+        (CellId.parse(cell_id).platform, other)
+        for cell_id in left.cells
+        for other in theirs.get(_without_platform(cell_id), ())
+    )
+    return common.most_common(1)[0][0] if common else None
 
 
 def _by_quantity(asked: Iterable[tuple[CellNumber, CellNumber]]) -> dict[str, list[CellNumber]]:
