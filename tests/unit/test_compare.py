@@ -182,6 +182,21 @@ def test_the_ratio_of_memory_is_that_of_the_numbers_shown() -> None:
     assert "Numbers are means over runs, of memory too" in page(found, [])
 
 
+def test_largest_batches_that_differ_are_compared_by_throughput_alone() -> None:
+    """A step of more sequences takes longer and more memory, which is no slower."""
+
+    def largest(batch: int, step_time_s: float) -> Side:
+        spec = make.pretrain_spec(batch="max")
+        trained = [make.training_metrics(spec, step_time_s * each, found_batch=batch) for each in make.SPREAD]
+        runs = make.in_rounds(make.ok_result(spec, metrics) for metrics in trained)
+        return side((CELL.format("Naive"), make.cell_runs(*runs)))
+
+    found = compare(largest(8, 0.2), largest(24, 0.6), MARGIN)
+    assert {line.left.quantity for line in found.lines} == {"tokens_per_s", "tokens_per_joule"}
+    equal = compare(largest(8, 0.2), largest(8, 0.21), MARGIN)
+    assert "nvml_peak_memory_gib" in {line.left.quantity for line in equal.lines}
+
+
 def test_operators_are_compared_size_by_size() -> None:
     spec = make.operator_spec("device_to_device", sizes=(1024, 4096))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dissect.cells.cell_id import CellId
-from dissect.present.compare.readings import CellNumber, readings_of
+from dissect.present.compare.readings import CellNumber, is_comparable, readings_of
 from dissect.present.compare.sides import Side
 from dissect.present.tables.start_classes import between, pool_classes
 from dissect.results.cell_runs import CellRuns
@@ -163,5 +163,5 @@ def _readings(pair: Pair) -> Iterator[tuple[CellNumber, CellNumber]]:
     """The numbers that both sides have."""
     left, right = readings_of(pair.left_id, pair.left), readings_of(pair.right_id, pair.right)
     for name, reading in left.items():
-        if name in right:
+        if name in right and is_comparable(reading.quantity, pair.left, pair.right):
             yield reading, right[name]

@@ -7,6 +7,7 @@ from typing import Literal
 from dissect.cells.cell_id import CellId
 from dissect.cells.manifest import ManifestCell, PlatformFacts
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, QuantityName, ViewName
+from dissect.metrics.training import TrainingMetrics
 from dissect.present.tables.columns import Record
 from dissect.present.tables.over_runs import mean_of_runs, values_of
 from dissect.present.tables.rate_views import search_of
@@ -33,6 +34,10 @@ _COMPARED: dict[ViewName, dict[QuantityName, Better]] = {
     **dict.fromkeys(VIEW_OF_FAMILY.values(), _OF_OPERATORS),
 }  # fmt: skip
 """View -> its quantities that are compared."""
+
+
+_OF_TOKENS: frozenset[QuantityName] = frozenset(("tokens_per_s", "tokens_per_joule"))
+"""Those of training that compare where batches differ."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,13 @@ def _readings(record: Record) -> Iterator[CellNumber]:
             for quantity, better in _COMPARED[name].items():
                 if runs := values_of(row, quantity):
                     yield CellNumber(quantity, better, mean_of_runs(runs), runs, point, row[START_CLASS])
+
+
+def is_comparable(quantity: str, *sides: CellRuns) -> bool:
+    """Whether a number of these cells compares: of steps of several batches, each the largest, only throughputs do."""
+    metrics = [run.metrics for side in sides for run in side.runs]
+    batches = {each.batch for each in metrics if isinstance(each, TrainingMetrics)}
+    return len(batches) < 2 or quantity in _OF_TOKENS
 
 
 def views_of(record: Record) -> list[ViewName]:
