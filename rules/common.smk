@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -147,8 +148,14 @@ def request_for(cell, times):
 
 
 def request_of(wildcards, attempt=2):
-    """Resources requested for a cell, by a retry for the whole run time that its limits allow."""
-    return request_for(cell_of(wildcards), predicted_times() if attempt == 1 else None)
+    """Resources requested for a cell, by a retry for the whole run time that its limits allow.
+
+    A job of `remeasure` has the runs that it adds.
+    """
+    cell, root = cell_of(wildcards), STUDY.catalog.root
+    if hasattr(wildcards, "runs") and not root.fresh:
+        cell = replace(cell, runs=root.more)
+    return request_for(cell, predicted_times() if attempt == 1 else None)
 
 
 def threads_of(wildcards):

@@ -53,6 +53,19 @@ def test_a_batch_system_gets_searches_and_long_limits_first(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("settings", "runs"), [(["more=3"], 3), (["fresh=true"], 1)])
+def test_a_job_of_remeasure_asks_for_the_time_of_the_runs_that_it_measures(
+    clone: Clone, settings: list[str], runs: int
+) -> None:
+    clone.edit("rules/common.smk", 'MEASURE = "', 'MEASURE = "echo {resources.runtime} >>asked.txt; ')
+    budget = "overrides={'pretrain/cpu/*/deepspeed/Z2/*': {sampling: {budget_s: 1200}}}"
+    select = "select=pretrain/cpu/*/deepspeed/Z2/*"
+    clone.snakemake("remeasure", "--jobs", "1", "--config", select, budget, *settings)
+    margin_min, budget_min = 10, 20
+    assert (clone.folder / "asked.txt").read_text().split() == [str(margin_min + runs * budget_min)]
+
+
+@pytest.mark.slow
 def test_a_first_try_asks_for_the_predicted_time_and_a_retry_for_the_whole(clone: Clone) -> None:
     """Cells of its kind were measured; the job fails until it has been tried twice, as one that is killed does."""
     budget = "overrides={'pretrain/cpu/*/deepspeed/Z2/*': {sampling: {budget_s: 1200}}}"
