@@ -334,6 +334,18 @@ def test_cells_of_two_platforms_that_cannot_be_told_are_both_in_the_command() ->
     assert text.endswith(f"snakemake remeasure --config select='[{ids}]' more=5")
 
 
+def test_sides_with_other_gpus_are_measured_each_on_its_own_machine() -> None:
+    def on(gpu: str, step_time_s: float, platform: str) -> Cell:
+        spec = make.pretrain_spec(make.hardware(gpu_model=gpu))
+        run = make.ok_result(spec, make.training_metrics(spec, step_time_s))
+        return CELL.format("Naive").replace("h200", platform), make.cell_runs(run)
+
+    cells = on("NVIDIA H200", 0.2, "h200"), on("NVIDIA H100 80GB HBM3", 0.4, "h100-x2")
+    text = terminal_text(compare(side(cells[0]), side(cells[1]), MARGIN), [])
+    both = " and ".join(f"snakemake remeasure --config select='{name}' more=5" for name, _ in cells)
+    assert text.endswith(f"To tell, measure each side in three starts of its own machine: {both}")
+
+
 def test_the_command_names_the_suite_of_its_cells(shipped: Path) -> None:
     sides = {"left": "h200", "right": "h200-rounds"}
     text = comparing.answer(load_study(shipped, sides), shipped, sides)

@@ -320,6 +320,7 @@ def test_the_prices_of_platforms(measured: Path) -> None:
     (total,) = [line for line in text.splitlines() if line.startswith("in total: ")]
     assert f"EUR, {without} cells without a price (predicted) for" in total
     plan, text = planned(measured, price=3, **asked)
+    assert ") units of money (predicted) for " in text
     assert (plan["cost"] / plan["gpu_hours"]).dropna().tolist() == pytest.approx([3.0] * int(plan["cost"].count()))
     assert "a price list" not in text
 

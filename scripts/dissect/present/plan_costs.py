@@ -8,6 +8,8 @@ from dissect.config.catalog import Catalog
 from dissect.config.price import price_that_counts
 from dissect.present.run_times import ExpectedRun
 
+UNNAMED = "units of money"
+"""What a price without a currency is in."""
 RUN_S = ["run_s", "run_low_s", "run_high_s"]
 GPU_HOURS = ["gpu_hours", "gpu_hours_low", "gpu_hours_high"]
 COST = ["cost", "cost_low", "cost_high"]
@@ -90,7 +92,7 @@ def _sums(cells: pd.DataFrame) -> str:
 def _costs(known: pd.DataFrame) -> str:
     """Costs by currency, and for how many of the cells there is no price."""
     priced = known[known["cost"].notna()]
-    sums = [f", {_interval(cells, COST)} {currency}".rstrip() for currency, cells in priced.groupby("currency")]
+    sums = [f", {_interval(cells, COST)} {str(currency) or UNNAMED}" for currency, cells in priced.groupby("currency")]
     without = f", {_number(len(known) - len(priced))} without a price" if 0 < len(priced) < len(known) else ""
     return "".join(sums) + without
 

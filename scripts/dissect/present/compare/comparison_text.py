@@ -96,12 +96,19 @@ def untold(compared: Compared) -> list[str]:
 def _remedy(compared: Compared, suite: str, quote: str) -> list[str]:
     """What tells the cells apart that cannot be told: more runs of both sides on one start; no line if all are told.
 
-    A command measures one set of cells. So no command measures both sides in shared rounds.
+    A command measures one set of cells. So no command measures both sides in shared rounds. Sides with other GPUs share
+    no machine.
     """
     ids = untold(compared)
     rest = f" and {len(ids) - SHOWN} cells more" if len(ids) > SHOWN else ""
-    how = "To tell, measure both sides on one machine without a restart in between"
-    return [f"{how}: {quote}{remeasure(ids[:SHOWN], suite)} more={MORE}{quote}{rest}"] if ids else []
+    how, parts = "both sides on one machine without a restart in between", [ids[:SHOWN]]
+    gpus = ({getattr(pair, side).spec.hardware.gpu_model for pair in compared.pairs} for side in ("left", "right"))
+    if set.isdisjoint(*gpus):
+        known = compared.left.cells
+        how = "each side in three starts of its own machine"
+        parts = [[each for each in ids[:SHOWN] if (each in known) is left] for left in (True, False)]
+    commands = " and ".join(f"{quote}{remeasure(each, suite)} more={MORE}{quote}" for each in parts)
+    return [f"To tell, measure {how}: {commands}{rest}"] if ids else []
 
 
 def _sorted(lines: Sequence[ComparedNumber]) -> list[ComparedNumber]:
