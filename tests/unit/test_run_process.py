@@ -24,7 +24,7 @@ STARTS = """
     from dissect.results.result import Round
 
     python = f"{sys.executable} child.py"
-    cell = Cell("s", "p", "m", "f", "x", "w", 1, None, None, python, canonical=sys.argv[1], key="k")
+    cell = Cell("s", "p", "m", "f", "x", "w", 1, None, None, launcher=python, canonical=sys.argv[1], key="k")
     print(RunProcess(Path("store")).measure(cell, Round(id="r", number=1, position=1)), flush=True)
 """
 WAITS = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
