@@ -93,17 +93,12 @@ class TrainingMethod(Model):
         """Whether the backward pass computes attention's products again, and nothing else."""
         return False
 
-    @property
-    def recomputes_whole_layers(self) -> bool:
-        """Whether recomputation runs all of a layer.
+    def repeats_last_product(self, arch: ModelArchitecture) -> bool:  # noqa: ARG002
+        """Whether recomputation of a layer runs its last product too, whose result is not needed.
 
         ``torch.utils.checkpoint`` does not: it stops once it has everything that the backward pass needs.
         """
         return False
-
-    def repeats_last_product(self, arch: ModelArchitecture) -> bool:  # noqa: ARG002
-        """Whether recomputation of a layer runs its last product too, whose result is not needed."""
-        return self.recomputes_whole_layers
 
 
 class TrainingWorkload(Model):

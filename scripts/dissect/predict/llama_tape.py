@@ -292,7 +292,7 @@ def llama_work(spec: TrainingSpec, batch: int, weights: DType | None = None) -> 
     case, layers = llama_case(spec, batch, weights), spec.model.num_hidden_layers
     layer, first, end = (_tape(case, which) for which in ("layer", "layer" if case.is_reached else "first", "end"))
     forward = layer.forward_work.times(layers)
-    last = Counter({layer.last_product: 0 if spec.method.recomputes_whole_layers else layers})
+    last = Counter({layer.last_product: 0 if spec.method.repeats_last_product(spec.model) else layers})
     checkpoints = Counter({"checkpoint of a layer": layers})
     again = [replace(forward, products=forward.products - last, hooks=checkpoints)] if spec.method.recompute else []
     backward = total([end.backward_work, layer.backward_work.times(layers - 1), first.backward_work, *again])

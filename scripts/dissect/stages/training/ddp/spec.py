@@ -3,7 +3,7 @@
 from typing import Literal
 
 from dissect.base.model import added
-from dissect.cells.spec import ProfileWorkload, TrainingMethod, TrainingSpec
+from dissect.cells.spec import ModelArchitecture, ProfileWorkload, TrainingMethod, TrainingSpec
 from dissect.config.kinds import DType, TorchOptimizer
 
 
@@ -21,8 +21,7 @@ class DdpMethod(TrainingMethod):
         """Whether ``torch.compile`` compiles the decoder layers, before the warm-up."""
         return self.compile_layers
 
-    @property
-    def recomputes_whole_layers(self) -> bool:
+    def repeats_last_product(self, arch: ModelArchitecture) -> bool:  # noqa: ARG002
         """Whether the layers are compiled: what ``torch.utils.checkpoint`` could stop at is inside one operator."""
         return self.compile_layers
 

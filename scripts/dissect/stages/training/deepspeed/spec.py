@@ -40,10 +40,7 @@ class DeepSpeedMethod(TrainingMethod):
         return self.offload_optimizer
 
     def repeats_last_product(self, arch: ModelArchitecture) -> bool:
-        """Whether it is one of ZeRO-3's own linear layers, which save their operands once they are through.
-
-        Predictions do not count it (``recomputes_whole_layers``): their constants are fitted without it.
-        """
+        """Whether it is one of ZeRO-3's own linear layers, which save their operands once they are through."""
         if self.zero_stage < 3:
             return False
         adapter = self.trained_adapter

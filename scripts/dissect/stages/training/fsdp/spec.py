@@ -3,7 +3,7 @@
 from typing import Literal
 
 from dissect.base.model import added
-from dissect.cells.spec import TrainingMethod, TrainingSpec
+from dissect.cells.spec import ModelArchitecture, TrainingMethod, TrainingSpec
 from dissect.config.adapters import AnyAdapter
 from dissect.config.adapters.adapter import Adapter
 from dissect.config.kinds import DType, Quantization, TorchOptimizer
@@ -30,8 +30,7 @@ class FsdpMethod(TrainingMethod):
         """Whether ``torch.compile`` compiles the decoder layers, before the warm-up."""
         return self.compile_layers
 
-    @property
-    def recomputes_whole_layers(self) -> bool:
+    def repeats_last_product(self, arch: ModelArchitecture) -> bool:  # noqa: ARG002
         """Whether the layers are compiled: what ``torch.utils.checkpoint`` could stop at is inside one operator."""
         return self.compile_layers
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import PositiveInt
 
 from dissect.base.model import added
-from dissect.cells.spec import TrainingMethod, TrainingSpec
+from dissect.cells.spec import ModelArchitecture, TrainingMethod, TrainingSpec
 from dissect.config.kinds import LayerSpec
 
 
@@ -31,8 +31,7 @@ class MegatronMethod(TrainingMethod):
         """Whether recomputation is selective."""
         return self.recompute_attention
 
-    @property
-    def recomputes_whole_layers(self) -> bool:
+    def repeats_last_product(self, arch: ModelArchitecture) -> bool:  # noqa: ARG002
         """True: Megatron-LM's recomputation runs every product of a layer again."""
         return True
 
