@@ -1,6 +1,7 @@
 """What is read as a side of a comparison: this clone, exports and sets of reference results."""
 
 import json
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,15 @@ def test_finished_cells_of_this_clone_are_a_side(project: Path) -> None:
     assert isinstance(spec, TrainingSpec)
     (folder / "result.json").write_text(make.ended_result(spec, Status.TIMEOUT, None, "late").model_dump_json())
     assert list(read(project, "results").cells) == [cell.id]
+
+
+def test_sides_of_several_platforms_without_a_common_cell_name_two_that_match(shipped: Path) -> None:
+    sides = {"left": "h100-x2", "right": "h200-x2"}
+    lines = comparing.answer(load_study(shipped, sides), shipped, sides).splitlines()
+    assert lines[0].startswith("h200-x2 against h100-x2: 0 cells are on both sides")
+    [words] = [line.rpartition(": ")[2] for line in lines if line.startswith("Their platforms differ")]
+    named = dict(word.split("=") for word in words.split())
+    assert named == {"left": "h100-x2@h100-x2", "right": "h200-x2@h200-x2"}
+    text = comparing.answer(load_study(shipped, named), shipped, named)
+    assert "Their platforms differ" not in text
+    assert int(re.search(r": (\d+) cells are on both sides", text)[1]) > 10  # type: ignore[index]

@@ -73,7 +73,8 @@ def _suite(compared: Compared, catalog: Catalog, given: Mapping[str, Any]) -> st
     if compared.left.has_references or compared.right.has_references:
         return OF_REFERENCES
     with suppress(ConfigError):  # overrides that do not fit the other suite
-        found = suite_of(untold(compared)[:SHOWN], catalog)
+        named = [cell_id for ids in untold(compared) for cell_id in ids[:SHOWN]]
+        found = suite_of(named, catalog)
         if found and (found != catalog.root.suite or "suite" in given):
             return found
     return ""

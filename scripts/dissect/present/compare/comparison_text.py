@@ -87,28 +87,34 @@ def _cut(lines: Sequence[str]) -> list[str]:
     return [*lines[:SHOWN], *([f"  and {len(lines) - SHOWN} more on the page"] if len(lines) > SHOWN else [])]
 
 
-def untold(compared: Compared) -> list[str]:
-    """Ids of the cells, on either side, that cannot be told apart."""
+def untold(compared: Compared) -> list[list[str]]:
+    """Ids of the cells that cannot be told apart, by the machine that measures them: both sides, or each its own.
+
+    Sides with other GPUs share no machine.
+    """
     unclear = [line.pair for line in compared.lines if line.verdict is PairVerdict.UNCLEAR]
-    return list(dict.fromkeys(cell_id for pair in unclear for cell_id in (pair.left_id, pair.right_id)))
+    gpus = ({getattr(pair, side).spec.hardware.gpu_model for pair in compared.pairs} for side in ("left", "right"))
+    by_machine = [("left_id",), ("right_id",)] if set.isdisjoint(*gpus) else [("left_id", "right_id")]
+    return [list(dict.fromkeys(getattr(pair, side) for pair in unclear for side in sides)) for sides in by_machine]
 
 
 def _remedy(compared: Compared, suite: str, quote: str) -> list[str]:
     """What tells the cells apart that cannot be told: more runs of both sides on one start; no line if all are told.
 
-    A command measures one set of cells. So no command measures both sides in shared rounds. Sides with other GPUs share
-    no machine.
+    A command measures one set of cells. So no command measures both sides in shared rounds.
     """
-    ids = untold(compared)
-    rest = f" and {len(ids) - SHOWN} cells more" if len(ids) > SHOWN else ""
-    how, parts = "both sides on one machine without a restart in between", [ids[:SHOWN]]
-    gpus = ({getattr(pair, side).spec.hardware.gpu_model for pair in compared.pairs} for side in ("left", "right"))
-    if set.isdisjoint(*gpus):
-        known = compared.left.cells
-        how = "each side in three starts of its own machine"
-        parts = [[each for each in ids[:SHOWN] if (each in known) is left] for left in (True, False)]
-    commands = " and ".join(f"{quote}{remeasure(each, suite)} more={MORE}{quote}" for each in parts)
-    return [f"To tell, measure {how}: {commands}{rest}"] if ids else []
+    parts = untold(compared)
+    if not any(parts):
+        return []
+    how = (
+        "both sides on one machine without a restart in between"
+        if len(parts) == 1
+        else "each side in three starts of its own machine"
+    )
+    left_out = len({cell_id for ids in parts for cell_id in ids[SHOWN:]})
+    rest = f" and {left_out} cells more" if left_out else ""
+    commands = " and ".join(f"{quote}{remeasure(ids[:SHOWN], suite)} more={MORE}{quote}" for ids in parts)
+    return [f"To tell, measure {how}: {commands}{rest}"]
 
 
 def _sorted(lines: Sequence[ComparedNumber]) -> list[ComparedNumber]:
