@@ -16,6 +16,7 @@ from dissect.cells.spec import TrainingSpec, canonical_spec
 from dissect.cells.study import load_study
 from dissect.config.catalog import load_catalog
 from dissect.config.errors import ConfigError
+from dissect.present.compare.pairs import nearest_platforms
 from dissect.present.compare.readings import readings_of
 from dissect.present.compare.sides import Side, read_side
 from dissect.results.exchange import ExchangeError
@@ -112,3 +113,19 @@ def test_sides_of_several_platforms_without_a_common_cell_name_two_that_match(sh
     text = comparing.answer(load_study(shipped, named), shipped, named)
     assert "Their platforms differ" not in text
     assert int(re.search(r": (\d+) cells are on both sides", text)[1]) > 10  # type: ignore[index]
+
+
+def test_only_platforms_that_a_side_can_name_are_named(project: Path) -> None:
+    """An export has those of another clone."""
+    runs = make.cell_runs(make.ok_result(make.pretrain_spec()))
+    cells = {
+        platform: [CELL.replace("h200", platform).replace("/F/", f"/{method}/") for method in methods]
+        for platform, methods in {"theirbox": "FR", "a800": "F", "h200": "FR"}.items()
+    }
+    theirs = Side("theirs", dict.fromkeys([*cells["theirbox"], *cells["a800"]], runs))
+    ours = Side("ours", dict.fromkeys(cells["h200"], runs))
+    known = load_catalog(project, {}).platforms
+    assert nearest_platforms(theirs, ours, {*known, "theirbox"}) == ("theirbox", "h200")
+    assert nearest_platforms(theirs, ours, known) == ("a800", "h200")
+    assert nearest_platforms(ours, theirs, known) == ("h200", "a800")
+    assert nearest_platforms(Side("theirs", dict.fromkeys(cells["theirbox"], runs)), ours, known) is None

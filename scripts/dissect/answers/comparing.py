@@ -49,7 +49,7 @@ def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
         "differences.csv": to_csv(differences_frame(compared, found)),
         "compare.md": page(compared, found, suite),
     }
-    said = [terminal_text(compared, found, suite), *_of_platforms(compared, sides)]
+    said = [terminal_text(compared, found, suite), *_of_platforms(compared, sides, catalog)]
     with as_far_as_writable("the comparison is not written"):
         for name, text in files.items():
             write_atomically(project / folder / name, text.encode())
@@ -57,9 +57,12 @@ def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
     return "\n".join(said)
 
 
-def _of_platforms(compared: Compared, sides: Mapping[str, OneOrMore]) -> Iterator[str]:
-    """What compares two platforms, where sides of several platforms have no cell in common."""
-    if compared.pairs or not (platforms := nearest_platforms(compared.left, compared.right)):
+def _of_platforms(compared: Compared, sides: Mapping[str, OneOrMore], catalog: Catalog) -> Iterator[str]:
+    """What compares two platforms, where sides of several platforms have no cell in common.
+
+    An export may be of platforms that this clone does not know, which a side cannot name.
+    """
+    if compared.pairs or not (platforms := nearest_platforms(compared.left, compared.right, catalog.platforms)):
         return
     if all(isinstance(named, str) for named in sides.values()):
         words = (

@@ -1,7 +1,7 @@
 """Pairs of cells that are equal apart from what is compared, and the verdict on each of their numbers."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -114,15 +114,17 @@ def compare(left: Side, right: Side, margin: float) -> Compared:
     return Compared(left, right, margin, pairs, lines, only_left, _alone(right, {p.right_id for p in pairs}, left))
 
 
-def nearest_platforms(left: Side, right: Side) -> tuple[str, str] | None:
-    """A platform of each side, with most cells that are equal but for the platform; None if no two have any."""
+def nearest_platforms(left: Side, right: Side, known: Container[str]) -> tuple[str, str] | None:
+    """A known platform of each side, with most cells that are equal but for the platform; None if no two have any."""
     theirs: dict[str, list[str]] = {}
     for cell_id in right.cells:
         theirs.setdefault(_without_platform(cell_id), []).append(CellId.parse(cell_id).platform)
     common = Counter(
-        (CellId.parse(cell_id).platform, other)
+        (ours, other)
         for cell_id in left.cells
+        if (ours := CellId.parse(cell_id).platform) in known
         for other in theirs.get(_without_platform(cell_id), ())
+        if other in known
     )
     return common.most_common(1)[0][0] if common else None
 
