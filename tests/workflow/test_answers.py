@@ -140,17 +140,19 @@ def test_without_the_environment_a_line_says_what_to_do(clone: Clone) -> None:
 
 
 @pytest.fixture
-def by_name(clone: Clone, tmp_path: Path) -> Callable[[Path, str], subprocess.CompletedProcess[str]]:
-    """Runs a clone's command in any folder, by the name that its environment puts on the PATH."""
+def by_name(clone: Clone, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a clone's command in any folder, by the name that its environment puts on the PATH, behind ``first``."""
     clone.ask("help")  # links the environment
     link = tmp_path / "bin/llm-dissect"
     link.parent.mkdir()
     link.symlink_to(clone.folder / "llm-dissect")
     environment = {**os.environ, "PATH": f"{link.parent}:{os.environ['PATH']}"}
 
-    def run(folder: Path, word: str) -> subprocess.CompletedProcess[str]:
-        command = ["/bin/sh", "-c", f"llm-dissect {word}"]
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    def run(folder: Path, word: str, first: str = "") -> subprocess.CompletedProcess[str]:
+        command = ["/bin/sh", "-c", f"{first}exec llm-dissect {word}"]
+        return subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
 
     return run
 
@@ -181,6 +183,14 @@ def test_by_its_name_it_answers_for_no_other_clone(clone: Clone, tmp_path: Path,
         )
     named = subprocess.check_output([clone.folder / "llm-dissect", "plan"], cwd=another, text=True)
     assert named.startswith("9 cells, 0 to run"), "its path says which clone is asked"
+
+
+def test_by_its_name_it_ends_in_a_folder_that_was_removed(tmp_path: Path, by_name: Callable) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = by_name(gone, "plan", first='rmdir "$PWD" && ')
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == "llm-dissect: this folder no longer exists: ask in another one"
 
 
 @pytest.mark.parametrize("question", ["plan", "help"])
