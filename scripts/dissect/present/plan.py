@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from dissect.base.outcome import Status
 from dissect.base.units import GIB
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
@@ -79,7 +80,7 @@ def plan_table(study: Study, store: Store, times: RunTimes | None = None, more: 
     """One row per cell that is selected, or of the wanted tables and figures; ``wall_s`` is its wall time in seconds.
 
     With ``times`` those of steps and runs are predicted too, and what the cells to run cost. With ``more`` all are to
-    run so many times, as ``remeasure`` adds runs to cells of any outcome.
+    run so many times, as ``remeasure`` adds runs to cells of any outcome, except those that it finds not to fit.
     """
     cells = {cell.id: cell for cell in study.selected}
     rates = measured_rates(times.records) if times and study.catalog.root.rates else None
@@ -105,7 +106,7 @@ def plan_text(plan: pd.DataFrame, catalog: Catalog, more: int | None = None) -> 
 
 
 def _too_large(plan: pd.DataFrame) -> list[str]:
-    """Cells that certainly run out of memory: methods of a framework and model whose states take as much."""
+    """Cells that certainly run out of memory: methods of a framework and model, by what shows it."""
     cells = plan[plan["status"] == TOO_LARGE]
     return [
         f"{len(same)} x {TOO_LARGE}: {framework}, {model} {', '.join(dict.fromkeys(same['method']))}: {reason}"
@@ -223,14 +224,14 @@ def _plan_status(cell: Cell, spec: Spec | None, store: Store, more: int | None) 
         runs = _runs(Path(cell.path), store, cell.key)
     except ResultError as error:
         return PlanStatus("broken", str(error))
-    if runs and more:
-        return PlanStatus(TO_RUN, runs=more)
-    if runs and (lacking := runs.lacking(cell.runs)):
-        return PlanStatus(TO_RUN, f"{len(runs.runs)} of {cell.runs} runs are measured", runs=lacking)
-    if runs:
+    if runs and not more:
+        if lacking := runs.lacking(cell.runs):
+            return PlanStatus(TO_RUN, f"{len(runs.runs)} of {cell.runs} runs are measured", runs=lacking)
         return PlanStatus("cached", wall_s=runs.newest.durations.total_s)
     if isinstance(spec, TrainingSpec) and states_exceed_memory(spec):
         return PlanStatus(TOO_LARGE, f"states alone take {state_bytes(spec) / GIB:.0f} GiB per GPU")
+    if runs and runs.newest.status is Status.SKIPPED_OOM:
+        return PlanStatus(TOO_LARGE, runs.newest.reason or "")
     return PlanStatus(TO_RUN, runs=more or cell.runs)
 
 
