@@ -67,6 +67,13 @@ def test_the_measured_rate_stands_beside_the_predicted_one(searched: Path) -> No
     assert not any("requests/s" in line for line in planned(searched, times=True, **ONLY)[1])
 
 
+def test_a_search_of_the_other_suite_is_another_one(searched: Path) -> None:
+    """Both have one id, but ``smoke`` tries fewer rates, each in a shorter time."""
+    [row] = planned(searched, rates=True, **{**ONLY, "suite": "smoke"})[0].to_dict("records")
+    assert row["predicted_rate_per_s"] > 0
+    assert pd.isna(row["measured_rate_per_s"])
+
+
 def test_results_of_this_clone_come_before_references(searched: Path) -> None:
     cell = load_study(searched, ONLY).selected[0]
     spec = parse_spec(cell.canonical or "")
@@ -85,7 +92,7 @@ def test_results_of_this_clone_come_before_references(searched: Path) -> None:
 
 def test_a_search_that_found_only_bounds_has_these(tmp_path: Path) -> None:
     record = recommend_cases.searched(tmp_path, "vllm", 1e6, 0.8)
-    [(cell, rate)] = measured_rates([record, recommend_cases.serving(tmp_path, "vllm", 2.0)]).items()
+    [((cell, _), rate)] = measured_rates([record, recommend_cases.serving(tmp_path, "vllm", 2.0)]).items()
     plan = pd.DataFrame([{**CellId.parse(cell)._asdict(), **rate}], columns=[*CellId._fields, *COLUMNS], dtype=object)
     assert [*rate_lines(plan)] == [f"{cell}: {rate['rate_bound']} requests/s (measured)"]
     assert str(rate["rate_bound"]).startswith("≥ ")

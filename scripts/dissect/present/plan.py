@@ -1,6 +1,6 @@
 """The plan of a run: every cell with its status, before anything is launched. Imports no torch."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from dissect.present.no_cells import why_no_cells
 from dissect.present.plan_costs import COLUMNS as COSTS
 from dissect.present.plan_costs import cost_columns, cost_lines, over_budget, price_of
 from dissect.present.plan_rates import COLUMNS as RATES
-from dissect.present.plan_rates import measured_rates, predicted_rate, rate_lines
+from dissect.present.plan_rates import MeasuredRates, measured_rates, predicted_rate, rate_lines
 from dissect.present.run_times import ExpectedMemory, RunTimes, expected_memory
 from dissect.present.tables.predicted_time import part_columns
 from dissect.results.cell_runs import CellRuns, read_runs
@@ -160,11 +160,11 @@ def _needs(row: Any) -> str:
 
 def _row(
     cell: Cell, store: Store, catalog: Catalog, times: RunTimes | None,
-    rates: Mapping[str, Mapping[str, object]] | None, more: int | None,
+    rates: MeasuredRates | None, more: int | None,
 ) -> dict[str, object]:  # fmt: skip
     """Columns of one cell: how it stands, and with a spec what it requests and is predicted to take.
 
-    ``rates`` are those that were measured, by cell id; None where they are not asked for.
+    ``rates`` are those that were measured; None where they are not asked for.
     """
     spec, platform = parse_spec(cell.canonical) if cell.canonical else None, catalog.platforms[cell.platform]
     status, reason, wall_s, lacking = _plan_status(cell, spec, store, more)
@@ -183,7 +183,7 @@ def _row(
     if times and isinstance(spec, ServeSpec):
         shown |= _served(spec, platform, times) if lacking else {}
         if rates is not None:
-            shown |= {**predicted_rate(spec, platform, times.servers), **rates.get(cell.id, {})}
+            shown |= {**predicted_rate(spec, platform, times.servers), **rates.get((cell.id, spec.workload), {})}
     return shown
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from dissect.cells.cell_id import PARTS, CellId, without_set
 from dissect.cells.platform_facts import prediction_facts
-from dissect.cells.spec import ServeSpec
+from dissect.cells.spec import ServeSpec, ServeWorkload
 from dissect.config.platform import Platform
 from dissect.predict.server_rate import predict_rate
 from dissect.present.tables.columns import Record
@@ -20,20 +20,22 @@ PREDICTED = ["predicted_rate_per_s", "rate_low_per_s", "rate_high_per_s", "rate_
 MEASURED = ["measured_rate_per_s", "measured_low_per_s", "measured_high_per_s", BOUND, "measured_in"]
 COLUMNS = [*PREDICTED, *MEASURED]
 """Requests/s with intervals; origin of the predicted ones, bounds where no rate was found, and whose runs measured."""
+MeasuredRates = dict[tuple[str, ServeWorkload], Mapping[str, object]]
+"""By cell id and workload: searches of both suites share ids, but not the rates that they try."""
 OWN = "results"
 """Where runs of this clone are measured; others are of a set of reference results."""
 
 
-def measured_rates(records: Iterable[Record]) -> dict[str, Mapping[str, object]]:
-    """Cell id -> ``MEASURED`` of its search: of this clone's runs, else of the references with most runs."""
-    found = [(record, row) for record in records if (row := _searched(record))]
-    rates: dict[str, Mapping[str, object]] = {}
-    for record, row in sorted(found, key=lambda each: (bool(each[0].cell.reference), -len(each[0].results))):
+def measured_rates(records: Iterable[Record]) -> MeasuredRates:
+    """``MEASURED`` of each search: of this clone's runs, else of the references with most runs."""
+    found = [(record, *search) for record in records if (search := _searched(record))]
+    rates: MeasuredRates = {}
+    for record, workload, row in sorted(found, key=lambda each: (bool(each[0].cell.reference), -len(each[0].results))):
         cell = CellId.of(vars(record.cell))
         name = str(cell._replace(platform=without_set(cell.platform)))
         held = (row[f"held_rate_per_s{end}"] for end in ("", "_low", "_high"))
         values = (*held, row[BOUND], record.cell.reference or OWN)
-        rates.setdefault(name, dict(zip(MEASURED, values, strict=True)))
+        rates.setdefault((name, workload), dict(zip(MEASURED, values, strict=True)))
     return rates
 
 
@@ -57,12 +59,13 @@ def rate_lines(plan: pd.DataFrame) -> Iterator[str]:
             yield f"{CellId(*(row[part] for part in PARTS))}: {', '.join(told)}"
 
 
-def _searched(record: Record) -> Mapping[str, Any] | None:
-    """The row of a search with a result."""
+def _searched(record: Record) -> tuple[ServeWorkload, Mapping[str, Any]] | None:
+    """Workload and row of a search with a result."""
     if not isinstance(record.spec, ServeSpec) or record.spec.workload.arrival.search is None:
         return None
     [row] = rows_once(record, RATES)
-    return row if row["held_rate_per_s"] is not None or row[BOUND] is not None else None
+    is_found = row["held_rate_per_s"] is not None or row[BOUND] is not None
+    return (record.spec.workload, row) if is_found else None
 
 
 def _rate(rate: float | None, low: float | None, high: float | None) -> str:
