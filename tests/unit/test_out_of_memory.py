@@ -89,6 +89,10 @@ def test_a_log_of_something_else() -> None:
     )
 
 
+def test_a_log_of_a_program_that_tries_kernels() -> None:
+    assert not IN_A_LOG.search("W autotune: Triton Error [CUDA]: out of memory\nCUDA driver error: out of memory")
+
+
 def test_cause_counts() -> None:
     outer = RuntimeError("engine could not be built")
     assert not is_out_of_memory(outer)

@@ -366,11 +366,10 @@ VENDOR = Vendor(
     out_of_memory=(
         "CUDA out of memory"  # torch, and engines that word it like torch
         "|CUDA error: out of memory|cudaErrorMemoryAllocation"  # any other allocation by way of the CUDA runtime
-        r"|(CUDA driver error|Triton Error \[CUDA\]): out of memory"  # kernels of torch.compile that are loaded
-        "|CUDA_ERROR_OUT_OF_MEMORY"  # by way of the CUDA driver
         r"|Cuda failure (\d+ )?'out of memory'"  # NCCL
         "|(CUBLAS|CUDNN|CUSOLVER|CUSPARSE)_STATUS_ALLOC_FAILED"
     ),
+    no_memory_for_kernel=r"(CUDA driver error|Triton Error \[CUDA\]): out of memory|CUDA_ERROR_OUT_OF_MEMORY",
     errors="(CUDA|NCCL) error|CUDA_ERROR_|(CUBLAS|CUDNN)_STATUS_",
     variables=("CUDA_", "NCCL_"),
     distributions=("nvidia-",),

@@ -13,7 +13,8 @@ _HOST_WORDS = (
     "|Cannot allocate memory"  # ENOMEM as C libraries word it
 )
 _DEVICE_WORDS = "|".join((_TORCH, *(vendor.out_of_memory for vendor in vendors().values() if vendor.out_of_memory)))
-_DEVICE, _HOST = re.compile(_DEVICE_WORDS), re.compile(_HOST_WORDS)
+_KERNEL_WORDS = (vendor.no_memory_for_kernel for vendor in vendors().values() if vendor.no_memory_for_kernel)
+_DEVICE, _HOST = re.compile("|".join((_DEVICE_WORDS, *_KERNEL_WORDS))), re.compile(_HOST_WORDS)
 _NO_THREAD = re.compile(r"^(Resource temporarily unavailable|can't start new thread)")  # EAGAIN of C++, and Python's
 
 IN_A_LOG = re.compile(f"OutOfMemoryError|^MemoryError|{_DEVICE_WORDS}|{_HOST_WORDS}", re.MULTILINE)

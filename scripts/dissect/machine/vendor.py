@@ -41,6 +41,11 @@ class Vendor:
     """Container runtime -> options that pass the GPUs on."""
     out_of_memory: str = ""
     """Regular expression of what its libraries say when a GPU's memory ran out; empty where torch says it all."""
+    no_memory_for_kernel: str = ""
+    """Regular expression of what they raise where a GPU has no memory for the code of a kernel.
+
+    In a log it tells nothing: a program that tries kernels goes on with another.
+    """
     errors: str = ""
     """Regular expression of what its libraries say when a GPU, or a link between two, failed; empty without GPUs."""
     variables: Sequence[str] = ()
