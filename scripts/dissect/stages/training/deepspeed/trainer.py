@@ -103,11 +103,15 @@ def compile_extension(builder_name: str) -> None:
 def remove_left_lock(lock: Path) -> None:
     """Remove torch's lock once no rank can have it any more; one that loads an extension takes and removes it itself.
 
-    It would fail where the file is gone, and wait for ever where it stays.
+    It would fail where the file is gone, and wait for ever where it stays. The clock of a file server may be ahead of
+    this one's, so a lock is also old that has been seen for long enough.
     """
     with suppress(FileNotFoundError):
-        while time.time() - lock.stat().st_mtime < LOAD_S:
+        made, until = lock.stat().st_mtime, time.monotonic() + LOAD_S
+        while time.time() - made < LOAD_S and time.monotonic() < until:
             time.sleep(0.1)
+            if (now := lock.stat().st_mtime) != made:  # another rank took it
+                made, until = now, time.monotonic() + LOAD_S
         lock.unlink()
 
 
