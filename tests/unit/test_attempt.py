@@ -13,7 +13,7 @@ import tiny_runner
 from dissect.base.outcome import Phase, Status
 from dissect.machine import node_monitor
 from dissect.machine.gpus import GpuInfo, NoGpus, Read
-from dissect.machine.node import Node
+from dissect.machine.node import Node, taken
 from dissect.machine.vendor import vendors
 from dissect.ranks.attempt import run_attempt
 from factories import hardware, pretrain_spec
@@ -49,7 +49,7 @@ def test_an_attempt_that_is_broken_off_leaves_no_folder(tmp_path: Path, monkeypa
         (
             30 * GIB,
             Status.FAILED,
-            "the tiny memory is full; before the launch: GPU 0 has 30.0 GiB of its memory in use already",
+            "the tiny memory is full; before the launch: GPU 0 has 30.0 GiB of its memory in use",
         ),
     ],
 )
@@ -61,5 +61,6 @@ def test_memory_that_others_had_is_not_missing_for_good(
     gpu = GpuInfo(0, "NVIDIA H200", "GPU-aa11", "580.1", 140 * GIB, None, {}, frozenset(), used_bytes=used)
     spec = pretrain_spec(hardware(), batch=2)
     entry, deadline = partial(tiny_runner.run_rank, spec), time.monotonic() + 60
-    ending = run_attempt(spec, entry, Node([gpu], None), tmp_path / "ranks", deadline, "").ending
+    node = Node([gpu], None, [*taken([gpu], 140 * GIB)])
+    ending = run_attempt(spec, entry, node, tmp_path / "ranks", deadline, "").ending
     assert (ending.status, ending.phase, ending.reason) == (status, Phase.FORWARD, reason)

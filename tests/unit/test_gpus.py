@@ -146,16 +146,14 @@ def test_clocks_of_the_pauses_between_bursts_hide_no_power_cap():
 
 
 def test_memory_that_others_had_before_the_launch_is_flagged():
-    held, free = (replace(device(), used_bytes=used) for used in (30 * GIB, GIB))
-    seen = {0: [reading(1), reading(2)]}
+    held, seen = "GPU 0 has 30.0 GiB of its memory in use", {0: [reading(1), reading(2)]}
     observed, plain = (
-        NodeMonitor(Node([gpu], None), load([gpu], seen), None, Neighbours([])).observe(1, 2, [])
-        for gpu in (held, free)
+        NodeMonitor(Node([device()], None, before), load([device()], seen), None, Neighbours([])).observe(1, 2, [])
+        for before in ([held], [])
     )
-    assert (observed.disturbed, plain.disturbed) == (True, False)
-    assert observed.other_processes == (
-        f"{plain.other_processes}; before the launch: GPU 0 has 30.0 GiB of its memory in use already"
-    )
+    assert [each.doubts()[Flag.OTHER_PROCESSES] for each in (observed, plain)] == [True, False]
+    assert (observed.held, plain.held) == ([held], [])
+    assert observed.other_processes == f"{plain.other_processes}; before the launch: {held}"
 
 
 def test_declared_and_found_hardware():

@@ -101,7 +101,7 @@ def test_what_a_python_lacks_is_named_with_the_cells_that_need_it(
 
 def test_memory_in_use_and_another_gpu_are_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "\n".join(ready(project, monkeypatch, used_bytes=20 * 2**30))
-    assert "missing: GPU 0 has 20.0 GiB of its memory in use already" in text
+    assert "missing: GPU 0 has 20.0 GiB of its memory in use" in text
     assert "GPU 0 is 'NVIDIA H100 80GB HBM3', 'NVIDIA GeForce RTX 4090' is declared" in text
 
 

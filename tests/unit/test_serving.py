@@ -380,11 +380,15 @@ def gpu(index: int, used_bytes: int, pids: frozenset[int] = frozenset()) -> GpuI
 
 def test_a_used_gpu_is_named_with_its_process() -> None:
     free, seen, unseen = found = [gpu(0, 2**28), gpu(1, 2**33, frozenset({99999999})), gpu(2, 2**33)]
-    assert wait_until_idle([free], lambda: found, 0.0) is None
-    assert wait_until_idle([seen], lambda: found, 0.0) == "GPU 1: process 99999999 (not to be seen from here)"
-    assert "GPU 2: 8.0 GiB are taken" in (wait_until_idle([free, unseen], lambda: found, 0.0) or "")
+    assert wait_until_idle([free], lambda: found, 140 * 2**30, 0.0) is None
+    assert (
+        wait_until_idle([seen], lambda: found, 140 * 2**30, 0.0) == "GPU 1: process 99999999 (not to be seen from here)"
+    )
+    assert "GPU 2 has 8.0 GiB of its memory in use by" in (
+        wait_until_idle([free, unseen], lambda: found, 140 * 2**30, 0.0) or ""
+    )
 
 
 def test_one_waits_until_it_is_gone() -> None:
     looks = iter([[gpu(0, 2**33)], [gpu(0, 0)]])
-    assert wait_until_idle([gpu(0, 0)], lambda: next(looks), 60.0) is None
+    assert wait_until_idle([gpu(0, 0)], lambda: next(looks), 140 * 2**30, 60.0) is None

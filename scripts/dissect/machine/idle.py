@@ -3,33 +3,32 @@
 import time
 from collections.abc import Callable, Sequence
 
-from dissect.base.units import GIB
 from dissect.machine.gpus import GpuInfo
+from dissect.machine.node import taken
 
 WAIT_S = 120.0
 """What the processes before get to go away, and the driver to free their memory."""
 _LOOK_S = 1.0
-_SHARE, _LEAST_BYTES = 0.02, GIB
-"""The driver keeps some memory for itself: up to the larger of the two is idle."""
 
 
-def in_the_way(gpu: GpuInfo) -> str | None:
+def in_the_way(gpu: GpuInfo, budget_bytes: int) -> str | None:
     """Why the GPU is not idle, in words, or None."""
     if gpu.pids:
         return f"GPU {gpu.index}: {', '.join(_process(pid) for pid in sorted(gpu.pids))}"
-    if gpu.used_bytes > max(_LEAST_BYTES, _SHARE * gpu.memory_bytes):
-        return f"GPU {gpu.index}: {gpu.used_bytes / GIB:.1f} GiB are taken by a process that cannot be seen from here"
-    return None
+    return next((f"{held} by a process that cannot be seen from here" for held in taken([gpu], budget_bytes)), None)
 
 
 def wait_until_idle(
-    wanted: Sequence[GpuInfo], find_gpus: Callable[[], list[GpuInfo]], limit_s: float = WAIT_S
+    wanted: Sequence[GpuInfo], find_gpus: Callable[[], list[GpuInfo]], budget_bytes: int, limit_s: float = WAIT_S
 ) -> str | None:
-    """Wait until these GPUs are idle; returns which process still uses them after ``limit_s``, or None."""
+    """Wait until these GPUs are idle; returns which process still uses them after ``limit_s``, or None.
+
+    ``budget_bytes`` is what a process may use of each GPU.
+    """
     indices = {gpu.index for gpu in wanted}
     deadline = time.monotonic() + limit_s
     while True:
-        busy = [words for gpu in find_gpus() if gpu.index in indices and (words := in_the_way(gpu))]
+        busy = [words for gpu in find_gpus() if gpu.index in indices and (words := in_the_way(gpu, budget_bytes))]
         if not busy:
             return None
         if time.monotonic() > deadline:

@@ -8,8 +8,8 @@ from dissect.cells.spec import Hardware
 from dissect.machine.gpus import GpuInfo, NoGpus
 from dissect.machine.vendor import vendor_of
 
-_IN_USE = 0.05
-"""Share of a GPU's memory in use from which on it counts as taken: the driver keeps less for itself."""
+_IN_USE, _LEAST_BYTES = 0.05, GIB
+"""Others have memory of a GPU of which more is in use than the larger of the two: the driver keeps some for itself."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Node:
     """GPUs that the ranks will use, or why there are none to look at."""
     mismatch: str | None
     """How it differs from what the platform declares, in words."""
+    held: Sequence[str] = ()
+    """Memory of these GPUs that others had, in words."""
 
     @property
     def indices(self) -> list[int]:
@@ -40,7 +42,8 @@ def look_at_node(hardware: Hardware) -> Node:
         return Node(str(error), None if hardware.device == "cpu" else str(error))
     wanted = hardware.n_gpus // hardware.n_nodes
     memory_bytes = hardware.card_memory_bytes or hardware.device_memory_bytes
-    return Node(found[:wanted], mismatch(found, hardware.gpu_model, wanted, memory_bytes))
+    held = [*taken(found[:wanted], hardware.device_memory_bytes)]
+    return Node(found[:wanted], mismatch(found, hardware.gpu_model, wanted, memory_bytes), held)
 
 
 def too_few_gpus(hardware: Hardware, node: Node) -> str | None:
@@ -51,11 +54,14 @@ def too_few_gpus(hardware: Hardware, node: Node) -> str | None:
     return f"the cell needs {wanted} GPUs on this node, {vendor_of(hardware).driver} finds {len(node.gpus)}"
 
 
-def taken(gpus: Sequence[GpuInfo]) -> Iterator[str]:
-    """The GPUs on which others had memory when they were looked at, in words."""
+def taken(gpus: Sequence[GpuInfo], budget_bytes: int) -> Iterator[str]:
+    """The GPUs on which others had memory when they were looked at, in words.
+
+    ``budget_bytes`` is what a process may use of each GPU; what others have goes off that.
+    """
     for gpu in gpus:
-        if gpu.used_bytes > _IN_USE * gpu.memory_bytes:
-            yield f"GPU {gpu.index} has {gpu.used_bytes / GIB:.1f} GiB of its memory in use already"
+        if gpu.used_bytes > max(_LEAST_BYTES, _IN_USE * min(gpu.memory_bytes, budget_bytes)):
+            yield f"GPU {gpu.index} has {gpu.used_bytes / GIB:.1f} GiB of its memory in use"
 
 
 def mismatch(found: list[GpuInfo], gpu_model: str, n_gpus: int, memory_bytes: int) -> str | None:

@@ -11,7 +11,7 @@ from dissect.cells.spec import Hardware
 from dissect.machine.gpus import GpuLoad, power_capped, throttled
 from dissect.machine.hostload import HostLoad
 from dissect.machine.lease import Neighbours
-from dissect.machine.node import Node, taken
+from dissect.machine.node import Node
 from dissect.machine.other_jobs import other_jobs
 from dissect.machine.suspension import Interval, overlaps
 from dissect.machine.vendor import vendor_of
@@ -29,7 +29,9 @@ class NodeObservation(Model):
     other_processes: str
     """Load by other processes, and other cells on the host, in words."""
     disturbed: bool
-    """Whether the load of others, or the memory of a GPU that they have, is enough for a flag."""
+    """Whether the load of others is enough for a flag."""
+    held: list[str] = []
+    """Memory of its GPUs that others had before the launch, in words."""
     neighbours: int
     """GPUs of the host that other cells had meanwhile."""
     jobs: list[str] = []
@@ -45,7 +47,7 @@ class NodeObservation(Model):
         return {
             Flag.THROTTLED: throttled(gpus),
             Flag.POWER_CAPPED: power_capped(gpus),
-            Flag.OTHER_PROCESSES: self.disturbed,
+            Flag.OTHER_PROCESSES: self.disturbed or bool(self.held),
             Flag.NEIGHBOURS: self.neighbours > 0 or bool(self.jobs),
             Flag.SUSPENDED: self.suspended,
             Flag.HARDWARE_MISMATCH: self.mismatch is not None,
@@ -79,9 +81,8 @@ class NodeMonitor:
         """
         load = self.gpu or self.host
         others, disturbed = load.others(start, end) if load else (f"not seen: {self.node.gpus}", False)
-        held_before = list(taken(self.node.gpus)) if isinstance(self.node.gpus, list) else []
         neighbours, jobs = self.neighbours.most(start, end), other_jobs(start, end)
-        words = [others, *(f"before the launch: {sentence}" for sentence in held_before)]
+        words = [others, *(f"before the launch: {sentence}" for sentence in self.node.held)]
         words += [f"other cells had {neighbours} GPUs of this host"] if neighbours else []
         words += [f"Slurm ran {len(jobs)} other jobs on this node"] if jobs else []
         words += ["other Slurm jobs on this node are unknown: squeue gave no answer"] if jobs is None else []
@@ -90,7 +91,8 @@ class NodeMonitor:
             gpus=self.gpu.gpus(busy or [(start, end)]) if self.gpu else str(self.node.gpus),
             peak_memory_bytes=self.gpu.peak_bytes(end) if self.gpu else None,
             other_processes="; ".join(words),
-            disturbed=disturbed or bool(held_before),
+            disturbed=disturbed,
+            held=list(self.node.held),
             neighbours=neighbours,
             jobs=jobs or [],
             mismatch=self.node.mismatch,

@@ -39,7 +39,7 @@ def gpu_lacks(platform: Platform, found: Sequence[GpuInfo]) -> Iterator[str]:
     memory_bytes = int(platform.gpu.memory_gib * GIB)
     if differs := mismatch(list(found[:wanted]), platform.gpu.model, wanted, memory_bytes):
         yield f"{differs}: every cell is flagged (hardware_mismatch), or fails"
-    yield from taken(found[:wanted])
+    yield from taken(found[:wanted], int((platform.memory_budget_gib or platform.gpu.memory_gib) * GIB))
 
 
 def driver_lacks(platform: Platform, gpu: GpuInfo, catalog: Catalog) -> str | None:

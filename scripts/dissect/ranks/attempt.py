@@ -11,7 +11,7 @@ from typing import Any
 
 from dissect.base.outcome import Flag, Phase, Status
 from dissect.cells.spec import Hardware, OperatorSpec, TrainingSpec
-from dissect.machine.node import Node, taken, too_few_gpus
+from dissect.machine.node import Node, too_few_gpus
 from dissect.machine.node_monitor import NodeObservation, monitor_of
 from dissect.ranks.launch import Launch, meet_here
 from dissect.ranks.measurement import Measurement
@@ -109,9 +109,9 @@ def _own_folder(workdir: Path) -> Iterator[Path]:
 
 def _with_own_memory(ending: Ending, node: Node) -> Ending:
     """The ending; a failure if a GPU ran out of memory of which others had a part: without them it might have fit."""
-    if ending.status is not Status.OOM or ending.phase is Phase.HOST or not isinstance(node.gpus, list):
+    if ending.status is not Status.OOM or ending.phase is Phase.HOST:
         return ending
-    others = " and ".join(taken(node.gpus))
+    others = " and ".join(node.held)
     return (
         replace(ending, status=Status.FAILED, reason=f"{ending.reason}; before the launch: {others}")
         if others

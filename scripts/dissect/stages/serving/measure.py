@@ -14,7 +14,8 @@ from dissect.base.outcome import Flag, Phase, Status
 from dissect.base.text import without_controls
 from dissect.base.units import GIB
 from dissect.cells.site import ServingSite
-from dissect.cells.spec import ServeSpec
+from dissect.cells.spec import Hardware, ServeSpec
+from dissect.machine.gpus import GpuInfo
 from dissect.machine.idle import wait_until_idle
 from dissect.machine.node import Node, too_few_gpus
 from dissect.machine.suspension import Interval
@@ -134,7 +135,7 @@ class ServingCell:
             yield ReadyServer(self.spec, self.engine, checkpoint, server, self.folder, self.watch, ready_s)
         if isinstance(self.node.gpus, list) and self.site.url is None:
             self.watch.close()
-            if left := wait_until_idle(self.node.gpus, vendor_of(self.spec.hardware).find_gpus):
+            if left := _wait_until_idle(self.spec.hardware, self.node.gpus):
                 self.notes["memory_not_back"] = left
 
     def _took(self, **seconds: float) -> None:
@@ -167,7 +168,7 @@ def measure_server(spec: ServeSpec, node: Node, folder: Path) -> Measurement:
     if sentence := startup.engine_mismatch(spec, site):
         return Measurement(Status.INVALID, reason=sentence)
     own = node.gpus if isinstance(node.gpus, list) and site.url is None else []
-    if own and (busy := wait_until_idle(own, vendor_of(spec.hardware).find_gpus)):
+    if own and (busy := _wait_until_idle(spec.hardware, own)):
         return Measurement(Status.FAILED, reason=f"the GPUs are in use: {busy}")
     watch = Watch(spec, node)
     cell = ServingCell(spec, engine, site, node, folder, watch)
@@ -180,6 +181,10 @@ def measure_server(spec: ServeSpec, node: Node, folder: Path) -> Measurement:
         return Measurement(Status.FAILED, Phase.BUILD, str(error))
     finally:
         watch.close()
+
+
+def _wait_until_idle(hardware: Hardware, gpus: Sequence[GpuInfo]) -> str | None:
+    return wait_until_idle(gpus, vendor_of(hardware).find_gpus, hardware.device_memory_bytes)
 
 
 def unfit(spec: ServeSpec, node: Node) -> str | None:
