@@ -1,13 +1,16 @@
-"""Idle GPUs: what a server must find before it starts, and leave behind."""
+"""Idle GPUs: what a server must find before it starts and leave behind, and what other cells wait for briefly."""
 
 import time
 from collections.abc import Callable, Sequence
 
+from dissect.cells.spec import Hardware
 from dissect.machine.gpus import GpuInfo
-from dissect.machine.node import taken
+from dissect.machine.node import Node, look_at_node, taken
 
 WAIT_S = 120.0
 """What the processes before get to go away, and the driver to free their memory."""
+LEAVING_S = 10.0
+"""What they get before a cell that starts regardless."""
 _LOOK_S = 1.0
 
 
@@ -34,6 +37,14 @@ def wait_until_idle(
         if time.monotonic() > deadline:
             return "; ".join(busy)
         time.sleep(_LOOK_S)
+
+
+def look_once_free(hardware: Hardware, limit_s: float = LEAVING_S) -> Node:
+    """The node once others have no memory of its GPUs, or as it is after ``limit_s``: those before may be leaving."""
+    deadline = time.monotonic() + limit_s
+    while (node := look_at_node(hardware)).held and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+    return node
 
 
 def _process(pid: int) -> str:

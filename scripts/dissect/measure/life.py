@@ -193,6 +193,7 @@ def _measure(spec: Spec, store: Store, entry: Entry, attempt: int, launcher: str
 
 def _decide_or_run(spec: Spec, store: Store, entry: Entry, launcher: str) -> "Measurement":
     """What can be known without running, else what running it shows."""
+    from dissect.machine.idle import look_once_free
     from dissect.machine.lease import own_gpus, own_host
     from dissect.machine.node import look_at_node
     from dissect.measure.preload import set_environment
@@ -213,7 +214,9 @@ def _decide_or_run(spec: Spec, store: Store, entry: Entry, launcher: str) -> "Me
         return load_inspector(spec).inspect(look_at_node(spec.hardware))
     alone = isinstance(spec, ServeSpec)
     with own_host(spec.hardware.device, alone), own_gpus(spec.hardware) as machine_gpus:
-        measurement = _run(spec, store, entry, look_at_node(spec.hardware), launcher)
+        # A server waits itself: for longer, and not at all where it runs already.
+        node = look_at_node(spec.hardware) if alone else look_once_free(spec.hardware)
+        measurement = _run(spec, store, entry, node, launcher)
         return replace(measurement, machine_gpus=machine_gpus)
 
 

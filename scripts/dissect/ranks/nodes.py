@@ -30,7 +30,8 @@ from dissect.base.model import Model
 from dissect.base.outcome import Phase, Status
 from dissect.cells.any_spec import AnySpec, parse_spec
 from dissect.cells.spec import Hardware, OperatorSpec, Spec, TrainingSpec, canonical_spec
-from dissect.machine.node import look_at_node, too_few_gpus
+from dissect.machine.idle import look_once_free
+from dissect.machine.node import too_few_gpus
 from dissect.machine.node_monitor import NodeMonitor, NodeObservation, monitor_of
 from dissect.ranks.launch import Launch, Rendezvous
 from dissect.ranks.messages import RankEntry
@@ -203,7 +204,7 @@ def follow(order: Order) -> int:
     word, answer = _bound_to_leader(), os.dup(1)
     os.dup2(2, 1)
     spec, hardware = order.spec, order.spec.hardware
-    node = look_at_node(hardware)
+    node = look_once_free(hardware)
     watch = monitor_of(node, hardware)
     start = time.monotonic()
     if sentence := software_mismatch(spec.software, installed()):

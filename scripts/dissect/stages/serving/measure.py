@@ -17,7 +17,7 @@ from dissect.cells.site import ServingSite
 from dissect.cells.spec import Hardware, ServeSpec
 from dissect.machine.gpus import GpuInfo
 from dissect.machine.idle import wait_until_idle
-from dissect.machine.node import Node, too_few_gpus
+from dissect.machine.node import Node, look_at_node, too_few_gpus
 from dissect.machine.suspension import Interval
 from dissect.machine.vendor import vendor_of
 from dissect.ranks.measurement import Measurement
@@ -168,8 +168,10 @@ def measure_server(spec: ServeSpec, node: Node, folder: Path) -> Measurement:
     if sentence := startup.engine_mismatch(spec, site):
         return Measurement(Status.INVALID, reason=sentence)
     own = node.gpus if isinstance(node.gpus, list) and site.url is None else []
-    if own and (busy := _wait_until_idle(spec.hardware, own)):
-        return Measurement(Status.FAILED, reason=f"the GPUs are in use: {busy}")
+    if own:
+        if busy := _wait_until_idle(spec.hardware, own):
+            return Measurement(Status.FAILED, reason=f"the GPUs are in use: {busy}")
+        node = look_at_node(spec.hardware)  # without those that were waited for
     watch = Watch(spec, node)
     cell = ServingCell(spec, engine, site, node, folder, watch)
     try:
