@@ -68,7 +68,7 @@ _MEANINGS = {
     Flag.LAUNCH_BOUND: "the GPUs worked for less than 80 % of a step: the host sets the pace",
     Flag.THROTTLED: "a GPU throttled during the measured window",
     Flag.POWER_CAPPED: "its power limit held a GPU below 95 % of its clock during the measured window",
-    Flag.OTHER_PROCESSES: "other processes used the device during the measured window",
+    Flag.OTHER_PROCESSES: "other processes used the device during the measured window, or had memory of it before",
     Flag.NEIGHBOURS: "other cells, or other jobs of the batch system, ran on the same host meanwhile",
     Flag.PREEMPTED: "the engine stopped requests for lack of KV cache and computed them again",
     Flag.SUSPENDED: "the batch system suspended the job in the measured window: the times include the interruption",
