@@ -13,7 +13,7 @@ from dissect.cells.site import VARIABLE, ServingSite
 from dissect.cells.spec import Software
 from dissect.machine import lease, vendor
 from dissect.machine.gpus import GpuInfo
-from dissect.machine.idle import in_the_way, look_once_free
+from dissect.machine.idle import LEAVING_S, WAIT_S, in_the_way, look_once_free
 from dissect.machine.node import Node, look_at_node, taken
 from dissect.measure import life, preload
 from dissect.ranks.measurement import Measurement
@@ -118,3 +118,8 @@ def test_a_server_that_waited_for_idle_gpus_has_them_alone(
     seen = measure_server(spec, before, tmp_path)
     assert Flag.OTHER_PROCESSES not in seen.flags
     assert "before the launch" not in seen.other_processes
+
+
+def test_the_documentation_says_how_long_cells_wait() -> None:
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    assert f"waits up to {LEAVING_S:g} s for those that are leaving, a server up to {WAIT_S:g} s" in page

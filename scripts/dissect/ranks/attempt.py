@@ -43,6 +43,26 @@ class Attempt:
         peaks = (observation.peak_memory_bytes for observation in self.observations)
         return max((peak for peak in peaks if peak is not None), default=None)
 
+    @property
+    def held(self) -> list[str]:
+        """Memory of GPUs that others had on any node before the launch, in words."""
+        several = len(self.observations) > 1
+        return [
+            f"{sentence} on {observation.name}" if several else sentence
+            for observation in self.observations
+            for sentence in observation.held
+        ]
+
+    def judged(self, measurement: Measurement) -> Measurement:
+        """The measurement that this attempt ended; a failure where it shows no lack of memory.
+
+        A GPU that ran out of memory of which others had a part might have had enough without them.
+        """
+        others = " and ".join(self.held)
+        if not others or measurement.status is not Status.OOM or measurement.phase is Phase.HOST:
+            return measurement
+        return replace(measurement, status=Status.FAILED, reason=f"{measurement.reason}; before the launch: {others}")
+
     def measurement(self, before: Durations) -> tuple[Measurement, dict[Flag, bool]]:
         """The outcome without numbers, and which flags the machine raises."""
         here, *elsewhere = self.observations
@@ -84,7 +104,7 @@ def run_attempt(
             others.release(launch.deadline)
             start = time.monotonic()
             here = supervise(launch, hardware.host_memory_bytes, watch.watchers, others)
-            ending = _with_own_memory(conclude([here, *others.ends()]), node)
+            ending = conclude([here, *others.ends()])
         files = {path.name: path.read_bytes() for path in (folder / KEPT_FILES).glob("*")}
     timed = ending.status is Status.OK and probe_steps is None
     window = window_of(ending.reports[:count]) if timed else (start, time.monotonic())
@@ -105,18 +125,6 @@ def _own_folder(workdir: Path) -> Iterator[Path]:
         yield Path(tempfile.mkdtemp(dir=workdir, prefix="attempt-"))
     finally:
         shutil.rmtree(workdir, ignore_errors=True)
-
-
-def _with_own_memory(ending: Ending, node: Node) -> Ending:
-    """The ending; a failure if a GPU ran out of memory of which others had a part: without them it might have fit."""
-    if ending.status is not Status.OOM or ending.phase is Phase.HOST:
-        return ending
-    others = " and ".join(node.held)
-    return (
-        replace(ending, status=Status.FAILED, reason=f"{ending.reason}; before the launch: {others}")
-        if others
-        else ending
-    )
 
 
 def unfit(hardware: Hardware, node: Node) -> str | None:

@@ -32,7 +32,7 @@ def measure_operator(spec: OperatorSpec, node: Node, workdir: Path, launcher: st
     attempt = run_attempt(spec, partial(runner.run_rank, spec), node, workdir, deadline, launcher)
     measurement, seen = attempt.measurement(before)
     if measurement.status is not Status.OK:
-        return measurement
+        return attempt.judged(measurement)
     reports = attempt.ending.reports
     metrics, samples = runner.summarise(spec, reports), raw_samples(reports)
     raised = doubts(metrics) | seen

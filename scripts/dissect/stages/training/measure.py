@@ -14,7 +14,6 @@ from dissect.ranks.attempt import Attempt, run_attempt, unfit
 from dissect.ranks.measurement import Measurement
 from dissect.ranks.reports import durations
 from dissect.ranks.runner import TrainingRunner, load_runner
-from dissect.ranks.supervise import Ending
 from dissect.results.result import Durations
 from dissect.results.store import Store
 from dissect.stages.training import summary
@@ -38,15 +37,15 @@ class TrainingCell:
     """Command that starts this cell's Python on its other nodes."""
     trials: list[Trial] = field(default_factory=list)
     searched_from: SearchOrigin | None = None
-    last: Ending | None = None
-    """The latest attempt."""
+    last: Attempt | None = None
+    """The latest one."""
 
     def attempt(self, batch: int, probe_steps: int | None) -> Attempt:
         """Fork fresh ranks for this batch and supervise them until they end."""
         spec = with_batch(self.spec, batch)
         entry = partial(self.runner.run_rank, spec)
         attempt = run_attempt(spec, entry, self.node, self.workdir, self.deadline, self.launcher, probe_steps)
-        self.last = attempt.ending
+        self.last = attempt
         self.deadline += attempt.uncounted_s
         return attempt
 
@@ -66,10 +65,8 @@ class TrainingCell:
         before = before.model_copy(update={"search_s": time.monotonic() - began})
         known = bracket(self.trials)
         if self.last is not None and (known.stopped_by is not None or known.passed == 0):
-            where = self.trials[-1].batch
-            return Measurement(
-                self.last.status, self.last.phase, f"batch {where}: {self.last.reason}", durations=before
-            )
+            ending, where = self.last.ending, self.trials[-1].batch
+            return Measurement(ending.status, ending.phase, f"batch {where}: {ending.reason}", durations=before)
         for batch in range(known.passed, 0, -1):
             measurement = self.measure(batch, before)
             if measurement.status is not Status.OOM:
@@ -110,5 +107,7 @@ def measure_training(spec: TrainingSpec, node: Node, store: Store, workdir: Path
     before = Durations(imports_s=imported - start, prepare_s=time.monotonic() - imported)
     cell = TrainingCell(spec, runner, workdir, time.monotonic() + spec.sampling.budget_s, node, launcher)
     if spec.workload.batch == "max":
-        return cell.search(search_start(spec, store), before)
-    return cell.measure(spec.workload.batch, before)
+        measurement = cell.search(search_start(spec, store), before)
+    else:
+        measurement = cell.measure(spec.workload.batch, before)
+    return cell.last.judged(measurement) if cell.last else measurement

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from dissect.base.outcome import Status
+from dissect.base.outcome import Flag, Status
 from dissect.base.units import GIB
 from dissect.cells.frameworks import state_bytes
 from dissect.cells.spec import TrainingSpec, canonical_spec, spec_key
@@ -52,6 +52,9 @@ def _searched(spec: TrainingSpec, batch: int, store: Store) -> str | None:
 
 
 def _smallest_oom(result: Result) -> int | None:
+    """The smallest batch that ran out of memory for certain; None where others may have had some of the GPUs'."""
+    if Flag.OTHER_PROCESSES in result.flags and result.spec.hardware.device != "cpu":
+        return None
     return bracket(result.metrics.trials).ran_out if isinstance(result.metrics, TrainingMetrics) else None
 
 
