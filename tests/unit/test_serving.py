@@ -19,7 +19,6 @@ from dissect.machine.gpus import GpuInfo
 from dissect.machine.idle import wait_until_idle
 from dissect.stages.serving import contract, engines
 from dissect.stages.serving.burst import other_version, pooled_gap, samples_of
-from dissect.stages.serving.calibration import calibration_of, ended_so_far
 from dissect.stages.serving.checkpoint import checkpoint_id, shards_of, tensor_shapes
 from dissect.stages.serving.engine import (
     Place,
@@ -33,7 +32,6 @@ from dissect.stages.serving.engine import (
 from dissect.stages.serving.load import RequestRecord, normalise, to_jsonl_gz, workers
 from dissect.stages.serving.measure import cannot_fit
 from dissect.stages.serving.prompts import make_prompts
-from dissect.stages.serving.watch import Ended
 from dissect.statistics.quantiles import quantile, quantile_interval
 from dissect.statistics.step_times import interval_rank
 from yaml_models import architecture
@@ -182,26 +180,6 @@ def test_intervals_cover_with_95_percent_and_no_narrower_ones_do(n: int, share: 
 
 def test_a_far_quantile_of_few_samples_ends_with_the_largest() -> None:
     assert quantile_interval([1.0, 2.0, 3.0], 0.99) == (2.0, 3.0)
-
-
-BENCH = {
-    "completed": 40, "total_output_tokens": 5120, "request_throughput": 3.2, "output_throughput": 409.6,
-    "median_e2el_ms": 6100.0, "median_ttft_ms": 2400.0,
-}  # fmt: skip
-
-
-def test_the_second_load_generator_must_have_done_the_same_work() -> None:
-    found = calibration_of(make.serve_spec(), BENCH)
-    assert (found.output_tokens_per_s, found.median_latency_s, found.median_ttft_s) == (409.6, 6.1, 2.4)
-    with pytest.raises(Ended, match="counted 39 requests and 5120 tokens, 5120 tokens were requested"):
-        calibration_of(make.serve_spec(), BENCH | {"completed": 39})
-
-
-def test_the_progress_of_the_second_load_generator_is_read_from_its_log() -> None:
-    """As vLLM 0.22.0 writes it."""
-    log = "Maximum request concurrency: None\n\r  0%|          | 0/40 [00:00<?, ?it/s]"
-    later = "\r  2%|\u258e         | 1/40 [00:00<00:04,  7.97it/s]"
-    assert [ended_so_far(each) for each in (log[:30], log, log + later)] == [None, 0, 1]
 
 
 def test_lightllms_web_server_takes_the_papers_whole_burst() -> None:

@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 from dissect.base.outcome import Phase, Status
 from dissect.cells.site import ServingSite
@@ -31,7 +30,7 @@ def calibrate(ready: ReadyServer, site: ServingSite) -> Calibration:
     folder = ready.folder.absolute()
     command = bench_command(ready.spec, ready.engine, site, ready.checkpoint, ready.server.url, folder)
     client = Client("vllm bench", command, {"HF_HUB_OFFLINE": "1"}, ready.folder / LOG, folder / OUTPUT, ended_so_far)
-    return calibration_of(ready.spec, json.loads(run_client(ready, client)))
+    return calibration_of(ready.spec, run_client(ready, client))
 
 
 def ended_so_far(log: str) -> int | None:
@@ -57,20 +56,28 @@ def bench_command(
     ]  # fmt: skip
 
 
-def calibration_of(spec: ServeSpec, found: dict[str, Any]) -> Calibration:
+def calibration_of(spec: ServeSpec, output: bytes) -> Calibration:
     """The calibration from the output of ``vllm bench serve``.
 
     Raises:
-        Ended: it did other work than the spec asks for.
+        Ended: it did other work than the spec asks for, or its output is not that of the vLLM versions known here.
     """
+    try:
+        found = json.loads(output)
+        requests, tokens = found["completed"], found["total_output_tokens"]
+        calibration = Calibration(
+            load_generator="vllm_bench",
+            requests_per_s=found["request_throughput"],
+            output_tokens_per_s=found["output_throughput"],
+            median_latency_s=found["median_e2el_ms"] / 1e3,
+            median_ttft_s=found["median_ttft_ms"] / 1e3,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = f"the output of vllm bench does not have the fields that are read of it: {words}"
+        raise Ended(Status.INVALID, Phase.SERVE, reason) from error
     asked = spec.workload.requests * spec.workload.output_tokens
-    if found["completed"] != spec.workload.requests or found["total_output_tokens"] != asked:
-        counts = f"{found['completed']} requests and {found['total_output_tokens']} tokens"
+    if requests != spec.workload.requests or tokens != asked:
+        counts = f"{requests} requests and {tokens} tokens"
         raise Ended(Status.INVALID, Phase.SERVE, f"vllm bench counted {counts}, {asked} tokens were requested")
-    return Calibration(
-        load_generator="vllm_bench",
-        requests_per_s=found["request_throughput"],
-        output_tokens_per_s=found["output_throughput"],
-        median_latency_s=found["median_e2el_ms"] / 1e3,
-        median_ttft_s=found["median_ttft_ms"] / 1e3,
-    )
+    return calibration
