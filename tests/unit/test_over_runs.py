@@ -9,8 +9,9 @@ import pytest
 
 import factories as make
 from dissect.base.outcome import Flag, Phase, Status
+from dissect.metrics.serving import Calibration
 from dissect.present.tables.columns import Combination, Record
-from dissect.present.tables.over_runs import values_of
+from dissect.present.tables.over_runs import values_of, why_absent
 from dissect.present.tables.start_classes import START_CLASS
 from dissect.present.tables.table import build_table
 from dissect.present.tables.tidy import tidy_rows
@@ -135,6 +136,20 @@ def test_a_point_of_some_runs_counts_these() -> None:
     small, large = tidy_rows([record(*runs)], VIEWS["memcpy"])
     assert (small["runs"], small["starts"]) == (3, 2)
     assert (large["runs"], large["starts"]) == (2, 1)
+
+
+def test_a_calibration_that_failed_is_tried_again_by_one_more_run() -> None:
+    spec = make.serve_spec(calibrate=True)
+    failed = make.serving_metrics(spec, 12.0, no_calibration="vllm bench ended with exit code 1 and no record")
+    found = {"requests_per_s": 1.0, "output_tokens_per_s": 512.0, "median_latency_s": 1.0, "median_ttft_s": 1.0}
+    done = make.serving_metrics(spec, 10.0, calibration=Calibration(load_generator="vllm_bench", **found))
+    results = [make.ok_result(spec, metrics) for metrics in (failed, done)]
+    quantity = VIEWS["serving"].by_name["calibration_difference"]
+    before = row(results[0], view="serving")
+    assert before["calibration_difference"] is None
+    assert "remeasure" in why_absent(before, quantity)
+    after = row(*make.in_rounds(results), view="serving")
+    assert after["calibration_difference"] == row(results[1], view="serving")["calibration_difference"]
 
 
 def test_every_request_of_every_run_is_a_row() -> None:

@@ -230,7 +230,8 @@ _QUANTITIES: tuple[Quantity, ...] = (
         "calibration_difference", "vllm bench against guidellm", "%",
         "difference of the output throughput that the two load generators find on one server",
         lambda m: m.calibration_share, Combination.MEAN, scale=1e2, decimals=1,
-        absent="the second load generator was not asked for, or failed: its result says why",
+        absent="the second load generator was not asked for, or failed: the result says why in no_calibration, and "
+        "remeasure with the cell's id as select tries it again",
     ),
 )  # fmt: skip
 
