@@ -1,6 +1,7 @@
 """The search for the rate that holds: bisection, arrivals, and what a probe counts."""
 
 import gzip
+from contextlib import nullcontext
 from itertools import count, islice, pairwise
 from pathlib import Path
 from statistics import mean, pstdev
@@ -326,6 +327,17 @@ def test_samples_of_every_probe_must_agree_with_the_result() -> None:
     slower = [record(n, ttft_s=0.6).model_copy(update={"probe": 1}) for n in range(20)]
     with pytest.raises(ValueError, match="the times to the first token of probe 1 are not those"):
         check_samples(result, {"requests.jsonl.gz": to_jsonl_gz([*slower, *records[1]])})
+
+
+def test_requests_that_were_sent_late_need_not_be_among_those_that_kept_the_objective() -> None:
+    """Earlier results count them by their times."""
+    spec = spec_of()
+    late = [record(n, late_s=0.6 if n < 2 else 0.4).model_copy(update={"probe": 1}) for n in range(20)]
+    for kept, refused in ((20, False), (18, False), (17, True), (21, True)):
+        found = replace_times(probe(4.0, kept, 20), 0.5)
+        result = make.ok_result(spec, make.search_metrics(spec, 5.0, probes=[found]))
+        with pytest.raises(ValueError, match=f"has {kept}") if refused else nullcontext():
+            check_samples(result, {"requests.jsonl.gz": to_jsonl_gz(late)})
 
 
 def replace_times(found: RateProbe, ttft_s: float) -> RateProbe:

@@ -62,6 +62,10 @@ class Calibration(Model):
     median_ttft_s: PositiveFloat
 
 
+LATE_S = 0.5
+"""Seconds after which a request that was due is sent too late: more than a loaded machine is late by now and then."""
+
+
 def count_kept(ttft_s: Iterable[float], tpot_s: Iterable[float], objective: RateSearch) -> int:
     """Number of requests of which neither time is longer than the objective's."""
     times = zip(ttft_s, tpot_s, strict=True)
@@ -79,7 +83,7 @@ class RateProbe(Model):
     rate: PositiveFloat
     """Mean rate of arrival in requests per second."""
     requests: PositiveInt
-    """Requests that were sent; one that failed or left no record did not keep the objective."""
+    """Requests that were sent; one that failed, left no record or was sent late did not keep the objective."""
     kept: NonNegativeInt
     """Requests that kept the objective."""
     duration_s: PositiveFloat

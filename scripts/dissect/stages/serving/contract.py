@@ -6,6 +6,7 @@ from itertools import accumulate
 
 from dissect.cells.spec import ServeSpec, ServeWorkload
 from dissect.machine.out_of_memory import IN_A_LOG
+from dissect.metrics.serving import LATE_S
 from dissect.stages.serving.load import RequestRecord
 
 MOST_CLIENT_CPU = 0.9
@@ -14,8 +15,6 @@ MOST_BEYOND_LIMIT = 1.1
 """Requests that may seem to be answered at once, per admitted one: last pieces may come after the next first ones."""
 MOST_LOST = 0.01
 """Share of the requests of a probe that may leave no record: more would decide against any rate by themselves."""
-LATE_S = 0.5
-"""Seconds after which a request that was due is sent too late: more than a loaded machine is late by now and then."""
 MOST_LATE = 0.05
 """Share of the requests that may be sent too late; a load generator that falls behind is late with ever more."""
 SPECIAL_TOKENS = 1

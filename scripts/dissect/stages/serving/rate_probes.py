@@ -109,7 +109,7 @@ def find_rate(ready: ReadyServer, unseen: Iterator[str], arrival_seed: int) -> F
         write_atomically(folder / SO_FAR, load.to_jsonl_gz(_numbered([*(each.sent for each in found), sent])))
         after = ready.report()
         probed = _judged(asked, search, rate, sent, (before, after))
-        if unfit := _unfit_client(asked, search, probed):
+        if unfit := _unfit_client(asked, probed):
             if bracket.held is None:
                 raise Ended(Status.INVALID, Phase.SERVE, f"at {rate:g}/s: {unfit}")
             _LOG.info("the probe at %g/s does not count: %s", rate, unfit)
@@ -157,7 +157,7 @@ def _is_decided(asked: ServeSpec, search: RateSearch, records: Sequence[RequestR
     alone, answered = _answered(asked, _mark_cut(records))
     if contract.other_work(alone, answered, None):
         return True
-    kept, lost = _kept(burst.samples_of(alone, answered), search), contract.lost_records(asked.workload, records)
+    kept, lost = _kept(alone, answered, search), contract.lost_records(asked.workload, records)
     with_none, with_all = (is_enough(each, asked.workload.requests, search.share) for each in (kept, kept + lost))
     return with_none == with_all
 
@@ -168,8 +168,9 @@ def _answered(asked: ServeSpec, records: Sequence[RequestRecord]) -> tuple[Serve
     return _with_requests(asked, len(answered)), answered
 
 
-def _kept(samples: RequestSamples, search: RateSearch) -> int:
-    """Number of requests that kept the objective."""
+def _kept(alone: ServeSpec, answered: Sequence[RequestRecord], search: RateSearch) -> int:
+    """Number of answered requests that kept the objective; one that was sent late did not."""
+    samples = burst.samples_of(alone, [record for record in answered if not contract.is_late(record)])
     return count_kept(samples.ttft_s or [], _tpot(samples), search)
 
 
@@ -204,7 +205,7 @@ def _judged(
     probe = RateProbe(
         rate=rate,
         requests=asked.workload.requests,
-        kept=_kept(samples, search),
+        kept=_kept(alone, answered, search),
         duration_s=sent.load.end_s,
         loads=sent.loads,
         lost=contract.lost_records(asked.workload, records),
@@ -215,21 +216,10 @@ def _judged(
     return Probed(probe, sent, replace(sent, load=replace(sent.load, records=answered)), alone, reports)
 
 
-def _unfit_client(asked: ServeSpec, search: RateSearch, probed: Probed) -> str | None:
+def _unfit_client(asked: ServeSpec, probed: Probed) -> str | None:
     """Why a probe tells nothing of the server, in one sentence, or None."""
     slow = contract.slow_client(probed.spec.workload, probed.answered.load.records, probed.sent.client_cpu)
-    lossy = contract.lossy_client(asked.workload, probed.sent.load.records)
-    return slow or lossy or _held_by_late_ones(search, probed)
-
-
-def _held_by_late_ones(search: RateSearch, probed: Probed) -> str | None:
-    """By how many requests that were sent late a rate holds, in one sentence, or None; one may always be late."""
-    answered = probed.answered.load.records
-    on_time = [record for record in answered if not contract.is_late(record)]
-    late, kept = len(answered) - len(on_time), _kept(burst.samples_of(probed.spec, on_time), search)
-    if late <= 1 or not probed.probe.holds(search.share) or is_enough(kept, probed.probe.requests, search.share):
-        return None
-    return f"{late} requests were sent more than {contract.LATE_S:g} s late, without which the rate does not hold"
+    return slow or contract.lossy_client(asked.workload, probed.sent.load.records)
 
 
 def conclude(ready: ReadyServer, found: Found) -> dict[str, Any]:
