@@ -252,9 +252,9 @@ def test_bytes_of_the_cache() -> None:
 def test_lightllm_pauses_are_preemptions() -> None:
     engine = load_engine(make.serve_spec(engine="lightllm"))
     silent, elsewhere = ServerReport("", ""), ServerReport("", None)
-    assert preemptions(silent, ServerReport("", LIGHTLLM_LOG), engine) == 2
-    assert preemptions(silent, silent, engine) == 0
-    assert preemptions(elsewhere, elsewhere, engine) is None, "a server of somebody else has no log here"
+    assert preemptions([(silent, ServerReport("", LIGHTLLM_LOG))], engine) == 2
+    assert preemptions([(silent, silent)], engine) == 0
+    assert preemptions([(elsewhere, elsewhere)], engine) is None, "a server of somebody else has no log here"
 
 
 def spec_told(**settings: Any) -> ServeSpec:

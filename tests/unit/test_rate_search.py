@@ -2,6 +2,7 @@
 
 import gzip
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import count, islice, pairwise
 from pathlib import Path
 from statistics import mean, pstdev
@@ -153,14 +154,13 @@ def record(number: int, ttft_s: float = 0.5, tpot_s: float = 0.05, **changes: An
 
 
 def sent(records: list[RequestRecord]) -> Sent:
-    return Sent(Load(records, 0.0), b"{}", 1, (0.0, 1.0), 0.2)
+    return Sent(Load(records, 0.0), b"{}", 1, (0.0, 1.0), 0.2, (ServerReport("", ""), ServerReport("", "")))
 
 
 def judged(records: list[RequestRecord]) -> RateProbe:
     search = spec_of().workload.arrival.search
     assert search
-    reports = (ServerReport("", ""), ServerReport("", ""))
-    return rate_probes._judged(spec_of(), search, 5.0, sent(records), reports).probe
+    return rate_probes._judged(spec_of(), search, 5.0, sent(records)).probe
 
 
 def test_a_request_keeps_the_objective_by_both_of_its_times() -> None:
@@ -212,12 +212,13 @@ def found_by(
     """
     outcomes = iter(ends)
 
-    def send(ready: ReadyServer, _: Any) -> Sent:
+    def send(ready: ReadyServer, before: ServerReport, _: Any) -> Sent:
         outcome = next(outcomes)
         if isinstance(outcome, Ended):
             raise outcome
         changes = outcome if isinstance(outcome, dict) else {"ttft_s": outcome}
-        return sent([record(n, **changes) for n in range(ready.spec.workload.requests)])
+        records = [record(n, **changes) for n in range(ready.spec.workload.requests)]
+        return replace(sent(records), reports=(before, ready.report()))
 
     moments = count()
     monkeypatch.setattr(burst, "send", send)
@@ -295,7 +296,7 @@ def test_the_numbers_are_those_of_the_highest_rate_that_held_or_the_lowest(
     assert (
         found.chosen.probe.rate == rates[2] == max(r for r, p in zip(rates, found.probed, strict=True) if p.probe.kept)
     )
-    assert [report.counters for report in found.chosen.reports] == ["moment 2", "moment 3"], (
+    assert [report.counters for report in found.chosen.answered.reports] == ["moment 2", "moment 3"], (
         "what the engine counted, too"
     )
     assert found.ended_by == "probes"

@@ -278,13 +278,15 @@ def counted(metrics: str) -> ServerReport:
 def test_preemptions_are_those_of_the_load() -> None:
     vllm, sglang = (load_engine(make.serve_spec(engine=name)) for name in ("vllm", "sglang"))
     before, after = (f'vllm:num_preemptions_total{{engine="0",model_name="m"}} {n}.0\n' for n in (3, 74))
-    assert preemptions(counted(before), counted(after), vllm) == 71
-    assert preemptions(counted(""), counted(after), vllm) == 74
-    assert preemptions(counted(""), counted("# nothing"), vllm) is None
+    assert preemptions([(counted(before), counted(after))], vllm) == 71
+    assert preemptions([(counted(""), counted(after))], vllm) == 74
+    assert preemptions([(counted(""), counted("# nothing"))], vllm) is None
+    spans = [(counted(""), counted(before)), (counted(before), counted(after))]
+    assert (preemptions(spans, vllm), preemptions([*spans, (counted(after), counted(""))], vllm)) == (74, None)
     log = "KV cache pool is full. Retract requests. #retracted_reqs: 2, #new_tokens_gained: 646\n"
-    assert preemptions(ServerReport("", log), ServerReport("", 3 * log), sglang) == 4
-    assert preemptions(ServerReport("", ""), ServerReport("", "The server is fired up"), sglang) == 0
-    assert preemptions(counted(before), ServerReport(after, log), load_engine(make.serve_spec(engine="tgi"))) is None
+    assert preemptions([(ServerReport("", log), ServerReport("", 3 * log))], sglang) == 4
+    assert preemptions([(ServerReport("", ""), ServerReport("", "The server is fired up"))], sglang) == 0
+    assert preemptions([(counted(before), ServerReport(after, log))], ENGINE_OF_TGI) is None
 
 
 def test_a_stall_shows_among_the_gaps_that_the_engine_counts() -> None:
@@ -295,10 +297,14 @@ def test_a_stall_shows_among_the_gaps_that_the_engine_counts() -> None:
         name = "vllm:inter_token_latency_seconds_bucket"
         return "".join(f'{name}{{engine="0",le="{b}"}} {n}.0\n' for b, n in zip(bounds, upto, strict=True))
 
-    found = gap_histogram(counted(metrics(5, 6, 6)), counted(metrics(95, 106, 107)), engine)
+    found = gap_histogram([(counted(metrics(5, 6, 6)), counted(metrics(95, 106, 107)))], engine)
     assert found is not None
     assert (found.upper_s, found.counts) == ([0.01, 0.5], [90, 10, 1])
-    assert gap_histogram(counted(""), counted("# nothing"), engine) is None
+    moments = [counted(metrics(n, 2 * n, 2 * n)) for n in range(5)]
+    apart = gap_histogram([(moments[0], moments[1]), (moments[2], moments[4])], engine)
+    assert apart is not None
+    assert apart.counts == [3, 3, 0], "without those of what was sent in between"
+    assert gap_histogram([(counted(""), counted("# nothing"))], engine) is None
 
 
 def test_a_request_counts_by_its_number_of_gaps() -> None:

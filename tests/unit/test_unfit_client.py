@@ -44,7 +44,8 @@ def written(requests: int, kept: int, lost: int = 0, late: int = 0) -> bytes:
 def found_of(monkeypatch: pytest.MonkeyPatch, folder: Path, requests: int, loads: Iterator[bytes]) -> rate_probes.Found:
     """A search with so many requests per probe, whose load generator writes this of each load."""
     monkeypatch.setattr(burst, "_run", lambda _: next(loads))
-    monkeypatch.setattr(ReadyServer, "report", lambda _: ServerReport("", ""))
+    moments = count()
+    monkeypatch.setattr(ReadyServer, "report", lambda _: ServerReport(str(next(moments)), ""))
     arrival = {"kind": "poisson", "search": SEARCH}
     spec = make.serve_spec(requests=requests, input_tokens=64, output_tokens=8, arrival=arrival)
     nothing: Any = SimpleNamespace(client=ClientLoad())
@@ -74,6 +75,16 @@ def test_a_probe_is_sent_again_where_lost_records_decide_it(
     probe = found_of(monkeypatch, tmp_path, requests, iter([*again, *lower])).probed[0].probe
     assert (probe.loads, probe.lost, probe.requests, probe.kept) == (loads, lost, requests, kept)
     assert probe.holds(0.99) is holds
+
+
+def test_what_the_engine_counts_is_that_of_the_load_that_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its report is read before the first load and after each, so what it did for a discarded one is left out."""
+    whole, lossy = written(1587, 1587), written(1587, 1571, 16)
+    found = found_of(monkeypatch, tmp_path, 1587, iter([whole, lossy, *[whole] * 6]))
+    moments = [tuple(int(report.counters) for report in each.answered.reports) for each in found.probed]
+    assert moments[:3] == [(0, 1), (2, 3), (3, 4)]
 
 
 def test_a_load_generator_that_loses_many_records_is_asked_again_and_decides_no_rate(

@@ -18,7 +18,7 @@ from dissect.metrics.serving import RequestSamples, ServingMetrics
 from dissect.results.atomic import write_atomically
 from dissect.stages.serving import contract, load
 from dissect.stages.serving.client import Client, ServerGone, run_client
-from dissect.stages.serving.engine import Engine, ServerReport, gap_histogram, preemptions, total
+from dissect.stages.serving.engine import Engine, ServerReport, Span, gap_histogram, preemptions, total
 from dissect.stages.serving.engine_terms import contradiction, read_terms
 from dissect.stages.serving.load import Load, RequestRecord, Target
 from dissect.stages.serving.prompts import turn_prompts
@@ -53,20 +53,27 @@ class Sent:
     window: tuple[float, float]
     """Time of the first send and of the end of the last answer, CLOCK_MONOTONIC."""
     client_cpu: float
+    reports: Span
+    """Before and after the load; where it was sent again, of the last time."""
 
 
-def send(ready: ReadyServer, stands: Callable[[Sequence[RequestRecord]], bool] = lambda _: False) -> Sent:
+def send(
+    ready: ReadyServer, before: ServerReport, stands: Callable[[Sequence[RequestRecord]], bool] = lambda _: False
+) -> Sent:
     """Send the load; send it once more, with other prompts, if the load generator loses a record.
 
-    ``stands`` says of the records that are left whether the load counts without the others.
+    ``before`` is the server's report before it. ``stands`` says of the records that are left whether the load counts
+    without the others.
 
     Raises:
         Ended: the server or the load generator ended before the load was complete.
     """
+    after = before
     for loads in range(1, MOST_LOADS + 1):
         if loads > 1:
             turn_prompts(ready.folder / PROMPTS)
         raw = _run(ready)
+        before, after = after, ready.report()
         records = load.normalise(raw)
         lost = contract.lost_records(ready.spec.workload, records.records)
         if lost:
@@ -76,7 +83,7 @@ def send(ready: ReadyServer, stands: Callable[[Sequence[RequestRecord]], bool] =
     clocks = time.monotonic() - time.time()
     end = records.started_at + records.end_s
     busiest = ready.watch.client.busiest(records.started_at, end)
-    return Sent(records, raw, loads, (records.started_at + clocks, end + clocks), busiest)
+    return Sent(records, raw, loads, (records.started_at + clocks, end + clocks), busiest, (before, after))
 
 
 def _run(ready: ReadyServer) -> bytes:
@@ -113,19 +120,13 @@ def _keep_partial(output: Path) -> None:
     output.unlink()
 
 
-def conclude(
-    ready: ReadyServer, bursts: Sequence[Sent], before: ServerReport, after: ServerReport | None = None
-) -> dict[str, Any]:
-    """Fields of a ``Measurement`` from all bursts; without numbers where one broke the contract.
-
-    ``before`` is the server's report before the first, ``after`` that after the last, if it had other loads since.
-    """
+def conclude(ready: ReadyServer, bursts: Sequence[Sent]) -> dict[str, Any]:
+    """Fields of a ``Measurement`` from all bursts; without numbers where one broke the contract."""
     spec, engine, server = ready.spec, ready.engine, ready.server
     records = [record for sent in bursts for record in sent.load.records]
     files = {REQUESTS: load.to_jsonl_gz(records), RAW: raw_of(bursts)}
-    end = ready.report()
-    after = after or end
-    hits = total(end.counters, engine.prefix_hits)
+    spans = [sent.reports for sent in bursts]
+    hits = total(get(server.url, "/metrics") or "", engine.prefix_hits)
     version = version_of(engine, server)
     broken = next(filter(None, (contract.violation(spec, b.load.records, b.client_cpu, hits) for b in bursts)), None)
     terms = read_terms(engine.terms, server.said(), partial(get, server.url, timeout_s=_TERMS_S), spec.hardware.n_gpus)
@@ -152,8 +153,8 @@ def conclude(
         prefix_cache_hits=hits,
         energy_j=_energy(bursts, ready.watch),
         inter_token_pooled_s=pooled_gap(spec, records),
-        inter_token_gaps=gap_histogram(before, after, engine),
-        preemptions=preemptions(before, after, engine),
+        inter_token_gaps=gap_histogram(spans, engine),
+        preemptions=preemptions(spans, engine),
         most_answering=max(filter(None, (contract.most_answering(b.load.records) for b in bursts)), default=None),
         terms=terms,
         engine_version=version,

@@ -49,6 +49,10 @@ class ServerReport:
     """Its log; None for a server of somebody else, whose log is elsewhere."""
 
 
+Span = tuple[ServerReport, ServerReport]
+"""A server's reports before and after a load."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Engine(EngineFacts):
     """One serving engine: its declaration for planning, and how to start, drive and read it."""
@@ -121,10 +125,12 @@ def total(text: str, pattern: re.Pattern[str] | None) -> int | None:
     return round(sum(float(number) for number in found)) if found else None
 
 
-def preemptions(before: ServerReport, after: ServerReport, engine: Engine) -> int | None:
-    """How often the engine preempted a request between two moments; None where it does not say."""
-    ended = _preempted(after, engine)
-    return None if ended is None else ended - (_preempted(before, engine) or 0)
+def preemptions(spans: Sequence[Span], engine: Engine) -> int | None:
+    """How often the engine preempted a request in all spans; None where it does not say."""
+    ended = [_preempted(after, engine) for _, after in spans]
+    if None in ended:
+        return None
+    return sum(filter(None, ended)) - sum(_preempted(before, engine) or 0 for before, _ in spans)
 
 
 def _preempted(report: ServerReport, engine: Engine) -> int | None:
@@ -134,14 +140,16 @@ def _preempted(report: ServerReport, engine: Engine) -> int | None:
     return (total(report.log, words) or 0) if words.groups else len(words.findall(report.log))
 
 
-def gap_histogram(before: ServerReport, after: ServerReport, engine: Engine) -> GapHistogram | None:
-    """The gaps between tokens that an engine counted between two moments; None where it counts none."""
-    begun, ended = (_cumulative(report.counters, engine) for report in (before, after))
-    if not ended:
+def gap_histogram(spans: Sequence[Span], engine: Engine) -> GapHistogram | None:
+    """The gaps between tokens that an engine counted in all spans; None where it does not say."""
+    begun = [_cumulative(before.counters, engine) for before, _ in spans]
+    ended = [_cumulative(after.counters, engine) for _, after in spans]
+    if not all(ended):
         return None
-    upto = [round(ended[bound] - begun.get(bound, 0.0)) for bound in sorted(ended)]
+    bounds = sorted(ended[0])
+    upto = [round(sum(each[b] for each in ended) - sum(each.get(b, 0.0) for each in begun)) for b in bounds]
     counts = [more - less for more, less in zip(upto, [0, *upto], strict=False)]
-    return GapHistogram(upper_s=[bound for bound in sorted(ended) if bound < math.inf], counts=counts)
+    return GapHistogram(upper_s=[bound for bound in bounds if bound < math.inf], counts=counts)
 
 
 def _cumulative(metrics: str, engine: Engine) -> dict[float, float]:

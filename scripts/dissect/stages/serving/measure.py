@@ -26,7 +26,7 @@ from dissect.results.result import Durations
 from dissect.stages.serving import burst, rate_probes, startup
 from dissect.stages.serving.calibration import calibrate
 from dissect.stages.serving.checkpoint import NoSpace, checkpoint, checkpoint_bytes
-from dissect.stages.serving.engine import Engine, load_engine
+from dissect.stages.serving.engine import Engine, ServerReport, load_engine
 from dissect.stages.serving.load import to_jsonl_gz
 from dissect.stages.serving.prompts import prompts_of, write_prompts
 from dissect.stages.serving.ready_server import ReadyServer
@@ -81,9 +81,8 @@ class ServingCell:
                     bursts = [each.sent for each in found.probed]
                     measured = rate_probes.conclude(ready, found)
                 else:
-                    before = ready.report()
                     bursts = self._bursts(ready, prompts.unseen)
-                    measured = burst.conclude(ready, bursts, before)
+                    measured = burst.conclude(ready, bursts)
                 if load.calibrate and (metrics := measured.get("metrics")):
                     measured["metrics"] = metrics.model_copy(update=self._calibration(ready))
         measured["files"] |= self._log()
@@ -107,8 +106,10 @@ class ServingCell:
         """All bursts; the requests of the complete ones are kept meanwhile, since the server may die in the next."""
         so_far, bursts = self.folder / burst.SO_FAR, list[burst.Sent]()
         so_far.unlink(missing_ok=True)
+        before = ready.report()
         for _ in range(self.spec.workload.bursts):
-            bursts.append(self._burst(ready, [*islice(unseen, self.spec.workload.requests)]))
+            bursts.append(self._burst(ready, [*islice(unseen, self.spec.workload.requests)], before))
+            before = bursts[-1].reports[1]
             write_atomically(so_far, to_jsonl_gz(record for sent in bursts for record in sent.load.records))
         return bursts
 
@@ -120,12 +121,12 @@ class ServingCell:
             _LOG.warning("the load stands without calibration: %s", how.reason)
             return {"no_calibration": without_controls(how.reason)}
 
-    def _burst(self, ready: ReadyServer, prompts: Sequence[str]) -> burst.Sent:
+    def _burst(self, ready: ReadyServer, prompts: Sequence[str], before: ServerReport) -> burst.Sent:
         """One burst, of prompts that the server has not seen."""
         arrival, seed = self.spec.workload.arrival, self.spec.workload.seed
         sends = poisson_sends(arrival.rate, len(prompts), seed) if arrival.kind == "poisson" and arrival.rate else None
         write_prompts(self.folder / burst.PROMPTS, prompts, sends)
-        return burst.send(ready)
+        return burst.send(ready, before)
 
     @contextmanager
     def _server(self, checkpoint: Path) -> Iterator[ReadyServer]:

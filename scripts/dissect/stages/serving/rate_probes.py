@@ -24,7 +24,6 @@ from dissect.results.atomic import write_atomically
 from dissect.stages.serving import burst, contract, load
 from dissect.stages.serving.bisection import Bisection
 from dissect.stages.serving.burst import Sent
-from dissect.stages.serving.engine import ServerReport
 from dissect.stages.serving.load import RequestRecord
 from dissect.stages.serving.prompts import write_prompts
 from dissect.stages.serving.ready_server import ReadyServer
@@ -46,8 +45,6 @@ class Probed:
     """The same with the requests that were answered alone."""
     spec: ServeSpec
     """Load of the answered requests."""
-    reports: tuple[ServerReport, ServerReport]
-    """The server's reports of itself before the probe, and after it."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def find_rate(ready: ReadyServer, unseen: Iterator[str], arrival_seed: int) -> F
         write_prompts(folder / burst.PROMPTS, prompts, sends)
         asked = _with_requests(spec, len(sends))
         try:
-            sent = burst.send(replace(ready, spec=asked), partial(_is_decided, asked, search))
+            sent = burst.send(replace(ready, spec=asked), before, partial(_is_decided, asked, search))
         except Ended as how:
             if how.status is not Status.TIMEOUT or not found:
                 raise
@@ -107,15 +104,14 @@ def find_rate(ready: ReadyServer, unseen: Iterator[str], arrival_seed: int) -> F
             return Found(search, found, "budget")
         sent = replace(sent, load=replace(sent.load, records=_mark_cut(sent.load.records)))
         write_atomically(folder / SO_FAR, load.to_jsonl_gz(_numbered([*(each.sent for each in found), sent])))
-        after = ready.report()
-        probed = _judged(asked, search, rate, sent, (before, after))
+        probed = _judged(asked, search, rate, sent)
         if unfit := _unfit_client(asked, probed):
             if bracket.held is None:
                 raise Ended(Status.INVALID, Phase.SERVE, f"at {rate:g}/s: {unfit}")
             _LOG.info("the probe at %g/s does not count: %s", rate, unfit)
             return Found(search, found, "client")
         found.append(probed)
-        before = after
+        before = sent.reports[1]
         bracket = RateBracket.of((each.probe for each in found), search.share)
         probe = found[-1].probe
         _LOG.info("at %g/s %d of %d requests kept the objective", rate, probe.kept, probe.requests)
@@ -179,13 +175,7 @@ def _tpot(samples: RequestSamples) -> list[float]:
     return samples.tpot_s or [0.0] * len(samples.latency_s)
 
 
-def _judged(
-    asked: ServeSpec,
-    search: RateSearch,
-    rate: float,
-    sent: Sent,
-    reports: tuple[ServerReport, ServerReport],
-) -> Probed:
+def _judged(asked: ServeSpec, search: RateSearch, rate: float, sent: Sent) -> Probed:
     """The probe that a load was.
 
     Raises:
@@ -213,7 +203,7 @@ def _judged(
         ttft_s=samples.ttft_s or [],
         tpot_s=_tpot(samples),
     )
-    return Probed(probe, sent, replace(sent, load=replace(sent.load, records=answered)), alone, reports)
+    return Probed(probe, sent, replace(sent, load=replace(sent.load, records=answered)), alone)
 
 
 def _unfit_client(asked: ServeSpec, probed: Probed) -> str | None:
@@ -225,8 +215,7 @@ def _unfit_client(asked: ServeSpec, probed: Probed) -> str | None:
 def conclude(ready: ReadyServer, found: Found) -> dict[str, Any]:
     """Fields of a ``Measurement`` from all probes; without numbers where the engine served on other terms."""
     chosen = found.chosen
-    before, after = chosen.reports
-    fields = burst.conclude(replace(ready, spec=chosen.spec), [chosen.answered], before, after)
+    fields = burst.conclude(replace(ready, spec=chosen.spec), [chosen.answered])
     files = {
         burst.REQUESTS: load.to_jsonl_gz(_numbered(each.sent for each in found.probed)),
         burst.RAW: burst.raw_of([each.sent for each in found.probed]),
