@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
+import factories as make
 from dissect.config.catalog import load_catalog
+from dissect.config.question import Question
+from dissect.present.recommend import search_lines
 from dissect.present.recommend.answer import why_without
 from dissect.present.recommend.answer_frame import answer_frame
 from dissect.present.recommend.answer_text import GROWTH, answer_text, number_text
 from dissect.present.recommend.candidates import candidates
 from dissect.present.recommend.search_lines import BY_THROUGHPUT
 from dissect.present.tables.columns import Record
+from dissect.present.tables.rate_views import MeasuredProbe
 from factories import PLATFORMS
 from recommend_cases import TERMS, ask, searched, serving
 
@@ -120,3 +124,14 @@ def test_limits_that_were_not_searched_for_are_held_against_every_rate_tried(tmp
     assert [largest(**limits) for limits in slow] == ["none"] * 3
     assert float(largest(max_ttft_s=8.0) or 0) > float(held)
     assert float(largest(max_ttft_s=2.0, percentile="p50") or 0) > float(held), "half of the requests are in time"
+
+
+@pytest.mark.parametrize(("late", "within"), [(None, True), (10, True), (11, False)])
+def test_no_rate_is_within_other_limits_by_requests_that_were_sent_late(late: int | None, within: bool) -> None:
+    search = {"ttft_s": 2.0, "tpot_s": 0.2}
+    spec = make.serve_spec(requests=1000, arrival={"kind": "poisson", "search": search})
+    probes = make.search_metrics(spec, capacity=64.0).probes
+    assert probes
+    probe = probes[0].model_copy(update={"late": late})
+    question = Question(stage="serve", model="llama2-7b", max_ttft_s=4.0)
+    assert search_lines._keeps(MeasuredProbe(probe, 128), question) is within

@@ -115,7 +115,8 @@ def test_a_rate_does_not_hold_by_requests_that_were_sent_late(monkeypatch: pytes
     for load, kept, holds in ((few, 990, True), (many, 989, False)):
         found = found_of(monkeypatch, tmp_path, 1000, iter([load, *[whole] * 6]))
         first, second = (each.probe for each in found.probed[:2])
-        assert (first.kept, first.holds(0.99), first.rate < second.rate) == (kept, holds, holds)
+        assert (first.kept, first.late) == (kept, 1000 - kept)
+        assert (first.holds(0.99), first.rate < second.rate) == (holds, holds)
     found = found_of(monkeypatch, tmp_path, 1000, iter([whole, *[many] * 6]))
     assert found.chosen is found.probed[0]
 

@@ -92,6 +92,8 @@ class RateProbe(Model):
     """Number of times that the load was sent: more than one where records that the load generator lost decided it."""
     lost: NonNegativeInt | None = None
     """Requests that left no record, and so count as not kept; None in results that do not have it."""
+    late: NonNegativeInt | None = None
+    """Answered requests that were sent late, and so count as not kept; None in results that do not have it."""
     client_cpu: NonNegativeFloat
     """CPU seconds per second of the load generator's busiest process."""
     ttft_s: list[PositiveFloat]

@@ -67,11 +67,12 @@ def _largest(searches: Iterable[MeasuredSearch], question: Question) -> str:
 
 
 def _keeps(tried: MeasuredProbe, question: Question) -> bool:
-    """Whether the share of a rate's requests is within each limit; one that failed is not."""
+    """Whether the share of a rate's requests is within each limit; one that failed or was sent late is not."""
     times = (tried.probe.ttft_s, tried.probe.tpot_s, tried.latency_s)
     limits = (question.max_ttft_s, question.max_tpot_s, question.max_latency_s)
+    late = tried.probe.late or 0
     return all(
-        is_enough(sum(each <= limit for each in of_requests), tried.probe.requests, _share(question))
+        is_enough(sum(each <= limit for each in of_requests) - late, tried.probe.requests, _share(question))
         for of_requests, limit in zip(times, limits, strict=True)
         if limit is not None
     )

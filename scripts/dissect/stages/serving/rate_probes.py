@@ -199,6 +199,7 @@ def _judged(asked: ServeSpec, search: RateSearch, rate: float, sent: Sent) -> Pr
         duration_s=sent.load.end_s,
         loads=sent.loads,
         lost=contract.lost_records(asked.workload, records),
+        late=sum(map(contract.is_late, answered)),
         client_cpu=sent.client_cpu,
         ttft_s=samples.ttft_s or [],
         tpot_s=_tpot(samples),
