@@ -11,13 +11,14 @@ import factories as make
 from dissect.cells.spec import ServeSpec
 from dissect.machine.clientload import ClientLoad
 from dissect.stages.serving import burst, contract
-from dissect.stages.serving.engine import load_engine
+from dissect.stages.serving.engine import ServerReport, load_engine
 from dissect.stages.serving.load import RequestRecord, normalise
 from dissect.stages.serving.prompts import make_prompts, write_prompts
 from dissect.stages.serving.ready_server import ReadyServer
 
 WRITTEN = Path(__file__).parents[1] / "data/serving/guidellm-0.8.1.json"
 """What guidellm wrote of six requests."""
+NO_REPORT = ServerReport("", "")
 AT_A_RATE = {"kind": "poisson", "rate": 8.0}
 
 
@@ -42,9 +43,11 @@ def test_a_load_is_sent_again_with_prompts_that_the_server_has_not_seen(
         return WRITTEN.read_bytes()
 
     monkeypatch.setattr(burst, "_run", run)
+    monkeypatch.setattr(ReadyServer, "report", lambda _: NO_REPORT)
     write_prompts(tmp_path / burst.PROMPTS, [*make_prompts(8, 64, 32000, 42)], [float(n) for n in range(8)])
     nothing: Any = SimpleNamespace(url="", client=ClientLoad())
-    sent = burst.send(ReadyServer(spec_of(8), load_engine(spec_of(8)), tmp_path, nothing, tmp_path, nothing, 1.0))
+    ready = ReadyServer(spec_of(8), load_engine(spec_of(8)), tmp_path, nothing, tmp_path, nothing, 1.0)
+    sent = burst.send(ready, NO_REPORT)
     first, second = seen
     assert sent.loads == 2
     assert [row["relative_timestamp"] for row in second] == [row["relative_timestamp"] for row in first]
