@@ -23,8 +23,6 @@ class Cell:
     n_gpus: int
     seq_len: int | None
     batch: int | Literal["max"] | None
-    objective_ttft_s: float | None = None
-    """Longest TTFT of the objective, in seconds, of a cell that searches the rate that holds it; None for others."""
     launcher: str = ""
     """Command that starts the Python which measures the cell; empty if unsupported."""
     unsupported: str | None = None
@@ -35,6 +33,8 @@ class Cell:
     """Path of a reference result, relative to the project, in place of a published one."""
     runs: int = field(default=1, compare=False)
     """Runs that the cell needs; how often it is measured is no part of what it is."""
+    objective_ttft_s: float | None = None
+    """Longest TTFT of the objective, in seconds, of a cell that searches the rate that holds it; None for others."""
 
     @cached_property
     def id(self) -> str:
