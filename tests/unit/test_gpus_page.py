@@ -31,7 +31,7 @@ from page_tables import GPUS, PREDICTION, block
 ROOT = Path(__file__).parents[2]
 SETS = ROOT / "config/references"
 HEADER = "| framework | method | batch | runs | step (s) | device time (s) | GiB per GPU | cell (s) |"
-CELLS = {"h100-x2": 39, "h200-x2": 37, "h200-x2-te": 2, "h100-x4-24g": 2}
+CELLS = {"h100-x2": 39, "h200-x2": 53, "h200-x2-te": 2, "h100-x4-24g": 2}
 """Platform -> number of its training cells that were launched."""
 
 
@@ -158,7 +158,7 @@ def test_runs_of_ddp_on_one_start_differ() -> None:
 
 
 def test_error_of_predicted_peaks_is_that_of_their_page() -> None:
-    [row] = [line for line in PREDICTION.read_text().splitlines() if line.startswith("| all | 120 |")]
+    [row] = [line for line in PREDICTION.read_text().splitlines() if line.startswith("| all | 136 |")]
     assert f"{row.split(' | ')[2]} off in the median" in GPUS.read_text()
 
 

@@ -9,7 +9,7 @@ from dissect.predict.phase_times import Times, busy_s, step_s
 
 LAUNCH_S = 55e-6
 """Seconds of host time per kernel, Python and framework included: the median over the shipped cells on H200."""
-WITHIN_MACHINE, BETWEEN_MACHINES = 0.14, 0.21
+WITHIN_MACHINE, BETWEEN_MACHINES = 0.14, 0.20
 """Standard deviations of its logarithm, over the cells of a machine and over machines.
 
 Measured: the shipped cells of fourteen hosts with H200 and H100, whose launches cost 34 to 79 microseconds.
