@@ -39,8 +39,8 @@ def test_the_fastest_and_what_noise_cannot_tell_from_it(tmp_path: Path) -> None:
     assert standings(ask(records[:3])) == {"QL": Standing.BEST, "L+R": Standing.TIED, "L": Standing.BEHIND}
     [_, tied, *_] = found.rankings[0].found
     assert tied.told.startswith(
-        "1.010 [1.008–1.012] × the best (runs 5 and 5, starts 1 and 1, 5 shared rounds of 1 start, this start only, "
-        "detectable"
+        "1.010 [1.008–1.012] × the best's time (runs 5 and 5, starts 1 and 1, 5 shared rounds of 1 start, "
+        "this start only, detectable"
     )
 
 
@@ -242,7 +242,7 @@ def test_the_text_says_all_of_it(tmp_path: Path, project: Path) -> None:
     for part in (
         "Fine-tune llama2-7b, memory per GPU up to 24 GB: lowest cost per token.", "ahead", "no difference",
         "cannot tell", "in the order of their values, with or without one.",
-        "2.00 [1.98–2.02]", "× the best (runs 5 and 5, starts 1 and 1, 5 shared rounds of 1 start",
+        "2.00 [1.98–2.02]", "× the best's cost (runs 5 and 5, starts 1 and 1, 5 shared rounds of 1 start",
         "  To tell: snakemake remeasure --config select='[finetune/h200/llama2-7b/deepspeed/",
         "20.0 by nvml", "throttled; ", "reference set", "commit 0123456789",
         "PT, 2 GPUs, batch 1: memory_gib is 40, the limit is 24", "Out of memory: 1", "Not known: 1 × not measured.",

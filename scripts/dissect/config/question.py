@@ -21,6 +21,7 @@ from dissect.config.names import check_unique
 AskedStage = Literal["pretrain", "finetune", "serve"]
 Percentile = Literal["p50", "p90", "p95", "p99"]
 Objective = Literal["cost", "energy", "time", "memory", "throughput"]
+HIGHER_IS_BETTER: tuple[Objective, ...] = ("throughput",)
 _BY_THROUGHPUT = "maximise=throughput, which ranks by tokens/s per GPU, searches for the rate that holds at that rate"
 _LIMITS = "a limit, max_ttft_s or max_tpot_s, beside an objective such as maximise=throughput"
 MEANT = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+from dissect.config.question import HIGHER_IS_BETTER, Objective
 from dissect.present.recommend.candidates import DEVICE_VALUES
 from dissect.present.recommend.standing import Standing
 from dissect.present.tables.on_device import LABEL
@@ -37,8 +38,8 @@ UNTOLD = Told(Standing.UNTOLD, ONE_RUN)
 class Verdicts:
     """Verdicts on all pairs of settings of equal work by one column."""
 
-    def __init__(self, rows: Iterable[Row], column: str, higher_is_better: bool) -> None:
-        self._higher = higher_is_better
+    def __init__(self, rows: Iterable[Row], column: str, objective: Objective) -> None:
+        self._objective = objective
         works: dict[tuple[str, str, str], list[Row]] = {}
         for row in rows:
             if has_interval(row, column):
@@ -60,11 +61,11 @@ class Verdicts:
         if judged is None:
             return UNTOLD
         verdict = judged.verdict
-        worse = (verdict is RatioVerdict.BELOW) is (self._higher is not turned)
+        worse = (verdict is RatioVerdict.BELOW) is ((self._objective in HIGHER_IS_BETTER) is not turned)
         if verdict is RatioVerdict.SAME:
-            return Told(Standing.TIED, _words(judged, turned))
+            return Told(Standing.TIED, _words(judged, turned, self._objective))
         told = verdict is not RatioVerdict.UNCLEAR and worse
-        return Told(Standing.BEHIND if told else Standing.UNTOLD, _words(judged, turned))
+        return Told(Standing.BEHIND if told else Standing.UNTOLD, _words(judged, turned, self._objective))
 
     def pairs(self) -> Iterator[tuple[int, int, Told]]:
         """The numbers of two settings, and what is told of the second if the first is the best one."""
@@ -114,15 +115,16 @@ def _pair(one: Row, other: Row, field: str, column: str, pools: Pools) -> RunPai
     return RunPair(one[field][column], other[field][column], between(pools, one[START_CLASS], other[START_CLASS]))
 
 
-def _words(judged: Judgement, turned: bool) -> str:
+def _words(judged: Judgement, turned: bool, objective: Objective) -> str:
     """The ratio setting / best and what it rests on; ``turned`` if it was judged the other way round."""
     if judged.before:
-        return f"{_words(judged.before, turned)}; {LABEL}: {_words(replace(judged, before=None), turned)}"
+        on_device = _words(replace(judged, before=None), turned, objective)
+        return f"{_words(judged.before, turned, objective)}; {LABEL}: {on_device}"
     ratio, low, high = judged.ratio, judged.low, judged.high
     if turned:
         ratio, low, high = 1 / ratio, high and 1 / high, low and 1 / low
     setting_first = judged.contrast if turned else judged.contrast.inverse
-    return f"{Number(ratio, low, high).show('×', bound=1)} the best ({basis_of(judged, setting_first)})"
+    return f"{Number(ratio, low, high).show('×', bound=1)} the best's {objective} ({basis_of(judged, setting_first)})"
 
 
 def basis_of(judged: Judgement, found: Contrast) -> str:

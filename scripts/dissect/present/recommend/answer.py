@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from dissect.base.outcome import Status
-from dissect.config.question import Objective, Question, names
+from dissect.config.question import HIGHER_IS_BETTER, Objective, Question, names
 from dissect.present.recommend.against import UNTOLD, Told, Verdicts, has_interval
 from dissect.present.recommend.candidates import LARGEST, NOT_MEASURED, OWN_RATE, UNSUPPORTED
 from dissect.present.recommend.standing import Standing
@@ -16,7 +16,6 @@ from dissect.present.tables.columns import NO_ENERGY
 Row = Mapping[str, Any]
 OUT_OF_MEMORY = (Status.OOM, Status.SKIPPED_OOM)
 NEAREST = 3
-HIGHER_IS_BETTER: tuple[Objective, ...] = ("throughput",)
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def answer(question: Question, rows: Sequence[Row]) -> Answer:
     placed = [_place(row, column, limits) for row in asked]
     of = {standing: [cell for cell in placed if cell.standing is standing] for standing in Standing}
     works = dict.fromkeys((_stand_in(question, cell.row) or "", cell.row["work"]) for cell in placed if _measured(cell))
-    verdicts = Verdicts(rows, column, question.objective in HIGHER_IS_BETTER)
+    verdicts = Verdicts(rows, column, question.objective)
     rankings = []
     for stand_in, work in sorted(works, key=lambda pair: bool(pair[0])):
         same = [c for c in placed if c.row["work"] == work and (_stand_in(question, c.row) or "") == stand_in]

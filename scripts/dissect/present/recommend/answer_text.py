@@ -12,9 +12,9 @@ from dissect.cells.cell_id import CellId
 from dissect.config.catalog import Catalog
 from dissect.config.kinds import LETTER_STAGES, Suite
 from dissect.config.methods import NAIVE
-from dissect.config.question import Objective, Question, names
+from dissect.config.question import HIGHER_IS_BETTER, Objective, Question, names
 from dissect.present.recommend.against import has_interval
-from dissect.present.recommend.answer import HIGHER_IS_BETTER, Answer, Ranking, Row, Standings, limits_of
+from dissect.present.recommend.answer import Answer, Ranking, Row, Standings, limits_of
 from dissect.present.recommend.candidates import NOT_MEASURED, RATES
 from dissect.present.recommend.search_lines import OF_SEARCHES, is_search, search_lines
 from dissect.present.recommend.standing import Standing

@@ -10,10 +10,9 @@ from markupsafe import Markup, escape
 from dissect.base.outcome import Status
 from dissect.cells.cell_id import CellId
 from dissect.config.kinds import STAGE_TITLES
-from dissect.config.question import AskedStage, Objective, Percentile, Question
+from dissect.config.question import HIGHER_IS_BETTER, AskedStage, Objective, Percentile, Question
 from dissect.present.recommend.against import UNTOLD, Verdicts, has_interval
 from dissect.present.recommend.answer import (
-    HIGHER_IS_BETTER,
     NEAREST,
     Row,
     column_of,
@@ -170,7 +169,7 @@ def _against(columns: Mapping[Percentile, Any], objectives: Mapping[str, Objecti
     aims = {found["aims"][name]: objective for found in columns.values() for name, objective in objectives.items()}
     told: dict[str, dict[int, dict[int, tuple[str, str]]]] = {}
     for column, objective in aims.items():
-        for best, other, found in Verdicts(rows, column, objective in HIGHER_IS_BETTER).pairs():
+        for best, other, found in Verdicts(rows, column, objective).pairs():
             of_best = told.setdefault(column, {}).setdefault(best, {})
             of_best[other] = (found.standing.name, str(escape(found.words)))
     return told
