@@ -16,17 +16,17 @@ from counted_memory import CountedMemory  # noqa: E402
 from dissect.base.outcome import Phase, Status  # noqa: E402
 from dissect.cells.spec import ModelArchitecture, TrainingSpec  # noqa: E402
 from dissect.config.adapters.lora import Lora  # noqa: E402
-from dissect.predict.llama_tape import LlamaCase, end_footprint, layer_footprint  # noqa: E402
+from dissect.predict.llama_operators import LlamaCase, end_footprint, layer_footprint  # noqa: E402
 from dissect.ranks.runner import load_runner  # noqa: E402
-from dissect.stages.training.ddp import demand as ddp_demand  # noqa: E402
 from dissect.stages.training.ddp import pretrain as ddp  # noqa: E402
-from dissect.stages.training.deepspeed import demand as deepspeed_demand  # noqa: E402
+from dissect.stages.training.ddp import step_memory as ddp_memory  # noqa: E402
+from dissect.stages.training.deepspeed import step_memory as deepspeed_memory  # noqa: E402
 from dissect.stages.training.deepspeed import trainer as deepspeed  # noqa: E402
 from dissect.stages.training.deepspeed.finetune import add_adapter  # noqa: E402
-from dissect.stages.training.fsdp import demand as fsdp_demand  # noqa: E402
 from dissect.stages.training.fsdp import sharded_trainer  # noqa: E402
-from dissect.stages.training.megatron import demand as megatron_demand  # noqa: E402
+from dissect.stages.training.fsdp import step_memory as fsdp_memory  # noqa: E402
 from dissect.stages.training.megatron import pretrain as megatron  # noqa: E402
+from dissect.stages.training.megatron import step_memory as megatron_memory  # noqa: E402
 from dissect.stages.training.torch_trainer import TorchTrainer  # noqa: E402
 from dissect.workloads.dtypes import default_dtype, torch_dtype  # noqa: E402
 from dissect.workloads.llama import llama_config, quantize_linear_layers  # noqa: E402
@@ -205,17 +205,17 @@ def test_a_step_of_two_ranks(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     runner = load_runner(spec)
     ending = run_ranks(runner, spec, runner.run_rank, probe_steps=COUNTED)
     assert ending.status is Status.OK, ending.reason
-    demand: Any = (ddp_demand if spec.framework == "ddp" else fsdp_demand).demand(spec, 4)
+    memory: Any = (ddp_memory if spec.framework == "ddp" else fsdp_memory).step_memory(spec, 4)
     expected = {
-        phase: max(moment.size for moment in demand.moments if moment.phase is phase)
+        phase: max(moment.size for moment in memory.moments if moment.phase is phase)
         for phase in (Phase.FORWARD, Phase.BACKWARD, Phase.OPTIMIZER)
     }
-    workspaces = next(part.size for part in demand.moments[0].parts if part.name == "cuBLAS workspaces")
+    workspaces = next(part.size for part in memory.moments[0].parts if part.name == "cuBLAS workspaces")
     # C++ makes DDP's buckets, which nobody sees before the backward pass writes to them.
-    unseen = sum(part.size for part in demand.moments[0].parts if part.name == "buckets of gradients")
+    unseen = sum(part.size for part in memory.moments[0].parts if part.name == "buckets of gradients")
     # A thread of gloo may hold a buffer of FSDP's for longer than the rank does.
     buffers = ("buffer of gradients to reduce", "gathered ahead")
-    held = max((part.size for moment in demand.moments for part in moment.parts if part.name in buffers), default=0)
+    held = max((part.size for moment in memory.moments for part in moment.parts if part.name in buffers), default=0)
     peaks = json.loads((tmp_path / "0").read_text())
     for phase, more in ((Phase.FORWARD, unseen), (Phase.OPTIMIZER, 0)):
         found, most = peaks[phase] + more, expected[phase] - workspaces
@@ -241,13 +241,13 @@ def test_a_step_of_deepspeed(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     runner = load_runner(spec)
     ending = run_ranks(runner, spec, runner.run_rank, probe_steps=COUNTED)
     assert ending.status is Status.OK, ending.reason
-    demand = deepspeed_demand.demand(spec, 2)  # type: ignore[arg-type]
-    workspaces = next(part.size for part in demand.moments[0].parts if part.name == "cuBLAS workspaces")
+    memory = deepspeed_memory.step_memory(spec, 2)  # type: ignore[arg-type]
+    workspaces = next(part.size for part in memory.moments[0].parts if part.name == "cuBLAS workspaces")
     peaks = json.loads((tmp_path / "0").read_text())
-    parts = [part for moment in demand.moments for part in moment.parts]
+    parts = [part for moment in memory.moments for part in moment.parts]
     held = max((part.size for part in parts if part.name == "flat bucket of gradients"), default=0)
     for phase, more in ((Phase.FORWARD, 0), (Phase.BACKWARD, held), (Phase.OPTIMIZER, held)):
-        expected = max(moment.size for moment in demand.moments if moment.phase is phase) - workspaces
+        expected = max(moment.size for moment in memory.moments if moment.phase is phase) - workspaces
         assert 0.97 * expected < peaks[phase] < 1.03 * expected + more, phase  # gloo may hold a bucket for longer
 
 
@@ -301,9 +301,9 @@ def test_a_layer_of_megatron(name: str, tmp_path: Path, monkeypatch: pytest.Monk
         ending = run_ranks(megatron, spec, megatron.run_rank, probe_steps=COUNTED)
         assert ending.status is Status.OK, ending.reason
         left.append(int((tmp_path / "0").read_text()))
-    case = megatron_demand.case_of(spec, 2)
+    case = megatron_memory.case_of(spec, 2)
     # On a CPU PyTorch's RMSNorm is several operators: they keep the input in fp32, and in bf16 what it is divided to.
     split = n_gpus if spec.method.sequence_parallel else 1
     norms = 2 * 6 * case.tokens * SMALL.hidden_size // split
-    expected = megatron_demand.megatron_layer(case).saved + norms
+    expected = megatron_memory.megatron_layer(case).saved + norms
     assert (left[1] - left[0]) / 2 == pytest.approx(expected, rel=0.003)

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from dissect.base.outcome import Phase, Status  # noqa: E402
 from dissect.cells.spec import TrainingSpec  # noqa: E402
-from dissect.predict.step_time import effort_of  # noqa: E402
+from dissect.predict.step_time import work_of  # noqa: E402
 from dissect.stages.training.ddp import pretrain as ddp  # noqa: E402
 from dissect.stages.training.megatron import pretrain as megatron  # noqa: E402
 from factories import ddp_spec, hardware, megatron_spec  # noqa: E402
@@ -83,7 +83,7 @@ def test_a_forward_pass_launches_what_its_library_dispatches(
         ending = run_ranks(module, spec, module.run_rank)
         assert ending.status is Status.OK, ending.reason
         dispatched.append(json.loads((tmp_path / "operators").read_text())["forward"])
-        work = effort_of(spec.model_copy(update={"hardware": hardware(n_gpus=1)}), 1)
+        work = work_of(spec.model_copy(update={"hardware": hardware(n_gpus=1)}), 1)
         assert work
         launched.append(work[Phase.FORWARD].launches)
     per_layer, predicted = ((counts[1] - counts[0]) / 2 for counts in (dispatched, launched))

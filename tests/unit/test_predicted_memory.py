@@ -207,7 +207,7 @@ def test_what_the_docs_say_of_ddp_and_fsdp2() -> None:
 
 
 def test_equal_parts_of_specs_are_computed_once() -> None:
-    from dissect.predict.llama_tape import _footprint
+    from dissect.predict.llama_operators import _footprint
 
     _footprint.cache_clear()
     for stage in (0, 2, 3):

@@ -24,9 +24,9 @@ from dissect.predict.curves import (
 from dissect.predict.gpu_power import IDLE
 from dissect.predict.host_cost import LAUNCH_S, HostCost, MeasuredStep, by_host, host_cost, launch_cost
 from dissect.predict.phase_times import BESIDE, HOOK_LAUNCHES, PhaseLimits, step_s, times_of
+from dissect.predict.rank_work import HostCopy, Message, Moved, Product, RankWork, total
 from dissect.predict.repetition import step_identity
-from dissect.predict.step_effort import Effort, HostCopy, Message, Moved, Product, total
-from dissect.predict.step_time import DEVIATIONS, OFF, Pace, TimePrediction, effort_of
+from dissect.predict.step_time import DEVIATIONS, OFF, Pace, TimePrediction, work_of
 from dissect.present.tables.predicted_cells import COLUMNS
 from dissect.workloads.arithmetic import hardware_flops
 from factories import (
@@ -47,8 +47,8 @@ NOTHING = Datasheet({}, None, None)
 NO_HOST = HostCost(0.0, 0.0, "nothing")
 
 
-def effort(spec: TrainingSpec, batch: int = 1) -> dict[Phase, Effort]:
-    found = effort_of(spec, batch)
+def work_by_phase(spec: TrainingSpec, batch: int = 1) -> dict[Phase, RankWork]:
+    found = work_of(spec, batch)
     assert found is not None
     return dict(found)
 
@@ -77,7 +77,7 @@ def seconds(prediction: TimePrediction) -> dict[str, float]:
     ids=lambda spec: f"{spec.framework} {spec.method}",
 )
 def test_the_products_are_those_of_the_step(spec: TrainingSpec) -> None:
-    products = total(effort(spec, 4).values()).products
+    products = total(work_by_phase(spec, 4).values()).products
     flops = sum(2 * p.number * p.m * p.n * p.k * times for p, times in products.items())
     assert flops * spec.hardware.n_gpus == hardware_flops(spec, 4)
 
@@ -85,7 +85,7 @@ def test_the_products_are_those_of_the_step(spec: TrainingSpec) -> None:
 def test_the_kernels_of_a_pass_are_about_those_that_were_counted() -> None:
     # config/references/h200/profile, Z2 and F+Z2: 1487 and 1509 kernels in the forward pass
     for attention, counted in (("eager", 1487), ("flash_attention_2", 1509)):
-        work = effort(profile_spec(hardware(n_gpus=2), zero_stage=2, attention=attention))
+        work = work_by_phase(profile_spec(hardware(n_gpus=2), zero_stage=2, attention=attention))
         assert work[Phase.FORWARD].launches == pytest.approx(counted, rel=0.05)
         assert work[Phase.BACKWARD].launches > work[Phase.FORWARD].launches
 
@@ -98,12 +98,12 @@ def test_flash_attention_first_looks_for_packed_sequences() -> None:
 
 
 def test_a_checkpoint_of_a_layer_costs_the_host_as_a_fetch_does() -> None:
-    plain, again = (effort(pretrain_spec(recompute=recompute))[Phase.BACKWARD] for recompute in (False, True))
+    plain, again = (work_by_phase(pretrain_spec(recompute=recompute))[Phase.BACKWARD] for recompute in (False, True))
     assert (plain.hooks.total(), again.hooks.total()) == (0, 32)
 
 
 def _launches(batch: int, attention: str) -> int:
-    return effort(pretrain_spec(attention=attention), batch)[Phase.FORWARD].launches
+    return work_by_phase(pretrain_spec(attention=attention), batch)[Phase.FORWARD].launches
 
 
 def test_zero_sends_gradients_and_weights() -> None:
@@ -125,21 +125,21 @@ def test_zero_gathers_whole_layers_at_once_if_it_is_told_so() -> None:
     two = hardware(n_gpus=2)
     single, whole = (pretrain_spec(two, zero_stage=3, **more) for more in ({}, {"stage3_sizes": sizes}))
     for spec, number in ((single, 291), (whole, 32 + 2)):
-        work = effort(spec)[Phase.FORWARD]
+        work = work_by_phase(spec)[Phase.FORWARD]
         assert work.hooks.total() == work.messages.total() == number
     assert _bytes_sent(whole)["forward", "all_gather"] == pytest.approx(2 * P)
 
 
 def _bytes_sent(spec: TrainingSpec) -> dict[tuple[str, str], int]:
     sent: Counter[tuple[str, str]] = Counter()
-    for phase, work in effort(spec).items():
+    for phase, work in work_by_phase(spec).items():
         for message, times in work.messages.items():
             sent[phase.value, message.collective] += message.size * times
     return dict(sent)
 
 
 def test_tensor_parallel_ranks_add_up_each_sum_twice_per_pass_and_layer() -> None:
-    work = effort(megatron_spec(hardware(n_gpus=2), tensor_parallel=2), 4)
+    work = work_by_phase(megatron_spec(hardware(n_gpus=2), tensor_parallel=2), 4)
     stream = 2 * 4 * 350 * 4096 * 2  # two ranks' sequences of 350 tokens in bf16
     for phase in (Phase.FORWARD, Phase.BACKWARD):
         assert work[phase].messages == {Message("all_reduce", stream, 2, hidden=False): 2 * 32}
@@ -147,7 +147,7 @@ def test_tensor_parallel_ranks_add_up_each_sum_twice_per_pass_and_layer() -> Non
 
 
 def test_offloading_copies_gradients_and_weights_and_steps_on_the_host() -> None:
-    here, there = (effort(pretrain_spec(zero_stage=2, offload_optimizer=offloads)) for offloads in (False, True))
+    here, there = (work_by_phase(pretrain_spec(zero_stage=2, offload_optimizer=offloads)) for offloads in (False, True))
     share = -(-P // 4)
     assert there[Phase.OPTIMIZER].copies == {
         HostCopy("device_to_host_pinned", 2 * share): 1,
@@ -174,20 +174,20 @@ def test_measured_operators_come_before_the_datasheet() -> None:
         MeasuredOperator(gathers, operator_metrics(gathers, (5e-4, 6e-4))),
     ]
     curves = Curves(measured, SHEET, pair, "bf16")
-    work = Effort()
+    work = RankWork()
     work.products[Product(64, 4096, 4096)] += 1
     assert (curves.compute_s(work), curves.origin(work)) == (pytest.approx(1e-4), MEASURED)
     work.products[Product(64, 2048, 4096)] += 2  # half of a known shape
     assert curves.compute_s(work) == pytest.approx(2e-4)
-    batched = Effort()
+    batched = RankWork()
     batched.products[Product(64, 64, 64, 1)] += 0
     batched.products[Product(16, 16, ALIGNED, 128)] += 1  # as many FLOPs as the square of 64
     assert curves.compute_s(batched) == pytest.approx(1e-5)
-    moving = Effort()
+    moving = RankWork()
     moving.move(2000)
     moving.move(2000, strided=True)
     assert curves.compute_s(moving) == pytest.approx(2e-3)
-    sending = Effort()
+    sending = RankWork()
     sending.messages[Message("all_gather", 1024, 2, hidden=True)] += 3
     assert (curves.messages_s(sending, hidden=True), curves.messages_s(sending, hidden=False)) == (1.5e-3, 0)
     sending.messages[Message("all_gather", 1024, 8, hidden=True)] += 1  # on a number of GPUs that was not measured
@@ -203,10 +203,10 @@ def _measured(operator: str, on: Any, sizes: tuple[int, ...], times: tuple[float
 
 
 def test_a_datasheet_gives_a_time() -> None:
-    curves, work = Curves([], SHEET, hardware(), "bf16"), Effort()
+    curves, work = Curves([], SHEET, hardware(), "bf16"), RankWork()
     work.products[Product(8192, 8192, 8192)] += 1
     assert curves.compute_s(work) == pytest.approx(2 * 8192**3 / 0.7e15 + LEAST_S)
-    sent = Effort()
+    sent = RankWork()
     sent.messages[Message("all_reduce", 10**9, 2, hidden=False)] += 1
     assert curves.messages_s(sent, hidden=False) == pytest.approx(1e9 / (0.7 * 4.5e11) + LEAST_S)
 
@@ -224,11 +224,11 @@ def test_strided_kernels_wait_for_instructions_or_for_memory() -> None:
 
 
 def test_collectives_slow_the_kernels_beside_them() -> None:
-    work, curves = Effort(), Curves([], SHEET, hardware(), "bf16")
+    work, curves = RankWork(), Curves([], SHEET, hardware(), "bf16")
     work.move(10**10)
     alone = curves.compute_s(work)
     for size in (10**9, 10**11):
-        sent = Effort(moved=work.moved, messages=Counter({Message("all_reduce", size, 2, hidden=True): 1}))
+        sent = RankWork(moved=work.moved, messages=Counter({Message("all_reduce", size, 2, hidden=True): 1}))
         times, hidden = times_of({Phase.BACKWARD: sent}, curves)[Phase.BACKWARD], curves.messages_s(sent, hidden=True)
         assert times.compute_s == pytest.approx(alone + BESIDE * min(alone, hidden))
         assert times.exposed_s == pytest.approx(max(0, hidden - times.compute_s))
@@ -237,7 +237,7 @@ def test_collectives_slow_the_kernels_beside_them() -> None:
 def test_fused_attention_keeps_its_scores_and_skips_half_before_hopper() -> None:
     narrow = Datasheet({"bf16": 1e15}, 1e9, 9e11)  # would take days to write the scores
     for model, share in (("NVIDIA H200", 1.0), ("NVIDIA A800-SXM4-80GB", 0.5)):
-        work = Effort()
+        work = RankWork()
         work.products[Product(2048, 4096, 128, 32, attention=True)] += 1
         seconds = Curves([], narrow, hardware(model), "bf16").compute_s(work)
         assert seconds == pytest.approx(share * 32 * 2 * 2048 * 4096 * 128 / 0.7e15 + LEAST_S)
@@ -292,7 +292,7 @@ def test_parts_add_up_and_say_where_they_come_from() -> None:
     assert {part.origin for part in found.parts if part.name != "launch"} == {"datasheet"}
     assert not found.is_busy
     assert found.tokens == 2 * 350
-    launches = sum(work.launches for work in effort(pretrain_spec(hardware(n_gpus=2), zero_stage=3)).values())
+    launches = sum(work.launches for work in work_by_phase(pretrain_spec(hardware(n_gpus=2), zero_stage=3)).values())
     assert found.step_s > 1e-4 * launches, "tensors that are gathered cost more than a launch"
     assert HOOK_LAUNCHES > 1
 
@@ -322,7 +322,7 @@ def test_what_cannot_be_predicted_is_not() -> None:
         fsdp_spec(compile_layers=True),
         megatron_spec(pipeline_parallel=2),
     ):
-        assert effort_of(spec, 1) is None
+        assert work_of(spec, 1) is None
         assert Pace([]).predict(spec, 1, SHEET, NO_HOST) is None
     assert Pace([]).predict(pretrain_spec(), 1, NOTHING, NO_HOST) is None
     offloads = pretrain_spec(zero_stage=2, offload_optimizer=True)

@@ -41,10 +41,10 @@ class Framework:
     stages: Mapping[str, TrainingStage]
     state_bytes: Callable[[Any], int]
     """Function from a spec to the least bytes of parameters, gradients and optimizer states per GPU."""
-    demand: str | None = None
-    """Module with ``demand``: a function from a spec and sequences per GPU to its ``predict.prediction.Demand``."""
-    effort: str | None = None
-    """Module with ``effort``: a function from a spec and sequences per GPU to ``predict.step_effort.StepEffort``."""
+    step_memory: str | None = None
+    """Module with ``step_memory``: function from a spec and sequences per GPU to ``predict.prediction.StepMemory``."""
+    step_work: str | None = None
+    """Module with ``step_work``: function from a spec and sequences per GPU to ``predict.rank_work.StepWork``."""
     constraint: Callable[[Any], str | None] = field(default=lambda _: None)
     """Function from a spec to the reason why it is unsupported, or None."""
     states: tuple[States, ...] = ("fp32_master",)

@@ -2,7 +2,7 @@
 
 from dissect.config.kinds import TorchOptimizer
 from dissect.predict.prediction import Part
-from dissect.predict.step_effort import Effort
+from dissect.predict.rank_work import RankWork
 
 FUSED_PASSES, FOREACH_PASSES, FOREACH_KERNELS = 7, 20, 8
 """How often an element is read or written, in one kernel or in eight.
@@ -29,9 +29,9 @@ def step_part(optimizer: TorchOptimizer, sizes: list[int], width: int) -> Part:
     return Part("square roots of the second moments", size * width, "library")
 
 
-def step_effort(optimizer: TorchOptimizer, sizes: list[int], width: int) -> Effort:
+def adamw_work(optimizer: TorchOptimizer, sizes: list[int], width: int) -> RankWork:
     """Kernels of a step over ``sizes`` elements of ``width`` bytes: of all at once, or (loop) tensor by tensor."""
-    found, size = Effort(), sum(sizes) * width
+    found, size = RankWork(), sum(sizes) * width
     if optimizer == "torch_adamw":
         found.move(_as_copied(FUSED_PASSES * size, width))
     elif optimizer == "torch_adamw_foreach":
@@ -42,9 +42,9 @@ def step_effort(optimizer: TorchOptimizer, sizes: list[int], width: int) -> Effo
     return found
 
 
-def clip_effort(sizes: list[int], width: int) -> Effort:
+def clip_work(sizes: list[int], width: int) -> RankWork:
     """The norm of gradients, tensor by tensor, and their scaling: each is read twice and written once."""
-    found, kernels = Effort(), 2 * len(sizes)
+    found, kernels = RankWork(), 2 * len(sizes)
     found.move(_as_copied(3 * width * sum(sizes), width) // kernels, kernels)
     return found
 

@@ -10,7 +10,7 @@ from dissect.cells.spec import Hardware, OperatorSpec
 from dissect.config.kinds import DType
 from dissect.metrics.operators import CollectivePoint, GemmPoint, MemcpyPoint, OperatorMetrics
 from dissect.predict.device_parts import fp32_lanes, is_hopper
-from dissect.predict.step_effort import Effort, Message, Moved, Product
+from dissect.predict.rank_work import Message, Moved, Product, RankWork
 from dissect.workloads.operator_arithmetic import bus_factor, gemm_bytes, gemm_flops
 
 TimeOrigin = Literal["operator measured on this GPU", "datasheet", "unknown"]
@@ -97,37 +97,37 @@ class Curves:
         self._unaligned_flops = max((flops / seconds for flops, seconds, rest in squares if rest), default=math.inf)
         self._products = layers if squares else {}
 
-    def origin(self, effort: Effort) -> TimeOrigin:
+    def origin(self, work: RankWork) -> TimeOrigin:
         """Where the times of this work come from: the least certain of all."""
         known = [
-            (bool(self._products), self._peak) if effort.products else (True, None),
-            (("device_to_device",) in self._curves, self._bandwidth) if effort.moved else (True, None),
-            *((self._message_name(message) in self._curves, self._link) for message in effort.messages),
-            *(((copy.direction,) in self._curves, None) for copy in effort.copies),
-            (("host_to_host",) in self._curves or not effort.host_bytes, None),
+            (bool(self._products), self._peak) if work.products else (True, None),
+            (("device_to_device",) in self._curves, self._bandwidth) if work.moved else (True, None),
+            *((self._message_name(message) in self._curves, self._link) for message in work.messages),
+            *(((copy.direction,) in self._curves, None) for copy in work.copies),
+            (("host_to_host",) in self._curves or not work.host_bytes, None),
         ]
         if all(measured for measured, _ in known):
             return MEASURED
         return "datasheet" if all(measured or declared for measured, declared in known) else "unknown"
 
-    def compute_s(self, effort: Effort) -> float:
+    def compute_s(self, work: RankWork) -> float:
         """Seconds of products and of kernels that move bytes."""
-        products = sum(number * self.product_s(product) for product, number in effort.products.items())
-        return products + sum(number * self.moved_s(moved) for moved, number in effort.moved.items())
+        products = sum(number * self.product_s(product) for product, number in work.products.items())
+        return products + sum(number * self.moved_s(moved) for moved, number in work.moved.items())
 
-    def messages_s(self, effort: Effort, *, hidden: bool) -> float:
+    def messages_s(self, work: RankWork, *, hidden: bool) -> float:
         """Seconds of the collectives that may run beside other kernels, or of those that may not."""
-        found = ((message, n) for message, n in effort.messages.items() if message.hidden == hidden)
+        found = ((message, n) for message, n in work.messages.items() if message.hidden == hidden)
         return sum(number * self._message_s(message) for message, number in found)
 
-    def copies_s(self, effort: Effort) -> float:
+    def copies_s(self, work: RankWork) -> float:
         """Seconds of copies from and to host memory; 0 where they were not measured."""
-        found = ((self._curves.get((copy.direction,)), copy.size, n) for copy, n in effort.copies.items())
+        found = ((self._curves.get((copy.direction,)), copy.size, n) for copy, n in work.copies.items())
         return sum(number * curve.at(size) for curve, size, number in found if curve)
 
-    def host_s(self, effort: Effort) -> float:
+    def host_s(self, work: RankWork) -> float:
         """Seconds in which the host's processors read and write their bytes; 0 where that was not measured."""
-        curve, size = self._curves.get(("host_to_host",)), effort.host_bytes.total()
+        curve, size = self._curves.get(("host_to_host",)), work.host_bytes.total()
         return curve.at(size / 2) if curve and size else 0.0
 
     def product_s(self, product: Product) -> float:

@@ -4,7 +4,7 @@ from importlib import import_module
 
 from dissect.cells.frameworks import framework
 from dissect.cells.spec import TrainingSpec
-from dissect.predict.prediction import Demand, MemoryPrediction, largest
+from dissect.predict.prediction import MemoryPrediction, StepMemory, largest
 
 
 def predict_memory(spec: TrainingSpec, batch: int | None = None) -> MemoryPrediction | None:
@@ -12,9 +12,9 @@ def predict_memory(spec: TrainingSpec, batch: int | None = None) -> MemoryPredic
 
     None where there is no prediction: on ``cpu``, where whole processes are measured, and where the framework has none.
     """
-    module = framework(spec.framework).demand
+    module = framework(spec.framework).step_memory
     batch = spec.workload.batch if batch is None and isinstance(spec.workload.batch, int) else batch
     if module is None or batch is None or spec.hardware.device == "cpu":
         return None
-    demand: Demand | None = import_module(module).demand(spec, batch)
-    return None if demand is None else largest(batch, demand, spec.hardware.n_gpus // spec.hardware.n_nodes)
+    found: StepMemory | None = import_module(module).step_memory(spec, batch)
+    return None if found is None else largest(batch, found, spec.hardware.n_gpus // spec.hardware.n_nodes)

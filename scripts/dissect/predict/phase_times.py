@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dissect.base.outcome import Phase
 from dissect.predict.curves import Curves
-from dissect.predict.step_effort import Effort, StepEffort
+from dissect.predict.rank_work import RankWork, StepWork
 
 HOOK_LAUNCHES = 17
 """Launches that cost the host as much as Python beside kernels: for a tensor that is gathered, or a checkpoint.
@@ -48,9 +48,9 @@ class PhaseLimits:
 Times = Mapping[Phase, PhaseLimits]
 
 
-def times_of(step: StepEffort, curves: Curves) -> Times:
+def times_of(step: StepWork, curves: Curves) -> Times:
     """Times of the phases of a step."""
-    return {phase: _times(effort, curves) for phase, effort in step.items()}
+    return {phase: _times(work, curves) for phase, work in step.items()}
 
 
 def step_s(times: Times, launch_s: float) -> float:
@@ -63,13 +63,13 @@ def busy_s(times: Times) -> float:
     return sum(phase.busy_s for phase in times.values())
 
 
-def _times(effort: Effort, curves: Curves) -> PhaseLimits:
-    alone, hidden = curves.compute_s(effort), curves.messages_s(effort, hidden=True)
+def _times(work: RankWork, curves: Curves) -> PhaseLimits:
+    alone, hidden = curves.compute_s(work), curves.messages_s(work, hidden=True)
     compute = alone + BESIDE * min(alone, hidden)
     left = max(0.0, hidden - compute)
     return PhaseLimits(
         compute_s=compute,
-        exposed_s=curves.messages_s(effort, hidden=False) + left,
-        offload_s=curves.copies_s(effort) + curves.host_s(effort),
-        launches=effort.launches + HOOK_LAUNCHES * effort.hooks.total(),
+        exposed_s=curves.messages_s(work, hidden=False) + left,
+        offload_s=curves.copies_s(work) + curves.host_s(work),
+        launches=work.launches + HOOK_LAUNCHES * work.hooks.total(),
     )

@@ -58,8 +58,8 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Demand:
-    """What a framework says of a spec."""
+class StepMemory:
+    """What is in memory during a step of one rank, as its framework allocates it."""
 
     moments: tuple[Moment, ...]
     """The moments of a step at which memory can be largest."""
@@ -90,16 +90,16 @@ class MemoryPrediction:
         return sum(part.size for part in self.parts)
 
 
-def largest(batch: int, demand: Demand, ranks_per_node: int) -> MemoryPrediction:
+def largest(batch: int, memory: StepMemory, ranks_per_node: int) -> MemoryPrediction:
     """The prediction that the largest moment makes."""
-    top = max(demand.moments, key=lambda moment: moment.size)
+    top = max(memory.moments, key=lambda moment: moment.size)
     return MemoryPrediction(
         batch=batch,
         phase=top.phase,
         parts=_by_size(top.parts),
         low_bytes=top.low,
-        high_bytes=max(moment.high for moment in demand.moments),
-        host_bytes=ranks_per_node * sum(part.size for part in demand.host),
+        high_bytes=max(moment.high for moment in memory.moments),
+        host_bytes=ranks_per_node * sum(part.size for part in memory.host),
     )
 
 

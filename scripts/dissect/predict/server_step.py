@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from dissect.cells.spec import ServeSpec
 from dissect.predict.curves import Curves, TimeOrigin
-from dissect.predict.step_effort import Effort, Message, Moved, Product
+from dissect.predict.rank_work import Message, Moved, Product, RankWork
 from dissect.workloads.dtypes import BYTES
 from dissect.workloads.kv_cache import cache_bytes_of
 
@@ -52,12 +52,12 @@ class StepPace:
         work = self._layers(tokens, sequences)
         return self._curves.compute_s(work) + self._curves.messages_s(work, hidden=False)
 
-    def _layers(self, tokens: int, sequences: int) -> Effort:
+    def _layers(self, tokens: int, sequences: int) -> RankWork:
         """Kernels of all layers and of the head on one GPU: products of joined matrices, and fused kernels beside."""
         arch, gpus = self._spec.model, self._spec.hardware.n_gpus
         hidden, inner, width = arch.hidden_size, arch.intermediate_size, BYTES[self._spec.workload.dtype]
         qkv = hidden + 2 * arch.num_key_value_heads * arch.head_size
-        layer, stream = Effort(), width * tokens * hidden
+        layer, stream = RankWork(), width * tokens * hidden
         for n, k in ((qkv // gpus, hidden), (hidden, hidden // gpus), (2 * inner // gpus, hidden)):
             layer.products[Product(tokens, n, k)] += 1
         layer.products[Product(tokens, hidden, inner // gpus)] += 1

@@ -13,8 +13,8 @@ from dissect.predict.curves import MEASURED, Curves, Datasheet, MeasuredOperator
 from dissect.predict.gpu_power import energy_of
 from dissect.predict.host_cost import HostCost, MeasuredStep, launch_cost
 from dissect.predict.phase_times import Times, busy_s, step_s, times_of
+from dissect.predict.rank_work import StepWork
 from dissect.predict.repetition import step_identity
-from dissect.predict.step_effort import StepEffort
 
 PartName = Literal["compute", "exposed communication", "optimizer", "offload", "launch"]
 OFF: dict[TimeOrigin, float] = {MEASURED: 0.07, "datasheet": 0.16}
@@ -96,17 +96,17 @@ class Pace:
         """``operators`` may be of several GPUs; a prediction takes those of its own."""
         self._operators = operators
         self._curves: dict[tuple[str, ...], Curves] = {}
-        self._last: tuple[TrainingSpec, dict[int, StepEffort | None]] | None = None
+        self._last: tuple[TrainingSpec, dict[int, StepWork | None]] | None = None
 
     def predict(self, spec: TrainingSpec, batch: int, sheet: Datasheet, host: HostCost) -> TimePrediction | None:
         """The predicted time of a step with ``batch`` sequences per GPU.
 
         None on ``cpu``, where the framework does not say, and where the times of operators are unknown.
         """
-        effort, curves = self._effort_of(spec, batch), self._curves_of(spec, sheet)
-        if effort is None:
+        work, curves = self._work_of(spec, batch), self._curves_of(spec, sheet)
+        if work is None:
             return None
-        times, origins = times_of(effort, curves), {phase: curves.origin(work) for phase, work in effort.items()}
+        times, origins = times_of(work, curves), {phase: curves.origin(each) for phase, each in work.items()}
         worst = max(origins.values(), key=_RANKS.index)
         if worst == "unknown":
             return None
@@ -127,19 +127,19 @@ class Pace:
         self, cell: str, spec: TrainingSpec, batch: int, sheet: Datasheet, step: float, machine: frozenset[str]
     ) -> MeasuredStep | None:
         """The launch cost that a cell with steps of ``step`` seconds shows; None where launches do not limit it."""
-        effort = effort_of(spec, batch)
-        cost = launch_cost(times_of(effort, self._curves_of(spec, sheet)), step) if effort else None
+        work = work_of(spec, batch)
+        cost = launch_cost(times_of(work, self._curves_of(spec, sheet)), step) if work else None
         if cost is None:
             return None
         return MeasuredStep(cell, step_identity(spec, batch), spec.hardware.gpu_model, machine, cost)
 
-    def _effort_of(self, spec: TrainingSpec, batch: int) -> StepEffort | None:
+    def _work_of(self, spec: TrainingSpec, batch: int) -> StepWork | None:
         """The work of a rank, kept for the next spec if that is the same on another GPU."""
         if self._last is None or not _is_same_work(self._last[0], spec):
             self._last = spec, {}
         known = self._last[1]
         if batch not in known:
-            known[batch] = effort_of(spec, batch)
+            known[batch] = work_of(spec, batch)
         return known[batch]
 
     def _curves_of(self, spec: TrainingSpec, sheet: Datasheet) -> Curves:
@@ -167,10 +167,10 @@ def _ends(times: Times, host: HostCost, off_s: float) -> tuple[float, float]:
     return max(0.0, step - math.hypot(deviations * off_s, less)), step + math.hypot(deviations * off_s, more)
 
 
-def effort_of(spec: TrainingSpec, batch: int) -> StepEffort | None:
+def work_of(spec: TrainingSpec, batch: int) -> StepWork | None:
     """Work of a rank by phase; None on ``cpu``, and where the framework does not say."""
-    module = framework(spec.framework).effort
+    module = framework(spec.framework).step_work
     if module is None or spec.hardware.device == "cpu":
         return None
-    found: StepEffort | None = import_module(module).effort(spec, batch)
+    found: StepWork | None = import_module(module).step_work(spec, batch)
     return found

@@ -6,7 +6,7 @@ from dissect.cells.frameworks import Framework, TrainingStage
 from dissect.cells.spec import Hardware, ProfileWorkload
 from dissect.config.platform import Platform
 from dissect.stages.training.ddp.knobs import DdpKnobs
-from dissect.stages.training.ddp.memory import state_bytes
+from dissect.stages.training.ddp.model_states import state_bytes
 from dissect.stages.training.ddp.spec import DdpMethod, DdpPretrainSpec, DdpProfileSpec, DdpSpec
 
 
@@ -47,8 +47,8 @@ FRAMEWORK = Framework(
         ),
     },
     state_bytes=state_bytes,
-    demand="dissect.stages.training.ddp.demand",
-    effort="dissect.stages.training.ddp.effort",
+    step_memory="dissect.stages.training.ddp.step_memory",
+    step_work="dissect.stages.training.ddp.step_work",
     constraint=constraint,
     states=("bf16", "fp32_master"),
 )

@@ -6,7 +6,7 @@ from dissect.cells.frameworks import Framework, TrainingStage
 from dissect.cells.spec import Hardware, ProfileWorkload
 from dissect.config.platform import Platform
 from dissect.stages.training.deepspeed.knobs import DeepSpeedKnobs, Stage3Sizes
-from dissect.stages.training.deepspeed.memory import state_bytes
+from dissect.stages.training.deepspeed.model_states import state_bytes
 from dissect.stages.training.deepspeed.spec import (
     DeepSpeedMethod,
     DeepSpeedSpec,
@@ -71,8 +71,8 @@ FRAMEWORK = Framework(
     },
     state_bytes=state_bytes,
     constraint=constraint,
-    demand="dissect.stages.training.deepspeed.demand",
-    effort="dissect.stages.training.deepspeed.effort",
+    step_memory="dissect.stages.training.deepspeed.step_memory",
+    step_work="dissect.stages.training.deepspeed.step_work",
     states=("fp32_master", "bf16"),
     distributions=("deepspeed",),
 )

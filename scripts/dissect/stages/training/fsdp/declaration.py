@@ -6,7 +6,7 @@ from dissect.cells.frameworks import Framework, TrainingStage
 from dissect.cells.spec import Hardware
 from dissect.config.platform import Platform
 from dissect.stages.training.fsdp.knobs import FsdpKnobs
-from dissect.stages.training.fsdp.memory import state_bytes
+from dissect.stages.training.fsdp.model_states import state_bytes
 from dissect.stages.training.fsdp.spec import (
     FsdpFinetuneMethod,
     FsdpFinetuneSpec,
@@ -56,8 +56,8 @@ FRAMEWORK = Framework(
         ),
     },
     state_bytes=state_bytes,
-    demand="dissect.stages.training.fsdp.demand",
-    effort="dissect.stages.training.fsdp.effort",
+    step_memory="dissect.stages.training.fsdp.step_memory",
+    step_work="dissect.stages.training.fsdp.step_work",
     constraint=constraint,
     states=("fp32_master", "bf16"),
 )

@@ -6,7 +6,7 @@ from dissect.cells.frameworks import Framework, TrainingStage
 from dissect.cells.spec import Hardware
 from dissect.config.platform import Platform
 from dissect.stages.training.megatron.knobs import MegatronKnobs
-from dissect.stages.training.megatron.memory import state_bytes
+from dissect.stages.training.megatron.model_states import state_bytes
 from dissect.stages.training.megatron.spec import MegatronMethod, MegatronSpec
 
 
@@ -87,8 +87,8 @@ FRAMEWORK = Framework(
         ),
     },
     state_bytes=state_bytes,
-    demand="dissect.stages.training.megatron.demand",
-    effort="dissect.stages.training.megatron.effort",
+    step_memory="dissect.stages.training.megatron.step_memory",
+    step_work="dissect.stages.training.megatron.step_work",
     constraint=constraint,
     distributions=("megatron-core", "transformer-engine"),
 )

@@ -10,9 +10,9 @@ from itertools import accumulate
 from dissect.base.outcome import Phase
 from dissect.predict.allocator import segment
 from dissect.predict.device_parts import workspaces
-from dissect.predict.llama_tape import llama_passes
+from dissect.predict.llama_operators import llama_passes
 from dissect.predict.passes import Passes
-from dissect.predict.prediction import Demand, Moment, Part, pinned_part
+from dissect.predict.prediction import Moment, Part, StepMemory, pinned_part
 from dissect.stages.training.deepspeed.configuration import deepspeed_config
 from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
 from dissect.workloads.dtypes import BYTES
@@ -26,9 +26,9 @@ STAGE_3_PREFETCH, STAGE_3_PERSISTENCE = 50_000_000, 100_000
 """DeepSpeed's defaults, in elements."""
 
 
-def demand(spec: DeepSpeedSpec, batch: int) -> Demand:
+def step_memory(spec: DeepSpeedSpec, batch: int) -> StepMemory:
     """What is in memory at the moments of a step at which it can be largest."""
-    stage: Callable[[_Rank], Demand] = {0: _without_zero, 3: _stage_3}.get(spec.method.zero_stage, _stage_2)
+    stage: Callable[[_Rank], StepMemory] = {0: _without_zero, 3: _stage_3}.get(spec.method.zero_stage, _stage_2)
     return stage(_Rank(spec, batch))
 
 
@@ -65,7 +65,7 @@ class _Rank:
         return Moment(phase, (*self.fixed, *parts))
 
 
-def _without_zero(rank: _Rank) -> Demand:
+def _without_zero(rank: _Rank) -> StepMemory:
     """Plain data parallel: with fp32 master weights ``FP16_Optimizer``, else the optimizer steps on the weights."""
     trained, passes, own_weights = rank.trained, rank.passes, rank.master == rank.width
     states = (0 if own_weights else rank.master) + 2 * rank.moment
@@ -88,10 +88,10 @@ def _without_zero(rank: _Rank) -> Demand:
         copies = 2 if rank.spec.method.optimizer == "deepspeed_fused_adam" else 1
         cast = Part("gradients in fp32, one by one and flat", copies * trained * FP32, "library")
         moments.append(rank.moment_at(Phase.OPTIMIZER, *base, gradients, cast))
-    return Demand(tuple(moments))
+    return StepMemory(tuple(moments))
 
 
-def _stage_2(rank: _Rank) -> Demand:
+def _stage_2(rank: _Rank) -> StepMemory:
     """Optimizer states and gradients are sharded; gradients pass through buckets of their own."""
     offloads = rank.spec.method.offload_optimizer
     width, bucket = rank.width, int(rank.zero["reduce_bucket_size"])
@@ -121,7 +121,7 @@ def _stage_2(rank: _Rank) -> Demand:
         rank.moment_at(Phase.OPTIMIZER, *kept, own, Part("norm of a gradient", norm, "library")),
         rank.moment_at(Phase.OPTIMIZER, *kept, own, Part("flat gradients, and in fp32", flattened, "library")),
     )
-    return Demand(moments, _stage_2_host(rank) if offloads else ())
+    return StepMemory(moments, _stage_2_host(rank) if offloads else ())
 
 
 def _stage_2_host(rank: _Rank) -> tuple[Part, ...]:
@@ -135,7 +135,7 @@ def _stage_2_host(rank: _Rank) -> tuple[Part, ...]:
     )
 
 
-def _stage_3(rank: _Rank) -> Demand:
+def _stage_3(rank: _Rank) -> StepMemory:
     """Weights are sharded too, and gathered ahead of their use until ``max_live_parameters`` are there."""
     method, width, bucket = rank.spec.method, rank.width, int(rank.zero["reduce_bucket_size"])
     share = 0 if method.offload_optimizer else rank.share  # what the optimizer keeps on the GPU
@@ -162,7 +162,7 @@ def _stage_3(rank: _Rank) -> Demand:
         rank.moment_at(Phase.BACKWARD, *kept, *rank.passes.last, reduced),
         rank.moment_at(Phase.OPTIMIZER, *kept, Part("gradients of a sub-group, flat and in fp32", step, "library")),
     )
-    return Demand(moments, _stage_3_host(rank) if method.offload_optimizer else ())
+    return StepMemory(moments, _stage_3_host(rank) if method.offload_optimizer else ())
 
 
 def _stage_3_host(rank: _Rank) -> tuple[Part, ...]:

@@ -50,7 +50,7 @@ class HostCopy(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Effort:
+class RankWork:
     """Work of one rank in a phase: how often it does what."""
 
     products: Counter[Product] = field(default_factory=Counter)
@@ -71,19 +71,19 @@ class Effort:
         """Kernels and copies that the host launches."""
         return sum(each.total() for each in (self.products, self.moved, self.messages, self.copies))
 
-    def times(self, number: int) -> "Effort":
+    def times(self, number: int) -> "RankWork":
         """The same work so many times."""
-        return Effort(*(Counter({what: n * number for what, n in each.items()}) for each in _counters(self)))
+        return RankWork(*(Counter({what: n * number for what, n in each.items()}) for each in _counters(self)))
 
 
-def total(efforts: Iterable[Effort]) -> Effort:
+def total(works: Iterable[RankWork]) -> RankWork:
     """The sum of the work."""
-    return Effort(*(sum(each, Counter()) for each in zip(*map(_counters, efforts), strict=True)))
+    return RankWork(*(sum(each, Counter()) for each in zip(*map(_counters, works), strict=True)))
 
 
-def _counters(effort: Effort) -> tuple[Counter[Any], ...]:
-    return tuple(getattr(effort, each.name) for each in fields(effort))
+def _counters(work: RankWork) -> tuple[Counter[Any], ...]:
+    return tuple(getattr(work, each.name) for each in fields(work))
 
 
-StepEffort = Mapping[Phase, Effort]
+StepWork = Mapping[Phase, RankWork]
 """Work of a rank in a step by phase."""

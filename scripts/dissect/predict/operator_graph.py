@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from dissect.predict.allocator import rounded
-from dissect.predict.step_effort import Effort, Product
+from dissect.predict.rank_work import Product, RankWork
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Op:
     size: int
     """Size of the output; 0 for a view, which shares the storage of its first input."""
     inputs: tuple[str, ...]
-    """Tensors that it reads, outputs of earlier operators or inputs of the tape."""
+    """Tensors that it reads, outputs of earlier operators or inputs of the graph."""
     saves: tuple[str, ...] = ()
     """Tensors, inputs or the output, that its backward reads."""
     passes: tuple[str, ...] | None = None
@@ -50,12 +50,12 @@ class Op:
 
 @dataclass(frozen=True)
 class Footprint:
-    """Memory of a tape in bytes."""
+    """Memory of a graph in bytes."""
 
     saved: int
-    """What the backward pass needs once the forward pass is through, inputs of the tape included."""
+    """What the backward pass needs once the forward pass is through, inputs of the graph included."""
     forward: int
-    """Peak of the forward pass, without the inputs of the tape."""
+    """Peak of the forward pass, without the inputs of the graph."""
     forward_unsaved: int
     """The same where nothing is saved for the backward pass."""
     backward: int
@@ -86,11 +86,11 @@ class _Memory:
         self.live -= self.sizes.pop(name, 0)
 
 
-class Tape:
+class OperatorGraph:
     """Operators in the order of the forward pass; ``inputs`` are the sizes of tensors that exist before it."""
 
     def __init__(self, ops: Iterable[Op], inputs: Mapping[str, int], needs_gradient: Sequence[str]) -> None:
-        """``needs_gradient`` names the inputs of the tape whose gradient somebody wants."""
+        """``needs_gradient`` names the inputs of the graph whose gradient somebody wants."""
         self.ops, self.inputs, self._wanted = tuple(ops), dict(inputs), frozenset(needs_gradient)
 
     @cached_property
@@ -107,9 +107,9 @@ class Tape:
         return next(op.product for op in reversed(self.ops) if op.product)
 
     @cached_property
-    def forward_work(self) -> Effort:
+    def forward_work(self) -> RankWork:
         """Kernels of the forward pass: one per operator, but none for a view."""
-        work = Effort()
+        work = RankWork()
         for op in self.ops:
             if op.product:
                 work.products[op.product] += 1
@@ -122,9 +122,9 @@ class Tape:
         return work
 
     @cached_property
-    def backward_work(self) -> Effort:
+    def backward_work(self) -> RankWork:
         """Kernels of the backward pass: one per gradient, and one to add each further gradient of a tensor."""
-        work, made = Effort(), set[str]()
+        work, made = RankWork(), set[str]()
         for op in reversed(self._needed):
             names = [name for name in op.gradients if name in self._differentiable] if op.size else []
             gradients = len(names) + bool(op.weights)
@@ -176,7 +176,7 @@ class Tape:
         return sum(rounded(self._size(name)) for name in self._saved)
 
     def _forward(self, saved: frozenset[str]) -> int:
-        """Peak in bytes, without the inputs of the tape."""
+        """Peak in bytes, without the inputs of the graph."""
         memory, storage = _Memory(), self._storage
         kept = saved | self.inputs.keys() | {storage[self.ops[-1].output]}
         left = Counter(storage[name] for op in self.ops for name in set(op.inputs))

@@ -12,10 +12,10 @@ from dissect.cells.spec import ModelArchitecture
 from dissect.predict.adamw import step_part
 from dissect.predict.allocator import rounded
 from dissect.predict.device_parts import workspaces
+from dissect.predict.operator_graph import Footprint, Op, OperatorGraph
 from dissect.predict.passes import Passes
-from dissect.predict.prediction import Demand, Moment, Part
-from dissect.predict.step_effort import Product
-from dissect.predict.tape import Footprint, Op, Tape
+from dissect.predict.prediction import Moment, Part, StepMemory
+from dissect.predict.rank_work import Product
 from dissect.stages.training.megatron.spec import MegatronMethod, MegatronSpec
 from dissect.workloads.arithmetic import optimizer_state_width, parameter_groups
 from dissect.workloads.dtypes import BYTES
@@ -25,11 +25,11 @@ FP32 = 4
 """Bytes of a number of the gradient buffers, of softmax and of loss."""
 
 
-def demand(spec: MegatronSpec, batch: int) -> Demand:
+def step_memory(spec: MegatronSpec, batch: int) -> StepMemory:
     """What is in memory at the moments of a step at which it can be largest, on the fullest pipeline stage."""
     stages = spec.method.pipeline_parallel
     ranks = {0, stages - 1}  # the first keeps the most micro-batches, the last has the logits
-    return Demand(tuple(moment for stage in sorted(ranks) for moment in _stage_moments(spec, batch, stage)))
+    return StepMemory(tuple(moment for stage in sorted(ranks) for moment in _stage_moments(spec, batch, stage)))
 
 
 def _stage_moments(spec: MegatronSpec, batch: int, stage: int) -> Iterator[Moment]:
@@ -121,15 +121,15 @@ def _passes(case: MegatronCase, layers: int, is_last: bool) -> Passes:
 
 @lru_cache(maxsize=4096)
 def _footprint(case: MegatronCase, which: str) -> Footprint:
-    return megatron_tape(case, which).footprint
+    return megatron_graph(case, which).footprint
 
 
-def megatron_tape(case: MegatronCase, which: str) -> Tape:
+def megatron_graph(case: MegatronCase, which: str) -> OperatorGraph:
     """Operators of a ``layer``, of its ``attention``, of the ``end`` after the last, or of a stage's ``send``."""
     if which == "attention":
-        return Tape(_attention(case), inputs := _attention_inputs(case), tuple(inputs))
+        return OperatorGraph(_attention(case), inputs := _attention_inputs(case), tuple(inputs))
     ops = {"layer": _layer, "end": _end, "send": _send}[which](case)
-    return Tape(ops, {"hidden_states": case.stream}, ["hidden_states"])
+    return OperatorGraph(ops, {"hidden_states": case.stream}, ["hidden_states"])
 
 
 def _norm(case: MegatronCase, inputs: str, output: str) -> Iterator[Op]:
@@ -239,7 +239,7 @@ def _flash(case: MegatronCase, hidden: int) -> Iterator[Op]:
 def _recomputed(ops: list[Op], inputs: dict[str, int]) -> Op:
     """These operators as one that keeps its inputs alone, and runs them again in its backward pass."""
     names, output = tuple(inputs), ops[-1]
-    inner = Tape(ops, inputs, names).footprint
+    inner = OperatorGraph(ops, inputs, names).footprint
     again = max(inner.forward, inner.backward - sum(inputs.values()) - output.size)
     extra = max(0, inner.forward_unsaved - output.size)
     return Op(output.output, output.size, names, names, forward_extra=extra, backward_extra=again)

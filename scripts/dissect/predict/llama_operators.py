@@ -13,9 +13,9 @@ from dissect.config.adapters.adapter import Adapter
 from dissect.config.architecture import LinearLayer, ModelArchitecture, linear_sizes
 from dissect.config.kinds import AttentionKernel, DType
 from dissect.predict.allocator import rounded
+from dissect.predict.operator_graph import Footprint, Op, OperatorGraph
 from dissect.predict.passes import Keeps, Passes
-from dissect.predict.step_effort import Effort, Product, total
-from dissect.predict.tape import Footprint, Op, Tape
+from dissect.predict.rank_work import Product, RankWork, total
 from dissect.workloads.arithmetic import parameter_groups
 from dissect.workloads.dtypes import BYTES
 
@@ -88,7 +88,7 @@ class _DecoderLayer:
         self._scores = case.batch * arch.num_attention_heads * case.positions**2
 
     def ops(self) -> Iterator[Op]:
-        """The operators; the tape's input is ``hidden_states``, its last output what the layer returns."""
+        """The operators; the graph's input is ``hidden_states``, its last output what the layer returns."""
         case = self._case
         yield from norm(case, "hidden_states", "norm1")
         yield from self._linear("q_proj", "norm1", "query")
@@ -287,10 +287,10 @@ def llama_passes(spec: TrainingSpec, batch: int, keeps: Keeps, *, weights: DType
     )
 
 
-def llama_work(spec: TrainingSpec, batch: int, weights: DType | None = None) -> tuple[Effort, Effort]:
+def llama_work(spec: TrainingSpec, batch: int, weights: DType | None = None) -> tuple[RankWork, RankWork]:
     """Kernels of the forward and of the backward pass on one GPU, recomputation included in the latter."""
     case, layers = llama_case(spec, batch, weights), spec.model.num_hidden_layers
-    layer, first, end = (_tape(case, which) for which in ("layer", "layer" if case.is_reached else "first", "end"))
+    layer, first, end = (_graph(case, which) for which in ("layer", "layer" if case.is_reached else "first", "end"))
     forward = layer.forward_work.times(layers)
     last = Counter({layer.last_product: 0 if spec.method.repeats_last_product(spec.model) else layers})
     checkpoints = Counter({"checkpoint of a layer": layers})
@@ -311,14 +311,14 @@ def end_footprint(case: LlamaCase) -> Footprint:
 
 @lru_cache(maxsize=4096)
 def _footprint(case: LlamaCase, which: str) -> Footprint:
-    return _tape(case, which).footprint
+    return _graph(case, which).footprint
 
 
 @lru_cache(maxsize=256)
-def _tape(case: LlamaCase, which: str) -> Tape:
+def _graph(case: LlamaCase, which: str) -> OperatorGraph:
     """Operators of a ``layer``, of the ``first``, whose input needs no gradient, or of the ``end`` after the last."""
     ops = head_and_loss(case) if which == "end" else _DecoderLayer(case).ops()
-    return Tape(ops, {"hidden_states": case.stream}, [] if which == "first" else ["hidden_states"])
+    return OperatorGraph(ops, {"hidden_states": case.stream}, [] if which == "first" else ["hidden_states"])
 
 
 def autocast_bytes(arch: ModelArchitecture, width: int) -> int:

@@ -4,10 +4,10 @@ import pytest
 
 from dissect.base.outcome import Phase
 from dissect.config.kinds import TorchOptimizer
-from dissect.predict.adamw import MULTI_TENSOR, clip_effort, step_effort
+from dissect.predict.adamw import MULTI_TENSOR, adamw_work, clip_work
 from dissect.predict.device_parts import fp32_lanes
-from dissect.predict.step_effort import Effort
-from dissect.predict.step_time import effort_of
+from dissect.predict.rank_work import RankWork
+from dissect.predict.step_time import work_of
 from factories import finetune_spec, hardware
 
 
@@ -20,11 +20,11 @@ def test_kernels_over_many_tensors_are_slower_on_two_bytes(width: int, share: fl
         "torch_adamw_loop": 20,
     }
     for optimizer, passes in each.items():
-        assert _moved(step_effort(optimizer, sizes, width)) == pytest.approx(passes * width * sum(sizes), rel=1e-3)
-    assert _moved(clip_effort(sizes, width)) == pytest.approx(3 / share * width * sum(sizes), rel=1e-3)
+        assert _moved(adamw_work(optimizer, sizes, width)) == pytest.approx(passes * width * sum(sizes), rel=1e-3)
+    assert _moved(clip_work(sizes, width)) == pytest.approx(3 / share * width * sum(sizes), rel=1e-3)
 
 
-def _moved(work: Effort) -> int:
+def _moved(work: RankWork) -> int:
     return sum(moved.size * times for moved, times in work.moved.items())
 
 
@@ -37,7 +37,7 @@ def test_the_norm_of_zero_2_is_that_of_the_tensors_of_a_rank() -> None:
 
 
 def _launches_backward(ranks: int, **method: bool) -> int:
-    work = effort_of(finetune_spec(hardware(n_gpus=ranks), zero_stage=2, **method), 1)
+    work = work_of(finetune_spec(hardware(n_gpus=ranks), zero_stage=2, **method), 1)
     assert work
     return work[Phase.BACKWARD].launches
 

@@ -1,11 +1,11 @@
 """Work of a DeepSpeed rank in a step, by phase."""
 
 from dissect.base.outcome import Phase
-from dissect.predict.llama_tape import llama_work
-from dissect.predict.step_effort import Collective, Effort, HostCopy, Message, StepEffort, total
+from dissect.predict.llama_operators import llama_work
+from dissect.predict.rank_work import Collective, HostCopy, Message, RankWork, StepWork, total
 from dissect.stages.training.deepspeed.configuration import deepspeed_config
-from dissect.stages.training.deepspeed.demand import ALLREDUCE_ELEMENTS, FP32, FP64
 from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
+from dissect.stages.training.deepspeed.step_memory import ALLREDUCE_ELEMENTS, FP32, FP64
 from dissect.workloads.dtypes import BYTES
 from dissect.workloads.tensors import frozen_tensors, trained_tensors
 
@@ -31,29 +31,29 @@ HOST_STEP_BYTES = 34
 FETCH = "ZeRO-3"
 
 
-def effort(spec: DeepSpeedSpec, batch: int) -> StepEffort:
+def step_work(spec: DeepSpeedSpec, batch: int) -> StepWork:
     """Work of a rank."""
     forward, backward = llama_work(spec, batch)
     sizes, width, stage = trained_tensors(spec), BYTES[spec.workload.dtype], spec.method.zero_stage
     own = -(-sum(sizes) // (spec.hardware.n_gpus if stage else 1))
-    gathered = _gathered(spec) if stage == 3 else Effort()
+    gathered = _gathered(spec) if stage == 3 else RankWork()
     again = 2 if spec.method.recompute else 1
     # without ZeRO all gradients are reduced when they are there; with it the host waits for their norm before the step
     reduced = total([_reduced(spec, sizes, width), _norm(spec, len(sizes), own, width)])
     stepped = _stepped(spec, sizes, own, width)
     return {
         Phase.FORWARD: total([forward, gathered]),
-        Phase.BACKWARD: total([backward, gathered.times(again), reduced if stage else Effort()]),
+        Phase.BACKWARD: total([backward, gathered.times(again), reduced if stage else RankWork()]),
         Phase.OPTIMIZER: stepped if stage else total([reduced, stepped]),
     }
 
 
-def _reduced(spec: DeepSpeedSpec, sizes: list[int], width: int) -> Effort:
+def _reduced(spec: DeepSpeedSpec, sizes: list[int], width: int) -> RankWork:
     """Gradients are copied into their bucket, averaged, and copied out of it, with ZeRO a rank's own.
 
     Between they are reduced, with ZeRO while others are computed.
     """
-    found, trained, ranks = Effort(), sum(sizes), spec.hardware.n_gpus
+    found, trained, ranks = RankWork(), sum(sizes), spec.hardware.n_gpus
     stage, zero = spec.method.zero_stage, deepspeed_config(spec)["zero_optimization"]
     found.move((5 if stage else 6) * width * trained // len(sizes), len(sizes))
     if ranks == 1:
@@ -65,9 +65,9 @@ def _reduced(spec: DeepSpeedSpec, sizes: list[int], width: int) -> Effort:
     return found
 
 
-def _gathered(spec: DeepSpeedSpec) -> Effort:
+def _gathered(spec: DeepSpeedSpec) -> RankWork:
     """Each tensor is gathered once in a pass over the layers, ahead of its use, or all of a layer at once."""
-    found, width, ranks = Effort(), BYTES[spec.workload.dtype], spec.hardware.n_gpus
+    found, width, ranks = RankWork(), BYTES[spec.workload.dtype], spec.hardware.n_gpus
     sizes = [*(size * width for size in trained_tensors(spec)), *frozen_tensors(spec)]
     if "leaf_module" in deepspeed_config(spec)["zero_optimization"]:
         layers, end = spec.model.num_hidden_layers, spec.model.vocab_size * spec.model.hidden_size * width
@@ -81,9 +81,9 @@ def _gathered(spec: DeepSpeedSpec) -> Effort:
     return found
 
 
-def _norm(spec: DeepSpeedSpec, tensors: int, own: int, width: int) -> Effort:
+def _norm(spec: DeepSpeedSpec, tensors: int, own: int, width: int) -> RankWork:
     """The norm of a rank's gradients, tensor by tensor: each is cast and read, with ZeRO-2 read twice before."""
-    found, stage = Effort(), spec.method.zero_stage
+    found, stage = RankWork(), spec.method.zero_stage
     if not spec.method.offload_optimizer:
         tensors = tensors // spec.hardware.n_gpus if stage == 2 else tensors
         kernels = max(1, NORM_KERNELS[stage] * tensors // 2)
@@ -93,12 +93,12 @@ def _norm(spec: DeepSpeedSpec, tensors: int, own: int, width: int) -> Effort:
     return found
 
 
-def _stepped(spec: DeepSpeedSpec, sizes: list[int], own: int, width: int) -> Effort:
+def _stepped(spec: DeepSpeedSpec, sizes: list[int], own: int, width: int) -> RankWork:
     """The optimizer's step over the elements of this rank, on its GPU or on its host; ZeRO-2 then gathers weights.
 
     Gradients are scaled. Flat states need flat gradients, in their type, and are copied back to the weights.
     """
-    found, stage, ranks = Effort(), spec.method.zero_stage, spec.hardware.n_gpus
+    found, stage, ranks = RankWork(), spec.method.zero_stage, spec.hardware.n_gpus
     casts = spec.method.states == "fp32_master" and width < FP32
     if spec.method.offload_optimizer:
         found.copies[HostCopy("device_to_host_pinned", own * width)] += 1

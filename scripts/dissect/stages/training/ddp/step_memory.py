@@ -6,14 +6,14 @@ Buckets are those of ``torch/csrc/distributed/c10d/reducer.cpp``: together they 
 from dissect.base.outcome import Phase
 from dissect.predict.adamw import step_part
 from dissect.predict.device_parts import workspaces
-from dissect.predict.llama_tape import autocast_bytes, llama_passes
-from dissect.predict.prediction import Demand, Moment, Part
+from dissect.predict.llama_operators import autocast_bytes, llama_passes
+from dissect.predict.prediction import Moment, Part, StepMemory
 from dissect.stages.training.ddp.spec import DdpSpec
 from dissect.workloads.dtypes import BYTES
 from dissect.workloads.tensors import trained_tensors
 
 
-def demand(spec: DdpSpec, batch: int) -> Demand | None:
+def step_memory(spec: DdpSpec, batch: int) -> StepMemory | None:
     """What is in memory at the moments of a step at which it can be largest; None for compiled layers.
 
     What a compiled layer keeps is the compiler's choice.
@@ -33,7 +33,7 @@ def demand(spec: DdpSpec, batch: int) -> Demand | None:
     cast = Part("weights cast by autocast", casts if spec.weights_dtype != spec.workload.dtype else 0, "library")
     gradients = Part("gradients", 0 if views else passes.gradients)
     step = step_part(spec.method.optimizer, sizes, width)
-    return Demand(
+    return StepMemory(
         (
             Moment(Phase.FORWARD, (*base, *passes.forward, cast)),
             Moment(Phase.BACKWARD, (*base, *passes.loss)),

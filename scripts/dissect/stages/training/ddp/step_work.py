@@ -2,9 +2,9 @@
 
 from dissect.base.outcome import Phase
 from dissect.base.units import MIB
-from dissect.predict.adamw import clip_effort, step_effort
-from dissect.predict.llama_tape import llama_work
-from dissect.predict.step_effort import Effort, Message, StepEffort, total
+from dissect.predict.adamw import adamw_work, clip_work
+from dissect.predict.llama_operators import llama_work
+from dissect.predict.rank_work import Message, RankWork, StepWork, total
 from dissect.stages.training.ddp.spec import DdpSpec
 from dissect.workloads.dtypes import BYTES
 from dissect.workloads.tensors import trained_tensors
@@ -13,21 +13,21 @@ BUCKET = 25 * MIB
 """Bytes after which a bucket of gradients is reduced (``bucket_cap_mb``)."""
 
 
-def effort(spec: DdpSpec, batch: int) -> StepEffort | None:
+def step_work(spec: DdpSpec, batch: int) -> StepWork | None:
     """Work of a rank; None for compiled layers, whose kernels are the compiler's choice."""
     if spec.method.compile_layers:
         return None
     forward, backward = llama_work(spec, batch, spec.weights_dtype)
     sizes, width, ranks = trained_tensors(spec), BYTES[spec.weights_dtype], spec.hardware.n_gpus
-    reduced, size = Effort(), sum(sizes) * width
+    reduced, size = RankWork(), sum(sizes) * width
     if not spec.method.gradient_bucket_view:
         reduced.move(4 * size)  # into their bucket, and out of it, launched by C++
     if ranks > 1:
         number = min(len(sizes), -(-size // BUCKET))
         reduced.messages[Message("all_reduce", size // number, ranks, hidden=True)] += number
-    step = step_effort(spec.method.optimizer, sizes, width)
+    step = adamw_work(spec.method.optimizer, sizes, width)
     return {
         Phase.FORWARD: forward,
         Phase.BACKWARD: total([backward, reduced]),
-        Phase.OPTIMIZER: total([clip_effort(sizes, width), step]),
+        Phase.OPTIMIZER: total([clip_work(sizes, width), step]),
     }

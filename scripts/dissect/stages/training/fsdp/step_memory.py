@@ -8,15 +8,15 @@ from dissect.base.outcome import Phase
 from dissect.predict.adamw import step_part
 from dissect.predict.allocator import pinned
 from dissect.predict.device_parts import workspaces
-from dissect.predict.llama_tape import llama_passes
-from dissect.predict.prediction import Demand, Moment, Part
+from dissect.predict.llama_operators import llama_passes
+from dissect.predict.prediction import Moment, Part, StepMemory
 from dissect.stages.training.fsdp.spec import FsdpSpec
 from dissect.workloads.arithmetic import NF4_BITS, parameter_groups
 from dissect.workloads.dtypes import BYTES
 from dissect.workloads.tensors import layer_tensors, trained_tensors
 
 
-def demand(spec: FsdpSpec, batch: int) -> Demand | None:
+def step_memory(spec: FsdpSpec, batch: int) -> StepMemory | None:
     """What is in memory at the moments of a step at which it can be largest; None for compiled layers.
 
     What a compiled layer keeps is the compiler's choice.
@@ -51,7 +51,7 @@ def demand(spec: FsdpSpec, batch: int) -> Demand | None:
         backward(*passes.last, reduced=group.embedding_reduced, behind=0),
         Moment(Phase.OPTIMIZER, (*base, gradients, _step(spec, held, group))),
     ]
-    return Demand(tuple(moments), _host(group) if offloads else ())
+    return StepMemory(tuple(moments), _host(group) if offloads else ())
 
 
 def _step(spec: FsdpSpec, shards: int, group: "Groups") -> Part:
