@@ -26,7 +26,7 @@ from dissect.stages.training.deepspeed.finetune import add_adapter  # noqa: E402
 from dissect.stages.training.fsdp import sharded_trainer  # noqa: E402
 from dissect.stages.training.fsdp import step_memory as fsdp_memory  # noqa: E402
 from dissect.stages.training.megatron import pretrain as megatron  # noqa: E402
-from dissect.stages.training.megatron import step_memory as megatron_memory  # noqa: E402
+from dissect.stages.training.megatron.gpt_operators import megatron_case, megatron_footprint  # noqa: E402
 from dissect.stages.training.torch_trainer import TorchTrainer  # noqa: E402
 from dissect.workloads.dtypes import default_dtype, torch_dtype  # noqa: E402
 from dissect.workloads.llama import llama_config, quantize_linear_layers  # noqa: E402
@@ -301,9 +301,9 @@ def test_a_layer_of_megatron(name: str, tmp_path: Path, monkeypatch: pytest.Monk
         ending = run_ranks(megatron, spec, megatron.run_rank, probe_steps=COUNTED)
         assert ending.status is Status.OK, ending.reason
         left.append(int((tmp_path / "0").read_text()))
-    case = megatron_memory.case_of(spec, 2)
+    case = megatron_case(spec, 2)
     # On a CPU PyTorch's RMSNorm is several operators: they keep the input in fp32, and in bf16 what it is divided to.
     split = n_gpus if spec.method.sequence_parallel else 1
     norms = 2 * 6 * case.tokens * SMALL.hidden_size // split
-    expected = megatron_memory.megatron_layer(case).saved + norms
+    expected = megatron_footprint(case, "layer").saved + norms
     assert (left[1] - left[0]) / 2 == pytest.approx(expected, rel=0.003)

@@ -1,12 +1,12 @@
-"""Work of a Megatron-LM rank in a step, by phase; operators are those of ``step_memory.py``."""
+"""Work of a Megatron-LM rank in a step, by phase."""
 
 from dataclasses import replace
 
 from dissect.base.outcome import Phase
 from dissect.predict.adamw import adamw_work
 from dissect.predict.rank_work import Message, RankWork, StepWork, total
+from dissect.stages.training.megatron.gpt_operators import FP32, MegatronCase, megatron_case, megatron_graph
 from dissect.stages.training.megatron.spec import MegatronSpec
-from dissect.stages.training.megatron.step_memory import FP32, MegatronCase, case_of, megatron_graph
 from dissect.workloads.dtypes import BYTES
 from dissect.workloads.tensors import trained_tensors
 
@@ -22,7 +22,7 @@ def step_work(spec: MegatronSpec, batch: int) -> StepWork | None:
     tensor, replicas = method.tensor_parallel, spec.hardware.n_gpus // method.tensor_parallel
     if method.pipeline_parallel > 1:
         return None
-    case, layers = _split(case_of(spec, batch)), spec.model.num_hidden_layers
+    case, layers = _split(megatron_case(spec, batch)), spec.model.num_hidden_layers
     layer, end = megatron_graph(case, "layer"), megatron_graph(case, "end")
     reduced = _reduced(case.tokens * spec.model.hidden_size * width, tensor)
     ahead, back = (total([work, reduced]).times(layers) for work in (layer.forward_work, layer.backward_work))
