@@ -13,13 +13,9 @@ from dissect.predict.outlook import Outlook, outlook
 from dissect.predict.prediction import MemoryPrediction
 from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid
-from dissect.present.tables.prediction_groups import (
-    error_grid,
-    grouped,
-    median_and_largest,
-    names_of,
-    training_numbers,
-)
+from dissect.present.tables.prediction_error import PredictedNumber, errors_and_coverage
+from dissect.present.tables.prediction_groups import error_grid, grouped, names_of, training_numbers
+from dissect.statistics.numbers import Number
 
 MEMORY_COLUMNS = {
     "stage": "pretrain, finetune, profile or serve",
@@ -75,20 +71,8 @@ class ComparedMemory:
     record: Record
     spec: TrainingSpec
     prediction: MemoryPrediction
-    measured: int | None
-    """Peak memory in bytes; None where the cell ran out of memory."""
-
-    @property
-    def error(self) -> float | None:
-        """Relative error; None where the cell ran out of memory."""
-        return self.prediction.peak_bytes / self.measured - 1 if self.measured else None
-
-    @property
-    def covered(self) -> bool | None:
-        """Whether the interval has the measured peak; None where the cell ran out of memory."""
-        if self.measured is None:
-            return None
-        return self.prediction.low_bytes <= self.measured <= self.prediction.high_bytes
+    peak: PredictedNumber
+    """Peak memory in bytes; not measured where the cell ran out of memory."""
 
     @property
     def outlook(self) -> Outlook:
@@ -100,7 +84,7 @@ class ComparedMemory:
         """Whether the cell did what was said of it; open where that was no answer."""
         if self.outlook is Outlook.CLOSE:
             return "open"
-        return "right" if (self.outlook is Outlook.FITS) == (self.measured is not None) else "wrong"
+        return "right" if (self.outlook is Outlook.FITS) == (self.peak.measured is not None) else "wrong"
 
 
 def compare_memory(records: Sequence[Record]) -> Iterator[ComparedMemory]:
@@ -113,19 +97,19 @@ def compare_memory(records: Sequence[Record]) -> Iterator[ComparedMemory]:
         prediction = predict_memory(spec, found[0].batch if found else None)
         if prediction is not None:
             measured = max((metrics.peak_memory_bytes for metrics in found), default=None)
-            yield ComparedMemory(record, spec, prediction, measured)
+            peak = Number(prediction.peak_bytes, prediction.low_bytes, prediction.high_bytes)
+            yield ComparedMemory(record, spec, prediction, PredictedNumber(measured, peak))
 
 
 def memory_row(each: ComparedMemory) -> dict[str, Any]:
     """The row of a cell by column."""
     cell, found = each.record.cell, each.prediction
     parts = ";".join(f"{part.name}: {part.size} ({part.origin})" for part in found.parts)
-    return names_of(cell) | {
+    peak = each.peak.columns("measured_bytes", "predicted_bytes", "predicted_low", "predicted_high", "error", "covered")
+    return names_of(cell) | peak | {
         "batch": found.batch, "status": each.record.runs and each.record.runs.status.value, "phase": each.record.phase,
-        "measured_bytes": each.measured, "predicted_bytes": found.peak_bytes, "predicted_low": found.low_bytes,
-        "predicted_high": found.high_bytes, "error": each.error, "covered": each.covered,
         "predicted_phase": found.phase.value, "device_memory_bytes": each.spec.hardware.device_memory_bytes,
-        "outlook": each.outlook.value, "fits": each.measured is not None, "call": each.call,
+        "outlook": each.outlook.value, "fits": each.peak.measured is not None, "call": each.call,
         "host_bytes": found.host_bytes or None, "parts": parts,
         "reference": cell.reference, "key": cell.key,
     }  # fmt: skip
@@ -138,17 +122,17 @@ def memory_grid(manifest: Manifest, compared: Sequence[ComparedMemory]) -> Grid:
 
 
 def _texts(group: Sequence[ComparedMemory]) -> list[str]:
-    ran = [each for each in group if each.error is not None]
-    covered, calls = sum(bool(each.covered) for each in ran), [each.call for each in group]
-    numbers = median_and_largest(each.error for each in ran)
-    return [str(len(group)), *numbers, f"{covered} of {len(ran)}", *(str(calls.count(call)) for call in get_args(Call))]
+    calls = [each.call for each in group]
+    numbers = errors_and_coverage((each.peak for each in group), 2)
+    return [str(len(group)), *numbers, *(str(calls.count(call)) for call in get_args(Call))]
 
 
 def _misses(compared: Sequence[ComparedMemory]) -> str:
     """The largest errors in words, so that one can look for their cause."""
-    wrong = sorted((each for each in compared if each.error), key=lambda each: -abs(each.error or 0))[:3]
+    wrong = sorted((each for each in compared if each.peak.error), key=lambda each: -abs(each.peak.error or 0))[:3]
+    sizes = [(each.prediction.peak_bytes / GIB, (each.peak.measured or 0) / GIB) for each in wrong]
     cells = (
-        f"{each.record.cell.id} ({each.prediction.peak_bytes / GIB:.2f} GiB for {(each.measured or 0) / GIB:.2f} GiB)"
-        for each in wrong
+        f"{each.record.cell.id} ({predicted:.2f} GiB for {measured:.2f} GiB)"
+        for each, (predicted, measured) in zip(wrong, sizes, strict=True)
     )
     return f"The largest errors: {', '.join(cells)}." if wrong else "No cell fitted."

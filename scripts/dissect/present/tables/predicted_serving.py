@@ -9,7 +9,6 @@ from dissect.cells.manifest import Manifest
 from dissect.cells.spec import ServeSpec
 from dissect.metrics.serving import ServingMetrics
 from dissect.predict.curves import MeasuredOperator
-from dissect.predict.gpu_power import Ends
 from dissect.predict.repetition import load_identity
 from dissect.predict.server_times import (
     LatencyName,
@@ -24,12 +23,9 @@ from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid
 from dissect.present.tables.measured_pace import datasheet_of, operators_of, power_limits
 from dissect.present.tables.predicted_latency import predicted_latency
-from dissect.present.tables.prediction_groups import (
-    error_grid,
-    errors_and_coverage,
-    grouped,
-    names_of,
-)
+from dissect.present.tables.prediction_error import PredictedNumber, errors_and_coverage
+from dissect.present.tables.prediction_groups import error_grid, grouped, names_of
+from dissect.statistics.numbers import Number
 from dissect.statistics.quantiles import quantile
 
 MEDIANS: tuple[LatencyName, ...] = ("ttft", "tpot")
@@ -105,57 +101,20 @@ SERVING_RULES = (
 
 @dataclass(frozen=True)
 class ComparedServer:
-    """A measured serving cell beside its prediction; times are seconds."""
+    """A measured serving cell beside its prediction."""
 
     record: Record
     prediction: ServerPrediction
-    unknown_gpu: ServerPrediction | None
-    """The same where nothing was measured with that GPU; None where no datasheet is enough."""
-    cache_tokens: int | None
-    """Room of the cache as the engine reports it; None where it does not."""
-    burst_s: float | None
-    """Measured duration of a burst; None where requests arrive over time."""
-    measured_s: Mapping[LatencyName, float | None]
-    """Measured medians of TTFT and TPOT, geometric mean over runs; None without streaming."""
-    energy_j: float | None
-    """Measured energy of a load sent once; None where it was not measured."""
-    energies: Ends | None
-    """Predicted energy with its interval; None without a power limit."""
-
-    @property
-    def energy_error(self) -> float | None:
-        """Relative error of the energy; None where it was not measured."""
-        return self.energies[0] / self.energy_j - 1 if self.energies and self.energy_j else None
-
-    @property
-    def energy_covered(self) -> bool | None:
-        """Whether the interval has the measured energy."""
-        return self.energies[1] <= self.energy_j <= self.energies[2] if self.energies and self.energy_j else None
-
-    @property
-    def cache_error(self) -> float | None:
-        """Relative error of the room; None where the engine does not report it."""
-        return self.prediction.cache_tokens / self.cache_tokens - 1 if self.cache_tokens else None
-
-    @property
-    def cache_covered(self) -> bool:
-        """Whether the interval has the reported room."""
-        return bool(self.cache_tokens and self.prediction.cache_low <= self.cache_tokens <= self.prediction.cache_high)
-
-    def burst_error(self, prediction: ServerPrediction | None) -> float | None:
-        """Relative error of the duration of a burst that a prediction gives."""
-        return prediction.duration_s / self.burst_s - 1 if prediction and self.burst_s else None
-
-    def burst_covered(self, prediction: ServerPrediction | None) -> bool | None:
-        """Whether the interval of a prediction has the measured duration."""
-        return prediction.low_s <= self.burst_s <= prediction.high_s if prediction and self.burst_s else None
-
-    def latency_error(self, name: LatencyName) -> tuple[float | None, bool | None]:
-        """Relative error of the median of TTFT or TPOT, and whether its interval has the measured one."""
-        found, measured = predicted_latency(self.prediction, name, 0.5), self.measured_s[name]
-        if found is None or measured is None or found.low is None or found.high is None:
-            return None, None
-        return found.value / measured - 1, found.low <= measured <= found.high
+    cache: PredictedNumber
+    """Room of the cache in tokens; not measured where the engine does not report it."""
+    burst: PredictedNumber
+    """Seconds of a burst; not measured where requests arrive over time."""
+    unknown_gpu: PredictedNumber
+    """The same where nothing was measured with that GPU; not predicted where no datasheet is enough."""
+    energy: PredictedNumber
+    """Joules of a load sent once, over all GPUs; not predicted where no result has their power limit."""
+    latencies: Mapping[LatencyName, PredictedNumber]
+    """Seconds of the median TTFT and TPOT, geometric mean over runs; not measured without streaming."""
 
 
 def compare_serving(records: Sequence[Record]) -> Iterator[ComparedServer]:
@@ -172,16 +131,34 @@ def compare_serving(records: Sequence[Record]) -> Iterator[ComparedServer]:
         sheet = datasheet_of(record.platform)
         prediction = predict_server(spec, operators, sheet, cost)
         if prediction is not None:
-            burst = None if spec.workload.arrival.rate else _burst_s(found)
+            bare = predict_server(spec, [], sheet, step_cost([], spec.hardware.gpu_model, spec.framework))
+            burst_s = None if spec.workload.arrival.rate else _burst_s(found)
             tokens = [each.kv_cache_tokens for each in found if each.kv_cache_tokens]
-            latencies = {name: _typical(getattr(each.samples, f"{name}_s") for each in found) for name in MEDIANS}
-            cache = int(median(tokens)) if tokens else None
-            unknown = predict_server(spec, [], sheet, step_cost([], spec.hardware.gpu_model, spec.framework))
-            energies = [*_burst_energies(record)]
-            limit = limits_w.get(spec.hardware.gpu_model)
-            predicted = prediction.energy_j(limit) if limit else None
-            energy = fmean(energies) if energies else None
-            yield ComparedServer(record, prediction, unknown, cache, burst, latencies, energy, predicted)
+            energies, limit_w = [*_burst_energies(record)], limits_w.get(spec.hardware.gpu_model)
+            yield ComparedServer(
+                record,
+                prediction,
+                cache=PredictedNumber(
+                    int(median(tokens)) if tokens else None,
+                    Number(prediction.cache_tokens, prediction.cache_low, prediction.cache_high),
+                ),
+                burst=PredictedNumber(burst_s, _duration(prediction)),
+                unknown_gpu=PredictedNumber(burst_s, _duration(bare)),
+                energy=PredictedNumber(
+                    fmean(energies) if energies else None, Number(*prediction.energy_j(limit_w)) if limit_w else None
+                ),
+                latencies={
+                    name: PredictedNumber(
+                        _typical(getattr(each.samples, f"{name}_s") for each in found),
+                        predicted_latency(prediction, name, 0.5),
+                    )
+                    for name in MEDIANS
+                },
+            )
+
+
+def _duration(found: ServerPrediction | None) -> Number | None:
+    return Number(found.duration_s, found.low_s, found.high_s) if found else None
 
 
 def measured_bursts(records: Sequence[Record], operators: Sequence[MeasuredOperator]) -> Iterator[MeasuredBurst]:
@@ -198,36 +175,31 @@ def measured_bursts(records: Sequence[Record], operators: Sequence[MeasuredOpera
 
 def serving_row(each: ComparedServer) -> dict[str, Any]:
     """The row of a cell by column."""
-    cell, found, unknown = each.record.cell, each.prediction, each.unknown_gpu
-    energy, energy_low, energy_high = each.energies or (None, None, None)
-    return names_of(cell) | {
+    cell, found = each.record.cell, each.prediction
+    row = names_of(cell) | {
         "status": each.record.runs and each.record.runs.status.value, "reference": cell.reference, "key": cell.key,
-        "measured_cache_tokens": each.cache_tokens, "predicted_cache_tokens": found.cache_tokens,
-        "cache_low": found.cache_low, "cache_high": found.cache_high, "cache_error": each.cache_error,
-        "cache_covered": each.cache_covered if each.cache_tokens else None,
-        "measured_burst_s": each.burst_s, "predicted_burst_s": found.duration_s, "burst_low_s": found.low_s,
-        "burst_high_s": found.high_s, "burst_error": each.burst_error(found),
-        "burst_covered": each.burst_covered(found), "unknown_gpu_burst_s": unknown.duration_s if unknown else None,
-        "unknown_gpu_burst_low_s": unknown.low_s if unknown else None,
-        "unknown_gpu_burst_high_s": unknown.high_s if unknown else None,
-        "unknown_gpu_burst_error": each.burst_error(unknown), "unknown_gpu_burst_covered": each.burst_covered(unknown),
-        "measured_load_energy_j": each.energy_j, "predicted_load_energy_j": energy, "load_energy_low_j": energy_low,
-        "load_energy_high_j": energy_high, "load_energy_error": each.energy_error,
-        "load_energy_covered": each.energy_covered,
-        **{column: value for name in MEDIANS for column, value in _latency_row(each, name).items()},
+        **each.cache.columns(
+            "measured_cache_tokens", "predicted_cache_tokens", "cache_low", "cache_high", "cache_error", "cache_covered"
+        ),
+        **each.burst.columns(
+            "measured_burst_s", "predicted_burst_s", "burst_low_s", "burst_high_s", "burst_error", "burst_covered"
+        ),
+        **each.unknown_gpu.columns(
+            "measured_burst_s", "unknown_gpu_burst_s", "unknown_gpu_burst_low_s", "unknown_gpu_burst_high_s",
+            "unknown_gpu_burst_error", "unknown_gpu_burst_covered",
+        ),
+        **each.energy.columns(
+            "measured_load_energy_j", "predicted_load_energy_j", "load_energy_low_j", "load_energy_high_j",
+            "load_energy_error", "load_energy_covered",
+        ),
         "predicted_output_tokens_per_s": found.tokens_per_s,
         "serving_origin": found.origin, "step_cost_s": found.cost.seconds,
         "step_cost_from": ";".join(found.cost.cells) or found.cost.source,
     }  # fmt: skip
-
-
-def _latency_row(each: ComparedServer, name: LatencyName) -> dict[str, Any]:
-    found = predicted_latency(each.prediction, name, 0.5)
-    value, low, high = (found.value, found.low, found.high) if found else (None, None, None)
-    return {
-        f"measured_{name}_s": each.measured_s[name], f"predicted_{name}_s": value, f"{name}_low_s": low,
-        f"{name}_high_s": high, f"{name}_covered": each.latency_error(name)[1],
-    }  # fmt: skip
+    for name, latency in each.latencies.items():
+        row |= latency.columns(f"measured_{name}_s", f"predicted_{name}_s", f"{name}_low_s", f"{name}_high_s")
+        row[f"{name}_covered"] = latency.covered
+    return row
 
 
 def serving_grid(manifest: Manifest, compared: Sequence[ComparedServer]) -> Grid:
@@ -237,24 +209,14 @@ def serving_grid(manifest: Manifest, compared: Sequence[ComparedServer]) -> Grid
 
 
 def _texts(group: Sequence[ComparedServer]) -> list[str]:
-    caches = [each for each in group if each.cache_tokens]
-    bursts = [each for each in group if each.burst_s]
-    bare = [each for each in bursts if each.unknown_gpu]
-    streamed = {name: [each for each in group if each.measured_s[name]] for name in MEDIANS}
     return [
         str(len(group)),
-        *errors_and_coverage(((each.cache_error, each.cache_covered) for each in caches), 2),
-        *errors_and_coverage(
-            (each.burst_error(each.prediction), each.burst_covered(each.prediction)) for each in bursts
-        ),
-        *errors_and_coverage(
-            (each.burst_error(each.unknown_gpu), each.burst_covered(each.unknown_gpu)) for each in bare
-        ),
-        *errors_and_coverage(
-            (each.energy_error, each.energy_covered) for each in group if each.energy_error is not None
-        ),
-        *errors_and_coverage(each.latency_error("ttft") for each in streamed["ttft"]),
-        *errors_and_coverage(each.latency_error("tpot") for each in streamed["tpot"]),
+        *errors_and_coverage((each.cache for each in group), 2),
+        *errors_and_coverage(each.burst for each in group),
+        *errors_and_coverage(each.unknown_gpu for each in group),
+        *errors_and_coverage(each.energy for each in group),
+        *errors_and_coverage(each.latencies["ttft"] for each in group),
+        *errors_and_coverage(each.latencies["tpot"] for each in group),
     ]
 
 

@@ -12,7 +12,9 @@ from dissect.predict.step_time import TimePrediction
 from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid
 from dissect.present.tables.measured_pace import MeasuredPace, machine_of, training_runs, typical_step_s
-from dissect.present.tables.prediction_groups import error_grid, errors_and_coverage, grouped
+from dissect.present.tables.prediction_error import PredictedNumber, errors_and_coverage
+from dissect.present.tables.prediction_groups import error_grid, grouped
+from dissect.statistics.numbers import Number
 
 TIME_COLUMNS = {
     "measured_step_s": "geometric mean of the runs' median step times",
@@ -75,39 +77,15 @@ class ComparedTime:
     """A measured cell beside its prediction."""
 
     record: Record
-    measured_s: float
     prediction: TimePrediction
-    elsewhere: TimePrediction
+    step: PredictedNumber
+    """Seconds of a step."""
+    elsewhere: PredictedNumber
     """The same where no cell of its machines is known."""
-    unknown_gpu: TimePrediction | None
-    """The same where nothing was measured with that GPU; None where no datasheet is enough."""
-    energy_j: float | None
-    """Measured energy of a step; None where it was not measured."""
-    limit_w: float | None
-    """Power limit of a GPU; None where no result has it."""
-
-    def error(self, prediction: TimePrediction | None) -> float | None:
-        """Relative error of the time that a prediction gives."""
-        return prediction.step_s / self.measured_s - 1 if prediction else None
-
-    @property
-    def energies(self) -> tuple[float, float, float] | None:
-        """(Joules, low, high) that are predicted for a step over all GPUs; None without a power limit."""
-        return self.prediction.energy_j(self.limit_w) if self.limit_w else None
-
-    @property
-    def energy_error(self) -> float | None:
-        """Relative error of the energy; None where it was not measured."""
-        return self.energies[0] / self.energy_j - 1 if self.energies and self.energy_j else None
-
-    @property
-    def energy_covered(self) -> bool:
-        """Whether the interval has the measured energy."""
-        return bool(self.energies and self.energy_j and self.energies[1] <= self.energy_j <= self.energies[2])
-
-    def covers(self, prediction: TimePrediction | None) -> bool | None:
-        """Whether the interval of a prediction has the measured time."""
-        return None if prediction is None else prediction.low_s <= self.measured_s <= prediction.high_s
+    unknown_gpu: PredictedNumber
+    """The same where nothing was measured with that GPU; not predicted where no datasheet is enough."""
+    energy: PredictedNumber
+    """Joules of a step over all GPUs; not predicted where no result has their power limit."""
 
 
 def compare_times(records: Sequence[Record]) -> Iterator[ComparedTime]:
@@ -125,9 +103,22 @@ def compare_times(records: Sequence[Record]) -> Iterator[ComparedTime]:
         elsewhere = known.predict(spec, batch, record.platform, machine, away)
         unknown = known.predict_on_unknown(spec, batch, record.platform)
         energies = [energy for run in record.results if (energy := run.energy_j)]
-        energy, limit = fmean(energies) if energies else None, known.limits_w.get(spec.hardware.gpu_model)
+        limit_w = known.limits_w.get(spec.hardware.gpu_model)
         if here and elsewhere:
-            yield ComparedTime(record, typical_step_s(found), here, elsewhere, unknown, energy, limit)
+            step_s = typical_step_s(found)
+            joules = Number(*here.energy_j(limit_w)) if limit_w else None
+            yield ComparedTime(
+                record,
+                here,
+                step=PredictedNumber(step_s, _seconds(here)),
+                elsewhere=PredictedNumber(step_s, _seconds(elsewhere)),
+                unknown_gpu=PredictedNumber(step_s, _seconds(unknown)),
+                energy=PredictedNumber(fmean(energies) if energies else None, joules),
+            )
+
+
+def _seconds(found: TimePrediction | None) -> Number | None:
+    return Number(found.step_s, found.low_s, found.high_s) if found else None
 
 
 def part_columns(found: TimePrediction) -> dict[str, Any]:
@@ -141,20 +132,23 @@ def part_columns(found: TimePrediction) -> dict[str, Any]:
 
 def time_row(each: ComparedTime) -> dict[str, Any]:
     """The row of a cell by column."""
-    found, energies = each.prediction, each.energies or (None, None, None)
-    return part_columns(found) | {
-        "measured_step_s": each.measured_s, "predicted_step_s": found.step_s, "step_low_s": found.low_s,
-        "step_high_s": found.high_s, "step_error": each.error(found), "step_covered": each.covers(found),
-        "elsewhere_step_s": each.elsewhere.step_s, "elsewhere_low_s": each.elsewhere.low_s,
-        "elsewhere_high_s": each.elsewhere.high_s, "elsewhere_error": each.error(each.elsewhere),
-        "elsewhere_covered": each.covers(each.elsewhere),
-        "unknown_gpu_step_s": each.unknown_gpu.step_s if each.unknown_gpu else None,
-        "unknown_gpu_low_s": each.unknown_gpu.low_s if each.unknown_gpu else None,
-        "unknown_gpu_high_s": each.unknown_gpu.high_s if each.unknown_gpu else None,
-        "unknown_gpu_error": each.error(each.unknown_gpu), "unknown_gpu_covered": each.covers(each.unknown_gpu),
-        "predicted_tokens_per_s": found.tokens / found.step_s,
-        "measured_energy_j": each.energy_j, "predicted_energy_j": energies[0], "energy_low_j": energies[1],
-        "energy_high_j": energies[2], "energy_error": each.energy_error,
+    return {
+        **part_columns(each.prediction),
+        **each.step.columns(
+            "measured_step_s", "predicted_step_s", "step_low_s", "step_high_s", "step_error", "step_covered"
+        ),
+        **each.elsewhere.columns(
+            "measured_step_s", "elsewhere_step_s", "elsewhere_low_s", "elsewhere_high_s", "elsewhere_error",
+            "elsewhere_covered",
+        ),
+        **each.unknown_gpu.columns(
+            "measured_step_s", "unknown_gpu_step_s", "unknown_gpu_low_s", "unknown_gpu_high_s", "unknown_gpu_error",
+            "unknown_gpu_covered",
+        ),
+        **each.energy.columns(
+            "measured_energy_j", "predicted_energy_j", "energy_low_j", "energy_high_j", "energy_error"
+        ),
+        "predicted_tokens_per_s": each.prediction.tokens / each.prediction.step_s,
     }  # fmt: skip
 
 
@@ -170,15 +164,10 @@ def time_grid(manifest: Manifest, compared: Sequence[ComparedTime]) -> Grid:
 
 
 def _texts(group: Sequence[ComparedTime]) -> list[str]:
-    energies = [each for each in group if each.energy_error is not None]
     return [
         str(len(group)),
-        *_of([(each, each.prediction) for each in group]),
-        *_of([(each, each.elsewhere) for each in group]),
-        *_of([(each, each.unknown_gpu) for each in group if each.unknown_gpu]),
-        *errors_and_coverage((each.energy_error, each.energy_covered) for each in energies),
+        *errors_and_coverage(each.step for each in group),
+        *errors_and_coverage(each.elsewhere for each in group),
+        *errors_and_coverage(each.unknown_gpu for each in group),
+        *errors_and_coverage(each.energy for each in group),
     ]
-
-
-def _of(found: Sequence[tuple[ComparedTime, TimePrediction]]) -> list[str]:
-    return errors_and_coverage((each.error(prediction), each.covers(prediction)) for each, prediction in found)

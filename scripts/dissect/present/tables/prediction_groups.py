@@ -1,7 +1,6 @@
 """Groups of cells that were predicted, and the numbers of a training cell that predictions are held against."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import median
 from typing import Any, Protocol, TypeVar
 
 from dissect.cells.manifest import Manifest, ManifestCell
@@ -11,7 +10,6 @@ from dissect.metrics.training import TrainingMetrics
 from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid, GridEntry
 from dissect.present.tables.labels import framework_labels
-from dissect.present.tables.marks import NOT_AVAILABLE
 
 ROW_NAMES = ("Platform", "Stage", "Framework", "Method")
 
@@ -70,18 +68,3 @@ def error_grid(
 def names_of(cell: ManifestCell) -> dict[str, Any]:
     """The columns of the CSV that say which cell a row is of."""
     return {name: getattr(cell, name) for name in ("stage", "platform", "model", "framework", "method", "workload")}
-
-
-def median_and_largest(errors: Iterable[float | None], decimals: int = 2) -> list[str]:
-    """Median and largest of relative errors without their sign, in percent."""
-    found = [abs(error) for error in errors if error is not None]
-    if not found:
-        return [NOT_AVAILABLE, NOT_AVAILABLE]
-    return [f"{100 * number:.{decimals}f}" for number in (median(found), max(found))]
-
-
-def errors_and_coverage(found: Iterable[tuple[float | None, bool | None]], decimals: int = 1) -> list[str]:
-    """Median and largest of (error, whether the interval has the measured number), and how many intervals have it."""
-    known = list(found)
-    covered = f"{sum(bool(has) for _, has in known)} of {len(known)}"
-    return [*median_and_largest((error for error, _ in known), decimals), covered]
