@@ -14,9 +14,8 @@ from dissect.cells.spec import TrainingSpec
 from dissect.metrics.profile import ProfileMetrics
 from dissect.metrics.training import TrainingMetrics
 from dissect.predict.allocator import pinned, segment
-from dissect.predict.memory import predict_memory
+from dissect.predict.memory import MemoryPrediction, predict_memory
 from dissect.predict.outlook import OUTSIDE_BYTES, Outlook, fits, largest_batch, outlook
-from dissect.predict.prediction import MemoryPrediction
 from dissect.results.cell_runs import read_runs
 from factories import (
     LLAMA_13B,

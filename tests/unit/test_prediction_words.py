@@ -17,11 +17,10 @@ from dissect.predict.adamw import MULTI_TENSOR
 from dissect.predict.curves import MEASURED, OF_BANDWIDTH, OF_LINK, OF_PEAK
 from dissect.predict.gpu_power import IDLE, OFF_POWER
 from dissect.predict.host_cost import BETWEEN_MACHINES, LAUNCH_S, WITHIN_MACHINE, by_host
-from dissect.predict.memory import predict_memory
+from dissect.predict.memory import CALIBRATED, predict_memory
 from dissect.predict.outlook import OF_ACTIVATIONS, OF_PEAK_MEMORY, OUTSIDE_BYTES, usable_bytes
 from dissect.predict.passes import TEMPORARY
 from dissect.predict.phase_times import BESIDE, HOOK_LAUNCHES
-from dissect.predict.prediction import CALIBRATED
 from dissect.predict.server_step import PAGED
 from dissect.predict.server_times import OFF_BURST, OFF_LATENCY, STEP_S
 from dissect.predict.step_time import BUSY, DEVIATIONS, OFF, OFF_OFFLOAD

@@ -42,9 +42,9 @@ class Framework:
     state_bytes: Callable[[Any], int]
     """Function from a spec to the least bytes of parameters, gradients and optimizer states per GPU."""
     step_memory: str | None = None
-    """Module with ``step_memory``: function from a spec and sequences per GPU to ``predict.prediction.StepMemory``."""
+    """Module with ``step_memory``: a function from a spec and sequences per GPU to ``predict.memory.StepMemory``."""
     step_work: str | None = None
-    """Module with ``step_work``: function from a spec and sequences per GPU to ``predict.rank_work.StepWork``."""
+    """Module with ``step_work``: a function from a spec and sequences per GPU to ``predict.rank_work.StepWork``."""
     constraint: Callable[[Any], str | None] = field(default=lambda _: None)
     """Function from a spec to the reason why it is unsupported, or None."""
     states: tuple[States, ...] = ("fp32_master",)

@@ -1,7 +1,7 @@
 """Temporary memory and work of PyTorch's AdamW, by its implementation (torch/optim/adamw.py)."""
 
 from dissect.config.kinds import TorchOptimizer
-from dissect.predict.prediction import Part
+from dissect.predict.memory import Part
 from dissect.predict.rank_work import RankWork
 
 FUSED_PASSES, FOREACH_PASSES, FOREACH_KERNELS = 7, 20, 8

@@ -2,7 +2,7 @@
 
 from dissect.base.units import MIB
 from dissect.cells.spec import Hardware
-from dissect.predict.prediction import Part
+from dissect.predict.memory import Part
 
 _THREADS = 2
 """Threads that multiply matrices: the rank's own and that of autograd, which runs the backward pass."""

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from dissect.base.units import GIB
 from dissect.cells.spec import Hardware, TrainingSpec
-from dissect.predict.memory import predict_memory
-from dissect.predict.prediction import MemoryPrediction
+from dissect.predict.memory import MemoryPrediction, predict_memory
 
 OUTSIDE_BYTES = int(2.3 * GIB)
 """Memory of a GPU that PyTorch's allocator does not hand out: the CUDA context and NCCL's buffers.

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from dissect.predict.memory import Part
 from dissect.predict.operator_graph import Footprint
-from dissect.predict.prediction import Part
 
 Keeps = Literal["all", "layer", "none"]
 """All gradients, those of a layer until its backward pass is through, or each until it is copied elsewhere."""

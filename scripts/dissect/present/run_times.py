@@ -12,9 +12,8 @@ from dissect.cells.platform_facts import prediction_facts
 from dissect.cells.spec import ServeSpec, Spec, TrainingSpec
 from dissect.cells.study import Study
 from dissect.config.platform import Platform
-from dissect.predict.memory import predict_memory
+from dissect.predict.memory import MemoryPrediction, predict_memory
 from dissect.predict.outlook import LargestBatch, Outlook, largest_batch, outlook
-from dissect.predict.prediction import MemoryPrediction
 from dissect.predict.step_time import TimePrediction
 from dissect.predict.wall_time import LoadTime, Tries, WallTime, WallTimes
 from dissect.present.measured_walls import measured_walls

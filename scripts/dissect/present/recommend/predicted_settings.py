@@ -14,8 +14,8 @@ from dissect.cells.platform_facts import prediction_facts
 from dissect.cells.spec import ServeSpec, TrainingSpec
 from dissect.cells.study import Study
 from dissect.config.question import Objective, Question
+from dissect.predict.memory import MemoryPrediction
 from dissect.predict.outlook import Outlook
-from dissect.predict.prediction import MemoryPrediction
 from dissect.predict.step_time import TimePrediction
 from dissect.present.recommend.answer import Answer
 from dissect.present.recommend.answer_text import cost_words, counted, setting_name

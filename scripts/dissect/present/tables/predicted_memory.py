@@ -8,9 +8,8 @@ from dissect.base.outcome import Status
 from dissect.base.units import GIB
 from dissect.cells.manifest import Manifest
 from dissect.cells.spec import TrainingSpec
-from dissect.predict.memory import predict_memory
+from dissect.predict.memory import MemoryPrediction, predict_memory
 from dissect.predict.outlook import Outlook, outlook
-from dissect.predict.prediction import MemoryPrediction
 from dissect.present.tables.columns import Record
 from dissect.present.tables.grid import Grid
 from dissect.present.tables.prediction_error import PredictedNumber, errors_and_coverage

@@ -7,7 +7,7 @@ from dissect.base.outcome import Phase
 from dissect.predict.adamw import step_part
 from dissect.predict.device_parts import workspaces
 from dissect.predict.llama_operators import autocast_bytes, llama_passes
-from dissect.predict.prediction import Moment, Part, StepMemory
+from dissect.predict.memory import Moment, Part, StepMemory
 from dissect.stages.training.ddp.spec import DdpSpec
 from dissect.workloads.dtypes import BYTES
 from dissect.workloads.tensors import trained_tensors

@@ -11,8 +11,8 @@ from dissect.base.outcome import Phase
 from dissect.predict.allocator import segment
 from dissect.predict.device_parts import workspaces
 from dissect.predict.llama_operators import llama_passes
+from dissect.predict.memory import Moment, Part, StepMemory, pinned_part
 from dissect.predict.passes import Passes
-from dissect.predict.prediction import Moment, Part, StepMemory, pinned_part
 from dissect.stages.training.deepspeed.configuration import deepspeed_config
 from dissect.stages.training.deepspeed.spec import DeepSpeedSpec
 from dissect.workloads.dtypes import BYTES

@@ -9,7 +9,7 @@ from dissect.predict.adamw import step_part
 from dissect.predict.allocator import pinned
 from dissect.predict.device_parts import workspaces
 from dissect.predict.llama_operators import llama_passes
-from dissect.predict.prediction import Moment, Part, StepMemory
+from dissect.predict.memory import Moment, Part, StepMemory
 from dissect.stages.training.fsdp.spec import FsdpSpec
 from dissect.workloads.arithmetic import NF4_BITS, parameter_groups
 from dissect.workloads.dtypes import BYTES

@@ -9,8 +9,8 @@ from dissect.base.outcome import Phase
 from dissect.predict.adamw import step_part
 from dissect.predict.allocator import rounded
 from dissect.predict.device_parts import workspaces
+from dissect.predict.memory import Moment, Part, StepMemory
 from dissect.predict.passes import Passes
-from dissect.predict.prediction import Moment, Part, StepMemory
 from dissect.stages.training.megatron.gpt_operators import FP32, MegatronCase, megatron_case, megatron_footprint
 from dissect.stages.training.megatron.spec import MegatronSpec
 from dissect.workloads.arithmetic import optimizer_state_width, parameter_groups
