@@ -161,6 +161,6 @@ def test_flops_of_a_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method
 @pytest.mark.parametrize("method", ["Naive", "BV", "MW"])
 def test_bytes_that_ranks_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: str, dtype: str) -> None:
     spec = tiny_spec(dtype, **METHODS[method])
-    buckets = 0 if method == "BV" else BYTES[spec.weights_dtype]
+    buckets = 0 if method == "BV" else BYTES[spec.trained_dtype]
     for rank in watched(monkeypatch, tmp_path, spec):
         assert rank["held"] + buckets * arithmetic.count_parameters(TINY) == state_bytes(spec)

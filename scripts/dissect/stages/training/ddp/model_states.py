@@ -12,4 +12,4 @@ def state_bytes(spec: DdpSpec) -> int:
     autocast makes the bf16 ones. Buckets that hold the gradients beside the parameters' own add 2 or 4.
     """
     copies = 4 if spec.method.gradient_bucket_view else 5
-    return copies * BYTES[spec.weights_dtype] * count_trainable(spec)
+    return copies * BYTES[spec.trained_dtype] * count_trainable(spec)

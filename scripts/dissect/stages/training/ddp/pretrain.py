@@ -29,7 +29,7 @@ def build_trainer(spec: DdpSpec, device: Device) -> TorchTrainer:
     from torch.nn.parallel import DistributedDataParallel
 
     llama = llama_config(spec.model, spec.method.attention)
-    model = build_llama(llama, spec.weights_dtype, device.torch_device, spec.workload.seed)
+    model = build_llama(llama, spec.trained_dtype, device.torch_device, spec.workload.seed)
     if spec.method.recompute:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if spec.method.compile_layers:

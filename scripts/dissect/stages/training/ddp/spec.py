@@ -2,40 +2,22 @@
 
 from typing import Literal
 
-from dissect.base.model import added
-from dissect.cells.spec import ModelArchitecture, ProfileWorkload, TrainingMethod, TrainingSpec
-from dissect.config.kinds import DType, TorchOptimizer
+from dissect.cells.spec import ProfileWorkload
+from dissect.stages.training.torch_spec import TorchMethod, TorchSpec
 
 
-class DdpMethod(TrainingMethod):
+class DdpMethod(TorchMethod):
     """The choices of a cell that PyTorch DDP trains."""
 
     gradient_bucket_view: bool
     """Whether gradients are views of the communication buckets (``gradient_as_bucket_view``)."""
-    optimizer: TorchOptimizer
-    compile_layers: bool = added(False)
-    """Whether every decoder layer is compiled with ``torch.compile``, before the warm-up."""
-
-    @property
-    def is_compiled(self) -> bool:
-        """Whether ``torch.compile`` compiles the decoder layers, before the warm-up."""
-        return self.compile_layers
-
-    def repeats_last_product(self, arch: ModelArchitecture) -> bool:  # noqa: ARG002
-        """Whether the layers are compiled: what ``torch.utils.checkpoint`` could stop at is inside one operator."""
-        return self.compile_layers
 
 
-class DdpSpec(TrainingSpec):
+class DdpSpec(TorchSpec):
     """A cell that PyTorch DDP trains."""
 
     framework: Literal["ddp"]
     method: DdpMethod
-
-    @property
-    def weights_dtype(self) -> DType:
-        """Dtype of the weights, and so of gradients and moments: the cell's, or fp32 where fp32 weights are kept."""
-        return "fp32" if self.method.states == "fp32_master" else self.workload.dtype
 
 
 class DdpPretrainSpec(DdpSpec):

@@ -20,8 +20,8 @@ def step_memory(spec: DdpSpec, batch: int) -> StepMemory | None:
     """
     if spec.method.compile_layers:
         return None
-    sizes, width, views = trained_tensors(spec), BYTES[spec.weights_dtype], spec.method.gradient_bucket_view
-    passes = llama_passes(spec, batch, "none" if views else "all", weights=spec.weights_dtype)
+    sizes, width, views = trained_tensors(spec), BYTES[spec.trained_dtype], spec.method.gradient_bucket_view
+    passes = llama_passes(spec, batch, "none" if views else "all", weights=spec.trained_dtype)
     all_elements = sum(sizes)
     base = (
         workspaces(spec.hardware),
@@ -30,7 +30,7 @@ def step_memory(spec: DdpSpec, batch: int) -> StepMemory | None:
         Part("buckets of gradients", all_elements * width, "library"),
     )
     casts = autocast_bytes(spec.model, BYTES[spec.workload.dtype]) if spec.method.recompute else 0
-    cast = Part("weights cast by autocast", casts if spec.weights_dtype != spec.workload.dtype else 0, "library")
+    cast = Part("weights cast by autocast", casts if spec.trained_dtype != spec.workload.dtype else 0, "library")
     gradients = Part("gradients", 0 if views else passes.gradients)
     step = step_part(spec.method.optimizer, sizes, width)
     return StepMemory(

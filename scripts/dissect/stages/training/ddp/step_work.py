@@ -17,8 +17,8 @@ def step_work(spec: DdpSpec, batch: int) -> StepWork | None:
     """Work of a rank; None for compiled layers, whose kernels are the compiler's choice."""
     if spec.method.compile_layers:
         return None
-    forward, backward = llama_work(spec, batch, spec.weights_dtype)
-    sizes, width, ranks = trained_tensors(spec), BYTES[spec.weights_dtype], spec.hardware.n_gpus
+    forward, backward = llama_work(spec, batch, spec.trained_dtype)
+    sizes, width, ranks = trained_tensors(spec), BYTES[spec.trained_dtype], spec.hardware.n_gpus
     reduced, size = RankWork(), sum(sizes) * width
     if not spec.method.gradient_bucket_view:
         reduced.move(4 * size)  # into their bucket, and out of it, launched by C++
