@@ -38,7 +38,7 @@ from dissect.cells.slurm_executor import install, late_option
 from dissect.results.folder_lock import keep_locks_of_others, planning
 from dissect.results.publish import publish_stored
 from dissect.results.reference_sets import publish_references
-from dissect.present.sources import code_digest
+from dissect.present.code_digest import code_digest
 from dissect.results.store import STORE_DIR, Store
 from dissect.results.unwritable import as_far_as_writable
 from dissect.present.run_summary import say, summarise

@@ -24,7 +24,7 @@ from dissect.present.compare.pairs import Compared, PairVerdict, compare
 from dissect.present.compare.readings import readings_of
 from dissect.present.compare.reasons import differences
 from dissect.present.compare.sides import Side
-from dissect.present.tell_apart import remeasure
+from dissect.present.remeasure_command import remeasure
 from dissect.results.cell_runs import CellRuns
 
 CELL = "pretrain/h200/llama2-7b/deepspeed/{}/s350-b1-n4"

@@ -6,7 +6,7 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
-from dissect.present.sources import SUFFIXES, code_digest
+from dissect.present.code_digest import SUFFIXES, code_digest
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "scripts/dissect"

@@ -5,7 +5,7 @@ import pytest
 from dissect.base.outcome import Phase
 from dissect.config.kinds import TorchOptimizer
 from dissect.predict.adamw import MULTI_TENSOR, adamw_work, clip_work
-from dissect.predict.device_parts import fp32_lanes
+from dissect.predict.gpu_architecture import fp32_lanes
 from dissect.predict.rank_work import RankWork
 from dissect.predict.step_time import work_of
 from factories import finetune_spec, hardware

@@ -20,8 +20,8 @@ from dissect.present.compare.comparison_text import (
 from dissect.present.compare.pairs import Compared, compare, nearest_platforms
 from dissect.present.compare.reasons import differences
 from dissect.present.compare.sides import read_side, sources_of
+from dissect.present.remeasure_command import OF_REFERENCES
 from dissect.present.tables.frames import to_csv
-from dissect.present.tell_apart import OF_REFERENCES
 from dissect.results.atomic import write_atomically
 from dissect.results.unwritable import as_far_as_writable
 

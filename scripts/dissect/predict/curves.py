@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from dissect.cells.spec import Hardware, OperatorSpec
 from dissect.config.kinds import DType
 from dissect.metrics.operators import CollectivePoint, GemmPoint, MemcpyPoint, OperatorMetrics
-from dissect.predict.device_parts import fp32_lanes, is_hopper
+from dissect.predict.gpu_architecture import fp32_lanes, is_hopper
 from dissect.predict.rank_work import Message, Moved, Product, RankWork
 from dissect.workloads.operator_arithmetic import bus_factor, gemm_bytes, gemm_flops
 

@@ -23,12 +23,12 @@ from dissect.present.claims.select import (
     number_of,
     side_of,
 )
+from dissect.present.remeasure_command import command_for
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.on_device import LABEL, device_values
 from dissect.present.tables.over_runs import values_of
 from dissect.present.tables.start_classes import START_CLASS, Pools, between, pool_classes
 from dissect.present.tables.view import View
-from dissect.present.tell_apart import command_for
 from dissect.statistics.bounds import Bounded, BoundVerdict, check_all
 from dissect.statistics.numbers import FAR, Number, Verdict, detectable_words, together
 

@@ -7,11 +7,11 @@ import pandas as pd
 
 from dissect.present.compare.pairs import Compared, ComparedNumber, Pair, PairVerdict
 from dissect.present.compare.reasons import Difference
+from dissect.present.remeasure_command import MORE, remeasure
 from dissect.present.tables.further_runs import FURTHER_RUNS, further_runs
 from dissect.present.tables.grid import Grid, GridEntry
 from dissect.present.tables.marks import flag_notes
 from dissect.present.tables.render import markdown
-from dissect.present.tell_apart import MORE, remeasure
 from dissect.statistics.log_estimate import LEVEL
 from dissect.statistics.numbers import Number, detectable_words, significant_decimals
 

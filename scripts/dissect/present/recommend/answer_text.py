@@ -18,9 +18,9 @@ from dissect.present.recommend.answer import Answer, Ranking, Row, Standings, li
 from dissect.present.recommend.candidates import NOT_MEASURED, RATES
 from dissect.present.recommend.search_lines import OF_SEARCHES, is_search, search_lines
 from dissect.present.recommend.standing import Standing
+from dissect.present.remeasure_command import command_for
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.on_device import DEVICE_RATE
-from dissect.present.tell_apart import command_for
 from dissect.statistics.judge import MARGIN
 from dissect.statistics.numbers import Number, significant_decimals
 

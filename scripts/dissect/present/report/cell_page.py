@@ -12,6 +12,7 @@ from dissect.base.outcome import Flag, Status
 from dissect.cells.cell_id import without_set
 from dissect.config.kinds import Suite
 from dissect.config.layout import VIEW_OF_FAMILY, VIEW_OF_STAGE, ViewName
+from dissect.present.remeasure_command import OF_REFERENCES, remeasure
 from dissect.present.report.page import CellEntry
 from dissect.present.report.samples import samples_svg
 from dissect.present.tables.columns import Combination, Quantity, Record, count_starts, start_of
@@ -21,7 +22,6 @@ from dissect.present.tables.over_runs import only_some_runs, values_of
 from dissect.present.tables.remarks import interval_remarks
 from dissect.present.tables.view import View
 from dissect.present.tables.views import VIEWS
-from dissect.present.tell_apart import OF_REFERENCES, remeasure
 from dissect.results.result import Result, ResultError
 from dissect.results.run_files import files_of_runs
 from dissect.results.store import STORE_DIR, Entry, Failure

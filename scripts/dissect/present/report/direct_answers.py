@@ -11,9 +11,9 @@ from dissect.config.methods import NAIVE
 from dissect.present.recommend.against import Row, basis_of, judge_rows
 from dissect.present.recommend.answer import OUT_OF_MEMORY
 from dissect.present.recommend.answer_text import number_text, own_marks, setting_name
+from dissect.present.remeasure_command import MORE, command_for
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.on_device import LABEL
-from dissect.present.tell_apart import MORE, command_for
 from dissect.statistics.judge import Judgement, RatioVerdict
 from dissect.statistics.numbers import Number
 

@@ -12,7 +12,7 @@ from dissect.cells.askable import COUNTS, Askable, AskedGpu
 from dissect.cells.frameworks import framework
 from dissect.cells.spec import TrainingSpec
 from dissect.config.kinds import STAGE_TITLES
-from dissect.predict.device_parts import is_hopper
+from dissect.predict.gpu_architecture import is_hopper
 from dissect.predict.memory import MemoryPrediction, predict_memory
 from dissect.predict.outlook import OUTSIDE_BYTES, Outlook, needed_bytes, outlook
 from dissect.present.report.needs_form import (

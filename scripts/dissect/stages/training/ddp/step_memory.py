@@ -5,7 +5,7 @@ Buckets are those of ``torch/csrc/distributed/c10d/reducer.cpp``: together they 
 
 from dissect.base.outcome import Phase
 from dissect.predict.adamw import step_part
-from dissect.predict.device_parts import workspaces
+from dissect.predict.gpu_architecture import workspaces
 from dissect.predict.llama_operators import autocast_bytes, llama_passes
 from dissect.predict.memory import Moment, Part, StepMemory
 from dissect.stages.training.ddp.spec import DdpSpec

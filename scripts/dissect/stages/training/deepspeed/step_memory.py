@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from dissect.base.outcome import Phase
 from dissect.predict.allocator import segment
-from dissect.predict.device_parts import workspaces
+from dissect.predict.gpu_architecture import workspaces
 from dissect.predict.llama_operators import llama_passes
 from dissect.predict.memory import Moment, Part, StepMemory, pinned_part
 from dissect.predict.passes import Passes

@@ -7,7 +7,7 @@ which its parameters are copied, and its gradients are copied into another, whic
 from dissect.base.outcome import Phase
 from dissect.predict.adamw import step_part
 from dissect.predict.allocator import pinned
-from dissect.predict.device_parts import workspaces
+from dissect.predict.gpu_architecture import workspaces
 from dissect.predict.llama_operators import llama_passes
 from dissect.predict.memory import Moment, Part, StepMemory
 from dissect.stages.training.fsdp.spec import FsdpSpec

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dissect.base.outcome import Phase
 from dissect.predict.adamw import step_part
 from dissect.predict.allocator import rounded
-from dissect.predict.device_parts import workspaces
+from dissect.predict.gpu_architecture import workspaces
 from dissect.predict.memory import Moment, Part, StepMemory
 from dissect.predict.passes import Passes
 from dissect.stages.training.megatron.gpt_operators import FP32, MegatronCase, megatron_case, megatron_footprint

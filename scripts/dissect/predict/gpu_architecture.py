@@ -1,4 +1,4 @@
-"""Parts of the memory of every training process on a GPU, whatever the framework."""
+"""What follows from the architecture of a GPU, which its name tells, for the memory and speed of training on it."""
 
 from dissect.base.units import MIB
 from dissect.cells.spec import Hardware
