@@ -1,7 +1,10 @@
 """Reference results: what the shipped set holds, how a set grows, and what is shown where it has two of one cell."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from dissect.base.outcome import Phase, Status
 from dissect.cells.cell_id import EVERY_CELL
 from dissect.cells.exported import ExportedCell, ExportManifest
 from dissect.cells.globs import CellGlob, Selection
-from dissect.cells.references import REFERENCES_DIR, SETS_DIR, read_sets, references_of
+from dissect.cells.references import REFERENCES_DIR, SETS_DIR, cells_of_set, read_sets, references_of, sets_of
 from dissect.cells.spec import canonical_spec
 from dissect.cells.study import load_study
 from dissect.present.reference_list import reference_list
@@ -148,6 +151,17 @@ def test_copies_for_tables_change_only_with_the_set(tmp_path: Path) -> None:
     shutil.rmtree(lab)
     publish_references(tmp_path)
     assert list(copies.iterdir()) == []
+
+
+def test_commands_at_once_make_the_same_copies(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / SETS_DIR).symlink_to(ROOT / SETS_DIR)
+    program = "import sys; from pathlib import Path; from dissect.results.reference_sets import publish_references; "
+    command = [sys.executable, "-c", f"{program}publish_references(Path(sys.argv[1]))", str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
+    assert [process.wait() for process in [subprocess.Popen(command, env=environment) for _ in range(3)]] == [0, 0, 0]
+    copies = sorted(path.stem for path in (tmp_path / REFERENCES_DIR).rglob("*.json") if "cells" not in path.parts)
+    assert copies == sorted(key for each in sets_of(tmp_path).values() for key in cells_of_set(each))
 
 
 def changed_text(data: bytes) -> bytes:

@@ -6,6 +6,7 @@
 Text differs in git by the runs that were added, and the number of files does not grow with the number of runs.
 """
 
+import fcntl
 import re
 import shutil
 from collections.abc import Mapping
@@ -22,8 +23,11 @@ from dissect.results.archives import compress, members_of, pack, unpacked
 from dissect.results.atomic import write_atomically
 from dissect.results.cell_runs import in_order, parse_runs, published, records_of
 from dissect.results.exchange import SAMPLES, ExchangeError, Shared, read_unpacked
+from dissect.results.lock_file import lock
 from dissect.results.run_files import RESULT, RUN_ID
 
+LOCK = ".references"
+"""Name of the lock of the copies, beside their folder."""
 _SAMPLE = re.compile(rf"({RUN_ID.pattern})/({'|'.join(map(re.escape, SAMPLES))})")
 
 
@@ -34,6 +38,16 @@ def publish_references(project: Path) -> None:
         ConfigError: the manifest of an unpacked export is invalid, or one of its files is missing.
     """
     copies, sets = project / REFERENCES_DIR, sets_of(project)
+    if not sets and not copies.exists():
+        return
+    copies.mkdir(parents=True, exist_ok=True)
+    with copies.with_name(LOCK).open("ab") as file:
+        lock(file, fcntl.LOCK_EX)  # each command copies, and what one removes another may be writing
+        _make_copies(copies, sets)
+
+
+def _make_copies(copies: Path, sets: Mapping[str, Path]) -> None:
+    """Bring the copies in line with the sets; the caller holds the lock of the copies."""
     for path in copies.glob("*"):
         if path.name not in sets:
             shutil.rmtree(path)
