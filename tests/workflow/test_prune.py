@@ -34,3 +34,17 @@ def test_prune_names_runs_and_removes_them_only_if_meant(tmp_path: Path) -> None
     assert list((clone.folder / f"results/cells/{CELL}").iterdir()) == []
     clone.snakemake("all")
     assert clone.measured() == [CELL], "what has no run is measured again"
+
+
+def test_what_was_pruned_does_not_come_back_with_fewer_runs(tmp_path: Path) -> None:
+    clone = stubbed_clone(tmp_path / "clone")
+    for old, new in TABLE.items():
+        clone.edit("config/config.yaml", old, new)
+    asked = ("cells", "--config", f"select={CELL}")
+    clone.snakemake(*asked)
+    clone.measured()
+    run = clone.snakemake("prune", "--config", f"select={CELL}", "runs=3", "really=true")
+    assert "\nremoved: 1 runs of 1 cells" in run.output
+    assert list((clone.folder / f"results/cells/{CELL}").iterdir()) == [], "its file, which lacks runs, is withdrawn"
+    clone.snakemake(*asked)
+    assert clone.measured() == [CELL]

@@ -14,7 +14,7 @@ from dissect.config.errors import ConfigError
 from dissect.present.prune_text import prune_text
 from dissect.results.folder_lock import planning
 from dissect.results.prune import PruneQuestion, find_prunable, remove
-from dissect.results.store import STORE_DIR, Store
+from dissect.results.store import STORE_DIR, Store, published_below
 
 
 def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
@@ -26,7 +26,7 @@ def answer(study: Study, project: Path, given: Mapping[str, Any]) -> str:
     root, question = study.catalog.root, _question(study)
     wanted = {str(study.by_path[path].key) for path in study.targets}
     published: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(Path(CELLS_DIR).rglob("*.json")):
+    for path in published_below(Path(CELLS_DIR)):
         published[path.stem].append(path)
     ids = {key: published_id(paths[0].as_posix()) for key, paths in published.items()}
     store = Store(STORE_DIR)

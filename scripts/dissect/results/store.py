@@ -47,6 +47,14 @@ def withdrawn_copy(output: Path) -> Path:
     return output.with_name(f".{output.name}.withdrawn")
 
 
+def published_below(folder: Path) -> list[Path]:
+    """Paths of published files, in order; withdrawn ones too, under the name that they would come back to."""
+    withdrawn = (
+        path.with_name(path.name.removeprefix(".").removesuffix(".withdrawn")) for path in folder.rglob(".*.withdrawn")
+    )
+    return sorted({*folder.rglob("*.json"), *withdrawn})
+
+
 class KeyCollision(RuntimeError):
     """Two different specs have the same key; astronomically rare, so more likely a damaged ``spec.json``."""
 
