@@ -12,15 +12,15 @@ onstart:
         refuse_what_cannot_run(whole)
 
 
-# Snakemake keeps temporary inputs of a target that runs nothing.
-FORGET_ROUNDS = f"rm -rf results/rounds/{RUN}"
+# Snakemake keeps temporary inputs of a target that runs nothing. Those of other runs are still needed.
+FORGET = f"rm -rf results/rounds/{RUN} results/remeasured/{RUN} results/packs/{RUN}"
 
 
 onsuccess:
-    shell(FORGET_ROUNDS)
+    shell(FORGET)
     summarise(STUDY, alone=not BESIDE_ANOTHER)
 
 
 onerror:
-    shell(FORGET_ROUNDS)
+    shell(FORGET)
     summarise(STUDY, alone=not BESIDE_ANOTHER)

@@ -5,12 +5,8 @@
 rule packs:
     input:
         [f"results/packs/{RUN}/{platform}" for platform in pack_platforms(STUDY)],
-    log:
-        "results/logs/packs.log",
     message:
         "All packs are complete"
-    shell:
-        "rm -rf results/packs 2>{log:q}"
 
 
 use rule measure_rounds as measure_pack with:

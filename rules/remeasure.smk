@@ -7,12 +7,8 @@ rule remeasure:
         # Of a single cell a round has nothing in random order.
         rounds_of("more", lambda: STUDY.selected_targets if len(STUDY.selected_targets) > 1 else []),
         remeasured,
-    log:
-        "results/logs/remeasured/remeasure.log",
     message:
         "All selected cells are measured again"
-    shell:
-        "rm -rf results/remeasured 2>{log:q}"
 
 
 rule remeasure_cell:

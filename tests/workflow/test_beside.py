@@ -56,6 +56,16 @@ def test_a_run_of_other_cells_leaves_the_lock_of_the_first(clone: Clone) -> None
         assert locks(clone) == held != set()
 
 
+@pytest.mark.parametrize("target", ["remeasure", "packs"])
+def test_a_run_that_ends_leaves_what_another_has_done(clone: Clone, target: str) -> None:
+    folder = clone.folder / f"results/{target.replace('remeasure', 'remeasured')}"
+    done = folder / "20260101T000000000000Z/2/cell.json"
+    done.parent.mkdir(parents=True)
+    done.touch()
+    clone.snakemake(target, "--config", f"select={OTHER}")
+    assert [path for path in folder.rglob("*") if path.is_file()] == [done]
+
+
 def test_tables_show_cells_of_another_run_as_running_or_waiting(clone: Clone) -> None:
     """A run of another configuration draws the manifests of the first."""
     table = "results/tables/table_III.csv"
