@@ -173,3 +173,24 @@ def test_full_disk_fails_clearly_and_the_next_run_finishes(bench):
     assert not list(bench.entry(spec).rglob(".*"))
     assert bench.measure(spec)[0] == 0
     assert bench.result(spec).status == "ok"
+
+
+def test_a_signal_after_the_last_step_loses_no_run(bench, monkeypatch):
+    """What describes the machine may take seconds, such as git on a slow file system."""
+    spec, asked = bench.spec(), bench.folder / "asked"
+    git = bench.folder / "bin/git"
+    git.parent.mkdir()
+    git.write_text(f"#!/bin/sh\ntouch {asked}\nsleep 2\n")
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+    process = bench.start(spec)
+    while not asked.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert len(bench.runs(spec)) == 1
+    assert not (bench.entry(spec) / "failure.json").exists()
+    assert bench.measure(spec)[0] == 0
+    assert bench.measured() == 1

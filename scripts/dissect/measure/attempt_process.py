@@ -4,13 +4,12 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import Never
 
 from dissect.measure.child import ENDING
 
@@ -24,24 +23,35 @@ class Interrupted(BaseException):
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[Callable[[], None]]:
     """Turn the first signal that asks to end into :class:`Interrupted`, and ignore the next ones meanwhile.
 
-    Signals that the caller had ignored (``nohup``) stay so.
+    Once the call that it yields was made, a signal takes effect only at the end of the block. Signals that the caller
+    had ignored (``nohup``) stay so.
     """
     numbers = [n for n in ENDING if signal.getsignal(n) != signal.SIG_IGN]
+    finishing, late = False, 0
 
-    def interrupt(number: int, _: FrameType | None) -> Never:
+    def finish() -> None:
+        nonlocal finishing
+        finishing = True
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        nonlocal late
         for each in numbers:
             signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(number)
+        late = number
+        if not finishing:
+            raise Interrupted(number)
 
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
-        yield
+        yield finish
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if late:
+        raise Interrupted(late)
 
 
 @contextmanager

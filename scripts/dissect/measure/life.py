@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -133,20 +134,20 @@ def _failed(entry: Entry, attempt: int, reason: str, phase: Phase | None) -> Fai
 
 def _measure_and_store(spec: Spec, store: Store, entry: Entry, asked: Asked, attempt: int, launcher: str) -> None:
     _LOG.info("%s: measuring, attempt %d; log: %s", entry.key, attempt, entry.log_path)
-    try:
-        with interruptible():
+    with interruptible() as finish:
+        try:
             with output_to(entry.log_path, attempt):
-                result, measurement = _measure(spec, store, entry, attempt, launcher)
+                result, measurement = _measure(spec, store, entry, attempt, launcher, finish)
             where = result.provenance and result.provenance.model_copy(update={"forked": asked.forked})
             result = result.model_copy(update={"round": asked.round, "provenance": where})
             entry.write_run(result, measurement.samples, measurement.files)
-    except (Exception, Interrupted) as error:
-        failure = error if isinstance(error, CellFailed) else CellFailed(_sentence(error))
-        with suppress(OSError):  # a full disk must not hide the reason
-            entry.write_failure(_failed(entry, attempt, str(failure), failure.phase))
-        if isinstance(error, Interrupted):
-            raise
-        raise failure from error
+        except (Exception, Interrupted) as error:
+            failure = error if isinstance(error, CellFailed) else CellFailed(_sentence(error))
+            with suppress(OSError):  # a full disk must not hide the reason
+                entry.write_failure(_failed(entry, attempt, str(failure), failure.phase))
+            if isinstance(error, Interrupted):
+                raise
+            raise failure from error
 
 
 def _sentence(error: BaseException) -> str:
@@ -155,12 +156,18 @@ def _sentence(error: BaseException) -> str:
     return str(error) if isinstance(error, Interrupted) else describe(error)
 
 
-def _measure(spec: Spec, store: Store, entry: Entry, attempt: int, launcher: str) -> "tuple[Result, Measurement]":
-    """Run the cell; the result is read back from its own JSON, so that what is written is known to be valid."""
+def _measure(
+    spec: Spec, store: Store, entry: Entry, attempt: int, launcher: str, finish: Callable[[], None]
+) -> "tuple[Result, Measurement]":
+    """Run the cell; the result is read back from its own JSON, so that what is written is known to be valid.
+
+    ``finish`` is called once there is an outcome, which is stored even if a signal asks to end.
+    """
     start = time.monotonic()
     measurement = _decide_or_run(spec, store, entry, launcher)
     if measurement.status is Status.FAILED:
         raise CellFailed(measurement.reason or "no reason was given", measurement.phase)
+    finish()
     from dissect.machine.vendor import vendors
     from dissect.results import provenance
 
