@@ -228,6 +228,8 @@ def remeasured(wildcards):
             "llm-dissect: --config select: missing; remeasure adds runs to what it selects, and '*/*/*/*/*/*' is all"
         )
     root, cells = STUDY.catalog.root, [STUDY.by_path[path] for path in STUDY.selected_targets]
+    for cell in cells:
+        Store(STORE_DIR).entry(cell.key).adopt_published(Path(cell.path), cell.canonical)
     runs = {c.key: c.runs if root.fresh else Store(STORE_DIR).entry(c.key).count() + root.more for c in cells}
     return [REMEASURED.format(run=RUN, runs=runs[cell.key], cell=cell.id, key=cell.key) for cell in cells]
 

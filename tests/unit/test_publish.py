@@ -114,6 +114,21 @@ def test_a_withdrawn_file_does_not_come_back_without_the_runs_that_joined(cells,
     assert len(read_runs(Path(second)).runs) == 2
 
 
+def test_measured_runs_join_those_of_a_file_that_was_copied_without_its_store(cells, tmp_path):
+    (first, *_), copied = cells, Store(tmp_path / "none")
+    publish_stored(cells, Store(tmp_path / "store"))
+    before, cell = read_runs(Path(first)), replace(cells[first], runs=3)
+    assert publish_stored({first: cell}, copied).changed == [first]
+    entry = copied.entry(cell.key)
+    assert entry.peek() == before
+    entry.write_run(measured_at(ok_result(pretrain_spec()), 9), [])
+    assert publish_stored({first: cell}, copied).changed == [first]
+    assert read_runs(Path(first)).ids[:2] == before.ids
+    entry.set_aside_runs("now")
+    entry.adopt_published(Path(first), cell.canonical)
+    assert entry.count() == 0, "what was set aside stays aside"
+
+
 def test_what_was_set_aside_is_not_published_any_more(cells, tmp_path):
     """``remeasure fresh=true`` was interrupted before its first run."""
     store, (first, *_) = Store(tmp_path / "store"), cells

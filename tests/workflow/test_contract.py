@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from clones import Clone
+from dissect.results.cell_runs import read_runs
 
 MAX_CELL = "pretrain/cpu/llama-tiny/ddp/Naive/s128-bmax-n2"
 Z2_CELL = "pretrain/cpu/llama-tiny/deepspeed/Z2/s128-b1-n2"
@@ -131,6 +132,15 @@ def test_stores_merge_by_copying(clone: Clone, tmp_path: Path) -> None:
     assert "Write table table_IV" in clone.snakemake("all", "--config", "runs={smoke: 1}").jobs
     assert clone.cell_file(MAX_CELL).read_bytes() == theirs.read_bytes()
     assert clone.measured() == []
+
+
+def test_more_runs_join_published_ones_that_were_copied_without_their_store(clone: Clone) -> None:
+    shutil.rmtree(clone.folder / "results/store")
+    before = read_runs(clone.cell_file(MAX_CELL)).ids
+    clone.snakemake("remeasure", "--config", f"select={MAX_CELL}")
+    assert clone.measured() == [MAX_CELL]
+    ids = read_runs(clone.cell_file(MAX_CELL)).ids
+    assert (set(before) < set(ids), len(ids)) == (True, 2)
 
 
 def test_a_platform_more_its_lock_and_a_platform_less(clone: Clone) -> None:

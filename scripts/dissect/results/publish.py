@@ -44,14 +44,14 @@ def publish_stored(cells: Mapping[str, Cell], store: Store, alone: bool = True) 
     keys, found = store.keys(), Published()
     for path, cell in cells.items():
         with suppress(OSError):
-            stored = store.entry(cell.key) if cell.key in keys and cell.key else None
-            _settle(stored, path, cell.runs, alone, found)
+            entry = store.entry(cell.key or "")
+            _settle(cell, entry, entry if cell.key in keys else None, path, alone, found)
     return found
 
 
-def _settle(stored: Entry | None, path: str, runs: int, alone: bool, found: Published) -> None:
-    """Publish or withdraw one cell."""
-    published = Path(path)
+def _settle(cell: Cell, entry: Entry, stored: Entry | None, path: str, alone: bool, found: Published) -> None:
+    """Publish or withdraw one cell; ``stored`` is its entry if the store has it."""
+    published, runs = Path(path), cell.runs
     withdrawn, exists = withdrawn_copy(published), published.exists()
     if exists and _is_settled(stored, published, runs):
         return
@@ -65,6 +65,8 @@ def _settle(stored: Entry | None, path: str, runs: int, alone: bool, found: Publ
     elif enough and stored and stored.publish_if_idle(published):
         found.changed.append(path)
     elif exists and not enough and alone:
+        if known and not stored:
+            entry.adopt_published(published, cell.canonical or "")
         published.replace(withdrawn)
         found.changed.append(path)
     elif exists and not enough:

@@ -22,7 +22,15 @@ from pydantic import PositiveInt, ValidationError
 from dissect.base.model import Model
 from dissect.base.outcome import Phase
 from dissect.results.atomic import write_atomically
-from dissect.results.cell_runs import CellRuns, in_order, published, published_ids, read_runs
+from dissect.results.cell_runs import (
+    CellRuns,
+    in_order,
+    parse_runs,
+    published,
+    published_ids,
+    read_runs,
+    records_of,
+)
 from dissect.results.lock_file import is_held, lock
 from dissect.results.result import Result, ResultError
 from dissect.results.run_files import (
@@ -221,6 +229,25 @@ class Entry:
         if added:
             self._failure_path.unlink(missing_ok=True)
         return added
+
+    def adopt_published(self, output: Path, canonical: str) -> None:
+        """Add the runs, without samples, of a published or withdrawn file that was copied without its store.
+
+        Runs that are measured then join them. An entry that has runs, or whose runs were set aside, stays as it is.
+        """
+        if self.count() or self.was_set_aside:
+            return
+        for path in (output, withdrawn_copy(output)):
+            with suppress(OSError, ValueError):  # missing or broken: there is nothing to keep
+                data = path.read_bytes()
+                if parse_runs(data).key == self.key:
+                    runs = {identity: {RESULT: record} for identity, record in records_of(data).items()}
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    with self.locked_if_idle() as idle:
+                        if idle and not self.count():
+                            self.claim(canonical)
+                            self.adopt(runs)
+                    return
 
     def set_aside_runs(self, name: str) -> Path:
         """Move all runs to ``set_aside/<name>``, once; returns that folder."""
