@@ -110,6 +110,19 @@ def test_the_order_of_adding_does_not_matter(tmp_path: Path) -> None:
     assert content_of(tmp_path / "a") == content_of(tmp_path / "b")
 
 
+def test_what_was_cut_off_is_healed_by_adding_again(tmp_path: Path) -> None:
+    """Killed, or out of disk, between the archive of the samples and the text that makes them count."""
+    lab, text = tmp_path / SETS_DIR / "lab", f"{CELL.id}/{CELL.key}.json"
+    add_to_set(lab, export_of(tmp_path / "one", RUNS[0]))
+    before, second = (lab / text).read_bytes(), export_of(tmp_path / "two", *RUNS)
+    add_to_set(lab, second)
+    grown = content_of(lab)
+    (lab / text).write_bytes(before)
+    assert read_set(lab)[CELL.key].runs.runs == (RUNS[0],)
+    assert add_to_set(lab, second) == 1
+    assert content_of(lab) == grown
+
+
 def test_an_unpacked_export_is_a_set_and_becomes_one_of_texts_when_it_grows(tmp_path: Path) -> None:
     lab = tmp_path / SETS_DIR / "lab"
     shutil.unpack_archive(EXPORT_V1, lab)
@@ -179,6 +192,7 @@ def test_a_changed_set_is_named(tmp_path: Path) -> None:
         (text, changed_text(whole), "its spec hashes to"),
         (text, whole[:500], "is not a JSON object"),
         (text, strangers, "has schema_version None"),
+        (text, json.dumps(json.loads(whole)).encode(), "checksum mismatch: it was written anew"),
         (archive, samples[:-9], "tar.gz: is no gzip file, or truncated"),
         (archive, b"", "tar.gz: is no archive, or truncated"),
     ):

@@ -114,6 +114,8 @@ def records_of(data: bytes) -> dict[str, bytes]:
     text, decoder, found = data.decode(), json.JSONDecoder(), {}
     start = text.find(_RUNS)
     if start < 0:
+        if isinstance(document := json.loads(text), dict) and "runs" in document:
+            raise ValueError("checksum mismatch: it was written anew, and no longer has each run byte for byte")
         return {run_id(data): data}
     ids, start = json.loads(text).get("ids", []), start + len(_RUNS)
     for identity in ids:

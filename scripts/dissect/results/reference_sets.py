@@ -120,8 +120,8 @@ def add_to_set(folder: Path, shared: Mapping[str, Shared]) -> int:
             for old in (folder / written[key]).glob(f"{key}.*"):
                 old.unlink()
     if (folder / MANIFEST).exists():
+        (folder / MANIFEST).unlink()  # first: it makes the rest count
         shutil.rmtree(folder / "cells")
-        (folder / MANIFEST).unlink()
     return added
 
 
@@ -142,9 +142,8 @@ def _files(text: Path) -> dict[str, dict[str, bytes]]:
         members = members_of(unpacked(archive.read_bytes(), LARGEST_BYTES), _SAMPLE) if archive.exists() else ()
         for member, data in members:
             identity, _, name = member.partition("/")
-            if identity not in files:
-                raise ValueError(f"has samples of {identity}, which is no run of {text.name}")
-            files[identity][name] = data
+            if identity in files:  # others came before a text that was never written
+                files[identity][name] = data
     except ValueError as error:
         raise ValueError(f"{archive.name}: {error}") from None
     return files
