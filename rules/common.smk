@@ -26,7 +26,7 @@ sys.path.insert(0, str(PROJECT / "scripts"))
 from dissect.answers.dispatch import answer, one_sentence
 from dissect.cells.packs import pack_platforms, pack_request
 from dissect.cells.resources import NAMES, resources_of, share_of_cores, urgency
-from dissect.cells.manifest_files import CODE_FILE, mark_lacking, write_manifests
+from dissect.cells.manifest_files import CODE_FILE, date_back, mark_lacking, write_manifests
 from dissect.cells.slurm_cluster_choice import use_one_cluster
 from dissect.cells.study import load_study, refuse_empty_globs
 from dissect.config.catalog import PREDICTION
@@ -92,6 +92,7 @@ with one_sentence():
                 BESIDE_ANOTHER = write_manifests(STUDY, Path.cwd(), code_digest(PROJECT / "scripts"), alone)
                 published = publish_stored(STUDY.by_path, Store(STORE_DIR), alone)
                 mark_lacking(STUDY, Path.cwd(), alone)
+                date_back(Path.cwd(), alone)
             # Questions read no manifest.
             say(*([] if ASKED else BESIDE_ANOTHER), *published.notices)
         say(*STUDY.notices)

@@ -1,6 +1,8 @@
 """The invalidation contract of docs/design.md, point by point, by real runs of snakemake."""
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,17 @@ def test_a_table_alone_gets_the_runs_that_its_cells_lack(clone: Clone) -> None:
     assert clone.snakemake(csv, "--config", "runs=2").jobs == [f"Measure {MAX_CELL}", "Write table table_IV"]
     assert clone.measured() == [MAX_CELL]
     assert clone.snakemake(csv, "--config", "runs=2").jobs == []
+
+
+def test_a_clock_that_was_ahead_hides_nothing(clone: Clone) -> None:
+    tomorrow, before = time.time() + 86400, clone.bytes_of("tables/*")
+    for path in (clone.folder / "results/tables").iterdir():
+        os.utime(path, (tomorrow, tomorrow))
+    assert clone.measured() == []
+    clone.snakemake("remeasure", "--config", f"select={MAX_CELL}")
+    assert "Write table table_IV" in clone.snakemake("all").jobs
+    assert clone.bytes_of("tables/*").keys() == before.keys()
+    assert clone.snakemake("all").jobs == []
 
 
 def test_stores_merge_by_copying(clone: Clone, tmp_path: Path) -> None:

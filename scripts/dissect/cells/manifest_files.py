@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from dissect.cells.study import Study
@@ -13,6 +14,8 @@ FOLDER = "results/manifests"
 CODE_FILE = f"{FOLDER}/code.txt"
 _LONG_AGO = 1_600_000_000
 """A time before any table was written, in seconds since 1970."""
+_AHEAD_S = 60
+"""Seconds beyond which a file is from the future."""
 
 
 def write_manifests(study: Study, project: Path, code: str, alone: bool = True) -> list[str]:
@@ -51,6 +54,24 @@ def mark_lacking(study: Study, project: Path, alone: bool = True) -> None:
             path.unlink(missing_ok=True)  # only its owner may set the time of a file
             path.touch()
             os.utime(path, (_LONG_AGO, _LONG_AGO))
+
+
+def date_back(project: Path, alone: bool = True) -> None:
+    """Date tables, figures and the report back that a clock wrote which was ahead.
+
+    Snakemake takes them for newer than all that they show, until that time has come. Beside an active run (not
+    ``alone``) no file changes.
+    """
+    if not alone:
+        return
+    clock = project / FOLDER / ".clock"  # that of the file system, which may be another host's
+    clock.parent.mkdir(parents=True, exist_ok=True)
+    clock.touch()
+    latest = clock.stat().st_mtime + _AHEAD_S
+    for path in (path for name in ("tables", "figures", "report") for path in (project / "results" / name).glob("*")):
+        if path.is_file() and path.stat().st_mtime > latest:
+            with suppress(PermissionError):  # another user's
+                os.utime(path, (_LONG_AGO, _LONG_AGO))
 
 
 def rewritten(study: Study, project: Path) -> str | None:
