@@ -56,6 +56,13 @@ class Study:
     """Globs of ``select`` that match no cell."""
     references: Mapping[str, list[Reference]] = field(default_factory=dict)
     """Table or figure -> its reference results."""
+    evidence: Mapping[str, list[Reference]] = field(default_factory=dict)
+    """Table or figure -> its reference results of all models, which predictions are made from."""
+
+    @cached_property
+    def informed(self) -> "Study":
+        """This study with the reference results of all models, to predict from."""
+        return replace(self, references=self.evidence)
 
     @cached_property
     def by_path(self) -> dict[str, Cell]:
@@ -239,16 +246,25 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
     ]
     sets = read_sets(project)
     references = {name: references_of(name, catalog, sets) for name in catalog.experiments} if sets else {}
+    every = _with_models(catalog, catalog.models)
+    evidence = {name: references_of(name, every, sets) for name in catalog.experiments} if sets else {}
     if catalog.root.select is None:
-        return Study(catalog, experiments, enabled, notices, references=references)
+        return Study(catalog, experiments, enabled, notices, references=references, evidence=evidence)
     selection = selection_of(catalog)
+    named = _with_models(catalog, (glob.parts.model for glob in selection.globs if glob.parts.model in catalog.models))
     selected = [
         cell
         for name in catalog.wanted_experiments
-        for cell in expand(name, catalog, [*catalog.platforms], overrides, selection.matches)
+        for cell in expand(name, named, [*catalog.platforms], overrides, selection.matches)
     ]
     unmatched = [glob.text for glob in selection.globs if not any(glob.matches(cell.id) for cell in selected)]
-    return Study(catalog, experiments, selected, notices, unmatched, references)
+    return Study(catalog, experiments, selected, notices, unmatched, references, evidence)
+
+
+def _with_models(catalog: Catalog, models: Iterable[str]) -> Catalog:
+    """The catalogue with these models beside the configured ones."""
+    together = list(dict.fromkeys([*catalog.root.models, *models]))
+    return replace(catalog, root=catalog.root.model_copy(update={"models": together}))
 
 
 def _overrides(catalog: Catalog) -> list[Override]:

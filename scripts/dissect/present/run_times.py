@@ -112,7 +112,7 @@ def measured_times(study: Study, project: Path, read: Callable[[Path], CellRuns 
 
     ``read`` gives those of a published path; by default the published ones, else those of the store.
     """
-    records = read_records(study.measurable, project, read or Store(project / STORE_DIR).runs_at)
+    records = read_records(study.informed.measurable, project, read or Store(project / STORE_DIR).runs_at)
     return RunTimes(records, study.catalog.platforms)
 
 

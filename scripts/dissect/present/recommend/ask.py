@@ -67,7 +67,7 @@ def failures_of(records: Iterable[Record], store: Store) -> dict[str, str]:
 def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, list[dict[str, Any]], Study]:
     """Question, candidates, and the study that they come from.
 
-    Platforms that the question names count as configured ones.
+    The platforms and the model that the question names count as configured ones.
 
     Raises:
         ConfigError: the configuration or the question is wrong, or a price is missing.
@@ -75,7 +75,8 @@ def gather(project: Path, command_line: Mapping[str, Any]) -> tuple[Question, li
     catalog = load_catalog(project, command_line)
     question = read_question(catalog)
     platforms = list(dict.fromkeys([*catalog.root.platforms, *names(question.platform)]))
-    study = load_study(project, {**command_line, "platforms": platforms})
+    models = list(dict.fromkeys([*catalog.root.models, *names(question.model)]))
+    study = load_study(project, {**command_line, "platforms": platforms, "models": models})
     records = list(records_of(study, project, question.stage))
     failures = failures_of(records, Store(project / STORE_DIR))
     rows = candidates(records, terms_of(catalog), failures, catalog.root.price)

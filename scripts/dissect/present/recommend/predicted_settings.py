@@ -119,7 +119,7 @@ def forecast(found: Answer, study: Study, project: Path) -> Forecast:
     asked, objective = _unmeasured(found, study), found.question.objective
     settings, beyond, unknown = list[Predicted](), Counter[str](), Counter[str]()
     if asked:
-        manifest = study.prediction_of(study.catalog.experiments)
+        manifest = study.informed.prediction_of(study.catalog.experiments)
         records = read_records(manifest, project, lambda path: read_runs(path) if path.exists() else None)
         pace, servers = MeasuredPace(records), ServerPace(records)
     for row, spec in asked:
