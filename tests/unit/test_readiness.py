@@ -1,21 +1,23 @@
 """What a machine lacks before cells are launched on it, and the table of those that are finished."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dissect.answers import readying
+from dissect.answers import readying, showing
 from dissect.cells.cell import Cell, published_id
 from dissect.cells.cell_id import CellId
 from dissect.cells.study import Study, load_study
 from dissect.config.errors import ConfigError
 from dissect.machine.gpus import GpuInfo
-from dissect.present.finished_cells import finished_text
+from dissect.present.finished_cells import Finding, finished_text
 from dissect.results.cell_runs import read_runs
 from dissect.results.installed import Installed
+from dissect.results.reference_sets import publish_references
 from dissect.results.store import Failure
 from gpu_smoke import CELLS
 
@@ -119,11 +121,11 @@ def test_a_machine_without_gpus_ends_it(project: Path) -> None:
         readying.answer(load_study(project, {"tables": ["table_III"], "figures": []}), project, {})
 
 
-def shipped(pattern: str) -> tuple[Cell, Any]:
-    """The first of the reference results whose path fits, as a cell with its runs."""
+def shipped(pattern: str) -> Finding:
+    """The first of the reference results whose path fits, as if it were this clone's."""
     path = next(iter(sorted(REFERENCES.glob(pattern))))
     cell_id = CellId.parse(published_id(str(path.relative_to(path.parents[6]))))
-    return Cell(**cell_id._asdict(), n_gpus=2, seq_len=None, batch=1, key=path.stem), read_runs(path)
+    return Finding(Cell(**cell_id._asdict(), n_gpus=2, seq_len=None, batch=1, key=path.stem), read_runs(path))
 
 
 def test_finished_cells_are_one_table() -> None:
@@ -134,9 +136,9 @@ def test_finished_cells_are_one_table() -> None:
         shipped("h200/serve/h200/llama2-7b/vllm/tuned/r100-*/*.json"),
         shipped("h200/inspect/*/-/system/-/n2/*.json"),
     ]
-    waiting = replace(cells[0][0], method="F")
+    waiting = replace(cells[0].cell, method="F")
     failed = Failure(attempt=1, phase=None, reason="nvcc is missing", log="log.txt", failed_at="")
-    lines = finished_text([*cells, (waiting, None), (waiting, failed)]).splitlines()
+    lines = finished_text([*cells, Finding(waiting), Finding(waiting, failed)]).splitlines()
     number = r"[\d,.]+( \[[\d,.]+–[\d,.]+\])?"
     assert lines[0].split() == ["cell", "number", "unit", "GiB", "runs", "outcome", "flags"]
     assert re.search(rf"ddp/Naive/s350-b1-n2 +{number} +tokens/s +62\.8\d +\d+ +ok", lines[1])
@@ -147,3 +149,19 @@ def test_finished_cells_are_one_table() -> None:
     assert lines[6].endswith("0  not measured")
     assert lines[7].endswith("0  failed: nvcc is missing")
     assert lines[-1] == "5 of 7 cells are measured"
+
+
+def test_reference_results_stand_beside_cells_and_in_place_of_those_that_were_not_measured(project: Path) -> None:
+    cell = "pretrain/h200-x2/llama2-7b/ddp/Naive/s350-b1-n2"
+    shutil.copytree(REFERENCES / "h200-x2" / cell, project / "config/references/h200-x2" / cell)
+    publish_references(project)
+    given = {"select": "pretrain/h200-x2/llama2-7b/ddp/*/s350-b1-n2", "suite": "full", "models": ["llama2-70b"]}
+    lines = showing.answer(load_study(project, given), project, given).splitlines()
+    [line] = [line for line in lines if line.startswith(f"{cell} ")]
+    assert re.search(r"[\d,.]+ \[[\d,.]+–[\d,.]+\] +tokens/s +[\d.]+ +\d+ +ok \(reference h200-x2\)", line)
+    assert f"{cell.replace('Naive', 'F')} " in lines[2]
+    assert lines[2].endswith("0  not measured")
+    assert lines[-1] == f"0 of {len(lines) - 3} cells are measured here, 1 have reference results"
+    both = finished_text([*(replace(shipped(f"h200-x2/{cell}/*.json"), set_name=each) for each in ("", "h200-x2"))])
+    assert both.endswith("1 of 1 cells are measured here, 1 have reference results")
+    assert both.count(cell) == 2

@@ -1,6 +1,7 @@
 """Finished cells, each with its most telling number: one small table over all stages."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tabulate import tabulate
 
@@ -28,28 +29,53 @@ _HEAD = ("cell", "number", "unit", "GiB", "runs", "outcome", "flags")
 _ALIGN = ("left", "right", "left", "right", "right", "left", "left")
 
 
-def finished_text(cells: Iterable[tuple[Cell, CellRuns | Failure | None]]) -> str:
-    """A line per cell with its runs or its last failure, and one that counts them; of an operator its best size."""
-    found = list(cells)
-    lines = [_line(cell, runs) for cell, runs in found]
-    measured = sum(isinstance(runs, CellRuns) for _, runs in found)
-    counted = f"{measured} of {len(found)} cells are measured"
-    return f"{tabulate(lines, _HEAD, tablefmt='plain', colalign=_ALIGN, disable_numparse=True)}\n\n{counted}"
+@dataclass(frozen=True)
+class Finding:
+    """What is known of a cell from one source."""
+
+    cell: Cell
+    found: CellRuns | Failure | None = None
+    """Its runs or its last failure."""
+    set_name: str = ""
+    """Set of reference results that the runs are from; empty where they are this clone's."""
 
 
-def _line(cell: Cell, runs: CellRuns | Failure | None) -> tuple[str, ...]:
+def finished_text(findings: Iterable[Finding]) -> str:
+    """A line per finding, and one that counts cells; of an operator its best size.
+
+    A cell that only sets of reference results have has their lines alone.
+    """
+    listed = list(findings)
+    shared = {each.cell.id for each in listed if each.set_name}
+    told = [each for each in listed if each.found or each.cell.unsupported or each.cell.id not in shared]
+    own = [each for each in listed if not each.set_name]
+    measured = sum(isinstance(each.found, CellRuns) for each in own)
+    counted = f"{measured} of {len(own)} cells are measured"
+    counted += f" here, {len(shared)} have reference results" if shared else ""
+    return f"{tabulate(map(_line, told), _HEAD, tablefmt='plain', colalign=_ALIGN, disable_numparse=True)}\n\n{counted}"
+
+
+def _line(finding: Finding) -> tuple[str, ...]:
+    cell, runs = finding.cell, finding.found
     if not isinstance(runs, CellRuns):
         outcome = f"failed: {runs.reason}" if runs else "not measured"
         return cell.id, "", "", "", "0", f"unsupported: {cell.unsupported}" if cell.unsupported else outcome, ""
+    origin = f" (reference {finding.set_name})" if finding.set_name else ""
+    *numbers, outcome, flags = _numbers(cell, runs)
+    return cell.id, *numbers, outcome + origin, flags
+
+
+def _numbers(cell: Cell, runs: CellRuns) -> tuple[str, ...]:
+    """What ``_HEAD`` has beside the cell."""
     count, record = str(len(runs.runs)), record_of(cell.id, runs)
     views = views_of(record)
     if not views:
-        return cell.id, "", "", "", count, runs.status.value, ""
+        return "", "", "", count, runs.status.value, ""
     (name, memory), view = _TELLING[views[0]], VIEWS[views[0]]
     row = max(view.rows_of(record), key=lambda point: point[name] or 0)
     if runs.status is not Status.OK or row[name] is None:
-        return cell.id, "", "", "", count, mark(row).text if runs.status is not Status.OK else "no number", ""
+        return "", "", "", count, mark(row).text if runs.status is not Status.OK else "no number", ""
     quantity = view.by_name[name]
     gib = view.by_name[memory].show(row[memory]) if memory and row[memory] else ""
     flags = str(row["flags"] or "").replace(";", "; ")
-    return cell.id, quantity.show_row(row), quantity.unit, gib, count, "ok", flags
+    return quantity.show_row(row), quantity.unit, gib, count, "ok", flags
