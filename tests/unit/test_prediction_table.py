@@ -149,6 +149,17 @@ def test_methods_that_will_not_fit_share_a_line(project: Path) -> None:
     assert "times=true predicts how long they take" in lines
 
 
+def test_what_will_not_fit_has_a_line_per_framework_and_model(project: Path) -> None:
+    asked = study(project, platforms=["a800"], models=["llama2-70b"], tables=["table_IX", "table_III"], figures=[])
+    plan = plan_table(asked, Store(project / "results/store"))
+    assert [line for line in plan_text(plan, asked.catalog).splitlines() if "will not fit: " in line] == [
+        "4 x will not fit: ddp, llama2-70b Naive, F, R, F+R: states alone take 642 GiB per GPU",
+        "25 x will not fit: deepspeed, llama2-70b Z2+O, Z3, F+Z2+O, F+Z3 and 21 more: "
+        "states alone take 128 to 241 GiB per GPU",
+    ]
+    assert plan["states_gib"].notna().sum() == 29
+
+
 def test_the_plan_predicts_memory_throughput_and_energy_of_servers(project: Path) -> None:
     shutil.copytree(PROJECT / "config/references/h200", project / "config/references/h200")
     asked = study(project, platforms=["h200"], models=["llama2-7b"], tables=["table_arrival"], figures=[])

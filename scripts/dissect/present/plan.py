@@ -56,7 +56,7 @@ TIMES = [
 
 Of a server: the tokens per second that it generates, and the energy of its load.
 """
-COLUMNS = [*PARTS, "status", "reason", "wall_s", *REQUESTS, *PREDICTED, "key"]
+COLUMNS = [*PARTS, "status", "reason", "states_gib", "wall_s", *REQUESTS, *PREDICTED, "key"]
 TO_RUN = "to run"
 TOO_LARGE = "will not fit"
 LATE = "may exceed its budget (predicted; `overrides` can raise sampling.budget_s)"
@@ -74,6 +74,8 @@ class PlanStatus(NamedTuple):
     """Wall time of the newest run of a finished cell in seconds."""
     runs: int = 0
     """Runs to measure."""
+    states_gib: float | None = None
+    """GiB per GPU of the states of a cell that they alone keep from fitting."""
 
 
 def plan_table(study: Study, store: Store, times: RunTimes | None = None, more: int | None = None) -> pd.DataFrame:
@@ -108,10 +110,25 @@ def plan_text(plan: pd.DataFrame, catalog: Catalog, more: int | None = None) -> 
 def _too_large(plan: pd.DataFrame) -> list[str]:
     """Cells that certainly run out of memory: methods of a framework and model, by what shows it."""
     cells = plan[plan["status"] == TOO_LARGE]
+    by_states, shown = cells["states_gib"].notna(), ["framework", "model"]
+    sized, others = cells[by_states].sort_values("states_gib", kind="stable"), cells[~by_states]
     return [
-        f"{len(same)} x {TOO_LARGE}: {framework}, {model} {', '.join(dict.fromkeys(same['method']))}: {reason}"
-        for (framework, model, reason), same in cells.groupby(["framework", "model", "reason"], sort=False)
+        *(_unfit(of, same, _states(same)) for of, same in sized.groupby(shown)),
+        *(_unfit(of, same, str(of[2])) for of, same in others.groupby([*shown, "reason"])),
     ]
+
+
+def _unfit(of: Any, same: pd.DataFrame, reason: str) -> str:
+    """The line of cells of a framework and model, with some of their methods."""
+    methods = list(dict.fromkeys(same["method"]))
+    more = f" and {len(methods) - NAMED} more" if len(methods) > NAMED else ""
+    return f"{len(same)} x {TOO_LARGE}: {of[0]}, {of[1]} {', '.join(methods[:NAMED])}{more}: {reason}"
+
+
+def _states(same: pd.DataFrame) -> str:
+    """What their states take, from the least to the most."""
+    least, most = (f"{size:.0f}" for size in (same["states_gib"].min(), same["states_gib"].max()))
+    return f"states alone take {least if least == most else f'{least} to {most}'} GiB per GPU"
 
 
 def _doubts(waiting: pd.DataFrame) -> list[str]:
@@ -167,9 +184,9 @@ def _row(
     ``rates`` are those that were measured; None where they are not asked for.
     """
     spec, platform = parse_spec(cell.canonical) if cell.canonical else None, catalog.platforms[cell.platform]
-    status, reason, wall_s, lacking = _plan_status(cell, spec, store, more)
+    status, reason, wall_s, lacking, states_gib = _plan_status(cell, spec, store, more)
     shown = {name: getattr(cell, name) for name in PARTS}
-    shown |= {"status": status, "reason": reason, "wall_s": wall_s, "key": cell.key or ""}
+    shown |= {"status": status, "reason": reason, "states_gib": states_gib, "wall_s": wall_s, "key": cell.key or ""}
     if spec is None:
         return shown
     expected = expected_memory(spec)
@@ -229,7 +246,8 @@ def _plan_status(cell: Cell, spec: Spec | None, store: Store, more: int | None) 
             return PlanStatus(TO_RUN, f"{len(runs.runs)} of {cell.runs} runs are measured", runs=lacking)
         return PlanStatus("cached", wall_s=runs.newest.durations.total_s)
     if isinstance(spec, TrainingSpec) and states_exceed_memory(spec):
-        return PlanStatus(TOO_LARGE, f"states alone take {state_bytes(spec) / GIB:.0f} GiB per GPU")
+        states_gib = state_bytes(spec) / GIB
+        return PlanStatus(TOO_LARGE, f"states alone take {states_gib:.0f} GiB per GPU", states_gib=round(states_gib, 3))
     if runs and runs.newest.status is Status.SKIPPED_OOM:
         return PlanStatus(TOO_LARGE, runs.newest.reason or "")
     return PlanStatus(TO_RUN, runs=more or cell.runs)
