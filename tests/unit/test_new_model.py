@@ -1,4 +1,4 @@
-"""A model that config.yaml does not name: whoever asks about it by its name is answered."""
+"""A model or a GPU of a new file: whoever asks about it is answered, or told which facts are lacking."""
 
 import shutil
 from pathlib import Path
@@ -23,6 +23,12 @@ architecture:
   max_position_embeddings: 32768
   rms_norm_eps: 1.0e-5
   rope_theta: 10000.0
+"""
+GPU = """label: L40S node of 2
+extends: rtx4090
+gpu: {model: NVIDIA L40S, label: L40S-48G, memory_gib: 48}
+gpus_per_node: 2
+gpu_counts: [1, 2]
 """
 CELLS = "finetune/h200-x2/mistral/*/L/*"
 
@@ -67,3 +73,24 @@ def test_tables_show_reference_results_of_configured_models_alone() -> None:
     assert {each.cell.model for each in study.references["table_IX"]} == {"llama2-13b"}
     assert {each.cell.model for each in study.evidence["table_IX"]} > {"llama2-7b", "llama2-13b"}
     assert (study := load_study(PROJECT, {})).evidence == study.references
+
+
+@pytest.mark.parametrize(("stage", "asked"), [("finetune", 8), ("serve", 10)])
+def test_facts_that_predictions_of_a_gpu_lack_are_named(project: Path, stage: str, asked: int) -> None:
+    lacking = "config/platforms/l40s.yaml lacks gpu.memory_bandwidth_gb_per_s and gpu.peak_tflops, from which times"
+    (project / "config/platforms/l40s.yaml").write_text(GPU)
+    given = {"stage": stage, "model": "llama2-7b", "platform": "l40s"}
+    text = recommending.answer(load_study(project, given), project, given)
+    assert f"Not predicted: {asked} × {lacking}" in text
+    given = {"select": f"{stage}/l40s/llama2-7b/*/*/*", "times": True}
+    assert f"\nnot predicted: {lacking}" in planning.answer(load_study(project, given), project, given)
+    (project / "config/platforms/l40s.yaml").write_text(
+        GPU.replace("48}", "48, memory_bandwidth_gb_per_s: 864, peak_tflops: {bf16: 362.05}, source: a datasheet}")
+    )
+    assert "lacks" not in planning.answer(load_study(project, given), project, given)
+
+
+def test_settings_of_no_table_are_told_apart_from_those_that_were_not_measured(project: Path) -> None:
+    given = {"stage": "pretrain", "model": "llama2-7b", "method": "QL"}
+    text = recommending.answer(load_study(project, given), project, given)
+    assert "Nothing that fits the question was measured, and no table of the stage pretrain has such settings." in text

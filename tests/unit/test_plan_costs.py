@@ -386,3 +386,8 @@ def test_further_runs_of_what_runs_out_of_memory_are_all_counted(measured: Path)
 def test_a_price_is_a_number_with_a_currency_or_without(project: Path, price: Any) -> None:
     with pytest.raises(ConfigError, match=r"price: found .*: expected a number above 0, or one with its currency"):
         study(project, price=price)
+
+
+def test_prices_by_platform_are_sent_to_their_files(project: Path) -> None:
+    with pytest.raises(ConfigError, match=r"for all platforms; that of one platform belongs in its file$"):
+        study(project, price={"h100-x2": 2, "h200-x2": 3})

@@ -35,6 +35,15 @@ def prediction_facts(platform: Platform) -> PlatformFacts:
     )
 
 
+def why_untimed(name: str, platform: Platform) -> str | None:
+    """Which facts the file of a platform lacks, without which no kernel is timed that was not measured on its GPU."""
+    gpu, host = platform.gpu, platform.device == "cpu"
+    facts = {"gpu.memory_bandwidth_gb_per_s": gpu.memory_bandwidth_gb_per_s, "gpu.peak_tflops": gpu.peak_tflops}
+    lacking = [] if host else [key for key, value in facts.items() if not value]
+    where = f"config/platforms/{name}.yaml lacks {' and '.join(lacking)}"
+    return f"{where}, from which times of kernels are predicted; config/gpus.yaml has known GPUs" if lacking else None
+
+
 def peak_flops(gpu: GpuFacts | KnownGpu) -> dict[str, float]:
     """Dense peaks in FLOP/s by dtype."""
     return {dtype: tflops * 1e12 for dtype, tflops in sorted(gpu.peak_tflops.items())}

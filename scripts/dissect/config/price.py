@@ -34,7 +34,10 @@ class Price(Model):
 def _priced(value: object) -> object:
     is_price = re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,20})?( [A-Z]{3})?", str(value))
     if not is_price or not price_and_currency(str(value))[0]:
-        raise ValueError("expected a number above 0, or one with its currency, such as 2.5 or '2.5 EUR'")
+        raise ValueError(
+            "expected a number above 0, or one with its currency, such as 2.5 or '2.5 EUR', for all platforms; "
+            "that of one platform belongs in its file"
+        )
     return value
 
 

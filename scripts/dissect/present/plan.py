@@ -12,7 +12,7 @@ from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell import Cell
 from dissect.cells.cell_id import PARTS
 from dissect.cells.frameworks import state_bytes, states_exceed_memory
-from dissect.cells.platform_facts import prediction_facts
+from dissect.cells.platform_facts import prediction_facts, why_untimed
 from dissect.cells.resources import request_for
 from dissect.cells.spec import ServeSpec, Spec, TrainingSpec
 from dissect.cells.study import Study
@@ -103,7 +103,8 @@ def plan_text(plan: pd.DataFrame, catalog: Catalog, more: int | None = None) -> 
     further = f", {more} further run{'s' * (more != 1)} of each" if more else ""
     head = [f"{len(plan)} cells, {len(waiting)} to run{further}", "", *counts.to_string().splitlines(), ""]
     times = cost_lines(waiting, catalog) if "run_s" in waiting else [HOW_LONG] * (len(waiting) > 0)
-    below = [*times, *lines, *_too_large(plan), *_doubts(waiting), *_late(waiting), *_paces(waiting), *rate_lines(plan)]
+    predicted = [*_untimed(waiting, catalog), *_late(waiting), *_paces(waiting), *rate_lines(plan)]
+    below = [*times, *lines, *_too_large(plan), *_doubts(waiting), *predicted]
     return "\n".join(line.rstrip() for line in [*head, *below]).rstrip()
 
 
@@ -139,6 +140,15 @@ def _doubts(waiting: pd.DataFrame) -> list[str]:
         for outlook, cells in doubtful.groupby("outlook", sort=True)
         for line in _doubted(cells, f"{outlook} (predicted)", _sizes)
     ]
+
+
+def _untimed(waiting: pd.DataFrame, catalog: Catalog) -> list[str]:
+    """Which facts platforms lack, where times were asked for and are not predicted."""
+    if "tokens_per_s" not in waiting:
+        return []
+    platforms = dict.fromkeys(waiting.loc[waiting["tokens_per_s"].isna(), "platform"])
+    told = (why_untimed(name, catalog.platforms[name]) for name in platforms)
+    return [f"not predicted: {reason}" for reason in told if reason]
 
 
 def _late(waiting: pd.DataFrame) -> list[str]:

@@ -72,7 +72,9 @@ def answer_text(answer: Answer, catalog: Catalog) -> str:
     for ranking in shown:
         lines += [*_ranking(answer, ranking, catalog.root.suite), ""]
     if not shown:
-        lines += ["Nothing that fits the question was measured.", ""]
+        is_planned = answer.standings or answer.never_planned
+        none = "" if is_planned else f", and no table of the stage {answer.question.stage} has such settings"
+        lines += [f"Nothing that fits the question was measured{none}.", ""]
     lines += [*_rest(answer, shown, ordered[len(shown) :]), *_remarks(shown, answer, catalog), *_not_ranked(answer)]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -312,7 +314,8 @@ def number_text(row: Mapping[str, Any], column: str) -> str:
 
 def _remarks(rankings: Sequence[Ranking], answer: Answer, catalog: Catalog) -> list[str]:
     """Notes on the numbers that are shown: marks, stand-ins, letters, sources of prices."""
-    shown = [cell for ranking in rankings for cell in (*_telling(ranking.found), *ranking.over[:1])]
+    marked = [cell for ranking in rankings for cell in _telling(ranking.found)]
+    shown = [*marked, *(cell for ranking in rankings for cell in ranking.over[:1])]
     standings = {cell.standing for cell in shown}
     lines = []
     meanings = {
@@ -330,11 +333,11 @@ def _remarks(rankings: Sequence[Ranking], answer: Answer, catalog: Catalog) -> l
         for ranking in rankings
         if ranking.stand_in
     ]
-    if any(cell.row["states"] == "bf16" for cell in shown):
+    if any(cell.row["states"] == "bf16" for cell in marked):
         lines.append(f"{BF16_STATES}: gradients and moments are bf16, without the fp32 master weights of the others.")
-    if any(cell.row["latency_growth"] for cell in shown):
+    if any(cell.row["latency_growth"] for cell in marked):
         lines.append(GROWTH)
-    flags = dict.fromkeys(name for cell in shown for name in str(cell.row["flags"] or "").split(";") if name)
+    flags = dict.fromkeys(name for cell in marked for name in str(cell.row["flags"] or "").split(";") if name)
     lines += [f"{name}: {Flag(name).meaning}." for name in flags]
     lines += [_origin(cell.row) for cell in shown if cell.row["reference"]]
     lines += _notes(answer, shown, catalog)

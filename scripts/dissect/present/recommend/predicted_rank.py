@@ -28,6 +28,10 @@ class Unpredicted(Exception):
     """There is no prediction: the message says why."""
 
 
+class Untimed(Unpredicted):
+    """Why the times of a setting are not predicted where kernels lack them."""
+
+
 class Predicted(ABC):
     """A setting that was not measured, with its predictions."""
 

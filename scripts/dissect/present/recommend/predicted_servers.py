@@ -12,7 +12,7 @@ from dissect.predict.outlook import Outlook
 from dissect.predict.server_memory import predict_server_memory
 from dissect.predict.server_times import OFF_LATENCY, LatencyName, ServerPrediction, cache_tokens, why_unpredicted
 from dissect.present.recommend.answer_text import cost_words, setting_name
-from dissect.present.recommend.predicted_rank import LIMITS, Beyond, Predicted, Unpredicted
+from dissect.present.recommend.predicted_rank import LIMITS, Beyond, Predicted, Unpredicted, Untimed
 from dissect.present.tables.predicted_latency import predicted_latency
 from dissect.statistics.numbers import Number
 
@@ -86,7 +86,7 @@ def predicted_server(
     length = spec.workload.input_tokens + spec.workload.output_tokens
     if found is None:
         if (reason := why_unpredicted(spec)) or cache_tokens(spec)[1] >= length:
-            raise Unpredicted(reason or "the times of its kernels are not known")
+            raise Unpredicted(reason) if reason else Untimed("the times of its kernels are not known")
         raise Beyond(Outlook.RUNS_OUT)
     if found.cache_low < length:
         raise Beyond(Outlook.CLOSE)

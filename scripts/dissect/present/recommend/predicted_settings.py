@@ -10,7 +10,7 @@ from dissect.base.units import GIB
 from dissect.cells.any_spec import parse_spec
 from dissect.cells.cell_id import CellId
 from dissect.cells.manifest import PlatformFacts
-from dissect.cells.platform_facts import prediction_facts
+from dissect.cells.platform_facts import prediction_facts, why_untimed
 from dissect.cells.spec import ServeSpec, TrainingSpec
 from dissect.cells.study import Study
 from dissect.config.question import Objective, Question
@@ -20,7 +20,7 @@ from dissect.predict.step_time import TimePrediction
 from dissect.present.recommend.answer import Answer
 from dissect.present.recommend.answer_text import cost_words, counted, setting_name
 from dissect.present.recommend.candidates import NOT_MEASURED, Candidate, training_work
-from dissect.present.recommend.predicted_rank import BEST, LIMITS, Beyond, Predicted, Unpredicted
+from dissect.present.recommend.predicted_rank import BEST, LIMITS, Beyond, Predicted, Unpredicted, Untimed
 from dissect.present.recommend.predicted_servers import predicted_server
 from dissect.present.run_times import expected_memory
 from dissect.present.tables.measured_pace import MeasuredPace
@@ -34,7 +34,10 @@ SHOWN = 3
 UNTIMED = "the times of its kernels, or of its copies to host memory, are not known"
 PIPELINES = "pipelines: how long their stages wait for each other was never measured"
 COMPILED = "compiled layers: which kernels the compiler makes of them is not known"
-ELSEWHERE = "Predicted: none; the forms of results/report/index.html predict other GPUs and other GPU counts."
+ELSEWHERE = (
+    "Predicted: none; platform=<name> predicts another platform, the forms of results/report/index.html, which `all` "
+    "writes, other GPUs and GPU counts."
+)
 _SCREEN = 40
 """Lines of an answer in a terminal."""
 
@@ -123,7 +126,8 @@ def forecast(found: Answer, study: Study, project: Path) -> Forecast:
         records = read_records(manifest, project, lambda path: read_runs(path) if path.exists() else None)
         pace, servers = MeasuredPace(records), ServerPace(records)
     for row, spec in asked:
-        facts = prediction_facts(study.catalog.platforms[row["platform"]])
+        platform = study.catalog.platforms[row["platform"]]
+        facts = prediction_facts(platform)
         try:
             if isinstance(spec, TrainingSpec):
                 work = training_work(spec.workload.seq_len, spec.workload.batch, spec)
@@ -134,6 +138,8 @@ def forecast(found: Answer, study: Study, project: Path) -> Forecast:
                 settings.append(predicted_server(row, spec, served, limit_w, found.question))
         except Beyond as reason:
             beyond[str(reason)] += 1
+        except Untimed as reason:
+            unknown[why_untimed(row["platform"], platform) or str(reason)] += 1
         except Unpredicted as reason:
             unknown[str(reason)] += 1
     return Forecast(objective, sorted(settings, key=lambda each: each.rank(objective)), beyond, unknown)
@@ -177,7 +183,8 @@ def _predicted(
         raise Beyond(LIMITS)
     time = pace.predict(spec, memory.batch, facts, pace.machine_of_platform(row["platform"]))
     if time is None or not time.low_s:
-        raise Unpredicted(why_no_steps(spec) or UNTIMED)
+        reason = why_no_steps(spec)
+        raise Unpredicted(reason) if reason else Untimed(UNTIMED)
     if time.tokens / time.step_s < (question.min_tokens_per_s or 0):
         raise Beyond(LIMITS)
     return PredictedSetting(row, memory, time, pace.limits_w.get(spec.hardware.gpu_model))
