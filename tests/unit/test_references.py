@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from dissect.cells.references import REFERENCES_DIR, SETS_DIR, cells_of_set, rea
 from dissect.cells.spec import canonical_spec
 from dissect.cells.study import load_study
 from dissect.present.reference_list import reference_list
+from dissect.present.tables.table import build_table
 from dissect.results.cell_runs import published, read_runs, run_id
 from dissect.results.exchange import ExchangeError, Shared, export_cells, read_export, read_unpacked
 from dissect.results.reference_sets import add_to_set, publish_references, read_set
@@ -48,6 +50,17 @@ def test_results_of_an_earlier_protocol_are_shown_where_there_is_no_other() -> N
     catalog, sets = load_study(ROOT, {}).catalog, read_sets(ROOT)
     (found,) = [r for r in references_of("table_small_burst", catalog, sets) if r.cell.framework == "lightllm"]
     assert found.cell.key == "4f66b963cb7a"
+
+
+def test_rows_have_the_order_of_the_axis_where_models_have_different_methods(project: Path) -> None:
+    shutil.copytree(ROOT / SETS_DIR / "h100-x2/pretrain/h100-x2", project / SETS_DIR / "h100-x2/pretrain/h100-x2")
+    publish_references(project)
+    table = build_table(load_study(project, {"platforms": []}).manifest("table_III"), project).markdown
+    rows = re.findall(r"^\| DeepSpeed +\| (\S+)", table, re.MULTILINE)
+    letters = ["+".join(letter for letter in method.split("+") if letter in "FR") for method in rows]
+    assert {"Z2+O", "Z3", "F+Z2"} < {*rows}
+    assert letters == sorted(letters, key=["", "F", "R", "F+R"].index)
+    assert rows.index("Z2+O") == rows.index("Z2") + 1
 
 
 @pytest.mark.parametrize("protocols", [(1, 2), (2, 1), (9, 10)])

@@ -18,7 +18,7 @@ from dissect.cells.predicted import CAPTION, TITLE, prediction_manifest
 from dissect.cells.references import Reference, read_sets, references_of
 from dissect.cells.reported import ReportManifest, report_manifest
 from dissect.cells.resolve import expand, expand_named
-from dissect.config.catalog import PREDICTION, ROOT_FILE, Catalog, load_catalog
+from dissect.config.catalog import PREDICTION, ROOT_FILE, Catalog, axes_of, load_catalog, methods_of
 from dissect.config.claims import CLAIMS
 from dissect.config.errors import ConfigError
 from dissect.config.kinds import LETTER_STAGES, STAGE_TITLES, Suite
@@ -129,11 +129,19 @@ class Study:
             },
             methods={
                 method: MethodFacts(label=method, note=methods.note(methods.parse(method, name)) if letters else None)
-                for method in dict.fromkeys(cell.method for cell in cells)
+                for method in self._methods(name, cells)
                 if method != NO_NAME
             },
             cells=[_manifest_cell(cell, set_name) for cell, set_name in self._shown(name)],
         )
+
+    def _methods(self, name: str, cells: Iterable[Cell]) -> list[str]:
+        """Methods of these cells of a table or figure; with reference results, which have gaps, in the axis' order."""
+        experiment, found = self.catalog.experiments[name], dict.fromkeys(cell.method for cell in cells)
+        if not self.references.get(name):
+            return [*found]
+        axis = methods_of(experiment, axes_of(experiment, "full").method, self.catalog.methods, name)
+        return [*(method for method in axis if method in found), *(method for method in found if method not in axis)]
 
     def _derived(self, name: str) -> Manifest | None:
         """The manifest of a table that reads cells of others; None of an experiment."""

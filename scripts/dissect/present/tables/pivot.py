@@ -23,13 +23,13 @@ def pivot(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> list[
     Raises:
         LayoutError: two cells would stand at one place.
     """
-    order = axis_order(rows)
+    order = _order(manifest, rows)
     parts = _places(rows, layout.split, order)
     return [_part(manifest, layout, [row for row in rows if place_of(row, layout.split) == part]) for part in parts]
 
 
 def _part(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> Grid:
-    order = axis_order(rows)
+    order = _order(manifest, rows)
     columns = [axis for axis in layout.columns if len(order[axis]) > 1]
     asked = [VIEWS[layout.view].by_name[name] for name in layout.values]
     quantities = [q for q in asked if not q.optional or any(row[q.name] is not None for row in rows)]
@@ -56,6 +56,13 @@ def _part(manifest: Manifest, layout: TableLayout, rows: Sequence[Row]) -> Grid:
         entries=[[entry for column in column_places for entry in entries(row + column)] for row in row_places],
         remarks=remarks(manifest, rows, axes, quantities),
     )
+
+
+def _order(manifest: Manifest, rows: Sequence[Row]) -> Mapping[Axis, list[Any]]:
+    """The values of every axis; methods as in the manifest, since the first model or platform may lack some."""
+    rank = {method: number for number, method in enumerate(manifest.methods)}
+    order = axis_order(rows)
+    return order | {"method": sorted(order.get("method", []), key=lambda method: rank.get(method, len(rank)))}
 
 
 def _labels(manifest: Manifest, axes: Sequence[Axis], place: Place, bare: bool = False) -> tuple[str, ...]:
