@@ -113,12 +113,6 @@ def test_limits_refuse_and_name_the_nearest(tmp_path: Path) -> None:
     assert nothing.rankings[0].over[0].reason == "memory_gib is 23, the limit is 20"
 
 
-def test_marks_that_are_not_shown_are_not_explained(project: Path) -> None:
-    records, known = [training(project, "L", 900.0, gib=30, flags=[Flag.THROTTLED])], load_catalog(project, {})
-    assert f"\n{Flag.THROTTLED}: " in answer_text(ask(records), known)
-    assert Flag.THROTTLED not in answer_text(ask(records, memory_gb=20), known)
-
-
 def test_a_limit_within_the_interval_is_marked(tmp_path: Path) -> None:
     noisy = (0.9, 1.1, 1.0, 0.95, 1.05)
     records = [

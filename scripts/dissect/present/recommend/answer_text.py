@@ -45,6 +45,10 @@ GROWTH = (
     "growth of latency: median latency of the last quarter of the requests over that of the second; well above 1 they "
     "piled up, so the rate may not hold for longer."
 )
+TAKES_ALL = (
+    "A server takes the share of its GPU's memory that its settings give it, whatever the model needs: a limit on "
+    "memory leaves out larger cards, not models. platform=<name> predicts servers on another card."
+)
 NEAR_LIMIT = "within noise of its limit"
 NO_INTERVAL = "has no interval to hold against its limit"
 RANKINGS = 2
@@ -66,7 +70,8 @@ _OPEN_BRACKET = re.compile(r"\s*\([^)]*$")
 
 def answer_text(answer: Answer, catalog: Catalog) -> str:
     """The answer on one screen: the best settings, those that come next, and in a line each what is not known."""
-    lines = [asked(answer.question), *_without_numbers(answer, catalog), *search_lines(answer), ""]
+    lines = [asked(answer.question), *_without_numbers(answer, catalog), *search_lines(answer)]
+    lines += [TAKES_ALL, ""] if answer.question.stage == "serve" and answer.question.memory_gb else [""]
     ordered = sorted(answer.rankings, key=lambda each: (not each.found, bool(each.stand_in), -len(each.found)))
     shown = [ranking for ranking in ordered if ranking.found][:RANKINGS] or ordered[:1]
     for ranking in shown:

@@ -1,0 +1,22 @@
+"""What an answer of `recommend` says beside its settings."""
+
+from pathlib import Path
+
+from dissect.base.outcome import Flag
+from dissect.config.catalog import load_catalog
+from dissect.present.recommend.answer_text import TAKES_ALL, answer_text
+from recommend_cases import ask, serving, training
+
+
+def test_a_limit_on_the_memory_of_servers_is_one_on_their_cards(project: Path) -> None:
+    records, known = [serving(project, "vllm", 4.0), training(project, "L", 900.0)], load_catalog(project, {})
+    asked = {"stage": "serve", "model": "llama2-7b"}
+    assert f"\n{TAKES_ALL}\n\n" in answer_text(ask(records, **asked, memory_gb=80), known)
+    assert TAKES_ALL not in answer_text(ask(records, **asked), known)
+    assert TAKES_ALL not in answer_text(ask(records, memory_gb=80), known)
+
+
+def test_marks_that_are_not_shown_are_not_explained(project: Path) -> None:
+    records, known = [training(project, "L", 900.0, gib=30, flags=[Flag.THROTTLED])], load_catalog(project, {})
+    assert f"\n{Flag.THROTTLED}: " in answer_text(ask(records), known)
+    assert Flag.THROTTLED not in answer_text(ask(records, memory_gb=20), known)
