@@ -71,8 +71,8 @@ def test_a_plan_is_predicted_from_reference_results_of_other_models(with_mistral
 def test_tables_show_reference_results_of_configured_models_alone() -> None:
     study = load_study(PROJECT, {"models": ["llama2-13b"]})
     assert {each.cell.model for each in study.references["table_IX"]} == {"llama2-13b"}
-    assert {each.cell.model for each in study.evidence["table_IX"]} > {"llama2-7b", "llama2-13b"}
-    assert (study := load_study(PROJECT, {})).evidence == study.references
+    assert {each.cell.model for each in study.informed.references["table_IX"]} > {"llama2-7b", "llama2-13b"}
+    assert (configured := load_study(PROJECT, {})).informed is configured
 
 
 @pytest.mark.parametrize(("stage", "asked"), [("finetune", 8), ("serve", 10)])

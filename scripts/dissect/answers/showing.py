@@ -34,7 +34,7 @@ def answer(study: Study, project: Path, _given: Mapping[str, Any]) -> str:
 
 def _references(study: Study, project: Path, cells: Mapping[str, Cell]) -> Iterator[Finding]:
     """Those of these cells; of a set that could not be copied to results/ none."""
-    every = (each for found in study.evidence.values() for each in found if each.cell.id in cells)
+    every = (each for found in study.informed.references.values() for each in found if each.cell.id in cells)
     for reference in dict.fromkeys(every):
         path = project / str(reference.cell.path)
         if path.exists():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from dissect.cells.cell import Cell
-from dissect.cells.cell_id import NO_NAME
+from dissect.cells.cell_id import NO_NAME, CellId
 from dissect.cells.claimed import claims_manifest, reader_of
 from dissect.cells.globs import parse_glob, selection_of
 from dissect.cells.manifest import Manifest, ManifestCell, MethodFacts, ModelFacts, PlatformFacts
@@ -56,13 +56,17 @@ class Study:
     """Globs of ``select`` that match no cell."""
     references: Mapping[str, list[Reference]] = field(default_factory=dict)
     """Table or figure -> its reference results."""
-    evidence: Mapping[str, list[Reference]] = field(default_factory=dict)
-    """Table or figure -> its reference results of all models, which predictions are made from."""
+    sets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Set of reference results -> key -> id of its cells."""
 
     @cached_property
     def informed(self) -> "Study":
         """This study with the reference results of all models, to predict from."""
-        return replace(self, references=self.evidence)
+        models = {CellId.parse(name).model for cells in self.sets.values() for name in cells.values()}
+        if models <= {*self.catalog.root.models, NO_NAME}:
+            return self
+        every = _with_models(self.catalog, sorted(models & self.catalog.models.keys()))
+        return replace(self, references={name: references_of(name, every, self.sets) for name in self.experiments})
 
     @cached_property
     def by_path(self) -> dict[str, Cell]:
@@ -254,10 +258,8 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
     ]
     sets = read_sets(project)
     references = {name: references_of(name, catalog, sets) for name in catalog.experiments} if sets else {}
-    every = _with_models(catalog, catalog.models)
-    evidence = {name: references_of(name, every, sets) for name in catalog.experiments} if sets else {}
     if catalog.root.select is None:
-        return Study(catalog, experiments, enabled, notices, references=references, evidence=evidence)
+        return Study(catalog, experiments, enabled, notices, references=references, sets=sets)
     selection = selection_of(catalog)
     named = _with_models(catalog, (glob.parts.model for glob in selection.globs if glob.parts.model in catalog.models))
     selected = [
@@ -266,7 +268,7 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
         for cell in expand(name, named, [*catalog.platforms], overrides, selection.matches)
     ]
     unmatched = [glob.text for glob in selection.globs if not any(glob.matches(cell.id) for cell in selected)]
-    return Study(catalog, experiments, selected, notices, unmatched, references, evidence)
+    return Study(catalog, experiments, selected, notices, unmatched, references, sets)
 
 
 def _with_models(catalog: Catalog, models: Iterable[str]) -> Catalog:
