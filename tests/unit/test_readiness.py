@@ -14,7 +14,7 @@ from dissect.cells.cell_id import CellId
 from dissect.cells.study import Study, load_study
 from dissect.config.errors import ConfigError
 from dissect.machine.gpus import GpuInfo
-from dissect.present.finished_cells import Finding, finished_text
+from dissect.present.finished_cells import FinishedCell, finished_text
 from dissect.results.cell_runs import read_runs
 from dissect.results.installed import Installed
 from dissect.results.reference_sets import publish_references
@@ -121,11 +121,11 @@ def test_a_machine_without_gpus_ends_it(project: Path) -> None:
         readying.answer(load_study(project, {"tables": ["table_III"], "figures": []}), project, {})
 
 
-def shipped(pattern: str) -> Finding:
+def shipped(pattern: str) -> FinishedCell:
     """The first of the reference results whose path fits, as if it were this clone's."""
     path = next(iter(sorted(REFERENCES.glob(pattern))))
     cell_id = CellId.parse(published_id(str(path.relative_to(path.parents[6]))))
-    return Finding(Cell(**cell_id._asdict(), n_gpus=2, seq_len=None, batch=1, key=path.stem), read_runs(path))
+    return FinishedCell(Cell(**cell_id._asdict(), n_gpus=2, seq_len=None, batch=1, key=path.stem), read_runs(path))
 
 
 def test_finished_cells_are_one_table() -> None:
@@ -138,7 +138,7 @@ def test_finished_cells_are_one_table() -> None:
     ]
     waiting = replace(cells[0].cell, method="F")
     failed = Failure(attempt=1, phase=None, reason="nvcc is missing", log="log.txt", failed_at="")
-    lines = finished_text([*cells, Finding(waiting), Finding(waiting, failed)]).splitlines()
+    lines = finished_text([*cells, FinishedCell(waiting), FinishedCell(waiting, failed)]).splitlines()
     number = r"[\d,.]+( \[[\d,.]+–[\d,.]+\])?"
     assert lines[0].split() == ["cell", "number", "unit", "GiB", "runs", "outcome", "flags"]
     assert re.search(rf"ddp/Naive/s350-b1-n2 +{number} +tokens/s +62\.8\d +\d+ +ok", lines[1])

@@ -6,7 +6,7 @@ from typing import Any
 
 from dissect.cells.cell import Cell
 from dissect.cells.study import Study
-from dissect.present.finished_cells import Finding, finished_text
+from dissect.present.finished_cells import FinishedCell, finished_text
 from dissect.present.no_cells import why_no_cells
 from dissect.results.cell_runs import CellRuns, read_runs
 from dissect.results.store import STORE_DIR, Failure, Store
@@ -22,23 +22,23 @@ def answer(study: Study, project: Path, _given: Mapping[str, Any]) -> str:
     cells = {cell.id: cell for cell in study.selected}
     if not cells:
         return why_no_cells(study.catalog)
-    shared: dict[str, list[Finding]] = {name: [] for name in cells}
-    for finding in _references(study, project, cells):
-        shared[finding.cell.id].append(finding)
+    shared: dict[str, list[FinishedCell]] = {name: [] for name in cells}
+    for finished in _references(study, project, cells):
+        shared[finished.cell.id].append(finished)
     return finished_text(
-        finding
+        finished
         for cell in cells.values()
-        for finding in (Finding(cell, _found(cell, store, project)), *shared[cell.id])
+        for finished in (FinishedCell(cell, _found(cell, store, project)), *shared[cell.id])
     )
 
 
-def _references(study: Study, project: Path, cells: Mapping[str, Cell]) -> Iterator[Finding]:
+def _references(study: Study, project: Path, cells: Mapping[str, Cell]) -> Iterator[FinishedCell]:
     """Those of these cells; of a set that could not be copied to results/ none."""
     every = (each for found in study.informed.references.values() for each in found if each.cell.id in cells)
     for reference in dict.fromkeys(every):
         path = project / str(reference.cell.path)
         if path.exists():
-            yield Finding(reference.cell, read_runs(path), reference.set_name)
+            yield FinishedCell(reference.cell, read_runs(path), reference.set_name)
 
 
 def _found(cell: Cell, store: Store, project: Path) -> CellRuns | Failure | None:

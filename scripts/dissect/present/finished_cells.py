@@ -30,7 +30,7 @@ _ALIGN = ("left", "right", "left", "right", "right", "left", "left")
 
 
 @dataclass(frozen=True)
-class Finding:
+class FinishedCell:
     """What is known of a cell from one source."""
 
     cell: Cell
@@ -40,12 +40,12 @@ class Finding:
     """Set of reference results that the runs are from; empty where they are this clone's."""
 
 
-def finished_text(findings: Iterable[Finding]) -> str:
-    """A line per finding, and one that counts cells; of an operator its best size.
+def finished_text(finished: Iterable[FinishedCell]) -> str:
+    """A line per cell and source, and one that counts cells; of an operator its best size.
 
     A cell that only sets of reference results have has their lines alone.
     """
-    listed = list(findings)
+    listed = list(finished)
     shared = {each.cell.id for each in listed if each.set_name}
     told = [each for each in listed if each.found or each.cell.unsupported or each.cell.id not in shared]
     own = [each for each in listed if not each.set_name]
@@ -55,12 +55,12 @@ def finished_text(findings: Iterable[Finding]) -> str:
     return f"{tabulate(map(_line, told), _HEAD, tablefmt='plain', colalign=_ALIGN, disable_numparse=True)}\n\n{counted}"
 
 
-def _line(finding: Finding) -> tuple[str, ...]:
-    cell, runs = finding.cell, finding.found
+def _line(each: FinishedCell) -> tuple[str, ...]:
+    cell, runs = each.cell, each.found
     if not isinstance(runs, CellRuns):
         outcome = f"failed: {runs.reason}" if runs else "not measured"
         return cell.id, "", "", "", "0", f"unsupported: {cell.unsupported}" if cell.unsupported else outcome, ""
-    origin = f" (reference {finding.set_name})" if finding.set_name else ""
+    origin = f" (reference {each.set_name})" if each.set_name else ""
     *numbers, outcome, flags = _numbers(cell, runs)
     return cell.id, *numbers, outcome + origin, flags
 
