@@ -55,6 +55,9 @@ def test_select_finds_cells_of_a_model_that_it_names(with_mistral: Path) -> None
     assert {*study.selected_targets} <= study.by_path.keys()
     wild = load_study(with_mistral, {"select": "finetune/h200-x2/*/*/L/*"})
     assert {cell.model for cell in wild.selected} == {*wild.catalog.root.models}
+    other = "pretrain/h200-x2/*/*/*/*"
+    both = load_study(with_mistral, {"select": [CELLS, other]})
+    assert {cell.model for cell in both.selected if cell.stage == "pretrain"} == {*both.catalog.root.models}
     given = {"select": "finetune/h200-x2/mistral/*/Z3/*"}
     none = load_study(with_mistral, given)
     with pytest.raises(ConfigError, match=r"matches no cell of the suite 'smoke'$"):

@@ -1,7 +1,7 @@
 """Globs over cells: ``stage/platform/model/framework/method/workload``, as ``select`` and overrides use them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import filter as matching
 from fnmatch import fnmatchcase
@@ -41,6 +41,12 @@ class Selection:
     def matches(self, cell_id: str) -> bool:
         """Whether one of the globs matches the id of a cell."""
         return not self.globs or any(glob.matches(cell_id) for glob in self.globs)
+
+    def matches_beside(self, others: Collection[str], cell_id: str) -> bool:
+        """Whether a glob matches the id of a cell; one of these other models only if the glob names it in full."""
+        model = CellId.parse(cell_id).model
+        globs = (glob for glob in self.globs if model not in others or glob.parts.model == model)
+        return not self.globs or any(glob.matches(cell_id) for glob in globs)
 
     def __str__(self) -> str:
         return " ".join(glob.text for glob in self.globs)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -262,10 +262,11 @@ def load_study(project: Path, command_line: Mapping[str, Any]) -> Study:
         return Study(catalog, experiments, enabled, notices, references=references, sets=sets)
     selection = selection_of(catalog)
     named = _with_models(catalog, (glob.parts.model for glob in selection.globs if glob.parts.model in catalog.models))
+    matches = partial(selection.matches_beside, {*named.root.models} - {*catalog.root.models})
     selected = [
         cell
         for name in catalog.wanted_experiments
-        for cell in expand(name, named, [*catalog.platforms], overrides, selection.matches)
+        for cell in expand(name, named, [*catalog.platforms], overrides, matches)
     ]
     unmatched = [glob.text for glob in selection.globs if not any(glob.matches(cell.id) for cell in selected)]
     return Study(catalog, experiments, selected, notices, unmatched, references, sets)
