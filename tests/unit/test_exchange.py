@@ -85,6 +85,13 @@ def test_two_stores_become_one_whichever_comes_first(export: Path, tmp_path: Pat
     assert merged[0] == merged[1]
 
 
+def test_what_is_imported_joins_the_runs_of_a_file_without_its_store(export: Path, tmp_path: Path) -> None:
+    ours, published = RESULTS[0].model_copy(update={"attempts": 2}), tmp_path / f"{KEY}.json"
+    filled_store(tmp_path / "once", [ours]).entry(KEY).publish(published)
+    import_cells(read_export(export), Store(tmp_path / "ours"), {KEY: [published]})
+    assert sorted(run.attempts for run in read_runs(published).runs) == [1, 2]
+
+
 def test_a_broken_run_of_ours_is_replaced(export: Path, tmp_path: Path) -> None:
     store = filled_store(tmp_path / "ours", RESULTS)
     path_of(tmp_path / "ours", RESULTS[0]).write_text("{")

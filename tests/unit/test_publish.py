@@ -11,7 +11,7 @@ from dissect.base.outcome import Phase, Status
 from dissect.cells.cell import Cell, spec_and_key
 from dissect.results.cell_runs import read_runs
 from dissect.results.publish import Published, publish_stored
-from dissect.results.store import Store
+from dissect.results.store import Store, withdrawn_copy
 from factories import ended_result, measured_at, ok_result, pretrain_spec
 
 
@@ -127,6 +127,23 @@ def test_measured_runs_join_those_of_a_file_that_was_copied_without_its_store(ce
     entry.set_aside_runs("now")
     entry.adopt_published(Path(first), cell.canonical)
     assert entry.count() == 0, "what was set aside stays aside"
+
+
+def test_measured_runs_join_those_of_a_withdrawn_file_without_a_store(cells, tmp_path):
+    """An earlier version withdrew it, or the lock was held when it was; a broken run in the store changes nothing."""
+    (first, *_), copied = cells, Store(tmp_path / "none")
+    publish_stored(cells, Store(tmp_path / "store"))
+    before, cell = read_runs(Path(first)), replace(cells[first], runs=3)
+    Path(first).rename(withdrawn_copy(Path(first)))
+    entry = copied.entry(cell.key)
+    entry.folder.mkdir(parents=True)
+    with entry.locked():
+        publish_stored({first: cell}, copied)
+    assert entry.peek() is None
+    (entry.folder / "runs/broken").mkdir(parents=True)
+    (entry.folder / "runs/broken/result.json").write_text("{")
+    publish_stored({first: cell}, copied)
+    assert entry.peek() == before
 
 
 def test_what_was_set_aside_is_not_published_any_more(cells, tmp_path):

@@ -155,6 +155,8 @@ def import_cells(shared: Mapping[str, Shared], store: Store, published: Mapping[
     added = 0
     for key, cell in shared.items():
         entry = store.entry(key)
+        for path in published.get(key, ()):
+            entry.adopt_published(path, cell.canonical)
         with entry.locked():
             entry.claim(cell.canonical)
             added += len(entry.adopt(cell.files))

@@ -59,14 +59,14 @@ def _settle(cell: Cell, entry: Entry, stored: Entry | None, path: str, alone: bo
     if known is None and not (stored and stored.was_set_aside):
         known, stored = _read(published if exists else withdrawn), None  # copied without its store
     enough = known is not None and not known.lacking(runs)
+    if alone and known and not stored and not enough:
+        entry.adopt_published(published, cell.canonical or "")
     if enough and not exists and _is_current(withdrawn, stored):
         withdrawn.replace(published)  # with its old time, so that nothing is drawn again
         found.changed.append(path)
     elif enough and stored and stored.publish_if_idle(published):
         found.changed.append(path)
     elif exists and not enough and alone:
-        if known and not stored:
-            entry.adopt_published(published, cell.canonical or "")
         published.replace(withdrawn)
         found.changed.append(path)
     elif exists and not enough:

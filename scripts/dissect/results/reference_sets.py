@@ -119,9 +119,8 @@ def add_to_set(folder: Path, shared: Mapping[str, Shared]) -> int:
         if written.get(key, cell_id) != cell_id:  # an earlier version called it otherwise
             for old in (folder / written[key]).glob(f"{key}.*"):
                 old.unlink()
-    if (folder / MANIFEST).exists():
-        (folder / MANIFEST).unlink()  # first: it makes the rest count
-        shutil.rmtree(folder / "cells")
+    (folder / MANIFEST).unlink(missing_ok=True)  # first: it makes the rest count
+    shutil.rmtree(folder / "cells", ignore_errors=True)
     return added
 
 

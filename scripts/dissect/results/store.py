@@ -233,9 +233,9 @@ class Entry:
     def adopt_published(self, output: Path, canonical: str) -> None:
         """Add the runs, without samples, of a published or withdrawn file that was copied without its store.
 
-        Runs that are measured then join them. An entry that has runs, or whose runs were set aside, stays as it is.
+        Runs that are measured then join them. An entry with valid runs, or whose runs were set aside, stays as it is.
         """
-        if self.count() or self.was_set_aside:
+        if self.peek() or self.was_set_aside:
             return
         for path in (output, withdrawn_copy(output)):
             with suppress(OSError, ValueError):  # missing or broken: there is nothing to keep
@@ -244,7 +244,7 @@ class Entry:
                     runs = {identity: {RESULT: record} for identity, record in records_of(data).items()}
                     self.folder.mkdir(parents=True, exist_ok=True)
                     with self.locked_if_idle() as idle:
-                        if idle and not self.count():
+                        if idle and not self.peek():
                             self.claim(canonical)
                             self.adopt(runs)
                     return
