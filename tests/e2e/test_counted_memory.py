@@ -125,7 +125,7 @@ def counted(case: LlamaCase) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_layer_leaves_what_the_tape_says(name: str) -> None:
+def test_a_layer_leaves_what_the_operator_graph_says(name: str) -> None:
     case = CASES[name]
     steps = in_fork(lambda: counted(case))
     for (fewer, _), (more, _) in pairwise(steps[1:]):  # of LoRA the first layer is another

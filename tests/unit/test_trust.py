@@ -1,9 +1,12 @@
 """docs/trust.md: every figure on it is the one of the file that it comes from."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import measured_repeats as measured
+from dissect.present.tables.columns import count_starts
+from dissect.results.cell_runs import read_runs
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/trust.md").read_text()
@@ -36,6 +39,16 @@ def test_the_least_standard_deviation_of_runs_is_shown_as_a_bound() -> None:
     steady = {(cell.strip("| `"), number.strip("`")): within for cell, number, _, _, within, *_ in rows}
     assert steady["pretrain/h100-x2/llama2-7b/megatron/Naive/s350-b1-n2", "device_time_s"] == "≤ 0.1 % (1 df)"
     assert steady["finetune/h200-x2/llama2-7b/deepspeed/L/s350-b1-n2", "device_time_s"] == "0.1 % (3 df)", "measured"
+
+
+def test_the_repeated_cells_of_two_h200_are_counted() -> None:
+    runs = [read_runs(path).runs for path in (ROOT / "config/references/h200-x2").glob("*/*/*/*/*/*/*.json")]
+    repeated = [found for found in runs if len(found) > 1]
+    starts = Counter(count_starts(found) for found in repeated)
+    assert {min(map(len, repeated)), max(map(len, repeated))} == {2, 6}
+    assert (len(repeated), starts[2], starts[3]) == (29, 10, 2)
+    told = "29 cells have two to six runs, most of them in shared rounds; ten have runs on two starts, two on three"
+    assert told in TEXT
 
 
 def test_every_figure_in_the_text_is_that_of_the_runs() -> None:

@@ -12,7 +12,7 @@ from dissect.predict.allocator import UNSPLIT, pinned
 CALIBRATED = 0.3
 """Share of what parts may be off by that the interval allows for.
 
-Measured: of the 72 shipped cells on H100 and H200 70 are within 0.28 of it, the conformal quantile for 95 %.
+Measured: of the first 72 shipped cells on H100 and H200 70 are within 0.28 of it, the conformal quantile for 95 %.
 """
 Origin = Literal["arithmetic", "library"]
 """Where a size comes from: the architecture and the split alone, or the code of the library that allocates it."""

@@ -35,8 +35,8 @@ UNTIMED = "the times of its kernels, or of its copies to host memory, are not kn
 PIPELINES = "pipelines: how long their stages wait for each other was never measured"
 COMPILED = "compiled layers: which kernels the compiler makes of them is not known"
 ELSEWHERE = (
-    "Predicted: none; platform=<name> predicts another platform, the forms of results/report/index.html, which `all` "
-    "writes, other GPUs and GPU counts."
+    "Predicted: none; platform=<name> predicts another platform. The forms of results/report/index.html, which `all` "
+    "writes, predict other GPUs and GPU counts."
 )
 _SCREEN = 40
 """Lines of an answer in a terminal."""
