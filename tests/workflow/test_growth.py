@@ -154,6 +154,9 @@ def test_an_export_of_the_first_version_gives_the_numbers_of_the_first_version(t
         assert len(now) == len(before)
         for old, new in zip(before, now, strict=True):
             assert not [name for name in new if OF_INTERVAL.fullmatch(name) and new[name]]
+            if path.stem == CLAIMS and old["id"] in OF_EIGHT_GPUS:
+                assert new["verdict"] == Verdict.NOT_MEASURED
+                continue
             values = [name for name in old if not OF_INTERVAL.fullmatch(name)]
             if path.stem == CLAIMS:
                 is_decided = old["first"] and old["verdict"] != Verdict.NOT_MEASURED
@@ -164,6 +167,8 @@ def test_an_export_of_the_first_version_gives_the_numbers_of_the_first_version(t
             assert [_number(new[name]) for name in values] == [pytest.approx(_number(old[name])) for name in values]
 
 
+OF_EIGHT_GPUS = ("H16", "H17")
+"""Claims whose throughputs are those of eight GPUs, which was not asked then."""
 SAID_OTHERWISE = ("check", "verdict", "numbers", "result", "stated_for")
 OF_INTERVAL = re.compile(r"(?!expected).*_(low|high)")
 
