@@ -193,6 +193,9 @@ class Entry:
         valid = {run.id: result for run, result in self._valid()}
         return in_order(valid) if valid else None
 
+    def _has_valid_run(self) -> bool:
+        return next(self._valid(), None) is not None  # of many runs only the first is read
+
     def _valid(self) -> Iterator[tuple[RunFiles, Result]]:
         for run in self.run_files():
             with suppress(OSError, ValueError):
@@ -235,7 +238,7 @@ class Entry:
 
         Runs that are measured then join them. An entry with valid runs, or whose runs were set aside, stays as it is.
         """
-        if self.peek() or self.was_set_aside:
+        if self._has_valid_run() or self.was_set_aside:
             return
         for path in (output, withdrawn_copy(output)):
             with suppress(OSError, ValueError):  # missing or broken: there is nothing to keep
@@ -244,7 +247,7 @@ class Entry:
                     runs = {identity: {RESULT: record} for identity, record in records_of(data).items()}
                     self.folder.mkdir(parents=True, exist_ok=True)
                     with self.locked_if_idle() as idle:
-                        if idle and not self.peek():
+                        if idle and not self._has_valid_run():
                             self.claim(canonical)
                             self.adopt(runs)
                     return
