@@ -31,13 +31,13 @@ from page_tables import GPUS, PREDICTION, block
 ROOT = Path(__file__).parents[2]
 SETS = ROOT / "config/references"
 HEADER = "| framework | method | batch | runs | step (s) | device time (s) | GiB per GPU | cell (s) |"
-CELLS = {"h100-x2": 39, "h200-x2": 53, "h200-x2-te": 2, "h100-x4-24g": 2}
+CELLS = {"h100-x2": 39, "h200-x2": 53, "h200": 27, "h200-x2-te": 2, "h100-x4-24g": 2}
 """Platform -> number of its training cells that were launched."""
 
 
 def launched(platform: str) -> Iterator[tuple[CellId, CellRuns]]:
     """The training cells of a platform that were launched, over all sets of today's protocol."""
-    for name in ("h100-x2", "h200-x2", "h100-x4"):
+    for name in ("h100-x2", "h200-x2", "h200-x1", "h100-x4"):
         for path in sorted((SETS / name).rglob("*.json")):
             cell, runs = CellId.parse(str(path.parent.relative_to(SETS / name))), read_runs(path)
             if cell.platform == platform and cell.stage != "profile" and runs.newest.status is not Status.SKIPPED_OOM:
@@ -55,7 +55,7 @@ def row(cell: CellId, runs: CellRuns) -> list[object]:
         return [cell.framework, cell.method, batch, len(runs.runs), "out of memory", "", "", seconds]
     if batch == "max":
         batch = f"max: {measured[-1].batch}"
-    if gpus == "n1":
+    if gpus == "n1" and cell.platform != "h200":
         batch += ", on one GPU"
     step = median(metrics.step_time_s.median for metrics in measured)
     device = median(metrics.device_time_s or 0 for metrics in measured)
@@ -65,9 +65,13 @@ def row(cell: CellId, runs: CellRuns) -> list[object]:
 
 @pytest.mark.parametrize("platform", CELLS)
 def test_every_cell_is_on_the_page(platform: str) -> None:
-    rows = [row(cell, runs) for cell, runs in launched(platform)]
-    assert len(rows) == CELLS[platform]
-    block(GPUS, platform, HEADER, rows)
+    found = list(launched(platform))
+    assert len(found) == CELLS[platform]
+    rows, header = [row(cell, runs) for cell, runs in found], HEADER
+    if len({cell.model for cell, _ in found}) > 1:
+        header = f"| model {HEADER}"
+        rows = [[cell.model.removeprefix("llama2-").upper(), *of] for (cell, _), of in zip(found, rows, strict=True)]
+    block(GPUS, platform, header, rows)
 
 
 PROFILES = (
@@ -116,6 +120,41 @@ def test_cells_and_runs_of_a_set_are_counted(folder: Path) -> None:
     assert f"| {len(cells)}, {sum(len(cell.runs) for cell in cells)} |" in line
 
 
+def test_cells_on_one_h200_stand_beside_plain_loops() -> None:
+    """tests/data/plain_steps_h200.csv has the printed lines of a loop without this project's code."""
+    cells = {
+        (cell.model, cell.framework, cell.method, cell.workload): row(cell, runs) for cell, runs in launched("h200")
+    }
+    steps, states = [], []
+    for plain in csv.DictReader((ROOT / "tests/data/plain_steps_h200.csv").read_text().splitlines()):
+        framework, method = ("ddp", "Naive") if plain["trains"] == "all" else ("deepspeed", "L")
+        *_, step, _, peak, _ = cells[plain["model"], framework, method, f"s350-b{plain['batch']}-n1"]
+        times = f"{step} and {float(plain['step_s']):.3f} s"
+        if framework == "ddp":
+            steps.append(times)
+        else:
+            states.append(f"{times}, {peak} and {float(plain['peak_gib']):.1f} GiB")
+    assert (len(steps), len(states)) == (2, 2)
+    assert f"| {'; '.join(steps)} |" in GPUS.read_text()
+    assert f"| {'; '.join(states)} |" in GPUS.read_text()
+
+
+def test_13b_and_7b_on_one_h200() -> None:
+    """Steps of LoRA with 7B, and how many times its device time 13B needs."""
+    found = {(cell.model, cell.method): runs for cell, runs in launched("h200")}
+    rows = {(cell.model, cell.method): [*map(str, row(cell, runs))] for cell, runs in launched("h200")}
+    small, large = ([float(rows[model, method][5]) for method in ("L", "QL")] for model in ("llama2-7b", "llama2-13b"))
+    ratios = [of / to for of, to in zip(large, small, strict=True)]
+    lora = [run.metrics for run in found["llama2-7b", "L"].runs]
+    steps = [each.step_time_s.median for each in lora if isinstance(each, TrainingMetrics)]
+    page = " ".join(GPUS.read_text().split())
+    assert f"took {min(steps):.3f} to {max(steps):.3f} s" in page
+    assert f"it needs {ratios[0]:.2f} times 7B's device time with L and {ratios[1]:.2f} times with QL" in page
+    for method in ("QL", "QL+F+R"):
+        *_, step, _, peak, _ = rows["llama2-70b", method]
+        assert f"{peak} GiB and {step} s" in page
+
+
 def test_cells_without_a_run_are_counted() -> None:
     found = [read_runs(path).newest.status for path in (SETS / "h100-x2").rglob("*.json")]
     assert f"{found.count(Status.SKIPPED_OOM)} cells of Tables II, III, IV and IX" in GPUS.read_text()
@@ -158,7 +197,7 @@ def test_runs_of_ddp_on_one_start_differ() -> None:
 
 
 def test_error_of_predicted_peaks_is_that_of_their_page() -> None:
-    [row] = [line for line in PREDICTION.read_text().splitlines() if line.startswith("| all | 136 |")]
+    [row] = [line for line in PREDICTION.read_text().splitlines() if line.startswith("| all | 163 |")]
     assert f"{row.split(' | ')[2]} off in the median" in GPUS.read_text()
 
 

@@ -24,7 +24,7 @@ Of datasheets: what published speeds of GeForce cards differ by (docs/prediction
 """
 OFF_OFFLOAD = 0.25
 """The same of offloading, of which two cells are known: LoRA with ZeRO-2 and 3 on H200."""
-DEVIATIONS = {"busy": 1.4, "machine": 1.8, "elsewhere": 2.0}
+DEVIATIONS = {"busy": 1.4, "machine": 1.8, "elsewhere": 1.9}
 """Ends of the interval in standard deviations: where GPUs are busy, and where they wait for a known or another host.
 
 Measured: conformal quantiles for 95 % over the shipped cells, each predicted from the others; of the busy cells, which
