@@ -7,7 +7,7 @@ import pytest
 import factories as make
 from claim_cases import FAILS, FASTER, HOLDS, NOT_MEASURED, OOM, UNCLEAR, cell, claim, ended, manifest, only
 from dissect.base.outcome import Phase, Status
-from dissect.present.claims.claims_table import findings
+from dissect.present.claims.claims_table import build_claims, findings
 from dissect.present.claims.select import MORE_GPUS, OTHER_GPUS
 from dissect.statistics.numbers import Verdict
 
@@ -144,6 +144,25 @@ def test_reference_results_are_a_platform_of_their_own(tmp_path: Path) -> None:
     found = {f.platform: f for f in findings(both, tmp_path)}
     assert {name: each.verdict for name, each in found.items()} == {"h200": HOLDS, "h200@lab": NOT_MEASURED}
     assert found["h200@lab"].cases[0].gap.reason == "the reference results have no such cell"
+
+
+def test_the_table_names_no_cells_that_reference_results_lack(tmp_path: Path) -> None:
+    """A platform of theirs without a cell of any claim has no column."""
+    own = [cell(tmp_path, "Z2", 0.1), cell(tmp_path, "Naive", 0.2)]
+    theirs = [each.model_copy(update={"platform": "h200@lab", "reference": "lab"}) for each in own]
+    other = own[1].model_copy(update={"platform": "h200@far", "reference": "far"})
+    made = manifest(own, claim(FASTER), claim(FASTER | {"more": {"method": "F+Z2"}}))
+    facts = {name: make.PLATFORMS["h200"].model_copy(update={"label": name}) for name in ("h200@lab", "h200@far")}
+    layout = made.layout | {"stand_ins": {name: [] for name in ("h200", *facts)}}
+    update = {"cells": [*own, *theirs, other], "platforms": made.platforms | facts, "layout": layout}
+    page = build_claims(made.model_copy(update=update), tmp_path).markdown
+    assert "h200@lab" in page
+    assert "h200@far" not in page
+    lacks = [line.partition("</sup> ")[2] for line in page.splitlines() if "not measured:" in line]
+    assert lacks == [
+        r"not measured: pretrain/h200/llama2-7b/\*/F+Z2/\*-b1-\* (no experiment plans such a cell)",
+        "not measured: the reference results have no such cell",
+    ]
 
 
 def test_a_broken_cell_decides_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from dissect.present.claims.select import Gap
 from dissect.present.tables.frames import to_csv
 from dissect.present.tables.grid import Grid, GridEntry
 from dissect.present.tables.labels import framework_labels
+from dissect.present.tables.marks import NOT_SHIPPED
 from dissect.present.tables.render import html, latex, markdown
 from dissect.present.tables.table import Table
 from dissect.present.tables.tidy import read_records, tidy_rows
@@ -104,17 +105,20 @@ def _expectation(expected: Expected) -> str:
 
 
 def _each_platform(manifest: Manifest, found: list[Finding]) -> Grid:
+    """Columns of the platforms, but for those of reference results that no claim has a cell of."""
     own = [finding for finding in found if not finding.claim.platforms]
     by_place = {(finding.claim_id, finding.platform): _entry(finding) for finding in own}
+    measured = {finding.platform for finding in own if finding.verdict is not Verdict.NOT_MEASURED}
+    shown = [platform for platform in manifest.platforms if "@" not in platform or platform in measured]
     return Grid(
         name=manifest.name,
         title=manifest.title,
         caption=manifest.caption,
         row_names=("Claim", "Item", "The paper says", "Stated for", "Certainty", "Checked as"),
         rows=_labels(own),
-        columns=[(facts.label,) for facts in manifest.platforms.values()],
+        columns=[(manifest.platforms[platform].label,) for platform in shown],
         entries=[
-            [by_place[name, platform] for platform in manifest.platforms]
+            [by_place[name, platform] for platform in shown]
             for name in dict.fromkeys(finding.claim_id for finding in own)
         ],
         alignment="left",
@@ -159,11 +163,12 @@ def _entry(finding: Finding) -> GridEntry:
 
 
 def _gaps(gaps: list[Gap]) -> list[str]:
-    """One sentence per reason."""
+    """One sentence per reason, with the cells but for those that reference results lack: nobody here measures these."""
     missing: dict[str, list[str]] = {}
     for gap in gaps:
         missing.setdefault(gap.reason, []).extend(gap.missing)
-    return [f"not measured: {', '.join(dict.fromkeys(ids))} ({reason})" for reason, ids in missing.items()]
+    told = {reason: f"{', '.join(dict.fromkeys(ids))} ({reason})" for reason, ids in missing.items()}
+    return [f"not measured: {NOT_SHIPPED if reason == NOT_SHIPPED else text}" for reason, text in told.items()]
 
 
 def _stand_ins(manifest: Manifest) -> list[str]:

@@ -13,7 +13,7 @@ from dissect.config.claims import Claim, Where, fits
 from dissect.config.layout import Axis, QuantityName
 from dissect.present.tables.columns import Quantity
 from dissect.present.tables.efficiency import RATE, per_gpu
-from dissect.present.tables.marks import short_mark
+from dissect.present.tables.marks import NOT_SHIPPED, short_mark
 from dissect.present.tables.on_device import ON_DEVICE, device_values
 from dissect.present.tables.over_runs import RUN_VALUES, positive, values_of
 from dissect.present.tables.view import View
@@ -125,9 +125,7 @@ def largest(sides: Sequence[ClaimSide], quantity: str) -> int:
 
 def no_cell(side: ClaimSide) -> Gap:
     """The gap of a side without cells; ``<platform>@<set>`` is a platform of a set of reference results."""
-    shipped = "@" in side.pattern
-    reason = "the reference results have no such cell" if shipped else "no experiment plans such a cell"
-    return Gap(reason, (side.pattern,))
+    return Gap(NOT_SHIPPED if "@" in side.pattern else "no experiment plans such a cell", (side.pattern,))
 
 
 def number_of(side: ClaimSide, measure: Measure) -> SideNumber | Gap:

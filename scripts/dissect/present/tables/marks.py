@@ -12,7 +12,8 @@ BOUND_NOTE = (
     "a to b: a held and b did not, and the search ended before they were close"
 )
 UNPLANNED = GridEntry("not planned", ("not planned: the experiment has no such cell",))
-UNSHIPPED = GridEntry("not measured", ("not measured: the reference results have no such cell",))
+NOT_SHIPPED = "the reference results have no such cell"
+UNSHIPPED = GridEntry("not measured", (f"not measured: {NOT_SHIPPED}",))
 
 
 def absent(platform: str) -> GridEntry:
