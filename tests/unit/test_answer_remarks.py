@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dissect.base.outcome import Flag
 from dissect.config.catalog import load_catalog
-from dissect.present.recommend.answer_text import TAKES_ALL, answer_text
+from dissect.present.recommend.answer_text import TAKES_ALL, answer_text, origins
 from recommend_cases import ask, serving, training
 
 
@@ -20,3 +20,14 @@ def test_marks_that_are_not_shown_are_not_explained(project: Path) -> None:
     records, known = [training(project, "L", 900.0, gib=30, flags=[Flag.THROTTLED])], load_catalog(project, {})
     assert f"\n{Flag.THROTTLED}: " in answer_text(ask(records), known)
     assert Flag.THROTTLED not in answer_text(ask(records, memory_gb=20), known)
+
+
+def test_a_set_of_reference_results_has_one_line() -> None:
+    """In the order of the days, with every machine and commit."""
+    one = {"reference": "lab", "machine": "1 x H200", "measured_at": "2026-11-29T08:00:00", "git_commit": "b" * 40}
+    two = {"reference": "lab", "machine": "2 x H200", "measured_at": "2026-11-30T08:00:00", "git_commit": "a" * 40}
+    other = one | {"reference": "far", "git_commit": None}
+    assert list(origins([two, one, two, other])) == [
+        f"reference lab: measured on 1 x H200; 2 x H200, 2026-11-29 and 2026-11-30, commit {'b' * 10} and {'a' * 10}.",
+        "reference far: measured on 1 x H200, 2026-11-29, commit unknown.",
+    ]

@@ -344,7 +344,7 @@ def _remarks(rankings: Sequence[Ranking], answer: Answer, catalog: Catalog) -> l
         lines.append(GROWTH)
     flags = dict.fromkeys(name for cell in marked for name in str(cell.row["flags"] or "").split(";") if name)
     lines += [f"{name}: {Flag(name).meaning}." for name in flags]
-    lines += [_origin(cell.row) for cell in shown if cell.row["reference"]]
+    lines += origins([cell.row for cell in shown if cell.row["reference"]])
     lines += _notes(answer, shown, catalog)
     platforms = dict.fromkeys(cell.row["platform"] for cell in shown)
     for name in platforms:
@@ -354,10 +354,14 @@ def _remarks(rankings: Sequence[Ranking], answer: Answer, catalog: Catalog) -> l
     return [*dict.fromkeys(lines), ""] if lines else []
 
 
-def _origin(row: Mapping[str, Any]) -> str:
-    """Where a reference result comes from."""
-    day, commit = str(row["measured_at"]).partition("T")[0], str(row["git_commit"] or "unknown")[:10]
-    return f"reference {row['reference']}: measured on {row['machine']}, {day}, commit {commit}."
+def origins(rows: Sequence[Row]) -> Iterator[str]:
+    """Where reference results come from, a line per set."""
+    for name in dict.fromkeys(row["reference"] for row in rows):
+        of = sorted((row for row in rows if row["reference"] == name), key=lambda row: str(row["measured_at"]))
+        machines = "; ".join(dict.fromkeys(row["machine"] for row in of))
+        days = " and ".join(dict.fromkeys(str(row["measured_at"]).partition("T")[0] for row in of))
+        commits = " and ".join(dict.fromkeys(str(row["git_commit"] or "unknown")[:10] for row in of))
+        yield f"reference {name}: measured on {machines}, {days}, commit {commits}."
 
 
 def _notes(answer: Answer, shown: Sequence[Standings], catalog: Catalog) -> list[str]:
