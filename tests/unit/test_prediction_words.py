@@ -43,8 +43,9 @@ def percent(share: float) -> str:
     "words",
     [
         f"The CUDA context and NCCL take {OUTSIDE_BYTES / GIB:.1f} GiB",
-        f"needs {percent(OF_ACTIVATIONS[0])} to {percent(OF_ACTIVATIONS[-1])} % of the activations more than the peak",
-        f"at least {percent(OF_PEAK_MEMORY[0])} to {percent(OF_PEAK_MEMORY[-1])} % of the peak",
+        f"needs {percent(OF_ACTIVATIONS.low)} to {percent(OF_ACTIVATIONS.high)} % of the activations more than the "
+        "peak",
+        f"at least {percent(OF_PEAK_MEMORY.low)} to {percent(OF_PEAK_MEMORY.high)} % of the peak",
         f"temporary memory inside kernels ({percent(TEMPORARY)} % of the activations)",
         f"takes {CALIBRATED} of what each part may be off by",
         f"products reach {OF_PEAK} of the peak, copies {OF_BANDWIDTH} of the bandwidth and collectives {OF_LINK} of",
@@ -89,7 +90,7 @@ def test_fragmentation_is_what_the_searches_leave() -> None:
         trials.append(len(metrics.trials))
     least, most = min(limits), max(limits, key=lambda left: left[1])
     assert least[0] < most[1]
-    assert (OF_ACTIVATIONS[0], OF_ACTIVATIONS[-1]) == pytest.approx((least[1], most[0]), abs=0.001)
+    assert (OF_ACTIVATIONS.low, OF_ACTIVATIONS.high) == pytest.approx((least[1], most[0]), abs=0.001)
     assert sorted(trials) == [2, 2, 2, 3, 4, 4, 4, 8]
     for words in (
         "Of the eight shipped searches the first on H200 took eight trials without a prediction, those on H100 four",

@@ -1,14 +1,17 @@
 """Whether a predicted peak fits: what the allocator can use of a GPU's memory."""
 
 from bisect import bisect_left
+from collections.abc import Callable
 from enum import StrEnum
 from functools import cache
 from math import inf
+from operator import attrgetter
 from typing import NamedTuple
 
 from dissect.base.units import GIB
 from dissect.cells.spec import Hardware, TrainingSpec
 from dissect.predict.memory import MemoryPrediction, predict_memory
+from dissect.predict.predicted_value import PredictedValue
 
 OUTSIDE_BYTES = int(2.3 * GIB)
 """Memory of a GPU that PyTorch's allocator does not hand out: the CUDA context and NCCL's buffers.
@@ -16,8 +19,8 @@ OUTSIDE_BYTES = int(2.3 * GIB)
 Measured: the least difference between the driver's used memory and the allocator's peak over the shipped cells, that of
 ``finetune/h200-x2/llama2-7b/deepspeed/PT/s350-b1-n2``.
 """
-OF_ACTIVATIONS, OF_PEAK_MEMORY = (0.088, 0.12, 0.186), (0.026, 0.045, 0.066)
-"""Least, expected and most memory that the allocator needs beside a peak, because free memory is in pieces.
+OF_ACTIVATIONS, OF_PEAK_MEMORY = PredictedValue(0.12, 0.088, 0.186), PredictedValue(0.045, 0.026, 0.066)
+"""Memory that the allocator needs beside a peak, because free memory is in pieces.
 
 It is a share of the activations, or one of the peak, whichever is more. Measured: the shipped searches for the largest
 batch, of DDP, Megatron-LM and DeepSpeed on H200 and on H100, each of which has a batch that fits and one that does not;
@@ -41,25 +44,23 @@ class Outlook(StrEnum):
 
 def outlook(prediction: MemoryPrediction, hardware: Hardware) -> Outlook:
     """Whether the peak fits, with its interval and that of fragmentation."""
-    least, _, most = needed_bytes(prediction)
-    room = usable_bytes(hardware)
-    if least > room or prediction.host_bytes > hardware.host_memory_bytes:
+    needed, room = needed_bytes(prediction), usable_bytes(hardware)
+    if needed.low > room or prediction.host_bytes > hardware.host_memory_bytes:
         return Outlook.RUNS_OUT
-    return Outlook.FITS if most <= room else Outlook.CLOSE
+    return Outlook.FITS if needed.high <= room else Outlook.CLOSE
 
 
-def needed_bytes(prediction: MemoryPrediction) -> tuple[float, float, float]:
-    """(Least, expected, most) bytes that the allocator needs for a peak, with its interval."""
+def needed_bytes(prediction: MemoryPrediction) -> PredictedValue[float]:
+    """Bytes that the allocator needs for a peak, with its interval."""
     activations = sum(part.size for part in prediction.parts if part.name == "activations")
-    peaks = (prediction.low_bytes, prediction.peak_bytes, prediction.high_bytes)
+    peaks = (prediction.peak_bytes, prediction.low_bytes, prediction.high_bytes)
     ends = zip(peaks, OF_ACTIVATIONS, OF_PEAK_MEMORY, strict=True)
-    least, expected, most = (peak + max(of * activations, share * peak) for peak, of, share in ends)
-    return least, expected, most
+    return PredictedValue(*(peak + max(of * activations, share * peak) for peak, of, share in ends))
 
 
 def fits(prediction: MemoryPrediction, hardware: Hardware) -> bool:
     """The call where one is needed: by the peak itself, and the middle of what is known of fragmentation."""
-    _, needed, _ = needed_bytes(prediction)
+    needed = needed_bytes(prediction).value
     return needed <= usable_bytes(hardware) and prediction.host_bytes <= hardware.host_memory_bytes
 
 
@@ -75,23 +76,22 @@ def largest_batch(spec: TrainingSpec) -> LargestBatch | None:
     """The largest batch that is expected to fit; None without a prediction."""
 
     @cache
-    def needed(batch: int) -> tuple[float, float, float]:
+    def needed(batch: int) -> PredictedValue[float]:
         found = predict_memory(spec, batch)
         fits_host = found is not None and found.host_bytes <= spec.hardware.host_memory_bytes
-        return needed_bytes(found) if found and fits_host else (inf, inf, inf)
+        return needed_bytes(found) if found and fits_host else PredictedValue(inf, inf, inf)
 
     if predict_memory(spec, 1) is None:
         return None
     room = usable_bytes(spec.hardware)
 
-    def largest(end: int) -> int:
+    def largest(of: Callable[[PredictedValue[float]], float]) -> int:
         above = 1
-        while above < MOST_SEQUENCES and needed(above)[end] <= room:
+        while above < MOST_SEQUENCES and of(needed(above)) <= room:
             above *= 2
-        return bisect_left(range(1, above), True, key=lambda batch: needed(batch)[end] > room)
+        return bisect_left(range(1, above), True, key=lambda batch: of(needed(batch)) > room)
 
-    least, expected, most = range(3)
-    return LargestBatch(largest(most), largest(expected), largest(least))
+    return LargestBatch(*(largest(attrgetter(of)) for of in ("high", "value", "low")))
 
 
 def usable_bytes(hardware: Hardware) -> int:

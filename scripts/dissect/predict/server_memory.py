@@ -2,32 +2,33 @@
 
 from dissect.base.units import GIB
 from dissect.cells.spec import ServeSpec
-from dissect.predict.gpu_power import Ends
+from dissect.predict.predicted_value import PredictedValue
 from dissect.predict.server_times import cache_tokens, why_unmodelled
 from dissect.workloads.arithmetic import count_parameters
 from dissect.workloads.dtypes import BYTES
 from dissect.workloads.kv_cache import cache_bytes_of
 
-BESIDE_GIB = (4.0, 3.0, 6.2)
-"""(Expected, least, most) GiB of a GPU beside weights and cache: CUDA context, graphs and the largest step.
+BESIDE_GIB = PredictedValue(4.0, 3.0, 6.2)
+"""GiB of a GPU beside weights and cache: CUDA context, graphs and the largest step.
 
 Measured: median and range over the shipped servers on one H200; one on two GPUs has 7.9.
 """
 
 
-def predict_server_memory(spec: ServeSpec) -> Ends | None:
-    """(Peak, low, high) in bytes per GPU as its driver reports it: weights, KV cache and what is beside.
+def predict_server_memory(spec: ServeSpec) -> PredictedValue[float] | None:
+    """Peak in bytes per GPU as its driver reports it: weights, KV cache and what is beside.
 
     None where the cache is not predicted, and where weights leave none.
     """
     if why_unmodelled(spec):
         return None
-    low, tokens, high = cache_tokens(spec)
-    if not tokens:
+    rooms = cache_tokens(spec)
+    if not rooms.value:
         return None
     weights = count_parameters(spec.model) * BYTES[spec.workload.dtype]
-    peak, least, most = (
-        (weights + cache_bytes_of(spec, room)) / spec.hardware.n_gpus + beside * GIB
-        for room, beside in zip((tokens, low, high), BESIDE_GIB, strict=True)
+    return PredictedValue(
+        *(
+            (weights + cache_bytes_of(spec, room)) / spec.hardware.n_gpus + beside * GIB
+            for room, beside in zip(rooms, BESIDE_GIB, strict=True)
+        )
     )
-    return peak, least, most

@@ -8,7 +8,8 @@ from typing import Literal
 from dissect.cells.engines import engine_facts
 from dissect.cells.spec import ServeSpec
 from dissect.predict.curves import MEASURED, Curves, Datasheet, MeasuredOperator, TimeOrigin
-from dissect.predict.gpu_power import Ends, energy_of
+from dissect.predict.gpu_power import energy_of
+from dissect.predict.predicted_value import PredictedValue
 from dissect.predict.server_queue import Served, ServerQueue
 from dissect.predict.server_step import StepLoad, StepPace
 from dissect.workloads.kv_cache import asked_cache_tokens, cache_bytes_of, room_bytes
@@ -80,11 +81,11 @@ class ServerPrediction:
     """What a step takes beside its kernels; its cells correct the prediction."""
     n_gpus: int
 
-    def energy_j(self, limit_w: float) -> Ends:
-        """(Joules, low, high) of the load over all GPUs, each with a power limit of ``limit_w`` watts."""
+    def energy_j(self, limit_w: float) -> PredictedValue[float]:
+        """Joules of the load over all GPUs, each with a power limit of ``limit_w`` watts."""
         work = self.served.stepped_s - self.cost.seconds * self.served.steps
-        works = (work, (1 - self.off) * work, (1 + self.off) * work)
-        return energy_of((self.duration_s, self.low_s, self.high_s), works, self.n_gpus * limit_w)
+        works = PredictedValue(work, (1 - self.off) * work, (1 + self.off) * work)
+        return energy_of(PredictedValue(self.duration_s, self.low_s, self.high_s), works, self.n_gpus * limit_w)
 
     @property
     def duration_s(self) -> float:
@@ -121,7 +122,7 @@ def predict_server(
     pace = StepPace(spec, curves)
     if pace.origin == "unknown":
         return None
-    low, tokens, high = cache_tokens(spec)
+    tokens, low, high = cache_tokens(spec)
     if tokens < load.input_tokens + load.output_tokens:
         return None
     off = OFF_BURST[pace.origin if cost.is_own else "datasheet"]
@@ -154,8 +155,8 @@ def why_unmodelled(spec: ServeSpec) -> str | None:
     return f"{facts.label}: {facts.unpredicted}" if facts.batching is None else None
 
 
-def cache_tokens(spec: ServeSpec) -> tuple[int, int, int]:
-    """(Least, predicted, most) room of the cache in tokens over all requests; 0 where weights leave none.
+def cache_tokens(spec: ServeSpec) -> PredictedValue[int]:
+    """Room of the cache in tokens over all requests; 0 where weights leave none.
 
     What a spec asks for is certain. Else the engine gives it what its share of memory leaves.
 
@@ -163,16 +164,15 @@ def cache_tokens(spec: ServeSpec) -> tuple[int, int, int]:
         ValueError: the engine does not say how it forms batches.
     """
     if (asked := asked_cache_tokens(spec)) is not None:
-        return (max(0, asked),) * 3
+        return PredictedValue(*(max(0, asked),) * 3)
     rules = engine_facts(spec.framework).batching
     if rules is None:
         raise ValueError(f"{spec.framework} does not say how it forms batches")
     kept, each = rules(spec), cache_bytes_of(spec, 1) / spec.hardware.n_gpus
     rooms = (
-        room_bytes(spec, kept.memory_share, kept.beside_bytes * (1 + sign * kept.beside_off)) for sign in (1, 0, -1)
+        room_bytes(spec, kept.memory_share, kept.beside_bytes * (1 + sign * kept.beside_off)) for sign in (0, 1, -1)
     )
-    low, middle, high = (max(0, int(room / each)) for room in rooms)
-    return low, middle, high
+    return PredictedValue(*(max(0, int(room / each)) for room in rooms))
 
 
 def step_cost(known: Iterable[MeasuredBurst], gpu_model: str, engine: str) -> StepCost:

@@ -13,6 +13,7 @@ from dissect.predict.curves import MEASURED, Curves, Datasheet, MeasuredOperator
 from dissect.predict.gpu_power import energy_of
 from dissect.predict.host_cost import HostCost, MeasuredStep, launch_cost
 from dissect.predict.phase_times import Times, busy_s, step_s, times_of
+from dissect.predict.predicted_value import PredictedValue
 from dissect.predict.rank_work import StepWork
 from dissect.predict.repetition import step_identity
 
@@ -78,11 +79,11 @@ class TimePrediction:
         """Whether GPUs seldom wait for their host."""
         return self.busy_share >= BUSY
 
-    def energy_j(self, limit_w: float) -> tuple[float, float, float]:
-        """(Joules, low, high) of a step over all GPUs, each with a power limit of ``limit_w`` watts."""
+    def energy_j(self, limit_w: float) -> PredictedValue[float]:
+        """Joules of a step over all GPUs, each with a power limit of ``limit_w`` watts."""
         work = self.busy_share * self.step_s
-        works = (work, min(work, self.low_s), min(work, self.high_s))
-        return energy_of((self.step_s, self.low_s, self.high_s), works, self.n_gpus * limit_w)
+        works = PredictedValue(work, min(work, self.low_s), min(work, self.high_s))
+        return energy_of(PredictedValue(self.step_s, self.low_s, self.high_s), works, self.n_gpus * limit_w)
 
 
 _RANKS: tuple[TimeOrigin, ...] = (MEASURED, "datasheet", "unknown")

@@ -7,8 +7,8 @@ from typing import Any
 from dissect.base.units import GIB
 from dissect.cells.spec import ServeSpec
 from dissect.config.question import Question
-from dissect.predict.gpu_power import Ends
 from dissect.predict.outlook import Outlook
+from dissect.predict.predicted_value import PredictedValue
 from dissect.predict.server_memory import predict_server_memory
 from dissect.predict.server_times import OFF_LATENCY, LatencyName, ServerPrediction, cache_tokens, why_unpredicted
 from dissect.present.recommend.answer_text import cost_words, setting_name
@@ -26,7 +26,7 @@ class PredictedServer(Predicted):
 
     row: Mapping[str, Any]
     found: ServerPrediction
-    memory: Ends | None
+    memory: PredictedValue[float] | None
     """Peak per GPU in bytes with its interval; None without a prediction."""
     limit_w: float | None
     """Power limit of a GPU in watts; None where no result has it."""
@@ -46,12 +46,12 @@ class PredictedServer(Predicted):
     @property
     def memory_bytes(self) -> float | None:
         """Predicted peak per GPU, as its driver reports it."""
-        return self.memory[0] if self.memory else None
+        return self.memory.value if self.memory else None
 
     @property
     def joules_per_token(self) -> float | None:
         """Predicted energy over all GPUs, of a generated token."""
-        return self.found.energy_j(self.limit_w)[0] / self.found.tokens if self.limit_w else None
+        return self.found.energy_j(self.limit_w).value / self.found.tokens if self.limit_w else None
 
     def latency(self, name: LatencyName) -> Number:
         """TTFT, TPOT or latency at the percentile, in seconds; 0 for TPOT of answers of one token."""
@@ -85,7 +85,7 @@ def predicted_server(
     """
     length = spec.workload.input_tokens + spec.workload.output_tokens
     if found is None:
-        if (reason := why_unpredicted(spec)) or cache_tokens(spec)[1] >= length:
+        if (reason := why_unpredicted(spec)) or cache_tokens(spec).value >= length:
             raise Unpredicted(reason) if reason else Untimed("the times of its kernels are not known")
         raise Beyond(Outlook.RUNS_OUT)
     if found.cache_low < length:
@@ -95,7 +95,7 @@ def predicted_server(
     limits = {name: getattr(question, f"max_{name}_s") for name in OFF_LATENCY}
     is_within = all(bound is None or server.latency(name).value <= bound for name, bound in limits.items())
     if question.memory_gb:
-        is_within &= memory is not None and memory[2] <= question.memory_gb * GIB
+        is_within &= memory is not None and memory.high <= question.memory_gb * GIB
     if not is_within or server.tokens_per_s < (question.min_tokens_per_s or 0):
         raise Beyond(LIMITS)
     return server

@@ -70,7 +70,7 @@ class PredictedSetting(Predicted):
     @property
     def joules_per_token(self) -> float | None:
         """Predicted energy over all GPUs."""
-        return self.time.energy_j(self.limit_w)[0] / self.time.tokens if self.limit_w else None
+        return self.time.energy_j(self.limit_w).value / self.time.tokens if self.limit_w else None
 
     @property
     def text(self) -> str:

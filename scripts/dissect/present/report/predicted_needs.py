@@ -110,8 +110,8 @@ class _Grid:
 
 
 def _sizes(found: MemoryPrediction) -> list[float]:
-    least, _, most = needed_bytes(found)
-    needed = (least + OUTSIDE_BYTES, most + OUTSIDE_BYTES, found.host_bytes)
+    room = needed_bytes(found)
+    needed = (room.low + OUTSIDE_BYTES, room.high + OUTSIDE_BYTES, found.host_bytes)
     return [rounded(size / GIB) for size in (found.peak_bytes, found.low_bytes, found.high_bytes, *needed)]
 
 

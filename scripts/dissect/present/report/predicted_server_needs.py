@@ -99,16 +99,16 @@ class _Forecast:
         """
         rules = engine_facts(spec.framework).batching
         most = rules(spec).max_sequences if rules else 0
-        low, middle, high = cache_tokens(spec)
-        if middle < spec.workload.input_tokens + spec.workload.output_tokens:
-            return [middle, low, high, most]
+        room = cache_tokens(spec)
+        if room.value < spec.workload.input_tokens + spec.workload.output_tokens:
+            return [*room, most]
         found = [self._pace.predict(_burst(spec, number), facts) for number in bursts]
         told = [each for each in found if each]
         if len(told) < len(found):
-            return [middle, low, high, most]
+            return [*room, most]
         offs = [rounded(told[0].off), *(rounded(latency_off(told[0], name)) for name in OFF_LATENCY)]
         source = place_in(self.sources, (told[0].sources, offs))
-        return [middle, low, high, most, source, *(_times(each) for each in told)]
+        return [*room, most, source, *(_times(each) for each in told)]
 
 
 def _times(found: ServerPrediction) -> list[float]:
