@@ -137,7 +137,7 @@ def _seconds(rows: Sequence[dict[str, str]], cell: str, way: str) -> list[float]
 @cache
 def figures() -> dict[str, str]:
     """Sentences of the page with what is counted, by what they tell."""
-    return _cpu_figures() | _gpu_figures() | _server_figures() | _cost_figures()
+    return _cpu_figures() | _gpu_figures() | _one_gpu_figures() | _server_figures() | _cost_figures()
 
 
 def _cpu_figures() -> dict[str, str]:
@@ -177,6 +177,12 @@ def _gpu_figures() -> dict[str, str]:
         "gpu_steps": f"take {_seconds_of_steps(ROUNDS)} s",
         "h200": f"The {len(single)} cells of H200 in `config/references/h200/` were measured once each",
     }
+
+
+def _one_gpu_figures() -> dict[str, str]:
+    rows = repeatability(references()["h200-x1"])
+    device, speed = ([r for r in rows if r["quantity"] == name] for name in ("device_time_s", "tokens_per_s"))
+    return {"one_gpu": f"by {_range(device, 'within')} within this start, throughput by {_range(speed, 'within')}"}
 
 
 def _server_figures() -> dict[str, str]:

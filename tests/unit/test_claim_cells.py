@@ -146,6 +146,16 @@ def test_reference_results_are_a_platform_of_their_own(tmp_path: Path) -> None:
     assert found["h200@lab"].cases[0].gap.reason == "the reference results have no such cell"
 
 
+def test_verdicts_on_a_platform_do_not_depend_on_results_of_others(tmp_path: Path) -> None:
+    own = [cell(tmp_path, "Z2", 0.1), cell(tmp_path, "Naive", 0.102)]
+    others = [cell(tmp_path, "Z2", 0.1, platform="rtx4090"), cell(tmp_path, "Naive", 0.1, platform="rtx4090")]
+    alone, beside = (
+        {f.platform: f for f in findings(manifest(cells, claim(FASTER)), tmp_path)} for cells in (own, [*own, *others])
+    )
+    assert beside["rtx4090"].verdict is UNCLEAR
+    assert alone["h200"].cases == beside["h200"].cases
+
+
 def test_the_table_names_no_cells_that_reference_results_lack(tmp_path: Path) -> None:
     """A platform of theirs without a cell of any claim has no column."""
     own = [cell(tmp_path, "Z2", 0.1), cell(tmp_path, "Naive", 0.2)]

@@ -140,19 +140,38 @@ def test_cells_on_one_h200_stand_beside_plain_loops() -> None:
 
 
 def test_13b_and_7b_on_one_h200() -> None:
-    """Steps of LoRA with 7B, and how many times its device time 13B needs."""
+    """Steps of LoRA with 7B, how many times its device time 13B needs, and the tokens/s that this would cost."""
     found = {(cell.model, cell.method): runs for cell, runs in launched("h200")}
-    rows = {(cell.model, cell.method): [*map(str, row(cell, runs))] for cell, runs in launched("h200")}
-    small, large = ([float(rows[model, method][5]) for method in ("L", "QL")] for model in ("llama2-7b", "llama2-13b"))
+    steps = [each.step_time_s.median for each in trained(found["llama2-7b", "L"])]
+    small, large = (
+        [median(each.device_time_s or 0 for each in trained(found[model, method])) for method in ("L", "QL")]
+        for model in ("llama2-7b", "llama2-13b")
+    )
     ratios = [of / to for of, to in zip(large, small, strict=True)]
-    lora = [run.metrics for run in found["llama2-7b", "L"].runs]
-    steps = [each.step_time_s.median for each in lora if isinstance(each, TrainingMetrics)]
     page = " ".join(GPUS.read_text().split())
     assert f"took {min(steps):.3f} to {max(steps):.3f} s" in page
-    assert f"it needs {ratios[0]:.2f} times 7B's device time with L and {ratios[1]:.2f} times with QL" in page
-    for method in ("QL", "QL+F+R"):
-        *_, step, _, peak, _ = rows["llama2-70b", method]
-        assert f"{peak} GiB and {step} s" in page
+    assert f"13B needs {ratios[0]:.2f} times 7B's device time with L and {ratios[1]:.2f} times with QL" in page
+    less = [100 * (1 - 1 / ratio) for ratio in ratios]
+    assert f"show as {less[0]:.0f} and {less[1]:.0f} % fewer tokens/s" in page
+
+
+def test_70b_on_one_h200() -> None:
+    found = {cell.method: trained(runs) for cell, runs in launched("h200") if cell.model == "llama2-70b"}
+    [(ql,), (all_of_it,)] = found["QL"], found["QL+F+R"]
+    memory = [
+        [f"{size / GIB:.1f}" for size in (m.nvml_peak_memory_bytes, m.peak_memory_bytes)] for m in (ql, all_of_it)
+    ]
+    seconds = [f"{each.step_time_s.median:.3f} s" for each in (ql, all_of_it)]
+    (driver, own), (less, own_less) = memory
+    told = (
+        f"takes {seconds[0]} and {driver} GiB as the driver counts them ({own} GiB of the allocator), "
+        f"with F and R {seconds[1]} and {less} GiB ({own_less} GiB), one run each"
+    )
+    assert told in " ".join(GPUS.read_text().split())
+
+
+def trained(runs: CellRuns) -> list[TrainingMetrics]:
+    return [run.metrics for run in runs.runs if isinstance(run.metrics, TrainingMetrics)]
 
 
 def test_cells_without_a_run_are_counted() -> None:

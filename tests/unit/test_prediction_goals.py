@@ -73,8 +73,10 @@ def interval_goal(name: str, held: pd.DataFrame) -> Goal:
     if held.empty:
         return Goal(name, wanted)
     share = held["covered"].mean()
-    found = f"{held['covered'].sum()} of {len(held)}, {100 * share:.0f} %, × {held['width'].median():.2f}"
-    return Goal(name, wanted, found, bool(0.9 <= share <= 0.99))
+    is_reached = bool(0.9 <= share <= 0.99)
+    decimals = 0 if is_reached == (0.9 <= round(share, 2) <= 0.99) else 1
+    found = f"{held['covered'].sum()} of {len(held)}, {100 * share:.{decimals}f} %, × {held['width'].median():.2f}"
+    return Goal(name, wanted, found, is_reached)
 
 
 def held_against_measured(cells: pd.DataFrame, of: str) -> pd.DataFrame:

@@ -39,7 +39,7 @@ CELL = "h200-x2/llama2-{}/deepspeed/{}/s350-b1-n2"
 INTERVAL = re.compile(r"\[([\d,.]+)–([\d,.]+)\]")
 DECIDED = (Verdict.HOLDS, Verdict.FAILS)
 TOLD = (Standing.BEHIND, Standing.TIED)
-ON_THE_PAGE = {"claims": (r"H0[6-9]|H16", r"h100.*"), "claims-h200": (r"H", r"h200.*@h200-(x2|servers)")}
+ON_THE_PAGE = {"claims": (r"H0[6-9]|H16", r"h100.*"), "claims-h200": (r"H", r"h200.*@h200-(x1|x2|servers)")}
 """Table of docs/gpus.md -> the claims and the platforms that it shows."""
 
 

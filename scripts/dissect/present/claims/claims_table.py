@@ -35,9 +35,10 @@ PAIRS = {"ratio": ", {of} over {to}", "change": ", {of} against {to}, %", "diffe
 """Kind of check -> text about its two numbers."""
 CERTAINTY = "Certainty of what the paper says: T quoted from it, S from a summary, N from an informal note."
 RULES = (
-    "Holds and does not hold: the whole interval over runs lies on one side of what is expected; at most 5 % of these "
-    "verdicts are expected to be wrong. Cannot tell: it does not, or there is no interval, as of one run. Detectable: "
-    "the ratio that would have been found with 80 % power. In a list of cases all that are measured must hold."
+    "Holds and does not hold: the whole interval over runs lies on one side of what is expected; of a platform's such "
+    "verdicts at most 5 % are expected to be wrong. Cannot tell: it does not, or there is no interval, as of one run. "
+    "Detectable: the ratio that would have been found with 80 % power. In a list of cases all that are measured must "
+    "hold."
 )
 
 

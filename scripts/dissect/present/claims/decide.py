@@ -151,20 +151,15 @@ def prepare(
 
 
 def decide(prepared: Iterable[OpenFinding], suite: Suite) -> list[Finding]:
-    """Verdicts on all numbers together: at most 5 % of those that are decided are expected to be wrong.
+    """Verdicts on the numbers of each platform together: of its decided ones at most 5 % are expected to be wrong.
 
-    ``suite`` is that of own cells, for the commands that would tell.
+    So a verdict does not depend on which other platforms have results. ``suite`` is that of own cells, for the commands
+    that would tell.
     """
     found = list(prepared)
-    asked = [
-        (case, question)
-        for finding in found
-        for case in finding.cases
-        if isinstance(case, _OpenCase) and (question := case.question)
-    ]
-    second = [case.again.question if case.again else None for case, _ in asked]
-    checked = check_all([question for _, question in asked], second)
-    answers = {id(case): answer for (case, _), answer in zip(asked, checked, strict=True)}
+    answers: dict[int, BoundVerdict] = {}
+    for platform in dict.fromkeys(finding.platform for finding in found):
+        answers |= _answers([finding for finding in found if finding.platform == platform])
     return [
         Finding(
             each.claim_id, each.claim, each.platform,
@@ -172,6 +167,19 @@ def decide(prepared: Iterable[OpenFinding], suite: Suite) -> list[Finding]:
         )
         for each in found
     ]  # fmt: skip
+
+
+def _answers(family: Iterable[OpenFinding]) -> dict[int, BoundVerdict]:
+    """Id of a case with numbers -> what is found of it."""
+    asked = [
+        (case, question)
+        for finding in family
+        for case in finding.cases
+        if isinstance(case, _OpenCase) and (question := case.question)
+    ]
+    second = [case.again.question if case.again else None for case, _ in asked]
+    checked = check_all([question for _, question in asked], second)
+    return {id(case): answer for (case, _), answer in zip(asked, checked, strict=True)}
 
 
 def _case(
