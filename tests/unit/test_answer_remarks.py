@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dissect.base.outcome import Flag
 from dissect.config.catalog import load_catalog
-from dissect.present.recommend.answer_text import TAKES_ALL, answer_text, origins
+from dissect.present.recommend.answer_text import MORE_GPUS, TAKES_ALL, answer_text, origins
 from recommend_cases import ask, serving, training
 
 
@@ -28,6 +28,14 @@ def test_a_set_of_reference_results_has_one_line() -> None:
     two = {"reference": "lab", "machine": "2 x H200", "measured_at": "2026-11-30T08:00:00", "git_commit": "a" * 40}
     other = one | {"reference": "far", "git_commit": None}
     assert list(origins([two, one, two, other])) == [
-        f"reference lab: measured on 1 x H200; 2 x H200, 2026-11-29 and 2026-11-30, commit {'b' * 10} and {'a' * 10}.",
+        f"reference lab: measured on 1 x H200; 2 x H200, 2026-11-29, 2026-11-30, commit {'b' * 10}, {'a' * 10}.",
         "reference far: measured on 1 x H200, 2026-11-29, commit unknown.",
     ]
+
+
+def test_settings_with_different_numbers_of_gpus_are_pointed_out(project: Path) -> None:
+    one, two = training(project, "L", 900.0, n_gpus=1), training(project, "QL", 1500.0)
+    known = load_catalog(project, {})
+    assert MORE_GPUS in answer_text(ask([one, two]), known)
+    assert MORE_GPUS not in answer_text(ask([one, two], n_gpus=1), known)
+    assert MORE_GPUS not in answer_text(ask([one, two], maximise="throughput"), known)

@@ -76,7 +76,7 @@ def hardware_constraint(platform: Platform, n_gpus: int) -> str | None:
     """Reason if the platform lacks the GPUs, or cannot spread them evenly over its nodes."""
     total = platform.gpus_per_node * platform.nodes
     if n_gpus > total:
-        return f"the platform has {total} GPUs, not {n_gpus}"
+        return f"the platform has {total} GPU{'s' if total > 1 else ''}, not {n_gpus}"
     nodes = -(-n_gpus // platform.gpus_per_node)
     return f"{n_gpus} GPUs cannot be spread evenly over {nodes} nodes" if n_gpus % nodes else None
 

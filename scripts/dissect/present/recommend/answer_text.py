@@ -45,6 +45,7 @@ GROWTH = (
     "growth of latency: median latency of the last quarter of the requests over that of the second; well above 1 they "
     "piled up, so the rate may not hold for longer."
 )
+MORE_GPUS = "Settings have different numbers of GPUs: maximise=throughput ranks by tokens/s per GPU."
 TAKES_ALL = (
     "A server takes the share of its GPU's memory that its settings give it, whatever the model needs: a limit on "
     "memory leaves out larger cards, not models. platform=<name> predicts servers on another card."
@@ -327,8 +328,8 @@ def _remarks(rankings: Sequence[Ranking], answer: Answer, catalog: Catalog) -> l
         Standing.AHEAD: "ahead: the best value with an interval, but some others cannot be distinguished from it; "
         "settings are in the order of their values, with or without one.",
         Standing.TIED: f"no difference: the interval of its ratio to the best lies within ± {100 * MARGIN:g} %.",
-        Standing.BEHIND: "behind: the interval of its ratio to the best excludes 1; at most 5 % of these are expected "
-        "to be wrong.",
+        Standing.BEHIND: "behind: the interval of its ratio to the best, or of device times where that cannot tell, "
+        "excludes 1; at most 5 % of these are expected to be wrong.",
         Standing.UNTOLD: "cannot tell: neither, or too few runs for an interval; two on one start, or three starts, "
         "are needed.",
     }
@@ -338,6 +339,8 @@ def _remarks(rankings: Sequence[Ranking], answer: Answer, catalog: Catalog) -> l
         for ranking in rankings
         if ranking.stand_in
     ]
+    if answer.question.objective == "time" and len({cell.row["n_gpus"] for cell in marked}) > 1:
+        lines.append(MORE_GPUS)
     if any(cell.row["states"] == "bf16" for cell in marked):
         lines.append(f"{BF16_STATES}: gradients and moments are bf16, without the fp32 master weights of the others.")
     if any(cell.row["latency_growth"] for cell in marked):
@@ -359,8 +362,8 @@ def origins(rows: Sequence[Row]) -> Iterator[str]:
     for name in dict.fromkeys(row["reference"] for row in rows):
         of = sorted((row for row in rows if row["reference"] == name), key=lambda row: str(row["measured_at"]))
         machines = "; ".join(dict.fromkeys(row["machine"] for row in of))
-        days = " and ".join(dict.fromkeys(str(row["measured_at"]).partition("T")[0] for row in of))
-        commits = " and ".join(dict.fromkeys(str(row["git_commit"] or "unknown")[:10] for row in of))
+        days = ", ".join(dict.fromkeys(str(row["measured_at"]).partition("T")[0] for row in of))
+        commits = ", ".join(dict.fromkeys(str(row["git_commit"] or "unknown")[:10] for row in of))
         yield f"reference {name}: measured on {machines}, {days}, commit {commits}."
 
 
