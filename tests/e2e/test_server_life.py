@@ -21,7 +21,8 @@ from dissect.cells.site import ServingSite
 from dissect.cells.spec import ServeSpec
 from dissect.machine.node import Node
 from dissect.stages.serving import startup
-from dissect.stages.serving.engine import load_engine
+from dissect.stages.serving.engine import load_engine, version_in
+from dissect.stages.serving.ready_server import ReadyServer
 from dissect.stages.serving.server import GRACE_S, HOST, Server, free_ports
 from dissect.stages.serving.watch import Ended, Watch, death
 from faulty_server import LATE_S
@@ -71,7 +72,8 @@ def test_ready_once_a_completion_came_back(bench):
         assert len(server.roots()) == 1
         answer = startup.complete(server.url, {"model": "m", "prompt": "w1 w2", "max_tokens": 3}, 10)
         assert answer["usage"]["completion_tokens"] == 3
-        assert startup.version_of(load_engine(spec_of()), server) == "1.0"
+        ready = ReadyServer(spec_of(), load_engine(spec_of()), bench.folder, server, bench.folder, None, ready_s)
+        assert version_in(ready.configuration(), ready.engine) == "1.0"
         asked = time.monotonic()
     assert server.exit_code == 128 + signal.SIGTERM
     assert time.monotonic() - asked < GRACE_S, "SIGTERM ended it, it was not killed after all"

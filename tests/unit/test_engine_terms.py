@@ -110,7 +110,7 @@ SAID: dict[str, set[str]] = {
 def reported(engine: str, log: str | None = None, answers: dict[str, str] | None = None) -> EngineTerms:
     said, answered = REPORTS[engine]
     reports = load_engine(make.serve_spec(engine=engine)).terms
-    return read_terms(reports, said if log is None else log, (answered if answers is None else answers).get, 1)
+    return read_terms(reports, said if log is None else log, answered if answers is None else answers, 1)
 
 
 def test_sglang_reports_the_same_in_other_words() -> None:

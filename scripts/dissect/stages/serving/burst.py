@@ -3,9 +3,8 @@
 import gzip
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,13 +17,11 @@ from dissect.metrics.serving import RequestSamples, ServingMetrics
 from dissect.results.atomic import write_atomically
 from dissect.stages.serving import contract, load
 from dissect.stages.serving.client import Client, ServerGone, run_client
-from dissect.stages.serving.engine import Engine, ServerReport, Span, gap_histogram, preemptions, total
+from dissect.stages.serving.engine import Engine, ServerReport, Span, gap_histogram, preemptions, total, version_in
 from dissect.stages.serving.engine_terms import contradiction, read_terms
 from dissect.stages.serving.load import Load, RequestRecord, Target
 from dissect.stages.serving.prompts import turn_prompts
 from dissect.stages.serving.ready_server import ReadyServer
-from dissect.stages.serving.server import get
-from dissect.stages.serving.startup import version_of
 from dissect.stages.serving.watch import Watch
 from dissect.workloads.kv_cache import cache_bytes_of
 
@@ -37,8 +34,6 @@ PARTIAL = "requests.partial.jsonl.gz"
 SO_FAR = "bursts.partial.jsonl.gz"
 """Name of the file with the requests of all complete bursts, while a cell goes on or after it ended early."""
 MOST_LOADS = 2
-_TERMS_S = 120.0
-"""Seconds for an engine to report its terms: vLLM looks at the whole machine for its answer."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -120,16 +115,21 @@ def _keep_partial(output: Path) -> None:
     output.unlink()
 
 
-def conclude(ready: ReadyServer, bursts: Sequence[Sent]) -> dict[str, Any]:
-    """Fields of a ``Measurement`` from all bursts; without numbers where one broke the contract."""
+def conclude(
+    ready: ReadyServer, bursts: Sequence[Sent], configuration: Mapping[str, str], last: ServerReport
+) -> dict[str, Any]:
+    """Fields of a ``Measurement`` from all bursts; without numbers where one broke the contract.
+
+    ``configuration`` and ``last``, its last report, are the server's, which need not run any more.
+    """
     spec, engine, server = ready.spec, ready.engine, ready.server
     records = [record for sent in bursts for record in sent.load.records]
     files = {REQUESTS: load.to_jsonl_gz(records), RAW: raw_of(bursts)}
     spans = [sent.reports for sent in bursts]
-    hits = total(get(server.url, "/metrics") or "", engine.prefix_hits)
-    version = version_of(engine, server)
+    hits = total(last.counters, engine.prefix_hits)
+    version = version_in(configuration, engine)
     broken = next(filter(None, (contract.violation(spec, b.load.records, b.client_cpu, hits) for b in bursts)), None)
-    terms = read_terms(engine.terms, server.said(), partial(get, server.url, timeout_s=_TERMS_S), spec.hardware.n_gpus)
+    terms = read_terms(engine.terms, server.said(), configuration, spec.hardware.n_gpus)
     if broken := broken or other_version(spec, engine, version) or contradiction(spec, terms):
         status = Status.OOM if contract.ran_out_of_memory(records) else Status.INVALID
         return {"status": status, "phase": Phase.SERVE, "reason": broken, "files": files, "flags": ()}

@@ -1,5 +1,6 @@
 """The interface of a serving engine; ``dissect.stages.serving.engines`` has one module for each."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -123,6 +124,16 @@ def total(text: str, pattern: re.Pattern[str] | None) -> int | None:
     """Sum of the numbers in all lines that a pattern finds; None where it finds none."""
     found = pattern.findall(text) if pattern else []
     return round(sum(float(number) for number in found)) if found else None
+
+
+def version_in(answers: Mapping[str, str], engine: Engine) -> str | None:
+    """The engine's own report of its version among its answers by path; None where there is none."""
+    path, key = engine.version or ("", "")
+    try:
+        found = json.loads(answers.get(path) or "{}").get(key)
+    except (ValueError, AttributeError):
+        return None
+    return str(found) if found else None
 
 
 def preemptions(spans: Sequence[Span], engine: Engine) -> int | None:

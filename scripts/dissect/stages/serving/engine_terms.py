@@ -32,19 +32,23 @@ def asked_cache_bytes_per_gpu(spec: ServeSpec) -> int | None:
     return None if tokens is None else cache_bytes_of(spec, tokens) // spec.hardware.n_gpus
 
 
+def paths_of(reports: Mapping[str, Sequence[TermReport]]) -> set[str]:
+    """Paths that a running engine is asked for its terms."""
+    return {report.source for of_term in reports.values() for report in of_term} - {LOG}
+
+
 def read_terms(
-    reports: Mapping[str, Sequence[TermReport]], log: str, ask: Callable[[str], str | None], n_gpus: int
+    reports: Mapping[str, Sequence[TermReport]], log: str, answers: Mapping[str, str], n_gpus: int
 ) -> EngineTerms:
     """What the running engine reports: each term from the first of its reports that is found.
 
-    ``ask`` answers a path of the server, or None.
+    ``answers`` are those of the server, by path.
     """
-    sources = {report.source for of_term in reports.values() for report in of_term} - {LOG}
-    texts = {source: ask(source) or "" for source in sorted(sources)} | {LOG: log}
+    texts = {**answers, LOG: log}
     found: dict[str, Any] = {}
     for term, of_term in reports.items():
         for report in of_term:
-            matches = list(re.finditer(report.words, texts[report.source], re.MULTILINE))
+            matches = list(re.finditer(report.words, texts.get(report.source, ""), re.MULTILINE))
             if matches:
                 found[term] = _READERS[term]([match.groups() for match in matches])
                 break

@@ -82,7 +82,7 @@ class ServingCell:
                     measured = rate_probes.conclude(ready, found)
                 else:
                     bursts = self._bursts(ready, prompts.unseen)
-                    measured = burst.conclude(ready, bursts)
+                    measured = burst.conclude(ready, bursts, ready.configuration(), bursts[-1].reports[1])
                 if load.calibrate and (metrics := measured.get("metrics")):
                     measured["metrics"] = metrics.model_copy(update=self._calibration(ready))
         measured["files"] |= self._log()

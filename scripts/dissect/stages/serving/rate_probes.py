@@ -216,7 +216,8 @@ def _unfit_client(asked: ServeSpec, probed: Probed) -> str | None:
 def conclude(ready: ReadyServer, found: Found) -> dict[str, Any]:
     """Fields of a ``Measurement`` from all probes; without numbers where the engine served on other terms."""
     chosen = found.chosen
-    fields = burst.conclude(replace(ready, spec=chosen.spec), [chosen.answered])
+    last = found.probed[-1].sent.reports[1]
+    fields = burst.conclude(replace(ready, spec=chosen.spec), [chosen.answered], ready.configuration(), last)
     files = {
         burst.REQUESTS: load.to_jsonl_gz(_numbered(each.sent for each in found.probed)),
         burst.RAW: burst.raw_of([each.sent for each in found.probed]),

@@ -1,6 +1,5 @@
 """Starting a server: from its command line to readiness by a real completion, and warm-up."""
 
-import json
 import logging
 import os
 import shlex
@@ -22,7 +21,7 @@ from dissect.machine.vendor import shown_gpus, vendor_of
 from dissect.results.installed import installed_in, software_mismatch
 from dissect.stages.serving.engine import HOST, PORT_TAKEN, UNCAUGHT, Engine, Place, memory_phase, phase_of
 from dissect.stages.serving.ready_server import ReadyServer
-from dissect.stages.serving.server import RunningServer, Server, command_of, complete, free_ports, get, own_environment
+from dissect.stages.serving.server import RunningServer, Server, command_of, complete, free_ports, own_environment
 from dissect.stages.serving.stall import Silence
 from dissect.stages.serving.watch import Ended, Watch, death, device_error
 
@@ -177,15 +176,3 @@ def warm_up(ready: ReadyServer, prompts: Sequence[str]) -> None:
     failed = [error for answer in asked if (error := answer.exception())]
     if failed:
         _LOG.info("%d of %d warm-up requests failed, one with: %s", len(failed), len(asked), failed[0])
-
-
-def version_of(engine: Engine, server: Server) -> str | None:
-    """The engine's own report of its version; None where there is none."""
-    if engine.version is None:
-        return None
-    path, key = engine.version
-    try:
-        found = json.loads(get(server.url, path) or "{}").get(key)
-    except (ValueError, AttributeError):
-        return None
-    return str(found) if found else None
