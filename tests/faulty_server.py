@@ -18,11 +18,17 @@ FAULTS = (
     "none", "short", "miscount", "overloaded", "cut", "cached", "deaf", "stubborn", "dies_at_start", "oom_at_start",
     "oom_lingers", "dies_in_load", "oom_in_load", "oom_in_answers", "dies_in_second_load", "slow", "offspring",
     "raises_and_stays", "late", "hangs", "pauses", "workers_stay", "worker_dies", "worker_dies_at_once",
-    "loses", "hangs_again", "dies_again",
+    "loses", "hangs_again", "dies_again", "oom_in_second_load", "killed_in_second_load", "refuses_second_load",
+    "hangs_in_second_load",
 )  # fmt: skip
-LAST_ANSWER = {"dies_in_load": 5, "oom_in_load": 5, "dies_in_second_load": 6}
-"""Fault -> number of prompts that it streams answers to before it dies; the first load of the last one has six."""
-UNANSWERED = {"hangs": range(6, 100), "worker_dies": range(6, 100), "loses": (3,)}
+LAST_ANSWER = {
+    "dies_in_load": 5, "oom_in_load": 5, "dies_in_second_load": 6, "oom_in_second_load": 6, "killed_in_second_load": 6,
+    "refuses_second_load": 6,
+}  # fmt: skip
+"""Fault -> number of prompts that it streams answers to before it dies or refuses; a first load before has six."""
+UNANSWERED = {
+    "hangs": range(6, 100), "hangs_in_second_load": range(7, 100), "worker_dies": range(6, 100), "loses": (3,),
+}  # fmt: skip
 """Fault -> which of the streamed answers begin but never go on."""
 TOKEN_S = 0.002
 SLOW_TOKEN_S = 1.0
@@ -87,13 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.fault == "overloaded" and Handler.streamed % 2:
             return self.reply(429, b'{"error": "Model is overloaded"}')
         if len(Handler.prompts) > LAST_ANSWER.get(self.fault, len(Handler.prompts)):
-            while not Handler.answered:  # so that there is something to keep
-                time.sleep(TOKEN_S)
-            time.sleep(0.1)  # for the client to read it
-            if self.fault == "oom_in_load":
-                print("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", flush=True)
-            print("the engine is gone", flush=True)
-            os._exit(3)
+            return self.answer_no_more()
         if self.fault == "pauses":
             print(f"DEBUG [infer_batch.py:332] infer paused req id {Handler.streamed}", flush=True)
         self.send_response(200)
@@ -117,6 +117,20 @@ class Handler(BaseHTTPRequestHandler):
         Handler.answered += 1
         self.close_connection = True
         return None
+
+    def answer_no_more(self) -> None:
+        """Refuse a request, or die."""
+        if self.fault.startswith("refuses"):
+            return self.reply(503, b'{"error": "Model is overloaded"}')
+        while not Handler.answered:  # so that there is something to keep
+            time.sleep(TOKEN_S)
+        time.sleep(0.1)  # for the client to read it
+        if self.fault.startswith("oom"):
+            print("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", flush=True)
+        print("the engine is gone", flush=True)
+        if self.fault.startswith("killed"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(3)
 
     def see(self, prompt: str) -> None:
         """Remember a prompt: a load whose records are lost has others when it is sent again, a calibration the same."""

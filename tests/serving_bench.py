@@ -74,3 +74,9 @@ class Bench:
     def processes(self) -> list[psutil.Process]:
         """Everything that has to do with this folder: servers, keepers, load generators and their owner."""
         return [p for p in psutil.process_iter(["cmdline"]) if str(self.folder) in " ".join(p.info["cmdline"] or [])]
+
+
+def searching(bench: Bench, engine: str = "lightllm", **search: Any) -> ServeSpec:
+    """A search of a few short probes; one word is one token, also to guidellm's own server."""
+    arrival = {"kind": "poisson", "search": {"lowest": 5.0, "highest": 20.0, "probe_s": 0.5, "probes": 1, **search}}
+    return bench.spec(engine, requests=6, input_tokens=1, output_tokens=8, arrival=arrival)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import count, islice, pairwise
 from pathlib import Path
 from statistics import mean, pstdev
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ import factories as make
 from dissect.base.outcome import Phase, Status
 from dissect.cells.spec import ServeSpec
 from dissect.config.arrival import RateSearch
+from dissect.machine.clientload import ClientLoad
 from dissect.metrics.serving import RateBracket, RateProbe
 from dissect.results.agreement import check_samples
 from dissect.stages.serving import burst, rate_probes
@@ -174,17 +176,20 @@ def test_what_is_refused_or_lost_did_not_keep_it() -> None:
     assert judged([*(record(n) for n in range(19)), refused]).kept == 19
     assert judged([record(n) for n in range(18)]).kept == 18
     assert [judged([record(n) for n in range(18)]).requests, judged([record(n) for n in range(18)]).lost] == [20, 2]
-    with pytest.raises(Ended, match="no request at 5/s was answered: 429") as caught:
-        judged([refused])
-    assert caught.value.status is Status.INVALID
+    with pytest.raises(Ended, match="no request was answered: no record") as caught:
+        judged([])
+    assert (caught.value.status, caught.value.by_load) == (Status.INVALID, False), "but the load generator failed"
+    with pytest.raises(Ended, match="no request was answered: 429") as caught:
+        judged([refused] * 20)
+    assert (caught.value.status, caught.value.by_load) == (Status.INVALID, True)
 
 
 @pytest.mark.parametrize(
     ("changes", "status", "reason"),
     [
-        ({"t_first_token_s": None}, Status.INVALID, "at 5/s: request r19 has no time of its tokens"),
-        ({"completion_tokens": 7}, Status.INVALID, "at 5/s: 1 answers do not have 16 tokens but 7"),
-        ({"status": "error", "error": "CUDA out of memory"}, Status.OOM, "at 5/s the server answered a request that"),
+        ({"t_first_token_s": None}, Status.INVALID, "request r19 has no time of its tokens"),
+        ({"completion_tokens": 7}, Status.INVALID, "1 answers do not have 16 tokens but 7"),
+        ({"status": "error", "error": "CUDA out of memory"}, Status.OOM, "the server answered a request that"),
     ],
 )
 def test_other_work_ends_a_search_at_once(changes: dict[str, Any], status: Status, reason: str) -> None:
@@ -199,7 +204,7 @@ def test_an_answer_that_was_cut_off_did_not_keep_it() -> None:
     told = rate_probes._mark_cut([*(record(n) for n in range(18)), *cut])
     assert [each.status for each in told] == ["ok"] * 18 + ["incomplete"] * 2
     assert (judged(told).kept, judged(told).requests) == (18, 20)
-    with pytest.raises(Ended, match="no request at 5/s was answered: incomplete"):
+    with pytest.raises(Ended, match="no request was answered: incomplete"):
         judged(told[18:])
 
 
@@ -208,25 +213,31 @@ def found_by(
 ) -> rate_probes.Found:
     """A search whose probes end like this: a TTFT, other changes of records, or how the cell ended.
 
-    It has so many prompts, or without end.
+    A list has such changes of the last records alone; ``GONE`` ends the server after a probe that held. The search has
+    so many prompts, or without end.
     """
-    outcomes = iter(ends)
+    outcomes, server = iter(ends), SimpleNamespace(exit_code=None)
 
     def send(ready: ReadyServer, before: ServerReport, _: Any) -> Sent:
         outcome = next(outcomes)
         if isinstance(outcome, Ended):
             raise outcome
+        server.exit_code = 3 if outcome == GONE else None
         changes = outcome if isinstance(outcome, dict) else {"ttft_s": outcome}
-        records = [record(n, **changes) for n in range(ready.spec.workload.requests)]
+        requests = ready.spec.workload.requests
+        apart = outcome if isinstance(outcome, list) else [changes] * requests
+        records = [record(n, **each) for n, each in enumerate([{}] * (requests - len(apart)) + apart)]
         return replace(sent(records), reports=(before, ready.report()))
 
     moments = count()
     monkeypatch.setattr(burst, "send", send)
     monkeypatch.setattr(ReadyServer, "report", lambda _: ServerReport(f"moment {next(moments)}", ""))
+    monkeypatch.setattr(ReadyServer, "configuration", lambda _: {"/version": f"moment {next(moments)}"})
     spec = spec_of(**{"probe_s": 1.0, "lowest": 1.0, "highest": 64.0, **search})
     unseen = islice((f"w{n}" for n in count(1)), prompts)
-    nothing: Any = None
-    return rate_probes.find_rate(ReadyServer(spec, nothing, folder, nothing, folder, nothing, 1.0), unseen, 42)
+    nothing: Any = SimpleNamespace(client=ClientLoad(), exit_code=None)
+    there: Any = server
+    return rate_probes.find_rate(ReadyServer(spec, nothing, folder, there, folder, nothing, 1.0), unseen, 42)
 
 
 def test_a_search_has_prompts_for_as_many_probes_as_its_grid_leads_to(
@@ -276,12 +287,48 @@ def test_it_is_invalid_where_no_rate_held_or_where_the_server_did_other_work(
     assert caught.value.status is Status.INVALID
 
 
-def test_a_server_that_dies_ends_the_cell_but_loses_no_probe_before(
+KILLED, DIED = (Ended(Status.FAILED, Phase.SERVE, "the server ended", by_load) for by_load in (False, True))
+REFUSED = {"status": "error", "error": "503", "completion_tokens": None}
+GONE = 0.25
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (DIED, "the server ended"),
+        (REFUSED, "no request was answered: 503"),
+        ([REFUSED | {"error": "CUDA out of memory"}], "the server answered a request that it was out of memory"),
+    ],
+)
+def test_a_server_that_fails_by_its_load_does_not_hold_that_rate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, last: Any, reason: str
+) -> None:
+    """The search ends with it, as there is no server left to search on; no rate that held is lost."""
+    found = found_by(monkeypatch, tmp_path, [0.5, last])
+    held, failed = found.probed
+    assert (found.chosen, found.ended_by) == (held, "server")
+    assert found.server_failure == f"at {failed.probe.rate:g}/s: {reason}"
+    assert (failed.probe.kept, failed.probe.ttft_s, failed.sent.load.records) == (0, [], [])
+    assert RateBracket.of([held.probe, failed.probe], 0.99) == (held.probe.rate, failed.probe.rate)
+    assert (found.last.counters, found.configuration) == ("moment 1", {"/version": "moment 2"}), "of the living server"
+    for before in ([], [3.0]):
+        with pytest.raises(Ended, match=f"at .*/s: {reason}"):
+            found_by(monkeypatch, tmp_path, [*before, last])
+
+
+@pytest.mark.parametrize("before", [[0.5, [REFUSED]], [GONE]])
+def test_a_server_that_may_have_failed_at_an_earlier_rate_tells_nothing_of_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: list[Any]
+) -> None:
+    found = found_by(monkeypatch, tmp_path, [*before, DIED])
+    assert (len(found.probed), found.ended_by, found.server_failure is None) == (len(before), "server", False)
+
+
+def test_a_server_that_others_end_ends_the_cell_but_loses_no_probe_before(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    died = Ended(Status.FAILED, Phase.SERVE, "the server ended")
     with pytest.raises(Ended, match="the server ended"):
-        found_by(monkeypatch, tmp_path, [0.5, 0.5, died])
+        found_by(monkeypatch, tmp_path, [0.5, 0.5, KILLED])
     lines = gzip.decompress((tmp_path / rate_probes.SO_FAR).read_bytes()).splitlines()
     kept = [RequestRecord.model_validate_json(line) for line in lines]
     assert {each.probe for each in kept} == {1, 2}
@@ -296,9 +343,8 @@ def test_the_numbers_are_those_of_the_highest_rate_that_held_or_the_lowest(
     assert (
         found.chosen.probe.rate == rates[2] == max(r for r, p in zip(rates, found.probed, strict=True) if p.probe.kept)
     )
-    assert [report.counters for report in found.chosen.answered.reports] == ["moment 2", "moment 3"], (
-        "what the engine counted, too"
-    )
+    counted = [report.counters for report in found.chosen.answered.reports]
+    assert counted == ["moment 3", "moment 4"], "what the engine counted, too"
     assert found.ended_by == "probes"
     assert found_by(monkeypatch, tmp_path, [0.5, 3.0, 0.5, 3.0, 0.5, 3.0]).ended_by == "bracket"
     assert found_by(monkeypatch, tmp_path, [3.0, 3.0], probes=2).chosen.probe.rate < rates[0]

@@ -81,6 +81,29 @@ def test_a_search_that_ended_early_shows_its_bracket_and_says_what_it_is(tmp_pat
     assert "the search ended before they were close" in " ".join(entry.notes)
 
 
+def failing(folder: Path, within: float) -> list[Any]:
+    """A cell whose server ran out of memory at the rate above one that held."""
+    arrival = {"kind": "poisson", "search": {"ttft_s": 2.0, "tpot_s": 0.2, "probes": 2, "within": within}}
+    spec = make.serve_spec(engine="vllm", requests=200, arrival=arrival)
+    held, above = make.search_metrics(spec, 20.0).probes or ()
+    failed = above.model_copy(update={"kept": 0, "ttft_s": [], "tpot_s": []})
+    ends = {"search_ended_by": "server", "server_failure": f"at {failed.rate:g}/s: the server ran out of memory"}
+    metrics = make.search_metrics(spec, 20.0, probes=[held, failed], **ends)
+    return [make.published_cell(folder, make.ok_result(spec, metrics), platform="h200", method="tuned")]
+
+
+@pytest.mark.parametrize(("within", "text", "rate"), [(0.1, "8 to 22.63", None), (1.9, "8.000", 8.0)])
+def test_a_rate_at_which_the_server_failed_is_one_that_does_not_hold(
+    tmp_path: Path, within: float, text: str, rate: float | None
+) -> None:
+    manifest = make.manifest("table_rate", failing(tmp_path, within), RATES)
+    _, (row,), (grid,) = lay_out(manifest, read_records(manifest, tmp_path))
+    assert (row["held_rate_per_s"], row["failed_rate_per_s"], row["kept_share"]) == (rate, 22.627, 1.0)
+    assert (row["search_ended_by"], row["server_failure"]) == ("server", "at 22.627/s: the server ran out of memory")
+    assert grid.entries[0][0].text == text
+    assert row["server_failure"] in grid.entries[0][0].notes
+
+
 def test_the_page_of_a_cell_has_the_bound_in_place_of_the_rate(tmp_path: Path) -> None:
     (cell,) = cells_of(tmp_path, {"sglang": (200.0, 200.0)})
     (record,) = read_records(make.manifest("t", [cell], RATES), tmp_path)
@@ -134,14 +157,24 @@ def test_only_rates_that_hold_are_compared(tmp_path: Path) -> None:
     assert {name for _, name in readings_of(cell.id, record.runs)} == {"held_rate_per_s"}
 
 
-def test_the_figure_has_every_probe_in_both_panels_and_the_limits(tmp_path: Path) -> None:
-    layout = {
-        "kind": "rate", "view": "probes", "panels": ["platform"], "series": ["framework"], "x": ["run", "probe"],
-        "values": ["offered_rate_per_s", "ttft_p99_s", "tpot_p99_s"],
-    }  # fmt: skip
-    manifest = make.manifest("fig_rate", cells_of(tmp_path, CAPACITIES), layout, kind="figure")
+FIGURE = {
+    "kind": "rate", "view": "probes", "panels": ["platform"], "series": ["framework"], "x": ["run", "probe"],
+    "values": ["offered_rate_per_s", "ttft_p99_s", "tpot_p99_s"],
+}  # fmt: skip
+
+
+def test_the_figure_has_no_point_of_a_rate_at_which_nothing_was_answered(tmp_path: Path) -> None:
+    manifest = make.manifest("fig_rate", failing(tmp_path, 0.1), FIGURE, kind="figure")
     _, found, _ = lay_out(manifest, read_records(manifest, tmp_path))
-    figure = describe(manifest, FigureLayout.model_validate(layout), found)
+    figure = describe(manifest, FigureLayout.model_validate(FIGURE), found)
+    assert len(found) == 2
+    assert len([point for point in drawn.marks(figure, "symbol") if "series" in str(point)]) == 2, "one in each panel"
+
+
+def test_the_figure_has_every_probe_in_both_panels_and_the_limits(tmp_path: Path) -> None:
+    manifest = make.manifest("fig_rate", cells_of(tmp_path, CAPACITIES), FIGURE, kind="figure")
+    _, found, _ = lay_out(manifest, read_records(manifest, tmp_path))
+    figure = describe(manifest, FigureLayout.model_validate(FIGURE), found)
     said = drawn.texts(figure)
     assert {"TTFT p99 (s)", "TPOT p99 (ms)", "Nominal request rate (requests/s)"} <= set(said)
     points = drawn.marks(figure, "symbol")

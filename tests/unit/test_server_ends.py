@@ -1,6 +1,7 @@
 """Servers that answer badly or never, or do not start: nothing waits for them, and nothing of them stays."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,12 +14,13 @@ from threading import Thread
 import pytest
 
 import factories as make
+from dissect.base.outcome import Status
 from dissect.cells.site import ServingSite
 from dissect.machine.node import Node
 from dissect.stages.serving import startup
 from dissect.stages.serving.engine import load_engine
-from dissect.stages.serving.server import HOST, Kept, get
-from dissect.stages.serving.watch import Ended, Watch
+from dissect.stages.serving.server import HOST, Kept, Server, get
+from dissect.stages.serving.watch import Ended, Watch, death
 
 TESTS = Path(__file__).parents[1]
 SCRIPTS = TESTS.parent / "scripts"
@@ -137,3 +139,56 @@ def test_no_folder_stays_of_a_server_that_cannot_start(
     ):
         pytest.fail("it answered")
     assert not list(made_in.iterdir())
+
+
+KILL = "import os, signal; os.kill(os.getpid(), signal.SIG{})"
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "by_load"),
+    [
+        ("exit('AssertionError')", Status.FAILED, True),
+        (KILL.format("SEGV"), Status.FAILED, True),
+        ("exit('torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB')", Status.OOM, True),
+        ("exit(0)", Status.FAILED, False),
+        (KILL.format("TERM"), Status.FAILED, False),
+        (KILL.format("KILL"), Status.FAILED, False),
+        ("exit('OSError: [Errno 28] No space left on device')", Status.FAILED, False),
+        ("exit('CUDA error: an illegal memory access was encountered')", Status.FAILED, False),
+    ],
+)
+def test_a_load_explains_the_end_of_a_server_unless_something_else_does(
+    tmp_path: Path, program: str, status: Status, by_load: bool
+) -> None:
+    with Server([sys.executable, "-c", program], {}, tmp_path / "log") as server:
+        while server.exit_code is None:
+            time.sleep(0.05)
+        how = death(load_engine(make.serve_spec()), server)
+    assert (how.status, how.by_load) == (status, by_load), how.reason
+
+
+def test_a_load_explains_no_end_of_the_keeper(tmp_path: Path) -> None:
+    with Server([sys.executable, "-c", "import time; time.sleep(60)"], {}, tmp_path / "log") as server:
+        os.kill(server.pids()[0], signal.SIGKILL)
+        while server.exit_code is None:
+            time.sleep(0.05)
+        assert not death(load_engine(make.serve_spec()), server).by_load
+
+
+UNCAUGHT = 'Traceback (most recent call last):\n  File "<frozen runpy>", line 8, in _run_module_as_main\nKeyError: 7\n'
+
+
+@pytest.mark.parametrize(
+    ("said", "by_load"),
+    [
+        ("Application startup complete\n", True),
+        (UNCAUGHT, True),
+        ("CUDA error: an illegal memory access was encountered\n", False),
+    ],
+)
+def test_a_load_explains_that_a_server_answers_no_more_unless_its_device_fails(
+    tmp_path: Path, said: str, by_load: bool
+) -> None:
+    (log := tmp_path / "log").write_text(said)
+    how = death(load_engine(make.serve_spec()), Server([], {}, log), "runs, but ended no request for 121 s")
+    assert (how.status, how.by_load) == (Status.FAILED, by_load)

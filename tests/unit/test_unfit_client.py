@@ -46,9 +46,10 @@ def found_of(monkeypatch: pytest.MonkeyPatch, folder: Path, requests: int, loads
     monkeypatch.setattr(burst, "_run", lambda _: next(loads))
     moments = count()
     monkeypatch.setattr(ReadyServer, "report", lambda _: ServerReport(str(next(moments)), ""))
+    monkeypatch.setattr(ReadyServer, "configuration", lambda _: {"/version": "1.0"})
     arrival = {"kind": "poisson", "search": SEARCH}
     spec = make.serve_spec(requests=requests, input_tokens=64, output_tokens=8, arrival=arrival)
-    nothing: Any = SimpleNamespace(client=ClientLoad())
+    nothing: Any = SimpleNamespace(client=ClientLoad(), exit_code=None)
     ready = ReadyServer(spec, nothing, folder, nothing, folder, nothing, 1.0)
     return rate_probes.find_rate(ready, (f"w{n}" for n in count(1)), 42)
 

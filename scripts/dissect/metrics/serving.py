@@ -87,7 +87,7 @@ class RateProbe(Model):
     kept: NonNegativeInt
     """Requests that kept the objective."""
     duration_s: PositiveFloat
-    """Seconds from the first send to the end of the last answer."""
+    """Seconds from the first send to the end of the last answer; where the server failed, until that was known."""
     loads: PositiveInt
     """Number of times that the load was sent: more than one where records that the load generator lost decided it."""
     lost: NonNegativeInt | None = None
@@ -97,7 +97,10 @@ class RateProbe(Model):
     client_cpu: NonNegativeFloat
     """CPU seconds per second of the load generator's busiest process."""
     ttft_s: list[PositiveFloat]
-    """Seconds from the send to the first token of each answered request, in the order of sending."""
+    """Seconds from the send to the first token of each answered request, in the order of sending.
+
+    None is there where the server failed: its requests count as not kept.
+    """
     tpot_s: list[NonNegativeFloat]
     """Seconds per token after the first of the same requests."""
 
@@ -126,10 +129,11 @@ class RateBracket(NamedTuple):
         return self.held is not None and self.failed is not None and self.failed <= self.held * (1 + within)
 
 
-SearchEnd = Literal["bracket", "probes", "budget", "prompts", "client"]
+SearchEnd = Literal["bracket", "probes", "budget", "prompts", "client", "server"]
 """What ended a search: a narrow bracket, the number of probes, the time budget, or a rate that does not count.
 
 The prompts that were left were too few for that rate, or the load generator was too slow or lost too many records.
+``server``: the server failed under the load of the last rate, which does not hold.
 """
 
 
@@ -195,3 +199,5 @@ class ServingMetrics(Model):
     The other numbers are then those of the highest rate that held, or of the lowest rate where none did.
     """
     search_ended_by: SearchEnd | None = None
+    server_failure: str | None = None
+    """How the server failed at the last rate of a search, in one sentence; None where it did not."""

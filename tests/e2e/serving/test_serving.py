@@ -10,7 +10,6 @@ import sys
 import venv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
@@ -22,7 +21,7 @@ from dissect.results.agreement import check_samples
 from dissect.stages.serving.send_times import poisson_sends
 from dissect.stages.serving.server import free_ports
 from dissect.workloads.kv_cache import asked_cache_tokens, cache_bytes_of
-from serving_bench import CLIENT, ROOT, Bench
+from serving_bench import CLIENT, ROOT, Bench, searching
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -178,12 +177,6 @@ def test_bursts_to_one_server_count_alike(bench):
     assert Flag.PREEMPTED not in result.flags
 
 
-def searching(bench: Bench, engine: str = "lightllm", **search: Any) -> ServeSpec:
-    """A search of a few short probes; one word is one token, also to guidellm's own server."""
-    arrival = {"kind": "poisson", "search": {"lowest": 5.0, "highest": 20.0, "probe_s": 0.5, "probes": 1, **search}}
-    return bench.spec(engine, requests=6, input_tokens=1, output_tokens=8, arrival=arrival)
-
-
 @pytest.mark.parametrize(("ttft_s", "tpot_s", "holds"), [(1.0, 0.1, True), (0.02, 0.1, False)])
 def test_a_rate_holds_where_the_latency_is_known_to_be_within_the_objective(bench, ttft_s, tpot_s, holds):
     """guidellm's server takes 30 ms to the first token and 3 ms per token after it, whatever the rate."""
@@ -268,16 +261,6 @@ def test_a_server_that_does_other_work_is_invalid_at_any_rate(bench):
     assert (result.status, result.phase) == (Status.INVALID, Phase.SERVE)
     assert "answers do not have 8 tokens but 7" in result.reason
     assert bench.records(spec, "probes.partial.jsonl.gz")
-
-
-def test_a_server_that_dies_at_a_rate_fails_and_the_probes_before_are_kept(bench):
-    spec = searching(bench, probes=3, probe_s=0.1)
-    out, err = (process := bench.start(spec, "dies_in_second_load")).communicate(timeout=500)
-    assert process.returncode == 1
-    assert "the engine is gone" in out + err
-    kept = bench.records(spec, "probes.partial.jsonl.gz")
-    assert {(record.status, record.probe) for record in kept} == {("ok", 1)}
-    assert not list(bench.entry(spec).rglob("requests.jsonl.gz"))
 
 
 def test_an_engine_finds_the_programs_of_its_own_environment(bench):

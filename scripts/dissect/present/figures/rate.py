@@ -31,7 +31,7 @@ def rate(subject: Subject) -> Described:
     """Two panels per value of ``layout.panels``; one line per series and run; filled where the objective held."""
     labels = subject.labels(subject.layout.series)
     panels = [
-        (Panel(", ".join(filter(None, (panel.title, quantity.header))), panel.rows, panel.missing), quantity)
+        (Panel(", ".join(filter(None, (panel.title, quantity.header))), _timed(panel.rows), panel.missing), quantity)
         for panel in subject.panels(subject.panel_axes)
         for quantity in (VIEWS["probes"].by_name[name] for name in _DRAWN)
     ]  # fmt: skip
@@ -42,6 +42,11 @@ def rate(subject: Subject) -> Described:
     parts = [_part(subject, panel.rows, quantity, values[quantity], labels, len(panels)) for panel, quantity in panels]
     notes = [subject.notes(panel.missing, [], width(len(panels)) // 5) for panel, _ in panels]
     return side_by_side(subject, [panel for panel, _ in panels], parts, notes)
+
+
+def _timed(rows: Sequence[Row]) -> list[Row]:
+    """The rates at which requests were answered; a server that fails at a rate leaves no times."""
+    return [row for row in rows if all(row[name] is not None for name in _DRAWN)]
 
 
 def _values(rows: Sequence[Row], quantity: Quantity) -> list[float]:

@@ -117,6 +117,8 @@ class Quantity:
     """Number of trials of one run, of which the number is a share."""
     instead: str | None = None
     """Column whose text stands in place of the number where a run has none; the cell has none then."""
+    told: str | None = None
+    """Column whose text is a footnote on the number, or on what stands in its place."""
     optional: bool = False
     """Whether a table has no such column where no cell has the number."""
 

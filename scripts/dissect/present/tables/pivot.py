@@ -110,6 +110,12 @@ def _entries(row: Row, quantities: Sequence[Quantity]) -> list[GridEntry]:
 
 
 def _number(row: Row, quantity: Quantity) -> GridEntry:
+    entry = _bare_number(row, quantity)
+    told = row[quantity.told] if quantity.told else None
+    return replace(entry, notes=(*entry.notes, str(told))) if told else entry
+
+
+def _bare_number(row: Row, quantity: Quantity) -> GridEntry:
     if row[quantity.name] is None:
         if quantity.instead and row[quantity.instead]:
             return GridEntry(str(row[quantity.instead]).replace(";", "; "), (BOUND_NOTE,))

@@ -25,6 +25,8 @@ from dissect.statistics.quantiles import quantile
 
 BOUND = "rate_bound"
 """Column with what a search tells where it found no rate with one closely above it that failed."""
+FAILURE = "server_failure"
+"""Column with what ended a search whose server failed at a rate above one that held."""
 _UNTRIED = "no rate of the search failed"
 _IN_BRACKETS = (
     "in brackets its 95 % interval over runs, by Clopper and Pearson (1934) with the effective number of requests: "
@@ -143,8 +145,8 @@ def _asked(name: str) -> Callable[[Record], Scalar]:
     return value
 
 
-def _ended_by(record: Record) -> Scalar:
-    return over_runs(record, lambda run: getattr(metrics_of(run, ServingMetrics), "search_ended_by", None))
+def _of_search(name: str) -> Callable[[Record], Scalar]:
+    return lambda record: over_runs(record, lambda run: getattr(metrics_of(run, ServingMetrics), name, None))
 
 
 _OBJECTIVE = (
@@ -159,7 +161,7 @@ RATES = View(
         Quantity(
             "held_rate_per_s", "Rate that holds", "requests/s",
             "largest rate that was tried at which the objective held; bounds where the search found no rate closely "
-            "above it at which it did not", lambda m: m.rate, instead=BOUND,
+            "above it at which it did not", lambda m: m.rate, instead=BOUND, told=FAILURE,
         ),
         Quantity(
             "failed_rate_per_s", "Next rate, which does not", "requests/s",
@@ -190,7 +192,8 @@ RATES = View(
     origin=(
         Column(BOUND, "what is known where no rate held, all did, or the bracket stayed wide", _bounds),
         POLICY,
-        Column("search_ended_by", "bracket, probes, budget, prompts or client", _ended_by),
+        Column("search_ended_by", "bracket, probes, budget, prompts, client or server", _of_search("search_ended_by")),
+        Column(FAILURE, "how the server failed at a rate above one that held", _of_search(FAILURE)),
         *_OBJECTIVE,
     ),
 )  # fmt: skip

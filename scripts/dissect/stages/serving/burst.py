@@ -163,8 +163,8 @@ def conclude(
 
 
 def raw_of(bursts: Sequence[Sent]) -> bytes:
-    """The load generator's own records of all bursts, one JSON object per line, compressed."""
-    return gzip.compress(b"\n".join(sent.raw for sent in bursts), mtime=0)
+    """The load generator's own records of all bursts that it has any of, one JSON object per line, compressed."""
+    return gzip.compress(b"\n".join(sent.raw for sent in bursts if sent.raw), mtime=0)
 
 
 def _energy(bursts: Sequence[Sent], watch: Watch) -> float | None:

@@ -33,7 +33,7 @@ class ServerGone(Ended):
     """The server died or stalled under a load; the load generator may have left records of it."""
 
     def __init__(self, how: Ended) -> None:
-        super().__init__(how.status, how.phase, how.reason)
+        super().__init__(how.status, how.phase, how.reason, how.by_load)
 
 
 def run_client(ready: ReadyServer, client: Client) -> bytes:

@@ -2,13 +2,15 @@
 
 import logging
 import random
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from dissect.base.outcome import Phase, Status
+from dissect.base.text import without_controls
 from dissect.cells.spec import ServeSpec
 from dissect.config.arrival import RateSearch
 from dissect.metrics.serving import (
@@ -24,7 +26,8 @@ from dissect.results.atomic import write_atomically
 from dissect.stages.serving import burst, contract, load
 from dissect.stages.serving.bisection import Bisection
 from dissect.stages.serving.burst import Sent
-from dissect.stages.serving.load import RequestRecord
+from dissect.stages.serving.engine import ServerReport
+from dissect.stages.serving.load import Load, RequestRecord
 from dissect.stages.serving.prompts import write_prompts
 from dissect.stages.serving.ready_server import ReadyServer
 from dissect.stages.serving.send_times import poisson_sends
@@ -53,7 +56,15 @@ class Found:
 
     search: RateSearch
     probed: Sequence[Probed]
+    configuration: Mapping[str, str]
+    """The server's own, by path: it need not run any more."""
     ended_by: SearchEnd
+    server_failure: str | None = None
+
+    @property
+    def last(self) -> ServerReport:
+        """The server's last report, after the last complete probe."""
+        return self.probed[-1].sent.reports[1]
 
     @property
     def chosen(self) -> Probed:
@@ -67,14 +78,15 @@ def _rate(probed: Probed) -> float:
 
 
 def find_rate(ready: ReadyServer, unseen: Iterator[str], arrival_seed: int) -> Found:
-    """Bisect until the bracket is narrow, the probes, the budget or the prompts are spent, or the client is too slow.
+    """Bisect until the bracket is narrow, the probes, the budget or the prompts are spent, or client or server fail.
 
     At least one probe is complete. ``unseen`` are prompts that the server has not seen. All probes have the gaps of one
     seed, over their rate: a higher rate is never easier by chance.
 
     Raises:
-        Ended: the server or the load generator ended, budget or prompts were spent in the first probe, the load
-            generator was too slow before a rate held, or a probe did other work than the spec asks for.
+        Ended: the load generator ended, budget or prompts were spent in the first probe, the server failed or the load
+            generator was too slow before a rate held, the server failed by something else than its load, or a probe
+            did other work than the spec asks for.
         ValueError: the load of the spec has no search.
     """
     spec, folder = ready.spec, ready.folder
@@ -84,6 +96,7 @@ def find_rate(ready: ReadyServer, unseen: Iterator[str], arrival_seed: int) -> F
     bisection = Bisection(search, random.random() - 0.5)
     (folder / SO_FAR).unlink(missing_ok=True)
     found: list[Probed] = []
+    configuration: Mapping[str, str] = {}
     bracket, before = RateBracket(None, None), ready.report()
     while (rate := bisection.next_rate(bracket, len(found))) is not None:
         sends = poisson_sends(rate, spec.workload.requests, arrival_seed, search.probe_s)
@@ -92,30 +105,61 @@ def find_rate(ready: ReadyServer, unseen: Iterator[str], arrival_seed: int) -> F
             if not found:
                 raise Ended(Status.INVALID, Phase.SERVE, f"{reason}; the search needs a smaller 'probe_s' or 'highest'")
             _LOG.info("the search ends: %s", reason)
-            return Found(search, found, "prompts")
+            return Found(search, found, configuration, "prompts")
         write_prompts(folder / burst.PROMPTS, prompts, sends)
         asked = _with_requests(spec, len(sends))
+        is_well, begin = _is_well(ready, found), time.monotonic()
         try:
             sent = burst.send(replace(ready, spec=asked), before, partial(_is_decided, asked, search))
+            sent = replace(sent, load=replace(sent.load, records=_mark_cut(sent.load.records)))
+            write_atomically(folder / SO_FAR, load.to_jsonl_gz(_numbered([*(each.sent for each in found), sent])))
+            probed = _judged(asked, search, rate, sent)
         except Ended as how:
-            if how.status is not Status.TIMEOUT or not found:
-                raise
-            _LOG.info("the probe at %g/s does not count: %s", rate, how.reason)
-            return Found(search, found, "budget")
-        sent = replace(sent, load=replace(sent.load, records=_mark_cut(sent.load.records)))
-        write_atomically(folder / SO_FAR, load.to_jsonl_gz(_numbered([*(each.sent for each in found), sent])))
-        probed = _judged(asked, search, rate, sent)
-        if unfit := _unfit_client(asked, probed):
+            if how.status is Status.TIMEOUT and found:
+                _LOG.info("the probe at %g/s does not count: %s", rate, how.reason)
+                return Found(search, found, configuration, "budget")
+            reason = f"at {rate:g}/s: {how.reason}"
+            if bracket.held is None or not how.by_load:
+                raise Ended(how.status, how.phase, reason) from how
+            _LOG.info("the search ends: %s", reason)
+            failed = [_failed(ready, asked, rate, begin, before)] if is_well else []
+            return Found(search, [*found, *failed], configuration, "server", without_controls(reason))
+        if unfit := _unfit_client(asked, sent, probed.answered.load.records):
             if bracket.held is None:
                 raise Ended(Status.INVALID, Phase.SERVE, f"at {rate:g}/s: {unfit}")
             _LOG.info("the probe at %g/s does not count: %s", rate, unfit)
-            return Found(search, found, "client")
+            return Found(search, found, configuration, "client")
         found.append(probed)
+        configuration = configuration or ready.configuration()
         before = sent.reports[1]
         bracket = RateBracket.of((each.probe for each in found), search.share)
         probe = found[-1].probe
         _LOG.info("at %g/s %d of %d requests kept the objective", rate, probe.kept, probe.requests)
-    return Found(search, found, "bracket" if bisection.is_narrow(bracket) else "probes")
+    return Found(search, found, configuration, "bracket" if bisection.is_narrow(bracket) else "probes")
+
+
+def _is_well(ready: ReadyServer, found: Sequence[Probed]) -> bool:
+    """Whether the server runs and has answered the last request so far; else it may have failed at an earlier rate."""
+    last = found[-1].sent.load.records[-1].status if found else "ok"
+    return ready.server.exit_code is None and last == "ok"
+
+
+def _failed(ready: ReadyServer, asked: ServeSpec, rate: float, begin: float, before: ServerReport) -> Probed:
+    """The probe, begun at ``begin``, under which the server failed; what it answered until then does not count."""
+    end, now = time.monotonic(), time.time()
+    probe = RateProbe(
+        rate=rate,
+        requests=asked.workload.requests,
+        kept=0,
+        duration_s=end - begin,
+        loads=1,
+        client_cpu=ready.watch.client.busiest(now - (end - begin), now),
+        ttft_s=[],
+        tpot_s=[],
+    )
+    # The moment of the failure is its window: GPUs were idle for an unknown part of the time.
+    sent = Sent(Load([], now), b"", 1, (end, end), probe.client_cpu, (before, before))
+    return Probed(probe, sent, sent, asked)
 
 
 def _with_requests(spec: ServeSpec, requests: int) -> ServeSpec:
@@ -179,18 +223,19 @@ def _judged(asked: ServeSpec, search: RateSearch, rate: float, sent: Sent) -> Pr
     """The probe that a load was.
 
     Raises:
-        Ended: none of its requests was answered, or those that were are other work than the spec asks for, which no
-            rate explains; or the server was out of memory.
+        Ended: none of its requests was answered, or the server was out of memory; or those that were answered are
+            other work than the spec asks for, which no rate explains.
     """
     records = sent.load.records
     if contract.ran_out_of_memory(records):
-        raise Ended(Status.OOM, Phase.SERVE, f"at {rate:g}/s the server answered a request that it was out of memory")
+        raise Ended(Status.OOM, Phase.SERVE, "the server answered a request that it was out of memory", by_load=True)
     alone, answered = _answered(asked, records)
     if not answered:
         error = next((" ".join((record.error or record.status).split()) for record in records), "no record")
-        raise Ended(Status.INVALID, Phase.SERVE, f"no request at {rate:g}/s was answered: {error[:300]}")
+        by_load = _unfit_client(asked, sent, records) is None
+        raise Ended(Status.INVALID, Phase.SERVE, f"no request was answered: {error[:300]}", by_load)
     if broken := contract.other_work(alone, answered, None):
-        raise Ended(Status.INVALID, Phase.SERVE, f"at {rate:g}/s: {broken}")
+        raise Ended(Status.INVALID, Phase.SERVE, broken)
     samples = burst.samples_of(alone, answered)
     probe = RateProbe(
         rate=rate,
@@ -207,17 +252,16 @@ def _judged(asked: ServeSpec, search: RateSearch, rate: float, sent: Sent) -> Pr
     return Probed(probe, sent, replace(sent, load=replace(sent.load, records=answered)), alone)
 
 
-def _unfit_client(asked: ServeSpec, probed: Probed) -> str | None:
+def _unfit_client(asked: ServeSpec, sent: Sent, answered: Sequence[RequestRecord]) -> str | None:
     """Why a probe tells nothing of the server, in one sentence, or None."""
-    slow = contract.slow_client(probed.spec.workload, probed.answered.load.records, probed.sent.client_cpu)
-    return slow or contract.lossy_client(asked.workload, probed.sent.load.records)
+    slow = contract.slow_client(asked.workload, answered, sent.client_cpu)
+    return slow or contract.lossy_client(asked.workload, sent.load.records)
 
 
 def conclude(ready: ReadyServer, found: Found) -> dict[str, Any]:
     """Fields of a ``Measurement`` from all probes; without numbers where the engine served on other terms."""
     chosen = found.chosen
-    last = found.probed[-1].sent.reports[1]
-    fields = burst.conclude(replace(ready, spec=chosen.spec), [chosen.answered], ready.configuration(), last)
+    fields = burst.conclude(replace(ready, spec=chosen.spec), [chosen.answered], found.configuration, found.last)
     files = {
         burst.REQUESTS: load.to_jsonl_gz(_numbered(each.sent for each in found.probed)),
         burst.RAW: burst.raw_of([each.sent for each in found.probed]),
@@ -225,5 +269,9 @@ def conclude(ready: ReadyServer, found: Found) -> dict[str, Any]:
     metrics = fields.get("metrics")
     if not isinstance(metrics, ServingMetrics):
         return fields | {"files": files}
-    searched = {"probes": [each.probe for each in found.probed], "search_ended_by": found.ended_by}
+    searched = {
+        "probes": [each.probe for each in found.probed],
+        "search_ended_by": found.ended_by,
+        "server_failure": found.server_failure,
+    }
     return {"metrics": metrics.model_copy(update=searched), "files": files}

@@ -3,6 +3,7 @@
 import logging
 import math
 import re
+import signal
 import time
 from dataclasses import dataclass, field
 
@@ -20,15 +21,18 @@ from dissect.stages.serving.engine import UNCAUGHT, Engine, memory_phase, phase_
 from dissect.stages.serving.server import Server, tail
 
 _DEVICE_ERROR = re.compile("|".join(vendor.errors for vendor in vendors().values() if vendor.errors))
+_FULL_DISK = re.compile("No space left on device|Disk quota exceeded")
+_ON_REQUEST = {0, *(128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM))}
+"""Exit codes of a server that others end: it ends in order, or by one of their signals."""
 _LOG = logging.getLogger(__name__)
 
 
 class Ended(Exception):
-    """The cell ended before it had its numbers."""
+    """The cell ended before it had its numbers; ``by_load`` where the load that a server had explains it."""
 
-    def __init__(self, status: Status, phase: Phase, reason: str) -> None:
+    def __init__(self, status: Status, phase: Phase, reason: str, by_load: bool = False) -> None:
         super().__init__(reason)
-        self.status, self.phase, self.reason = status, phase, reason
+        self.status, self.phase, self.reason, self.by_load = status, phase, reason, by_load
 
 
 @dataclass
@@ -72,7 +76,7 @@ class Watch:
         self.peak_rss_bytes = max(self.peak_rss_bytes, used)
         if used > limit:
             sentence = f"the server used {used / GIB:.2f} GiB of host memory, {limit / GIB:.2f} GiB are declared"
-            raise Ended(Status.OOM, Phase.HOST, f"{sentence} (in phase {phase})")
+            raise Ended(Status.OOM, Phase.HOST, f"{sentence} (in phase {phase})", by_load=True)
         suspended_s = self.suspensions.look()
         self.deadline += suspended_s
         self.suspended_s += suspended_s
@@ -110,13 +114,14 @@ def device_error(log: str) -> str | None:
 def death(engine: Engine, server: Server, how: str | None = None) -> Ended:
     """Why a server ended, or is of no more use (``how``): its log says out of memory, or it is a failure.
 
-    The sentence has the last error of a device in its log, else the last line.
+    The sentence has the last error of a device in its log, else the last line. The load explains a failure that no such
+    error, no full disk and nobody else does.
     """
     log = server.said()
     phase = memory_phase(log, engine)
     if phase is not None:
         found = next((line for line in log.splitlines() if IN_A_LOG.search(line)), "according to its log")
-        return Ended(Status.OOM, phase, f"the server ran out of memory: {' '.join(found.split())[:300]}")
+        return Ended(Status.OOM, phase, f"the server ran out of memory: {' '.join(found.split())[:300]}", by_load=True)
     phase = phase_of(log, engine)
     error, last = device_error(log), next((line for line in reversed(log.splitlines()) if line.strip()), "(empty)")
     if server.exit_code is None and (uncaught := UNCAUGHT.search(log)):
@@ -128,4 +133,10 @@ def death(engine: Engine, server: Server, how: str | None = None) -> Ended:
     _LOG.info("the end of %s:\n%s", server.log, end)
     how = how or f"ended with exit code {server.exit_code}"
     words = f"last {'error' if error else 'line'} of {server.log}: {' '.join((error or last).split())[:300]}"
-    return Ended(Status.FAILED, phase, f"the server {how}; {words}")
+    by_load = not (device_error(log) or _FULL_DISK.search(log) or _ended_by_others(server.exit_code))
+    return Ended(Status.FAILED, phase, f"the server {how}; {words}", by_load)
+
+
+def _ended_by_others(exit_code: int | None) -> bool:
+    """Whether somebody else may have ended a server, or its keeper, whose own exit code is then below zero."""
+    return exit_code is not None and (exit_code < 0 or exit_code in _ON_REQUEST)
