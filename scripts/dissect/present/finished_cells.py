@@ -14,17 +14,17 @@ from dissect.present.tables.views import VIEWS
 from dissect.results.cell_runs import CellRuns
 from dissect.results.store import Failure
 
-_TELLING: dict[ViewName, tuple[QuantityName, QuantityName | None]] = {
-    "training": ("tokens_per_s", "peak_memory_gib"),
-    "phases": ("unprofiled_time_s", None),
+_TELLING: dict[ViewName, tuple[QuantityName, ...]] = {
+    "training": ("tokens_per_s", "nvml_peak_memory_gib", "peak_memory_gib"),
+    "phases": ("unprofiled_time_s",),
     "serving": ("output_tokens_per_s", "server_memory_gib"),
-    "rates": ("held_rate_per_s", None),
-    "gemm": ("tflops", None),
-    "memcpy": ("gb_per_s", None),
-    "collectives": ("bus_gb_per_s", None),
-    "attention_kernels": ("tflops", None),
+    "rates": ("held_rate_per_s",),
+    "gemm": ("tflops",),
+    "memcpy": ("gb_per_s",),
+    "collectives": ("bus_gb_per_s",),
+    "attention_kernels": ("tflops",),
 }
-"""View -> its most telling number, and its memory."""
+"""View -> its most telling number, and its memory: the first that it has, that of the driver before the allocator's."""
 _HEAD = ("cell", "number", "unit", "GiB", "runs", "outcome", "flags")
 _ALIGN = ("left", "right", "left", "right", "right", "left", "left")
 
@@ -71,11 +71,11 @@ def _numbers(cell: Cell, runs: CellRuns) -> tuple[str, ...]:
     views = views_of(record)
     if not views:
         return "", "", "", count, runs.status.value, ""
-    (name, memory), view = _TELLING[views[0]], VIEWS[views[0]]
+    (name, *memories), view = _TELLING[views[0]], VIEWS[views[0]]
     row = max(view.rows_of(record), key=lambda point: point[name] or 0)
     if runs.status is not Status.OK or row[name] is None:
         return "", "", "", count, mark(row).text if runs.status is not Status.OK else "no number", ""
     quantity = view.by_name[name]
-    gib = view.by_name[memory].show(row[memory]) if memory and row[memory] else ""
+    gib = next((view.by_name[memory].show(row[memory]) for memory in memories if row[memory]), "")
     flags = str(row["flags"] or "").replace(";", "; ")
     return quantity.show_row(row), quantity.unit, gib, count, "ok", flags
