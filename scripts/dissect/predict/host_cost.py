@@ -12,7 +12,7 @@ LAUNCH_S = 55e-6
 WITHIN_MACHINE, BETWEEN_MACHINES = 0.14, 0.20
 """Standard deviations of its logarithm, over the cells of a machine and over machines.
 
-Measured: the shipped cells of fifteen hosts with H200 and H100, whose launches cost 34 to 79 microseconds.
+Measured: the shipped cells of sixteen hosts with H200 and H100, whose launches cost 34 to 79 microseconds.
 """
 WAITS = 0.85
 """A step shows what a launch costs where the work of its GPUs takes a smaller share of it."""
