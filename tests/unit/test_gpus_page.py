@@ -121,7 +121,7 @@ def test_cells_and_runs_of_a_set_are_counted(folder: Path) -> None:
 
 
 def test_cells_on_one_h200_stand_beside_plain_loops() -> None:
-    """tests/data/plain_steps_h200.csv has the printed lines of a loop without this project's code."""
+    """tests/plain_steps.py printed tests/data/plain_steps_h200.csv, which also has the date and the start."""
     cells = {
         (cell.model, cell.framework, cell.method, cell.workload): row(cell, runs) for cell, runs in launched("h200")
     }
