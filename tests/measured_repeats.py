@@ -35,10 +35,12 @@ HEAD = (
     "cell", "number", "runs", "starts", "sd of runs", "sd of starts", "predicted on a known start",
     "predicted on a new start", "called different from itself",
 )  # fmt: skip
+SUMMARY_HEAD = "set", "cells that are", "number", "cells", "runs", "sd of runs", "sd of starts", *HEAD[-3:]
 FORKED_HEAD = "cell", "rounds", "step, forked ÷ new", "verdict", "computing, forked ÷ new", "verdict"
 COST_HEAD = "cell", "new process", "forked"
 COLD_IMPORTS_S = 10.0
 """The first imports on a machine read the libraries from its disk, and take longer than this."""
+SHARES = "known_start", "new_start", "differences"
 STARTS = "first", "second", "third", "fourth", "fifth", "sixth"
 DIFFERENT = (RatioVerdict.ABOVE, RatioVerdict.BELOW)
 SDS, SIDES = (0.01, 0.02, 0.05, 0.2), (3, 5, 10)
@@ -69,6 +71,21 @@ def table(numbers: Iterable[Repeated]) -> list[str]:
     """The repeatability of numbers as lines of a Markdown table."""
     shown = [*map(_line, repeatability(numbers))]
     return [_row(HEAD), _row(["---", "---", *["---:"] * (len(HEAD) - 2)]), *map(_row, shown)]
+
+
+def summary() -> list[str]:
+    """The repeatability of every set but ``ROUNDS``, a line per number and class of cells."""
+    lines = []
+    for name, numbers in references().items():
+        classes: dict[tuple[str, str], list[Repeated]] = {}
+        for number in numbers:
+            classes.setdefault((number.start_class.partition(" on ")[0], number.quantity), []).append(number)
+        for (kind, quantity), of in sorted(classes.items()) if name != ROUNDS else ():
+            rows = repeatability(of)
+            spreads = [_range(rows, end) for end in ("within", "between")]
+            shares = [share(rows[-1], each) for each in SHARES]
+            lines.append([f"`{name}`", kind, f"`{quantity}`", str(len(of)), str(rows[-1]["runs"]), *spreads, *shares])
+    return [_row(SUMMARY_HEAD), _row(["---"] * 3 + ["---:"] * (len(SUMMARY_HEAD) - 3)), *map(_row, lines)]
 
 
 def share(row: dict[str, Any], name: str) -> str:
@@ -182,7 +199,7 @@ def _gpu_figures() -> dict[str, str]:
 def _one_gpu_figures() -> dict[str, str]:
     rows = repeatability(references()["h200-x1"])
     device, speed = ([r for r in rows if r["quantity"] == name] for name in ("device_time_s", "tokens_per_s"))
-    return {"one_gpu": f"by {_range(device, 'within')} within this start, throughput by {_range(speed, 'within')}"}
+    return {"one_gpu": f"by {_range(device, 'within')} within its start, throughput by {_range(speed, 'within')}"}
 
 
 def _server_figures() -> dict[str, str]:
@@ -238,8 +255,9 @@ def _hits(rows: Sequence[dict[str, Any]], name: str) -> str:
 
 def _range(rows: Sequence[dict[str, Any]], of: str) -> str:
     """Smallest and largest standard deviation of the cells, in percent."""
-    sds = [row[f"sd_{of}_percent"] for row in rows if row["cell"] != ALL_CELLS]
-    return f"{_bounded(min(sds), of)} to {max(sds):.1f} %"
+    sds = [sd for row in rows if row["cell"] != ALL_CELLS and (sd := row[f"sd_{of}_percent"]) is not None]
+    ends = dict.fromkeys(_bounded(end(sds), of) for end in (min, max)) if sds else ()
+    return f"{' to '.join(ends)} %" if sds else "–"
 
 
 def _spread_of(number: Repeated) -> float:
@@ -273,7 +291,7 @@ def _detectable(sd: float, side: int) -> float:
 
 def _line(row: dict[str, Any]) -> list[str]:
     name = row["cell"] if row["cell"] == ALL_CELLS else f"`{row['cell']}`"
-    shares = [share(row, each) for each in ("known_start", "new_start", "differences")]
+    shares = [share(row, each) for each in SHARES]
     spreads = [_spread(row, "within"), _spread(row, "between")]
     return [name, f"`{row['quantity']}`", str(row["runs"]), str(row.get("starts", "")), *spreads, *shares]
 
@@ -303,8 +321,7 @@ def main() -> None:
         *(f"{k}: {v}" for k, v in figures().items()),
         sep="\n",
     )
-    for name, numbers in references().items():
-        print("", name, *table(numbers), sep="\n")
+    print("", ROUNDS, *table(references()[ROUNDS]), "", *summary(), sep="\n")
 
 
 if __name__ == "__main__":
