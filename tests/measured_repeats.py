@@ -17,6 +17,7 @@ from typing import Any
 
 from dissect.base.outcome import Flag
 from dissect.cells.references import SETS_DIR, sets_of
+from dissect.metrics.profile import ProfileMetrics
 from dissect.present.repeatability import ALL_CELLS, Repeated, from_rows, repeatability, repeated_of
 from dissect.results.exchange import Shared
 from dissect.results.reference_sets import read_set
@@ -154,7 +155,7 @@ def _seconds(rows: Sequence[dict[str, str]], cell: str, way: str) -> list[float]
 @cache
 def figures() -> dict[str, str]:
     """Sentences of the page with what is counted, by what they tell."""
-    return _cpu_figures() | _gpu_figures() | _one_gpu_figures() | _server_figures() | _cost_figures()
+    return _cpu_figures() | _gpu_figures() | _one_gpu_figures() | _pace_figures() | _server_figures() | _cost_figures()
 
 
 def _cpu_figures() -> dict[str, str]:
@@ -200,6 +201,19 @@ def _one_gpu_figures() -> dict[str, str]:
     rows = repeatability(references()["h200-x1"])
     device, speed = ([r for r in rows if r["quantity"] == name] for name in ("device_time_s", "tokens_per_s"))
     return {"one_gpu": f"by {_range(device, 'within')} within its start, throughput by {_range(speed, 'within')}"}
+
+
+def _pace_figures() -> dict[str, str]:
+    """Launches per second and steps of the profiles on one GPU, in the first two rounds and in the last two."""
+    runs = [run for cell in _cells("h200-x1") for run in cell.runs.runs if isinstance(run.metrics, ProfileMetrics)]
+    told = {}
+    for when, rounds in {"before": (1, 2), "after": (4, 5)}.items():
+        found = [run for run in runs if run.round and run.round.number in rounds]
+        steps = [run.metrics.training.step_time_s.median for run in found if isinstance(run.metrics, ProfileMetrics)]
+        rates = [anchor.launches_per_s / 1000 for run in found if run.provenance for anchor in run.provenance.anchors]
+        launches = f"{min(rates):.0f} to {max(rates):.0f} thousand kernels a second"
+        told[f"pace_{when}"] = f"{launches}, and steps took {min(steps):.3f} to {max(steps):.3f} s"
+    return told
 
 
 def _server_figures() -> dict[str, str]:

