@@ -23,13 +23,15 @@ def test_marks_that_are_not_shown_are_not_explained(project: Path) -> None:
 
 
 def test_a_set_of_reference_results_has_one_line() -> None:
-    """In the order of the days, with every machine and commit."""
+    """With every machine, day and commit, also of runs of one cell."""
     one = {"reference": "lab", "machine": "1 x H200", "measured_at": "2026-11-29T08:00:00", "git_commit": "b" * 40}
     two = {"reference": "lab", "machine": "2 x H200", "measured_at": "2026-11-30T08:00:00", "git_commit": "a" * 40}
+    several = two | {"measured_at": "2026-11-30T08:00:00;2026-12-01T08:00:00", "git_commit": f"{'a' * 40};{'c' * 40}"}
     other = one | {"reference": "far", "git_commit": None}
-    assert list(origins([two, one, two, other])) == [
-        f"reference lab: measured on 1 x H200; 2 x H200, 2026-11-29, 2026-11-30, commit {'b' * 10}, {'a' * 10}.",
-        "reference far: measured on 1 x H200, 2026-11-29, commit unknown.",
+    days, commits = "2026-11-29 to 2026-12-01", "bbbbbbb, aaaaaaa, ccccccc"
+    assert list(origins([several, one, two, other])) == [
+        f"reference lab: measured {days} (UTC) on 1 x H200; 2 x H200; commit {commits}.",
+        "reference far: measured 2026-11-29 (UTC) on 1 x H200; commit unknown.",
     ]
 
 

@@ -244,7 +244,7 @@ def test_the_text_says_all_of_it(tmp_path: Path, project: Path) -> None:
         "cannot tell", "in the order of their values, with or without one.",
         "2.00 [1.98–2.02]", "× the best's cost (runs 5 and 5, starts 1 and 1, 5 shared rounds of 1 start",
         "  To tell: snakemake remeasure --config select='[finetune/h200/llama2-7b/deepspeed/",
-        "20.0 by nvml", "throttled; ", "reference set", "commit 0123456789",
+        "20.0 by nvml", "throttled; ", "reference set", "commit 0123456",
         "PT, 2 GPUs, batch 1: memory_gib is 40, the limit is 24", "Out of memory: 1", "Not known: 1 × not measured.",
         "Price of h200: 3.6 EUR per GPU-hour, a price list, 2026-03-31.",
     ):  # fmt: skip

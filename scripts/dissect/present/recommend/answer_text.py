@@ -21,6 +21,7 @@ from dissect.present.recommend.standing import Standing
 from dissect.present.remeasure_command import command_for
 from dissect.present.tables.labels import framework_labels
 from dissect.present.tables.on_device import DEVICE_RATE
+from dissect.present.tables.remarks import origin
 from dissect.statistics.judge import MARGIN
 from dissect.statistics.numbers import Number, significant_decimals
 
@@ -361,10 +362,7 @@ def origins(rows: Sequence[Row]) -> Iterator[str]:
     """Where reference results come from, a line per set."""
     for name in dict.fromkeys(row["reference"] for row in rows):
         of = sorted((row for row in rows if row["reference"] == name), key=lambda row: str(row["measured_at"]))
-        machines = "; ".join(dict.fromkeys(row["machine"] for row in of))
-        days = ", ".join(dict.fromkeys(str(row["measured_at"]).partition("T")[0] for row in of))
-        commits = ", ".join(dict.fromkeys(str(row["git_commit"] or "unknown")[:10] for row in of))
-        yield f"reference {name}: measured on {machines}, {days}, commit {commits}."
+        yield f"reference {name}: {origin(of)}."
 
 
 def _notes(answer: Answer, shown: Sequence[Standings], catalog: Catalog) -> list[str]:

@@ -116,18 +116,22 @@ def _dates(rows: Sequence[Row]) -> list[str]:
 
 
 def _references(manifest: Manifest, rows: Sequence[Row]) -> list[str]:
-    """Origin of reference results: machine, dates and commits."""
+    """Origin of reference results, a sentence per platform."""
     others = [row for row in rows if row["reference"]]
     sentences = []
     for platform in dict.fromkeys(row["platform"] for row in others):
         own = [row for row in others if row["platform"] == platform]
-        commits = ", ".join(dict.fromkeys(commit[:7] for commit in _each(own, "git_commit"))) or "unknown"
-        machines = "; ".join(_each(own, "machine"))
         label = manifest.platforms[platform].label
-        # Cells whose states alone do not fit are told without a machine.
-        origin = f"measured {_when(own)} (UTC) on {machines}; commit {commits}" if machines else "none was measured"
-        sentences.append(f"{label}: results that the project ships, not of this clone; {origin}.")
+        sentences.append(f"{label}: results that the project ships, not of this clone; {origin(own)}.")
     return sentences
+
+
+def origin(rows: Sequence[Row]) -> str:
+    """When, on which machines and at which commits the runs of cells were measured, as a part of a sentence."""
+    machines = "; ".join(_each(rows, "machine"))
+    commits = ", ".join(dict.fromkeys(commit[:7] for commit in _each(rows, "git_commit"))) or "unknown"
+    # Cells whose states alone do not fit are told without a machine.
+    return f"measured {_when(rows)} (UTC) on {machines}; commit {commits}" if machines else "none was measured"
 
 
 def _each(rows: Sequence[Row], field: str) -> list[str]:
