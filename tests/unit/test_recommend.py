@@ -360,13 +360,16 @@ def by_device(project: Path, **rates: float) -> list[Record]:
 
 
 @pytest.mark.parametrize("aim", [{}, {"maximise": "throughput"}, {"minimise": "cost"}])
-def test_device_time_tells_settings_apart_where_wall_time_cannot(tmp_path: Path, aim: dict[str, str]) -> None:
+def test_device_time_tells_settings_apart_where_wall_time_cannot(
+    tmp_path: Path, project: Path, aim: dict[str, str]
+) -> None:
     found = ask(by_device(tmp_path, L=3000.0, QL=2000.0), **aim)
     assert standings(found) == {"L": Standing.BEST, "QL": Standing.BEHIND}
     told = found.rankings[0].found[1].told
     wall, device = told.split("; on device time: ")
     assert "shared rounds" in wall
     assert device.startswith("0.667 [" if "maximise" in aim else "1.500 [")
+    assert "\n  behind on device time  " in answer_text(found, load_catalog(project, {}))
 
 
 def test_device_time_says_that_nothing_differs(tmp_path: Path) -> None:

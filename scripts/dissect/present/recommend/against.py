@@ -29,6 +29,8 @@ class Told:
     standing: Standing
     words: str = ""
     """Ratio with interval, runs, starts, and the ratio that would have been detected."""
+    is_on_device: bool = False
+    """Whether device times decide it, since wall times do not."""
 
 
 UNTOLD = Told(Standing.UNTOLD, ONE_RUN)
@@ -62,10 +64,12 @@ class Verdicts:
             return UNTOLD
         verdict = judged.verdict
         worse = (verdict is RatioVerdict.BELOW) is ((self._objective in HIGHER_IS_BETTER) is not turned)
+        words, is_on_device = _words(judged, turned, self._objective), judged.before is not None
         if verdict is RatioVerdict.SAME:
-            return Told(Standing.TIED, _words(judged, turned, self._objective))
-        told = verdict is not RatioVerdict.UNCLEAR and worse
-        return Told(Standing.BEHIND if told else Standing.UNTOLD, _words(judged, turned, self._objective))
+            return Told(Standing.TIED, words, is_on_device)
+        if verdict is not RatioVerdict.UNCLEAR and worse:
+            return Told(Standing.BEHIND, words, is_on_device)
+        return Told(Standing.UNTOLD, words)
 
     def pairs(self) -> Iterator[tuple[int, int, Told]]:
         """The numbers of two settings, and what is told of the second if the first is the best one."""

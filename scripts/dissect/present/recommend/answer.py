@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Self
 
 from dissect.base.outcome import Status
 from dissect.config.question import HIGHER_IS_BETTER, Objective, Question, names
@@ -57,6 +57,12 @@ class Standings:
     """Columns whose limit lies within the interval of the number, or that have none: noise could decide."""
     told: str = ""
     """What the verdict against the best rests on."""
+    is_on_device: bool = False
+    """Whether device times decide that verdict, since wall times do not."""
+
+    def judged(self, told: Told) -> Self:
+        """The same cell with what is told of it against the best."""
+        return replace(self, standing=told.standing, told=told.words, is_on_device=told.is_on_device)
 
 
 @dataclass(frozen=True)
@@ -224,11 +230,11 @@ def _ranked(found: Sequence[Standings], question: Question, column: str, verdict
     ordered = sorted(found, key=lambda cell: sign * cell.row[column])
     best = next((cell for cell in ordered if has_interval(cell.row, column) and not cell.close), None)
     if best is None:
-        return [replace(cell, standing=Standing.UNTOLD, told=UNTOLD.words) for cell in ordered]
+        return [cell.judged(UNTOLD) for cell in ordered]
     told = {id(cell): verdicts.against(best.row, cell.row) for cell in ordered if cell is not best}
     clear = all(each.standing is not Standing.UNTOLD for each in told.values())
     told[id(best)] = Told(Standing.BEST if clear else Standing.AHEAD)
-    return [replace(cell, standing=told[id(cell)].standing, told=told[id(cell)].words) for cell in ordered]
+    return [cell.judged(told[id(cell)]) for cell in ordered]
 
 
 def _never_planned(question: Question, of_stage: Sequence[Row], asked: Sequence[Row]) -> list[str]:

@@ -20,7 +20,7 @@ from dissect.present.recommend.search_lines import OF_SEARCHES, is_search, searc
 from dissect.present.recommend.standing import Standing
 from dissect.present.remeasure_command import command_for
 from dissect.present.tables.labels import framework_labels
-from dissect.present.tables.on_device import DEVICE_RATE
+from dissect.present.tables.on_device import DEVICE_RATE, LABEL
 from dissect.present.tables.remarks import origin
 from dissect.statistics.judge import MARGIN
 from dissect.statistics.numbers import Number, significant_decimals
@@ -240,7 +240,8 @@ def _shown(answer: Answer, cell: Standings, money: str | None) -> dict[str, str]
     wanted = {SHOWN_AS.get(answer.column, answer.column), *limits, *ALWAYS, *RATES} | priced
     columns = {header: column for header, column in columns.items() if column in wanted}
     numbers = {header: number_text(row, column) for header, column in columns.items()}
-    return {"": MARKS[cell.standing], "setting": setting_name(row), **numbers, "marks": "; ".join(_cell_marks(cell))}
+    mark = " ".join([MARKS[cell.standing], *([LABEL] if cell.is_on_device else [])])
+    return {"": mark, "setting": setting_name(row), **numbers, "marks": "; ".join(_cell_marks(cell))}
 
 
 def numbers_shown(percentile: str, currency: str | None) -> dict[str, str]:
