@@ -155,7 +155,15 @@ def _seconds(rows: Sequence[dict[str, str]], cell: str, way: str) -> list[float]
 @cache
 def figures() -> dict[str, str]:
     """Sentences of the page with what is counted, by what they tell."""
-    return _cpu_figures() | _gpu_figures() | _one_gpu_figures() | _pace_figures() | _server_figures() | _cost_figures()
+    return (
+        _cpu_figures()
+        | _gpu_figures()
+        | _one_gpu_figures()
+        | _pace_figures()
+        | _set_figures()
+        | _server_figures()
+        | _cost_figures()
+    )
 
 
 def _cpu_figures() -> dict[str, str]:
@@ -200,7 +208,22 @@ def _gpu_figures() -> dict[str, str]:
 def _one_gpu_figures() -> dict[str, str]:
     rows = repeatability(references()["h200-x1"])
     device, speed = ([r for r in rows if r["quantity"] == name] for name in ("device_time_s", "tokens_per_s"))
-    return {"one_gpu": f"by {_range(device, 'within')} within its start, throughput by {_range(speed, 'within')}"}
+    return {"one_gpu": f"by {_range(device, 'within')} within the first start, throughput by {_range(speed, 'within')}"}
+
+
+def _set_figures() -> dict[str, str]:
+    """The largest standard deviations over the cells of all sets but ``ROUNDS``, in percent."""
+    rows = [row for name, of in references().items() if name != ROUNDS for row in repeatability(of)]
+
+    def largest(quantity: str, of: str) -> str:
+        sds = [row.get(f"sd_{of}_percent") or 0 for row in rows if row["quantity"] == quantity]
+        return f"{max(sds):.1f} %"
+
+    device = [largest("device_time_s", of) for of in ("within", "between")]
+    return {
+        "sets_device": f"within {device[0]} within a start, and {device[1]} between starts",
+        "sets_speed": f"starts differ by up to {largest('tokens_per_s', 'between')}",
+    }
 
 
 def _pace_figures() -> dict[str, str]:

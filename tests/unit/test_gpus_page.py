@@ -16,7 +16,6 @@ from dissect.base.units import GIB
 from dissect.cells.cell_id import CellId
 from dissect.cells.references import read_sets
 from dissect.cells.study import load_study
-from dissect.metrics.profile import ProfileMetrics
 from dissect.metrics.serving import ServingMetrics
 from dissect.metrics.training import TrainingMetrics
 from dissect.present.recommend.answer import answer
@@ -74,85 +73,6 @@ def test_every_cell_is_on_the_page(platform: str) -> None:
     block(GPUS, platform, header, rows)
 
 
-PROFILES = (
-    "| GPUs | framework | method | batch | runs | step (ms) | profiled step (ms) | compute kernels (ms) | idle (%) "
-    "| attention forward (ms) | backward (ms) | cell (s) |"
-)
-
-
-def profiled() -> Iterator[tuple[CellId, list[Result]]]:
-    """The profiles on H200, on one GPU and on two."""
-    for name in ("h200-x1", "h200-x2"):
-        for path in sorted((SETS / name / "profile").rglob("*.json")):
-            yield CellId.parse(str(path.parent.relative_to(SETS / name))), read_runs(path).runs
-
-
-def dissected(runs: list[Result]) -> list[ProfileMetrics]:
-    return [run.metrics for run in runs if isinstance(run.metrics, ProfileMetrics)]
-
-
-def test_every_profile_on_h200_is_on_the_page() -> None:
-    """Medians over the runs, in ms on rank 0."""
-    rows = []
-    for cell, runs in profiled():
-        found = dissected(runs)
-        phases = [each.dissection.phases for each in found]
-        whole = [sum(phase.overall_s for phase in of) for of in phases]
-        busy = [sum(phase.busy_s for phase in of) for of in phases]
-        rows.append(
-            [
-                cell.workload[-1],
-                cell.framework,
-                cell.method,
-                cell.workload.split("-")[1].removeprefix("b"),
-                len(found),
-                f"{1e3 * median(each.training.step_time_s.median for each in found):,.0f}",
-                f"{1e3 * median(whole):,.0f}",
-                f"{1e3 * median(sum(phase.compute_s for phase in of) for of in phases):,.0f}",
-                f"{100 * median(1 - b / w for b, w in zip(busy, whole, strict=True)):.1f}",
-                *(f"{1e3 * median(attention_s(each, way) for each in found):.1f}" for way in ("forward", "backward")),
-                f"{median(run.durations.total_s for run in runs):.0f}",
-            ]
-        )
-    assert len(rows) == 11
-    block(GPUS, "h200-profiles", PROFILES, rows)
-
-
-def attention_s(metrics: ProfileMetrics, direction: str) -> float:
-    """Seconds of the kernels of all attention modules in a step."""
-    groups = metrics.dissection.groups
-    return sum(each.time_s for each in groups if (each.part, each.direction) == ("attention", direction))
-
-
-def test_attention_on_one_h200_stands_beside_a_plain_loop() -> None:
-    """tests/plain_attention.py printed tests/data/plain_attention_h200.csv, which also has the date and the start."""
-    plain = list(csv.DictReader((ROOT / "tests/data/plain_attention_h200.csv").read_text().splitlines()))
-    ways = [[float(each[f"{way}_ms"]) for each in plain[:2]] for way in ("forward", "backward")]
-    page = " ".join(GPUS.read_text().split())
-    shorter = [100 * (1 - flash / eager) for eager, flash in ways]
-    assert f"shortens the forward pass by {shorter[0]:.0f} % and the backward pass by {shorter[1]:.0f} %" in page
-    found = {cell.method: dissected(runs) for cell, runs in profiled() if cell.workload.endswith("-b1-n1")}
-    told, kernels = [], []
-    for method, *alone in zip(("Naive", "F"), *ways, strict=True):
-        own = [1e3 * median(attention_s(each, way) for each in found[method]) for way in ("forward", "backward")]
-        told.append(f"{own[0]:.1f} and {own[1]:.1f} ms, {alone[0]:.1f} and {alone[1]:.1f}")
-        core = [each for each in found[method][0].dissection.groups if each.part == "attention_core"]
-        kernels.append(sum(each.calls for each in core if each.direction == "forward") / 32)
-    assert f"| {'; '.join(told)} ms |" in page
-    assert kernels == [8, 9]
-
-
-def test_idle_shares_of_steps_of_one_sequence() -> None:
-    told = []
-    for gpus, method in (("1", "Naive"), ("2", "Naive"), ("2", "Z2")):
-        [runs] = [of for cell, of in profiled() if (cell.method, cell.workload) == (method, f"s350-b1-n{gpus}")]
-        phases = [each.dissection.phases for each in dissected(runs)]
-        idle = [100 * (1 - sum(p.busy_s for p in of) / sum(p.overall_s for p in of)) for of in phases]
-        told.append(f"{min(idle):.0f} to {max(idle):.0f} %")
-    words = f"for {told[0]} of the step with Naive on one GPU, {told[1]} on two, and {told[2]} with Z2"
-    assert words in " ".join(GPUS.read_text().split())
-
-
 @pytest.mark.parametrize("folder", [path for path in SETS.iterdir() if path.is_dir()], ids=lambda path: path.name)
 def test_cells_and_runs_of_a_set_are_counted(folder: Path) -> None:
     cells = [read_runs(path) for path in folder.rglob("*.json")]
@@ -208,6 +128,30 @@ def test_70b_on_one_h200() -> None:
         f"with F and R {seconds[1]} and {less} GiB ({own_less} GiB), one run each"
     )
     assert told in " ".join(GPUS.read_text().split())
+
+
+def test_lora_with_zero_2_and_offloading_on_two_h200() -> None:
+    """Steps in the rounds that both share, and the tokens/s of all runs without offloading."""
+    found = {cell.method: runs for cell, runs in launched("h200-x2") if cell.method in ("L+Z2", "L+Z2+O")}
+    by_round = {
+        method: {
+            (run.round.id, run.round.number): step
+            for run, step in zip(runs.runs, steps(runs), strict=True)
+            if run.round
+        }
+        for method, runs in found.items()
+    }
+    plain, offloaded = by_round["L+Z2"], by_round["L+Z2+O"]
+    ratios = [offloaded[which] / plain[which] for which in plain.keys() & offloaded.keys()]
+    speeds = [2 * 350 / step for step in steps(found["L+Z2"])]
+    page = " ".join(GPUS.read_text().split())
+    assert len(ratios) == 5
+    assert f"steps were {min(ratios):.2f} to {max(ratios):.2f} times as long" in page
+    assert f"LoRA with ZeRO-2 reaches {min(speeds):,.0f} to {max(speeds):,.0f} tokens/s" in page
+
+
+def steps(runs: CellRuns) -> list[float]:
+    return [each.step_time_s.median for each in trained(runs)]
 
 
 def trained(runs: CellRuns) -> list[TrainingMetrics]:

@@ -104,7 +104,10 @@ def test_fragmentation_is_what_the_searches_leave() -> None:
 def test_intervals_of_steps_end_at_the_conformal_quantiles(
     of: str, shipped: Path, shipped_predictions: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """95 % of the cells of a class are within, of the busy ones all; with a tenth of a deviation less 95 % are not."""
+    """95 % of the cells of a class are within; with a tenth of a deviation less they are not.
+
+    Of the busy ones all are; fewer deviations would leave out published runs (``test_projection.py``).
+    """
     column = "elsewhere_covered" if of == "elsewhere" else "step_covered"
 
     def within(predictions: pd.DataFrame) -> tuple[int, float]:

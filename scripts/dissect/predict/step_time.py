@@ -25,11 +25,11 @@ Of datasheets: what published speeds of GeForce cards differ by (docs/prediction
 """
 OFF_OFFLOAD = 0.25
 """The same of offloading, of which two cells are known: LoRA with ZeRO-2 and 3 on H200."""
-DEVIATIONS = {"busy": 1.4, "machine": 1.8, "elsewhere": 1.9}
+DEVIATIONS = {"busy": 1.3, "machine": 1.8, "elsewhere": 1.9}
 """Ends of the interval in standard deviations: where GPUs are busy, and where they wait for a known or another host.
 
 Measured: conformal quantiles for 95 % over the shipped cells, each predicted from the others. The busy cells are too
-few for one: all of them are inside, and of the runs that others publish 80 % or more.
+few for one: theirs is the least with which all are inside, and 80 % of the runs that others publish.
 """
 BUSY = 0.8
 """Share of a step from which on its GPUs count as busy."""
