@@ -18,6 +18,7 @@ from dissect.cells.reported import ReportManifest, report_manifest
 from dissect.cells.study import load_study
 from dissect.config.errors import ConfigError
 from dissect.present.report.cell_page import flattened, tail
+from dissect.present.report.grid_table import part_of
 from dissect.present.report.page import Page, build_page
 from dissect.present.report.verdicts import read_claims
 from dissect.present.report.write import write_report
@@ -303,3 +304,17 @@ def test_many_predicted_cells_are_a_picture_alone(tmp_path: Path, monkeypatch: p
     text = small_report(tmp_path, ["table_III"]).read_text()
     assert 'id="chart-table_prediction"' not in text
     assert '<img src="figures/table_prediction.svg"' in text
+
+
+@pytest.mark.parametrize(
+    ("added", "part"),
+    [
+        (", H200 node of 2 (reference h200), Llama2-7B", "H200 node of 2 (reference h200), Llama2-7B"),
+        (", H200 (reference h200-x1)", "H200 (reference h200-x1)"),
+        (": by framework", "by framework"),
+        (" (between platforms)", "between platforms"),
+        ("", ""),
+    ],
+)
+def test_a_part_is_headed_by_what_its_title_adds(added: str, part: str) -> None:
+    assert part_of(f"Table II: frameworks{added}", "Table II: frameworks") == part

@@ -63,6 +63,12 @@ class GridTable:
     remarks: Sequence[str]
 
 
+def part_of(title: str, whole: str) -> str:
+    """What the title of a part adds to that of the whole: ``H200`` of ``Table II, H200``."""
+    rest = title.removeprefix(whole).lstrip(",: ")
+    return rest[1:-1] if rest.startswith("(") else rest
+
+
 def grid_table(grid: Grid, whole: str) -> GridTable:
     """What the page shows of a grid; ``whole`` is the title of the item that it is a part of."""
     footnotes = Footnotes()
@@ -73,7 +79,7 @@ def grid_table(grid: Grid, whole: str) -> GridTable:
     return GridTable(
         name=grid.name,
         title=grid.title,
-        part=grid.title.removeprefix(whole).strip().removeprefix("(").removesuffix(")"),
+        part=part_of(grid.title, whole),
         row_names=grid.row_names,
         headers=list(_headers(grid.columns)),
         lines=lines,
