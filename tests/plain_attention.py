@@ -6,8 +6,6 @@ Each setting is captured in CUDA graphs, so the launches of a slow host do not c
 forward and of the backward pass of all layers: the time of one layer, times their number.
 """
 
-import csv
-import sys
 from collections.abc import Callable
 from statistics import median
 from typing import Any
@@ -15,6 +13,8 @@ from typing import Any
 import torch
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRotaryEmbedding
+
+from plain_rows import write_rows
 
 WIDTH, HEADS, LAYERS, TOKENS = 4096, 32, 32, 350
 SETTINGS = (("eager", 1), ("flash_attention_2", 1), ("eager", 32))
@@ -77,15 +77,5 @@ def measure(kernel: str, batch: int) -> tuple[str, int, float, float]:
     return kernel, batch, round(first * LAYERS, 2), round((whole - first) * LAYERS, 2)
 
 
-def main() -> None:
-    """Measure every setting."""
-    torch.set_default_dtype(torch.bfloat16)
-    rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(HEAD)
-    for setting in SETTINGS:
-        rows.writerow(measure(*setting))
-        sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    main()
+    write_rows(HEAD, SETTINGS, measure)

@@ -6,8 +6,6 @@ Prints the median step and the allocator's peak of each setting. The optimizer a
 defaults, so they differ from those of the cells.
 """
 
-import csv
-import sys
 import time
 from statistics import median
 from typing import Any
@@ -15,6 +13,8 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from plain_rows import write_rows
 
 SIZES = {"llama2-7b": (4096, 11008, 32), "llama2-13b": (5120, 13824, 40)}
 """Model -> width, width of the MLP, and number of layers, which is that of the heads too."""
@@ -70,16 +70,5 @@ def measure(model: str, trains: str, batch: int) -> tuple[str, str, int, float, 
     return model, trains, batch, round(median(times[WARMUP:]), 4), round(peak_gib, 2), sizes
 
 
-def main() -> None:
-    """Measure every setting."""
-    torch.set_default_dtype(torch.bfloat16)
-    rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(HEAD)
-    for setting in SETTINGS:
-        rows.writerow(measure(*setting))
-        sys.stdout.flush()
-        torch.cuda.empty_cache()
-
-
 if __name__ == "__main__":
-    main()
+    write_rows(HEAD, SETTINGS, measure)

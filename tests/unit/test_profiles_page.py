@@ -104,3 +104,15 @@ def test_idle_shares_of_steps_of_one_sequence() -> None:
         told.append(f"{min(idle):.0f} to {max(idle):.0f} %")
     words = f"for {told[0]} of the step with Naive on one GPU, {told[1]} on two, and {told[2]} with Z2"
     assert words in " ".join(GPUS.read_text().split())
+
+
+def test_steps_after_the_change_of_the_hosts_pace() -> None:
+    """Those of the last two rounds on one GPU, in their order."""
+    told = []
+    for method in ("F", "Naive"):
+        [runs] = [of for cell, of in profiled() if (cell.method, cell.workload) == (method, "s350-b1-n1")]
+        rounds = {run.round.number: each for run, each in zip(runs, dissected(runs), strict=True) if run.round}
+        last = [f"{1e3 * rounds[number].training.step_time_s.median:.0f}" for number in (4, 5)]
+        told.append(f"{' and '.join(last)} ms")
+    words = f"In the last two rounds F took {told[0]}, Naive {told[1]}."
+    assert words in " ".join(GPUS.read_text().split())
